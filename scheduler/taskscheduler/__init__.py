@@ -1,0 +1,55 @@
+"""Clustered job scheduling for Python on MongoDB: what an application imports.
+
+>>> scheduler = Scheduler("mongodb://host/app")
+>>> process = scheduler.add_job(MailJob, {"to": "a@b.c"}, retry=3, retry_interval=60)
+>>> process.result(timeout=60)
+"""
+
+from taskscheduler.errors import (
+    AuthenticationError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DuplicateJobError,
+    EmbeddedServerError,
+    InvalidDataError,
+    InvalidJobError,
+    InvalidOptionError,
+    JobCanceledError,
+    JobError,
+    JobFailedError,
+    JobNotFoundError,
+    JobTimeoutError,
+    PayloadTooLargeError,
+    SchedulerError,
+    UnsupportedServerError,
+    WaitTimeoutError,
+)
+from taskscheduler.handle import Process
+from taskscheduler.job import Job, job
+from taskscheduler.lifecycle import Status
+from taskscheduler.scheduler import Scheduler
+
+__all__ = [
+    "AuthenticationError",
+    "DatabaseError",
+    "DatabaseUnavailableError",
+    "DuplicateJobError",
+    "EmbeddedServerError",
+    "InvalidDataError",
+    "InvalidJobError",
+    "InvalidOptionError",
+    "Job",
+    "JobCanceledError",
+    "JobError",
+    "JobFailedError",
+    "JobNotFoundError",
+    "JobTimeoutError",
+    "PayloadTooLargeError",
+    "Process",
+    "Scheduler",
+    "SchedulerError",
+    "Status",
+    "UnsupportedServerError",
+    "WaitTimeoutError",
+    "job",
+]

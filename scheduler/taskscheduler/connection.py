@@ -1,0 +1,77 @@
+"""Decides which database a scheduler uses, opens it on first use, and opens it anew in a forked child."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pymongo.database import Database
+
+from taskscheduler import embedded
+from taskscheduler.clock import Clock
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document
+from taskscheduler.store import Store
+from taskscheduler.store.client import connect
+
+URI_VARIABLE = "TASKSCHEDULER_URI"
+
+
+class Connection:
+    """A store that is opened when it is first asked for; what was opened here is closed here."""
+
+    def __init__(self, source: Database[Any] | str | None, clock: Clock) -> None:
+        if source is not None and not isinstance(source, Database | str):
+            raise InvalidOptionError(
+                f"the first argument must be a pymongo Database or a mongodb:// URI, not {type(source).__name__}"
+            )
+        self._source = source
+        self._clock = clock
+        self._pid = 0
+        self._store: Store | None = None
+        self._database: Database[Document] | None = None
+        self._owned = False
+        self._server: embedded.EmbeddedServer | None = None
+        if isinstance(source, str):
+            connect(source, connect=False).client.close()  # a bad URI fails here, not at first use
+
+    def store(self, options: SchedulerOptions) -> Store:
+        """The store for this process and these options. Raises the errors of the database or embedded server."""
+        if self._pid != os.getpid():
+            # a client does not survive a fork: the child leaves it alone and opens its own
+            self._store, self._database, self._server = None, None, None
+            self._pid = os.getpid()
+        if self._store is None or self._store.options is not options:
+            try:
+                self._store = Store(self._open(), options, self._clock)
+            except BaseException:
+                self.close()
+                raise
+        return self._store
+
+    def _open(self) -> Database[Document]:
+        if self._database is None:
+            source = self._source
+            if source is None:
+                source = os.environ.get(URI_VARIABLE) or self._embedded()
+            self._owned = isinstance(source, str)
+            self._database = connect(source) if isinstance(source, str) else source
+        return self._database
+
+    def _embedded(self) -> str:
+        self._server = embedded.acquire()
+        return self._server.uri
+
+    @property
+    def is_open(self) -> bool:
+        return self._store is not None and self._pid == os.getpid()
+
+    def close(self) -> None:
+        """Close the client and release the embedded server, as far as they were opened here."""
+        if self._pid == os.getpid():
+            if self._owned and self._database is not None:
+                self._database.client.close()
+            if self._server is not None:
+                self._server.release()
+        self._store, self._database, self._server = None, None, None

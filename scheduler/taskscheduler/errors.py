@@ -1,0 +1,109 @@
+"""All errors that taskscheduler raises, named for what the reader can do about them.
+
+    SchedulerError
+    ├── InvalidOptionError (ValueError)      an option has a wrong name or value
+    ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   └── PayloadTooLargeError             data or result above `max_payload`
+    ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
+    ├── JobNotFoundError (LookupError)       no job with this id
+    ├── DuplicateJobError                    the chosen id is taken
+    ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
+    ├── JobError                             the job ended, but not well; carries `.process`
+    │   ├── JobFailedError                   it raised, or its worker died too often
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   └── JobCanceledError                 somebody cancelled it
+    ├── DatabaseError                        MongoDB refused or cannot serve us
+    │   ├── DatabaseUnavailableError (ConnectionError)
+    │   ├── AuthenticationError
+    │   └── UnsupportedServerError           no replica set, or older than 5.0
+    └── EmbeddedServerError                  the embedded mongod cannot run here
+
+`PoisonedJobError` and `ChildJobError` are never raised: they are the types stored in a failed job's `error`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskscheduler.handle import Process
+
+
+class SchedulerError(Exception):
+    """Base of everything this library raises on purpose."""
+
+
+class InvalidOptionError(SchedulerError, ValueError):
+    """An option is unknown or its value is not acceptable; nothing was written."""
+
+
+class InvalidDataError(SchedulerError, ValueError):
+    """The data of a job cannot be stored as BSON; nothing was written."""
+
+
+class PayloadTooLargeError(InvalidDataError):
+    """The data or result of a job is larger than the option `max_payload`."""
+
+
+class InvalidJobError(SchedulerError, TypeError):
+    """Not a job class, or a name that no imported module has registered."""
+
+
+class JobNotFoundError(SchedulerError, LookupError):
+    """No job with this id is stored."""
+
+    def __init__(self, job_id: Any) -> None:
+        super().__init__(f"job {job_id} was not found")
+        self.job_id = job_id
+
+
+class DuplicateJobError(SchedulerError):
+    """The id chosen for a new job is already in use."""
+
+    def __init__(self, job_id: Any) -> None:
+        super().__init__(f"a job with the id {job_id} already exists; choose another id or leave the option out")
+        self.job_id = job_id
+
+
+class WaitTimeoutError(SchedulerError, TimeoutError):
+    """The jobs waited for did not all end in time; they go on running."""
+
+
+class JobError(SchedulerError):
+    """A job ended in another way than DONE."""
+
+    def __init__(self, message: str, process: Process) -> None:
+        super().__init__(message)
+        self.process = process
+
+
+class JobFailedError(JobError):
+    """The job raised an exception or its workers died too often; see `process.error`."""
+
+
+class JobTimeoutError(JobError):
+    """The job ran longer than its option `timeout` and was killed."""
+
+
+class JobCanceledError(JobError):
+    """The job was cancelled."""
+
+
+class DatabaseError(SchedulerError):
+    """MongoDB refused an operation."""
+
+
+class DatabaseUnavailableError(DatabaseError, ConnectionError):
+    """No usable MongoDB server answered in time."""
+
+
+class AuthenticationError(DatabaseError):
+    """MongoDB refused the user, the password or the rights of this connection."""
+
+
+class UnsupportedServerError(DatabaseError):
+    """The server is not a replica set or sharded cluster, or is older than 5.0."""
+
+
+class EmbeddedServerError(SchedulerError):
+    """The embedded MongoDB server cannot be started on this machine."""

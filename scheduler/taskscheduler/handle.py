@@ -1,0 +1,182 @@
+"""`Process`: a job as the scheduler knows it, read from its document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from bson import ObjectId
+
+from taskscheduler.errors import JobCanceledError, JobError, JobFailedError, JobTimeoutError
+from taskscheduler.lifecycle import Status
+from taskscheduler.record import stored_options
+
+if TYPE_CHECKING:
+    from taskscheduler.scheduler import Scheduler
+
+Outcome = Literal["created", "existing", "replaced"]
+
+_ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
+
+
+class Process:
+    """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`."""
+
+    def __init__(self, scheduler: Scheduler, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+        self._scheduler = scheduler
+        self._document = document
+        self.outcome = outcome  #: what add_job or add_job_once did: created, existing or replaced
+
+    @property
+    def id(self) -> ObjectId:
+        job_id: ObjectId = self._document["_id"]
+        return job_id
+
+    @property
+    def job(self) -> str:
+        """The registered name of the job's class."""
+        return str(self._document.get("class", ""))
+
+    @property
+    def data(self) -> Any:
+        return self._document.get("data")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The job options with their stored values; `at` is a unix time, 0 if none was given."""
+        return stored_options(self._document)
+
+    @property
+    def status(self) -> Status:
+        return Status(self._document["status"])
+
+    @property
+    def progress(self) -> float:
+        """Percent, 0.0 to 100.0."""
+        return float(self._document.get("progress", 0.0))
+
+    @property
+    def message(self) -> str | None:
+        """What the job last said about its progress."""
+        return self._document.get("message")
+
+    @property
+    def result_value(self) -> Any:
+        """What the job returned; None as long as it is not DONE."""
+        return self._document.get("result")
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """How the last attempt went wrong: type, message, traceback, and exit_code or signal of a dead worker."""
+        return self._document.get("error")
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current or last attempt; 0 before the first."""
+        return int(self._document.get("attempt", 0))
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
+        earlier = list(self._document.get("attempts", []))
+        if self._document.get("started") is None:
+            return earlier
+        current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
+        return [*earlier, {"attempt": self.attempt, "status": self.status, **current}]
+
+    @property
+    def worker(self) -> str | None:
+        """The id of the worker that runs or ran the job."""
+        return self._document.get("worker")
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node that runs or ran the job."""
+        return self._document.get("node")
+
+    @property
+    def created(self) -> datetime | None:
+        return self._document.get("created")
+
+    @property
+    def started(self) -> datetime | None:
+        return self._document.get("started")
+
+    @property
+    def ended(self) -> datetime | None:
+        return self._document.get("ended")
+
+    @property
+    def alive(self) -> datetime | None:
+        """The last sign of life."""
+        return self._document.get("alive")
+
+    @property
+    def at(self) -> datetime | None:
+        """The time before which the job does not run."""
+        return self._document.get("at")
+
+    @property
+    def series(self) -> ObjectId | None:
+        """What the runs of an interval have in common: the id of the first one."""
+        return self._document.get("series")
+
+    @property
+    def parent(self) -> ObjectId | None:
+        return self._document.get("parent")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stored document."""
+        return dict(self._document)
+
+    def refresh(self) -> Process:
+        """Read the job again; JobNotFoundError if it was deleted."""
+        self._document = self._scheduler.get_job(self.id).to_dict()
+        return self
+
+    def replace(self, document: Mapping[str, Any]) -> None:
+        """Take over a newer state of the same job."""
+        self._document = document
+
+    def cancel(self) -> bool:
+        """Cancel the job: it never starts, or is killed if it runs. See Scheduler.cancel_job."""
+        return self._scheduler.cancel_job(self.id)
+
+    def wait(self, timeout: float | None = None, throw: bool = False) -> Process:
+        """Block until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
+        self._scheduler.wait_for([self], throw=throw, timeout=timeout)
+        return self
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait, then give what the job returned; JobFailedError, JobTimeoutError or JobCanceledError if it did not."""
+        self.wait(timeout=timeout, throw=True)
+        return self.result_value
+
+    def raise_for_status(self) -> None:
+        """Raise the JobError that fits a job that ended in another way than DONE."""
+        failure = failed_with(self)
+        if failure is not None:
+            raise failure
+
+    def __repr__(self) -> str:
+        return f"<Process {self.id} {self.job} {self.status.label}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Process) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+def failed_with(process: Process) -> JobError | None:
+    """The error that a job's final status stands for; None for DONE and for jobs that have not ended."""
+    name = f"job {process.job} {process.id}"
+    if process.status is Status.CANCELED:
+        return JobCanceledError(f"{name} was cancelled", process)
+    if process.status is Status.TIMEOUT:
+        return JobTimeoutError(f"{name} ran longer than {process.options.get('timeout')} s and was killed", process)
+    if process.status is Status.FAILED:
+        error = process.error or {}
+        return JobFailedError(f"{name} failed: {error.get('type')}: {error.get('message')}", process)
+    return None

@@ -1,0 +1,215 @@
+"""What users write: the base class `Job`, the decorator `@job`, and the registry of what may run."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overload
+
+from bson import ObjectId
+
+from taskscheduler.errors import InvalidJobError, SchedulerError
+
+if TYPE_CHECKING:
+    from taskscheduler.handle import Process
+    from taskscheduler.lifecycle import Status
+    from taskscheduler.scheduler import Scheduler
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Runtime(Protocol):
+    """What a worker lends to the job it runs."""
+
+    def report(self, progress: float | None, message: str | None) -> None:
+        """Pass on a sign of life, with the progress and message as far as they changed."""
+        ...
+
+    def scheduler(self) -> Scheduler:
+        """A scheduler on the worker's own connection, made on first use."""
+        ...
+
+
+class Registry:
+    """The jobs that may run here, by name. Filled by imports, never from the database."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Job]] = {}
+
+    def add(self, cls: type[Job]) -> None:
+        known = self._classes.get(cls.name)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise InvalidJobError(
+                f"the job name {cls.name!r} is taken by {known.__module__}.{known.__qualname__}; "
+                f"give {cls.__module__}.{cls.__qualname__} another one"
+            )
+        self._classes[cls.name] = cls
+
+    def find(self, name: str) -> type[Job] | None:
+        """The class registered under `name`, if there is one."""
+        return self._classes.get(name)
+
+    def names(self) -> list[str]:
+        """All registered names in order."""
+        return sorted(self._classes)
+
+
+REGISTRY = Registry()
+
+FUNCTION_JOB = "taskscheduler.FunctionJob"  #: the base of all `@job` functions, no job itself
+
+
+class Job:
+    """The base class of a job: override `start`.
+
+    A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run
+    registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
+    and may be anything that BSON can hold.
+    """
+
+    name: ClassVar[str] = ""
+    data: Any = None  #: what was given to add_job
+    id: ObjectId  #: the job's id
+    attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
+    _runtime: Runtime | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = f"{_module_name(cls.__module__)}.{cls.__qualname__}"
+        if not isinstance(cls.name, str) or not cls.name:
+            raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
+        if cls.name != FUNCTION_JOB:
+            REGISTRY.add(cls)
+
+    def start(self) -> Any:
+        """Do the work; what you return is stored as the job's result."""
+        raise InvalidJobError(f"job {self.name} does not define start()")
+
+    def notification(self, status: Status, process: Process) -> None:
+        """Called in a worker, once, when the job has reached its final status."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """A scheduler on the database that this job came from; connects on first use."""
+        if self._runtime is None:
+            raise SchedulerError("a job has a scheduler only while a worker runs it")
+        return self._runtime.scheduler()
+
+    def update_progress(self, progress: float | None = None, message: str | None = None) -> None:
+        """Say how far the job is (0 to 100), or with no argument just that it lives.
+
+        Writes are limited to one per `progress_rate_limit`; the last value always arrives. Raises ValueError for a
+        progress outside 0..100.
+        """
+        if progress is not None:
+            if isinstance(progress, bool) or not isinstance(progress, int | float) or not 0 <= progress <= 100:
+                raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
+            progress = round(float(progress), 2)
+        if message is not None and not isinstance(message, str):
+            raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+        if self._runtime is not None:
+            self._runtime.report(progress, message)
+
+
+class FunctionJob(Job):
+    """What `@job` makes of a function."""
+
+    name = FUNCTION_JOB
+    function: ClassVar[Callable[..., Any]]
+
+    def start(self) -> Any:
+        function = type(self).__dict__["function"].__func__
+        extra = {"job": self} if _wants_job(function) else {}
+        return _call(function, self.data, extra)
+
+
+def _wants_job(function: Callable[..., Any]) -> bool:
+    parameter = inspect.signature(function).parameters.get("job")
+    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def _call(function: Callable[..., Any], data: Any, extra: Mapping[str, Any]) -> Any:
+    """None: no argument; a mapping that fits: keyword arguments; a list: positional ones; else the one argument."""
+    signature = inspect.signature(function)
+    if isinstance(data, dict) and _binds(signature, (), {**data, **extra}):
+        return function(**data, **extra)
+    if isinstance(data, list) and _binds(signature, data, extra):
+        return function(*data, **extra)
+    if data is None and _binds(signature, (), extra):
+        return function(**extra)
+    return function(data, **extra)
+
+
+def _binds(signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+@overload
+def job(function: F) -> F: ...
+@overload
+def job(*, name: str | None = None) -> Callable[[F], F]: ...
+def job(function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+    """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
+
+    The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
+    parameter `job` receives the running Job (id, attempt, update_progress, scheduler).
+    """
+
+    def register(function: F) -> F:
+        qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
+        body = {
+            "name": name or qualified,
+            "function": staticmethod(function),
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+        }
+        function.__job__ = type(function.__name__, (FunctionJob,), body)  # type: ignore[attr-defined]
+        return function
+
+    return register if function is None else register(function)
+
+
+def _module_name(module: str) -> str:
+    """The importable name of a module, also when it is being run as a script."""
+    if module != "__main__":
+        return module
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name).removesuffix(".__main__")
+    path = getattr(main, "__file__", None)
+    return Path(path).stem if path else module
+
+
+def job_name(job: Any) -> str:
+    """The registered name of a Job subclass, a `@job` function or a name; InvalidJobError for anything else."""
+    if isinstance(job, str):
+        if not job:
+            raise InvalidJobError("the name of a job must not be empty")
+        return job
+    cls = getattr(job, "__job__", job)
+    if isinstance(cls, type) and issubclass(cls, Job) and cls not in (Job, FunctionJob):
+        return cls.name
+    what = f"class {job.__qualname__}" if isinstance(job, type) else f"{type(job).__name__} {job!r:.80}"
+    raise InvalidJobError(f"{what} is not a job: give a subclass of Job, a function decorated with @job or a name")
+
+
+def has_notification(cls: type | None) -> bool:
+    """Whether the job class wants to be told about its final status."""
+    hook = getattr(cls, "notification", None)
+    return hook is not None and hook is not Job.notification
+
+
+def job_class(job: Any) -> type[Job] | None:
+    """The class behind a job given as class, function or name, as far as this process knows it."""
+    if isinstance(job, str):
+        return REGISTRY.find(job)
+    return cast("type[Job]", getattr(job, "__job__", job))

@@ -1,0 +1,213 @@
+"""Decides what an option may be: every name, default and error text, checked once where it is given."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from bson import ObjectId
+
+from taskscheduler.errors import InvalidOptionError
+
+Seconds = float | int | timedelta
+At = float | int | datetime | timedelta
+
+_YEAR_10000 = 253_402_300_800  #: the first unix time that Python's dates cannot hold
+_LONGEST = 100 * 366 * 86_400  #: no interval is longer than a century
+_QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _plain(seconds: float) -> float | int:
+    return int(seconds) if seconds == int(seconds) else float(seconds)
+
+
+def integer(name: str, value: Any, *, least: int, most: int = 2**31 - 1) -> int:
+    """`value` if it is an int (a bool is none) between `least` and `most`; else InvalidOptionError."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidOptionError(f"option {name} must be an integer")
+    if not least <= value <= most:
+        raise InvalidOptionError(f"option {name} must be between {least} and {most}, not {value}")
+    return int(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """`value` if it is a bool; else InvalidOptionError."""
+    if not isinstance(value, bool):
+        raise InvalidOptionError(f"option {name} must be a boolean")
+    return value
+
+
+def seconds(name: str, value: Any, *, endless: bool = False, least: float = 0) -> float | int:
+    """Seconds from a number or a timedelta; -1 only where `endless`; else InvalidOptionError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if not _number(value):
+        raise InvalidOptionError(f"option {name} must be an integer, a float or a timedelta (in seconds)")
+    if endless and value == -1:
+        return -1
+    if not least <= value <= _LONGEST:
+        allowed = f"-1, or between {least} and" if endless else f"between {least} and"
+        raise InvalidOptionError(f"option {name} must be {allowed} {_LONGEST} seconds, not {value}")
+    return _plain(value)
+
+
+def _at(name: str, value: Any) -> At:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidOptionError(f"option {name} must be an aware datetime: give it a time zone")
+        return value
+    if isinstance(value, timedelta):
+        return timedelta(seconds=seconds(name, value, least=-_LONGEST))
+    if not _number(value):
+        raise InvalidOptionError(
+            f"option {name} must be an integer or float (unix time), an aware datetime or a timedelta from now"
+        )
+    if not 0 <= value < _YEAR_10000:
+        raise InvalidOptionError(f"option {name} must be a unix time between 0 and the year 9999, not {value}")
+    return _plain(value)
+
+
+def _interval_reference(name: str, value: Any) -> Literal["start", "end"]:
+    if value == "start":
+        return "start"
+    if value == "end":
+        return "end"
+    raise InvalidOptionError(f'option {name} must be "start" or "end"')
+
+
+def object_id(name: str, value: Any) -> ObjectId | None:
+    """`value` if it is an ObjectId or None; else InvalidOptionError."""
+    if value is not None and not isinstance(value, ObjectId):
+        raise InvalidOptionError(f"option {name} must be an ObjectId")
+    return value
+
+
+def queue_name(name: str, value: Any) -> str:
+    """`value` if it may name a queue; else InvalidOptionError."""
+    if not isinstance(value, str) or not _QUEUE_NAME.fullmatch(value) or len(value) > 120:
+        raise InvalidOptionError(
+            f"option {name} must be a name of lowercase letters, digits, dashes and underscores, not {value!r}"
+        )
+    return value
+
+
+def collection_name(name: str, value: Any) -> str:
+    """`value` if MongoDB accepts it as the name of a collection; else InvalidOptionError."""
+    if not isinstance(value, str) or not value or "$" in value or "\0" in value or value.startswith((".", "system.")):
+        raise InvalidOptionError(f"option {name} must be the name of a collection, not {value!r}")
+    return value
+
+
+Check = Callable[[str, Any], Any]
+
+JOB_CHECKS: Mapping[str, Check] = {
+    "at": _at,
+    "interval": lambda name, value: seconds(name, value, endless=True),
+    "interval_reference": _interval_reference,
+    "retry": lambda name, value: integer(name, value, least=-1),
+    "retry_interval": seconds,
+    "timeout": seconds,
+    "force_spawn": boolean,
+    "id": object_id,
+    "ignore_data": boolean,
+    "queue": queue_name,
+    "priority": lambda name, value: integer(name, value, least=-(2**31)),
+    "parent": object_id,
+}
+
+
+def checked(given: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
+    """`given` with every value validated; InvalidOptionError for an unknown name or a bad value."""
+    result = {}
+    for name, value in given.items():
+        if name not in checks:
+            raise InvalidOptionError(f"invalid option {name} given")
+        result[name] = checks[name](name, value)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How one job runs. Build it with `JobOptions.of`, which validates."""
+
+    at: At = 0  #: run not before; 0: as soon as there is a free slot
+    interval: float | int = 0  #: > 0: run again after so many seconds; -1: at once again; 0: no
+    interval_reference: Literal["start", "end"] = "end"  #: what the interval counts from
+    retry: int = 0  #: how often to try again after FAILED or TIMEOUT; -1: for ever
+    retry_interval: float | int = 300  #: seconds between tries
+    timeout: float | int = 0  #: run-time limit in seconds; 0: none
+    force_spawn: bool = False  #: its own extra worker, beyond max_children
+    id: ObjectId | None = None  #: an id of your choice
+    ignore_data: bool = False  #: for add_job_once: compare the class only
+    queue: str = "default"  #: partition that nodes serve
+    priority: int = 0  #: higher first within a queue
+    parent: ObjectId | None = None  #: the job that this one is a child of
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], defaults: JobOptions | None = None) -> JobOptions:
+        """Options from what a caller gave, completed by `defaults`; InvalidOptionError when something is wrong."""
+        return replace(defaults or cls(), **checked(given, JOB_CHECKS))
+
+    def stored(self) -> dict[str, Any]:
+        """The document form kept in the job: what decides how it runs, times as numbers of seconds."""
+        return {name: getattr(self, name) for name in STORED_OPTIONS}
+
+
+STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
+
+SCHEDULER_CHECKS: Mapping[str, Check] = {
+    "job_store": collection_name,
+    "job_queue": collection_name,
+    "job_queue_size": lambda name, value: integer(name, value, least=4096, most=2**50),
+    "event_queue": collection_name,
+    "event_queue_size": lambda name, value: integer(name, value, least=4096, most=2**50),
+    **{f"default_{name}": JOB_CHECKS[name] for name in ("interval", "interval_reference", "retry", "retry_interval")},
+    "default_at": lambda name, value: _at(name, 0 if value is None else value),
+    "default_timeout": seconds,
+    "progress_rate_limit": lambda name, value: integer(name, value, least=0),
+    "orphaned_timeout": lambda name, value: seconds(name, value, least=0.5),
+    "max_payload": lambda name, value: integer(name, value, least=1024, most=15 * 1024 * 1024),
+    "job_retention": seconds,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOptions:
+    """How a scheduler stores jobs, and the defaults for those it adds. Build it with `SchedulerOptions.of`."""
+
+    job_store: str = "taskscheduler.jobs"  #: durable job documents, the truth
+    job_queue: str = "taskscheduler.queue"  #: capped collection of messages that wake nodes
+    job_queue_size: int = 1_000_000  #: its size in bytes
+    event_queue: str = "taskscheduler.events"  #: capped log of status changes
+    event_queue_size: int = 5_000_000  #: its size in bytes
+    default_at: At = 0
+    default_interval: float | int = 0
+    default_interval_reference: Literal["start", "end"] = "end"
+    default_retry: int = 0
+    default_retry_interval: float | int = 300
+    default_timeout: float | int = 0
+    progress_rate_limit: int = 500  #: milliseconds between two writes of one job's progress; 0: no limit
+    orphaned_timeout: float | int = 30  #: seconds for which a silent worker or node keeps its jobs
+    max_payload: int = 1024 * 1024  #: bytes of data or result
+    job_retention: float | int = 7 * 86_400  #: seconds for which ended jobs are kept; 0: for ever
+    given: frozenset[str] = field(default_factory=frozenset)  #: the names that somebody chose on purpose
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], base: SchedulerOptions | None = None) -> SchedulerOptions:
+        """Options from what a caller gave on top of `base`; InvalidOptionError when something is wrong."""
+        base = base or cls()
+        return replace(base, **checked(given, SCHEDULER_CHECKS), given=base.given | frozenset(given))
+
+    def job_defaults(self) -> JobOptions:
+        """The options of a job for which the caller gave none."""
+        prefix = "default_"
+        chosen = {f.name.removeprefix(prefix): getattr(self, f.name) for f in fields(self) if f.name.startswith(prefix)}
+        return JobOptions(**chosen)

@@ -1,0 +1,378 @@
+"""`Scheduler`: what an application uses to add, find, cancel, await and observe jobs. It only composes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from blinker import Namespace
+from bson import ObjectId
+from pymongo.database import Database
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
+from taskscheduler.connection import Connection
+from taskscheduler.errors import (
+    DuplicateJobError,
+    InvalidJobError,
+    InvalidOptionError,
+    JobNotFoundError,
+    SchedulerError,
+)
+from taskscheduler.events import STATUS_EVENTS, Events, Handler
+from taskscheduler.handle import Outcome, Process
+from taskscheduler.job import has_notification, job_class, job_name
+from taskscheduler.lifecycle import UNSUCCESSFUL, Status
+from taskscheduler.options import JobOptions, SchedulerOptions
+from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.store import Store
+from taskscheduler.store.client import translated
+from taskscheduler.store.feed import Change, Token
+from taskscheduler.store.jobs import OnceTakenError
+from taskscheduler.waiting import BackgroundListener, Listener, Waiter
+
+_ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
+
+
+class Scheduler:
+    """Adds jobs and knows about them. Safe to use from many threads.
+
+    Give it a pymongo Database, a URI that names a database, or nothing: then the environment variable
+    TASKSCHEDULER_URI decides, and without that an embedded server of this user. It connects on first use. Scheduler
+    options may be given as keywords or as a mapping `options`; an unknown or bad one raises InvalidOptionError.
+    """
+
+    def __init__(
+        self,
+        database: Database[Any] | str | None = None,
+        *,
+        logger: logging.Logger | None = None,
+        emitter: Namespace | None = None,
+        options: Mapping[str, Any] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        **given: Any,
+    ) -> None:
+        self._logger = logger or logging.getLogger("taskscheduler")
+        self._events = Events(emitter, self._logger)
+        self._options = SchedulerOptions.of(_merged(options, given))
+        self._clock = clock
+        self._connection = Connection(database, clock)
+        self._background: BackgroundListener | None = None
+
+    # -- adding -----------------------------------------------------------------------------------------------------
+
+    def add_job(self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any) -> Process:
+        """Store a job durably; it runs as soon as a node has a free slot, or at its time.
+
+        `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold. Raises
+        InvalidJobError, InvalidOptionError, InvalidDataError, PayloadTooLargeError, DuplicateJobError or
+        DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
+        the same `id` is then safe.
+        """
+        new = self._new(job, data, _merged(options, given))
+        with translated():
+            self._store.jobs.insert(new)
+            return self._added([new])[0]
+
+    def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
+        """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
+
+        All are validated before the first is written; the error names the position of the one at fault.
+        """
+        new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
+        with translated():
+            self._check_ids(new)
+            self._store.jobs.insert_many(new)
+            return self._added(new)
+
+    def add_job_once(
+        self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
+    ) -> Process:
+        """Store a job unless the same one is live already: same class, same data (unless `ignore_data`).
+
+        If the options given here differ from those of the live job, or the data under `ignore_data`, it is cancelled
+        and replaced. `process.outcome` says created, existing or replaced. Exact under any concurrency. Raises as
+        add_job does.
+        """
+        asked = _merged(options, given)
+        new = self._new(job, data, asked)
+        ignore_data = JobOptions.of(asked, self._options.job_defaults()).ignore_data
+        key = once_key(new.document["class"], data, ignore_data)
+        document = {**new.document, "once": key}
+        new = NewJob(new.id, document, encode(document, self._options.max_payload))
+        with translated():
+            return self._once(new, asked, ignore_data)
+
+    def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Process:
+        """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
+        jobs, deadline = self._store.jobs, Deadline(_ONCE_PATIENCE, self._clock)
+        outcome: Outcome = "created"
+        while True:
+            found = jobs.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
+            if found is not None and Status(found["status"]).is_final:
+                self._store.follow_up.settle(found["_id"])  # an ended run whose next one is not stored yet
+                continue
+            if found is not None and _is_same(found, new, asked):
+                return Process(self, found, "existing")
+            if found is not None:
+                self._cancel(found["_id"])
+                outcome = "replaced"
+            try:
+                jobs.insert(new)
+                return self._added([new], outcome)[0]
+            except OnceTakenError as error:
+                if deadline.passed:
+                    raise SchedulerError("add_job_once lost against others again and again; try later") from error
+
+    def _new(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
+        name = job_name(job)
+        options = JobOptions.of(asked, self._options.job_defaults())
+        document = new_document(name, data, options, self._store.clock.now())
+        if has_notification(job_class(job)):
+            document["hook"] = True
+        new = NewJob(document["_id"], document, encode(document, self._options.max_payload))
+        if options.parent is not None and self._store.jobs.get(options.parent) is None:
+            raise JobNotFoundError(options.parent)
+        return new
+
+    def _numbered(self, number: int, entry: Any) -> NewJob:
+        parts = entry if isinstance(entry, tuple) else (entry,)
+        try:
+            if not 1 <= len(parts) <= 3:
+                raise InvalidJobError("give a job, or a tuple of job, data and options")
+            job, data, options = (*parts, None, None)[:3]
+            return self._new(job, data, _merged(options, {}))
+        except (SchedulerError, TypeError) as error:
+            error.args = (f"job {number} of the batch: {error}",)
+            raise
+
+    def _check_ids(self, new: Sequence[NewJob]) -> None:
+        """A batch with an id that is taken is refused before anything is written."""
+        ids = [job.id for job in new]
+        if len(set(ids)) < len(ids):
+            raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
+        for start in range(0, len(ids), 1000):
+            taken = self._store.jobs.taken_ids(ids[start : start + 1000])
+            if taken:
+                raise DuplicateJobError(taken[0])
+
+    def _added(self, new: Sequence[NewJob], outcome: Outcome = "created") -> list[Process]:
+        processes = [Process(self, job.document, outcome) for job in new]
+        self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new})
+        for process in processes:
+            if process.parent is not None:
+                self._join_parent(process)
+        if self._events.wanted and not self._listening:
+            for process in processes:
+                self._events.emit(STATUS_EVENTS[process.status], process)
+        return processes
+
+    def _join_parent(self, process: Process) -> None:
+        """Cancel a child whose parent has ended badly; read after the insert, so neither side misses the other."""
+        parent = self._store.jobs.get(process.options["parent"])
+        if parent is not None and Status(parent["status"]) in UNSUCCESSFUL:
+            self._cancel(process.id)
+            process.replace(self._store.jobs.get(process.id) or process.to_dict())
+
+    # -- finding ----------------------------------------------------------------------------------------------------
+
+    def get_job(self, job_id: ObjectId) -> Process:
+        """The job with this id; JobNotFoundError if there is none."""
+        with translated():
+            document = self._store.jobs.get(_job_id(job_id))
+        if document is None:
+            raise JobNotFoundError(job_id)
+        return Process(self, document)
+
+    def get_jobs(self, query: Mapping[str, Any] | None = None) -> Iterator[Process]:
+        """The jobs that match a MongoDB query on their documents, read as you iterate; default: all that are live.
+
+        A job class may stand where its name is stored: `{"class": MailJob}`.
+        """
+        with translated():
+            jobs = self._store.jobs
+            found = jobs.find_live() if query is None else jobs.find(_named(query))
+            for document in found:
+                yield Process(self, document)
+
+    # -- ending -----------------------------------------------------------------------------------------------------
+
+    def cancel_job(self, job_id: ObjectId) -> bool:
+        """Cancel a job and the runs that would follow it: queued, it never starts; running, it is killed.
+
+        Always True; a job that has ended keeps its status. JobNotFoundError if the id is unknown.
+        """
+        with translated():
+            document = self._cancel(_job_id(job_id))
+            if document is None:
+                raise JobNotFoundError(job_id)
+            if "series" in document:
+                self._store.jobs.end_series(document["series"])
+                for run in self._store.jobs.series(document["series"]):
+                    self._cancel(run)
+        return True
+
+    def _cancel(self, job_id: ObjectId) -> Document | None:
+        before = self._store.jobs.cancel(job_id)
+        if before is None:
+            return self._store.jobs.get(job_id)
+        if before["status"] == Status.PROCESSING:
+            self._store.messages.stop([job_id])
+        ended = [(job_id, Status.CANCELED), *self._store.follow_up.settle(job_id)]
+        self._store.events.append([{"job": job, "status": int(status)} for job, status in ended])
+        if self._events.wanted and not self._listening:
+            for job, _ in ended:
+                process = Process(self, self._store.jobs.get(job) or before)
+                self._events.emit(STATUS_EVENTS[process.status], process)
+        return before
+
+    def flush(self, job: Any = None) -> int:
+        """Delete all jobs, or all of one class; running ones are stopped. How many were deleted."""
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            running = [d["_id"] for d in self._store.jobs.find({**query, "status": int(Status.PROCESSING)})]
+            deleted = self._store.jobs.delete(query)
+            self._store.messages.stop(running)
+        return deleted
+
+    # -- waiting and listening --------------------------------------------------------------------------------------
+
+    def wait_for(
+        self, processes: Iterable[Process], throw: bool = False, timeout: float | None = None
+    ) -> list[Process]:
+        """Block until all jobs are DONE, FAILED, CANCELED or TIMEOUT, and refresh them; works from any thread.
+
+        With `throw`, the first that did not end DONE raises its JobError. WaitTimeoutError after `timeout` seconds,
+        JobNotFoundError if one was deleted meanwhile.
+        """
+        waited = list(processes)
+        for process in waited:
+            if not isinstance(process, Process):
+                raise InvalidOptionError(f"wait_for() requires a list of Process, not of {type(process).__name__}")
+        with translated():
+            Waiter(self._store, waited, self._clock).wait(timeout, self._announce_change)
+        if throw:
+            for process in waited:
+                process.raise_for_status()
+        return waited
+
+    def listen(
+        self,
+        callback: Callable[[Process], Any],
+        query: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        after: Token | None = None,
+    ) -> Token | None:
+        """Call `callback(process)` at every change of a status, until it returns True or `timeout` seconds are over.
+
+        `query` is a MongoDB query on job documents. Gives a token; a later listen(after=token) goes on there without
+        missing a change, as long as the server's oplog reaches back. If history was lost, handlers of the event `gap`
+        are called, and then the callback with every job that may have changed.
+        """
+        with translated():
+            listener = Listener(self, self._store, _named(query or {}), after)
+            listener.run(callback, self._announce, Deadline(timeout, self._clock))
+        return listener.token
+
+    def listen_in_background(
+        self, query: Mapping[str, Any] | None = None, after: Token | None = None
+    ) -> BackgroundListener:
+        """Deliver events to the handlers bound with `on` from a thread of its own.
+
+        The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events.
+        """
+        with translated():
+            listener = Listener(self, self._store, _named(query or {}), after)
+            listener.open()
+        self._background = BackgroundListener(listener, self._events.emit, self._clock)
+        return self._background
+
+    def on(self, event: str, handler: Handler) -> Scheduler:
+        """Call `handler(event_name, process)` at every event of this name, or at all with `*`, while this scheduler
+        adds, cancels, waits or listens. Short and full names; InvalidOptionError for an unknown one. Chainable."""
+        self._events.on(event, handler)
+        return self
+
+    @property
+    def _listening(self) -> bool:
+        return self._background is not None and self._background.running
+
+    def _announce(self, event: str, process: Process) -> None:
+        if self._events.wanted and not self._listening:
+            self._events.emit(event, process)
+
+    def _announce_change(self, change: Change) -> None:
+        self._announce(STATUS_EVENTS[change.status], Process(self, change.document))
+
+    # -- settings and life ------------------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> SchedulerOptions:
+        return self._options
+
+    def set_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Scheduler:
+        """Change scheduler options; defaults apply to jobs added from now on. InvalidOptionError changes nothing."""
+        self._options = SchedulerOptions.of(_merged(options, given), self._options)
+        return self
+
+    @property
+    def store(self) -> Store:
+        """The storage below this scheduler; for the daemon and tools, not for applications."""
+        return self._store
+
+    @property
+    def _store(self) -> Store:
+        return self._connection.store(self._options)
+
+    def close(self) -> None:
+        """Close what this scheduler opened itself: its client, its share of the embedded server, its thread."""
+        background, self._background = self._background, None
+        if background is not None and background.running:
+            background.stop()
+        self._connection.close()
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options given as a mapping and as keywords, in one; naming one twice is an error."""
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidOptionError(f"options must be a mapping, not {type(options).__name__}")
+    for name in options or {}:
+        if name in given:
+            raise InvalidOptionError(f"option {name} is given twice")
+    return {**(options or {}), **given}
+
+
+def _job_id(value: Any) -> ObjectId:
+    if not isinstance(value, ObjectId):
+        raise InvalidOptionError(f"a job id must be an ObjectId, not {value!r:.60}")
+    return value
+
+
+def _named(query: Mapping[str, Any]) -> dict[str, Any]:
+    """A query in which job classes and functions are replaced by their names."""
+
+    def name(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: name(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [name(item) for item in value]
+        return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
+
+    return {key: name(value) for key, value in query.items()}
+
+
+def _is_same(found: Document, new: NewJob, asked: Mapping[str, Any]) -> bool:
+    """Whether a live job is what was asked for: equal data, and equal options as far as they were given."""
+    if fingerprint(found.get("data")) != fingerprint(new.document["data"]):
+        return False
+    here, there = stored_options(found), stored_options(new.document)
+    return all(here.get(name) == there.get(name) for name in asked if name != "id")

@@ -1,0 +1,31 @@
+"""The only package that speaks to MongoDB."""
+
+from __future__ import annotations
+
+from pymongo.database import Database
+
+from taskscheduler.clock import Clock
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document
+from taskscheduler.store.client import check_server, durable, translated
+from taskscheduler.store.followup import FollowUp
+from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.log import EventLog, MessageQueue
+from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.schema import ensure
+
+
+class Store:
+    """The parts above on one database, opened by a process for itself."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+        self.database = durable(database)
+        self.options = options
+        self.clock = check_server(self.database, clock)
+        with translated():
+            ensure(self.database, options)
+        self.jobs = JobStore(self.database, options, self.clock)
+        self.messages = MessageQueue(self.database, options)
+        self.events = EventLog(self.database, options)
+        self.nodes = NodeStore(self.database)
+        self.follow_up = FollowUp(self.jobs, self.messages)

@@ -1,0 +1,143 @@
+"""Decides how MongoDB is reached: connections, what the server must offer, and its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from taskscheduler.clock import Clock, ServerClock
+from taskscheduler.errors import (
+    AuthenticationError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    InvalidOptionError,
+    UnsupportedServerError,
+)
+from taskscheduler.record import CODEC, Document
+
+logger = logging.getLogger(__name__)
+
+MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
+SERVER_SELECTION_MS = 15_000
+
+#: a write counts once a majority has it in its journal; not knowing after 10 s is reported instead of waiting for ever
+DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+#: for messages that only save time when they arrive
+PROMPT = WriteConcern(w=1)
+
+_NOT_AUTHORIZED = {13, 18, 8000, 33}
+#: the server may or may not have carried the operation out; asking again is safe for every write of this library
+_TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50, 133, 134}
+
+
+def connect(uri: str, **settings: Any) -> Database[Document]:
+    """The database that `uri` names, on a client of our own; InvalidOptionError if the URI is not usable."""
+    try:
+        name = parse_uri(uri, validate=False)["database"]
+        if not name:
+            raise InvalidOptionError("the URI must name a database: mongodb://host:port/DATABASE")
+        options = {"serverSelectionTimeoutMS": SERVER_SELECTION_MS, "appname": "taskscheduler", **settings}
+        client: MongoClient[Document] = MongoClient(uri, **options)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        if isinstance(error, InvalidOptionError):
+            raise
+        raise InvalidOptionError(f"{redacted(uri)!r} is not a usable MongoDB URI: {error}") from error
+    return client[name]
+
+
+def redacted(uri: str) -> str:
+    """The URI without its password."""
+    scheme, separator, rest = uri.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    if not at:
+        return uri
+    user = credentials.partition(":")[0]
+    return f"{scheme}{separator}{user}:***@{host}"
+
+
+def durable(database: Database[Document]) -> Database[Document]:
+    """The same database with the settings that every guarantee rests on, whatever the caller's client says."""
+    return database.with_options(
+        codec_options=CODEC,
+        write_concern=DURABLE,
+        read_concern=ReadConcern("local"),
+        read_preference=ReadPreference.PRIMARY,
+    )
+
+
+def check_server(database: Database[Document], clock: Clock) -> ServerClock:
+    """The server's clock, once it is known to be a replica set or a mongos of at least 5.0."""
+    with translated():
+        hello = database.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise UnsupportedServerError(
+            "the MongoDB server is not a replica set, which durable writes and wake-ups need; start it with "
+            "--replSet rs0 and run rs.initiate() once (a set of one member is fine)"
+        )
+    if hello.get("maxWireVersion", 0) < MINIMUM_WIRE_VERSION:
+        raise UnsupportedServerError("the MongoDB server is too old: 5.0 or newer is needed")
+    server_now = hello.get("localTime")
+    if not isinstance(server_now, datetime):
+        return ServerClock(clock, clock.now())
+    return ServerClock(clock, server_now if server_now.tzinfo else server_now.replace(tzinfo=UTC))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same operation may succeed when it is tried again (elections, cut connections, full queues)."""
+    if isinstance(error, ServerSelectionTimeoutError | AutoReconnect | ExecutionTimeout | WriteConcernError):
+        return True
+    if isinstance(error, OperationFailure):
+        if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+            return True
+        details = error.details or {}
+        inner = [entry.get("code") for entry in details.get("writeConcernErrors", [])]
+        return not details.get("writeErrors") and any(code in _TRANSIENT_CODES for code in [error.code, *inner])
+    return False
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn driver errors into ours: what is wrong and what helps."""
+    try:
+        yield
+    except ServerSelectionTimeoutError as error:
+        raise DatabaseUnavailableError(
+            f"no MongoDB server could be reached ({_first_sentence(error)}); is it running, and is the URI right?"
+        ) from error
+    except OperationFailure as error:
+        if error.code in _NOT_AUTHORIZED:
+            raise AuthenticationError(f"MongoDB refused this user or password: {_reason(error)}") from error
+        raise DatabaseError(f"MongoDB refused the operation: {_reason(error)}") from error
+    except ConnectionFailure as error:
+        raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {_first_sentence(error)}") from error
+    except PyMongoError as error:
+        raise DatabaseError(f"MongoDB could not be used: {_first_sentence(error)}") from error
+
+
+def _reason(error: OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg") or _first_sentence(error))
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).split(", Timeout:")[0].split(", full error:")[0].split(" (configured timeouts")[0]

@@ -1,0 +1,214 @@
+"""Decides how change streams are followed: in order, reopened after every fault, and honest about lost history."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import TracebackType
+from typing import Any
+
+from bson import ObjectId
+from pymongo.change_stream import CollectionChangeStream
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.lifecycle import Status
+from taskscheduler.record import Document
+from taskscheduler.store.client import is_transient
+
+logger = logging.getLogger(__name__)
+
+#: the place in the oplog is gone, or the collection was dropped: nothing can be resumed
+HISTORY_LOST = {136, 260, 280, 286}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+Token = Mapping[str, Any]
+
+
+class Gap(Enum):
+    """What a feed yields when it had to start anew: whatever happened before is to be read from the store."""
+
+    GAP = auto()
+
+
+GAP = Gap.GAP
+
+
+class Feed:
+    """One change stream on one collection, from its opening on, through elections, drops and lost history."""
+
+    def __init__(
+        self,
+        collection: Collection[Document],
+        pipeline: Sequence[Mapping[str, Any]],
+        *,
+        full_document: str | None = None,
+        await_ms: int = 1000,
+        after: Token | None = None,
+    ) -> None:
+        self._collection = collection.with_options(read_concern=ReadConcern("majority"))
+        self._pipeline = list(pipeline)
+        self._full_document = full_document
+        self._await_ms = await_ms
+        self._token = after
+        self._pause = _FIRST_PAUSE
+        self._stopped = threading.Event()
+        self._stream: CollectionChangeStream[Document] | None = None
+        self._lost = False  #: a gap that is still to be told
+
+    def open(self) -> CollectionChangeStream[Document]:
+        """Open the stream now, so that nothing written from here on is missed. Raises the driver's errors."""
+        try:
+            self._stream = self._watch()
+        except OperationFailure as error:
+            if self._token is None or error.code not in HISTORY_LOST:
+                raise
+            self._forget(str(error)[:200])
+            self._stream = self._watch()
+            self._lost = True
+        return self._stream
+
+    def _reopen(self) -> CollectionChangeStream[Document]:
+        self._lost = self._lost or self._token is None
+        return self.open()
+
+    def _watch(self) -> CollectionChangeStream[Document]:
+        return self._collection.watch(
+            self._pipeline,
+            full_document=self._full_document,
+            max_await_time_ms=self._await_ms,
+            resume_after=self._token,
+        )
+
+    def next(self) -> Document | Gap | None:
+        """The next change; None if none came within the await time; GAP after a restart that may have missed some."""
+        try:
+            stream = self._stream or self._reopen()
+            if self._lost:
+                self._lost = False
+                return GAP
+            change = stream.try_next()
+            self._token = stream.resume_token
+            if change is None and not stream.alive:
+                self._forget("the stream ended")
+                return None
+            self._pause = _FIRST_PAUSE
+            return change
+        except PyMongoError as error:
+            self._failed(error)
+            return None
+
+    @property
+    def token(self) -> Token | None:
+        """Where a later feed can go on without missing a change, as long as the oplog reaches back to here."""
+        return self._token
+
+    def _failed(self, error: PyMongoError) -> None:
+        if isinstance(error, OperationFailure) and (error.code in HISTORY_LOST or not is_transient(error)):
+            self._forget(str(error)[:200])
+            self._wait()
+            return
+        logger.info("change stream interrupted", extra={"reason": str(error)[:200]})
+        self._close_stream()
+        self._wait()
+
+    def _forget(self, reason: str) -> None:
+        """Give up the place in the oplog; the next reopening is a gap."""
+        logger.info("change stream starts anew", extra={"reason": reason})
+        self._token = None
+        self._close_stream()
+
+    def _wait(self) -> None:
+        self._stopped.wait(self._pause)
+        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            try:
+                stream.close()
+            except PyMongoError:
+                pass  # the server forgets it by itself
+
+    def close(self) -> None:
+        """End the stream; may be called from another thread."""
+        self._stopped.set()
+        self._close_stream()
+
+    def __enter__(self) -> Feed:
+        if self._stream is None:
+            self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def status_pipeline(query: Mapping[str, Any] | None = None, ids: Sequence[ObjectId] | None = None) -> list[Document]:
+    """Only changes of a status, of these ids or of jobs that match `query` with the status that they change to."""
+    stages: list[Document] = [
+        {
+            "$match": {
+                **({"documentKey._id": {"$in": list(ids)}} if ids is not None else {}),
+                "$or": [
+                    {"operationType": "insert"},
+                    {"updateDescription.updatedFields.status": {"$exists": True}},
+                    {"operationType": {"$in": ["drop", "rename", "invalidate"]}},
+                ],
+            }
+        }
+    ]
+    if query:
+        changed = {"$ifNull": ["$updateDescription.updatedFields.status", "$fullDocument.status"]}
+        stages.append({"$set": {"fullDocument.status": changed}})
+        stages.append({"$match": _about_full_document(query)})
+    return stages
+
+
+def _about_full_document(query: Mapping[str, Any]) -> Document:
+    """A query on job documents as a query on change events."""
+    result: Document = {}
+    for key, value in query.items():
+        if key in ("$and", "$or", "$nor"):
+            result[key] = [_about_full_document(part) for part in value]
+        elif key.startswith("$"):
+            raise InvalidOptionError(f"{key} cannot be used in the query of listen(); name fields of the job instead")
+        elif key == "_id" or key.startswith("_id."):
+            result["documentKey." + key] = value
+        else:
+            result["fullDocument." + key] = value
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of status, as listeners get it."""
+
+    status: Status
+    document: Document  #: the job, with the status of this change
+
+
+def changes(event: Document) -> list[Change]:
+    """The changes in one event: a re-armed job first tells how its attempt ended, then what it is now."""
+    if event["operationType"] not in ("insert", "update", "replace"):
+        return []
+    updated = event.get("updateDescription", {}).get("updatedFields", {})
+    document = {**(event.get("fullDocument") or {}), "_id": event["documentKey"]["_id"]}
+    document |= {key: updated[key] for key in ("status", "attempt", "progress", "error", "ended") if key in updated}
+    if "status" not in document:
+        return []
+    found = []
+    if "rearmed" in updated:
+        attempt, _, ending = updated["rearmed"].partition(":")
+        if ending:
+            status = Status[ending.upper()]
+            found.append(Change(status, {**document, "status": int(status), "attempt": int(attempt)}))
+    found.append(Change(Status(document["status"]), document))
+    return found

@@ -1,0 +1,108 @@
+"""Decides what an ended job still owes: its next run, its children, its parent. Crash-safe and repeatable.
+
+The write that ends a job names the debts in `pending`, so a process that dies right after it leaves them to whoever
+looks next. Each is paid by writes that change nothing when they are done twice:
+
+    next     the next run of a series: insert it under its deterministic id, then forget the plan
+    family   children of a job that did not succeed are cancelled, the parent of a failed one is failed
+    hook     the job class's `notification`; only a node can call it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
+from taskscheduler.lifecycle import LIVE, Status
+from taskscheduler.record import Document, successor
+from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.log import MessageQueue
+
+NEXT, FAMILY, HOOK = "next", "family", "hook"
+
+_CHILD_FAILED = {Status.FAILED: "child job failed", Status.TIMEOUT: "child job timed out"}
+
+
+class FollowUp:
+    """Pays the debts of ended jobs."""
+
+    def __init__(self, jobs: JobStore, messages: MessageQueue) -> None:
+        self._jobs = jobs
+        self._messages = messages
+
+    def settle(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
+        """Do all that a library may do for one ended job; the other jobs that this ended, with their status."""
+        job = self._jobs.get(job_id)
+        ended: list[tuple[ObjectId, Status]] = []
+        if job is None:
+            return ended
+        pending = job.get("pending", ())
+        if NEXT in pending:
+            self._add_next(job)
+        if FAMILY in pending:
+            self._settle_family(job, ended)
+        if HOOK in pending and not job.get("hook"):
+            self.paid(job_id, HOOK)
+        return ended
+
+    def paid(self, job_id: ObjectId, debt: str) -> bool:
+        """Strike out one debt; whether it was this call that did."""
+        collection = self._jobs.collection
+        result = collection.update_one({"_id": job_id, "pending": debt}, {"$pull": {"pending": debt}})
+        if result.modified_count:
+            collection.update_one({"_id": job_id, "pending": []}, {"$unset": {"pending": ""}})
+        return result.modified_count == 1
+
+    def waiting_for(self, debts: list[str], limit: int) -> list[Document]:
+        """Ended jobs with one of these debts."""
+        return list(self._jobs.collection.find({"pending": {"$in": debts}}).limit(limit))
+
+    def _add_next(self, job: Mapping[str, Any]) -> None:
+        """Insert the planned run, then forget the plan, unless the series was cancelled in the meantime."""
+        plan, collection = job["next"], self._jobs.collection
+        if not plan.get("canceled"):
+            self._insert_next(job)
+        forgotten = collection.update_one(
+            {"_id": job["_id"], "next._id": plan["_id"], "next.canceled": {"$exists": False}}, {"$unset": {"next": ""}}
+        )
+        if not forgotten.modified_count:
+            canceled = collection.find_one({"_id": job["_id"], "next.canceled": True}, {"_id": 1})
+            if canceled is not None:
+                self._jobs.cancel(plan["_id"])
+                collection.update_one({"_id": job["_id"]}, {"$unset": {"next": ""}})
+        self.paid(job["_id"], NEXT)
+
+    def _insert_next(self, job: Mapping[str, Any]) -> None:
+        """The key of add_job_once moves from the ended run to the next one."""
+        document, collection = successor(job), self._jobs.collection
+        if "once" in job:
+            document["once"] = job["once"]
+            collection.update_one({"_id": job["_id"]}, {"$unset": {"once": ""}})
+        try:
+            collection.insert_one(document)
+        except DuplicateKeyError:
+            return  # added already, or an add_job_once has put another job in its place
+        self._messages.added([document["_id"]], [document["queue"]])
+
+    def _settle_family(self, job: Mapping[str, Any], ended: list[tuple[ObjectId, Status]]) -> None:
+        status = Status(job["status"])
+        if status is not Status.DONE:
+            for child in self._jobs.children(job["_id"]):
+                self._end(child, Status.CANCELED, self._jobs.cancel(child), ended)
+        if status in _CHILD_FAILED and "parent" in job:
+            error = {"type": "ChildJobError", "message": f"{_CHILD_FAILED[status]}: {job['_id']}"}
+            self._end(job["parent"], Status.FAILED, self._jobs.fail_parent(job["parent"], error), ended)
+        self.paid(job["_id"], FAMILY)
+
+    def _end(
+        self, job_id: ObjectId, status: Status, before: Document | None, ended: list[tuple[ObjectId, Status]]
+    ) -> None:
+        if before is None or before["status"] not in LIVE:
+            return
+        ended.append((job_id, status))
+        if before["status"] == Status.PROCESSING:
+            self._messages.stop([job_id])
+        ended += self.settle(job_id)

@@ -1,0 +1,195 @@
+"""What an application does to jobs: insert, find, cancel, delete. One method is one operation on MongoDB."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from taskscheduler.clock import Clock, Deadline
+from taskscheduler.errors import DuplicateJobError
+from taskscheduler.lifecycle import LIVE, QUEUED, Move, Status, sources, target
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document, NewJob
+from taskscheduler.store.client import is_transient
+
+_PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
+_BATCH = 1000  #: documents per insert command
+_DUPLICATE_KEY = 11000
+
+LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
+
+
+class OnceTakenError(Exception):
+    """Another live job holds the same key of add_job_once."""
+
+
+def from_statuses(move: Move) -> dict[str, list[int]]:
+    """The filter on `status` that the transition table demands for a move."""
+    return {"$in": sorted(int(status) for status in sources(move))}
+
+
+class JobStore:
+    """The durable jobs as an application sees them."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+        self.collection: Collection[Document] = database[options.job_store]
+        self._confirming = self.collection.with_options(read_concern=ReadConcern("majority"))
+        self._clock = clock
+
+    def insert(self, job: NewJob) -> None:
+        """Store one job durably; DuplicateJobError or OnceTakenError if its id or key is in use."""
+        for uncertain in self._tries():
+            try:
+                self.collection.insert_one(job.raw)
+                return
+            except DuplicateKeyError as error:
+                if "_id" not in (error.details or {}).get("keyPattern", {"_id": 1}):
+                    raise OnceTakenError from error
+                if not (uncertain and self._is_ours(job)):
+                    raise DuplicateJobError(job.id) from error
+                return
+            except PyMongoError as error:
+                uncertain.note(error)
+
+    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+        """Store all jobs durably, or none that follows the first one refused: its DuplicateJobError names it."""
+        for start in range(0, len(jobs), _BATCH):
+            self._insert_batch(jobs[start : start + _BATCH])
+
+    def _insert_batch(self, jobs: Sequence[NewJob]) -> None:
+        for uncertain in self._tries():
+            try:
+                self.collection.insert_many([job.raw for job in jobs], ordered=False)
+                return
+            except BulkWriteError as error:
+                refused = [jobs[entry["index"]] for entry in error.details.get("writeErrors", [])]
+                if not refused and is_transient(error):
+                    uncertain.note(error)
+                    continue
+                strangers = [job for job in refused if not (uncertain and self._is_ours(job))]
+                if strangers:
+                    raise DuplicateJobError(strangers[0].id) from error
+                return
+            except PyMongoError as error:
+                uncertain.note(error)
+
+    def _tries(self) -> Iterator[_Uncertain]:
+        """Tries of one insert: again after a transient error, since its fixed `_id` makes a repetition harmless."""
+        deadline, state = Deadline(_PATIENCE, self._clock), _Uncertain()
+        while True:
+            yield state
+            if deadline.passed and state.error is not None:
+                raise state.error
+            state.pause(deadline)
+
+    def _is_ours(self, job: NewJob) -> bool:
+        found = self._confirming.find_one({"_id": job.id}, {"created": 1, "class": 1})
+        expected = (job.document["class"], job.document["created"].replace(microsecond=0))
+        return found is not None and (found["class"], found["created"].replace(microsecond=0)) == expected
+
+    def taken_ids(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        """Which of these ids are in use."""
+        return [entry["_id"] for entry in self.collection.find({"_id": {"$in": list(ids)}}, {"_id": 1})]
+
+    def get(self, job_id: ObjectId) -> Document | None:
+        """The job with this id."""
+        return self.collection.find_one({"_id": job_id})
+
+    def find(self, query: Mapping[str, Any]) -> Iterator[Document]:
+        """All jobs that match a MongoDB query, read as they are asked for."""
+        return iter(self.collection.find(query))
+
+    def find_live(self) -> Iterator[Document]:
+        """All jobs that have not ended."""
+        return iter(self.collection.find({"status": LIVE_FILTER}).hint("live_list"))
+
+    def newest(self, query: Mapping[str, Any], limit: int) -> list[Document]:
+        """The newest jobs that match, without their data."""
+        return list(self.collection.find(query, {"data": 0}).sort("_id", -1).limit(limit))
+
+    def same_live(self, name: str, data: Any, key: str, ignore_data: bool) -> Document | None:
+        """A live job that add_job_once takes for the same: by its key, or added otherwise with equal class and data."""
+        keyed = self.collection.find_one({"once": key})
+        if keyed is not None:
+            return keyed
+        query: Document = {"class": name, "status": LIVE_FILTER}
+        if not ignore_data:
+            query["data"] = {"$eq": data}
+        return self.collection.find_one(query)
+
+    def cancel(self, job_id: ObjectId) -> Document | None:
+        """Cancel a live job; the document as it was before, or None if it was not live any more."""
+        return self.collection.find_one_and_update(
+            {"_id": job_id, "status": from_statuses(Move.CANCEL)}, self._final(Move.CANCEL)
+        )
+
+    def cancel_queued(self, job_ids: Iterable[ObjectId]) -> None:
+        """Cancel those of the jobs that have not started."""
+        query = {"_id": {"$in": list(job_ids)}, "status": {"$in": sorted(int(status) for status in QUEUED)}}
+        self.collection.update_many(query, self._final(Move.CANCEL))
+
+    def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
+        """Fail a live job because a child failed; the document before, or None if it was not live any more."""
+        return self.collection.find_one_and_update(
+            {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)},
+            self._final(Move.FAIL_PARENT, {"error": dict(error)}),
+        )
+
+    @staticmethod
+    def _final(move: Move, extra: Mapping[str, Any] | None = None) -> Document:
+        return {
+            "$set": {"status": int(target(move)), "pending": ["family", "hook"], **(extra or {})},
+            "$currentDate": {"ended": True},
+            "$unset": {"once": ""},
+        }
+
+    def children(self, parent: ObjectId) -> list[ObjectId]:
+        """The live children of a job."""
+        query = {"parent": parent, "status": LIVE_FILTER}
+        return [entry["_id"] for entry in self.collection.find(query, {"_id": 1})]
+
+    def series(self, series: ObjectId) -> list[ObjectId]:
+        """The live jobs of a series."""
+        query = {"series": series, "status": LIVE_FILTER}
+        return [entry["_id"] for entry in self.collection.find(query, {"_id": 1})]
+
+    def end_series(self, series: ObjectId) -> None:
+        """Keep planned runs of a series from being added; see `followup`."""
+        self.collection.update_many({"series": series, "next": {"$exists": True}}, {"$set": {"next.canceled": True}})
+
+    def delete(self, query: Mapping[str, Any]) -> int:
+        """Delete matching jobs whatever they do; running ones are stopped by their nodes. How many."""
+        return self.collection.delete_many(query).deleted_count
+
+    def counts(self) -> dict[Status, int]:
+        """How many jobs there are in each status."""
+        groups = self.collection.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
+        found = {entry["_id"]: entry["count"] for entry in groups}
+        return {status: found.get(int(status), 0) for status in Status}
+
+
+class _Uncertain:
+    """Whether an earlier try of the same insert may have been carried out."""
+
+    def __init__(self) -> None:
+        self.error: PyMongoError | None = None
+        self._pause = 0.05
+
+    def __bool__(self) -> bool:
+        return self.error is not None
+
+    def note(self, error: PyMongoError) -> None:
+        if not is_transient(error):
+            raise error
+        self.error = error
+
+    def pause(self, deadline: Deadline) -> None:
+        threading.Event().wait(deadline.left(self._pause))
+        self._pause = min(1.0, self._pause * 2)

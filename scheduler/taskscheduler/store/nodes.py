@@ -1,0 +1,50 @@
+"""The register of queue nodes: one document per start of a node, whose heartbeat is the lease on all its jobs.
+
+A node that another one has declared lost (`lost: true`) can never renew again: it finds out at its next heartbeat,
+stops what it runs and goes on under a new identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from taskscheduler.record import Document
+from taskscheduler.store.schema import NODES
+
+
+class NodeStore:
+    """Heartbeats, and what they say about other nodes."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._collection = database[NODES]
+
+    def register(self, boot: ObjectId, facts: Mapping[str, Any]) -> None:
+        """Make a node known; its first heartbeat."""
+        self._collection.update_one(
+            {"_id": boot},
+            {"$set": {**facts, "beat": 0}, "$currentDate": {"alive": True, "started": True}},
+            upsert=True,
+        )
+
+    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> bool:
+        """Renew the lease; False if the node was declared lost or its document is gone."""
+        update = {"$set": dict(facts), "$inc": {"beat": 1}, "$currentDate": {"alive": True}}
+        return self._collection.update_one({"_id": boot, "lost": {"$exists": False}}, update).matched_count == 1
+
+    def remove(self, boot: ObjectId) -> None:
+        """Forget a node that has stopped and handed everything back."""
+        self._collection.delete_one({"_id": boot})
+
+    def all(self) -> list[Document]:
+        """Every node of the last day; `silent` is the number of seconds since its heartbeat by the server's clock."""
+        silent = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
+        return list(self._collection.aggregate([{"$set": {"silent": silent}}, {"$sort": {"started": 1}}]))
+
+    def declare_lost(self, boot: ObjectId, beat: int) -> bool:
+        """End the lease of a node whose heartbeat stood still at `beat`; False if it moved in the meantime."""
+        result = self._collection.update_one({"_id": boot, "beat": beat}, {"$set": {"lost": True}})
+        return result.matched_count == 1

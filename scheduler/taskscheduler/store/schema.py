@@ -1,0 +1,116 @@
+"""Decides which collections and indexes exist; `ensure` creates what is missing and may be run at any time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.database import Database
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from taskscheduler.lifecycle import Status
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document
+
+logger = logging.getLogger(__name__)
+
+NODES = "taskscheduler.nodes"
+_NODE_RETENTION = 86_400  #: seconds for which a node that is gone stays listed
+_TTL = "retention"
+_FOR_EVER = 2**31 - 1
+_NAMESPACE_EXISTS = 48
+
+CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
+
+
+def job_indexes(retention: float) -> list[IndexModel]:
+    """All indexes of the job store. Most are partial, so that jobs in another state cost nothing."""
+    live = {"status": {"$lte": int(Status.PROCESSING)}}
+    ended = {"status": {"$gt": int(Status.PROCESSING)}}
+    return [
+        IndexModel(
+            [("queue", ASCENDING), *CLAIM_ORDER], name="claim", partialFilterExpression={"status": int(Status.WAITING)}
+        ),
+        IndexModel(
+            [("options.force_spawn", ASCENDING)],
+            name="force",
+            partialFilterExpression={"status": int(Status.WAITING), "options.force_spawn": True},
+        ),
+        IndexModel([("at", ASCENDING)], name="due", partialFilterExpression={"status": int(Status.POSTPONED)}),
+        IndexModel(
+            [("boot", ASCENDING), ("claim", ASCENDING)],
+            name="held",
+            partialFilterExpression={"status": int(Status.PROCESSING)},
+        ),
+        IndexModel([("pending", ASCENDING)], name="pending", partialFilterExpression={"pending": {"$exists": True}}),
+        IndexModel(
+            [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$type": "string"}}
+        ),
+        IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
+        IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
+        IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
+        IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="ended_list", partialFilterExpression=ended),
+        IndexModel([("ended", ASCENDING)], name=_TTL, expireAfterSeconds=_ttl(retention)),
+    ]
+
+
+def _ttl(retention: float) -> int:
+    return max(1, round(retention)) if retention else _FOR_EVER
+
+
+def ensure(database: Database[Document], options: SchedulerOptions) -> None:
+    """Create the collections and indexes that are missing and apply sizes that were chosen on purpose."""
+    existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
+    for name, size, chosen in (
+        (options.job_queue, options.job_queue_size, "job_queue_size" in options.given),
+        (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),
+    ):
+        _ensure_capped(database, name, size, existing.get(name), chosen)
+    database[options.job_store].create_indexes(_indexes(database, options))
+    database[NODES].create_index([("alive", ASCENDING)], name=_TTL, expireAfterSeconds=_NODE_RETENTION)
+
+
+def _indexes(database: Database[Document], options: SchedulerOptions) -> list[IndexModel]:
+    """The indexes to create: an existing retention is kept, or changed in place when one was given."""
+    models = job_indexes(options.job_retention)
+    current = database[options.job_store].index_information().get(_TTL)
+    if current is None:
+        return models
+    wanted = _ttl(options.job_retention)
+    if "job_retention" in options.given and current.get("expireAfterSeconds") != wanted:
+        index = {"name": _TTL, "expireAfterSeconds": wanted}
+        database.command("collMod", options.job_store, index=index)
+    return [model for model in models if model.document["name"] != _TTL]
+
+
+def _ensure_capped(
+    database: Database[Document], name: str, size: int, current: Mapping[str, Any] | None, chosen: bool
+) -> None:
+    if current is None:
+        try:
+            database.create_collection(name, capped=True, size=size, check_exists=False)
+        except (CollectionInvalid, OperationFailure) as error:
+            if getattr(error, "code", _NAMESPACE_EXISTS) != _NAMESPACE_EXISTS:
+                raise
+    elif not current.get("capped"):
+        # somebody wrote to it after it was dropped, which makes an ordinary collection that would grow for ever
+        database.command("convertToCapped", name, size=size)
+    elif chosen and current.get("size") != _rounded(size):
+        try:
+            database.command("collMod", name, cappedSize=size)
+        except OperationFailure as error:  # before MongoDB 6.0
+            logger.warning("capped collection keeps its size", extra={"collection": name, "reason": str(error)})
+
+
+def _rounded(size: int) -> int:
+    """MongoDB rounds the size of a capped collection up to a multiple of 256 bytes."""
+    return (size + 255) // 256 * 256
+
+
+def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
+    """The names of the indexes that the job store lacks."""
+    present = database[options.job_store].index_information()
+    wanted = [str(model.document["name"]) for model in job_indexes(options.job_retention)]
+    return [name for name in wanted if name not in present]

@@ -1,0 +1,196 @@
+"""Waiting and listening: the store is read before and after a stream is opened, so no change is missed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+
+from taskscheduler.clock import Clock, Deadline
+from taskscheduler.errors import JobNotFoundError, SchedulerError, WaitTimeoutError
+from taskscheduler.events import GAP as GAP_EVENT
+from taskscheduler.events import STATUS_EVENTS
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import Status
+from taskscheduler.store import Store
+from taskscheduler.store.client import is_transient
+from taskscheduler.store.feed import GAP, Change, Feed, Token, changes, status_pipeline
+
+if TYPE_CHECKING:
+    from taskscheduler.scheduler import Scheduler
+
+POLL = 2.0  #: seconds after which the store is read again although the stream is silent
+_AWAIT_MS = 500
+_OVERLAP = timedelta(seconds=10)  #: how far before a gap the re-read begins
+
+
+class Waiter:
+    """Waits until a number of jobs have ended."""
+
+    def __init__(self, store: Store, processes: Sequence[Process], clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._waiting: dict[ObjectId, list[Process]] = {}
+        for process in processes:
+            self._waiting.setdefault(process.id, []).append(process)
+        self._read_at = clock.monotonic()
+
+    def wait(self, timeout: float | None, announce: Callable[[Change], None]) -> None:
+        """Return when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted."""
+        deadline = Deadline(timeout, self._clock)
+        self._read()
+        if not self._waiting:
+            return
+        pipeline = status_pipeline(ids=list(self._waiting))
+        feed = Feed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS)
+        with feed:
+            self._read()
+            while self._waiting:
+                if deadline.passed:
+                    raise WaitTimeoutError(f"{len(self._waiting)} jobs have not ended within {timeout} seconds")
+                self._step(feed, announce)
+
+    def _step(self, feed: Feed, announce: Callable[[Change], None]) -> None:
+        event = feed.next()
+        if isinstance(event, dict):
+            for change in changes(event):
+                announce(change)
+                self._take(change.document, final=change.status.is_final and event_is_last(change, event))
+        if event is GAP or self._clock.monotonic() - self._read_at > POLL:
+            self._read_patiently()
+
+    def _take(self, document: Mapping[str, Any], final: bool) -> None:
+        if final and document["_id"] in self._waiting:
+            stored = self._store.jobs.get(document["_id"])
+            for process in self._waiting.pop(document["_id"]):
+                process.replace(stored or document)
+
+    def _read(self) -> None:
+        self._read_at = self._clock.monotonic()
+        found = {document["_id"]: document for document in self._store.jobs.find({"_id": {"$in": list(self._waiting)}})}
+        for job_id in list(self._waiting):
+            if job_id not in found:
+                raise JobNotFoundError(job_id)
+            for process in self._waiting[job_id]:
+                process.replace(found[job_id])
+            if Status(found[job_id]["status"]).is_final:
+                del self._waiting[job_id]
+
+    def _read_patiently(self) -> None:
+        try:
+            self._read()
+        except ServerSelectionTimeoutError:
+            raise
+        except PyMongoError as error:
+            if not is_transient(error):
+                raise
+
+
+def event_is_last(change: Change, event: Mapping[str, Any]) -> bool:
+    """Whether the change is what the job is now, not how an attempt ended that is tried again."""
+    updated = event.get("updateDescription", {}).get("updatedFields", {})
+    return "rearmed" not in updated or updated.get("status") == change.status
+
+
+class Listener:
+    """Follows all changes of status that match a query and hands them on in order."""
+
+    def __init__(
+        self, scheduler: Scheduler, store: Store, query: Mapping[str, Any] | None, after: Token | None
+    ) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._query = dict(query or {})
+        pipeline = status_pipeline(self._query)
+        collection = store.jobs.collection
+        self._feed = Feed(collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS, after=after)
+        self._seen_until = store.clock.now()
+
+    def open(self) -> None:
+        """Open the stream now: everything from here on is delivered."""
+        self._feed.open()
+
+    def run(
+        self,
+        callback: Callable[[Process], Any] | None,
+        announce: Callable[[str, Process], None],
+        deadline: Deadline,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Call back for every change until it returns True, `deadline` passes or `stopped` says so."""
+        with self._feed:
+            while not deadline.passed and not stopped():
+                event = self._feed.next()
+                for name, process in self._news(event):
+                    announce(name, process)
+                    if name != GAP_EVENT and callback is not None and callback(process) is True:
+                        return
+
+    @property
+    def token(self) -> Token | None:
+        return self._feed.token
+
+    def _news(self, event: Any) -> Iterable[tuple[str, Process]]:
+        if event is GAP:
+            yield from self._reread()
+            return
+        self._seen_until = self._store.clock.now()
+        for change in changes(event) if event is not None else ():
+            yield STATUS_EVENTS[change.status], Process(self._scheduler, change.document)
+
+    def _reread(self) -> Iterable[tuple[str, Process]]:
+        """After lost history: a notice, then every matching job that may have changed since the last event."""
+        since = self._seen_until - _OVERLAP
+        recent = [{field: {"$gte": since}} for field in ("created", "started", "ended", "alive")]
+        documents = list(self._store.jobs.find({"$and": [self._query, {"$or": recent}]}))
+        notice = {"_id": None, "status": int(Status.WAITING), "message": f"events since {since:%H:%M:%S} were lost"}
+        yield GAP_EVENT, Process(self._scheduler, notice)
+        for document in documents:
+            yield STATUS_EVENTS[Status(document["status"])], Process(self._scheduler, document)
+
+
+class BackgroundListener:
+    """Delivers events to the handlers of a scheduler from a thread of its own, until stopped."""
+
+    def __init__(self, listener: Listener, announce: Callable[[str, Process], None], clock: Clock) -> None:
+        self._listener = listener
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(announce, clock), name="taskscheduler-listen")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def _run(self, announce: Callable[[str, Process], None], clock: Clock) -> None:
+        try:
+            self._listener.run(None, announce, Deadline(None, clock), self._stop.is_set)
+        except (PyMongoError, SchedulerError) as error:
+            self._error = error
+
+    @property
+    def token(self) -> Token | None:
+        """Where a later listener can go on: pass it to `listen(after=...)`."""
+        return self._listener.token
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the thread; raises what ended it early, if something did."""
+        self._stop.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> BackgroundListener:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
