@@ -43,6 +43,8 @@ class Connection:
             self._store, self._database, self._server = None, None, None
             self._pid = os.getpid()
         if self._store is None or self._store.options is not options:
+            if self._store is not None:
+                self._store.close()
             try:
                 self._store = Store(self._open(), options, self._clock)
             except BaseException:
@@ -70,6 +72,8 @@ class Connection:
     def close(self) -> None:
         """Close the client and release the embedded server, as far as they were opened here."""
         if self._pid == os.getpid():
+            if self._store is not None:
+                self._store.close()
             if self._owned and self._database is not None:
                 self._database.client.close()
             if self._server is not None:

@@ -101,8 +101,11 @@ class Place:
     def until_stopped(self, address: Address) -> None:
         until(lambda: not alive(address["mongod_pid"]), "mongod ends")
         until(lambda: not alive(address["keeper_pid"]), "the keeper ends")
-        assert not self.is_locked("keeper.lock")
-        assert not self.is_locked("data.lock")
+        # The kernel closes the files of a process a moment after it has become a zombie.
+        until(self.is_idle, "the locks are released")
+
+    def is_idle(self) -> bool:
+        return not self.is_locked("keeper.lock") and not self.is_locked("data.lock")
 
     def clean(self) -> None:
         for user in self.users:
@@ -110,7 +113,7 @@ class Place:
                 user.kill()
             user.communicate()
         try:
-            until(lambda: not self.is_locked("keeper.lock") and not self.is_locked("data.lock"), "all ends")
+            until(self.is_idle, "all ends")
         finally:
             for pid in filter(alive, self.started):
                 os.kill(pid, signal.SIGKILL)
@@ -165,7 +168,7 @@ def test_parts_of_one_process_share_one_use(place: Place) -> None:
     assert place.is_locked("users.lock")
     insert(results[3].uri, 1)
     results[3].release()
-    until(lambda: not place.is_locked("keeper.lock"), "the keeper ends")
+    until(place.is_idle, "the keeper ends")
 
 
 def test_second_process_joins_and_keeps_the_server_when_the_first_ends(place: Place) -> None:
@@ -238,7 +241,7 @@ def test_starter_that_is_killed_at_once_leaves_nothing_running(place: Place) -> 
     user = place.user()
     until(lambda: place.is_locked("keeper.lock") and place.is_locked("data.lock"), "a keeper starts")
     user.kill()
-    until(lambda: not place.is_locked("keeper.lock") and not place.is_locked("data.lock"), "the keeper ends")
+    until(place.is_idle, "the keeper ends")
     assert not place.published()
 
 
@@ -297,7 +300,7 @@ def test_mongod_that_ends_at_start_is_an_error_with_its_last_words(
     fake_mongod(VERSION, "echo no luck; exit 3")
     with pytest.raises(EmbeddedServerError, match=r"exit code 3: no luck \(log: .*mongod\.log\)"):
         acquire(place.root)
-    until(lambda: not place.is_locked("keeper.lock"), "the keeper ends")
+    until(place.is_idle, "the keeper ends")
 
 
 def test_server_that_never_gets_ready_is_an_error_at_the_timeout(
@@ -306,7 +309,7 @@ def test_server_that_never_gets_ready_is_an_error_at_the_timeout(
     fake_mongod(VERSION, "exec sleep 600")
     with pytest.raises(EmbeddedServerError, match=r"not ready within 1\.5 s"):
         acquire(place.root, timeout=1.5)
-    until(lambda: not place.is_locked("keeper.lock") and not place.is_locked("data.lock"), "the keeper gives up")
+    until(place.is_idle, "the keeper gives up")
 
 
 def test_damaged_data_is_an_error_that_names_the_log(place: Place) -> None:
@@ -315,7 +318,7 @@ def test_damaged_data_is_an_error_that_names_the_log(place: Place) -> None:
     (place.root / "data" / "storage.bson").write_text("damaged")
     with pytest.raises(EmbeddedServerError, match=r"mongod ended with exit code -?\d+: .*mongod\.log"):
         acquire(place.root, timeout=SECONDS)
-    until(lambda: not place.is_locked("keeper.lock"), "the keeper ends")
+    until(place.is_idle, "the keeper ends")
 
 
 def test_state_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskscheduler.embedded import binary, state
-from taskscheduler.embedded.mongod import _last_error
+from taskscheduler.embedded.mongod import first_error
 from taskscheduler.errors import EmbeddedServerError
 
 VERSION = "db version v6.0.5\nBuild Info: {}\n"
@@ -142,13 +142,29 @@ def test_large_logs_are_deleted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert not large.exists()
 
 
-def test_the_telling_error_of_a_mongod_log_is_found(tmp_path: Path) -> None:
+def test_the_first_error_of_a_mongod_log_is_its_reason(tmp_path: Path) -> None:
     log = tmp_path / "mongod.log"
+    earlier = '{"s":"E","msg":"of an earlier start","attr":{"error":"old"}}\n'
     log.write_text(
-        '{"s":"E","msg":"of an earlier start"}\n'
+        earlier + '{"s":"I","msg":"Starting"}\n'
         '{"s":"E","msg":"Error setting up listener","attr":{"error":{"errmsg":"Address already in use"}}}\n'
-        '{"s":"F","msg":"aborting"}\n'
+        '{"s":"F","msg":"Fatal assertion","attr":{"file":"x.cpp"}}\n'
         '{"s":"I","msg":"Now exiting"}\nno JSON\n'
     )
-    assert _last_error(log, 39) == "Error setting up listener: Address already in use"
-    assert _last_error(tmp_path / "absent", 0) == ""
+    assert first_error(log, len(earlier)) == "Error setting up listener: Address already in use"
+    assert first_error(tmp_path / "absent", 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "detail"),
+    [
+        ('{"error":28,"message":{"msg":"No space left on device"}}', "No space left on device"),
+        ('{"error":28,"message":"[1][2] no space"}', "[1][2] no space"),
+        ('{"error":"BadValue: no"}', "BadValue: no"),
+        ('{"files":["x"]}', "{'files': ['x']}"),
+    ],
+)
+def test_the_detail_of_a_mongod_error_is_shown(tmp_path: Path, attributes: str, detail: str) -> None:
+    log = tmp_path / "mongod.log"
+    log.write_text(f'{{"s":"F","msg":"It failed","attr":{attributes}}}\n')
+    assert first_error(log, 0) == f"It failed: {detail}"

@@ -7,6 +7,7 @@ from pymongo.database import Database
 from taskscheduler.clock import Clock
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
+from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import check_server, durable, translated
 from taskscheduler.store.followup import FollowUp
 from taskscheduler.store.jobs import JobStore
@@ -24,8 +25,13 @@ class Store:
         self.clock = check_server(self.database, clock)
         with translated():
             ensure(self.database, options)
+        self.claims = ClaimStore(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
         self.messages = MessageQueue(self.database, options)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
         self.follow_up = FollowUp(self.jobs, self.messages)
+
+    def close(self) -> None:
+        """Send what is still to be sent; the client is closed by whoever opened it."""
+        self.messages.close()

@@ -40,11 +40,14 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
 SERVER_SELECTION_MS = 15_000
+SOCKET_MS = 20_000  #: a primary that hangs without closing its connections is noticed after this
 
 #: a write counts once a majority has it in its journal; not knowing after 10 s is reported instead of waiting for ever
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 #: for messages that only save time when they arrive
 PROMPT = WriteConcern(w=1)
+#: the same, but in the journal at once: change streams show nothing that is not, and the server writes it every 100 ms
+VISIBLE = WriteConcern(w=1, j=True)
 
 _NOT_AUTHORIZED = {13, 18, 8000, 33}
 #: the server may or may not have carried the operation out; asking again is safe for every write of this library
@@ -57,7 +60,12 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
         name = parse_uri(uri, validate=False)["database"]
         if not name:
             raise InvalidOptionError("the URI must name a database: mongodb://host:port/DATABASE")
-        options = {"serverSelectionTimeoutMS": SERVER_SELECTION_MS, "appname": "taskscheduler", **settings}
+        options = {
+            "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
+            "socketTimeoutMS": SOCKET_MS,
+            "appname": "taskscheduler",
+            **settings,
+        }
         client: MongoClient[Document] = MongoClient(uri, **options)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         if isinstance(error, InvalidOptionError):

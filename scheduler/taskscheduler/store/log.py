@@ -1,14 +1,16 @@
 """The two capped collections: messages that wake nodes, and the log of status changes. Losing any of it loses nothing.
 
-A message: `{_id, jobs: [ids], queues: [names]}` for added jobs, `{_id, stop: [ids]}` for cancelled ones.
+A message: `{_id, jobs: [ids], queues: [names], later: bool}` for added jobs, `{_id, stop: [ids]}` for cancelled ones.
 A log entry: `{_id, node, events: [{job, status, attempt}]}`.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -17,46 +19,75 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
-from taskscheduler.store.client import PROMPT
+from taskscheduler.store.client import PROMPT, VISIBLE
 
 logger = logging.getLogger(__name__)
 
 _IDS_PER_MESSAGE = 1000
+_PAUSE = 0.01  #: seconds between two messages of one process
 
 
 class MessageQueue:
-    """Writes the messages; many threads that add at once share one write."""
+    """Sends the messages from a thread of its own, at most one every 10 ms; what gathers meanwhile shares the next.
+
+    Nobody has to wait for a message: the jobs are stored already. The first one after a pause is sent at once.
+    """
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
-        self._collection = database.get_collection(options.job_queue, write_concern=PROMPT)
-        self._lock = threading.Lock()
-        self._sending = threading.Lock()
+        self._collection = database.get_collection(options.job_queue, write_concern=VISIBLE)
+        self._changed = threading.Condition()
         self._added: list[ObjectId] = []
         self._queues: set[str] = set()
+        self._later = False
+        self._stops: list[ObjectId] = []
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def added(self, ids: Sequence[ObjectId], queues: Iterable[str]) -> None:
-        """Tell the nodes that these jobs are stored. Returns once some thread has sent, or will send, all of them."""
-        with self._lock:
+    def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False) -> None:
+        """Tell the nodes that these jobs are stored, and whether some wait for their time."""
+        with self._changed:
             self._added += ids
             self._queues.update(queues)
-        while self._added and self._sending.acquire(blocking=False):
-            try:
-                self._send(self._take())
-            finally:
-                self._sending.release()
+            self._later |= later
+            self._notify()
 
     def stop(self, ids: Sequence[ObjectId]) -> None:
         """Tell the nodes to kill these jobs if they run them."""
-        for start in range(0, len(ids), _IDS_PER_MESSAGE):
-            self._send([{"_id": ObjectId(), "stop": list(ids[start : start + _IDS_PER_MESSAGE])}])
+        with self._changed:
+            self._stops += ids
+            self._notify()
+
+    def close(self) -> None:
+        """Send what is left and end the thread."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self._send(self._take())
+
+    def _notify(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="taskscheduler-messages", daemon=True)
+            self._thread.start()
+            atexit.register(_close_at_exit, weakref.ref(self))  # a daemon thread may be cut off before it has sent
+        self._changed.notify()
+
+    def _loop(self) -> None:
+        while not self._closed.is_set():
+            with self._changed:
+                while not (self._added or self._stops or self._closed.is_set()):
+                    self._changed.wait()
+            self._send(self._take())
+            self._closed.wait(_PAUSE)
 
     def _take(self) -> list[Document]:
-        with self._lock:
-            ids, queues = self._added, sorted(self._queues)
-            self._added, self._queues = [], set()
+        with self._changed:
+            ids, stops, queues, later = self._added, self._stops, sorted(self._queues), self._later
+            self._added, self._stops, self._queues, self._later = [], [], set(), False
         return [
-            {"_id": ObjectId(), "jobs": ids[start : start + _IDS_PER_MESSAGE], "queues": queues}
-            for start in range(0, len(ids), _IDS_PER_MESSAGE)
+            *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
+            *({"_id": ObjectId(), "jobs": part, "queues": queues, "later": later} for part in _parts(ids)),
         ]
 
     def _send(self, messages: list[Document]) -> None:
@@ -65,9 +96,19 @@ class MessageQueue:
                 self._collection.insert_one(messages[0])
             elif messages:
                 self._collection.insert_many(messages, ordered=False)
-        except PyMongoError as error:
-            # the jobs are stored; without the message nodes find them when they next look
+        except (PyMongoError, RuntimeError) as error:  # RuntimeError: the interpreter is ending
+            # without the message nodes find the jobs when they next look
             logger.warning("wake-up message not sent", extra={"reason": str(error)[:200]})
+
+
+def _parts(ids: Sequence[ObjectId]) -> Iterator[list[ObjectId]]:
+    return (list(ids[start : start + _IDS_PER_MESSAGE]) for start in range(0, len(ids), _IDS_PER_MESSAGE))
+
+
+def _close_at_exit(reference: weakref.ref[MessageQueue]) -> None:
+    queue = reference()
+    if queue is not None:
+        queue.close()
 
 
 class EventLog:

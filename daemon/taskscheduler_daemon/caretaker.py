@@ -1,0 +1,222 @@
+"""Two threads of the node: the heartbeat that is the lease on its jobs, and the sweeps that look after everybody's.
+
+Any node may do any of it at any time; every write is safe to repeat and to race.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from taskscheduler.clock import Clock
+from taskscheduler.store import Store
+from taskscheduler.store.claims import Fence
+from taskscheduler.store.followup import FAMILY, HOOK, NEXT
+from taskscheduler.store.schema import ensure
+from taskscheduler_daemon.ledger import Ledger
+from taskscheduler_daemon.lost import Watch
+
+logger = logging.getLogger(__name__)
+
+#: of the lease: how often it is renewed, and when jobs are killed that could not be renewed
+RENEWALS, SAFE_PART = 3, 0.8
+POLL = 2.0  #: seconds between two looks, +- a quarter so that nodes do not march in step
+_OTHERS_EVERY, _SCHEMA_EVERY = 2, 30  #: in polls
+_SOON = 1.0  #: a job that has run for so long is worth telling the database about
+
+
+class Heart:
+    """Renews the lease of this node until it is stopped or has lost it."""
+
+    def __init__(
+        self,
+        store: Store,
+        boot: ObjectId,
+        lease: float,
+        facts: Callable[[], Mapping[str, Any]],
+        renewed: Callable[[float], None],
+        lost: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._boot = boot
+        self._lease = lease
+        self._facts = facts
+        self._renewed = renewed
+        self._lost = lost
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="taskscheduler-heart")
+
+    def start(self) -> None:
+        """Register the node, then beat from a thread. Raises the driver's errors."""
+        sent = self._clock.monotonic()
+        self._store.nodes.register(self._boot, self._facts())
+        self._renewed(sent + SAFE_PART * self._lease)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        pause = self._lease / RENEWALS
+        while not self._stopped.wait(pause):
+            sent = self._clock.monotonic()
+            try:
+                if not self._store.nodes.beat(self._boot, self._facts()):
+                    self._lost()
+                    return
+                self._renewed(sent + SAFE_PART * self._lease)
+                pause = self._lease / RENEWALS
+            except PyMongoError as error:
+                logger.warning("heartbeat failed", extra={"reason": str(error)[:200]})
+                pause = min(0.5, self._lease / 10)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+class Caretaker:
+    """Promotes due jobs, checks this node's own, takes back those of lost nodes, pays debts that others left."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        watch: Watch,
+        boot: ObjectId,
+        wake_claimer: Callable[[], None],
+        cancel: Callable[[list[ObjectId]], None],
+        missing: Callable[[Fence], None],
+        call_hook: Callable[[ObjectId], None],
+        max_lost: int,
+        lease: float,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._watch = watch
+        self._boot = boot
+        self._wake_claimer = wake_claimer
+        self._cancel = cancel
+        self._missing = missing
+        self._call_hook = call_hook
+        self._max_lost = max_lost
+        self._lease = lease
+        self._clock = clock
+        self._poll = min(POLL, lease / 6)
+        self._polls = 0
+        self._due_at = float("inf")
+        self._look_due = threading.Event()
+        self._stopped = threading.Event()
+        self._strays: set[Fence] = set()  #: attempts that the database counts as ours and we do not know
+        self._thread = threading.Thread(target=self._loop, name="taskscheduler-care")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def look_for_due(self) -> None:
+        """A postponed job was added: its time may come before the next look."""
+        self._look_due.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._look_due.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _loop(self) -> None:
+        next_poll = 0.0
+        while not self._stopped.is_set():
+            now = self._clock.monotonic()
+            try:
+                if now >= next_poll:
+                    next_poll = now + self._poll * random.uniform(0.75, 1.25)
+                    self._sweep()
+                self._promote()
+            except PyMongoError as error:
+                logger.warning("sweep failed", extra={"reason": str(error)[:200]})
+                self._due_at = float("inf")
+            until = min(next_poll, self._due_at) - self._clock.monotonic()
+            if self._look_due.wait(max(0.0, until)):
+                self._look_due.clear()
+
+    def _sweep(self) -> None:
+        self._wake_claimer()
+        self._check_own()
+        if self._polls % _OTHERS_EVERY == 0:
+            self._take_back_lost()
+            self._pay_debts()
+            self._release_strays()
+        if self._polls % _SCHEMA_EVERY == _SCHEMA_EVERY - 1:
+            ensure(self._store.database, self._store.options)
+        self._polls += 1
+
+    def _promote(self) -> None:
+        """Make due jobs wait for a slot, and note when the next one is due."""
+        while not self._stopped.is_set():
+            left = self._store.claims.seconds_until_due()
+            if left is None or left > 0:
+                break
+            self._store.claims.promote(self._store.claims.due())
+            self._wake_claimer()
+        # a little late rather than a little early: early would find nothing and ask again
+        self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
+
+    def _check_own(self) -> None:
+        """Stop what was cancelled or deleted without our hearing of it; tell the database what runs for long."""
+        now = self._clock.monotonic()
+        old = [attempt for attempt in self._ledger.all() if now - attempt.claimed_at > _SOON]
+        if not old:
+            return
+        held = self._store.claims.still_held([attempt.fence for attempt in old])
+        gone = [attempt.fence.job_id for attempt in old if attempt.fence.job_id not in held]
+        if gone:
+            self._cancel(gone)
+        for attempt in old:
+            if attempt.seen_at and now - attempt.seen_at > self._lease:
+                self._missing(attempt.fence)
+        self._note_running(now, [attempt for attempt in old if attempt.fence.job_id in held])
+
+    def _note_running(self, now: float, attempts: list[Any]) -> None:
+        fresh = [a for a in attempts if a.worker is not None and now - a.noted > self._lease / RENEWALS]
+        if fresh:
+            reports = [(a.fence, {"worker": str(a.worker)}, a.parent) for a in fresh]
+            self._store.claims.progress(reports)
+            for attempt in fresh:
+                attempt.noted = now
+
+    def _take_back_lost(self) -> None:
+        """Declare nodes lost whose heartbeat stood still for a whole lease on our own clock, and re-arm their jobs."""
+        nodes = {node["_id"]: node for node in self._store.nodes.all()}
+        owners = self._store.claims.owners()
+        for boot in self._watch.lost(nodes.values(), owners - {self._boot}, self._clock.monotonic()):
+            node = nodes.get(boot)
+            if node is not None and "lost" not in node and not self._store.nodes.declare_lost(boot, node["beat"]):
+                continue  # it beat in the last moment
+            name = node["name"] if node is not None else str(boot)
+            taken = self._store.claims.take_back(boot, name, self._max_lost) if boot in owners else []
+            if taken:
+                logger.warning("took back jobs of a lost node", extra={"node": name, "count": len(taken)})
+                self._wake_claimer()
+
+    def _pay_debts(self) -> None:
+        for job in self._store.follow_up.waiting_for([NEXT, FAMILY, HOOK], 100):
+            if self._stopped.is_set():
+                return
+            self._store.follow_up.settle(job["_id"])
+            if job.get("hook"):
+                self._call_hook(job["_id"])
+
+    def _release_strays(self) -> None:
+        """Give back attempts that are ours in the database only: of claims that were carried out late."""
+        known = {attempt.fence for attempt in self._ledger.all()}
+        strays = {fence for fence in self._store.claims.held_by(self._boot) if fence not in known}
+        for fence in strays & self._strays:
+            self._missing(fence)
+        self._strays = strays

@@ -1,0 +1,138 @@
+"""A thread of the node: claims as many jobs as the manager can start soon, whenever there are some."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from taskscheduler.clock import Clock
+from taskscheduler.store import Store
+from taskscheduler.store.claims import Fence
+from taskscheduler_daemon.ledger import Attempt, Ledger
+
+logger = logging.getLogger(__name__)
+
+_MOST_PER_CLAIM = 1000
+_FORCED_PER_CLAIM = 32
+_PAUSE_AFTER_ERROR = 0.5
+
+
+class Claimer:
+    """Claims jobs and hands them on. `wake` it when there may be new ones or free slots."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        boot: ObjectId,
+        node: str,
+        queues: Sequence[str],
+        hand_on: Callable[[list[Attempt]], None],
+        clock: Clock,
+        most: int = 0,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._boot = boot
+        self._node = node
+        self._queues = list(queues)
+        self._hand_on = hand_on
+        self._clock = clock
+        self._left = most or float("inf")  #: how many jobs this node may still take
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._more = False  #: the last look found at least as many jobs as it asked for
+        self._abandoned: list[str] = []  #: claims of which it is not known what they got
+        self._thread = threading.Thread(target=self._loop, name="taskscheduler-claim")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for jobs soon: some were added, or it is time to look anyway."""
+        self._more = True
+        self._wake.set()
+
+    def slots_free(self) -> None:
+        """Look for jobs soon if the last look left some behind."""
+        if self._more and not self._wake.is_set() and self._ledger.room():
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; returns when nothing is under way."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def give_back(self, count: int) -> None:
+        """So many of the claimed jobs did not run here."""
+        self._left += count
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this node has taken all the jobs that it may."""
+        return self._left <= 0
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            if self._stopped.is_set():
+                return
+            try:
+                self._settle_abandoned()
+                self._claim_forced()
+                self._claim_while_room()
+            except PyMongoError as error:
+                logger.warning("claiming failed", extra={"reason": str(error)[:200]})
+                self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
+                self._more = True
+
+    def _claim_while_room(self) -> None:
+        while self._more and not self._stopped.is_set():
+            wanted = int(min(self._ledger.room(), _MOST_PER_CLAIM, self._left))
+            if wanted <= 0:
+                return
+            queues = self._queues or self._store.claims.queues()
+            ids = self._store.claims.candidates(queues, wanted) if queues else []
+            self._more = len(ids) >= wanted
+            if ids:
+                self._claim(ids)
+
+    def _claim_forced(self) -> None:
+        ids = self._store.claims.forced(self._queues or None, int(min(_FORCED_PER_CLAIM, self._left)))
+        if ids:
+            self._claim(ids)
+
+    def _claim(self, ids: Sequence[ObjectId]) -> None:
+        """Claim, then read back: only what the majority says is ours counts, also if the claim ended in an error."""
+        claim = uuid.uuid4().hex
+        self._abandoned.append(claim)
+        try:
+            self._store.claims.claim(ids, claim, self._boot, self._node)
+        except PyMongoError as error:
+            logger.info("claim uncertain", extra={"reason": str(error)[:200]})
+        jobs = self._store.claims.claimed(claim, self._boot)
+        now = self._clock.monotonic()
+        attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, now) for job in jobs]
+        self._abandoned.remove(claim)
+        if not attempts:
+            return
+        self._left -= len(attempts)
+        self._ledger.add(attempts)
+        self._hand_on(attempts)
+        entries = [{"job": a.fence.job_id, "status": 2, "attempt": a.fence.attempt} for a in attempts]
+        self._store.events.append(entries, self._node)
+
+    def _settle_abandoned(self) -> None:
+        """Give back what claims got that could not be read back; the database may have been slow to carry them out."""
+        for claim in list(self._abandoned):
+            self._store.claims.abandon(claim, self._boot)
+            self._abandoned.remove(claim)

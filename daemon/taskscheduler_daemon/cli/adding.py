@@ -1,0 +1,86 @@
+"""Decides how `taskscheduler add` reads a job from the command line and what it prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from taskscheduler.handle import Process
+from taskscheduler_daemon.cli.awaiting import watch
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.ids import resolve
+from taskscheduler_daemon.cli.listing import record
+from taskscheduler_daemon.cli.parameters import AT, DATA, DURATION, INTERVAL, OBJECT_ID
+from taskscheduler_daemon.cli.render import LOOKS, state
+from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.text import json_line, json_pretty, tsv
+
+HELP = """Add a job and print its id.
+
+JOB is the registered name of the class or function, as nodes know it (default: module.QualName). DATA is JSON, also
+extended JSON such as {"$date": "2026-11-21T08:00:00Z"}; - reads it from the standard input.
+"""
+
+
+@cli_command("add", help=HELP)
+@click.argument("job")
+@click.argument("data", type=DATA, required=False)
+@click.option("--at", type=AT, help="Not before: unix time, ISO date with zone, or from now: 90s, 1h30m.")
+@click.option("--interval", type=INTERVAL, help="Run again after so long; -1: at once.")
+@click.option("--interval-reference", type=click.Choice(["start", "end"]), help="What the interval counts from.")
+@click.option("--retry", type=int, help="How often to try again after a failure; -1: for ever.")
+@click.option("--retry-interval", type=DURATION, help="Time between tries.")
+@click.option("--timeout", type=DURATION, help="Longest run time.")
+@click.option("--priority", type=int, help="Higher first within its queue.")
+@click.option("--queue", metavar="NAME", help="The queue that it waits in.")
+@click.option("--force-spawn", is_flag=True, help="A worker of its own, beyond max_children.")
+@click.option("--id", type=OBJECT_ID, help="An id of your choice.")
+@click.option("--parent", metavar="ID", help="The job that this one is a child of.")
+@click.option("--once", is_flag=True, help="Only if the same job is not live already.")
+@click.option("--ignore-data", is_flag=True, help="With --once: any job of the class is the same.")
+@click.option(
+    "--wait",
+    "wanted",
+    is_flag=True,
+    envvar="TASKSCHEDULER_WAIT",
+    help="Wait for its end; exit code 1 if it is not done.",
+)
+@click.option("--wait-timeout", type=DURATION, help="With --wait: give up after so long, with exit code 124.")
+def command(
+    settings: Settings,
+    job: str,
+    data: Any,
+    parent: str | None,
+    once: bool,
+    wanted: bool,
+    wait_timeout: float | None,
+    **given: Any,
+) -> int:
+    if given["ignore_data"] and not once:
+        raise click.UsageError("--ignore-data needs --once")
+    options = {name: value for name, value in given.items() if value is not None and value is not False}
+    with opened(settings) as database:
+        if parent is not None:
+            options["parent"] = resolve(parent, database.inspection.recent_ids)
+        add = database.scheduler.add_job_once if once else database.scheduler.add_job
+        process = add(job, data, options)
+        _print(settings, process)
+        return watch(settings, database, [process.id], wait_timeout) if wanted else 0
+
+
+def _print(settings: Settings, process: Process) -> None:
+    form = settings.form(piped="id")
+    if form == "table":
+        status = settings.paint(state(process.status, settings.fancy), LOOKS[process.status].color)
+        outcome = "" if process.outcome == "created" else f" ({process.outcome})"
+        say(f"{process.id}  {status}{outcome}")
+    elif form == "id":
+        say(str(process.id))
+    elif form == "tsv":
+        say(tsv(("ID", "STATE", "OUTCOME")))
+        say(tsv((process.id, process.status.label, process.outcome)))
+    else:
+        said = {**record(process), "outcome": process.outcome}
+        say((json_pretty if form == "json" else json_line)(said))

@@ -1,0 +1,111 @@
+"""Decides how `taskscheduler wait` watches jobs until they have ended, and what exit code that gives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import click
+from bson import ObjectId
+
+from taskscheduler.clock import SYSTEM_CLOCK, Deadline
+from taskscheduler.errors import JobNotFoundError
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import Status
+from taskscheduler_daemon.cli.bars import Bars
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import Opened, opened
+from taskscheduler_daemon.cli.durations import brief
+from taskscheduler_daemon.cli.exits import Exit
+from taskscheduler_daemon.cli.ids import resolve_all
+from taskscheduler_daemon.cli.listing import record
+from taskscheduler_daemon.cli.parameters import DURATION
+from taskscheduler_daemon.cli.render import note
+from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.text import iso, json_line, json_pretty, tsv
+
+_POLL = 0.5
+
+HELP = """Wait until jobs have ended. An ID may be the last 5 or more digits of a recent one.
+
+Exit code 0 if all are done, 1 if one failed, timed out or was cancelled, 124 if the wait took too long.
+"""
+
+
+class View(Protocol):
+    """Whatever shows the jobs that are waited for."""
+
+    def update(self, jobs: Sequence[Process]) -> None:
+        """The jobs as they are now."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@cli_command("wait", help=HELP)
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--timeout", type=DURATION, help="Give up after so long, with exit code 124.")
+def command(settings: Settings, job_ids: Sequence[str], timeout: float | None) -> int:
+    with opened(settings) as database:
+        return watch(settings, database, resolve_all(job_ids, database.inspection.recent_ids), timeout)
+
+
+def watch(settings: Settings, database: Opened, ids: Sequence[ObjectId], timeout: float | None) -> int:
+    """Show the jobs until all have ended; the exit code."""
+    deadline, pause = Deadline(timeout), threading.Event()
+    view: View = Bars(settings) if settings.form() == "table" and settings.terminal else Lines(settings)
+    try:
+        while True:
+            jobs = _look(database, ids)
+            view.update(jobs)
+            if all(job.status.is_final for job in jobs):
+                return Exit.OK if all(job.status is Status.DONE for job in jobs) else Exit.FAILED
+            if deadline.passed:
+                break
+            pause.wait(deadline.left(_POLL))
+    finally:
+        view.close()
+    left = sum(not job.status.is_final for job in jobs)
+    remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
+    return Exit.TIMED_OUT
+
+
+def _look(database: Opened, ids: Sequence[ObjectId]) -> list[Process]:
+    found = database.inspection.glance(ids)
+    for job_id in ids:
+        if job_id not in found:
+            raise JobNotFoundError(job_id)
+    return [Process(database.scheduler, found[job_id]) for job_id in ids]
+
+
+class Lines:
+    """One line for each change, for outputs that are no terminal; JSON is one list at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._form = settings.form()
+        self._seen: dict[ObjectId, tuple[object, ...]] = {}
+        self._jobs: Sequence[Process] = ()
+        if self._form in ("tsv", "table"):
+            say(tsv(("TIME", "ID", "JOB", "STATE", "NOTE")))
+
+    def update(self, jobs: Sequence[Process]) -> None:
+        self._jobs = jobs
+        for job in jobs:
+            now = (job.status, job.attempt, job.progress, job.message)
+            if self._seen.get(job.id) != now:
+                self._seen[job.id] = now
+                self._tell(job)
+
+    def _tell(self, job: Process) -> None:
+        if self._form in ("tsv", "table"):
+            now = SYSTEM_CLOCK.now()
+            say(tsv((iso(now), job.id, job.job, job.status.label, note(job, now))))
+        elif self._form == "ndjson":
+            say(json_line(record(job)))
+        elif self._form == "id" and job.status.is_final:
+            say(str(job.id))
+
+    def close(self) -> None:
+        if self._form == "json":
+            say(json_pretty([record(job) for job in self._jobs]))

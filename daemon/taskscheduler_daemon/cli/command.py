@@ -1,0 +1,52 @@
+"""Decides what every command has in common: global options on either side of its name, and the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from taskscheduler_daemon.cli.settings import FORMS, Settings
+
+PREFIX = "TASKSCHEDULER"
+CONTEXT = {
+    "auto_envvar_prefix": PREFIX,
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+}
+
+
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Note a global option; one that stands behind the command's name wins over one before it."""
+    settings = context.ensure_object(Settings)
+    if value and option.name is not None:
+        setattr(settings, option.name, value)
+
+
+def global_options(*, output: bool = True, from_environment: bool = False) -> list[click.Parameter]:
+    """The global options; only the group reads them from the environment, so that it never overrides an option."""
+    common: dict[str, Any] = {
+        "expose_value": False,
+        "callback": _keep,
+        "allow_from_autoenv": from_environment,
+    }
+    form = click.Option(["-o", "--output"], type=click.Choice(FORMS), help="Default: table; TSV if piped.", **common)
+    return [
+        click.Option(["-u", "--uri"], metavar="URI", help="MongoDB URI with a database name.", **common),
+        *([form] if output else []),
+        click.Option(["--no-color"], is_flag=True, help="No colours, and ASCII only.", **common),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Tell more; tracebacks of errors.", **common),
+    ]
+
+
+def command(name: str, *, output: bool = True, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A click command with the global options behind its own, whose function gets the Settings first."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        body: Callable[..., Any] = click.pass_obj(function)
+        made = click.command(name, cls=click.Command, context_settings=dict(CONTEXT), **attributes)(body)
+        made.params += global_options(output=output)
+        return made
+
+    return decorate

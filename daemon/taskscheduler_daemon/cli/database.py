@@ -1,0 +1,65 @@
+"""Decides how a command reaches the database: `--uri`, else the environment, else the embedded server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from taskscheduler.connection import URI_VARIABLE
+from taskscheduler.embedded import acquire
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.client import connect, redacted
+from taskscheduler.store.inspect import Inspection
+from taskscheduler_daemon.cli.settings import Settings
+
+_PATIENCE_MS = 5000  #: for commands that only look: soon enough for a health check
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command works with."""
+
+    scheduler: Scheduler
+    inspection: Inspection
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Opened]:
+    """A scheduler and a view of its database; both are closed at the end."""
+    with Scheduler(given_uri(settings)) as scheduler:
+        store = scheduler.store
+        yield Opened(scheduler, Inspection(store.database, store.options, store.clock))
+
+
+@contextmanager
+def looking(uri: str) -> Iterator[Inspection]:
+    """A view of a database in which nothing is created and which gives up soon."""
+    database = connect(uri, serverSelectionTimeoutMS=_PATIENCE_MS)
+    try:
+        yield Inspection(database, SchedulerOptions.of({}))
+    finally:
+        database.client.close()
+
+
+@contextmanager
+def chosen_uri(settings: Settings) -> Iterator[str]:
+    """The URI that was chosen, or that of the embedded server, which then runs until the end."""
+    uri = given_uri(settings)
+    if uri is not None:
+        yield uri
+        return
+    with acquire() as server:
+        yield server.uri
+
+
+def given_uri(settings: Settings) -> str | None:
+    """The URI that was given as an option or in the environment."""
+    return settings.uri or os.environ.get(URI_VARIABLE) or None
+
+
+def shown(uri: str) -> str:
+    """The URI as it may be printed: without its password."""
+    return redacted(uri)

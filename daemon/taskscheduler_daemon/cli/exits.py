@@ -1,0 +1,43 @@
+"""Decides what the exit code of `taskscheduler` says, and which error leads to which code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from taskscheduler.errors import (
+    DatabaseError,
+    DuplicateJobError,
+    EmbeddedServerError,
+    InvalidDataError,
+    InvalidJobError,
+    InvalidOptionError,
+    JobNotFoundError,
+    WaitTimeoutError,
+)
+
+
+class Exit(IntEnum):
+    """The exit codes of the command, documented in its help."""
+
+    OK = 0
+    FAILED = 1  #: a job failed, or only a part was done
+    USAGE = 2  #: wrong options or arguments
+    NOT_FOUND = 3  #: no such job
+    DATABASE = 4  #: MongoDB cannot be reached or refuses us
+    REFUSED = 5  #: not done, because it was not allowed or confirmed
+    TIMED_OUT = 124  #: the wait ended before the job; as timeout(1)
+    INTERRUPTED = 130  #: Ctrl-C
+
+
+CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
+    ((InvalidOptionError, InvalidDataError, InvalidJobError), Exit.USAGE),
+    ((JobNotFoundError,), Exit.NOT_FOUND),
+    ((DatabaseError, EmbeddedServerError), Exit.DATABASE),
+    ((DuplicateJobError,), Exit.REFUSED),
+    ((WaitTimeoutError,), Exit.TIMED_OUT),
+)
+
+
+def exit_code(error: BaseException) -> Exit:
+    """The exit code for an error that ends the command."""
+    return next((code for classes, code in CODES if isinstance(error, classes)), Exit.FAILED)

@@ -1,0 +1,58 @@
+"""Decides which options a node takes on the command line; what they may be is decided by the node itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from taskscheduler_daemon.cli.parameters import DURATION
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_POOLS = click.Choice(["dynamic", "static", "ondemand"])
+_LISTS = {"jobs": "jobs", "queue": "queues"}  #: options that may be repeated, by what the node calls them
+
+_POOL = [
+    click.option("--pm", type=_POOLS, help="How workers are managed.  [default: dynamic]"),
+    click.option("--min-children", type=int, help="Workers at start, or always (static).  [default: 1]"),
+    click.option("--max-children", type=int, help="Most workers.  [default: 2]"),
+]
+_JOBS = click.option(
+    "--jobs", metavar="MODULE", multiple=True, help="Module whose import registers jobs; repeatable, or a,b."
+)
+_NODE = [
+    click.option("--queue", metavar="NAME", multiple=True, help="Queue to serve; repeatable.  [default: all]"),
+    click.option("--name", help="What people see.  [default: host name and process id]"),
+    click.option("--orphaned-timeout", type=DURATION, help="Silence after which its jobs are taken.  [default: 30s]"),
+    click.option("--stop-timeout", type=DURATION, help="Time to finish after SIGTERM.  [default: 10s]"),
+    click.option("--kill-grace", type=DURATION, help="Time between SIGTERM and SIGKILL for a job.  [default: 500ms]"),
+    click.option("--max-jobs", type=int, help="End after so many jobs; 0: never.  [default: 0]"),
+    click.option("--max-lost", type=int, help="Lost workers that set a job aside.  [default: 3]"),
+]
+
+
+def pool_options(function: F) -> F:
+    """The job modules and the number of workers."""
+    return _apply(function, [_JOBS, *_POOL])
+
+
+def node_options(function: F) -> F:
+    """All options of a node."""
+    return _apply(function, [_JOBS, *_POOL, *_NODE])
+
+
+def _apply(function: F, options: Sequence[Callable[[F], F]]) -> F:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def chosen(given: dict[str, Any]) -> dict[str, Any]:
+    """Only what was given, so that the node's own defaults hold for the rest; lists may have commas."""
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    for name, meant in _LISTS.items():
+        if name in options:
+            options[meant] = [part for item in options.pop(name) for part in item.split(",") if part]
+    return options

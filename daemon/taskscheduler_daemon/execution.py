@@ -1,0 +1,106 @@
+"""One run of one job in a worker: find the class, make the instance, call it, turn every ending into a report."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import bson
+from bson.errors import BSONError
+
+from taskscheduler.errors import InvalidJobError, PayloadTooLargeError
+from taskscheduler.job import REGISTRY, Job, Runtime
+from taskscheduler.lifecycle import Ending
+from taskscheduler.record import CODEC, check_payload
+
+LONGEST_TRACEBACK = 8 * 1024
+LONGEST_MESSAGE = 2 * 1024
+
+
+class Container(Protocol):
+    """Creates the instances of jobs: anything with `get(cls)`, as in PSR-11."""
+
+    def get(self, cls: type[Job], /) -> Any: ...
+
+
+class JobInterrupted(BaseException):
+    """Raised inside a job that has to end now; not an Exception, so that jobs do not catch it by accident."""
+
+
+def find(name: str) -> type[Job]:
+    """The registered class; InvalidJobError tells what to do if there is none. Never imports anything."""
+    cls = REGISTRY.find(name)
+    if cls is None:
+        known = ", ".join(REGISTRY.names()[:20]) or "none"
+        raise InvalidJobError(
+            f"job {name!r} is not registered on this node; start it with --jobs and the module that defines it "
+            f"(registered here: {known})"
+        )
+    return cls
+
+
+def instance(document: dict[str, Any], runtime: Runtime, container: Container | None) -> Job:
+    """The job object for one attempt, with its data, id and attempt set."""
+    cls = find(document["class"])
+    made = cls() if container is None else container.get(cls)
+    if not isinstance(made, Job):
+        raise InvalidJobError(f"the container gave {type(made).__name__} for {cls.name}, which is not a Job")
+    made.data, made.id, made.attempt = document.get("data"), document["_id"], document["attempt"]
+    made._runtime = runtime
+    return made
+
+
+def execute(
+    document: dict[str, Any], runtime: Runtime, container: Container | None, max_payload: int
+) -> tuple[Ending, dict[str, Any]]:
+    """Run the job; how it ended and what there is to say about it, ready to be stored."""
+    try:
+        result = instance(document, runtime, container).start()
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
+        return Ending.FAILED, {"error": describe(error)}
+    return storable(document["class"], result, max_payload)
+
+
+def storable(name: str, result: Any, max_payload: int) -> tuple[Ending, dict[str, Any]]:
+    """The result of a job, or its failure if the result cannot be stored."""
+    if result is None:
+        return Ending.SUCCEEDED, {}
+    try:
+        check_payload(f"the result of job {name}", result, max_payload)
+    except PayloadTooLargeError as error:
+        return Ending.FAILED, {"error": describe(error)}
+    except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
+        problem = {"type": "InvalidDataError", "message": f"the result of job {name} cannot be stored: {error}"}
+        return Ending.FAILED, {"error": problem}
+    return Ending.SUCCEEDED, {"result": result}
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as it is stored: type, message and the last 8 KB of its traceback."""
+    kind = type(error)
+    builtin = kind.__module__ in ("builtins", "taskscheduler.errors")
+    name = kind.__name__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its text could not be made)"
+    trace = "".join(traceback.format_exception(error))
+    encoded = trace.encode(errors="replace")[-LONGEST_TRACEBACK:]
+    return {
+        "type": name,
+        "message": message[:LONGEST_MESSAGE].encode(errors="replace").decode(),
+        "traceback": encoded.decode(errors="ignore"),
+    }
+
+
+def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, call: Callable[[Job], Any]) -> None:
+    """Make the job object and hand it to `call`, for its notification hook."""
+    call(instance(document, runtime, container))
+
+
+def encode(content: dict[str, Any]) -> bytes:
+    """What a report carries; empty for nothing."""
+    return bson.encode(content, codec_options=CODEC) if content else b""

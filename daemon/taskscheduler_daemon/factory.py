@@ -1,0 +1,70 @@
+"""Decides how managers and workers are built; an application may bring its own factory."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from bson import ObjectId
+
+from taskscheduler.errors import InvalidJobError
+from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.execution import Container
+from taskscheduler_daemon.manager import WorkerManager
+from taskscheduler_daemon.worker import Worker
+
+
+class WorkerFactory(Protocol):
+    """Builds the manager and each worker. Asked in the new process, so open connections there, not before.
+
+    An implementation imports the modules of its jobs, makes a Scheduler of its own and hands both out:
+
+        class MyFactory:
+            def build_manager(self):
+                return WorkerManager(self, pm="static", min_children=10)
+
+            def build_worker(self, id):
+                import myapp.jobs
+                return Worker(id, Scheduler("mongodb://host/app"), container=myapp.container())
+    """
+
+    def build_manager(self) -> WorkerManager: ...
+
+    def build_worker(self, id: ObjectId, /) -> Worker: ...
+
+
+class ModuleWorkerFactory:
+    """The default: imports the modules it is told to, in each worker, or in the manager where that is harmless."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        modules: Sequence[str],
+        container: Container | None,
+        pool: dict[str, Any],
+        preload: bool = False,
+    ) -> None:
+        self._scheduler = scheduler
+        self._modules = modules
+        self._container = container
+        self._pool = pool
+        self._preload = preload
+
+    def build_manager(self) -> WorkerManager:
+        if self._preload:
+            import_modules(self._modules)
+        return WorkerManager(self, **self._pool)
+
+    def build_worker(self, id: ObjectId, /) -> Worker:
+        import_modules(self._modules)
+        return Worker(id, self._scheduler, self._container)
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules for the jobs that they register; InvalidJobError says which one cannot be imported and why."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            raise InvalidJobError(f"cannot import the job module {name!r}: {type(error).__name__}: {error}") from error

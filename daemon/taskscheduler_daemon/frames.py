@@ -1,0 +1,103 @@
+"""Pure: messages of any size packed into frames of limited size, and back; a lost or damaged frame costs only itself.
+
+A frame: crc32 of the rest, sequence number, offset of the first message that starts in it; then a slice of the stream
+of messages, each after its length. A reader that misses a frame goes on with the first message that starts later.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+
+_HEADER = struct.Struct("<IIH")
+_LENGTH = struct.Struct("<I")
+_CRC = struct.Struct("<I")
+_NO_START = 0xFFFF
+LARGEST_MESSAGE = 64 * 1024 * 1024
+
+
+class FrameWriter:
+    """Packs messages into frames of at most `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._room = size - _HEADER.size
+        self._pending: deque[bytes] = deque()
+        self._rest = b""  #: of a message whose beginning is sent
+        self._sequence = 0
+
+    def push(self, message: bytes) -> None:
+        self._pending.append(message)
+
+    def push_first(self, message: bytes) -> None:
+        """Send a message before all that have not begun."""
+        self._pending.appendleft(message)
+
+    def __bool__(self) -> bool:
+        return bool(self._rest or self._pending)
+
+    def frame(self) -> bytes:
+        """The next frame, as full as it can be."""
+        parts = [self._rest[: self._room]]
+        self._rest = self._rest[self._room :]
+        filled = len(parts[0])
+        start = filled if self._pending and filled + _LENGTH.size < self._room else _NO_START
+        while self._pending and not self._rest and filled + _LENGTH.size < self._room:
+            message = self._pending.popleft()
+            piece = _LENGTH.pack(len(message)) + message
+            parts.append(piece[: self._room - filled])
+            self._rest = piece[self._room - filled :]
+            filled += len(parts[-1])
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        tail = _HEADER.pack(0, self._sequence, start)[_CRC.size :] + b"".join(parts)
+        return _CRC.pack(zlib.crc32(tail)) + tail
+
+
+class FrameReader:
+    """Unpacks frames; counts what was damaged or missing in `faults`."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._expected: int | None = None
+        self.faults = 0
+
+    def feed(self, frame: bytes) -> list[bytes]:
+        """The messages that this frame completes."""
+        if len(frame) < _HEADER.size or _CRC.unpack_from(frame)[0] != zlib.crc32(frame[_CRC.size :]):
+            self._lose()
+            return []
+        _, sequence, start = _HEADER.unpack_from(frame)
+        body = frame[_HEADER.size :]
+        if self._expected is not None and sequence == (self._expected - 1) & 0xFFFFFFFF:
+            self.faults += 1  # the same frame twice
+            return []
+        if self._expected is not None and sequence != self._expected:
+            self._lose()
+        if self._expected is None and self.faults:
+            body = body[start:] if start != _NO_START else b""
+            if not body:
+                return []
+        self._expected = (sequence + 1) & 0xFFFFFFFF
+        self._buffer = self._buffer + body if self._buffer else body
+        return self._split()
+
+    def _lose(self) -> None:
+        self.faults += 1
+        self._buffer = b""
+        self._expected = None
+
+    def _split(self) -> list[bytes]:
+        messages: list[bytes] = []
+        position, buffer = 0, self._buffer
+        while position + _LENGTH.size <= len(buffer):
+            (length,) = _LENGTH.unpack_from(buffer, position)
+            if length > LARGEST_MESSAGE:
+                self._lose()
+                return messages
+            end = position + _LENGTH.size + length
+            if end > len(buffer):
+                break
+            messages.append(buffer[position + _LENGTH.size : end])
+            position = end
+        self._buffer = buffer[position:]
+        return messages

@@ -1,0 +1,175 @@
+"""Pure: the attempts that a node has claimed and not yet seen the end of, and how many more it should claim."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after
+from taskscheduler.store.claims import Fence, Finish
+from taskscheduler_daemon.messages import Flag, Report, Run
+
+HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
+_AHEAD_SECONDS = 0.1  #: claimed work that has not started takes at most so long
+_FIRST_BATCH = 500  #: the most to claim ahead before the real rate is known
+_MOST_AHEAD = 3000
+_DONE = Verdict(Move.SUCCEED)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One claimed attempt in the hands of this node."""
+
+    fence: Fence
+    job: RawBSONDocument
+    claimed_at: float
+    noted: float = 0.0  #: when the database was last told that it runs
+    seen_at: float = 0.0  #: when the manager last said that it has it
+    worker: ObjectId | None = None
+    seconds: float = -1.0
+
+    @property
+    def parent(self) -> ObjectId | None:
+        return self.job.get("parent")
+
+    def run(self) -> Run:
+        """What the manager is sent."""
+        options = self.job["options"]
+        flags = Flag.FORCED if options["force_spawn"] else Flag.NONE
+        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, bytes(self.job.raw))
+
+
+def hook_run(document: RawBSONDocument) -> Run:
+    """A run that calls a job's notification hook."""
+    return Run(document["_id"].binary, document["attempt"], HOOK_TIMEOUT, Flag.HOOK, bytes(document.raw))
+
+
+def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
+    """What is to be written for the reported end of an attempt."""
+    job, worker = attempt.job, ObjectId(report.worker).binary.hex()
+    options, content = job["options"], report.content()
+    if report.ending is Ending.SUCCEEDED and not options["interval"] and not job.get("hook"):
+        return Finish(attempt.fence, _DONE, worker, result=content.get("result"), progress=content.get("said", {}))
+    recurrence = Recurrence(
+        options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
+    )
+    verdict = after(report.ending, recurrence, max_lost)
+    return Finish(
+        attempt.fence,
+        verdict,
+        worker if report.ending is not Ending.UNSTARTED else None,
+        lost=report.ending is Ending.LOST,
+        unstarted=report.ending is Ending.UNSTARTED,
+        result=content.get("result"),
+        error=_error(verdict, content.get("error"), job["lost"] + 1),
+        progress=content.get("said", {}),
+        retry_interval=options["retry_interval"],
+        interval=options["interval"],
+        interval_reference=options["interval_reference"],
+        series=(job["series"], job["seq"]) if "series" in job else None,
+        owes=_owes(verdict, bool(job.get("hook"))),
+        ended_as=Status.TIMEOUT if report.ending is Ending.TIMED_OUT else Status.FAILED,
+    )
+
+
+def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
+    if not verdict.status.is_final:
+        return ()
+    debts = ["next"] if verdict.plans_next else []
+    debts += ["family"] if verdict.status is not Status.DONE else []
+    return (*debts, "hook") if hook else tuple(debts)
+
+
+def _error(verdict: Verdict, error: dict[str, Any] | None, times: int) -> dict[str, Any] | None:
+    if verdict.move is not Move.POISON or error is None:
+        return error
+    return {**error, "type": "PoisonedJobError", "message": f"its worker died {times} times; {error['message']}"}
+
+
+class Ledger:
+    """All attempts in the hands of this node. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[bytes, Attempt] = {}
+        self._lock = threading.Lock()
+        self._slots = 0
+        self._mean = 0.0
+        self._rate = 0.0
+        self._finished = 0
+        self._rated_at: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def add(self, attempts: Iterable[Attempt]) -> None:
+        with self._lock:
+            for attempt in attempts:
+                self._attempts[attempt.fence.job_id.binary] = attempt
+
+    def take(self, job_id: bytes, attempt: int) -> Attempt | None:
+        """Remove an attempt that has ended; None if it is not ours (any more)."""
+        with self._lock:
+            found = self._attempts.get(job_id)
+            if found is None or found.fence.attempt != attempt:
+                return None
+            return self._attempts.pop(job_id)
+
+    def get(self, job_id: bytes) -> Attempt | None:
+        return self._attempts.get(job_id)
+
+    def all(self) -> list[Attempt]:
+        with self._lock:
+            return list(self._attempts.values())
+
+    def clear(self) -> list[Attempt]:
+        """Remove and give all attempts."""
+        with self._lock:
+            attempts, self._attempts = list(self._attempts.values()), {}
+        return attempts
+
+    # -- how much to claim ------------------------------------------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def set_slots(self, slots: int) -> None:
+        """How many jobs the manager can run at once."""
+        self._slots = slots
+
+    def learn(self, seconds: float) -> None:
+        """A job took so long to run."""
+        self._finished += 1
+        self._mean = seconds if self._mean == 0.0 else self._mean * 0.95 + seconds * 0.05
+
+    def stalled(self) -> None:
+        """The manager has handed work back because nothing moved: claim nothing ahead until jobs end again."""
+        self._mean = max(self._mean, _AHEAD_SECONDS * max(1, self._slots))
+
+    def rate(self, now: float) -> None:
+        """Measure how many jobs per second really end; call it now and then."""
+        if self._rated_at is None:
+            self._rated_at, self._finished = now, 0
+        elif now - self._rated_at >= 0.1:
+            self._rate = self._finished / (now - self._rated_at)
+            self._rated_at, self._finished = now, 0
+
+    def target(self) -> int:
+        """How many attempts this node should hold: one for each slot, and what can start in the next 100 ms."""
+        if not self._slots or self._mean <= 0.0:
+            return self._slots
+        ahead = int(_AHEAD_SECONDS * self._slots / self._mean)
+        known = max(_FIRST_BATCH, int(self._rate * _AHEAD_SECONDS * 1.5))
+        return self._slots + min(ahead, known, _MOST_AHEAD)
+
+    def room(self) -> int:
+        """How many more to claim now; 0 until a worthwhile part of the target is free."""
+        target = self.target()
+        room = target - len(self._attempts)
+        worthwhile = max(1, (target - self._slots) // 4)
+        return room if room >= worthwhile else 0

@@ -1,0 +1,42 @@
+"""Decides how a node's log looks: one compact line per record on the standard error, extra fields as key=value."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+#: what every record has; the rest was given as `extra`
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class CompactFormatter(logging.Formatter):
+    """`2026-11-21T08:00:00.123Z INFO  node started node=web-1 pid=4711`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields = [f"{name}={_value(value)}" for name, value in vars(record).items() if name not in _STANDARD]
+        line = " ".join([time, f"{record.levelname:<5}", _one_line(record.getMessage()), *fields])
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    plain = text.isprintable() and text and not any(char in ' ="' for char in text)
+    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
+def log_to_stderr(verbose: bool = False) -> None:
+    """Send the log of this process to the standard error; with `verbose` also what is only for developers."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(CompactFormatter())
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    # the driver would tell every command and heartbeat
+    logging.getLogger("pymongo").setLevel(logging.WARNING)

@@ -1,0 +1,35 @@
+"""Pure: which nodes are lost. Two looks decide, so that no clock but our own monotonic one has to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bson import ObjectId
+
+
+class Watch:
+    """Remembers since when each node's heartbeat has stood still."""
+
+    def __init__(self, default_lease: float) -> None:
+        self._default_lease = default_lease
+        self._seen: dict[ObjectId, tuple[int, float]] = {}
+
+    def lost(self, nodes: Iterable[Mapping[str, Any]], owners: set[ObjectId], now: float) -> list[ObjectId]:
+        """The nodes to take jobs from: silent for a whole lease since we first saw this heartbeat, or declared lost.
+
+        `owners` are the nodes that hold running jobs; one without a document counts as silent since we first saw it.
+        """
+        beats = {node["_id"]: node for node in nodes}
+        looked = {boot: self._look(boot, beats.get(boot), now) for boot in {*beats, *owners}}
+        self._seen = {boot: seen for boot, (seen, _) in looked.items()}
+        return [boot for boot, (_, lost) in looked.items() if lost]
+
+    def _look(self, boot: ObjectId, node: Mapping[str, Any] | None, now: float) -> tuple[tuple[int, float], bool]:
+        beat = -1 if node is None else int(node["beat"])
+        before, since = self._seen.get(boot, (None, now))
+        if beat != before:
+            since = now
+        lease = self._default_lease if node is None else float(node.get("lease", self._default_lease))
+        declared = node is not None and "lost" in node
+        return (beat, since), declared or now - since >= lease

@@ -1,0 +1,441 @@
+"""The worker manager: one thread, one loop over messages, signals, workers and deadlines. It never opens MongoDB.
+
+What to do is decided in `pool`; how to fork, kill and wait in `process`. This module carries out and reports.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import bson
+from bson import ObjectId
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.lifecycle import Ending
+from taskscheduler.record import CODEC
+from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon.channel import Receiver, Sender
+from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
+from taskscheduler_daemon.options import PoolOptions
+from taskscheduler_daemon.pool import Doom, Member, Pool
+from taskscheduler_daemon.process import (
+    EXIT_BOOT,
+    EXIT_OK,
+    Exit,
+    adopt_orphans,
+    kill_adopted,
+    kill_tree,
+    reap,
+    signal_group,
+    spawn,
+)
+from taskscheduler_daemon.wakeup import Signals
+from taskscheduler_daemon.worker import Slot, Worker
+
+if TYPE_CHECKING:
+    from taskscheduler_daemon.factory import WorkerFactory
+    from taskscheduler_daemon.link import ManagerEnd
+
+logger = logging.getLogger(__name__)
+
+_HELD_EVERY = 1.0  #: seconds between two accounts of what the manager holds
+_STRANGERS_EVERY = 0.1
+_ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
+_FOREVER = float("inf")
+
+
+class _Hands:
+    """What belongs to one worker besides its bookkeeping: sockets and the shared page."""
+
+    def __init__(self) -> None:
+        self.end, self.inbox = wire.pair()
+        self.end.setblocking(False)
+        self.slot = Slot()
+        self.seen = 0  #: version of the last note read from the slot
+        self.talks = False  #: whether its job has reported progress
+
+    def close(self) -> None:
+        self.end.close()
+        self.inbox.close()
+        self.slot.close()
+
+
+class WorkerManager:
+    """Keeps the workers of one node. Built by a worker factory in the new process.
+
+    Takes the pool options `pm`, `min_children` and `max_children` as keywords; InvalidOptionError for a bad one.
+    """
+
+    def __init__(self, factory: WorkerFactory, clock: Clock = SYSTEM_CLOCK, **options: Any) -> None:
+        self._factory = factory
+        self._clock = clock
+        self._pool = Pool(PoolOptions.of(options))
+        self._hands: dict[int, _Hands] = {}  #: by pid
+        self._lease_until = _FOREVER
+        self._stop_at = _FOREVER
+        self._held_at = 0.0
+        self._talk_at = _FOREVER
+        self._strangers_at = _FOREVER
+        self._link: ManagerEnd
+        self._down: Receiver
+        self._up: Sender
+
+    def process(self, link: ManagerEnd) -> int:
+        """Serve a node until it stops or dies; the exit code of the process."""
+        self._link, self._down, self._up = link, Receiver(link.down), Sender(link.up)
+        adopt_orphans()
+        self._signals = Signals([signal.SIGCHLD, signal.SIGTERM])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(link.down, selectors.EVENT_READ, self._from_node)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._signaled)
+        self._selector.register(link.lifeline, selectors.EVENT_READ, self._node_died)
+        self._writing = False
+        options = self._pool.options
+        self._up.push(messages.notice(Kind.POOL, slots=options.slots, pm=str(options.pm)))
+        try:
+            return self._loop()
+        finally:
+            self._kill_all()
+
+    def _loop(self) -> int:
+        while not self._finished():
+            now = self._clock.monotonic()
+            self._spawn(now)
+            self._assign(now)
+            self._flush()
+            wait = max(0.0, min(self._next_event(now), 60.0 + now) - now)
+            for key, _ in self._selector.select(wait):
+                key.data()
+            self._keep_deadlines(self._clock.monotonic())
+            if self._pool.broken:
+                self._up.push(messages.notice(Kind.BROKEN))
+                self._flush()
+                return EXIT_BOOT
+        self._up.push(messages.notice(Kind.STOPPED))
+        self._flush()
+        return EXIT_OK
+
+    def _finished(self) -> bool:
+        return self._pool.stopping and not self._pool.members
+
+    def _next_event(self, now: float) -> float:
+        timers = [self._pool.next_event(now), self._stop_at, self._talk_at, self._strangers_at]
+        if self._holds():
+            timers += [self._lease_until, max(self._held_at + _HELD_EVERY, now)]
+        return min(timers)
+
+    def _holds(self) -> bool:
+        pool = self._pool
+        return bool(pool.waiting or pool.forced) or any(member.runs for member in pool.members.values())
+
+    # -- messages from and to the node ------------------------------------------------------------------------------
+
+    def _from_node(self) -> None:
+        now = self._clock.monotonic()
+        for message in self._down.receive():
+            kind = messages.kind_of(message)
+            if kind == Kind.RUN:
+                run = Run.decode(message)
+                if self._pool.stopping:
+                    self._unstarted(run)
+                else:
+                    self._pool.accept(run, now)
+            elif kind == Kind.CANCEL:
+                for job_id in messages.canceled_ids(message):
+                    self._cancel(job_id, now)
+            elif kind == Kind.LEASE:
+                self._lease_until = messages.time_of(message)
+            elif kind == Kind.STOP:
+                self._stop(now + messages.time_of(message))
+            elif kind == Kind.RECYCLE:
+                self._recycle()
+
+    def _flush(self) -> None:
+        """Send what waits for the node; watch for room in the queue as long as something is left."""
+        stuck = not self._up.flush()
+        if stuck and not self._writing:
+            self._selector.register(self._link.up_writable, selectors.EVENT_WRITE, self._flush)
+        elif not stuck and self._writing:
+            self._selector.unregister(self._link.up_writable)
+        self._writing = stuck
+
+    def _report(
+        self, ending: Ending, run: Run, worker: bytes = NO_WORKER, seconds: float = 0.0, **content: Any
+    ) -> None:
+        body = bson.encode(content, codec_options=CODEC) if content else b""
+        self._up.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
+
+    def _unstarted(self, run: Run) -> None:
+        self._report(Ending.UNSTARTED, run)
+
+    def _cancel(self, job_id: bytes, now: float) -> None:
+        if self._pool.remove_waiting(job_id):
+            return
+        member = self._pool.holder(job_id)
+        if member is None:
+            return
+        if member.running is not None and member.running.job_id != job_id:
+            self._take_back(member, now)
+            self._pool.remove_waiting(job_id)
+        else:
+            self._doom(member, Doom.CANCELED, now)
+
+    def _stop(self, at: float) -> None:
+        """Hand back what has not begun, let the rest finish until `at`; a second call may bring the end forward."""
+        self._stop_at = min(self._stop_at, at)
+        now = self._clock.monotonic()
+        self._pool.stopping = True
+        for member in list(self._pool.members.values()):
+            self._take_back(member, now)
+        for line in (self._pool.waiting, self._pool.forced):
+            while line:
+                self._unstarted(line.popleft().run)
+        for member in list(self._pool.members.values()):
+            self._leave(member)
+
+    def _recycle(self) -> None:
+        for member in list(self._pool.members.values()):
+            self._leave(member)
+
+    def _node_died(self) -> None:
+        """The lifeline is closed: whatever runs here is not ours any more."""
+        self._kill_all()
+        os._exit(EXIT_OK)
+
+    # -- workers ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, now: float) -> None:
+        ordinary, forced = self._pool.to_spawn(now)
+        for number in range(ordinary + forced):
+            self._spawn_one(forced=number >= ordinary)
+
+    def _spawn_one(self, forced: bool) -> None:
+        worker_id, hands = ObjectId(), _Hands()
+        settings = self._link.settings
+        factory = self._factory
+
+        def main() -> int:
+            worker: Worker = factory.build_worker(worker_id)
+            return worker.process_all(hands.inbox, hands.slot, settings.progress_limit, settings.max_payload)
+
+        pid = spawn(main, title="ts-worker", keep=[hands.inbox.fileno()], die_with_parent=True)
+        self._hands[pid] = hands
+        member = self._pool.spawned(worker_id.binary, pid, forced)
+        self._selector.register(hands.end, selectors.EVENT_READ, self._reader(member))
+        self._up.push(messages.notice(Kind.WORKER, event="worker_spawn", worker=worker_id, pid=pid))
+
+    def _reader(self, member: Member) -> Callable[[], None]:
+        return lambda: self._from_worker(member)
+
+    def _from_worker(self, member: Member) -> None:
+        now = self._clock.monotonic()
+        for message in wire.drain(self._hands[member.pid].end):
+            kind = messages.kind_of(message)
+            if kind == Kind.READY:
+                self._pool.ready(member)
+            elif kind == Kind.PROGRESS:
+                self._hands[member.pid].talks = True
+                self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
+                self._up.push(message)
+            elif kind == Kind.REPORT:
+                self._ended(member, message, now)
+
+    def _ended(self, member: Member, message: bytes, now: float) -> None:
+        report = Report.decode(message)
+        run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
+        self._hands[member.pid].talks = False
+        if run is None:
+            logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
+            return
+        self._up.push(message)
+        if member.leaving and not member.runs:
+            self._leave(member)
+
+    def _leave(self, member: Member) -> None:
+        """Give a worker no more jobs; one that has none ends now."""
+        member.leaving = True
+        if not member.runs and member.doom is None:
+            try:
+                self._hands[member.pid].end.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it is gone; SIGCHLD tells
+
+    def _assign(self, now: float) -> None:
+        for member, run in self._pool.assignments():
+            if not wire.send(self._hands[member.pid].end, run.encode()):
+                self._pool.put_back([run], now)
+                break
+            self._pool.began(member, run, now)
+        victim = self._pool.victim()
+        if victim is not None:
+            self._take_back(victim, now)
+            if self._pool.waiting:
+                self._assign(now)
+
+    def _take_back(self, member: Member, now: float) -> None:
+        """Take from a worker what it was handed and has not begun: whatever is still in its socket, the kernel says.
+
+        The worker takes one packet at a time, so each is either there or the worker has it, never both.
+        """
+        hands = self._hands[member.pid]
+        runs = []
+        try:
+            while True:
+                packet = wire.steal(hands.inbox)
+                if packet is None:
+                    break
+                runs.append(Run.decode(packet))
+        finally:
+            for _ in runs:
+                member.runs.pop()
+            self._pool.put_back(runs, now)
+
+    # -- deadlines --------------------------------------------------------------------------------------------------
+
+    def _keep_deadlines(self, now: float) -> None:
+        for member in list(self._pool.members.values()):
+            if now >= member.kill_at:
+                kill_tree(member.pid)
+                member.kill_at = now + 1.0  # until it is reaped
+            elif now >= member.times_out_at():
+                self._doom(member, Doom.TIMED_OUT, now)
+        if now >= self._stop_at:
+            self._stop_at = _FOREVER
+            for member in list(self._pool.members.values()):
+                self._doom(member, Doom.RETURNED, now)
+        if now >= self._lease_until and self._holds():
+            self._lose_lease(now)
+        self._hand_back_stale(now)
+        self._give_account(now)
+        if now >= self._strangers_at:
+            self._kill_strangers(now)
+
+    def _doom(self, member: Member, doom: Doom, now: float) -> None:
+        """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
+        run = member.running
+        self._take_back(member, now)
+        self._from_worker(member)  # the end of the job may have been on its way
+        if member.running is not run or member.doom is not None:
+            return
+        member.doom = doom
+        member.kill_at = now + self._link.settings.kill_grace
+        signal_group(member.pid, signal.SIGTERM)
+
+    def _lose_lease(self, now: float) -> None:
+        """The node could not renew its lease in time: other nodes may take the jobs, so nothing may run here."""
+        logger.error("lease not renewed in time; killing all jobs")
+        for line in (self._pool.waiting, self._pool.forced):
+            while line:
+                self._unstarted(line.popleft().run)
+        for member in list(self._pool.members.values()):
+            self._take_back(member, now)
+            if member.runs:
+                kill_tree(member.pid)
+        for line in (self._pool.waiting, self._pool.forced):
+            while line:
+                self._unstarted(line.popleft().run)
+
+    def _hand_back_stale(self, now: float) -> None:
+        stuck = self._pool.stale(now)
+        if stuck is None:
+            return
+        for member in stuck:
+            self._take_back(member, now)
+        while self._pool.waiting:
+            self._unstarted(self._pool.waiting.popleft().run)
+
+    def _give_account(self, now: float) -> None:
+        if now >= self._talk_at:
+            self._read_slots(now)
+        if now < self._held_at + _HELD_EVERY or not self._holds():
+            return
+        self._held_at = now
+        entries = [(entry.run.job_id, entry.run.attempt, NO_WORKER, -1.0) for entry in self._pool.waiting]
+        entries += [(entry.run.job_id, entry.run.attempt, NO_WORKER, -1.0) for entry in self._pool.forced]
+        for member in self._pool.members.values():
+            for place, run in enumerate(member.runs):
+                worker, seconds = (member.id, now - member.since) if place == 0 else (NO_WORKER, -1.0)
+                if not run.flags & Flag.HOOK:
+                    entries.append((run.job_id, run.attempt, worker, seconds))
+        self._up.push(messages.held(entries))
+
+    def _read_slots(self, now: float) -> None:
+        """Pass on the signs of life that workers left in their slots since the last look."""
+        talking = False
+        for pid, member in self._pool.members.items():
+            hands = self._hands[pid]
+            note = hands.slot.read(hands.seen) if hands.talks else None
+            talking |= hands.talks
+            if note is not None and member.running is not None:
+                hands.seen, content = note
+                run = member.running
+                body = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, member.id, 0.0, content)
+                self._up.push(body.encode())
+        self._talk_at = now + self._link.settings.progress_limit if talking else _FOREVER
+
+    # -- ends of workers --------------------------------------------------------------------------------------------
+
+    def _signaled(self) -> None:
+        numbers = self._signals.read()
+        if signal.SIGTERM in numbers:
+            self._stop(self._clock.monotonic() + self._link.settings.stop_timeout)
+        for ended in reap():
+            self._worker_ended(ended)
+        self._kill_strangers(self._clock.monotonic())
+
+    def _worker_ended(self, ended: Exit) -> None:
+        member = self._pool.members.get(ended.pid)
+        if member is None:
+            return
+        now = self._clock.monotonic()
+        self._from_worker(member)
+        self._take_back(member, now)
+        self._pool.gone(ended.pid, now)
+        hands = self._hands.pop(ended.pid)
+        self._selector.unregister(hands.end)
+        hands.close()
+        signal_group(ended.pid, signal.SIGKILL)
+        if member.running is not None:
+            self._bury(member, member.running, ended, now)
+        if self._pool.stopping:
+            for line in (self._pool.waiting, self._pool.forced):
+                while line:
+                    self._unstarted(line.popleft().run)
+        facts = {"worker": ObjectId(member.id), "pid": ended.pid, "exit": str(ended)}
+        self._up.push(messages.notice(Kind.WORKER, event="worker_kill", **facts))
+
+    def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
+        """Say how the job ended that a worker took with it."""
+        if member.doom is Doom.CANCELED:
+            return
+        ending = _ENDINGS.get(member.doom, Ending.LOST) if member.doom is not None else Ending.LOST
+        message = f"the worker {ended} while it ran the job (peak memory {ended.peak_kib // 1024} MiB)"
+        error: dict[str, Any] = {"type": "WorkerLostError", "message": message, "peak_memory": ended.peak_kib * 1024}
+        if ending is Ending.TIMED_OUT:
+            error = {
+                "type": "JobTimeoutError",
+                "message": f"ran longer than {run.timeout:g} s",
+                "peak_memory": ended.peak_kib * 1024,
+            }
+        if ended.signal is not None:
+            error["signal"] = ended.signal
+        else:
+            error["exit_code"] = ended.code
+        self._report(ending, run, member.id, now - member.since, error=error)
+
+    def _kill_strangers(self, now: float) -> None:
+        """Children that are no workers are orphans of dead ones; look again until none is left."""
+        more = kill_adopted(set(self._pool.members))
+        self._strangers_at = now + _STRANGERS_EVERY if more else _FOREVER
+
+    def _kill_all(self) -> None:
+        for pid in self._pool.members:
+            kill_tree(pid)
+        kill_adopted(set())

@@ -1,0 +1,154 @@
+"""What node, manager and workers say to each other: small fixed headers, then BSON that the manager never decodes."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any
+
+import bson
+from bson import ObjectId
+
+from taskscheduler.lifecycle import Ending
+from taskscheduler.record import CODEC
+
+_RUN = struct.Struct("<BB12sId")
+_REPORT = struct.Struct("<BB12sI12sd")
+_HELD = struct.Struct("<12sI12sd")
+_TIME = struct.Struct("<Bd")
+
+
+class Kind(IntEnum):
+    """The first byte of every message."""
+
+    # node -> manager -> worker
+    RUN = 1
+    # node -> manager
+    CANCEL = 2  #: ids of jobs to kill
+    LEASE = 3  #: the monotonic time until which jobs may run
+    STOP = 4  #: finish within so many seconds, hand the rest back
+    RECYCLE = 5  #: replace the workers, each after its job
+    # worker -> manager -> node
+    REPORT = 10  #: an attempt has ended
+    PROGRESS = 11
+    READY = 12  #: worker -> manager only
+    # manager -> node
+    POOL = 20  #: how many slots there are
+    WORKER = 21  #: a worker was spawned or has ended
+    HELD = 22  #: the attempts that the manager holds
+    BROKEN = 23  #: no worker can be built
+    STOPPED = 24
+
+
+class Flag(IntFlag):
+    """What is special about a run."""
+
+    NONE = 0
+    FORCED = 1  #: in a worker of its own
+    HOOK = 2  #: call `notification` instead of `start`
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt to be made."""
+
+    job_id: bytes
+    attempt: int
+    timeout: float
+    flags: int
+    body: bytes  #: the job as BSON: _id, class, data
+
+    def encode(self) -> bytes:
+        return _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout) + self.body
+
+    @classmethod
+    def decode(cls, message: bytes) -> Run:
+        _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
+        return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
+
+
+NO_WORKER = bytes(12)
+ENDINGS = list(Ending)
+_CODES = {ending: code for code, ending in enumerate(ENDINGS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How an attempt ended, or with kind PROGRESS what it says of itself."""
+
+    kind: int
+    ending: Ending
+    job_id: bytes
+    attempt: int
+    worker: bytes
+    seconds: float  #: how long it ran
+    body: bytes  #: BSON: result, error, progress, message as far as there are any; empty for none
+
+    def encode(self) -> bytes:
+        head = _REPORT.pack(self.kind, _CODES[self.ending], self.job_id, self.attempt, self.worker, self.seconds)
+        return head + self.body
+
+    @classmethod
+    def decode(cls, message: bytes) -> Report:
+        kind, code, job_id, attempt, worker, seconds = _REPORT.unpack_from(message)
+        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :])
+
+    def content(self) -> dict[str, Any]:
+        return bson.decode(self.body, codec_options=CODEC) if self.body else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt in the hands of the manager."""
+
+    job_id: ObjectId
+    attempt: int
+    worker: ObjectId | None  #: None: not started
+    seconds: float  #: for how long it has been running
+
+
+def kind_of(message: bytes) -> int:
+    return message[0]
+
+
+def cancel(ids: list[ObjectId]) -> bytes:
+    return bytes([Kind.CANCEL]) + b"".join(job_id.binary for job_id in ids)
+
+
+def canceled_ids(message: bytes) -> list[bytes]:
+    return [message[start : start + 12] for start in range(1, len(message), 12)]
+
+
+def timed(kind: Kind, seconds: float) -> bytes:
+    """LEASE, STOP or RECYCLE."""
+    return _TIME.pack(kind, seconds)
+
+
+def time_of(message: bytes) -> float:
+    return float(_TIME.unpack(message)[1])
+
+
+def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:
+    return bytes([Kind.HELD]) + b"".join(_HELD.pack(*entry) for entry in entries)
+
+
+def held_entries(message: bytes) -> list[Held]:
+    found = []
+    for job_id, attempt, worker, seconds in _HELD.iter_unpack(message[1:]):
+        found.append(Held(ObjectId(job_id), attempt, None if worker == NO_WORKER else ObjectId(worker), seconds))
+    return found
+
+
+def notice(kind: Kind, **facts: Any) -> bytes:
+    """POOL, WORKER, BROKEN or STOPPED with a few facts."""
+    return bytes([kind]) + bson.encode(facts)
+
+
+def facts_of(message: bytes) -> dict[str, Any]:
+    return bson.decode(message[1:])
+
+
+def body(**content: Any) -> bytes:
+    """What a report carries."""
+    return bson.encode(content, codec_options=CODEC)

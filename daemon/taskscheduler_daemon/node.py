@@ -1,0 +1,193 @@
+"""`QueueNode`: forks the manager while the process has one thread, then connects; starts anew after faults."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from blinker import Namespace
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
+from taskscheduler.errors import SchedulerError
+from taskscheduler.events import Events, Handler
+from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.client import translated
+from taskscheduler.waiting import BackgroundListener, Listener
+from taskscheduler_daemon.execution import Container
+from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
+from taskscheduler_daemon.link import Link, Settings
+from taskscheduler_daemon.options import split
+from taskscheduler_daemon.preload import try_import
+from taskscheduler_daemon.process import (
+    EXIT_OK,
+    ForkError,
+    adopt_orphans,
+    children,
+    kill_adopted,
+    kill_tree,
+    reap_strangers,
+    spawn,
+    thread_count,
+    wait_for,
+)
+from taskscheduler_daemon.session import End, Session
+from taskscheduler_daemon.wakeup import Signals
+
+_STRANGERS_END_WITHIN = 2.0
+_THREADS_END_WITHIN = 10.0  #: seconds that the driver's threads get to end before the manager is forked again
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvent:
+    """What handlers of worker_spawn and worker_kill get."""
+
+    id: Any  #: the worker's ObjectId
+    pid: int
+    exit: str = ""  #: how it ended
+
+
+class QueueNode:
+    """Runs jobs: forks a worker manager, connects, claims, writes results, until it is stopped.
+
+    `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
+    connects. Options as keywords: those of the node (name, queues, jobs, orphaned_timeout, stop_timeout, kill_grace,
+    max_jobs, max_lost) and, for the default factory, those of the pool (pm, min_children, max_children);
+    InvalidOptionError for anything else. `emitter` is a blinker Namespace of your own.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        factory: WorkerFactory | None = None,
+        *,
+        container: Container | None = None,
+        logger: logging.Logger | None = None,
+        emitter: Namespace | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        **options: Any,
+    ) -> None:
+        self._options, self._pool = split(options)
+        self._scheduler = scheduler
+        self._factory = factory
+        self._container = container
+        self._logger = logger or logging.getLogger(__name__)
+        self._events = Events(emitter, self._logger)
+        self._clock = clock
+        self._session: Session | None = None
+        self._listener: BackgroundListener | None = None
+
+    def on(self, event: str, handler: Handler) -> Self:
+        """Call `handler(event_name, process)` at events of jobs anywhere, and at worker_spawn and worker_kill here.
+
+        For the latter two, `process` is a WorkerEvent. Bind before `process`. Chainable.
+        """
+        self._events.on(event, handler)
+        return self
+
+    def process(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit code. To be called in the main thread.
+
+        Raises InvalidJobError if a job module cannot be imported, ForkError if the process has threads already, and
+        the errors of the database if it cannot be used at the start.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise ForkError("a queue node must run in the main thread of its process")
+        if thread_count() > 1:
+            raise ForkError(
+                "a queue node must start before this process has threads: give it a Scheduler made from a URI, and do "
+                "not use that Scheduler or another MongoClient before"
+            )
+        factory = self._factory or self._default_factory()
+        self._relatives = set(children(os.getpid()))
+        adopt_orphans()
+        signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
+        try:
+            return self._serve(factory, signals)
+        finally:
+            signals.close()
+
+    def stop(self) -> None:
+        """Ask the node to finish; for handlers and other threads."""
+        if self._session is not None:
+            self._session.stop()
+
+    def _default_factory(self) -> WorkerFactory:
+        preload = try_import(self._options.jobs)
+        return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, asdict(self._pool), preload)
+
+    def _serve(self, factory: WorkerFactory, signals: Signals) -> int:
+        left = self._options.max_jobs
+        while True:
+            link, manager = self._fork_manager(factory)
+            try:
+                end, finished = self._serve_once(link, manager, signals, left)
+            finally:
+                self._end_manager(link, manager)
+                self._scheduler.close()
+            if end is End.STOPPED:
+                self._logger.info("node stopped", extra={"node": self._options.name})
+                return EXIT_OK
+            if end is End.BROKEN:
+                raise SchedulerError("no worker can be started: the worker factory or a job module fails; see the log")
+            if left:
+                left = max(1, left - finished)
+
+    def _serve_once(self, link: Link, manager: int, signals: Signals, left: int) -> tuple[End, int]:
+        with translated():
+            session = self._session = Session(
+                self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
+            )
+            if self._events.wanted:
+                listener = Listener(self._scheduler, self._scheduler.store, None, None)
+                listener.open()
+                self._listener = BackgroundListener(listener, self._events.emit, self._clock)
+            try:
+                return session.run(), session.finished
+            finally:
+                self._session = None
+                if self._listener is not None:
+                    self._listener.stop()
+                session.close()
+
+    def _fork_manager(self, factory: WorkerFactory) -> tuple[Link, int]:
+        self._await_single_thread()
+        options = self._scheduler.options
+        settings = Settings(
+            self._options.stop_timeout,
+            self._options.kill_grace,
+            options.progress_rate_limit / 1000,
+            options.max_payload,
+        )
+        link = Link(settings)
+        end = link.manager_end()
+
+        def main() -> int:
+            return factory.build_manager().process(end)
+
+        manager = spawn(main, title="ts-manager", keep=link.manager_descriptors(), die_with_parent=False)
+        link.forked()
+        return link, manager
+
+    def _await_single_thread(self) -> None:
+        """The driver's threads of the session before take a moment to end."""
+        deadline, pause = Deadline(_THREADS_END_WITHIN, self._clock), threading.Event()
+        while thread_count() > 1 and not deadline.passed:
+            pause.wait(0.02)
+
+    def _end_manager(self, link: Link, manager: int) -> None:
+        """Make sure that nothing of a manager is left, whatever state it is in."""
+        link.close()
+        kill_tree(manager)
+        wait_for(manager)
+        deadline = Deadline(_STRANGERS_END_WITHIN, self._clock)
+        while kill_adopted(self._relatives, spare_group=True) and not deadline.passed:
+            reap_strangers()
+            threading.Event().wait(0.01)
+
+    def _worker_event(self, facts: dict[str, Any]) -> None:
+        event: Any = WorkerEvent(facts["worker"], facts["pid"], facts.get("exit", ""))
+        self._events.emit(facts["event"], event)

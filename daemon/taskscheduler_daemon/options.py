@@ -1,0 +1,122 @@
+"""Decides what may be set on a queue node and on its pool of workers, checked once where it is given."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.options import checked, integer, queue_name, seconds
+
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class ProcessManagement(StrEnum):
+    """How the manager decides how many workers there are."""
+
+    DYNAMIC = "dynamic"  #: min_children at start, more when jobs wait, up to max_children
+    STATIC = "static"  #: always min_children
+    ONDEMAND = "ondemand"  #: none at start; one worker per job, at most max_children, which ends after it
+
+
+def _process_management(_name: str, value: Any) -> ProcessManagement:
+    try:
+        return ProcessManagement(value)
+    except ValueError:
+        message = f"{value} is not a valid process handling type (static, dynamic, ondemand)"
+        raise InvalidOptionError(message) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """How many workers a manager keeps. Build it with `PoolOptions.of`, which validates."""
+
+    pm: ProcessManagement = ProcessManagement.DYNAMIC
+    min_children: int = 1  #: workers at start (dynamic), or always (static)
+    max_children: int = 2  #: upper limit (dynamic, ondemand); force_spawn jobs come on top
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        options = cls(**checked(given, POOL_CHECKS))
+        if options.pm is ProcessManagement.DYNAMIC and options.min_children > options.max_children:
+            raise InvalidOptionError("option min_children must not be greater than option max_children")
+        return options
+
+    @property
+    def slots(self) -> int:
+        """How many jobs can run at once, forced ones apart."""
+        return self.min_children if self.pm is ProcessManagement.STATIC else self.max_children
+
+
+def _names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
+    def all_checked(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise InvalidOptionError(f"option {name} must be a list of names")
+        return tuple(check(name, item) for item in value)
+
+    return all_checked
+
+
+def _module(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not _MODULE.fullmatch(value):
+        raise InvalidOptionError(f"option {name} must name modules like myapp.jobs, not {value!r}")
+    return value
+
+
+def _node_name(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 120 or not value.isprintable():
+        raise InvalidOptionError(f"option {name} must be a printable name of at most 120 characters")
+    return value
+
+
+POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "pm": _process_management,
+    "min_children": lambda name, value: integer(name, value, least=0, most=10_000),
+    "max_children": lambda name, value: integer(name, value, least=1, most=10_000),
+}
+
+NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": _node_name,
+    "queues": _names(queue_name),
+    "jobs": _names(_module),
+    "orphaned_timeout": lambda name, value: seconds(name, value, least=0.5),
+    "stop_timeout": seconds,
+    "kill_grace": seconds,
+    "max_jobs": lambda name, value: integer(name, value, least=0),
+    "max_lost": lambda name, value: integer(name, value, least=1),
+}
+
+
+def default_name() -> str:
+    """The host and the process: unique among the nodes of a cluster that run now."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """How a queue node behaves. Build it with `NodeOptions.of`, which validates."""
+
+    name: str = ""  #: what people see; default: host and process id
+    queues: tuple[str, ...] = ()  #: the queues it serves; none: all
+    jobs: tuple[str, ...] = ()  #: modules whose import registers the jobs that it runs
+    orphaned_timeout: float | None = None  #: lease in seconds; default: the scheduler's option
+    stop_timeout: float = 10  #: seconds that running jobs get to finish after SIGTERM
+    kill_grace: float = 0.5  #: seconds between SIGTERM and SIGKILL for a job that must end
+    max_jobs: int = 0  #: end after so many jobs; 0: never
+    max_lost: int = 3  #: set a job aside that lost so many workers or nodes
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        return cls(**{"name": default_name(), **checked(given, NODE_CHECKS)})
+
+
+def split(given: Mapping[str, Any]) -> tuple[NodeOptions, PoolOptions]:
+    """Node and pool options from one set of keywords; InvalidOptionError for an unknown name or a bad value."""
+    pool = {name: value for name, value in given.items() if name in POOL_CHECKS}
+    rest = {name: value for name, value in given.items() if name not in POOL_CHECKS}
+    return NodeOptions.of(rest), PoolOptions.of(pool)

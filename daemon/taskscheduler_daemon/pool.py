@@ -1,0 +1,233 @@
+"""Pure: what the manager knows of its workers and jobs, and every decision it takes about them.
+
+Nothing here forks, kills, reads or writes; the manager carries the actions out and reports back what happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from taskscheduler_daemon.messages import Flag, Run
+from taskscheduler_daemon.options import PoolOptions, ProcessManagement
+
+#: a worker is handed at most this much measured work ahead, so that its socket never runs dry in between
+_AHEAD_SECONDS = 0.01
+_MOST_AHEAD = 64
+#: unstarted work older than this goes back to the node, for other nodes to take
+STALE_SECONDS = 0.15
+_BOOT_PAUSE, _LONGEST_BOOT_PAUSE = 0.1, 5.0
+MOST_BOOT_FAILURES = 5
+
+
+class Doom(Enum):
+    """Why a worker is being killed with the job it runs."""
+
+    TIMED_OUT = auto()
+    CANCELED = auto()
+    RETURNED = auto()  #: the node stops
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One worker as the manager sees it."""
+
+    id: bytes
+    pid: int
+    single: bool  #: ends after one job
+    forced: bool = False  #: spawned for a force_spawn job, beyond the limits
+    ready: bool = False
+    leaving: bool = False  #: gets no more jobs
+    runs: deque[Run] = field(default_factory=deque)  #: handed over; the first one is running
+    since: float = 0.0  #: when the first one began
+    doom: Doom | None = None
+    kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
+
+    @property
+    def running(self) -> Run | None:
+        return self.runs[0] if self.runs else None
+
+    @property
+    def free(self) -> bool:
+        return self.ready and not self.leaving and self.doom is None and not self.runs
+
+    def times_out_at(self) -> float:
+        """When the running job has had its time; infinity if it has no limit."""
+        run = self.running
+        return self.since + run.timeout if run is not None and run.timeout and self.doom is None else float("inf")
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A run that no worker has yet."""
+
+    run: Run
+    since: float
+
+
+class Pool:
+    """The workers and the jobs in the hands of one manager."""
+
+    def __init__(self, options: PoolOptions) -> None:
+        self.options = options
+        self.members: dict[int, Member] = {}  #: by pid
+        self.waiting: deque[Waiting] = deque()
+        self.forced: deque[Waiting] = deque()  #: each waits for a worker of its own
+        self.stopping = False
+        self._mean = 0.0  #: seconds that a job takes, newest weighing most
+        self._boot_failures = 0
+        self._spawn_after = 0.0
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    def accept(self, run: Run, now: float) -> None:
+        """Take over a run from the node."""
+        (self.forced if run.flags & Flag.FORCED else self.waiting).append(Waiting(run, now))
+
+    def put_back(self, runs: list[Run], now: float) -> None:
+        """Runs that were handed to a worker and did not begin: first in the line again."""
+        for run in reversed(runs):
+            (self.forced if run.flags & Flag.FORCED else self.waiting).appendleft(Waiting(run, now))
+
+    def remove_waiting(self, job_id: bytes) -> bool:
+        """Forget a run that has not been handed over; whether there was one."""
+        for line in (self.waiting, self.forced):
+            for entry in line:
+                if entry.run.job_id == job_id:
+                    line.remove(entry)
+                    return True
+        return False
+
+    def holder(self, job_id: bytes) -> Member | None:
+        """The worker that has been handed this job."""
+        for member in self.members.values():
+            if any(run.job_id == job_id for run in member.runs):
+                return member
+        return None
+
+    def began(self, member: Member, run: Run, now: float) -> None:
+        """A run was handed to a worker."""
+        if not member.runs:
+            member.since = now
+        member.runs.append(run)
+        if member.single:
+            member.leaving = True
+
+    def ended(self, member: Member, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
+        """A worker reports the end of its first run; None if that is not the one it runs."""
+        run = member.running
+        if run is None or (run.job_id, run.attempt) != (job_id, attempt):
+            return None
+        member.runs.popleft()
+        member.since = now
+        self._mean = seconds if self._mean == 0.0 else self._mean * 0.9 + seconds * 0.1
+        return run
+
+    def assignments(self) -> Iterator[tuple[Member, Run]]:
+        """Which waiting run goes to which worker now; ask until it ends, telling `began` after each."""
+        while self.waiting:
+            member = self._least_loaded()
+            if member is None:
+                return
+            yield member, self.waiting.popleft().run
+        for member in list(self.members.values()):
+            if member.forced and member.free and self.forced:
+                yield member, self.forced.popleft().run
+
+    def _least_loaded(self) -> Member | None:
+        depth = self.depth()
+        best = None
+        for member in self.members.values():
+            if not member.ready or member.leaving or member.doom is not None or member.forced:
+                continue
+            load = len(member.runs)
+            if load < (1 if member.single else depth) and (best is None or load < len(best.runs)):
+                best = member
+        return best
+
+    def depth(self) -> int:
+        """How many jobs a worker may hold, the running one included."""
+        if self._mean <= 0.0 or self._mean > _AHEAD_SECONDS / 2:
+            return 1
+        return min(_MOST_AHEAD, 1 + int(_AHEAD_SECONDS / self._mean))
+
+    def victim(self) -> Member | None:
+        """A worker whose handed-over jobs another one, which has nothing to do, should take."""
+        if self.waiting or not any(member.free and not member.forced for member in self.members.values()):
+            return None
+        loaded = [member for member in self.members.values() if len(member.runs) > 1]
+        return max(loaded, key=lambda member: len(member.runs), default=None)
+
+    def stale(self, now: float) -> list[Member] | None:
+        """The workers whose unstarted jobs are to go back to the node with all that waits; None if nothing should.
+
+        That is when no slot has become free for so long that other nodes could have taken the work.
+        """
+        if any(member.free and not member.forced for member in self.members.values()) or self.stopping:
+            return None
+        stuck = [m for m in self.members.values() if len(m.runs) > 1 and now - m.since > STALE_SECONDS]
+        old = bool(self.waiting) and now - self.waiting[0].since > STALE_SECONDS and not self.room()
+        moving = any(now - m.since < STALE_SECONDS for m in self.members.values() if m.runs)
+        return stuck if (stuck or old) and not moving else None
+
+    # -- workers ----------------------------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many more workers the limits allow, forced ones apart."""
+        return max(0, self.options.slots - self._ordinary())
+
+    def _ordinary(self) -> int:
+        return sum(1 for member in self.members.values() if not member.forced)
+
+    def to_spawn(self, now: float) -> tuple[int, int]:
+        """How many workers to start now: ordinary ones, and ones for force_spawn jobs."""
+        if self.stopping or now < self._spawn_after:
+            return 0, 0
+        forced = len(self.forced) - sum(1 for m in self.members.values() if m.forced and not m.runs and not m.leaving)
+        return self._ordinary_to_spawn(), max(0, forced)
+
+    def _ordinary_to_spawn(self) -> int:
+        alive = [m for m in self.members.values() if not m.forced and not m.leaving]
+        spare = sum(1 for member in alive if not member.runs)
+        needed = max(0, len(self.waiting) - spare)
+        if self.options.pm is ProcessManagement.STATIC:
+            return max(0, self.options.min_children - len(alive))
+        if self.options.pm is ProcessManagement.ONDEMAND:
+            return min(self.room(), needed)
+        return max(min(self.room(), needed), min(self.room(), self.options.min_children - len(alive)))
+
+    def spawned(self, worker_id: bytes, pid: int, forced: bool) -> Member:
+        """A worker was started."""
+        single = forced or self.options.pm is ProcessManagement.ONDEMAND
+        member = self.members[pid] = Member(worker_id, pid, single, forced)
+        return member
+
+    def ready(self, member: Member) -> None:
+        """A worker has been built and can take jobs."""
+        member.ready = True
+        self._boot_failures = 0
+
+    def gone(self, pid: int, now: float) -> Member | None:
+        """A child has ended: the worker it was, if it was one."""
+        member = self.members.pop(pid, None)
+        if member is not None and not member.ready:
+            self._boot_failures += 1
+            pause = min(_LONGEST_BOOT_PAUSE, _BOOT_PAUSE * 2**self._boot_failures)
+            self._spawn_after = now + pause
+        return member
+
+    @property
+    def broken(self) -> bool:
+        """Whether no worker could be built again and again."""
+        return self._boot_failures >= MOST_BOOT_FAILURES
+
+    def next_event(self, now: float) -> float:
+        """The time at which something is to be decided although nothing happens."""
+        times = [min(member.times_out_at(), member.kill_at) for member in self.members.values()]
+        if self.waiting or self.forced or any(len(member.runs) > 1 for member in self.members.values()):
+            times.append(now + STALE_SECONDS / 3)
+        if self._spawn_after > now:
+            times.append(self._spawn_after)
+        return min(times, default=float("inf"))

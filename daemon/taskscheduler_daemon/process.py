@@ -1,0 +1,270 @@
+"""The only module that forks, kills and waits. Children leave by `os._exit`; groups are set on both sides of a fork."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskscheduler.errors import SchedulerError
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_INHERITED_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+
+EXIT_OK = 0
+EXIT_CRASHED = 70  #: a process of ours ended by an exception that nobody expected
+EXIT_BOOT = 71  #: a worker could not be built
+
+
+class ForkError(SchedulerError):
+    """The system refused a new process, or forking is not safe here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a child ended."""
+
+    pid: int
+    code: int | None  #: exit code, None if a signal ended it
+    signal: int | None
+    peak_kib: int  #: its largest resident memory
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"exited with code {self.code}"
+        try:
+            name = signal.Signals(self.signal).name
+        except ValueError:
+            name = "unknown"
+        return f"was killed by signal {self.signal} ({name})"
+
+
+def _prctl(option: int, argument: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0)
+
+
+def set_title(title: str) -> None:
+    """Name this process for `ps` and `top` (at most 15 characters)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(title.encode()[:15]), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of orphaned descendants, so that none can slip away."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def thread_count() -> int:
+    """How many threads this process has, also those that Python did not start."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
+    """Fork a child in a process group of its own that runs `main` and exits with its result; the child's pid.
+
+    The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers.
+    ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
+    """
+    if thread_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        raise ForkError(f"cannot fork safely while this process has other threads ({names or 'not of Python'})")
+    kept, parent = set(keep), os.getpid()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INHERITED_SIGNALS)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        gc.collect()
+        gc.freeze()  # what exists now stays shared with the child instead of being copied by its first collection
+        pid = os.fork()
+    except OSError as error:
+        raise ForkError(f"failed to spawn {title}: {error}") from error
+    finally:
+        if os.getpid() == parent:
+            gc.unfreeze()
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    if pid == 0:
+        _child(main, title, kept, parent if die_with_parent else None, blocked)
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass  # the child was faster, or is gone already
+    return pid
+
+
+def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | None, mask: Iterable[int]) -> None:
+    code = EXIT_CRASHED
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in _INHERITED_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if parent is not None:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before the line above
+                os._exit(EXIT_OK)
+        close_all_but(keep)
+        set_title(title)
+        code = main()
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):
+            logger.exception("process ended by an exception", extra={"process": title})
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(code)
+
+
+def open_descriptors() -> list[int]:
+    """The descriptors that this process has open."""
+    try:
+        entries = os.listdir("/proc/self/fd")
+    except OSError:
+        entries = os.listdir("/dev/fd")
+    found = []
+    for entry in entries:
+        try:
+            os.fstat(int(entry))
+            found.append(int(entry))
+        except OSError:
+            pass  # the one that listed the directory
+    return found
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor but the standard streams and these."""
+    for descriptor in open_descriptors():
+        if descriptor > 2 and descriptor not in keep:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
+
+
+def reap() -> list[Exit]:
+    """All children that have ended since the last call, also those that were adopted."""
+    ended: list[Exit] = []
+    while (found := _wait(-1, os.WNOHANG)) is not None:
+        ended.append(found)
+    return ended
+
+
+def ended(pid: int) -> Exit | None:
+    """How a child has ended; None while it lives."""
+    return _wait(pid, os.WNOHANG)
+
+
+def wait_for(pid: int) -> Exit | None:
+    """Block until a child has ended; None if it was waited for already."""
+    return _wait(pid, 0)
+
+
+def _wait(pid: int, flags: int) -> Exit | None:
+    try:
+        found, status, usage = os.wait4(pid, flags)
+    except ChildProcessError:
+        return None
+    if found == 0:
+        return None
+    killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    code = None if killed_by is not None else os.waitstatus_to_exitcode(status)
+    return Exit(found, code, killed_by, usage.ru_maxrss)
+
+
+def reap_strangers(known: int = 0) -> None:
+    """Reap orphans that this process adopted: children outside its process group, `known` apart.
+
+    Those in the group are somebody's own: who started them waits for them.
+    """
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None or found.si_pid == known or os.getpgid(found.si_pid) == os.getpgrp():
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
+        except (ChildProcessError, ProcessLookupError):
+            return
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Send a signal to the process group that `pid` leads; nothing if it is gone."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to one process; nothing if it is gone."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process, its group and everything that descends from it, whatever group or session that is in."""
+    below = descendants(pid)
+    signal_group(pid, signal.SIGKILL)
+    kill(pid)
+    for child in below:
+        kill(child)
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process."""
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    except (OSError, ValueError):
+        pass  # it is gone, or this system does not tell
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below a process."""
+    found, todo = [], [pid]
+    while todo:
+        below = children(todo.pop())
+        found += below
+        todo += below
+    return found
+
+
+def _in_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == os.getpgrp()
+    except ProcessLookupError:
+        return False
+
+
+def kill_adopted(known: set[int], spare_group: bool = False) -> bool:
+    """Kill every child that is not in `known`, with all below it; whether there was one.
+
+    For a process whose other children are orphans of dead workers, adopted through `adopt_orphans`. `spare_group`
+    leaves alone what is in this process's own group: children that somebody here has started.
+    """
+    strangers = [pid for pid in children(os.getpid()) if pid not in known and not (spare_group and _in_group(pid))]
+    for pid in strangers:
+        for below in [*descendants(pid), pid]:
+            kill(below)
+    return bool(strangers)

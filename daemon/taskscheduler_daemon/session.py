@@ -1,0 +1,367 @@
+"""One connected life of a node: from a fork of the manager until a stop, a dead manager or a lost lease."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import threading
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from taskscheduler.clock import Clock
+from taskscheduler.errors import SchedulerError
+from taskscheduler.lifecycle import Ending
+from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.claims import Fence
+from taskscheduler.store.feed import GAP, Feed
+from taskscheduler.store.followup import HOOK
+from taskscheduler_daemon import messages
+from taskscheduler_daemon.caretaker import Caretaker, Heart
+from taskscheduler_daemon.channel import Receiver, Sender
+from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.ledger import Attempt, Ledger, finish_of, hook_run
+from taskscheduler_daemon.link import Link, writable
+from taskscheduler_daemon.lost import Watch
+from taskscheduler_daemon.messages import NO_WORKER, Kind, Report
+from taskscheduler_daemon.options import NodeOptions
+from taskscheduler_daemon.process import ended, kill_tree, reap_strangers
+from taskscheduler_daemon.wakeup import Signals
+from taskscheduler_daemon.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+_RATE_EVERY = 0.1
+_STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
+
+
+class End(Enum):
+    """Why a session ended."""
+
+    STOPPED = auto()
+    MANAGER_DIED = auto()
+    LEASE_LOST = auto()
+    BROKEN = auto()  #: no worker can be built
+
+
+class Session:
+    """Connects a manager that has been forked to the database, and runs the node's main loop."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        options: NodeOptions,
+        link: Link,
+        manager: int,
+        signals: Signals,
+        worker_event: Callable[[dict[str, Any]], None],
+        clock: Clock,
+        jobs_left: int,
+    ) -> None:
+        self._options = options
+        self._link = link
+        self._manager = manager
+        self._signals = signals
+        self._worker_event = worker_event
+        self._clock = clock
+        self._boot = ObjectId()
+        self._down, self._up = Sender(link.down), Receiver(link.up)
+        self._ledger = Ledger()
+        self._store = scheduler.store
+        self._workers: dict[ObjectId, dict[str, Any]] = {}
+        self._pm = ""
+        self._end: End | None = None
+        self._stopping = 0  #: how many signals asked for it
+        self._kill_at = float("inf")
+        self.finished = 0  #: jobs that ended here
+        lease = options.orphaned_timeout or self._store.options.orphaned_timeout
+        self._lease = float(lease)
+        self._build(jobs_left)
+
+    def _build(self, jobs_left: int) -> None:
+        store, options, clock = self._store, self._options, self._clock
+        self._claimer = Claimer(
+            store, self._ledger, self._boot, options.name, options.queues, self._hand_on, clock, jobs_left
+        )
+        self._writer = Writer(store, options.name, self._call_hook, lambda: None, clock)
+        self._heart = Heart(store, self._boot, self._lease, self._facts, self._renewed, self._lease_lost, clock)
+        self._caretaker = Caretaker(
+            store,
+            self._ledger,
+            Watch(self._lease),
+            self._boot,
+            self._claimer.wake,
+            self._cancel,
+            self._missing,
+            self._call_hook,
+            options.max_lost,
+            self._lease,
+            clock,
+        )
+        collection = store.database[store.options.job_queue]
+        self._feed = Feed(collection, [{"$match": {"operationType": {"$ne": "delete"}}}])
+        self._following = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="taskscheduler-follow")
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> End:
+        """Serve until something ends this session."""
+        self._feed.open()  # before the first look at the store, so that nothing added in between is missed
+        self._heart.start()
+        self._writer.start()
+        self._claimer.start()
+        self._caretaker.start()
+        self._follower.start()
+        logger.info("node ready", extra={"node": self._options.name, "boot": str(self._boot), "pid": os.getpid()})
+        selector = selectors.DefaultSelector()
+        selector.register(self._link.up, selectors.EVENT_READ)
+        selector.register(self._signals, selectors.EVENT_READ)
+        writing = False
+        while self._end is None:
+            stuck = not self._down.flush()
+            if stuck != writing:
+                down = writable(self._link.down)
+                selector.register(down, selectors.EVENT_WRITE) if stuck else selector.unregister(down)
+                writing = stuck
+            selector.select(min(_RATE_EVERY if len(self._ledger) else 60.0, self._until_kill()))
+            self._step()
+        selector.close()
+        return self._end
+
+    def _step(self) -> None:
+        for message in self._up.receive():
+            self._from_manager(message)
+        self._ledger.rate(self._clock.monotonic())
+        self._claimer.slots_free()
+        for number in self._signals.read():
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self.stop()
+            elif number == signal.SIGHUP:
+                self._down.push(messages.timed(Kind.RECYCLE, 0.0))
+            elif number == signal.SIGCHLD:
+                self._check_manager()
+                reap_strangers(known=self._manager)
+        if self._claimer.exhausted and not len(self._ledger) and not self._stopping:
+            self.stop()
+        if self._clock.monotonic() >= self._kill_at:
+            logger.error("the worker manager does not end; killing it")
+            self._kill_at = float("inf")
+            kill_tree(self._manager)
+
+    def _until_kill(self) -> float:
+        return max(0.0, min(60.0, self._kill_at - self._clock.monotonic()))
+
+    def stop(self) -> None:
+        """Finish gracefully; the second time, at once."""
+        self._stopping += 1
+        if self._stopping == 1:
+            logger.info("node stops", extra={"node": self._options.name, "running": len(self._ledger)})
+            threading.Thread(target=self._stop_claiming, name="taskscheduler-stop").start()
+        else:
+            self._down.push(messages.timed(Kind.STOP, 0.0), first=True)
+            self._kill_at = self._clock.monotonic() + self._options.kill_grace + 1.0
+
+    def _stop_claiming(self) -> None:
+        """First no more claims, then the word to the manager: it hands back all that it has not begun."""
+        self._claimer.stop()
+        self._down.push(messages.timed(Kind.STOP, self._options.stop_timeout))
+        self._kill_at = self._clock.monotonic() + self._options.stop_timeout + _STOP_MARGIN
+        self._signals.wake()
+
+    def _check_manager(self) -> None:
+        """If the manager has ended: what it sent before is still to be read."""
+        how = ended(self._manager)
+        if how is None:
+            return
+        for message in self._up.receive(most_frames=1_000_000):
+            self._from_manager(message)
+        if self._end is None:
+            logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
+            self._end = End.MANAGER_DIED
+
+    def close(self) -> None:
+        """Hand back what is left, write everything, let go of the database."""
+        self._claimer.stop()
+        self._following.set()
+        self._feed.close()
+        self._caretaker.stop()
+        if self._end is not End.LEASE_LOST:
+            self._hand_back_rest()
+        self._writer.stop(give_up=self._end is End.LEASE_LOST)
+        self._heart.stop()
+        self._follower.join()
+        try:
+            if not self._store.claims.held_by(self._boot):
+                self._store.nodes.remove(self._boot)
+        except PyMongoError as error:
+            logger.warning("node not signed off", extra={"reason": str(error)[:200]})
+
+    def _hand_back_rest(self) -> None:
+        """Nobody works on these any more: the manager is gone, with whatever it did not report."""
+        lost = self._end is End.MANAGER_DIED
+        error = {"type": "WorkerLostError", "message": "the worker manager died while it held the job"}
+        for attempt in self._ledger.clear():
+            ending = Ending.LOST if lost else Ending.RETURNED
+            self._writer.put(finish_of(attempt, _made_up(attempt, ending, error), self._options.max_lost))
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def _from_manager(self, message: bytes) -> None:
+        kind = messages.kind_of(message)
+        if kind == Kind.REPORT:
+            self._ended(Report.decode(message))
+        elif kind == Kind.PROGRESS:
+            self._progressed(Report.decode(message))
+        elif kind == Kind.HELD:
+            self._account(messages.held_entries(message))
+        elif kind == Kind.POOL:
+            facts = messages.facts_of(message)
+            self._pm = facts["pm"]
+            self._ledger.set_slots(facts["slots"])
+            self._claimer.wake()
+        elif kind == Kind.WORKER:
+            self._worker_changed(messages.facts_of(message))
+        elif kind == Kind.BROKEN:
+            self._end = End.BROKEN
+        elif kind == Kind.STOPPED:
+            self._end = End.STOPPED
+
+    def _ended(self, report: Report) -> None:
+        attempt = self._ledger.take(report.job_id, report.attempt)
+        if attempt is None:
+            return  # a hook, or a job that was cancelled
+        if report.ending is Ending.UNSTARTED:
+            self._claimer.give_back(1)
+            self._ledger.stalled()
+        else:
+            self._ledger.learn(report.seconds)
+            self.finished += 1
+        self._writer.put(finish_of(attempt, report, self._options.max_lost))
+
+    def _progressed(self, report: Report) -> None:
+        content = report.content()
+        attempt = self._ledger.get(report.job_id)
+        if attempt is None or (content.get("id"), content.get("attempt")) != (
+            attempt.fence.job_id,
+            attempt.fence.attempt,
+        ):
+            return
+        said: dict[str, Any] = {key: content[key] for key in ("progress", "message") if key in content}
+        said["worker"] = report.worker.hex()
+        attempt.noted = self._clock.monotonic()
+        self._writer.put((attempt.fence, said, attempt.parent))
+
+    def _account(self, entries: list[messages.Held]) -> None:
+        now = self._clock.monotonic()
+        for entry in entries:
+            attempt = self._ledger.get(entry.job_id.binary)
+            if attempt is not None and attempt.fence.attempt == entry.attempt:
+                attempt.seen_at, attempt.worker, attempt.seconds = now, entry.worker, entry.seconds
+
+    def _worker_changed(self, facts: dict[str, Any]) -> None:
+        if facts["event"] == "worker_spawn":
+            self._workers[facts["worker"]] = {"id": str(facts["worker"]), "pid": facts["pid"]}
+        else:
+            self._workers.pop(facts["worker"], None)
+        self._worker_event(facts)
+
+    # -- what the threads ask for -----------------------------------------------------------------------------------
+
+    def _hand_on(self, attempts: list[Attempt]) -> None:
+        self._down.push(*(attempt.run().encode() for attempt in attempts))
+        if not self._down.flush():
+            self._signals.wake()  # the main loop waits for room
+
+    def _cancel(self, ids: list[ObjectId]) -> None:
+        ours = [job_id for job_id in ids if self._forget(job_id)]
+        if ours:
+            self._down.push(messages.cancel(ours), first=True)
+            self._signals.wake()
+
+    def _forget(self, job_id: ObjectId) -> bool:
+        attempt = self._ledger.get(job_id.binary)
+        return attempt is not None and self._ledger.take(job_id.binary, attempt.fence.attempt) is not None
+
+    def _missing(self, fence: Fence) -> None:
+        """An attempt that the manager does not know: a message was lost. Whether it ran is not known either."""
+        attempt = self._ledger.take(fence.job_id.binary, fence.attempt)
+        if attempt is None:
+            self._store.claims.abandon(fence.claim, self._boot)
+            return
+        error = {"type": "WorkerLostError", "message": "the worker manager lost track of the job"}
+        self._writer.put(finish_of(attempt, _made_up(attempt, Ending.LOST, error), self._options.max_lost))
+
+    def _call_hook(self, job_id: ObjectId) -> None:
+        """Have a worker call the notification of an ended job, if nobody else has taken that on."""
+        if self._stopping or not self._store.follow_up.paid(job_id, HOOK):
+            return
+        document = self._store.claims.ended(job_id)
+        if document is not None:
+            self._down.push(hook_run(document).encode())
+            self._signals.wake()
+
+    def _renewed(self, until: float) -> None:
+        self._down.push(messages.timed(Kind.LEASE, until), first=True)
+        self._signals.wake()
+
+    def _lease_lost(self) -> None:
+        logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})
+        self._end = End.LEASE_LOST
+        self._signals.wake()
+
+    def _facts(self) -> dict[str, Any]:
+        running = {attempt.worker: attempt for attempt in self._ledger.all() if attempt.worker is not None}
+        workers = [
+            {**facts, "job": running[worker].fence.job_id, "seconds": running[worker].seconds}
+            if worker in running
+            else {**facts, "job": None, "seconds": 0.0}
+            for worker, facts in list(self._workers.items())
+        ]
+        return {
+            "name": self._options.name,
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "pm": self._pm,
+            "slots": self._ledger.slots,
+            "queues": list(self._options.queues),
+            "lease": self._lease,
+            "running": len(self._ledger),
+            "workers": workers,
+        }
+
+    def _follow(self) -> None:
+        """Tail the queue of messages: jobs that were added wake the claimer, cancelled ones are killed."""
+        while not self._following.is_set():
+            try:
+                event = self._feed.next()
+            except (PyMongoError, SchedulerError) as error:
+                logger.warning("messages not followed", extra={"reason": str(error)[:200]})
+                continue
+            if event is GAP:
+                self._claimer.wake()
+                self._caretaker.look_for_due()
+            elif isinstance(event, dict):
+                self._heard(event.get("fullDocument") or {})
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if "stop" in message:
+            self._cancel(message["stop"])
+            return
+        queues = message.get("queues", ())
+        if not self._options.queues or not queues or set(queues) & set(self._options.queues):
+            self._claimer.wake()
+        if message.get("later", True):
+            self._caretaker.look_for_due()
+
+
+def _made_up(attempt: Attempt, ending: Ending, error: dict[str, Any]) -> Report:
+    """A report for an attempt of which nobody can tell any more how it ended."""
+    fence = attempt.fence
+    body = messages.body(error=error)
+    return Report(Kind.REPORT, ending, fence.job_id.binary, fence.attempt, NO_WORKER, 0.0, body)

@@ -1,0 +1,49 @@
+"""Signals become numbers that a loop can read: handlers do nothing, a descriptor wakes the loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from types import FrameType
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Having a handler at all makes Python write the number to the wake-up descriptor."""
+
+
+class Signals:
+    """The signals that have arrived since the last read. Use it in the main thread."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._numbers = list(numbers)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._before = {number: signal.signal(number, _ignore) for number in self._numbers}
+        self._former_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def read(self) -> list[int]:
+        """The numbers that have arrived, in order; never blocks."""
+        try:
+            return list(os.read(self._reader, 4096))
+        except BlockingIOError:
+            return []
+
+    def wake(self) -> None:
+        """Make the descriptor readable from another thread, without a signal (reads as 0)."""
+        try:
+            os.write(self._writer, b"\0")
+        except OSError:
+            pass  # full, so it is readable anyway; or closed, so nobody waits
+
+    def close(self) -> None:
+        """Put the former handlers back."""
+        signal.set_wakeup_fd(self._former_descriptor)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._reader)
+        os.close(self._writer)

@@ -1,0 +1,157 @@
+"""A worker: takes one run after another from its socket, makes it, reports it before it takes the next."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import signal
+import socket
+import struct
+from types import FrameType
+from typing import Any
+
+import bson
+from bson import ObjectId
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import Ending, Status
+from taskscheduler.record import CODEC
+from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon import wire
+from taskscheduler_daemon.execution import Container, JobInterrupted, encode, execute, instance
+from taskscheduler_daemon.messages import Flag, Kind, Report, Run
+from taskscheduler_daemon.process import EXIT_OK, adopt_orphans, reap_strangers
+
+logger = logging.getLogger(__name__)
+
+_SLOT = struct.Struct("<QI")
+SLOT_SIZE = 4096
+
+
+class Slot:
+    """A page shared with the manager: the newest sign of life that was not worth a message of its own."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, SLOT_SIZE)
+        self._version = 0
+
+    def write(self, content: bytes) -> None:
+        """Leave a note; an odd version means that it is being written."""
+        content = content if len(content) <= SLOT_SIZE - _SLOT.size else b""
+        self._version += 2
+        _SLOT.pack_into(self._page, 0, self._version - 1, len(content))
+        self._page[_SLOT.size : _SLOT.size + len(content)] = content
+        _SLOT.pack_into(self._page, 0, self._version, len(content))
+
+    def read(self, seen: int) -> tuple[int, bytes] | None:
+        """The version and the note, if there is one newer than `seen`."""
+        version, length = _SLOT.unpack_from(self._page, 0)
+        if version == seen or version % 2:
+            return None
+        content = self._page[_SLOT.size : _SLOT.size + length]
+        return (version, content) if _SLOT.unpack_from(self._page, 0)[0] == version else None
+
+    def close(self) -> None:
+        self._page.close()
+
+
+class Worker:
+    """Runs jobs. Built by a worker factory in the new process.
+
+    `scheduler` is lent to jobs that ask for one and connects when they do; `container` creates job instances.
+    """
+
+    def __init__(
+        self,
+        id: ObjectId,
+        scheduler: Scheduler | None = None,
+        container: Container | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.id = id
+        self._scheduler = scheduler
+        self._container = container
+        self._clock = clock
+        self._max_payload = 1024 * 1024
+        self._limit = 0.5
+        self._run: Run | None = None
+        self._said: dict[str, Any] = {}
+        self._sent_at = float("-inf")
+        self._socket: socket.socket
+        self._slot: Slot
+
+    def process_all(self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int) -> int:
+        """Take runs from the socket until it is closed; the exit code of the process."""
+        self._socket, self._slot = end, slot
+        self._limit, self._max_payload = progress_limit, max_payload
+        adopt_orphans()
+        signal.signal(signal.SIGTERM, self._interrupt)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
+        try:
+            wire.send(end, bytes([Kind.READY]))
+            while (message := wire.receive(end)) is not None:
+                self._process(Run.decode(message))
+                reap_strangers()
+        except JobInterrupted:
+            pass
+        finally:
+            if self._scheduler is not None:
+                self._scheduler.close()
+        return EXIT_OK
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        """SIGTERM: the job has to end now; `finally` blocks run, then the process goes."""
+        raise JobInterrupted
+
+    def _process(self, run: Run) -> None:
+        self._run, self._said, self._sent_at = run, {}, float("-inf")
+        document = bson.decode(run.body, codec_options=CODEC)
+        began = self._clock.monotonic()
+        if run.flags & Flag.HOOK:
+            ending: Ending = Ending.SUCCEEDED
+            content: dict[str, Any] = {}
+            self._notify(document)
+        else:
+            ending, content = execute(document, self, self._container, self._max_payload)
+        seconds = self._clock.monotonic() - began
+        self._run = None
+        body = encode({**content, **({"said": self._said} if self._said else {})})
+        if not self._send(Kind.REPORT, ending, run, seconds, body):
+            raise JobInterrupted  # the manager is gone
+
+    def _notify(self, document: dict[str, Any]) -> None:
+        """Call the job's `notification`; what it raises is logged, since its job has ended already."""
+        try:
+            job = instance(document, self, self._container)
+            job.notification(Status(document["status"]), Process(self.scheduler(), document))
+        except Exception:
+            logger.exception("notification failed", extra={"job": str(document["_id"])})
+
+    def _send(self, kind: Kind, ending: Ending, run: Run, seconds: float, body: bytes) -> bool:
+        report = Report(kind, ending, run.job_id, run.attempt, self.id.binary, seconds, body)
+        return wire.send(self._socket, report.encode())
+
+    # -- what a running job may ask for -----------------------------------------------------------------------------
+
+    def report(self, progress: float | None, message: str | None) -> None:
+        """Pass on a sign of life: at most one message in the time limit, what comes in between through the slot."""
+        if self._run is None:
+            return
+        if progress is not None:
+            self._said["progress"] = progress
+        if message is not None:
+            self._said["message"] = message[:1000]
+        now = self._clock.monotonic()
+        content: bytes = bson.encode({**self._said, "id": ObjectId(self._run.job_id), "attempt": self._run.attempt})
+        if now - self._sent_at >= self._limit:
+            self._sent_at = now
+            self._send(Kind.PROGRESS, Ending.SUCCEEDED, self._run, 0.0, content)
+        else:
+            self._slot.write(content)
+
+    def scheduler(self) -> Scheduler:
+        """The scheduler of this worker; connects on first use."""
+        if self._scheduler is None:
+            self._scheduler = Scheduler()
+        return self._scheduler

@@ -1,0 +1,147 @@
+"""A thread of the node: writes the ends of attempts in batches, and pays what ended jobs owe."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from taskscheduler.clock import Clock
+from taskscheduler.lifecycle import Move, Verdict
+from taskscheduler.store import Store
+from taskscheduler.store.claims import Fence, Finish
+from taskscheduler.store.client import is_transient
+from taskscheduler.store.followup import HOOK
+
+logger = logging.getLogger(__name__)
+
+_MOST_PER_WRITE = 1000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+Progress = tuple[Fence, dict[str, Any], ObjectId | None]
+
+
+class Writer:
+    """Takes ends of attempts and signs of life; what gathers while one write is under way goes into the next."""
+
+    def __init__(
+        self, store: Store, node: str, call_hook: Callable[[ObjectId], None], written: Callable[[], None], clock: Clock
+    ) -> None:
+        self._store = store
+        self._node = node
+        self._call_hook = call_hook
+        self._written = written
+        self._clock = clock
+        self._queue: queue.SimpleQueue[Finish | Progress | None] = queue.SimpleQueue()
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="taskscheduler-write")
+        self.fenced = 0  #: ends that the database refused because the job was not ours any more
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, entry: Finish | Progress) -> None:
+        """Write this soon."""
+        self._queue.put(entry)
+
+    def stop(self, give_up: bool = False) -> None:
+        """Write what is left, or with `give_up` only try once, then end."""
+        if give_up:
+            self._given_up.set()
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _loop(self) -> None:
+        ending = False
+        while not ending:
+            entries = self._gather()
+            ending = None in entries
+            finishes = [entry for entry in entries if isinstance(entry, Finish)]
+            reports = [entry for entry in entries if isinstance(entry, tuple)]
+            if reports:
+                self._note(reports)
+            if finishes:
+                self._finish(finishes)
+            self._written()
+
+    def _gather(self) -> list[Finish | Progress | None]:
+        entries = [self._queue.get()]
+        while len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
+            try:
+                entries.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return entries
+
+    def _note(self, reports: list[Progress]) -> None:
+        newest = {fence: (fence, said, parent) for fence, said, parent in reports}
+        try:
+            self._store.claims.progress(list(newest.values()))
+        except PyMongoError as error:
+            logger.info("progress not written", extra={"reason": str(error)[:200]})
+
+    def _finish(self, finishes: list[Finish]) -> None:
+        """Write until it is known to be written: a repetition is refused by the fence of what was written before."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                matched = self._store.claims.finish(finishes)
+                landed = finishes
+                if matched < len(finishes):
+                    ids = self._store.claims.landed(finishes)
+                    landed = [one for one in finishes if one.fence.job_id in ids]
+                    self._report_fenced(finishes, landed)
+                self._follow(landed)
+                return
+            except PyMongoError as error:
+                if self._given_up.is_set():
+                    logger.error("ends of jobs not written", extra={"count": len(finishes), "reason": str(error)[:200]})
+                    return
+                if not is_transient(error):
+                    logger.error("ends of jobs refused", extra={"count": len(finishes), "reason": str(error)[:200]})
+                    finishes = self._isolate(finishes)
+                    if not finishes:
+                        return
+                self._given_up.wait(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _isolate(self, finishes: list[Finish]) -> list[Finish]:
+        """One document that MongoDB refuses must not hold up the others: fail that job with the reason instead."""
+        if len(finishes) > 1:
+            for one in finishes:
+                self._finish([one])
+            return []
+        one = finishes[0]
+        if one.error is not None and one.error.get("type") == "InvalidDataError":
+            return []
+        one.verdict, one.result, one.progress = Verdict(Move.FAIL), None, {}
+        one.error = {"type": "InvalidDataError", "message": "MongoDB refused to store the outcome of the job"}
+        return [one]
+
+    def _report_fenced(self, finishes: list[Finish], landed: list[Finish]) -> None:
+        refused = len(finishes) - len(landed)
+        if refused:
+            self.fenced += refused
+            logger.warning("fence refused ends of jobs that are not ours any more", extra={"count": refused})
+
+    def _follow(self, landed: list[Finish]) -> None:
+        store = self._store
+        entries = [
+            {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in landed
+        ]
+        if entries:
+            store.events.append(entries, self._node)
+        rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
+        if rearmed:
+            store.messages.added(rearmed, (), later=True)
+        for one in landed:
+            if one.owes and one.verdict.status.is_final:
+                store.follow_up.settle(one.fence.job_id)
+                if HOOK in one.owes:
+                    self._call_hook(one.fence.job_id)

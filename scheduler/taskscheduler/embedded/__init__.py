@@ -1,0 +1,15 @@
+"""The embedded MongoDB server: one mongod per user and state directory, shared by all processes that want it.
+
+    with acquire() as server:
+        MongoClient(server.uri)
+
+The server is started by the first process, joined by the others and stopped after the last one; its data stays.
+"""
+
+from __future__ import annotations
+
+from taskscheduler.embedded.binary import find_mongod
+from taskscheduler.embedded.client import EmbeddedServer, acquire
+from taskscheduler.embedded.state import default_state_dir
+
+__all__ = ["EmbeddedServer", "acquire", "default_state_dir", "find_mongod"]

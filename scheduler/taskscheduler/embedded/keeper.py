@@ -1,0 +1,182 @@
+"""When the embedded server runs: a detached process that starts it, and stops it once nobody uses it any more.
+
+    python -m taskscheduler.embedded.keeper STATE_DIR
+
+It says on stdout how the start went, in one line: "ready", "busy" (there is a keeper already) or "failed REASON".
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from taskscheduler.embedded.binary import find_mongod
+from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.mongod import Mongod, PortTakenError
+from taskscheduler.embedded.replicaset import lead, listens, repoint
+from taskscheduler.embedded.state import HOST, REPLICA_SET, ServerAddress, StateDir, trim
+from taskscheduler.errors import EmbeddedServerError
+
+START_SECONDS = 120.0
+LOCK_SECONDS = 1.0
+PORT_ATTEMPTS = 3
+
+_log = logging.getLogger("taskscheduler.embedded.keeper")
+
+
+class Keeper:
+    """Keeps one server in one state directory."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+        self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._data_lock = FileLock(state.data_lock)
+        # Once held it is never given back while this process lives: who comes then waits until the server is down.
+        self._users_lock = FileLock(state.users_lock)
+
+    def end(self, reason: str) -> None:
+        """Stop the server and let `keep` return; safe in a signal handler."""
+        self._ends.put(reason)
+
+    def keep(self, report: Callable[[str], None]) -> None:
+        """Start the server, publish it, wait until it is not used any more, and stop it.
+
+        Raises EmbeddedServerError or OSError when it does not start.
+        """
+        self._state.withdraw()
+        deadline = Deadline(START_SECONDS, self._too_slow, canceled=self._is_pointless)
+        mongod, version = self._start(deadline)
+        try:
+            self._state.publish(ServerAddress(os.getpid(), mongod.process.pid, HOST, mongod.port, REPLICA_SET, version))
+            report("ready")
+            _log.info("mongod %s (pid %d) serves on port %d", version, mongod.process.pid, mongod.port)
+            reason = self._await_end(mongod)
+            _log.info("stopping mongod: %s", reason)
+        finally:
+            self._state.withdraw()
+            mongod.stop()
+
+    def _start(self, deadline: Deadline) -> tuple[Mongod, str]:
+        self._data_lock.wait_exclusive(deadline)  # held by the mongod of a killed keeper until it has ended
+        trim(self._state.mongod_log)
+        self._state.data.mkdir(mode=0o700, exist_ok=True)
+        binary = find_mongod()
+        for _ in range(PORT_ATTEMPTS - 1):
+            try:
+                return self._start_on(binary, self._choose_port(), deadline)
+            except PortTakenError as error:
+                _log.info("another port is needed: %s", error)
+        return self._start_on(binary, self._choose_port(), deadline)
+
+    def _choose_port(self) -> int:
+        remembered = self._state.member_port()
+        if remembered is not None and is_free(remembered):
+            return remembered
+        return free_port()
+
+    def _start_on(self, binary: Path, port: int, deadline: Deadline) -> tuple[Mongod, str]:
+        if self._state.member_port() != port:
+            self._move_to(binary, port, deadline)
+        mongod = Mongod(binary, self._state, port, self._data_lock, replicated=True)
+        try:
+            return mongod, lead(mongod, deadline)
+        except BaseException:
+            mongod.stop()
+            raise
+
+    def _move_to(self, binary: Path, port: int, deadline: Deadline) -> None:
+        # Forgotten first: when this is interrupted, nobody may rely on what the stored configuration names.
+        self._state.forget_member_port()
+        if any(self._state.data.iterdir()):
+            mongod = Mongod(binary, self._state, port, self._data_lock, replicated=False)
+            try:
+                repoint(mongod, deadline)
+            finally:
+                mongod.stop()
+        self._state.remember_member_port(port)
+
+    def _await_end(self, mongod: Mongod) -> str:
+        def until_unused() -> None:
+            self._users_lock.block_exclusive()
+            self.end("no process uses it any more")
+
+        def until_dead() -> None:
+            self.end(f"it ended by itself with exit code {mongod.process.wait()}")
+
+        for watch in (until_unused, until_dead):
+            threading.Thread(target=watch, daemon=True).start()
+        return self._ends.get()
+
+    def _is_pointless(self) -> bool:
+        return not self._ends.empty() or self._users_lock.try_exclusive()
+
+    def _too_slow(self) -> str:
+        return f"mongod was not ready within {START_SECONDS:g} s (log: {self._state.mongod_log})"
+
+
+def is_free(port: int) -> bool:
+    """True when a server can listen on this port of the loopback interface."""
+    if listens(port):
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def report(line: str) -> None:
+    """Tell the starter how it went, and let go of its pipe."""
+    try:
+        os.write(sys.stdout.fileno(), (" ".join(line.split())[:2000] + "\n").encode())
+    except OSError:
+        pass  # the starter has died; the server is stopped if nobody else uses it
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def run(state: StateDir) -> int:
+    """Keep the server of `state` unless another keeper does; gives the exit code."""
+    keeper_lock = FileLock(state.keeper_lock)
+    try:
+        # Whoever looks whether there is a keeper holds the lock for an instant.
+        keeper_lock.wait_exclusive(Deadline(LOCK_SECONDS, lambda: "there is a keeper already"))
+    except EmbeddedServerError:
+        report("busy")
+        return 0
+    keeper = Keeper(state)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: keeper.end(signal.Signals(received).name))
+    try:
+        keeper.keep(report)
+    except (EmbeddedServerError, OSError) as error:
+        _log.error("%s", error)
+        report(f"failed {error}")
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Run as a program; the state directory is the only argument."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
+    return run(StateDir(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""How the mongod process is started, watched and stopped."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from taskscheduler.embedded.locks import FileLock
+from taskscheduler.embedded.state import HOST, REPLICA_SET, StateDir, last_line, shorten
+from taskscheduler.errors import EmbeddedServerError
+
+STOP_SECONDS = 30.0
+
+_LITTLE_SPACE = 64 * 1024 * 1024
+_EXIT_PORT_TAKEN = 48
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class PortTakenError(EmbeddedServerError):
+    """Another program took the port between our look and mongod's."""
+
+
+class Mongod:
+    """A running mongod, child of this process."""
+
+    def __init__(self, binary: Path, state: StateDir, port: int, lock: FileLock, *, replicated: bool) -> None:
+        """Start it; `lock` is inherited, so that it is held for as long as this mongod uses the data."""
+        self.port = port
+        self._state = state
+        self._log_start = _size(state.mongod_log)
+        self._output_start = _size(state.keeper_log)
+        self.process = subprocess.Popen(
+            _command(binary, state, port, replicated=replicated),
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            stderr=sys.stderr.fileno(),
+            pass_fds=(lock.fd,),
+            preexec_fn=_die_with_parent(),
+        )
+
+    def check(self) -> None:
+        """Raises EmbeddedServerError, with the last relevant line of the log, when mongod has ended."""
+        code = self.process.poll()
+        if code is None:
+            return
+        message = f"mongod ended with exit code {code}: {self.last_words()} (log: {self._state.mongod_log})"
+        raise PortTakenError(message) if code == _EXIT_PORT_TAKEN else EmbeddedServerError(message)
+
+    def last_words(self) -> str:
+        """Why this mongod ended, as far as it has said so."""
+        reason = (
+            first_error(self._state.mongod_log, self._log_start)
+            or first_error(self._state.keeper_log, self._output_start)
+            or last_line(self._state.keeper_log, self._output_start)
+            or "it left no message"
+        )
+        free = shutil.disk_usage(self._state.root).free
+        if free < _LITTLE_SPACE:
+            reason += f"; the disk is nearly full, {free // 1024} KiB are free in {self._state.root}"
+        return reason
+
+    def stop(self) -> None:
+        """Stop it cleanly, or by force when it does not end in time."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _command(binary: Path, state: StateDir, port: int, *, replicated: bool) -> list[str]:
+    command = [str(binary), "--dbpath", str(state.data), "--bind_ip", HOST, "--port", str(port)]
+    command += ["--logpath", str(state.mongod_log), "--logappend", "--quiet", "--nounixsocket"]
+    command += ["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    if replicated:
+        return [*command, "--replSet", REPLICA_SET, "--oplogSize", "64"]
+    # Outside of its replica set it must not delete anything: that would never reach the oplog.
+    return [*command, "--setParameter", "ttlMonitorEnabled=false"]
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    # A keeper that is killed cannot stop its mongod any more, so on Linux the kernel does it.
+    libc, keeper = _LIBC, os.getpid()
+    if libc is None:
+        return None
+
+    def ask_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != keeper:  # it died before we asked
+            os._exit(1)
+
+    return ask_kernel
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def first_error(log: Path, start: int) -> str:
+    """The first error after byte `start` of a mongod log, which causes the others; empty when there is none."""
+    try:
+        lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((_describe(entry) for entry in map(_parse, lines) if entry.get("s") in ("E", "F")), "")
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _describe(entry: dict[str, Any]) -> str:
+    detail: Any = entry.get("attr") or {}
+    # A status is in "error" with its "errmsg"; WiredTiger's errors have a number there and a "message" with its "msg".
+    for key in ("message", "msg", "error", "errmsg"):
+        detail = detail.get(key, detail) if isinstance(detail, dict) else detail
+    return shorten(f"{entry.get('msg', '')}: {detail}")

@@ -1,0 +1,201 @@
+"""Decides what tools may read about a database: bounded looks at jobs, queues, nodes, collections and the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.lifecycle import LIVE, Status
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document
+from taskscheduler.store.client import check_server, durable, translated
+from taskscheduler.store.jobs import LIVE_FILTER
+from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.schema import missing_indexes
+
+CAP = 10_000  #: no count goes further, no list looks back further
+_MAX_QUEUES = 50
+_MAX_TIME_MS = 10_000
+_BULKY = {"data": 0, "result": 0}
+_COUNT_INDEX = {Status.WAITING: "claim", Status.POSTPONED: "due", Status.PROCESSING: "held"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server says about itself."""
+
+    version: str
+    replica_set: str  #: empty for a sharded cluster
+    address: str  #: empty for a sharded cluster
+    ping: float  #: seconds
+    ahead: float  #: seconds by which this host's clock is ahead of the server's
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The waiting jobs of one queue, counted up to CAP + 1."""
+
+    queue: str
+    waiting: int
+    oldest: float  #: seconds for which the longest due of them has waited
+
+
+class Inspection:
+    """Reads that an administrator needs. Nothing is created or changed; database errors are ours."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._database = durable(database)
+        self._options = options
+        self._clock = clock
+        self._jobs = self._database[options.job_store]
+
+    # -- the server -------------------------------------------------------------------------------------------------
+
+    @translated()
+    def server(self) -> Server:
+        """Facts about the server; UnsupportedServerError if jobs cannot be kept there."""
+        check_server(self._database, self._clock)
+        begun, here = self._clock.monotonic(), SYSTEM_CLOCK.now()
+        hello = self._database.command("hello")
+        ping = self._clock.monotonic() - begun
+        there = hello["localTime"]
+        there = there if there.tzinfo else there.replace(tzinfo=UTC)
+        ahead = (here + timedelta(seconds=ping / 2) - there).total_seconds()
+        version = str(self._database.command("buildInfo")["version"])
+        return Server(version, hello.get("setName", ""), hello.get("me", ""), ping, ahead)
+
+    @translated()
+    def open_stream(self) -> float:
+        """Open a change stream on the jobs and look into it once; the seconds that took."""
+        begun = self._clock.monotonic()
+        with self._jobs.watch([{"$match": {"operationType": "none"}}], max_await_time_ms=1) as stream:
+            stream.try_next()
+        return self._clock.monotonic() - begun
+
+    @translated()
+    def missing_indexes(self) -> list[str]:
+        return missing_indexes(self._database, self._options)
+
+    @translated()
+    def capped(self) -> dict[str, bool | None]:
+        """Which of the collections that must be capped are; None for one that does not exist."""
+        names = [self._options.job_queue, self._options.event_queue]
+        found = {entry["name"]: entry for entry in self._database.list_collections(filter={"name": {"$in": names}})}
+        return {name: bool(found[name]["options"].get("capped")) if name in found else None for name in names}
+
+    @property
+    def name(self) -> str:
+        return self._database.name
+
+    # -- nodes and counts -------------------------------------------------------------------------------------------
+
+    @translated()
+    def nodes(self) -> list[Document]:
+        """Every node of the last day; see NodeStore.all."""
+        return NodeStore(self._database).all()
+
+    @translated()
+    def counts(self) -> dict[Status, int]:
+        """How many jobs there are in each status, up to CAP + 1."""
+        present = self._jobs.index_information()
+        return {status: self._count(status, present) for status in Status}
+
+    def _count(self, status: Status, present: Mapping[str, Any]) -> int:
+        index = _COUNT_INDEX.get(status, "ended_list")
+        hint: dict[str, Any] = {"hint": index} if index in present else {}
+        return int(self._jobs.count_documents({"status": int(status)}, limit=CAP + 1, **hint))
+
+    @translated()
+    def backlogs(self) -> list[Backlog]:
+        """The waiting jobs per queue, for the first queues by name."""
+        found: list[Backlog] = []
+        while len(found) < _MAX_QUEUES:
+            after = found[-1].queue if found else ""
+            query = {"status": int(Status.WAITING), "queue": {"$gt": after}}
+            first = next(iter(self._jobs.find(query, {"queue": 1}).sort("queue", 1).limit(1)), None)
+            if first is None:
+                break
+            found.append(self._backlog(first["queue"]))
+        return found
+
+    def _backlog(self, queue: str) -> Backlog:
+        waited = {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}
+        stages: list[Document] = [
+            {"$match": {"status": int(Status.WAITING), "queue": queue}},
+            {"$limit": CAP + 1},
+            {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$max": waited}}},
+        ]
+        entry = next(iter(self._jobs.aggregate(stages)), {"count": 0, "oldest": 0})
+        return Backlog(queue, int(entry["count"]), max(0.0, float(entry["oldest"] or 0)))
+
+    @translated()
+    def next_due(self) -> float | None:
+        """Seconds until the next postponed job is due; None if there is none."""
+        left = {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}
+        stages: list[Document] = [
+            {"$match": {"status": int(Status.POSTPONED)}},
+            {"$sort": {"at": 1}},
+            {"$limit": 1},
+            {"$project": {"left": left}},
+        ]
+        entry = next(iter(self._jobs.aggregate(stages)), None)
+        return None if entry is None else float(entry["left"])
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    @translated()
+    def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
+        """The newest jobs that match, without data and result.
+
+        Ids tell when a job was made, but not those of the later runs of a series, which are hashes: these are looked
+        up among the live ones and the last CAP that ended.
+        """
+        chosen = dict(fields or _BULKY)
+        plausible = {"_id": {"$lte": ObjectId.from_datetime(self._clock.now() + timedelta(days=1))}}
+        cursor = self._jobs.find({"$and": [query, plausible]}, chosen).sort("_id", -1)
+        found = {job["_id"]: job for job in cursor.limit(limit).max_time_ms(_MAX_TIME_MS)}
+        found |= {job["_id"]: job for job in self._runs(query, limit, chosen)}
+        return sorted(found.values(), key=_created, reverse=True)[:limit]
+
+    def _runs(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> list[Document]:
+        """The newest runs of series that match, their first ones apart."""
+        live = {"status": LIVE_FILTER, "seq": {"$gt": 0}}
+        found = list(self._jobs.find({"$and": [query, live]}, fields).limit(CAP).max_time_ms(_MAX_TIME_MS))
+        stages: list[Document] = [
+            {"$match": {"ended": {"$gt": datetime.fromtimestamp(0, UTC)}}},
+            {"$sort": {"ended": -1}},
+            {"$limit": CAP},
+            {"$match": {"$and": [query, {"seq": {"$gt": 0}}]}},
+            {"$limit": limit},
+            {"$project": fields},
+        ]
+        if not _only_live(query):
+            found += self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)
+        return found
+
+    @translated()
+    def recent_ids(self) -> list[ObjectId]:
+        """The ids of the newest jobs, up to CAP."""
+        return [job["_id"] for job in self.recent({}, CAP, {"_id": 1, "created": 1})]
+
+    @translated()
+    def glance(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+        """How far these jobs are, without their data and results; one that is not stored is left out."""
+        return {job["_id"]: job for job in self._jobs.find({"_id": {"$in": list(ids)}}, _BULKY)}
+
+
+def _created(job: Mapping[str, Any]) -> datetime:
+    created = job.get("created")
+    return created if isinstance(created, datetime) else job["_id"].generation_time
+
+
+def _only_live(query: Mapping[str, Any]) -> bool:
+    wanted = query.get("status")
+    statuses = wanted.get("$in", ()) if isinstance(wanted, Mapping) else ()
+    return bool(statuses) and all(status in LIVE for status in statuses)
