@@ -284,18 +284,11 @@ class WorkerManager:
 
         The worker takes one packet at a time, so each is either there or the worker has it, never both.
         """
-        hands = self._hands[member.pid]
-        runs = []
-        try:
-            while True:
-                packet = wire.steal(hands.inbox)
-                if packet is None:
-                    break
-                runs.append(Run.decode(packet))
-        finally:
-            for _ in runs:
-                member.runs.pop()
-            self._pool.put_back(runs, now)
+        inbox, runs = self._hands[member.pid].inbox, []
+        while (packet := wire.steal(inbox)) is not None:
+            runs.append(Run.decode(packet))
+        if runs:
+            self._pool.taken_back(member, runs, now)
 
     # -- deadlines --------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,12 @@ class Pool:
         for run in reversed(runs):
             (self.forced if run.flags & Flag.FORCED else self.waiting).appendleft(Waiting(run, now))
 
+    def taken_back(self, member: Member, runs: list[Run], now: float) -> None:
+        """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them."""
+        back = {(run.job_id, run.attempt) for run in runs}
+        member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
+        self.put_back(runs, now)
+
     def remove_waiting(self, job_id: bytes) -> bool:
         """Forget a run that has not been handed over; whether there was one."""
         for line in (self.waiting, self.forced):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
@@ -13,9 +14,8 @@ from rich.text import Text
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
-from taskscheduler_daemon.cli.render import note, run_time, state
+from taskscheduler_daemon.cli.render import LOOKS, note, run_time, state
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.cli.tables import console, style
 from taskscheduler_daemon.cli.text import clean
 
 _NAME_WIDTH = 24
@@ -35,7 +35,7 @@ class Bars:
             _column("status"),
             _column("seconds", justify="right"),
             _column("note", overflow="ellipsis"),
-            console=console(settings),
+            console=Console(no_color=not settings.fancy, highlight=False, markup=False, emoji=False),
             auto_refresh=False,
         )
         self._progress.start()
@@ -56,7 +56,7 @@ class Bars:
             "name": Text(clean(job.job)),
             "id": Text(("…" if self._fancy else "..") + str(job.id)[-6:]),
             "percent": Text(f"{_percent(job):.0f}%"),
-            "status": Text(state(job.status, self._fancy), style(job.status, self._fancy)),
+            "status": Text(state(job.status, self._fancy), f"color({LOOKS[job.status].color})"),
             "seconds": Text(seconds),
             "note": Text(clean(_without_percent(note(job, now)))),
         }

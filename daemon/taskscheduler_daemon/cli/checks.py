@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskscheduler.embedded import find_mongod
-from taskscheduler.errors import EmbeddedServerError, SchedulerError
+from taskscheduler.errors import AuthenticationError, EmbeddedServerError, SchedulerError
 from taskscheduler.store.inspect import Inspection, Server
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.nodes import LOST, SILENT, UP, node_state, serves
@@ -50,7 +50,9 @@ def database_findings(inspection: Inspection) -> Iterator[Finding]:
         try:
             yield from check(inspection)
         except SchedulerError as error:
-            yield Finding(BAD, name, str(error), "the user needs the role readWrite on this database")
+            refused = isinstance(error, AuthenticationError)
+            cure = "the user needs the role readWrite on this database" if refused else "look at the server's log"
+            yield Finding(BAD, name, str(error), cure)
 
 
 def _streams(inspection: Inspection) -> Iterator[Finding]:

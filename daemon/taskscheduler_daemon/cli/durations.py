@@ -74,6 +74,8 @@ def brief(seconds: float) -> str:
     """A duration for people: its two largest units, and a fraction only below ten seconds."""
     if seconds < 0:
         return "-" + brief(-seconds)
+    if 0 < seconds < 0.0995:
+        return f"{max(1, round(seconds * 1000))}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
     whole, shown = round(seconds), []

@@ -101,7 +101,7 @@ def _refused(error: click.ClickException) -> int:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         path = error.ctx.command_path
         hint = f" (see {path} --help)"
-    remark(f"{path}: {_line(error.format_message())}{hint}")
+    remark(f"{path}: {_line(error.format_message()).rstrip('.')}{hint}")
     return error.exit_code
 
 

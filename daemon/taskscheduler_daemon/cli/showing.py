@@ -119,9 +119,15 @@ def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
     status, started = Status(attempt["status"]), attempt.get("started")
     ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
     lasted = brief(max(0.0, (ended - started).total_seconds())) if started and ended else ""
-    where = "/".join(str(attempt[name]) for name in ("node", "worker") if attempt.get(name))
+    where = str(attempt.get("node") or "")
     wrong = error_line(attempt.get("error")) if status is not Status.DONE else ""
-    parts = [f"#{attempt.get('attempt')}", f"{glyph(status, fancy)} {status.label}", local(started), lasted, where]
+    parts = [
+        f"#{attempt.get('attempt')}",
+        f"{glyph(status, fancy)} {status.label}",
+        local(started),
+        lasted,
+        _if(where, "on {}"),
+    ]
     return "  ".join(part for part in [*parts, wrong] if part)
 
 

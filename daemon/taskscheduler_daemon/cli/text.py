@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -34,12 +35,19 @@ def tsv(cells: Iterable[Any]) -> str:
 
 def json_line(value: Any) -> str:
     """The value as relaxed extended JSON in one line."""
-    return json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
+    return _json(value, None)
 
 
 def json_pretty(value: Any) -> str:
     """The value as relaxed extended JSON for people."""
-    return json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False, indent=2)
+    return _json(value, 2)
+
+
+def _json(value: Any, indent: int | None) -> str:
+    options = json_util.RELAXED_JSON_OPTIONS
+    text = json_util.dumps(value, json_options=options, ensure_ascii=False, indent=indent)
+    # JSON leaves some control characters as they are, which may only stand inside of a string: \u0085, bidi marks
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def local(date: datetime | None) -> str:

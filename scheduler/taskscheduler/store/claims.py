@@ -74,9 +74,7 @@ class ClaimStore:
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self.collection: Collection[Document] = database[options.job_store]
         majority = ReadConcern("majority")
-        self._raw: Collection[RawBSONDocument] = database.get_collection(
-            options.job_store, codec_options=_RAW, read_concern=majority
-        )
+        self._raw = database.with_options(codec_options=_RAW, read_concern=majority)[options.job_store]
         self._prompt = database.get_collection(options.job_store, write_concern=PROMPT)
 
     # -- claiming ---------------------------------------------------------------------------------------------------

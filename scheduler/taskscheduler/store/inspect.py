@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import LIVE, Status
@@ -74,7 +75,8 @@ class Inspection:
     def open_stream(self) -> float:
         """Open a change stream on the jobs and look into it once; the seconds that took."""
         begun = self._clock.monotonic()
-        with self._jobs.watch([{"$match": {"operationType": "none"}}], max_await_time_ms=1) as stream:
+        jobs = self._jobs.with_options(read_concern=ReadConcern("majority"))
+        with jobs.watch([{"$match": {"operationType": "none"}}], max_await_time_ms=1) as stream:
             stream.try_next()
         return self._clock.monotonic() - begun
 

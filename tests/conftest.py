@@ -1,0 +1,73 @@
+"""One mongod for the whole run, one database and one scheduler per test, nodes as real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.database import Database
+from taskscheduler import Scheduler
+from taskscheduler.embedded import acquire
+
+from tests.support.nodes import NodeProcess
+
+
+@pytest.fixture(scope="session")
+def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real mongod (one-member replica set) without a database name."""
+    server = acquire(tmp_path_factory.mktemp("mongod"))
+    try:
+        address = server.address
+        yield f"mongodb://{address.host}:{address.port}/{{}}?replicaSet={address.replica_set}"
+    finally:
+        server.release()
+
+
+@pytest.fixture
+def uri(server_uri: str) -> Iterator[str]:
+    """The URI of a fresh database."""
+    name = f"test_{ObjectId()}"
+    yield server_uri.format(name)
+    with MongoClient(server_uri.format("admin")) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def database(uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """The fresh database on a client of its own."""
+    client: MongoClient[dict[str, Any]] = MongoClient(uri)
+    with client:
+        yield client.get_default_database()
+
+
+@pytest.fixture
+def scheduler(uri: str) -> Iterator[Scheduler]:
+    """A scheduler on the fresh database."""
+    with Scheduler(uri) as scheduler:
+        yield scheduler
+
+
+@pytest.fixture
+def start_node(uri: str, tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    """Start a queue node as a process of its own; whatever is left of it at the end is killed."""
+    started: list[NodeProcess] = []
+
+    def start(**options: Any) -> NodeProcess:
+        node = NodeProcess(uri, tmp_path / f"node-{len(started)}.log", options)
+        started.append(node)
+        node.wait_until_ready()
+        return node
+
+    yield start
+    for node in started:
+        node.destroy()
+
+
+@pytest.fixture
+def node(start_node: Callable[..., NodeProcess]) -> NodeProcess:
+    """A node with two workers at most and the jobs of tests.support.jobs."""
+    return start_node()

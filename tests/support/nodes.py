@@ -1,0 +1,120 @@
+"""Queue nodes as real processes, and what can be seen of their process trees."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+
+_MAIN = """
+import json, logging, sys
+logging.basicConfig(level=logging.INFO, format="%(process)d %(name)s %(levelname)s %(message)s %(asctime)s")
+from taskscheduler import Scheduler
+from taskscheduler_daemon import QueueNode
+uri, scheduler_options, options = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+sys.exit(QueueNode(Scheduler(uri, options=scheduler_options), **options).process())
+"""
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def descendants(pid: int) -> list[int]:
+    below = children(pid)
+    return below + [deeper for child in below for deeper in descendants(child)]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class NodeProcess:
+    """A queue node that was started with these options."""
+
+    def __init__(self, uri: str, log: Path, options: dict[str, Any], scheduler: dict[str, Any] | None = None) -> None:
+        options = {"jobs": ["tests.support.jobs"], "name": log.stem, **options}
+        scheduler = options.pop("scheduler_options", scheduler or {})
+        self.log = log
+        self.seen: set[int] = set()
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _MAIN, uri, json.dumps(scheduler), json.dumps(options)],
+                stdout=output,
+                stderr=output,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_until_ready(self) -> None:
+        eventually(lambda: self.process.poll() is not None or "node ready" in self.log.read_text(), 30, "node ready")
+        assert self.process.poll() is None, self.log.read_text()
+
+    @property
+    def manager(self) -> int:
+        """The pid of the worker manager."""
+        return eventually(lambda: children(self.pid))[0]
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of the workers."""
+        return children(self.manager)
+
+    def tree(self) -> list[int]:
+        """All processes below the node."""
+        below = descendants(self.pid)
+        self.seen.update(below)
+        return below
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL to the node alone."""
+        self.tree()
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, timeout: float = 20.0) -> int:
+        """SIGTERM; the exit code."""
+        self.tree()
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+    def destroy(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
+        for pid in [*self.tree(), *self.seen] if self.process.poll() is None else self.seen:
+            if self._is_ours(pid):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def _is_ours(self, pid: int) -> bool:
+        """A pid that was seen below this node and has not been given to a stranger since."""
+        try:
+            return b"taskscheduler" in Path(f"/proc/{pid}/cmdline").read_bytes() or is_running(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
