@@ -19,6 +19,7 @@ from taskscheduler.store import Store
 from taskscheduler.store.claims import Fence
 from taskscheduler.store.followup import FAMILY, HOOK, NEXT
 from taskscheduler.store.schema import ensure
+from taskscheduler_daemon.duty import Crashed, duty
 from taskscheduler_daemon.ledger import Ledger
 from taskscheduler_daemon.lost import Watch
 
@@ -42,6 +43,7 @@ class Heart:
         facts: Callable[[], Mapping[str, Any]],
         renewed: Callable[[float], None],
         lost: Callable[[], None],
+        crashed: Crashed,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -52,7 +54,7 @@ class Heart:
         self._lost = lost
         self._clock = clock
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="taskscheduler-heart")
+        self._thread = duty("heart", self._loop, crashed)
 
     def start(self) -> None:
         """Register the node, then beat from a thread. Raises the driver's errors."""
@@ -96,6 +98,7 @@ class Caretaker:
         call_hook: Callable[[ObjectId], None],
         max_lost: int,
         lease: float,
+        crashed: Crashed,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -115,7 +118,7 @@ class Caretaker:
         self._look_due = threading.Event()
         self._stopped = threading.Event()
         self._strays: set[Fence] = set()  #: attempts that the database counts as ours and we do not know
-        self._thread = threading.Thread(target=self._loop, name="taskscheduler-care")
+        self._thread = duty("care", self._loop, crashed)
 
     def start(self) -> None:
         self._thread.start()

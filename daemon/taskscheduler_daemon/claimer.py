@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
 from taskscheduler.store.claims import Fence
+from taskscheduler_daemon.duty import Crashed, duty
 from taskscheduler_daemon.ledger import Attempt, Ledger
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Claimer:
         node: str,
         queues: Sequence[str],
         hand_on: Callable[[list[Attempt]], None],
+        crashed: Crashed,
         clock: Clock,
         most: int = 0,
     ) -> None:
@@ -49,7 +51,7 @@ class Claimer:
         self._stopped = threading.Event()
         self._more = False  #: the last look found at least as many jobs as it asked for
         self._abandoned: list[str] = []  #: claims of which it is not known what they got
-        self._thread = threading.Thread(target=self._loop, name="taskscheduler-claim")
+        self._thread = duty("claim", self._loop, crashed)
 
     def start(self) -> None:
         self._thread.start()

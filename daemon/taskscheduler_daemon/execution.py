@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import bson
 from bson.errors import BSONError
 
-from taskscheduler.errors import InvalidJobError, PayloadTooLargeError
+from taskscheduler.errors import InvalidDataError, InvalidJobError
 from taskscheduler.job import REGISTRY, Job, Runtime
 from taskscheduler.lifecycle import Ending
-from taskscheduler.record import CODEC, check_payload
+from taskscheduler.record import CODEC, check_depth, check_payload
 
 LONGEST_TRACEBACK = 8 * 1024
 LONGEST_MESSAGE = 2 * 1024
@@ -70,7 +70,8 @@ def storable(name: str, result: Any, max_payload: int) -> tuple[Ending, dict[str
         return Ending.SUCCEEDED, {}
     try:
         check_payload(f"the result of job {name}", result, max_payload)
-    except PayloadTooLargeError as error:
+        check_depth(f"the result of job {name}", result)
+    except InvalidDataError as error:
         return Ending.FAILED, {"error": describe(error)}
     except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
         problem = {"type": "InvalidDataError", "message": f"the result of job {name} cannot be stored: {error}"}

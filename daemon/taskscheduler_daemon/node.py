@@ -37,6 +37,7 @@ from taskscheduler_daemon.process import (
 from taskscheduler_daemon.session import End, Session
 from taskscheduler_daemon.wakeup import Signals
 
+_PAUSE_AFTER_FAULT = 0.1  #: seconds, so that a fault that repeats does not burn a core
 _STRANGERS_END_WITHIN = 2.0
 _THREADS_END_WITHIN = 10.0  #: seconds that the driver's threads get to end before the manager is forked again
 
@@ -133,6 +134,7 @@ class QueueNode:
                 return EXIT_OK
             if end is End.BROKEN:
                 raise SchedulerError("no worker can be started: the worker factory or a job module fails; see the log")
+            threading.Event().wait(_PAUSE_AFTER_FAULT)
             if left:
                 left = max(1, left - finished)
 

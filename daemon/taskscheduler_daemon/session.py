@@ -25,6 +25,7 @@ from taskscheduler_daemon import messages
 from taskscheduler_daemon.caretaker import Caretaker, Heart
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.duty import duty
 from taskscheduler_daemon.ledger import Attempt, Ledger, finish_of, hook_run
 from taskscheduler_daemon.link import Link, writable
 from taskscheduler_daemon.lost import Watch
@@ -47,6 +48,7 @@ class End(Enum):
     MANAGER_DIED = auto()
     LEASE_LOST = auto()
     BROKEN = auto()  #: no worker can be built
+    CRASHED = auto()  #: a thread of the node ended by an exception that nobody expected
 
 
 class Session:
@@ -84,12 +86,14 @@ class Session:
         self._build(jobs_left)
 
     def _build(self, jobs_left: int) -> None:
-        store, options, clock = self._store, self._options, self._clock
+        store, options, clock, crashed = self._store, self._options, self._clock, self._crashed
         self._claimer = Claimer(
-            store, self._ledger, self._boot, options.name, options.queues, self._hand_on, clock, jobs_left
+            store, self._ledger, self._boot, options.name, options.queues, self._hand_on, crashed, clock, jobs_left
         )
-        self._writer = Writer(store, options.name, self._call_hook, lambda: None, clock)
-        self._heart = Heart(store, self._boot, self._lease, self._facts, self._renewed, self._lease_lost, clock)
+        self._writer = Writer(store, options.name, self._call_hook, crashed, clock)
+        self._heart = Heart(
+            store, self._boot, self._lease, self._facts, self._renewed, self._lease_lost, crashed, clock
+        )
         self._caretaker = Caretaker(
             store,
             self._ledger,
@@ -101,12 +105,13 @@ class Session:
             self._call_hook,
             options.max_lost,
             self._lease,
+            crashed,
             clock,
         )
         collection = store.database[store.options.job_queue]
         self._feed = Feed(collection, [{"$match": {"operationType": {"$ne": "delete"}}}])
         self._following = threading.Event()
-        self._follower = threading.Thread(target=self._follow, name="taskscheduler-follow")
+        self._follower = duty("follow", self._follow, crashed)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -313,6 +318,10 @@ class Session:
     def _lease_lost(self) -> None:
         logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})
         self._end = End.LEASE_LOST
+        self._signals.wake()
+
+    def _crashed(self) -> None:
+        self._end = End.CRASHED
         self._signals.wake()
 
     def _facts(self) -> dict[str, Any]:

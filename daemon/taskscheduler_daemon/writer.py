@@ -17,6 +17,7 @@ from taskscheduler.store import Store
 from taskscheduler.store.claims import Fence, Finish
 from taskscheduler.store.client import is_transient
 from taskscheduler.store.followup import HOOK
+from taskscheduler_daemon.duty import Crashed, duty
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +31,15 @@ class Writer:
     """Takes ends of attempts and signs of life; what gathers while one write is under way goes into the next."""
 
     def __init__(
-        self, store: Store, node: str, call_hook: Callable[[ObjectId], None], written: Callable[[], None], clock: Clock
+        self, store: Store, node: str, call_hook: Callable[[ObjectId], None], crashed: Crashed, clock: Clock
     ) -> None:
         self._store = store
         self._node = node
         self._call_hook = call_hook
-        self._written = written
         self._clock = clock
         self._queue: queue.SimpleQueue[Finish | Progress | None] = queue.SimpleQueue()
         self._given_up = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="taskscheduler-write")
+        self._thread = duty("write", self._loop, crashed)
         self.fenced = 0  #: ends that the database refused because the job was not ours any more
 
     def start(self) -> None:
@@ -68,7 +68,6 @@ class Writer:
                 self._note(reports)
             if finishes:
                 self._finish(finishes)
-            self._written()
 
     def _gather(self) -> list[Finish | Progress | None]:
         entries = [self._queue.get()]

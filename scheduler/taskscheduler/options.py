@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from bson import ObjectId
@@ -63,7 +63,10 @@ def _at(name: str, value: Any) -> At:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidOptionError(f"option {name} must be an aware datetime: give it a time zone")
-        return value
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise InvalidOptionError(f"option {name} must be a date between the years 1 and 9999 in UTC") from None
     if isinstance(value, timedelta):
         return timedelta(seconds=seconds(name, value, least=-_LONGEST))
     if not _number(value):

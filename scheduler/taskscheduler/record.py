@@ -25,6 +25,8 @@ SCHEMA_VERSION = 1
 #: aware dates, and UUIDs as every other driver stores them
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
 
+DEEPEST = 180
+_DEEP = DEEPEST * 7  #: no document of fewer bytes is nested so deeply
 _ENVELOPE = 16 * 1024  #: more than everything but the data ever takes in a new document
 
 
@@ -73,7 +75,7 @@ def due(at: At, now: datetime) -> datetime:
     if isinstance(at, timedelta):
         return now + at
     if isinstance(at, datetime):
-        return at.astimezone(UTC)
+        return at
     return datetime.fromtimestamp(at, UTC) if at else now
 
 
@@ -83,11 +85,24 @@ def encode(document: Document, max_payload: int) -> RawBSONDocument:
         raw = bson.encode(document, codec_options=CODEC)
     except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise InvalidDataError(f"the data of job {document['class']} cannot be stored: {_reason(error)}") from error
+    if len(raw) > _DEEP:
+        check_depth(f"the data of job {document['class']}", document["data"])
     if len(raw) > max_payload:
         check_payload(f"the data of job {document['class']}", document["data"], max_payload)
     if len(raw) > max_payload + _ENVELOPE:
         raise PayloadTooLargeError(f"job {document['class']} takes {len(raw)} bytes, which is too large to store")
     return RawBSONDocument(raw)
+
+
+def check_depth(what: str, value: Any) -> None:
+    """InvalidDataError if `value` is nested deeper than MongoDB stores (200 levels, less what stands around it)."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise InvalidDataError(f"{what} is nested deeper than {DEEPEST} levels, which MongoDB does not store")
+        inner = [one for one in level if isinstance(one, Mapping | list | tuple)]
+        level = [item for one in inner for item in (one.values() if isinstance(one, Mapping) else one)]
 
 
 def check_payload(what: str, value: Any, max_payload: int) -> None:

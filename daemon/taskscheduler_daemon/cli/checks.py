@@ -107,7 +107,7 @@ def _nodes(inspection: Inspection) -> Iterator[Finding]:
             yield Finding(WARNING, "nodes", text, "look at its log; its jobs go to other nodes")
     for queue in backlogs if up else ():
         if not any(serves(node, queue.queue) for node in up):
-            text = f"no node serves the queue {queue.queue}, where {count(queue.waiting)} jobs wait"
+            text = f"no node serves the queue {queue.queue}, waiting there: {count(queue.waiting)}"
             yield Finding(BAD, "queues", text, f"start a node with --queue {queue.queue}")
 
 

@@ -52,9 +52,12 @@ class FollowUp:
         """Strike out one debt; whether it was this call that did."""
         collection = self._jobs.collection
         result = collection.update_one({"_id": job_id, "pending": debt}, {"$pull": {"pending": debt}})
-        if result.modified_count:
-            collection.update_one({"_id": job_id, "pending": []}, {"$unset": {"pending": ""}})
+        self._strike_out(job_id)
         return result.modified_count == 1
+
+    def _strike_out(self, job_id: ObjectId) -> None:
+        """A job that owes nothing any more leaves the index of those that do."""
+        self._jobs.collection.update_one({"_id": job_id, "pending": []}, {"$unset": {"pending": ""}})
 
     def waiting_for(self, debts: list[str], limit: int) -> list[Document]:
         """Ended jobs with one of these debts."""
@@ -65,15 +68,14 @@ class FollowUp:
         plan, collection = job["next"], self._jobs.collection
         if not plan.get("canceled"):
             self._insert_next(job)
-        forgotten = collection.update_one(
-            {"_id": job["_id"], "next._id": plan["_id"], "next.canceled": {"$exists": False}}, {"$unset": {"next": ""}}
-        )
-        if not forgotten.modified_count:
-            canceled = collection.find_one({"_id": job["_id"], "next.canceled": True}, {"_id": 1})
-            if canceled is not None:
-                self._jobs.cancel(plan["_id"])
-                collection.update_one({"_id": job["_id"]}, {"$unset": {"next": ""}})
-        self.paid(job["_id"], NEXT)
+        forget = {"$unset": {"next": ""}, "$pull": {"pending": NEXT}}
+        planned = {"_id": job["_id"], "next._id": plan["_id"]}
+        if not collection.update_one({**planned, "next.canceled": {"$exists": False}}, forget).modified_count:
+            if collection.find_one(planned, {"_id": 1}) is None:
+                return  # another process was faster
+            self._jobs.cancel(plan["_id"])
+            collection.update_one(planned, forget)
+        self._strike_out(job["_id"])
 
     def _insert_next(self, job: Mapping[str, Any]) -> None:
         """The key of add_job_once moves from the ended run to the next one."""

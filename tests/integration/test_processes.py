@@ -1,0 +1,380 @@
+"""Processes die, hang, ignore signals and leave children behind: jobs survive, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from taskscheduler import Process, Scheduler, Status
+
+from tests.support.eventually import eventually
+from tests.support.jobs import traces
+from tests.support.nodes import NodeProcess, is_running
+
+StartNode = Callable[..., NodeProcess]
+
+
+def started(path: Path, count: int = 1) -> list[list[str]]:
+    """The first lines that jobs have traced, once there are so many."""
+    return eventually(lambda: traces(path) if len(traces(path)) >= count else None, 15, f"{count} traces")  # type: ignore[return-value]
+
+
+def all_gone(pids: list[int]) -> bool:
+    return not any(is_running(pid) for pid in pids)
+
+
+# -- workers ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_costs_a_second_at_most_and_no_result(
+    scheduler: Scheduler, node: NodeProcess, tmp_path: Path
+) -> None:
+    done = [scheduler.add_job("echo", number) for number in range(20)]
+    scheduler.wait_for(done, timeout=20)
+    log, release = tmp_path / "log", tmp_path / "release"
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    worker = int(started(log)[0][2])
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: len(traces(log)) == 2, 1.0, "the second attempt within a second")
+    release.touch()
+    assert process.result(timeout=10) == "told"
+    assert process.attempt == 2
+    assert process.attempts[0]["error"]["signal"] == signal.SIGKILL
+    assert process.options["retry"] == 0  # a lost worker is no failure of the job
+    scheduler.wait_for(done)
+    assert [one.result_value["data"] for one in done] == list(range(20))
+    assert {one.attempt for one in done} == {1}
+
+
+@pytest.mark.parametrize(("job", "key", "value"), [("os_exit", "exit_code", 3), ("segfault", "signal", signal.SIGSEGV)])
+def test_a_job_that_kills_its_workers_is_set_aside(
+    scheduler: Scheduler, node: NodeProcess, job: str, key: str, value: int
+) -> None:
+    process = scheduler.add_job(job).wait(timeout=20)
+    assert process.status is Status.FAILED
+    assert process.error is not None
+    assert process.error["type"] == "PoisonedJobError"
+    assert process.error[key] == value
+    assert process.error["peak_memory"] > 0
+    assert [attempt["attempt"] for attempt in process.attempts] == [1, 2, 3]
+    assert scheduler.add_job("echo").result(timeout=10)
+
+
+@pytest.mark.parametrize("job", ["spin", "stubborn", "setsid"])
+def test_a_job_over_its_time_is_gone_with_all_it_started(
+    scheduler: Scheduler, node: NodeProcess, tmp_path: Path, job: str
+) -> None:
+    log = tmp_path / "log"
+    process = scheduler.add_job(job, str(log), timeout=1)
+    pids = [int(word) for word in started(log)[0][2:]]
+    process.wait(timeout=1 + 0.5 + 1 + 3)
+    assert process.status is Status.TIMEOUT
+    eventually(lambda: all_gone(pids), 1.0, "no process of the job")
+    assert process.ended is not None
+    assert process.started is not None
+    assert (process.ended - process.started).total_seconds() < 1 + 0.5 + 1
+    assert scheduler.add_job("echo").result(timeout=10)
+
+
+def test_a_job_over_its_time_is_tried_again(scheduler: Scheduler, node: NodeProcess, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = scheduler.add_job("spin", str(log), timeout=0.3, retry=1, retry_interval=0.1).wait(timeout=15)
+    assert process.status is Status.TIMEOUT
+    assert len(traces(log)) == 2
+    assert [attempt["status"] for attempt in process.attempts] == [Status.TIMEOUT, Status.TIMEOUT]
+
+
+@pytest.mark.parametrize("job", ["spin", "stubborn", "setsid"])
+def test_cancelling_kills_a_running_job_within_a_second(
+    scheduler: Scheduler, node: NodeProcess, tmp_path: Path, job: str
+) -> None:
+    log = tmp_path / "log"
+    process = scheduler.add_job(job, str(log))
+    pids = [int(word) for word in started(log)[0][2:]]
+    assert process.cancel()
+    eventually(lambda: all_gone(pids), 1.0, "killed within a second")
+    assert process.refresh().status is Status.CANCELED
+    assert scheduler.add_job("echo").result(timeout=10)
+    assert len(traces(log)) == 1
+
+
+def test_a_cancelled_job_that_was_queued_never_starts(scheduler: Scheduler, node: NodeProcess, tmp_path: Path) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    busy = [scheduler.add_job("wait", {"until": str(release)}) for _ in range(2)]
+    eventually(lambda: all(one.refresh().status is Status.PROCESSING for one in busy))
+    queued = scheduler.add_job("trace", str(log))
+    queued.cancel()
+    release.touch()
+    scheduler.wait_for(busy, timeout=10)
+    scheduler.add_job("echo").wait(timeout=10)
+    assert traces(log) == []
+    assert queued.refresh().status is Status.CANCELED
+
+
+# -- manager and node ---------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_manager_is_replaced_and_its_jobs_run_again(
+    scheduler: Scheduler, node: NodeProcess, tmp_path: Path
+) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    worker = int(started(log)[0][2])
+    manager = node.manager
+    os.kill(manager, signal.SIGKILL)
+    eventually(lambda: not is_running(worker), 2.0, "the worker dies with its manager")
+    started(log, 2)
+    release.touch()
+    assert process.result(timeout=10) == "told"
+    assert node.manager != manager
+    assert node.stop() == 0
+
+
+def test_the_jobs_of_a_killed_node_run_elsewhere_after_its_lease(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    first = start_node(orphaned_timeout=2)
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    worker = int(started(log)[0][2])
+    start_node(orphaned_timeout=2)
+    below = first.tree()
+    first.kill()
+    eventually(lambda: all_gone([*below, worker]), 2.0, "manager and workers die with their node")
+    eventually(lambda: len(traces(log)) == 2, 2 + 5, "the second attempt after the lease")
+    release.touch()
+    assert process.result(timeout=10) == "told"
+    assert process.attempts[0]["error"]["type"] == "NodeLostError"
+    assert process.attempt == 2
+
+
+def test_a_frozen_node_loses_its_jobs_and_cannot_overwrite_what_came_after(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    frozen = start_node(orphaned_timeout=1.5)
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    started(log)
+    tree = [frozen.pid, *frozen.tree()]
+    for pid in tree:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        start_node(orphaned_timeout=1.5)
+        eventually(lambda: len(traces(log)) == 2, 10, "the second attempt")
+    finally:
+        for pid in tree:
+            os.kill(pid, signal.SIGCONT)
+    release.touch()
+    process.wait(timeout=10)
+    assert process.attempt == 2
+    assert process.node == "node-1"
+    assert scheduler.add_job("echo").result(timeout=10)
+    eventually(lambda: "taken over" in frozen.log.read_text() or "lease not renewed" in frozen.log.read_text())
+    assert frozen.stop() == 0
+
+
+def test_an_interval_survives_the_death_of_its_node_at_any_moment(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    first = scheduler.add_job("trace", str(log), interval=0.05)
+    for round_ in range(3):
+        node = start_node(orphaned_timeout=1)
+        count = len(traces(log))
+        started(log, count + 3 + round_)
+        node.kill()
+    start_node(orphaned_timeout=1)
+    started(log, len(traces(log)) + 5)
+    scheduler.cancel_job(first.id)
+    runs = list(scheduler.get_jobs({"series": first.id}))
+    numbers = sorted(run.to_dict()["seq"] for run in runs)
+    assert numbers == list(range(len(numbers)))
+    ended = [run for run in runs if run.status is Status.DONE]
+    assert len(ended) >= len(runs) - 1
+    starts = Counter(job_id for job_id, _, _ in traces(log))
+    attempts = Counter((job_id, attempt) for job_id, attempt, _ in traces(log))
+    assert set(attempts.values()) == {1}
+    assert all(starts[str(run.id)] >= 1 for run in ended)
+
+
+# -- stopping -----------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_lets_a_job_finish_and_leaves_nothing_behind(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    node = start_node(stop_timeout=10)
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    started(log)
+    below = node.tree()
+    threading.Timer(0.3, release.touch).start()
+    assert node.stop() == 0
+    assert process.refresh().status is Status.DONE
+    assert all_gone(below)
+    assert list(scheduler.store.nodes.all()) == []
+
+
+def test_sigterm_hands_a_job_back_that_does_not_finish_and_another_node_takes_it_at_once(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    first = start_node(stop_timeout=0.3)
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    started(log)
+    start_node()
+    assert first.stop(timeout=5) == 0
+    started(log, 2)
+    release.touch()
+    assert process.result(timeout=10) == "told"
+    stored = process.to_dict()
+    assert (stored["lost"], stored["retries"]) == (0, 0)
+
+
+def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    node = start_node(stop_timeout=60)
+    process = scheduler.add_job("stubborn", str(log))
+    started(log)
+    node.send(signal.SIGINT)
+    eventually(lambda: "node stops" in node.log.read_text())
+    node.send(signal.SIGINT)
+    assert node.process.wait(5) == 0
+    assert process.refresh().status is Status.WAITING
+
+
+def test_sighup_replaces_idle_workers(scheduler: Scheduler, start_node: StartNode) -> None:
+    node = start_node(pm="static", min_children=2)
+    before = set(eventually(lambda: len(node.workers) == 2 and node.workers))
+    node.send(signal.SIGHUP)
+    eventually(lambda: len(node.workers) == 2 and not before & set(node.workers), 10, "two new workers")
+    assert scheduler.add_job("echo").result(timeout=10)
+
+
+def test_a_node_ends_after_max_jobs(scheduler: Scheduler, start_node: StartNode) -> None:
+    node = start_node(max_jobs=3)
+    processes = [scheduler.add_job("noop") for _ in range(5)]
+    assert node.process.wait(20) == 0
+    states = Counter(process.refresh().status for process in processes)
+    assert states == {Status.DONE: 3, Status.WAITING: 2}
+
+
+# -- pools --------------------------------------------------------------------------------------------------------------
+
+
+def busy(scheduler: Scheduler, count: int, release: Path, **options: object) -> list[Process]:
+    return [scheduler.add_job("wait", {"until": str(release)}, **options) for _ in range(count)]
+
+
+def running(processes: list[Process]) -> int:
+    return sum(process.refresh().status is Status.PROCESSING for process in processes)
+
+
+def test_a_dynamic_pool_grows_to_its_maximum(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    node = start_node(pm="dynamic", min_children=1, max_children=3)
+    assert len(eventually(lambda: node.workers)) == 1
+    processes = busy(scheduler, 5, release)
+    eventually(lambda: running(processes) == 3 and len(node.workers) == 3)
+    release.touch()
+    scheduler.wait_for(processes, timeout=10)
+
+
+def test_a_static_pool_keeps_its_number(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    node = start_node(pm="static", min_children=2, max_children=1)
+    eventually(lambda: len(node.workers) == 2)
+    processes = busy(scheduler, 4, release)
+    eventually(lambda: running(processes) == 2)
+    os.kill(node.workers[0], signal.SIGKILL)
+    eventually(lambda: len(node.workers) == 2 and running(processes) == 2)
+    release.touch()
+    scheduler.wait_for(processes, timeout=10)
+
+
+def test_an_ondemand_pool_has_one_worker_per_job_and_none_without(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    node = start_node(pm="ondemand", max_children=2)
+    assert node.workers == []
+    processes = busy(scheduler, 3, release)
+    eventually(lambda: running(processes) == 2 and len(node.workers) == 2)
+    release.touch()
+    scheduler.wait_for(processes, timeout=10)
+    eventually(lambda: node.workers == [])
+    pids = {scheduler.add_job("echo").result(timeout=10)["pid"] for _ in range(3)}
+    assert len(pids) == 3
+
+
+def test_force_spawn_gets_a_worker_beyond_the_limit(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    node = start_node(pm="dynamic", max_children=1)
+    processes = busy(scheduler, 1, release)
+    eventually(lambda: running(processes) == 1)
+    forced = busy(scheduler, 2, release, force_spawn=True)
+    eventually(lambda: running(forced) == 2 and len(node.workers) == 3, 10, "both forced jobs run")
+    release.touch()
+    scheduler.wait_for([*processes, *forced], timeout=10)
+    eventually(lambda: len(node.workers) == 1)
+
+
+# -- together -----------------------------------------------------------------------------------------------------------
+
+
+def test_two_nodes_share_the_work_and_run_each_job_once(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    nodes = [start_node(pm="static", min_children=4) for _ in range(2)]
+    processes = scheduler.add_jobs([("trace", str(log)) for _ in range(5000)])
+    scheduler.wait_for(processes, timeout=60)
+    assert {process.status for process in processes} == {Status.DONE}
+    runs = Counter(job_id for job_id, _, _ in traces(log))
+    assert runs == {str(process.id): 1 for process in processes}
+    assert len({process.node for process in processes}) == 2
+    assert [node.stop() for node in nodes] == [0, 0]
+
+
+def test_capped_collections_may_wrap_or_vanish(start_node: StartNode, uri: str, tmp_path: Path) -> None:
+    small = {"job_queue_size": 4096, "event_queue_size": 4096}
+    start_node(scheduler_options=small)
+    with Scheduler(uri, options=small) as scheduler:
+        processes = []
+        for number in range(20):
+            processes += scheduler.add_jobs([("noop", number) for _ in range(100)])
+            if number in (5, 12):
+                scheduler.store.database.drop_collection("taskscheduler.queue")
+                scheduler.store.database.drop_collection("taskscheduler.events")
+        scheduler.wait_for(processes, timeout=60)
+        assert {process.status for process in processes} == {Status.DONE}
+
+
+def test_ten_thousand_jobs_leave_memory_processes_and_descriptors_flat(
+    scheduler: Scheduler, start_node: StartNode
+) -> None:
+    node = start_node(pm="static", min_children=2)
+
+    def drain(count: int) -> None:
+        scheduler.add_jobs([("noop", number) for number in range(count)])
+        eventually(lambda: next(scheduler.get_jobs(), None) is None, 60, "all jobs done")
+
+    def facts(pid: int) -> tuple[int, int]:
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4
+        return len(os.listdir(f"/proc/{pid}/fd")), resident
+
+    drain(5000)
+    before = {pid: facts(pid) for pid in (node.pid, *node.tree())}
+    drain(10000)
+    after = {pid: facts(pid) for pid in (node.pid, *node.tree())}
+    assert after.keys() == before.keys()
+    for pid, (descriptors, resident) in after.items():
+        assert descriptors <= before[pid][0] + 2, f"descriptors of {pid}"
+        assert resident <= before[pid][1] + 8 * 1024, f"KiB of {pid}"

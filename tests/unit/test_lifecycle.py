@@ -1,0 +1,180 @@
+"""The table of moves, and what follows when an attempt ends."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from taskscheduler import lifecycle
+from taskscheduler.lifecycle import (
+    FINAL,
+    LIVE,
+    QUEUED,
+    RULES,
+    RUNNING,
+    UNSUCCESSFUL,
+    Ending,
+    Move,
+    Recurrence,
+    Status,
+    Verdict,
+    after,
+    sources,
+    target,
+)
+
+WAITING, POSTPONED, PROCESSING = Status.WAITING, Status.POSTPONED, Status.PROCESSING
+
+#: written down a second time on purpose: from where each move may start, and where it leads
+ALLOWED: dict[Move, tuple[set[Status], Status]] = {
+    Move.PROMOTE: ({POSTPONED}, WAITING),
+    Move.CLAIM: ({WAITING}, PROCESSING),
+    Move.SUCCEED: ({PROCESSING}, Status.DONE),
+    Move.FAIL: ({PROCESSING}, Status.FAILED),
+    Move.EXPIRE: ({PROCESSING}, Status.TIMEOUT),
+    Move.RETRY: ({PROCESSING}, POSTPONED),
+    Move.RETRY_NOW: ({PROCESSING}, WAITING),
+    Move.RELEASE: ({PROCESSING}, WAITING),
+    Move.POISON: ({PROCESSING}, Status.FAILED),
+    Move.CANCEL: ({WAITING, POSTPONED, PROCESSING}, Status.CANCELED),
+    Move.FAIL_PARENT: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
+}
+
+
+def test_the_numbers_of_the_statuses_are_those_of_the_seed() -> None:
+    numbers = {status.name: int(status) for status in Status}
+    assert numbers == {
+        "WAITING": 0,
+        "POSTPONED": 1,
+        "PROCESSING": 2,
+        "DONE": 3,
+        "FAILED": 4,
+        "CANCELED": 5,
+        "TIMEOUT": 6,
+    }
+
+
+def test_every_move_has_a_rule() -> None:
+    assert set(RULES) == set(Move) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("move", Move)
+@pytest.mark.parametrize("status", Status)
+def test_a_move_starts_only_where_the_table_allows_it(status: Status, move: Move) -> None:
+    assert (status in sources(move)) == (status in ALLOWED[move][0])
+
+
+@pytest.mark.parametrize("move", Move)
+def test_a_move_leads_where_the_table_says(move: Move) -> None:
+    assert target(move) is ALLOWED[move][1]
+
+
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_no_move_leaves_a_final_status(status: Status) -> None:
+    assert [move for move in Move if status in sources(move)] == []
+
+
+@pytest.mark.parametrize("status", sorted(LIVE))
+def test_every_live_status_can_be_left_and_reached_again(status: Status) -> None:
+    assert [move for move in Move if status in sources(move)]
+    assert [move for move in Move if target(move) is status]
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_final_exactly_if_it_is_an_end(status: Status) -> None:
+    assert status.is_final == (status in (Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT))
+
+
+def test_the_sets_of_statuses_divide_all_statuses() -> None:
+    assert {WAITING, POSTPONED} == QUEUED
+    assert {PROCESSING} == RUNNING
+    assert LIVE == QUEUED | RUNNING
+    assert LIVE | FINAL == set(Status)
+    assert not LIVE & FINAL
+    assert FINAL - UNSUCCESSFUL == {Status.DONE}
+
+
+def test_a_status_is_shown_by_its_name() -> None:
+    assert [str(status) for status in Status] == [status.label for status in Status]
+    assert f"{Status.DONE}" == "done"
+
+
+# -- the diagram ------------------------------------------------------------------------------------------------------
+
+
+def diagram() -> str:
+    assert lifecycle.__doc__ is not None
+    return lifecycle.__doc__.partition("\n\n")[2]
+
+
+def test_the_diagram_names_every_move_and_every_status_and_nothing_else() -> None:
+    drawn = set(re.findall(r"[A-Z][A-Z_]+", diagram()))
+    assert drawn == {move.name for move in Move} | {status.name for status in Status}
+
+
+# -- after an attempt -------------------------------------------------------------------------------------------------
+
+ONCE = Recurrence()
+SERIES = Recurrence(interval=60)
+ENDLESS_SERIES = Recurrence(interval=-1)
+MAX_LOST = 3
+
+CASES = [
+    (Ending.SUCCEEDED, ONCE, Move.SUCCEED, False),
+    (Ending.SUCCEEDED, SERIES, Move.SUCCEED, True),
+    (Ending.SUCCEEDED, ENDLESS_SERIES, Move.SUCCEED, True),
+    (Ending.SUCCEEDED, Recurrence(retry=3, retries=1, lost=2), Move.SUCCEED, False),
+    (Ending.FAILED, ONCE, Move.FAIL, False),
+    (Ending.FAILED, SERIES, Move.FAIL, True),
+    (Ending.FAILED, Recurrence(retry=1), Move.RETRY, False),
+    (Ending.FAILED, Recurrence(retry=1, retry_interval=0), Move.RETRY_NOW, False),
+    (Ending.FAILED, Recurrence(retry=1, retry_interval=0.001), Move.RETRY, False),
+    (Ending.FAILED, Recurrence(retry=1, retries=1), Move.FAIL, False),
+    (Ending.FAILED, Recurrence(retry=2, retries=1), Move.RETRY, False),
+    (Ending.FAILED, Recurrence(retry=1, retries=2), Move.FAIL, False),
+    (Ending.FAILED, Recurrence(retry=-1, retries=10**6), Move.RETRY, False),
+    (Ending.FAILED, Recurrence(retry=-1, retry_interval=0), Move.RETRY_NOW, False),
+    (Ending.FAILED, Recurrence(retry=1, interval=60), Move.RETRY, False),
+    (Ending.FAILED, Recurrence(retry=1, interval=60, retries=1), Move.FAIL, True),
+    (Ending.FAILED, Recurrence(lost=MAX_LOST), Move.FAIL, False),
+    (Ending.TIMED_OUT, ONCE, Move.EXPIRE, False),
+    (Ending.TIMED_OUT, SERIES, Move.EXPIRE, True),
+    (Ending.TIMED_OUT, Recurrence(retry=1), Move.RETRY, False),
+    (Ending.TIMED_OUT, Recurrence(retry=1, retries=1, interval=-1), Move.EXPIRE, True),
+    (Ending.LOST, ONCE, Move.RELEASE, False),
+    (Ending.LOST, SERIES, Move.RELEASE, False),
+    (Ending.LOST, Recurrence(lost=1), Move.RELEASE, False),
+    (Ending.LOST, Recurrence(lost=2), Move.POISON, False),
+    (Ending.LOST, Recurrence(lost=7), Move.POISON, False),
+    (Ending.LOST, Recurrence(lost=2, interval=60), Move.POISON, True),
+    (Ending.LOST, Recurrence(lost=2, retry=-1), Move.POISON, False),
+    (Ending.LOST, Recurrence(retry=0, retries=5), Move.RELEASE, False),
+    (Ending.RETURNED, ONCE, Move.RELEASE, False),
+    (Ending.RETURNED, Recurrence(lost=9, interval=60, retry=2, retries=2), Move.RELEASE, False),
+    (Ending.UNSTARTED, ONCE, Move.RELEASE, False),
+    (Ending.UNSTARTED, Recurrence(lost=9, interval=60, retry=2, retries=2), Move.RELEASE, False),
+]
+
+
+@pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
+def test_what_follows_an_attempt(ending: Ending, job: Recurrence, move: Move, plans_next: bool) -> None:
+    assert after(ending, job, MAX_LOST) == Verdict(move, plans_next)
+
+
+def test_the_cases_cover_every_ending() -> None:
+    assert {case[0] for case in CASES} == set(Ending)
+
+
+def test_max_lost_of_one_sets_a_job_aside_at_its_first_lost_worker() -> None:
+    assert after(Ending.LOST, ONCE, 1) == Verdict(Move.POISON)
+
+
+@pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
+def test_a_next_run_is_planned_only_when_this_one_is_over(
+    ending: Ending, job: Recurrence, move: Move, plans_next: bool
+) -> None:
+    verdict = after(ending, job, MAX_LOST)
+    assert verdict.status is target(move)
+    if verdict.plans_next:
+        assert verdict.status.is_final

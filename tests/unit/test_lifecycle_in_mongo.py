@@ -1,0 +1,228 @@
+"""What the store asks of MongoDB allows exactly the moves of the table, and only to the holder of an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import mongomock
+import pytest
+from bson import ObjectId
+
+from taskscheduler.lifecycle import RULES, Move, Status, Verdict, target
+from taskscheduler.record import successor_id
+from taskscheduler.store.claims import Fence, Finish, _done, _ended, _finishing, _given_back, _rearmed
+from taskscheduler.store.jobs import JobStore, from_statuses
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def jobs() -> Any:
+    return mongomock.MongoClient()["app"]["jobs"]
+
+
+@pytest.fixture
+def fence() -> Fence:
+    return Fence(ObjectId(), "claim-1", 3)
+
+
+def running(fence: Fence, **other: Any) -> Document:
+    return {
+        "_id": fence.job_id,
+        "status": int(Status.PROCESSING),
+        "claim": fence.claim,
+        "boot": ObjectId(),
+        "attempt": fence.attempt,
+        **other,
+    }
+
+
+@pytest.mark.parametrize("move", Move)
+@pytest.mark.parametrize("status", Status)
+def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
+    jobs: Any, status: Status, move: Move
+) -> None:
+    jobs.insert_one({"_id": 1, "status": int(status)})
+    changed = jobs.update_one({"_id": 1, "status": from_statuses(move)}, {"$set": {"status": int(target(move))}})
+    allowed = status in RULES[move][0]
+    assert changed.matched_count == int(allowed)
+    assert jobs.find_one({"_id": 1})["status"] == int(target(move) if allowed else status)
+
+
+@pytest.mark.parametrize("move", Move)
+@pytest.mark.parametrize("status", [status for status in Status if status.is_final])
+def test_a_job_that_has_ended_matches_the_filter_of_no_move(jobs: Any, status: Status, move: Move) -> None:
+    jobs.insert_one({"_id": 1, "status": int(status)})
+    assert jobs.count_documents({"status": from_statuses(move)}) == 0
+
+
+def test_the_filter_holds_plain_numbers_in_order() -> None:
+    for move in Move:
+        numbers = from_statuses(move)["$in"]
+        assert numbers == sorted(numbers)
+        assert {type(number) for number in numbers} == {int}
+
+
+# -- the fence --------------------------------------------------------------------------------------------------------
+
+
+def test_the_holder_of_an_attempt_may_end_it(jobs: Any, fence: Fence) -> None:
+    jobs.insert_one(running(fence, once="key", error={"type": "x"}))
+    done = Finish(fence, Verdict(Move.SUCCEED), "w", result={"$set": 1})
+    assert jobs.update_one(fence.filter(), _done(done)).matched_count == 1
+    stored = jobs.find_one({"_id": fence.job_id})
+    assert (stored["status"], stored["result"], stored["progress"]) == (int(Status.DONE), {"$set": 1}, 100.0)
+    assert "once" not in stored
+    assert "error" not in stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fence: replace(fence, job_id=ObjectId()),
+        lambda fence: replace(fence, claim="claim-2"),
+        lambda fence: replace(fence, attempt=2),
+        lambda fence: replace(fence, attempt=4),
+    ],
+    ids=["another job", "another claim", "an older attempt", "a later attempt"],
+)
+def test_nobody_else_can_end_an_attempt(jobs: Any, fence: Fence, change: Callable[[Fence], Fence]) -> None:
+    before = running(fence)
+    jobs.insert_one(before)
+    other = change(fence)
+    assert jobs.update_one(other.filter(), _done(Finish(other, Verdict(Move.SUCCEED)))).matched_count == 0
+    assert jobs.find_one({"_id": fence.job_id}) == before
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.PROCESSING])
+def test_an_attempt_that_does_not_run_any_more_cannot_be_ended(jobs: Any, fence: Fence, status: Status) -> None:
+    jobs.insert_one({**running(fence), "status": int(status)})
+    assert jobs.update_one(fence.filter(), _done(Finish(fence, Verdict(Move.SUCCEED)))).matched_count == 0
+
+
+def test_an_attempt_that_has_not_begun_is_given_back_with_its_number(jobs: Any, fence: Fence) -> None:
+    jobs.insert_one(running(fence, node="n", started=1))
+    jobs.update_one(fence.filter(), _given_back())
+    assert jobs.find_one({"_id": fence.job_id}) == {
+        "_id": fence.job_id,
+        "status": int(Status.WAITING),
+        "attempt": fence.attempt - 1,
+        "node": None,
+        "started": None,
+    }
+
+
+ENDS = [
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.SUCCEED)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.SUCCEED), owes=("hook",)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.FAIL), owes=("family",)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.EXPIRE), owes=("family",)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.POISON), lost=True, owes=("family",)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RETRY)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RETRY_NOW)),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RELEASE), lost=True),
+    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RELEASE), unstarted=True),
+]
+
+
+@pytest.mark.parametrize("one", ENDS, ids=lambda one: one.verdict.move.name)
+def test_every_end_of_an_attempt_is_written_behind_its_fence(one: Finish) -> None:
+    write = _finishing(one)
+    assert write._filter == {"_id": one.fence.job_id, "status": 2, "claim": "c", "attempt": 1}
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+TRICKY: Document = {"$where": "1", "x": "$status", "y": ["$$NOW", {"$add": [1, 2]}]}
+
+
+def outside_literals(value: Any) -> Iterator[Any]:
+    """Everything in a pipeline that the server evaluates."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key != "$literal":
+                yield key
+                yield from outside_literals(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from outside_literals(inner)
+    else:
+        yield value
+
+
+def tricky(move: Move, **more: Any) -> Finish:
+    said = {"progress": 50.0, "message": "$$ROOT"}
+    return Finish(
+        Fence(ObjectId(), "c", 1), Verdict(move), "$worker", result=TRICKY, error=TRICKY, progress=said, **more
+    )
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        _ended(tricky(Move.SUCCEED, owes=("hook",))),
+        _ended(tricky(Move.FAIL, owes=("family",))),
+        _ended(tricky(Move.POISON, lost=True)),
+        _rearmed(tricky(Move.RETRY)),
+        _rearmed(tricky(Move.RELEASE, lost=True)),
+    ],
+)
+def test_the_server_never_evaluates_what_a_user_wrote(pipeline: list[Document]) -> None:
+    evaluated = list(outside_literals(pipeline))
+    for poison in ("$where", "$status", "1", "y", "$$ROOT", "$worker", "x"):
+        assert poison not in evaluated
+
+
+def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> None:
+    series = ObjectId()
+    one = Finish(
+        Fence(series, "c", 1),
+        Verdict(Move.SUCCEED, plans_next=True),
+        interval=1.5,
+        interval_reference="start",
+        series=(series, 4),
+        owes=("next",),
+    )
+    stages = _ended(one)
+    plan = stages[0]["$set"]["next"]
+    assert plan == {"_id": successor_id(series, 5), "at": {"$add": ["$started", 1500]}, "created": "$$NOW"}
+    assert all("once" not in stage.get("$unset", []) for stage in stages)  # the next run takes the key over
+
+
+def test_an_interval_of_minus_one_plans_the_next_run_at_once() -> None:
+    one = Finish(Fence(ObjectId(), "c", 1), Verdict(Move.SUCCEED, True), interval=-1, series=(ObjectId(), 0))
+    assert _ended(one)[0]["$set"]["next"]["at"] == "$$NOW"
+
+
+@pytest.mark.parametrize(("move", "ends_once"), [(Move.SUCCEED, True), (Move.FAIL, True), (Move.EXPIRE, True)])
+def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Move, ends_once: bool) -> None:
+    stages = _ended(Finish(Fence(ObjectId(), "c", 1), Verdict(move), owes=("family",)))
+    assert ("once" in stages[-1].get("$unset", [])) == ends_once
+
+
+@pytest.mark.parametrize(
+    ("move", "ended_as", "rearmed", "counts"),
+    [
+        (Move.RETRY, Status.FAILED, ":failed", True),
+        (Move.RETRY, Status.TIMEOUT, ":timeout", True),
+        (Move.RETRY_NOW, Status.FAILED, ":failed", True),
+        (Move.RELEASE, Status.FAILED, ":", False),
+    ],
+)
+def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status, rearmed: str, counts: bool) -> None:
+    stage, gone = _rearmed(Finish(Fence(ObjectId(), "c", 1), Verdict(move), ended_as=ended_as, retry_interval=2.5))
+    values = stage["$set"]
+    assert values["status"] == {"$literal": int(target(move))}
+    assert values["rearmed"] == {"$concat": [{"$toString": "$attempt"}, rearmed]}
+    assert ("retries" in values) == counts
+    assert values.get("at") == ({"$add": ["$$NOW", 2500]} if counts else None)
+    assert gone == {"$unset": ["claim", "boot"]}
+
+
+def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:
+    change = JobStore._final(Move.CANCEL)
+    assert change["$set"] == {"status": int(Status.CANCELED), "pending": ["family", "hook"]}
+    assert change["$unset"] == {"once": ""}
+    assert change["$currentDate"] == {"ended": True}
