@@ -109,6 +109,7 @@ class QueueNode:
         try:
             return self._serve(factory, signals)
         finally:
+            self._scheduler.close()
             signals.close()
 
     def stop(self) -> None:
@@ -128,7 +129,7 @@ class QueueNode:
                 end, finished = self._serve_once(link, manager, signals, left)
             finally:
                 self._end_manager(link, manager)
-                self._scheduler.close()
+                self._scheduler.disconnect()
             if end is End.STOPPED:
                 self._logger.info("node stopped", extra={"node": self._options.name})
                 return EXIT_OK

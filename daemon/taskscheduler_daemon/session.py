@@ -38,6 +38,7 @@ from taskscheduler_daemon.writer import Writer
 logger = logging.getLogger(__name__)
 
 _RATE_EVERY = 0.1
+_REMEMBER_STOPPED = 5.0  #: seconds; no claim takes longer to read back
 _STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
 
 
@@ -80,6 +81,7 @@ class Session:
         self._end: End | None = None
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
+        self._stopped_ids: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not
         self.finished = 0  #: jobs that ended here
         lease = options.orphaned_timeout or self._store.options.orphaned_timeout
         self._lease = float(lease)
@@ -200,7 +202,8 @@ class Session:
             self._hand_back_rest()
         self._writer.stop(give_up=self._end is End.LEASE_LOST)
         self._heart.stop()
-        self._follower.join()
+        if self._follower.is_alive():
+            self._follower.join()
         try:
             if not self._store.claims.held_by(self._boot):
                 self._store.nodes.remove(self._boot)
@@ -279,14 +282,24 @@ class Session:
     # -- what the threads ask for -----------------------------------------------------------------------------------
 
     def _hand_on(self, attempts: list[Attempt]) -> None:
+        late = [attempt for attempt in attempts if attempt.fence.job_id in self._stopped_ids]
+        for attempt in late:  # cancelled after they were read back and before we knew them
+            self._forget(attempt.fence.job_id)
+        attempts = [attempt for attempt in attempts if attempt not in late] if late else attempts
         self._down.push(*(attempt.run().encode() for attempt in attempts))
         if not self._down.flush():
             self._signals.wake()  # the main loop waits for room
 
     def _cancel(self, ids: list[ObjectId]) -> None:
-        ours = [job_id for job_id in ids if self._forget(job_id)]
-        if ours:
-            self._down.push(messages.cancel(ours), first=True)
+        now = self._clock.monotonic()
+        self._stopped_ids = {key: at for key, at in self._stopped_ids.items() if now - at < _REMEMBER_STOPPED}
+        self._stopped_ids |= dict.fromkeys(ids, now)
+        self._kill([job_id for job_id in ids if self._forget(job_id)])
+
+    def _kill(self, ids: list[ObjectId]) -> None:
+        """Not before the runs that wait to be sent: the manager must know a job to kill it."""
+        if ids:
+            self._down.push(messages.cancel(ids))
             self._signals.wake()
 
     def _forget(self, job_id: ObjectId) -> bool:

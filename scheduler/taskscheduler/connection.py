@@ -62,20 +62,27 @@ class Connection:
         return self._database
 
     def _embedded(self) -> str:
-        self._server = embedded.acquire()
+        former, self._server = self._server, embedded.acquire()
+        if former is not None:
+            former.release()
         return self._server.uri
 
     @property
     def is_open(self) -> bool:
         return self._store is not None and self._pid == os.getpid()
 
-    def close(self) -> None:
-        """Close the client and release the embedded server, as far as they were opened here."""
+    def disconnect(self) -> None:
+        """Close the client if it was opened here, but keep the share of the embedded server."""
         if self._pid == os.getpid():
             if self._store is not None:
                 self._store.close()
             if self._owned and self._database is not None:
                 self._database.client.close()
-            if self._server is not None:
-                self._server.release()
-        self._store, self._database, self._server = None, None, None
+        self._store, self._database = None, None
+
+    def close(self) -> None:
+        """Close the client and release the embedded server, as far as they were opened here."""
+        self.disconnect()
+        if self._server is not None and self._pid == os.getpid():
+            self._server.release()
+        self._server = None

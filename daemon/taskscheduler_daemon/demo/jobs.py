@@ -33,7 +33,7 @@ class CopyFile(Job):
         source, target = Path(self.data["source"]), Path(self.data["target"])
         size = source.stat().st_size
         with source.open("rb") as reading, target.open("wb") as writing:
-            while chunk := reading.read(_MB):
+            while chunk := reading.read(_MB // 2):
                 writing.write(chunk)
                 writing.flush()
                 os.fsync(writing.fileno())
@@ -42,7 +42,7 @@ class CopyFile(Job):
         checksum = _sha256(source)
         if _sha256(target) != checksum:
             raise OSError(f"{target} is not what {source} is")
-        self.update_progress(100, f"{size // _MB} MB copied, sha256 equal ({checksum[:8]}…)")
+        self.update_progress(100, f"{size // _MB} MB copied, sha256 is equal")
         return {"bytes": size, "sha256": checksum}
 
 
@@ -106,7 +106,7 @@ class ImportOrders(Job):
         ]
         self.update_progress(10, f"waits for {parts} children")
         self.scheduler.wait_for(children, throw=True)
-        total = sum(child.result_value for child in children)
+        total = sum(int(child.result_value) for child in children)
         self.update_progress(100, f"orders of {total / 100:,.2f} in all")
         return total
 
@@ -135,7 +135,7 @@ class StretchKey(Job):
     name = "StretchKey"
 
     def start(self) -> bytes:
-        self.update_progress(message=f"{_ENDLESS_ROUNDS:,} rounds of sha256 in C")
+        self.update_progress(message=f"{_ENDLESS_ROUNDS:,} rounds in C")
         return hashlib.pbkdf2_hmac("sha256", b"secret", str(self.id).encode(), _ENDLESS_ROUNDS)
 
 
@@ -173,7 +173,7 @@ class SurviveKill(Job):
         if self.attempt == 1:
             signal.raise_signal(signal.SIGKILL)
         checksum = _sha256(Path(self.data["file"]))
-        self.update_progress(100, f"worker killed; attempt {self.attempt} did the work")
+        self.update_progress(100, f"worker killed; done at try {self.attempt}")
         return checksum
 
 
@@ -191,7 +191,7 @@ class CleanTemp(Job):
                 removed += 1
             else:
                 kept += 1
-        self.update_progress(100, f"{removed} old files removed, {kept} kept")
+        self.update_progress(100, f"{removed} old removed, {kept} kept")
         return removed
 
 
@@ -203,13 +203,13 @@ class WatchDirectory(Job):
     def start(self) -> None:
         directory, pause = Path(self.data["directory"]), threading.Event()
         known, arrived = set(os.listdir(directory)), 0
-        self.update_progress(message="nothing arrived yet")
+        self.update_progress(message="no file arrived yet")
         while True:
             pause.wait(_LOOK_EVERY)
             now = set(os.listdir(directory))
             if new := sorted(now - known):
                 arrived += len(new)
-                self.update_progress(message=f"{arrived} files arrived, the last is {new[-1]}")
+                self.update_progress(message=f"{arrived} arrived, the last is {new[-1]}")
             known = now
 
 
@@ -236,7 +236,7 @@ def count_primes(below: int, *, job: Job) -> int:
             if first < len(flags):
                 flags[first::prime] = bytes(len(range(first, len(flags), prime)))
         found += sum(flags) - (2 if start == 0 else 0)  # 0 and 1 are none
-        job.update_progress(100 * end / below, f"{found:,} primes below {end:,}")
+        job.update_progress(100 * end / below, f"{found:,} up to {end // _MB} million")
     return found
 
 

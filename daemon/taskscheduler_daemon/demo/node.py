@@ -1,7 +1,4 @@
-"""Decides how the demo's queue node runs: in a process of its own, which never outlives the demo.
-
-    python -m taskscheduler_daemon.demo.node URI PID-OF-THE-DEMO
-"""
+"""Decides how the demo's queue node runs: `python -m taskscheduler_daemon.demo.node URI PID-OF-THE-DEMO`."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ _PATIENCE = 10.0  #: seconds for a client to say something
 _LOOK_EVERY = 0.05  #: seconds within which a server notices that it is to stop
 _LONGEST_LINE = 10_000
 _LARGEST_MAIL = 10_000_000
+_CAN_DO = ("250-demo", "250-8BITMIME", f"250 SIZE {_LARGEST_MAIL}")
 
 
 class MailSink(socketserver.ThreadingTCPServer):
@@ -64,7 +65,7 @@ class MailSession(socketserver.StreamRequestHandler):
         """Answer one command; False ends the session."""
         if verb in ("EHLO", "HELO"):
             self._reset()
-            self._say("250-demo", "250-8BITMIME", f"250 SIZE {_LARGEST_MAIL}") if verb == "EHLO" else self._say("250 demo")
+            self._say(*_CAN_DO) if verb == "EHLO" else self._say("250 demo")
         elif verb == "MAIL" and rest.upper().startswith("FROM:"):
             self._reset()
             self._sender = rest[5:]
@@ -134,7 +135,7 @@ class BusyOnceSession(http.server.BaseHTTPRequestHandler):
     server: BusyOnce
     timeout: ClassVar[float] = _PATIENCE
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class looks for this name
+    def do_GET(self) -> None:
         if self.server.is_busy():
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             return

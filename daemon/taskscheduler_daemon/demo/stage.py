@@ -66,22 +66,30 @@ def staged(directory: Path) -> Iterator[Stage]:
 
 
 @contextmanager
-def embedded_server(directory: Path) -> Iterator[EmbeddedServer]:
-    """A server that keeps its data in the directory, and has ended when this returns."""
-    server = acquire(directory)
+def embedded_server(state_dir: Path) -> Iterator[EmbeddedServer]:
+    """A server that keeps its data in this directory, and has ended when this returns or raises."""
+    server = None
     try:
+        server = acquire(state_dir)
         yield server
     finally:
-        server.release()
-        if not _has_ended(server, _SERVER_ENDS_WITHIN):
-            kill(server.address.mongod_pid)  # its keeper follows
-            if not _has_ended(server, _KILLED_WITHIN):
-                kill(server.address.keeper_pid)
+        if server is not None:
+            server.release()
+        _await_end(state_dir, server)
 
 
-def _has_ended(server: EmbeddedServer, within: float) -> bool:
-    """Wait until the keeper, who ends after the server, is gone: it holds a lock for as long as it lives."""
-    lock = FileLock(server.state_dir / "keeper.lock")
+def _await_end(state_dir: Path, server: EmbeddedServer | None) -> None:
+    """Wait until the server is gone, and make it go if that takes too long."""
+    if not state_dir.is_dir() or _has_ended(state_dir, _SERVER_ENDS_WITHIN) or server is None:
+        return
+    kill(server.address.mongod_pid)  # its keeper follows
+    if not _has_ended(state_dir, _KILLED_WITHIN):
+        kill(server.address.keeper_pid)
+
+
+def _has_ended(state_dir: Path, within: float) -> bool:
+    """Whether the server's keeper, who ends after it, lets go of the lock that it holds for as long as it lives."""
+    lock = FileLock(state_dir / "keeper.lock")
     try:
         lock.wait_exclusive(Deadline(within, lambda: "it still runs"))
     except EmbeddedServerError:

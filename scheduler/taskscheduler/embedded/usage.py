@@ -17,6 +17,7 @@ class Usage:
         self._path = path
         self._lock = lock
         self._parts = 1
+        self._pid = os.getpid()
 
     def join(self) -> None:
         """One more part of this process uses the server; only while `_mutex` is held."""
@@ -24,6 +25,8 @@ class Usage:
 
     def release(self) -> None:
         """One part less; the last one gives up the lock."""
+        if os.getpid() != self._pid:
+            return  # a forked child: the lock is its parent's
         with _mutex:
             self._parts -= 1
             if self._parts == 0:
@@ -62,10 +65,12 @@ def _join_or_lock(state: StateDir) -> Usage | None:
     return _usages[path]
 
 
-def _renew_mutex() -> None:
-    # A fork copies the mutex as it is, perhaps held by a thread that the child does not have.
+def _begin_anew() -> None:
+    # A fork copies the mutex as it is, perhaps held by a thread that the child does not have. The locks are the
+    # parent's, and the child may have closed their descriptors: what it uses itself it locks for itself.
     global _mutex
     _mutex = threading.Lock()
+    _usages.clear()
 
 
-os.register_at_fork(after_in_child=_renew_mutex)
+os.register_at_fork(after_in_child=_begin_anew)

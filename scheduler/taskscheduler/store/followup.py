@@ -74,7 +74,7 @@ class FollowUp:
             if collection.find_one(planned, {"_id": 1}) is None:
                 return  # another process was faster
             self._jobs.cancel(plan["_id"])
-            collection.update_one(planned, forget)
+            collection.update_one(planned, {**forget, "$unset": {"next": "", "once": ""}})
         self._strike_out(job["_id"])
 
     def _insert_next(self, job: Mapping[str, Any]) -> None:

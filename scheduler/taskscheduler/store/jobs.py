@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import bson
 from bson import ObjectId
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -16,7 +17,7 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import DuplicateJobError
 from taskscheduler.lifecycle import LIVE, QUEUED, Move, Status, sources, target
 from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import Document, NewJob
+from taskscheduler.record import CODEC, Document, NewJob, fingerprint
 from taskscheduler.store.client import is_transient
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
@@ -115,14 +116,22 @@ class JobStore:
         return list(self.collection.find(query, {"data": 0}).sort("_id", -1).limit(limit))
 
     def same_live(self, name: str, data: Any, key: str, ignore_data: bool) -> Document | None:
-        """A live job that add_job_once takes for the same: by its key, or added otherwise with equal class and data."""
+        """The job that add_job_once takes for the same: the one that holds the key, else a live one of equal data.
+
+        With `ignore_data` any live one of the class will do, if none is equal the oldest.
+        """
         keyed = self.collection.find_one({"once": key})
         if keyed is not None:
             return keyed
+        wanted, oldest = fingerprint(data), None
         query: Document = {"class": name, "status": LIVE_FILTER}
         if not ignore_data:
-            query["data"] = {"$eq": data}
-        return self.collection.find_one(query)
+            query["$expr"] = _may_equal(data)
+        for job in self.collection.find(query).sort("_id", 1):
+            if fingerprint(job.get("data")) == wanted:
+                return job
+            oldest = oldest or job
+        return oldest if ignore_data else None
 
     def cancel(self, job_id: ObjectId) -> Document | None:
         """Cancel a live job; the document as it was before, or None if it was not live any more."""
@@ -173,6 +182,14 @@ class JobStore:
         groups = self.collection.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
         found = {entry["_id"]: entry["count"] for entry in groups}
         return {status: found.get(int(status), 0) for status in Status}
+
+
+def _may_equal(data: Any) -> Document:
+    """An expression on `data` that lets all equal values pass, mappings also with their keys in another order."""
+    if isinstance(data, Mapping):
+        size = {"$cond": [{"$eq": [{"$type": "$data"}, "object"]}, {"$bsonSize": "$data"}, -1]}
+        return {"$eq": [size, len(bson.encode(data, codec_options=CODEC))]}
+    return {"$eq": ["$data", {"$literal": data}]}
 
 
 class _Uncertain:

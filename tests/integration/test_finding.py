@@ -1,0 +1,187 @@
+"""get_job and get_jobs: the default list, MongoDB queries with job classes in them, and ids that are wrong."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.database import Database
+from tests.support.jobs import Echo, Fail, Noop, add_up
+
+from taskscheduler import (
+    InvalidJobError,
+    InvalidOptionError,
+    JobNotFoundError,
+    PayloadTooLargeError,
+    Process,
+    Scheduler,
+    SchedulerError,
+    Status,
+)
+
+Documents = Database[dict[str, Any]]
+
+
+@pytest.fixture
+def one_of_each(scheduler: Scheduler, database: Documents) -> dict[Status, Process]:
+    """A job in every status."""
+    found = {status: scheduler.add_job(Noop, status.label) for status in Status}
+    for status, process in found.items():
+        database["taskscheduler.jobs"].update_one({"_id": process.id}, {"$set": {"status": int(status)}})
+    return found
+
+
+def test_a_job_is_found_by_its_id(scheduler: Scheduler) -> None:
+    process = scheduler.add_job(Echo, {"a": 1}, retry=2)
+    scheduler.add_job(Echo, {"a": 2})
+    found = scheduler.get_job(process.id)
+    assert (found.id, found.data, found.options["retry"], found.outcome) == (process.id, {"a": 1}, 2, None)
+
+
+def test_an_unknown_id_is_an_error_with_the_words_of_the_seed(scheduler: Scheduler) -> None:
+    unknown = ObjectId()
+    with pytest.raises(JobNotFoundError, match=f"^job {unknown} was not found$") as caught:
+        scheduler.get_job(unknown)
+    assert isinstance(caught.value, LookupError)
+    assert isinstance(caught.value, SchedulerError)
+    assert caught.value.job_id == unknown
+    with pytest.raises(JobNotFoundError):
+        scheduler.cancel_job(unknown)
+
+
+@pytest.mark.parametrize("bad", ["5b3cbc39e26cf26c6d0ede69", 1, None, {"$gt": ""}, b"123456789012", [ObjectId()]])
+def test_an_id_of_another_type_is_an_invalid_option(scheduler: Scheduler, bad: Any) -> None:
+    scheduler.add_job(Noop)
+    with pytest.raises(InvalidOptionError, match="must be an ObjectId"):
+        scheduler.get_job(bad)
+    with pytest.raises(InvalidOptionError, match="must be an ObjectId"):
+        scheduler.cancel_job(bad)
+    assert next(scheduler.get_jobs()).status is Status.WAITING
+
+
+def test_a_process_whose_job_was_deleted_is_not_found(scheduler: Scheduler) -> None:
+    process = scheduler.add_job(Noop)
+    assert scheduler.flush() == 1
+    with pytest.raises(JobNotFoundError):
+        process.refresh()
+    with pytest.raises(JobNotFoundError):
+        process.cancel()
+
+
+def test_by_default_the_live_jobs_are_listed(scheduler: Scheduler, one_of_each: dict[Status, Process]) -> None:
+    assert {process.status for process in scheduler.get_jobs()} == {0, 1, 2}
+    assert {process.status for process in scheduler.get_jobs({})} == set(Status)
+
+
+def test_every_status_can_be_asked_for(scheduler: Scheduler, one_of_each: dict[Status, Process]) -> None:
+    for status, process in one_of_each.items():
+        assert [found.id for found in scheduler.get_jobs({"status": status})] == [process.id]
+        assert [found.id for found in scheduler.get_jobs({"status": int(status)})] == [process.id]
+    live = scheduler.get_jobs({"status": {"$lte": Status.PROCESSING}})
+    assert {found.status for found in live} == {Status.WAITING, Status.POSTPONED, Status.PROCESSING}
+    bad = scheduler.get_jobs({"status": {"$in": [Status.FAILED, Status.TIMEOUT]}})
+    assert {found.status for found in bad} == {Status.FAILED, Status.TIMEOUT}
+
+
+def test_a_class_or_a_function_may_stand_for_its_name(scheduler: Scheduler) -> None:
+    jobs = (Noop, Echo, Fail, add_up)
+    noop, echo, fail, total = (scheduler.add_job(job) for job in jobs)
+    queries: list[tuple[dict[str, Any], list[Process]]] = [
+        ({"class": Noop}, [noop]),
+        ({"class": "noop"}, [noop]),
+        ({"class": add_up}, [total]),
+        ({"class": {"$in": [Noop, "echo"]}}, [noop, echo]),
+        ({"class": {"$nin": (Noop, Echo)}}, [fail, total]),
+        ({"class": {"$ne": Noop}, "status": {"$lte": 2}}, [echo, fail, total]),
+        ({"$or": [{"class": Noop}, {"class": Fail}]}, [noop, fail]),
+        ({"status": 0, "$or": [{"class": Noop}, {"$and": [{"class": Echo}]}]}, [noop, echo]),
+        ({"_id": {"$in": [noop.id, total.id]}}, [noop, total]),
+        ({"class": "unknown"}, []),
+    ]
+    for query, expected in queries:
+        assert set(scheduler.get_jobs(query)) == set(expected), query
+
+
+def test_a_class_that_is_no_job_is_refused_in_a_query(scheduler: Scheduler) -> None:
+    with pytest.raises(InvalidJobError):
+        list(scheduler.get_jobs({"class": dict}))
+
+
+def test_data_and_options_can_be_asked_for(scheduler: Scheduler) -> None:
+    wanted = scheduler.add_job("mail", {"to": "a@b.c", "tries": [1, 2]}, retry=3, queue="post", priority=2)
+    scheduler.add_job("mail", {"to": "x@y.z"})
+    for query in ({"data.to": "a@b.c"}, {"data.tries": 2}, {"options.retry": {"$gt": 2}}, {"queue": "post"}):
+        assert [process.id for process in scheduler.get_jobs(query)] == [wanted.id], query
+    assert [process.id for process in scheduler.get_jobs({"priority": {"$gte": 1}})] == [wanted.id]
+
+
+def test_no_job_gives_an_empty_list(scheduler: Scheduler) -> None:
+    assert list(scheduler.get_jobs()) == []
+    assert list(scheduler.get_jobs({"class": "noop"})) == []
+
+
+def test_jobs_of_a_class_come_in_the_order_in_which_they_were_added(scheduler: Scheduler) -> None:
+    added = [scheduler.add_job("noop", number, at=timedelta(hours=number % 2)).id for number in range(50)]
+    assert [process.id for process in scheduler.get_jobs()] == added
+    assert [process.id for process in scheduler.get_jobs({"class": "noop"})] == added
+
+
+def test_jobs_are_read_as_they_are_asked_for(scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("noop", number) for number in range(1000)])
+    jobs = scheduler.get_jobs()
+    assert inspect.isgenerator(jobs) or iter(jobs) is jobs
+    assert next(jobs).status is Status.WAITING
+    scheduler.flush()
+    assert sum(1 for _ in jobs) < 999  # the rest of the first batch only; the others were not read yet
+
+
+def test_all_of_many_jobs_are_listed_once(scheduler: Scheduler) -> None:
+    added = scheduler.add_jobs([("noop", number) for number in range(3000)])
+    ended = added[::3]
+    for process in ended[:5]:
+        process.cancel()
+    listed = [process.id for process in scheduler.get_jobs()]
+    assert len(listed) == len(set(listed)) == 2995
+    assert len(list(scheduler.get_jobs({"status": Status.CANCELED}))) == 5
+    assert scheduler.store.jobs.counts() == dict.fromkeys(Status, 0) | {Status.WAITING: 2995, Status.CANCELED: 5}
+
+
+def test_a_query_that_mongodb_refuses_is_our_error(scheduler: Scheduler) -> None:
+    with pytest.raises(SchedulerError, match="unknown operator"):
+        list(scheduler.get_jobs({"status": {"$foo": 1}}))
+
+
+def test_the_list_reads_what_other_schedulers_have_added(scheduler: Scheduler, uri: str) -> None:
+    with Scheduler(uri) as other:
+        process = other.add_job(Noop)
+    assert [found.id for found in scheduler.get_jobs()] == [process.id]
+
+
+def test_schedulers_with_other_collections_do_not_see_each_other(scheduler: Scheduler, uri: str) -> None:
+    scheduler.add_job(Noop)
+    with Scheduler(uri, job_store="other.jobs", job_queue="other.queue", event_queue="other.events") as other:
+        assert list(other.get_jobs()) == []
+        mine = other.add_job(Noop)
+        assert [found.id for found in other.get_jobs()] == [mine.id]
+    assert mine.id not in {found.id for found in scheduler.get_jobs()}
+
+
+def test_an_error_while_iterating_stays_the_callers_own(scheduler: Scheduler) -> None:
+    scheduler.add_job(Noop)
+    with pytest.raises(PayloadTooLargeError, match="mine"):
+        for _ in scheduler.get_jobs():
+            raise PayloadTooLargeError("mine")
+
+
+def test_the_default_list_works_without_its_indexes(scheduler: Scheduler, database: Documents) -> None:
+    """Somebody may have dropped the collection or its indexes; that costs speed only."""
+    scheduler.add_job(Noop)
+    database["taskscheduler.jobs"].drop_indexes()
+    assert len(list(scheduler.get_jobs())) == 1
+    database.drop_collection("taskscheduler.jobs")
+    assert list(scheduler.get_jobs()) == []
+    process = scheduler.add_job(Noop)
+    assert [found.id for found in scheduler.get_jobs()] == [process.id]

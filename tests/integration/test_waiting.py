@@ -1,0 +1,242 @@
+"""wait, result and wait_for: they end at the final outcome, whenever it came, from any thread, and in no other way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.database import Database
+from tests.support.eventually import eventually
+from tests.support.nodes import NodeProcess
+
+from taskscheduler import (
+    InvalidOptionError,
+    JobCanceledError,
+    JobError,
+    JobFailedError,
+    JobNotFoundError,
+    JobTimeoutError,
+    Scheduler,
+    SchedulerError,
+    Status,
+    WaitTimeoutError,
+)
+from taskscheduler.clock import SYSTEM_CLOCK
+
+Documents = Database[dict[str, Any]]
+
+
+def streams(database: Documents) -> int:
+    """How many change streams on the jobs of this database wait for something."""
+    namespace = f"{database.name}.taskscheduler.jobs"
+    stages: list[dict[str, Any]] = [
+        {"$currentOp": {"allUsers": True, "idleCursors": True}},
+        {"$match": {"ns": namespace, "cursor.originatingCommand.pipeline.$changeStream": {"$exists": True}}},
+    ]
+    return len(list(database.client.admin.aggregate(stages)))
+
+
+def in_thread(function: Callable[[], Any]) -> Future[Any]:
+    """The outcome of a call in a thread that does not keep the process alive."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def test_wait_gives_the_process_and_result_its_value(scheduler: Scheduler, node: NodeProcess) -> None:
+    process = scheduler.add_job("echo", "foobar")
+    assert process.wait(timeout=10) is process
+    assert process.status is Status.DONE
+    assert process.progress == 100.0
+    assert process.result_value["data"] == "foobar"
+    assert scheduler.add_job("echo", 1).result(timeout=10)["data"] == 1
+    assert scheduler.add_job("noop").result(timeout=10) is None
+
+
+def test_a_job_that_ended_before_the_call_is_not_waited_for(scheduler: Scheduler, node: NodeProcess) -> None:
+    first = scheduler.add_job("echo", 1)
+    first.wait(10)
+    for wait in (scheduler.get_job(first.id).wait, first.wait, scheduler.get_job(first.id).result):
+        began = SYSTEM_CLOCK.monotonic()
+        wait(timeout=5)
+        assert SYSTEM_CLOCK.monotonic() - began < 1
+    stale = scheduler.add_job("echo", 2)
+    eventually(lambda: scheduler.get_job(stale.id).status is Status.DONE)
+    assert stale.status is Status.WAITING
+    assert stale.wait(timeout=0).status is Status.DONE
+
+
+def test_a_stack_of_jobs_is_waited_for_whatever_their_outcomes(scheduler: Scheduler, node: NodeProcess) -> None:
+    stack = [
+        scheduler.add_job("echo", 1),
+        scheduler.add_job("fail"),
+        scheduler.add_job("wait", {}, timeout=0.3),
+        scheduler.add_job("noop", at=timedelta(hours=1)),
+        scheduler.add_job("echo", at=timedelta(milliseconds=300)),
+    ]
+    stack[3].cancel()
+    assert scheduler.wait_for(stack, timeout=20) == stack
+    assert [process.status.label for process in stack] == ["done", "failed", "timeout", "canceled", "done"]
+    assert all(process.ended is not None for process in stack)
+
+
+def test_a_generator_and_the_same_job_twice_can_be_waited_for(scheduler: Scheduler, node: NodeProcess) -> None:
+    process = scheduler.add_job("echo", 1)
+    again = scheduler.get_job(process.id)
+    waited = scheduler.wait_for((one for one in (process, again, process)), timeout=10)
+    assert [one.status for one in waited] == [Status.DONE] * 3
+    assert again.result_value["data"] == 1
+    assert scheduler.wait_for([]) == []
+
+
+def test_wait_goes_on_through_retries_to_the_final_outcome(scheduler: Scheduler, node: NodeProcess) -> None:
+    flaky = scheduler.add_job("flaky", 3, retry=5, retry_interval=0.2)
+    failing = scheduler.add_job("fail", "no", retry=2, retry_interval=0)
+    expiring = scheduler.add_job("wait", {}, retry=1, retry_interval=0.1, timeout=0.2)
+    threads = [in_thread(lambda one=one: one.wait(15)) for one in (flaky, failing, expiring)]  # type: ignore[misc]
+    assert [thread.result(20).status.label for thread in threads] == ["done", "failed", "timeout"]
+    assert (flaky.attempt, flaky.result_value) == (3, 3)
+    assert failing.attempt == 3
+    assert expiring.attempt == 2
+
+
+def test_with_throw_the_outcome_of_the_job_is_raised(scheduler: Scheduler, node: NodeProcess) -> None:
+    cases: list[tuple[str, Any, dict[str, Any], type[JobError], str]] = [
+        ("fail", "the reason", {}, JobFailedError, "failed: ValueError: the reason"),
+        ("wait", {}, {"timeout": 0.2}, JobTimeoutError, "ran longer than 0.2 s"),
+        ("noop", None, {"at": timedelta(hours=1)}, JobCanceledError, "was cancelled"),
+    ]
+    for name, data, options, error, text in cases:
+        process = scheduler.add_job(name, data, options)
+        if error is JobCanceledError:
+            process.cancel()
+        for wait in (lambda p=process: p.wait(10, throw=True), lambda p=process: p.result(10)):  # type: ignore[misc]
+            with pytest.raises(error, match=text) as caught:
+                wait()
+            assert caught.value.process.id == process.id
+        with pytest.raises(error):
+            scheduler.wait_for([scheduler.add_job("noop"), process], throw=True, timeout=10)
+        assert process.wait(10).status.is_final
+
+
+def test_timeouts_raise_and_leave_the_jobs_alone(scheduler: Scheduler) -> None:
+    process = scheduler.add_job("noop")
+    waits: list[Callable[[], Any]] = [
+        lambda: process.wait(timeout=0),
+        lambda: process.wait(timeout=0.3),
+        lambda: process.result(timeout=0.3),
+        lambda: scheduler.wait_for([process], timeout=0.3),
+    ]
+    for wait in waits:
+        began = SYSTEM_CLOCK.monotonic()
+        with pytest.raises(WaitTimeoutError) as caught:
+            wait()
+        assert SYSTEM_CLOCK.monotonic() - began < 2
+        assert isinstance(caught.value, TimeoutError)
+        assert isinstance(caught.value, SchedulerError)
+    assert process.refresh().status is Status.WAITING
+
+
+def test_waiting_works_from_many_threads_at_once(scheduler: Scheduler, node: NodeProcess) -> None:
+    processes = [scheduler.add_job("echo", number, at=timedelta(seconds=0.5)) for number in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda process: process.result(timeout=20)["data"], processes))
+    assert results == list(range(16))
+
+
+def test_jobs_of_one_process_can_be_waited_for_in_another_scheduler(
+    scheduler: Scheduler, uri: str, node: NodeProcess
+) -> None:
+    ids = [scheduler.add_job("echo", number).id for number in range(3)]
+    with Scheduler(uri) as other:
+        stack = list(other.get_jobs({"_id": {"$in": ids}}))
+        other.wait_for(stack, timeout=10)
+        assert sorted(process.result_value["data"] for process in stack) == [0, 1, 2]
+
+
+def test_a_job_cancelled_while_waited_for_ends_the_wait(scheduler: Scheduler, database: Documents) -> None:
+    process = scheduler.add_job("noop")
+    waiting = in_thread(lambda: process.wait(20))
+    eventually(lambda: streams(database) == 1)
+    scheduler.cancel_job(process.id)
+    assert waiting.result(2).status is Status.CANCELED
+
+
+@pytest.mark.parametrize("how", ["flush", "drop"])
+def test_a_job_deleted_while_waited_for_is_not_found(scheduler: Scheduler, database: Documents, how: str) -> None:
+    process, other = scheduler.add_job("noop"), scheduler.add_job("noop")
+    waiting = in_thread(lambda: scheduler.wait_for([process, other], timeout=20))
+    eventually(lambda: streams(database) == 1)
+    if how == "flush":
+        scheduler.flush()
+    else:
+        database.drop_collection("taskscheduler.jobs")
+    with pytest.raises(JobNotFoundError, match="was not found"):
+        waiting.result(10)
+
+
+def test_a_job_deleted_before_the_call_is_not_found(scheduler: Scheduler) -> None:
+    process = scheduler.add_job("noop")
+    scheduler.flush()
+    with pytest.raises(JobNotFoundError, match=str(process.id)):
+        process.wait(timeout=5)
+
+
+@pytest.mark.parametrize("bad", [[None], [ObjectId()], ["x"], [object()], [{"_id": 1}]])
+def test_anything_but_processes_is_refused(scheduler: Scheduler, bad: list[Any]) -> None:
+    with pytest.raises(InvalidOptionError, match=r"wait_for\(\) requires a list of Process"):
+        scheduler.wait_for([scheduler.add_job("noop"), *bad], timeout=0)
+
+
+def test_dropped_queue_and_event_collections_do_not_matter(
+    scheduler: Scheduler, database: Documents, node: NodeProcess, tmp_path: Path
+) -> None:
+    process = scheduler.add_job("wait", {"until": str(tmp_path / "end")})
+    eventually(lambda: process.refresh().status is Status.PROCESSING)
+    waiting = in_thread(lambda: process.result(30))
+    eventually(lambda: streams(database) == 1)
+    database.drop_collection("taskscheduler.queue")
+    database.drop_collection("taskscheduler.events")
+    (tmp_path / "end").touch()
+    assert waiting.result(20) == "told"
+    assert scheduler.add_job("echo", 1).result(30)["data"] == 1
+
+
+def test_wrapped_queue_and_event_collections_do_not_matter(
+    uri: str, database: Documents, start_node: Callable[..., NodeProcess]
+) -> None:
+    sizes = {"job_queue_size": 4096, "event_queue_size": 4096}
+    with Scheduler(uri, options=sizes) as scheduler:
+        scheduler.add_job("noop")
+        start_node(scheduler_options=sizes)
+        processes = [scheduler.add_job("echo", number) for number in range(300)]
+        scheduler.wait_for(processes, timeout=30)
+        assert [process.result_value["data"] for process in processes] == list(range(300))
+    for name in ("queue", "events"):
+        assert database.command("collStats", f"taskscheduler.{name}")["size"] <= 4096
+
+
+def test_a_wait_ends_soon_after_the_job(scheduler: Scheduler, database: Documents) -> None:
+    """By the stream, not by the poll."""
+    for _ in range(3):
+        process = scheduler.add_job("noop")
+        waiting = in_thread(lambda process=process: process.wait(20))  # type: ignore[misc]
+        eventually(lambda: streams(database) == 1)
+        began = SYSTEM_CLOCK.monotonic()
+        process.cancel()
+        waiting.result(10)
+        assert SYSTEM_CLOCK.monotonic() - began < 0.8
+        eventually(lambda: streams(database) == 0)

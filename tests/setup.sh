@@ -1,0 +1,29 @@
+#!/bin/sh
+# Make .venv with this project in it: `sh tests/setup.sh` to use it, `sh tests/setup.sh test` to test it.
+# On Debian and Ubuntu it first installs what is missing of python3-venv and the libraries of the embedded MongoDB
+# server, as far as it may (as root, or through sudo).
+set -eu
+cd "$(dirname "$0")/.."
+extra="${1:-all}"
+python="${PYTHON:-python3}"
+
+missing=""
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+libraries="$(/sbin/ldconfig -p 2>/dev/null || true)"
+for library in libcurl.so.4:libcurl4 libssl.so.3:libssl3; do
+    case "$libraries" in
+        *"${library%%:*}"*) ;;
+        *) missing="$missing ${library##*:}" ;;
+    esac
+done
+if [ -n "$missing" ] && command -v apt-get >/dev/null; then
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root="sudo"
+    echo "installing$missing"
+    # shellcheck disable=SC2086  # a list of package names
+    { $as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
+        --no-install-recommends $missing >/dev/null; } || echo "could not install$missing; trying without" >&2
+fi
+
+[ -x .venv/bin/pip ] || "$python" -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check --editable ".[$extra]"

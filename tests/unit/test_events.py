@@ -1,0 +1,204 @@
+"""Names of events, who is called, and a handler that raises."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import pytest
+from blinker import Namespace
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.events import EVENTS, STATUS_EVENTS, Events, event_name, full_name
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import Status
+
+LOGGER = logging.getLogger("tests.events")
+
+
+class Told:
+    """Notes what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def __call__(self, event: str, process: Process) -> None:
+        self.calls.append((event, process))
+
+    @property
+    def names(self) -> list[str]:
+        return [event for event, _ in self.calls]
+
+
+class FakeProcess:
+    id = "5f"
+
+
+PROCESS = cast(Process, FakeProcess())
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events(None, LOGGER)
+
+
+def test_the_events_are_those_of_the_contract() -> None:
+    said = ("waiting", "postponed", "processing", "done", "failed", "timeout", "cancel", "worker_spawn", "worker_kill")
+    assert set(EVENTS) == {*said, "gap"}
+    assert STATUS_EVENTS[Status.CANCELED] == "cancel"
+    assert set(STATUS_EVENTS) == set(Status)
+
+
+@pytest.mark.parametrize(
+    ("given", "short"),
+    [
+        ("done", "done"),
+        ("taskscheduler.onDone", "done"),
+        ("taskscheduler.onWaiting", "waiting"),
+        ("taskscheduler.onPostponed", "postponed"),
+        ("taskscheduler.onProcessing", "processing"),
+        ("taskscheduler.onFailed", "failed"),
+        ("taskscheduler.onTimeout", "timeout"),
+        ("taskscheduler.onCancel", "cancel"),
+        ("canceled", "cancel"),
+        ("workerSpawn", "worker_spawn"),
+        ("workerKill", "worker_kill"),
+        ("taskscheduler.onWorkerSpawn", "worker_spawn"),
+        ("taskscheduler.onWorkerKill", "worker_kill"),
+        ("*", "*"),
+    ],
+)
+def test_an_event_goes_by_its_short_name_and_by_that_of_the_seed(given: str, short: str) -> None:
+    assert event_name(given) == short
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_event_is_known_by_both_names(event: str) -> None:
+    assert event_name(event) == event_name(full_name(event)) == event
+
+
+@pytest.mark.parametrize("name", ["", "Done", "finished", "taskscheduler.on", "onDone", None, 3, ["done"]])
+def test_an_unknown_event_is_an_error_that_names_the_known_ones(events: Events, name: Any) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        events.on(name, Told())
+    assert str(caught.value).startswith(f"unknown event {name!r}; the events are waiting, postponed, ")
+    assert str(caught.value).endswith("*")
+
+
+@pytest.mark.parametrize("name", ["done", "taskscheduler.onDone"])
+def test_a_handler_is_called_with_the_short_name_and_the_process(events: Events, name: str) -> None:
+    told = Told()
+    events.on(name, told)
+    events.emit("done", PROCESS)
+    events.emit("failed", PROCESS)
+    assert told.calls == [("done", PROCESS)]
+
+
+def test_a_handler_for_any_event_hears_all(events: Events) -> None:
+    told = Told()
+    events.on("*", told)
+    for event in EVENTS:
+        events.emit(event, PROCESS)
+    assert told.names == list(EVENTS)
+
+
+def test_all_handlers_of_an_event_are_called(events: Events) -> None:
+    all_told = [Told(), Told(), Told()]
+    for told, name in zip(all_told, ("done", "done", "*"), strict=True):
+        events.on(name, told)
+    events.emit("done", PROCESS)
+    assert [told.names for told in all_told] == [["done"]] * 3
+
+
+def test_a_handler_that_nothing_else_refers_to_is_not_forgotten(events: Events) -> None:
+    heard: list[str] = []
+    events.on("done", lambda event, process: heard.append(event))
+    events.emit("done", PROCESS)
+    assert heard == ["done"]
+
+
+def test_events_nobody_listens_to_are_not_wanted(events: Events) -> None:
+    assert not events.wanted
+    events.emit("done", PROCESS)
+    assert not events.wanted
+    events.on("done", Told())
+    assert events.wanted
+
+
+def test_two_schedulers_do_not_hear_each_other(events: Events) -> None:
+    told = Told()
+    events.on("done", told)
+    Events(None, LOGGER).emit("done", PROCESS)
+    assert told.calls == []
+
+
+# -- a namespace of your own ------------------------------------------------------------------------------------------
+
+
+def test_your_own_namespace_gets_signals_with_the_names_of_the_seed() -> None:
+    namespace, told = Namespace(), Told()
+
+    def receive(sender: str, process: Process) -> None:
+        told(sender, process)
+
+    namespace.signal("taskscheduler.onDone").connect(receive)
+    events = Events(namespace, LOGGER)
+    assert events.wanted
+    events.emit("done", PROCESS)
+    events.emit("failed", PROCESS)
+    assert told.calls == [("done", PROCESS)]
+
+
+def test_a_handler_can_be_added_to_a_namespace_while_events_are_emitted() -> None:
+    namespace, told = Namespace(), Told()
+    events = Events(namespace, LOGGER)
+    events.on("done", lambda event, process: events.on("done", told))
+    events.emit("done", PROCESS)
+    assert told.calls == []
+    events.emit("done", PROCESS)
+    assert told.names == ["done"]
+
+
+@pytest.mark.parametrize("emitter", [{}, "x", object(), Namespace])
+def test_an_emitter_is_a_blinker_namespace(emitter: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="option emitter must be a blinker Namespace, not "):
+        Events(emitter, LOGGER)
+
+
+# -- handlers that go wrong -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("handler", [None, "print", 5])
+def test_a_handler_must_be_callable(events: Events, handler: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="the handler of 'done' must be callable, not "):
+        events.on("done", handler)
+
+
+def test_a_handler_that_raises_is_logged_and_harms_nobody(events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    before, after, any_event = Told(), Told(), Told()
+
+    def broken(event: str, process: Process) -> None:
+        raise RuntimeError("handler is broken")
+
+    events.on("done", before)
+    events.on("done", broken)
+    events.on("done", after)
+    events.on("*", broken)
+    events.on("*", any_event)
+    with caplog.at_level(logging.ERROR, logger=LOGGER.name):
+        events.emit("done", PROCESS)
+    assert [told.names for told in (before, after, any_event)] == [["done"]] * 3
+    assert [record.getMessage() for record in caplog.records] == ["event handler failed"] * 2
+    record = caplog.records[0]
+    assert (record.__dict__["event"], record.__dict__["job"]) == ("done", "5f")
+    assert record.exc_info is not None
+    assert "handler is broken" in str(record.exc_info[1])
+
+
+def test_a_handler_that_wants_to_end_the_program_does(events: Events) -> None:
+    def leave(event: str, process: Process) -> None:
+        raise KeyboardInterrupt
+
+    events.on("done", leave)
+    with pytest.raises(KeyboardInterrupt):
+        events.emit("done", PROCESS)

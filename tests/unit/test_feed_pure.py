@@ -1,0 +1,170 @@
+"""What a change event says about a job, and how a query on jobs becomes one on change events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.lifecycle import Move, Status, Verdict
+from taskscheduler.store.claims import Fence, Finish, _rearmed
+from taskscheduler.store.feed import Change, changes, status_pipeline
+
+ID = ObjectId()
+
+
+def inserted(**document: Any) -> dict[str, Any]:
+    return {"operationType": "insert", "documentKey": {"_id": ID}, "fullDocument": {"_id": ID, **document}}
+
+
+def updated(full: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
+    return {
+        "operationType": "update",
+        "documentKey": {"_id": ID},
+        "updateDescription": {"updatedFields": fields, "removedFields": []},
+        "fullDocument": full,
+    }
+
+
+def statuses(event: dict[str, Any]) -> list[Status]:
+    return [change.status for change in changes(event)]
+
+
+# -- changes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_job_is_one_change() -> None:
+    assert changes(inserted(status=0, data=1)) == [Change(Status.WAITING, {"_id": ID, "status": 0, "data": 1})]
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_that_a_job_changes_to_is_told(status: Status) -> None:
+    assert statuses(updated({"_id": ID, "status": int(status)}, status=int(status))) == [status]
+
+
+def test_a_job_is_shown_with_the_status_of_the_change_and_not_with_a_later_one() -> None:
+    later = {"_id": ID, "status": 3, "attempt": 2, "progress": 100.0, "data": "d"}
+    [change] = changes(updated(later, status=2, attempt=1, progress=0.0))
+    assert change.status is Status.PROCESSING
+    assert change.document == {"_id": ID, "status": 2, "attempt": 1, "progress": 0.0, "data": "d"}
+
+
+def test_a_job_that_was_deleted_meanwhile_is_shown_as_far_as_it_is_known() -> None:
+    [change] = changes(updated(None, status=3, ended="now", result=5))
+    assert change == Change(Status.DONE, {"_id": ID, "status": 3, "ended": "now"})
+
+
+@pytest.mark.parametrize("kind", ["delete", "drop", "rename", "invalidate", "dropDatabase"])
+def test_what_is_no_change_of_a_job_tells_nothing(kind: str) -> None:
+    assert changes({"operationType": kind}) == []
+
+
+def test_a_document_without_a_status_tells_nothing() -> None:
+    assert changes(inserted(data=1)) == []
+
+
+def test_a_replaced_job_is_told_with_its_status() -> None:
+    event = {**inserted(status=5), "operationType": "replace"}
+    assert statuses(event) == [Status.CANCELED]
+
+
+@pytest.mark.parametrize(
+    ("rearmed", "now", "told"),
+    [
+        ("1:failed", Status.POSTPONED, [Status.FAILED, Status.POSTPONED]),
+        ("1:failed", Status.WAITING, [Status.FAILED, Status.WAITING]),
+        ("2:timeout", Status.POSTPONED, [Status.TIMEOUT, Status.POSTPONED]),
+        ("7:timeout", Status.WAITING, [Status.TIMEOUT, Status.WAITING]),
+        ("3:", Status.WAITING, [Status.WAITING]),
+    ],
+)
+def test_a_re_armed_job_first_tells_how_its_attempt_ended(rearmed: str, now: Status, told: list[Status]) -> None:
+    document = {"_id": ID, "status": int(now), "attempt": 9}
+    found = changes(updated(document, status=int(now), rearmed=rearmed, error={"type": "E"}))
+    assert [change.status for change in found] == told
+    assert [change.document["status"] for change in found] == [int(status) for status in told]
+    assert all(change.document["error"] == {"type": "E"} for change in found)
+    if len(found) == 2:
+        assert found[0].document["attempt"] == int(rearmed[0])
+
+
+@pytest.mark.parametrize("ended_as", [Status.FAILED, Status.TIMEOUT])
+def test_what_the_store_writes_for_a_retry_is_what_the_feed_understands(ended_as: Status) -> None:
+    one = Finish(Fence(ID, "c", 4), Verdict(Move.RETRY), ended_as=ended_as)
+    written = _rearmed(one)[0]["$set"]["rearmed"]["$concat"][1]
+    assert statuses(updated(None, status=1, rearmed=f"4{written}")) == [ended_as, Status.POSTPONED]
+
+
+def test_an_older_re_arming_is_not_told_again() -> None:
+    document = {"_id": ID, "status": 2, "rearmed": "1:failed"}
+    assert statuses(updated(document, status=2, attempt=2)) == [Status.PROCESSING]
+
+
+# -- the pipeline -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_query_all_changes_of_a_status_are_let_through() -> None:
+    [stage] = status_pipeline()
+    assert set(stage["$match"]) == {"$or"}
+    assert {"updateDescription.updatedFields.status": {"$exists": True}} in stage["$match"]["$or"]
+    assert {"operationType": "insert"} in stage["$match"]["$or"]
+
+
+def test_a_dropped_collection_is_let_through_whatever_the_query() -> None:
+    first = status_pipeline({"class": "mail"})[0]
+    assert {"operationType": {"$in": ["drop", "rename", "invalidate"]}} in first["$match"]["$or"]
+
+
+@pytest.mark.parametrize("ids", [[ID], [ID, ObjectId()], []])
+def test_ids_are_matched_by_the_key_of_the_document(ids: list[ObjectId]) -> None:
+    [stage] = status_pipeline(ids=ids)
+    assert stage["$match"]["documentKey._id"] == {"$in": ids}
+
+
+def last_match(query: dict[str, Any]) -> dict[str, Any]:
+    match: dict[str, Any] = status_pipeline(query)[-1]["$match"]
+    return match
+
+
+@pytest.mark.parametrize(
+    ("query", "match"),
+    [
+        ({"class": "mail"}, {"fullDocument.class": "mail"}),
+        ({"data.to": "x"}, {"fullDocument.data.to": "x"}),
+        ({"_id": ID}, {"documentKey._id": ID}),
+        ({"_id": {"$in": [ID]}}, {"documentKey._id": {"$in": [ID]}}),
+        ({"_idea": 1}, {"fullDocument._idea": 1}),
+        ({"status": {"$lte": 2}}, {"fullDocument.status": {"$lte": 2}}),
+        ({"data": {"$or": 1}}, {"fullDocument.data": {"$or": 1}}),
+        (
+            {"$or": [{"_id": ID}, {"$and": [{"class": "a"}, {"queue": "b"}]}]},
+            {"$or": [{"documentKey._id": ID}, {"$and": [{"fullDocument.class": "a"}, {"fullDocument.queue": "b"}]}]},
+        ),
+        ({"$nor": [{"status": 3}]}, {"$nor": [{"fullDocument.status": 3}]}),
+        ({"class": "a", "status": 3}, {"fullDocument.class": "a", "fullDocument.status": 3}),
+    ],
+)
+def test_a_query_on_jobs_becomes_one_on_change_events(query: dict[str, Any], match: dict[str, Any]) -> None:
+    assert last_match(query) == match
+
+
+def test_a_query_sees_the_status_of_the_change() -> None:
+    stages = status_pipeline({"status": 3})
+    changed = {"$ifNull": ["$updateDescription.updatedFields.status", "$fullDocument.status"]}
+    assert stages[1] == {"$set": {"fullDocument.status": changed}}
+
+
+@pytest.mark.parametrize("key", ["$where", "$expr", "$text", "$comment", "$jsonSchema"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_operators_that_do_not_name_fields_are_refused(key: str, nested: bool) -> None:
+    query: dict[str, Any] = {"$or": [{"class": 1}, {key: 1}]} if nested else {key: 1}
+    with pytest.raises(InvalidOptionError, match=rf"\{key} cannot be used in the query of listen\(\)"):
+        status_pipeline(query)
+
+
+def test_the_query_is_not_changed() -> None:
+    query = {"$or": [{"class": "a"}]}
+    status_pipeline(query)
+    assert query == {"$or": [{"class": "a"}]}
