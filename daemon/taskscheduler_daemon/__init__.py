@@ -1,8 +1,30 @@
 """What runs on a node: queue node, worker manager, workers."""
 
-from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
-from taskscheduler_daemon.manager import WorkerManager
-from taskscheduler_daemon.node import QueueNode, WorkerEvent
-from taskscheduler_daemon.worker import Worker
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
+    from taskscheduler_daemon.manager import WorkerManager
+    from taskscheduler_daemon.node import QueueNode, WorkerEvent
+    from taskscheduler_daemon.worker import Worker
 
 __all__ = ["ModuleWorkerFactory", "QueueNode", "Worker", "WorkerEvent", "WorkerFactory", "WorkerManager"]
+
+_HOMES = {
+    "ModuleWorkerFactory": "factory",
+    "QueueNode": "node",
+    "Worker": "worker",
+    "WorkerEvent": "node",
+    "WorkerFactory": "factory",
+    "WorkerManager": "manager",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the command line lives in this package and should not wait for the rest of it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
@@ -54,6 +54,7 @@ class Heart:
         self._lost = lost
         self._clock = clock
         self._stopped = threading.Event()
+        self._early = threading.Event()  #: do not wait for the next beat
         self._thread = duty("heart", self._loop, crashed)
 
     def start(self) -> None:
@@ -65,7 +66,11 @@ class Heart:
 
     def _loop(self) -> None:
         pause = self._lease / RENEWALS
-        while not self._stopped.wait(pause):
+        while True:
+            self._early.wait(pause)
+            self._early.clear()
+            if self._stopped.is_set():
+                return
             sent = self._clock.monotonic()
             try:
                 if not self._store.nodes.beat(self._boot, self._facts()):
@@ -77,8 +82,13 @@ class Heart:
                 logger.warning("heartbeat failed", extra={"reason": str(error)[:200]})
                 pause = min(0.5, self._lease / 10)
 
+    def beat_now(self) -> None:
+        """What is registered about the node has changed."""
+        self._early.set()
+
     def stop(self) -> None:
         self._stopped.set()
+        self._early.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -134,16 +144,20 @@ class Caretaker:
             self._thread.join()
 
     def _loop(self) -> None:
-        next_poll = 0.0
+        next_poll, broken = 0.0, False
         while not self._stopped.is_set():
             now = self._clock.monotonic()
             try:
+                if broken:
+                    ensure(self._store.database, self._store.options)
+                    broken = False
                 if now >= next_poll:
                     next_poll = now + self._poll * random.uniform(0.75, 1.25)
                     self._sweep()
                 self._promote()
             except PyMongoError as error:
                 logger.warning("sweep failed", extra={"reason": str(error)[:200]})
+                broken = isinstance(error, OperationFailure)  # an index may be gone
                 self._due_at = float("inf")
             until = min(next_poll, self._due_at) - self._clock.monotonic()
             if self._look_due.wait(max(0.0, until)):

@@ -39,7 +39,7 @@ from taskscheduler_daemon.wakeup import Signals
 
 _PAUSE_AFTER_FAULT = 0.1  #: seconds, so that a fault that repeats does not burn a core
 _STRANGERS_END_WITHIN = 2.0
-_THREADS_END_WITHIN = 10.0  #: seconds that the driver's threads get to end before the manager is forked again
+_THREADS_END_WITHIN = 3.0  #: seconds that the threads of a closed client get to end before the manager is forked
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ class QueueNode:
         """
         if threading.current_thread() is not threading.main_thread():
             raise ForkError("a queue node must run in the main thread of its process")
+        self._await_single_thread()
         if thread_count() > 1:
             raise ForkError(
                 "a queue node must start before this process has threads: give it a Scheduler made from a URI, and do "

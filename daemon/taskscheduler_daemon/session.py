@@ -233,6 +233,7 @@ class Session:
             self._pm = facts["pm"]
             self._ledger.set_slots(facts["slots"])
             self._claimer.wake()
+            self._heart.beat_now()
         elif kind == Kind.WORKER:
             self._worker_changed(messages.facts_of(message))
         elif kind == Kind.BROKEN:

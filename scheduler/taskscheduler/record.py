@@ -148,9 +148,13 @@ def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document.get("options", {}), **placed}
 
 
-def successor_id(series: ObjectId, seq: int) -> ObjectId:
-    """The id of run `seq` of a series: the same whoever computes it, so no run can be planned twice."""
-    return ObjectId(hashlib.sha256(series.binary + seq.to_bytes(8, "big")).digest()[:12])
+def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
+    """The id of run `seq` of a series; it begins with the time of `planned`, as every id does, so that ids sort by age.
+
+    The write that ends a run stores it with the plan, so whoever adds the next run adds it under this id.
+    """
+    unique = hashlib.sha256(series.binary + seq.to_bytes(8, "big")).digest()
+    return ObjectId(planned.binary[:4] + unique[:8])
 
 
 def successor(ended: Mapping[str, Any]) -> Document:

@@ -237,7 +237,7 @@ class Scheduler:
         """Delete all jobs, or all of one class; running ones are stopped. How many were deleted."""
         query = {} if job is None else {"class": job_name(job)}
         with translated():
-            running = [d["_id"] for d in self._store.jobs.find({**query, "status": int(Status.PROCESSING)})]
+            running = self._store.jobs.running(query)
             deleted = self._store.jobs.delete(query)
             self._store.messages.stop(running)
         return deleted

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_wait_goes_on_through_retries_to_the_final_outcome(scheduler: Scheduler,
     flaky = scheduler.add_job("flaky", 3, retry=5, retry_interval=0.2)
     failing = scheduler.add_job("fail", "no", retry=2, retry_interval=0)
     expiring = scheduler.add_job("wait", {}, retry=1, retry_interval=0.1, timeout=0.2)
-    threads = [in_thread(lambda one=one: one.wait(15)) for one in (flaky, failing, expiring)]  # type: ignore[misc]
+    threads = [in_thread(partial(one.wait, 15)) for one in (flaky, failing, expiring)]
     assert [thread.result(20).status.label for thread in threads] == ["done", "failed", "timeout"]
     assert (flaky.attempt, flaky.result_value) == (3, 3)
     assert failing.attempt == 3
@@ -123,7 +124,7 @@ def test_with_throw_the_outcome_of_the_job_is_raised(scheduler: Scheduler, node:
         process = scheduler.add_job(name, data, options)
         if error is JobCanceledError:
             process.cancel()
-        for wait in (lambda p=process: p.wait(10, throw=True), lambda p=process: p.result(10)):  # type: ignore[misc]
+        for wait in (partial(process.wait, 10, throw=True), partial(process.result, 10)):
             with pytest.raises(error, match=text) as caught:
                 wait()
             assert caught.value.process.id == process.id
@@ -233,7 +234,7 @@ def test_a_wait_ends_soon_after_the_job(scheduler: Scheduler, database: Document
     """By the stream, not by the poll."""
     for _ in range(3):
         process = scheduler.add_job("noop")
-        waiting = in_thread(lambda process=process: process.wait(20))  # type: ignore[misc]
+        waiting = in_thread(partial(process.wait, 20))
         eventually(lambda: streams(database) == 1)
         began = SYSTEM_CLOCK.monotonic()
         process.cancel()

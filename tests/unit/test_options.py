@@ -283,6 +283,12 @@ def test_at_may_be_a_unix_time_an_aware_date_or_a_time_from_now(given: Any, kept
     assert SchedulerOptions.of({"default_at": given}).default_at == kept
 
 
+def test_a_date_is_kept_in_utc() -> None:
+    kept = job(at=NOON).at
+    assert isinstance(kept, datetime)
+    assert kept.tzinfo is UTC
+
+
 @pytest.mark.parametrize("value", [True, False, "tomorrow", math.nan, math.inf, -math.inf, [1], NOON.date()])
 def test_at_may_be_nothing_else(value: Any) -> None:
     assert refusal(JobOptions.of, {"at": value}) == f"option at {AT}"

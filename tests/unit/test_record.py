@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions
 from taskscheduler.record import (
     CODEC,
+    DEEPEST,
     check_payload,
     due,
     encode,
@@ -111,7 +112,7 @@ def test_the_document_of_a_job_holds_nothing_but_bson() -> None:
         (1, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
         (0.5, datetime(1970, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)),
         (253_402_300_799, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
-        (datetime(2030, 1, 1, 14, tzinfo=timezone(timedelta(hours=2))), NOW),
+        (datetime(2030, 1, 1, 12, tzinfo=UTC), NOW),
     ],
 )
 def test_a_job_is_due_at_the_date_that_its_option_stands_for(at: Any, date: datetime) -> None:
@@ -326,6 +327,21 @@ def test_data_that_are_too_large_are_refused_with_their_size_and_the_limit() -> 
         encode(new(bytes(2 * MIB)), MIB)
     assert "max_payload (1048576)" in str(caught.value)
     assert isinstance(caught.value, InvalidDataError)
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+def test_data_nested_deeper_than_mongodb_stores_are_refused() -> None:
+    assert encode(new(nested(DEEPEST)), MIB)["class"] == "mail"
+    with pytest.raises(InvalidDataError, match="^the data of job mail is nested deeper than 180 levels"):
+        encode(new(nested(DEEPEST + 1)), MIB)
+    with pytest.raises(InvalidDataError, match="is nested deeper"):
+        encode(new({"a": ({"b": nested(DEEPEST - 2)},)}), MIB)
 
 
 def test_data_just_within_the_limit_are_stored() -> None:

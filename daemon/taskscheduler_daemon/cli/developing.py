@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
-from taskscheduler.clock import Deadline
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, given_uri, shown
@@ -13,9 +11,6 @@ from taskscheduler_daemon.cli.nodeoptions import chosen, pool_options
 from taskscheduler_daemon.cli.serving import serve
 from taskscheduler_daemon.cli.settings import Settings, remark, say
 from taskscheduler_daemon.logs import log_to_stderr
-from taskscheduler_daemon.process import thread_count
-
-_THREADS_END_WITHIN = 10.0
 
 HELP = """Run a node for development until Ctrl-C.
 
@@ -35,12 +30,4 @@ def command(settings: Settings, **given: Any) -> int:
         remark(f"from another terminal: taskscheduler{other} add NAME '{{\"key\": 1}}', list, status; Ctrl-C stops")
         if "jobs" not in options:
             remark("no job modules are loaded: name them with --jobs yourapp.jobs")
-        _await_single_thread()
         return serve(Scheduler(uri), options)
-
-
-def _await_single_thread() -> None:
-    """The node forks; the driver's threads that looked at the embedded server take a moment to end."""
-    deadline, pause = Deadline(_THREADS_END_WITHIN), threading.Event()
-    while thread_count() > 1 and not deadline.passed:
-        pause.wait(0.02)

@@ -57,11 +57,8 @@ def _set_up(inbox: Inbox[News], seconds: float | None) -> None:
         with inbox.breakable():
             server = stack.enter_context(embedded_server(directory / "server"))
         node = stack.enter_context(queue_node(server.uri, directory))
-        view.say(
-            "From another terminal: taskscheduler status (or list, show ID, cancel ID), with",
-            f"  -u '{server.uri}'",
-            "",
-        )
+        view.say("From another terminal: taskscheduler list (or status, show ID, cancel ID) with")
+        view.say(f"  -u '{server.uri}'", "")
         scheduler = stack.enter_context(Scheduler(server.uri))
         stack.callback(view.say, "Stopping: node, server, files.")
         stack.callback(view.close)
@@ -137,11 +134,11 @@ class Show:
         self._view.show(jobs, self._last_run)
         return jobs
 
-    def _place(self, job: Process) -> tuple[bool, int, ObjectId]:
+    def _place(self, job: Process) -> tuple[bool, int, bool, ObjectId]:
         """In the order in which they were added, those that never end last."""
         first = job.parent or job.series or job.id
         place = self._order.index(first) if first in self._order else len(self._order)
-        return (not plan.is_one_off(job), place, job.id)
+        return (not plan.is_one_off(job), place, job.parent is not None, job.id)
 
     def _intervene(self, jobs: Sequence[Process]) -> None:
         """What people and other programs would do: cancel a job, leave files in a directory."""

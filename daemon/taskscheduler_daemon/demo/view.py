@@ -77,7 +77,7 @@ def _happened(process: Process) -> str:
     if process.status is Status.PROCESSING:
         return f"try {process.attempt}" if process.attempt > 1 else ""
     if process.status is Status.WAITING:
-        return error(process) if process.attempt else ABOUT.get(process.job, "")
+        return error(process) or ABOUT.get(process.job, "")
     return note(process)
 
 
@@ -86,7 +86,7 @@ def note(process: Process) -> str:
     status, about = process.status, ABOUT.get(process.job, "")
     if status is Status.POSTPONED:
         return due(process) + (f"; {error(process)}" if process.error else f"; {about}")
-    if status is Status.FAILED:
+    if status is Status.FAILED or (status is Status.WAITING and process.error):
         return error(process)
     if status is Status.TIMEOUT:
         return f"killed after {brief(process.options['timeout'])}"

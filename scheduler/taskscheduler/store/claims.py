@@ -304,7 +304,7 @@ def _ended(one: Finish) -> list[Document]:
 def _next(one: Finish, series: tuple[ObjectId, int]) -> Document:
     reference = "$started" if one.interval_reference == "start" else "$$NOW"
     at = "$$NOW" if one.interval == -1 else {"$add": [reference, round(one.interval * 1000)]}
-    return {"_id": successor_id(series[0], series[1] + 1), "at": at, "created": "$$NOW"}
+    return {"_id": successor_id(series[0], series[1] + 1, ObjectId()), "at": at, "created": "$$NOW"}
 
 
 def _rearmed(one: Finish) -> list[Document]:

@@ -39,8 +39,12 @@ from taskscheduler.record import CODEC, Document
 logger = logging.getLogger(__name__)
 
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
-SERVER_SELECTION_MS = 15_000
-SOCKET_MS = 20_000  #: a primary that hangs without closing its connections is noticed after this
+#: what a URI that says nothing about it gets
+_SETTINGS: dict[str, Any] = {
+    "serverSelectionTimeoutMS": 15_000,
+    "socketTimeoutMS": 20_000,  # a primary that hangs without closing its connections is noticed after this
+    "appname": "taskscheduler",
+}
 
 #: a write counts once a majority has it in its journal; not knowing after 10 s is reported instead of waiting for ever
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
@@ -57,16 +61,13 @@ _TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 
 def connect(uri: str, **settings: Any) -> Database[Document]:
     """The database that `uri` names, on a client of our own; InvalidOptionError if the URI is not usable."""
     try:
-        name = parse_uri(uri, validate=False)["database"]
+        parsed = parse_uri(uri, validate=False)
+        name = parsed["database"]
         if not name:
             raise InvalidOptionError("the URI must name a database: mongodb://host:port/DATABASE")
-        options = {
-            "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
-            "socketTimeoutMS": SOCKET_MS,
-            "appname": "taskscheduler",
-            **settings,
-        }
-        client: MongoClient[Document] = MongoClient(uri, **options)
+        chosen = {key.lower() for key in parsed["options"]}
+        ours = {key: value for key, value in _SETTINGS.items() if key.lower() not in chosen}
+        client: MongoClient[Document] = MongoClient(uri, **{**ours, **settings})
     except (InvalidURI, ConfigurationError, ValueError) as error:
         if isinstance(error, InvalidOptionError):
             raise

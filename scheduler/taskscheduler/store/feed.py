@@ -109,6 +109,8 @@ class Feed:
         return self._token
 
     def _failed(self, error: PyMongoError) -> None:
+        if self._stopped.is_set():
+            return  # the cursor was killed by `close`
         if isinstance(error, OperationFailure) and (error.code in HISTORY_LOST or not is_transient(error)):
             self._forget(str(error)[:200])
             self._wait()

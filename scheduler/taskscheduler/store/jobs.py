@@ -109,11 +109,8 @@ class JobStore:
 
     def find_live(self) -> Iterator[Document]:
         """All jobs that have not ended."""
-        return iter(self.collection.find({"status": LIVE_FILTER}).hint("live_list"))
-
-    def newest(self, query: Mapping[str, Any], limit: int) -> list[Document]:
-        """The newest jobs that match, without their data."""
-        return list(self.collection.find(query, {"data": 0}).sort("_id", -1).limit(limit))
+        # naming `class` lets the planner take the index of live jobs, whatever their class
+        return iter(self.collection.find({"class": {"$gte": ""}, "status": LIVE_FILTER}))
 
     def same_live(self, name: str, data: Any, key: str, ignore_data: bool) -> Document | None:
         """The job that add_job_once takes for the same: the one that holds the key, else a live one of equal data.
@@ -172,6 +169,11 @@ class JobStore:
     def end_series(self, series: ObjectId) -> None:
         """Keep planned runs of a series from being added; see `followup`."""
         self.collection.update_many({"series": series, "next": {"$exists": True}}, {"$set": {"next.canceled": True}})
+
+    def running(self, query: Mapping[str, Any]) -> list[ObjectId]:
+        """The matching jobs that nodes have claimed."""
+        claimed = {**query, "status": int(Status.PROCESSING)}
+        return [entry["_id"] for entry in self.collection.find(claimed, {"_id": 1})]
 
     def delete(self, query: Mapping[str, Any]) -> int:
         """Delete matching jobs whatever they do; running ones are stopped by their nodes. How many."""

@@ -1,0 +1,229 @@
+"""What a node holds, what it writes at the end of an attempt, and how much more it claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from taskscheduler.lifecycle import Ending, Move, Status, Verdict
+from taskscheduler.options import JobOptions
+from taskscheduler.record import CODEC
+from taskscheduler.store.claims import Fence
+from taskscheduler_daemon.ledger import HOOK_TIMEOUT, Attempt, Ledger, finish_of, hook_run
+from taskscheduler_daemon.messages import Flag, Kind, Report, body
+
+WORKER = ObjectId()
+ERROR = {"type": "ValueError", "message": "no"}
+
+
+def attempt(number: int = 1, options: dict[str, Any] | None = None, **fields: Any) -> Attempt:
+    document = {
+        "_id": ObjectId(),
+        "class": "mail",
+        "data": {"a": 1},
+        "attempt": number,
+        "options": JobOptions.of(options or {}).stored(),
+        "retries": 0,
+        "lost": 0,
+        **fields,
+    }
+    raw = RawBSONDocument(bson.encode(document, codec_options=CODEC))
+    return Attempt(Fence(document["_id"], "claim", number), raw, claimed_at=0.0)
+
+
+def report(of: Attempt, ending: Ending, **content: Any) -> Report:
+    packed = body(**content) if content else b""
+    return Report(Kind.REPORT, ending, of.fence.job_id.binary, of.fence.attempt, WORKER.binary, 0.1, packed)
+
+
+# -- what is held -----------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_can_be_taken_once() -> None:
+    ledger, one = Ledger(), attempt(3)
+    ledger.add([one])
+    assert len(ledger) == 1
+    assert ledger.get(one.fence.job_id.binary) is one
+    assert ledger.take(one.fence.job_id.binary, 3) is one
+    assert ledger.take(one.fence.job_id.binary, 3) is None
+    assert len(ledger) == 0
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_another_attempt_of_the_same_job_is_not_ours(number: int) -> None:
+    ledger, one = Ledger(), attempt(3)
+    ledger.add([one])
+    assert ledger.take(one.fence.job_id.binary, number) is None
+    assert ledger.all() == [one]
+
+
+def test_a_later_attempt_takes_the_place_of_an_earlier_one() -> None:
+    ledger, old = Ledger(), attempt(1)
+    new = Attempt(Fence(old.fence.job_id, "other", 2), old.job, 1.0)
+    ledger.add([old])
+    ledger.add([new])
+    assert ledger.take(old.fence.job_id.binary, 1) is None
+    assert ledger.take(old.fence.job_id.binary, 2) is new
+
+
+def test_clearing_gives_everything_away() -> None:
+    ledger, both = Ledger(), [attempt(), attempt()]
+    ledger.add(both)
+    assert ledger.clear() == both
+    assert ledger.all() == []
+
+
+# -- what the manager is sent -----------------------------------------------------------------------------------------
+
+
+def test_a_run_carries_the_job_as_it_is_stored() -> None:
+    one = attempt(4, {"timeout": 2.5})
+    run = one.run()
+    assert (run.job_id, run.attempt, run.timeout, run.flags) == (one.fence.job_id.binary, 4, 2.5, Flag.NONE)
+    assert bson.decode(run.body)["data"] == {"a": 1}
+
+
+def test_a_forced_job_is_marked_and_so_is_a_hook() -> None:
+    assert attempt(options={"force_spawn": True}).run().flags == Flag.FORCED
+    hook = hook_run(attempt(2, status=3).job)
+    assert (hook.flags, hook.timeout, hook.attempt) == (Flag.HOOK, HOOK_TIMEOUT, 2)
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+
+def test_success_stores_the_result() -> None:
+    one = attempt()
+    finish = finish_of(one, report(one, Ending.SUCCEEDED, result={"x": 1}, said={"message": "m"}), 3)
+    assert (finish.fence, finish.verdict, finish.result) == (one.fence, Verdict(Move.SUCCEED), {"x": 1})
+    assert (finish.progress, finish.owes, finish.error) == ({"message": "m"}, (), None)
+    assert finish.worker == str(WORKER)
+
+
+def test_a_success_in_a_series_owes_the_next_run() -> None:
+    series = ObjectId()
+    one = attempt(options={"interval": 5, "interval_reference": "start"}, series=series, seq=4)
+    finish = finish_of(one, report(one, Ending.SUCCEEDED, result=7), 3)
+    assert (finish.verdict, finish.owes) == (Verdict(Move.SUCCEED, plans_next=True), ("next",))
+    assert (finish.series, finish.interval, finish.interval_reference) == ((series, 4), 5, "start")
+    assert finish.result == 7
+
+
+def test_a_success_with_a_hook_owes_it() -> None:
+    one = attempt(hook=True)
+    assert finish_of(one, report(one, Ending.SUCCEEDED), 3).owes == ("hook",)
+
+
+@pytest.mark.parametrize(
+    ("ending", "move", "ended_as"),
+    [(Ending.FAILED, Move.FAIL, Status.FAILED), (Ending.TIMED_OUT, Move.EXPIRE, Status.TIMEOUT)],
+)
+def test_a_failure_owes_its_family_and_stores_its_error(ending: Ending, move: Move, ended_as: Status) -> None:
+    one = attempt(hook=True)
+    finish = finish_of(one, report(one, ending, error=ERROR), 3)
+    assert (finish.verdict.move, finish.ended_as, finish.owes) == (move, ended_as, ("family", "hook"))
+    assert (finish.error, finish.lost, finish.unstarted) == (ERROR, False, False)
+
+
+def test_a_failure_that_is_retried_owes_nothing() -> None:
+    one = attempt(options={"retry": 1, "retry_interval": 9, "interval": 5}, hook=True)
+    finish = finish_of(one, report(one, Ending.FAILED, error=ERROR), 3)
+    assert (finish.verdict, finish.owes, finish.retry_interval) == (Verdict(Move.RETRY), (), 9)
+
+
+def test_the_last_failure_of_a_run_in_a_series_owes_the_next_run_and_its_family() -> None:
+    one = attempt(options={"retry": 1, "interval": 5}, retries=1, series=ObjectId(), seq=0)
+    assert finish_of(one, report(one, Ending.FAILED, error=ERROR), 3).owes == ("next", "family")
+
+
+def test_a_lost_worker_counts_and_is_no_retry() -> None:
+    one = attempt(options={"retry": 1})
+    finish = finish_of(one, report(one, Ending.LOST, error=ERROR), 3)
+    assert (finish.verdict.move, finish.lost, finish.error) == (Move.RELEASE, True, ERROR)
+
+
+def test_a_job_that_lost_too_many_workers_is_set_aside_with_the_reason() -> None:
+    one = attempt(lost=2)
+    finish = finish_of(one, report(one, Ending.LOST, error={**ERROR, "signal": 9}), 3)
+    assert (finish.verdict.move, finish.owes) == (Move.POISON, ("family",))
+    assert finish.error == {"type": "PoisonedJobError", "message": "its worker died 3 times; no", "signal": 9}
+
+
+def test_a_job_that_never_began_gives_its_number_back() -> None:
+    one = attempt()
+    finish = finish_of(one, report(one, Ending.UNSTARTED), 3)
+    assert (finish.verdict.move, finish.unstarted, finish.lost, finish.worker) == (Move.RELEASE, True, False, None)
+
+
+def test_a_job_that_was_handed_back_is_neither_lost_nor_failed() -> None:
+    one = attempt(lost=2, options={"retry": 1})
+    finish = finish_of(one, report(one, Ending.RETURNED), 3)
+    assert (finish.verdict.move, finish.unstarted, finish.lost, finish.owes) == (Move.RELEASE, False, False, ())
+
+
+# -- how much to claim ------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_claimed_before_there_are_slots() -> None:
+    assert (Ledger().target(), Ledger().room()) == (0, 0)
+
+
+def test_as_long_as_nothing_is_known_one_job_per_slot_is_claimed() -> None:
+    ledger = Ledger()
+    ledger.set_slots(4)
+    assert (ledger.target(), ledger.room()) == (4, 4)
+    ledger.add([attempt(), attempt(), attempt()])
+    assert ledger.room() == 1
+    ledger.add([attempt()])
+    assert ledger.room() == 0
+
+
+@pytest.mark.parametrize(("seconds", "target"), [(10.0, 2), (0.1, 4), (0.01, 22), (0.001, 202), (1e-6, 502)])
+def test_what_can_start_in_the_next_tenth_of_a_second_is_claimed_ahead(seconds: float, target: int) -> None:
+    ledger = Ledger()
+    ledger.set_slots(2)
+    ledger.learn(seconds)
+    assert ledger.target() == target
+
+
+def test_the_measured_rate_allows_more_ahead_up_to_a_limit() -> None:
+    ledger = Ledger()
+    ledger.set_slots(2)
+    ledger.rate(now=0.0)
+    for _ in range(1000):
+        ledger.learn(1e-5)
+    ledger.rate(now=0.05)  # too early to tell
+    assert ledger.target() == 502
+    ledger.rate(now=0.1)
+    assert ledger.target() == 2 + 1500
+    for _ in range(100_000):
+        ledger.learn(1e-5)
+    ledger.rate(now=0.3)
+    assert ledger.target() == 2 + 3000
+
+
+def test_room_is_reported_once_it_is_worth_a_claim() -> None:
+    ledger = Ledger()
+    ledger.set_slots(2)
+    ledger.learn(0.001)
+    held = [attempt() for _ in range(202)]
+    ledger.add(held)
+    assert ledger.room() == 0
+    for one in held[:49]:
+        ledger.take(one.fence.job_id.binary, 1)
+    assert ledger.room() == 0
+    ledger.take(held[49].fence.job_id.binary, 1)
+    assert ledger.room() == 50
+
+
+def test_a_stall_ends_claiming_ahead() -> None:
+    ledger = Ledger()
+    ledger.set_slots(2)
+    ledger.learn(0.0001)
+    assert ledger.target() == 502
+    ledger.stalled()
+    assert ledger.target() <= 3

@@ -1,0 +1,77 @@
+"""What node, manager and workers say to each other comes out as it went in."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler.lifecycle import Ending
+from taskscheduler_daemon import messages
+from taskscheduler_daemon.messages import NO_WORKER, Flag, Held, Kind, Report, Run
+
+ID, WORKER = ObjectId(), ObjectId()
+
+
+@pytest.mark.parametrize("attempt", [1, 2**32 - 1])
+@pytest.mark.parametrize("timeout", [0, 0.001, 1e9])
+@pytest.mark.parametrize("flags", [Flag.NONE, Flag.FORCED, Flag.HOOK, Flag.FORCED | Flag.HOOK])
+def test_a_run_comes_out_as_it_went_in(attempt: int, timeout: float, flags: Flag) -> None:
+    run = Run(ID.binary, attempt, timeout, flags, b"\0body")
+    assert Run.decode(run.encode()) == run
+    assert messages.kind_of(run.encode()) == Kind.RUN
+
+
+@pytest.mark.parametrize("kind", [Kind.REPORT, Kind.PROGRESS])
+@pytest.mark.parametrize("ending", Ending)
+@pytest.mark.parametrize("body", [b"", messages.body(result=1)])
+def test_a_report_comes_out_as_it_went_in(kind: Kind, ending: Ending, body: bytes) -> None:
+    report = Report(kind, ending, ID.binary, 7, WORKER.binary, 1.25, body)
+    assert Report.decode(report.encode()) == report
+    assert messages.kind_of(report.encode()) == kind
+
+
+def test_the_content_of_a_report_keeps_dates_and_uuids() -> None:
+    content = {"result": {"when": datetime(2030, 1, 1, tzinfo=UTC), "id": UUID(int=7)}}
+    report = Report(Kind.REPORT, Ending.SUCCEEDED, ID.binary, 1, WORKER.binary, 0.0, messages.body(**content))
+    assert report.content() == content
+    assert Report(Kind.REPORT, Ending.SUCCEEDED, ID.binary, 1, WORKER.binary, 0.0, b"").content() == {}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_ids_to_cancel_come_out_as_they_went_in(count: int) -> None:
+    ids = [ObjectId() for _ in range(count)]
+    message = messages.cancel(ids)
+    assert messages.kind_of(message) == Kind.CANCEL
+    assert messages.canceled_ids(message) == [one.binary for one in ids]
+
+
+@pytest.mark.parametrize("kind", [Kind.LEASE, Kind.STOP, Kind.RECYCLE])
+@pytest.mark.parametrize("seconds", [0.0, 12.5, math.inf])
+def test_a_time_comes_out_as_it_went_in(kind: Kind, seconds: float) -> None:
+    message = messages.timed(kind, seconds)
+    assert messages.kind_of(message) == kind
+    assert messages.time_of(message) == seconds
+
+
+def test_what_the_manager_holds_comes_out_as_it_went_in() -> None:
+    message = messages.held([(ID.binary, 3, WORKER.binary, 1.5), (ID.binary, 4, NO_WORKER, -1.0)])
+    assert messages.kind_of(message) == Kind.HELD
+    assert messages.held_entries(message) == [Held(ID, 3, WORKER, 1.5), Held(ID, 4, None, -1.0)]
+    assert messages.held_entries(messages.held([])) == []
+
+
+@pytest.mark.parametrize("kind", [Kind.POOL, Kind.WORKER, Kind.BROKEN, Kind.STOPPED])
+def test_a_notice_carries_its_facts(kind: Kind) -> None:
+    message = messages.notice(kind, slots=3, worker=WORKER)
+    assert messages.kind_of(message) == kind
+    assert messages.facts_of(message) == {"slots": 3, "worker": WORKER}
+    assert messages.facts_of(messages.notice(kind)) == {}
+
+
+def test_every_kind_is_one_byte_and_none_is_the_mark_of_a_descriptor() -> None:
+    assert all(0 < kind < 256 for kind in Kind)
+    assert len({int(kind) for kind in Kind}) == len(Kind)
