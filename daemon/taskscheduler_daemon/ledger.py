@@ -34,13 +34,18 @@ class Attempt:
     seconds: float = -1.0
 
     @property
+    def forced(self) -> bool:
+        """Whether it runs in a worker of its own, beyond the slots."""
+        return bool(self.job["options"]["force_spawn"])
+
+    @property
     def parent(self) -> ObjectId | None:
         return self.job.get("parent")
 
     def run(self) -> Run:
         """What the manager is sent."""
         options = self.job["options"]
-        flags = Flag.FORCED if options["force_spawn"] else Flag.NONE
+        flags = Flag.FORCED if self.forced else Flag.NONE
         return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, bytes(self.job.raw))
 
 
@@ -97,6 +102,7 @@ class Ledger:
     def __init__(self) -> None:
         self._attempts: dict[bytes, Attempt] = {}
         self._lock = threading.Lock()
+        self._forced = 0  #: how many of them take no slot
         self._slots = 0
         self._mean = 0.0
         self._rate = 0.0
@@ -110,6 +116,7 @@ class Ledger:
         with self._lock:
             for attempt in attempts:
                 self._attempts[attempt.fence.job_id.binary] = attempt
+                self._forced += attempt.forced
 
     def take(self, job_id: bytes, attempt: int) -> Attempt | None:
         """Remove an attempt that has ended; None if it is not ours (any more)."""
@@ -117,6 +124,7 @@ class Ledger:
             found = self._attempts.get(job_id)
             if found is None or found.fence.attempt != attempt:
                 return None
+            self._forced -= found.forced
             return self._attempts.pop(job_id)
 
     def get(self, job_id: bytes) -> Attempt | None:
@@ -129,7 +137,7 @@ class Ledger:
     def clear(self) -> list[Attempt]:
         """Remove and give all attempts."""
         with self._lock:
-            attempts, self._attempts = list(self._attempts.values()), {}
+            attempts, self._attempts, self._forced = list(self._attempts.values()), {}, 0
         return attempts
 
     # -- how much to claim ------------------------------------------------------------------------------------------
@@ -170,6 +178,6 @@ class Ledger:
     def room(self) -> int:
         """How many more to claim now; 0 until a worthwhile part of the target is free."""
         target = self.target()
-        room = target - len(self._attempts)
+        room = target - (len(self._attempts) - self._forced)
         worthwhile = max(1, (target - self._slots) // 4)
         return room if room >= worthwhile else 0

@@ -118,7 +118,7 @@ def test_all_states_are_shown_and_ctrl_c_leaves_nothing(tmp_path: Path, demos: l
     demos.append(demo)
     demo.wait_for(r"^\d+ done, ")
     demo.note_family()
-    demo.wait_for(r"^mail: ")
+    demo.wait_for("Ctrl-C ends the demo")
     demo.process.send_signal(signal.SIGINT)
     demo.process.send_signal(signal.SIGINT)
     assert demo.end() == 0, demo.output + "".join(demo.errors)

@@ -326,6 +326,16 @@ def test_force_spawn_gets_a_worker_beyond_the_limit(
     eventually(lambda: len(node.workers) == 1)
 
 
+def test_forced_jobs_take_no_slot_from_others(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    start_node(pm="dynamic", max_children=2)
+    forced = busy(scheduler, 2, release, force_spawn=True)
+    eventually(lambda: running(forced) == 2)
+    assert scheduler.add_job("echo").result(timeout=2)
+    release.touch()
+    scheduler.wait_for(forced, timeout=10)
+
+
 # -- together -----------------------------------------------------------------------------------------------------------
 
 

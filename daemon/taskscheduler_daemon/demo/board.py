@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,7 +21,8 @@ from taskscheduler_daemon.demo.plan import RECURRING
 from taskscheduler_daemon.demo.view import due, event_line, note
 
 _MOST_EVENTS = 10
-_BAR_WIDTH = 14
+_BAR_WIDTH, _SHORT_BAR_WIDTH = 14, 8
+_WIDE = 96  #: columns of a terminal with room for long bars
 _FRAME = 4  #: lines of the screen that are neither jobs nor events nor summary
 
 
@@ -30,6 +32,7 @@ class Board:
     def __init__(self, fancy: bool) -> None:
         self._fancy = fancy
         self._console = Console(no_color=not fancy, highlight=False, markup=False, emoji=False)
+        self._cut: Literal["ellipsis", "crop"] = "ellipsis" if fancy else "crop"  #: where a line is too long
         self._events: deque[Text] = deque(maxlen=_MOST_EVENTS)
         self._jobs: Sequence[Process] = ()
         self._runs = ""
@@ -41,7 +44,7 @@ class Board:
             self._console.print(Text(clean(line)), soft_wrap=True)
 
     def event(self, name: str, process: Process) -> None:
-        line = Text(event_line(name, process, self._fancy), no_wrap=True, overflow="ellipsis")
+        line = Text(event_line(name, process, self._fancy), no_wrap=True, overflow=self._cut)
         line.stylize("dim")
         line.highlight_words([state(process.status, self._fancy)], f"not dim {self._style(process)}")
         self._events.append(line)
@@ -77,10 +80,10 @@ class Board:
         table.add_column("JOB", no_wrap=True, min_width=14)
         table.add_column("STATE", no_wrap=True, min_width=12)
         table.add_column("TRY", no_wrap=True, justify="right", min_width=3)
-        table.add_column("PROGRESS", no_wrap=True, width=_BAR_WIDTH)
+        table.add_column("PROGRESS", no_wrap=True, width=self._bar_width)
         table.add_column("", no_wrap=True, justify="right", min_width=4)
         table.add_column("RUN", no_wrap=True, justify="right", min_width=5)
-        table.add_column("NOTE", no_wrap=True, overflow="ellipsis" if self._fancy else "crop", ratio=1)
+        table.add_column("NOTE", no_wrap=True, overflow=self._cut, ratio=1)
         for job in self._jobs:
             table.add_row(*self._row(job))
         return table
@@ -88,16 +91,24 @@ class Board:
     def _row(self, job: Process) -> tuple[Text | ProgressBar, ...]:
         name = ("└ " if self._fancy else "- ") + job.job if job.parent else job.job
         shown = job.status is not Status.WAITING and job.status is not Status.POSTPONED and job.progress > 0
-        bar = ProgressBar(width=_BAR_WIDTH, completed=job.progress, complete_style=self._style(job))
         return (
             Text(clean(name)),
             Text(state(job.status, self._fancy), self._style(job)),
             Text(tries(job)),
-            bar if shown else Text(),
+            self._bar(job) if shown else Text(),
             Text(f"{job.progress:.0f}%" if shown else ""),
             Text(run_time(job, SYSTEM_CLOCK.now())),
             Text(clean(self._note(job))),
         )
+
+    @property
+    def _bar_width(self) -> int:
+        return _BAR_WIDTH if self._console.width >= _WIDE else _SHORT_BAR_WIDTH
+
+    def _bar(self, job: Process) -> Text | ProgressBar:
+        if not self._fancy:
+            return Text("#" * round(self._bar_width * job.progress / 100))
+        return ProgressBar(width=self._bar_width, completed=job.progress, complete_style=self._style(job))
 
     def _note(self, job: Process) -> str:
         recurs = job.job == RECURRING and self._runs and job.status is Status.POSTPONED

@@ -157,5 +157,8 @@ class Show:
     def _summary(self, jobs: Sequence[Process]) -> list[str]:
         counts = Counter(job.status for job in jobs if plan.is_one_off(job))
         ended = ", ".join(f"{counts[status]} {word}" for status, word in _ENDED.items())
-        goes_on = f"{plan.RECURRING} runs every {plan.CLEAN_EVERY} s, {plan.ENDLESS} until Ctrl-C"
-        return [f"{ended}; {goes_on}.", "; ".join(plan.proofs(self._stage)) + "."]
+        return [
+            f"{ended}; {plan.RECURRING} runs every {plan.CLEAN_EVERY} s.",
+            "; ".join(plan.proofs(self._stage)) + ".",
+            f"{plan.ENDLESS} runs until somebody cancels it; Ctrl-C ends the demo.",
+        ]
