@@ -59,7 +59,8 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     job, worker = attempt.job, ObjectId(report.worker).binary.hex()
     options, content = job["options"], report.content()
     if report.ending is Ending.SUCCEEDED and not options["interval"] and not job.get("hook"):
-        return Finish(attempt.fence, _DONE, worker, result=content.get("result"), progress=content.get("said", {}))
+        result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
+        return Finish(attempt.fence, _DONE, worker, result=result, progress=said, keyed=keyed)
     recurrence = Recurrence(
         options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
     )
@@ -157,7 +158,7 @@ class Ledger:
 
     def stalled(self) -> None:
         """The manager has handed work back because nothing moved: claim nothing ahead until jobs end again."""
-        self._mean = max(self._mean, _AHEAD_SECONDS * max(1, self._slots))
+        self._mean = max(self._mean, 2 * _AHEAD_SECONDS * max(1, self._slots))
 
     def rate(self, now: float) -> None:
         """Measure how many jobs per second really end; call it now and then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import threading
@@ -21,7 +22,8 @@ from taskscheduler_daemon.channel import (
     open_channel,
 )
 
-posix_only = pytest.mark.skipif(channels.posix_ipc is None, reason="no POSIX queues here")
+HAS_POSIX_QUEUES = importlib.util.find_spec("posix_ipc") is not None
+posix_only = pytest.mark.skipif(not HAS_POSIX_QUEUES, reason="no POSIX queues here")
 MAKERS: list[Any] = [
     pytest.param(lambda: PosixQueue(10, 2048), id="posix", marks=posix_only),
     pytest.param(SocketQueue, id="sockets"),

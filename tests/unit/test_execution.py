@@ -163,7 +163,7 @@ def test_a_long_traceback_is_cut_to_its_end() -> None:
     def deeper(depth: int) -> None:
         if depth == 0:
             raise ValueError("ä" * 6000)
-        return deeper(depth - 1) if depth % 2 else deeper(depth - 1)
+        deeper(depth - 1)
 
     ending, content = does(lambda _: deeper(200))
     stored = content["error"]
@@ -311,7 +311,7 @@ def test_a_container_makes_the_instances() -> None:
         made.extra = "injected"  # type: ignore[attr-defined]
         return made
 
-    Does.what = staticmethod(lambda job: job.extra)  # type: ignore[attr-defined]
+    Does.what = staticmethod(lambda job: job.extra)
     assert execute(document(), FakeRuntime(), Box(make), MIB) == (Ending.SUCCEEDED, {"result": "injected"})
     assert asked == [Does]
 

@@ -129,10 +129,9 @@ def test_a_frame_that_comes_twice_is_read_once(twice: int) -> None:
     assert read(made) == MESSAGES
 
 
-@pytest.mark.parametrize("later", range(1, len(frames(MESSAGES))))
-def test_a_frame_that_comes_again_much_later_is_not_read_again(later: int) -> None:
+def test_a_frame_that_comes_again_much_later_is_not_read_again() -> None:
     made = frames(MESSAGES)
-    found = read([*made[: later + 1], made[0], *made[later + 1 :]])
+    found = read([*made[:3], made[0], *made[3:]])
     assert is_subsequence(found, MESSAGES)
 
 

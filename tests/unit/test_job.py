@@ -143,7 +143,7 @@ def test_a_job_of_a_script_has_the_name_that_a_node_imports_it_by(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType, prefix: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "__main__", module)
-    made = type("Mine", (Job,), {"__module__": "__main__", "__qualname__": f"Of{abs(hash(prefix))}"})
+    made: type[Job] = type("Mine", (Job,), {"__module__": "__main__", "__qualname__": f"Of{abs(hash(prefix))}"})
     assert made.name == f"{prefix}.{made.__qualname__}"
 
 

@@ -182,6 +182,31 @@ def test_as_long_as_nothing_is_known_one_job_per_slot_is_claimed() -> None:
     assert ledger.room() == 0
 
 
+def test_forced_jobs_take_no_slot() -> None:
+    ledger = Ledger()
+    ledger.set_slots(2)
+    forced = [attempt(options={"force_spawn": True}) for _ in range(5)]
+    ledger.add(forced)
+    assert (len(ledger), ledger.room()) == (5, 2)
+    ledger.add([attempt(), attempt()])
+    assert ledger.room() == 0
+    for one in forced:
+        ledger.take(one.fence.job_id.binary, 1)
+    assert ledger.room() == 0
+    ledger.clear()
+    assert ledger.room() == 2
+
+
+def test_a_forced_job_that_is_claimed_again_before_its_end_is_counted_once() -> None:
+    ledger = Ledger()
+    ledger.set_slots(2)
+    old = attempt(1, {"force_spawn": True})
+    ledger.add([old])
+    ledger.add([Attempt(Fence(old.fence.job_id, "other", 2), old.job, 1.0)])
+    assert ledger.take(old.fence.job_id.binary, 2) is not None
+    assert (len(ledger), ledger.room()) == (0, 2)
+
+
 @pytest.mark.parametrize(("seconds", "target"), [(10.0, 2), (0.1, 4), (0.01, 22), (0.001, 202), (1e-6, 502)])
 def test_what_can_start_in_the_next_tenth_of_a_second_is_claimed_ahead(seconds: float, target: int) -> None:
     ledger = Ledger()

@@ -90,9 +90,9 @@ def test_the_sets_of_statuses_divide_all_statuses() -> None:
     assert {WAITING, POSTPONED} == QUEUED
     assert {PROCESSING} == RUNNING
     assert LIVE == QUEUED | RUNNING
-    assert LIVE | FINAL == set(Status)
+    assert set(Status) == LIVE | FINAL
     assert not LIVE & FINAL
-    assert FINAL - UNSUCCESSFUL == {Status.DONE}
+    assert {Status.DONE} == FINAL - UNSUCCESSFUL
 
 
 def test_a_status_is_shown_by_its_name() -> None:

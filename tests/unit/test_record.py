@@ -179,21 +179,30 @@ def test_the_key_of_a_job_is_stable_across_processes() -> None:
 SERIES = ObjectId("64b000000000000000000001")
 
 
-def test_the_id_of_the_next_run_is_the_same_whoever_computes_it() -> None:
-    assert successor_id(SERIES, 1) == successor_id(ObjectId(str(SERIES)), 1)
-    assert successor_id(SERIES, 1) == ObjectId("8b80c8dfc1f2f5f3351610f1")
+PLANNED = ObjectId("70000000aaaaaaaaaaaaaaaa")
+
+
+def test_the_id_of_the_next_run_follows_from_the_series_and_the_number_of_the_run() -> None:
+    first = successor_id(SERIES, 1, PLANNED)
+    assert first == successor_id(ObjectId(str(SERIES)), 1, PLANNED)
+    assert first.binary[4:] == successor_id(SERIES, 1, ObjectId()).binary[4:]
+    assert first == ObjectId("700000008b80c8dfc1f2f5f3")
+
+
+def test_the_id_of_the_next_run_tells_when_it_was_planned() -> None:
+    assert successor_id(SERIES, 1, PLANNED).generation_time == PLANNED.generation_time
 
 
 def test_every_run_of_every_series_has_an_id_of_its_own() -> None:
     other = ObjectId("64b000000000000000000002")
-    ids = {successor_id(series, seq) for series in (SERIES, other) for seq in range(1000)}
+    ids = {successor_id(series, seq, PLANNED) for series in (SERIES, other) for seq in range(1000)}
     assert len(ids | {SERIES, other}) == 2002
 
 
 def ended_run(**more: Any) -> dict[str, Any]:
     document = new({"to": "x"}, interval=60, retry=2, queue="mail", priority=7, parent=ObjectId())
     later = NOW + timedelta(seconds=60)
-    plan = {"_id": successor_id(document["series"], 1), "at": later, "created": NOW + timedelta(seconds=1)}
+    plan = {"_id": successor_id(document["series"], 1, PLANNED), "at": later, "created": NOW + timedelta(seconds=1)}
     ran = {
         "status": int(Status.DONE),
         "attempt": 3,
@@ -290,7 +299,7 @@ def recursive_dict() -> dict[str, Any]:
     ids=lambda data: type(data).__name__,
 )
 def test_data_that_bson_cannot_hold_are_refused(data: Any) -> None:
-    with pytest.raises(InvalidDataError, match="^the data of job mail cannot be stored: .") as caught:
+    with pytest.raises(InvalidDataError, match=r"^the data of job mail cannot be stored: .") as caught:
         encode(new(data), MIB)
     assert isinstance(caught.value, ValueError)
     assert not isinstance(caught.value, PayloadTooLargeError)
@@ -338,7 +347,7 @@ def nested(levels: int) -> list[Any]:
 
 def test_data_nested_deeper_than_mongodb_stores_are_refused() -> None:
     assert encode(new(nested(DEEPEST)), MIB)["class"] == "mail"
-    with pytest.raises(InvalidDataError, match="^the data of job mail is nested deeper than 180 levels"):
+    with pytest.raises(InvalidDataError, match=r"^the data of job mail is nested deeper than 180 levels"):
         encode(new(nested(DEEPEST + 1)), MIB)
     with pytest.raises(InvalidDataError, match="is nested deeper"):
         encode(new({"a": ({"b": nested(DEEPEST - 2)},)}), MIB)

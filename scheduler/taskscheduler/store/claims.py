@@ -13,7 +13,7 @@ from typing import Any
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
@@ -28,7 +28,7 @@ from taskscheduler.store.schema import CLAIM_ORDER
 KEPT_ATTEMPTS = 20
 _DUE_BATCH = 1000
 _READ_BACK = dict.fromkeys(
-    ("class", "data", "attempt", "options", "retries", "lost", "hook", "parent", "series", "seq"), 1
+    ("class", "data", "attempt", "options", "retries", "lost", "hook", "parent", "series", "seq", "once"), 1
 )
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
     document_class=RawBSONDocument, tz_aware=True, uuid_representation=CODEC.uuid_representation
@@ -65,7 +65,14 @@ class Finish:
     interval_reference: str = "end"
     series: tuple[ObjectId, int] | None = None  #: series and number of this run
     owes: tuple[str, ...] = ()  #: debts to settle after the write
+    keyed: bool = False  #: whether the job holds a key of add_job_once
     ended_as: Status = Status.FAILED  #: how the attempt ended, for its entry in `attempts`
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is to be written but that it is done, so that many can be written as one."""
+        nothing = self.result is None and not self.progress and not self.owes and not self.keyed
+        return nothing and self.verdict.move is Move.SUCCEED and self.fence.attempt == 1
 
 
 class ClaimStore:
@@ -112,13 +119,9 @@ class ClaimStore:
                     "claim": claim,
                     "boot": boot,
                     "node": node,
-                    "worker": None,
-                    "progress": 0.0,
-                    "ended": None,
                 },
                 "$inc": {"attempt": 1},
                 "$currentDate": {"started": True, "alive": True},
-                "$unset": {"message": ""},
             },
         )
 
@@ -139,8 +142,20 @@ class ClaimStore:
     # -- finishing --------------------------------------------------------------------------------------------------
 
     def finish(self, finishes: Sequence[Finish]) -> int:
-        """Write the ends of many attempts at once; how many fences still held. Safe to repeat."""
-        return self.collection.bulk_write([_finishing(one) for one in finishes], ordered=False).matched_count
+        """Write the ends of many attempts at once; how many fences still held.
+
+        Safe to repeat, which is the caller's affair: as updates of many documents they are not retried by the driver,
+        whose bookkeeping for that doubles the cost of a write.
+        """
+        groups: dict[tuple[str, str | None], list[ObjectId]] = {}
+        writes = []
+        for one in finishes:
+            if one.plain:
+                groups.setdefault((one.fence.claim, one.worker), []).append(one.fence.job_id)
+            else:
+                writes.append(_finishing(one))
+        writes += [_all_done(claim, worker, ids) for (claim, worker), ids in groups.items()]
+        return self.collection.bulk_write(writes, ordered=False).matched_count
 
     def landed(self, finishes: Sequence[Finish]) -> set[ObjectId]:
         """Which of the written ends are in the database, for when fewer matched than were written."""
@@ -258,14 +273,21 @@ def _has_landed(one: Finish, job: Mapping[str, Any] | None) -> bool:
     return str(job.get("rearmed", "")).startswith(f"{one.fence.attempt}:")
 
 
-def _finishing(one: Finish) -> UpdateOne:
+def _finishing(one: Finish) -> UpdateMany:
     if one.unstarted:
-        return UpdateOne(one.fence.filter(), _given_back())
+        return UpdateMany(one.fence.filter(), _given_back())
     if one.verdict.status is Status.DONE and not one.owes:
-        return UpdateOne(one.fence.filter(), _done(one))
+        return UpdateMany(one.fence.filter(), _done(one))
     if one.verdict.status.is_final:
-        return UpdateOne(one.fence.filter(), _ended(one))
-    return UpdateOne(one.fence.filter(), _rearmed(one))
+        return UpdateMany(one.fence.filter(), _ended(one))
+    return UpdateMany(one.fence.filter(), _rearmed(one))
+
+
+def _all_done(claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
+    """Jobs of one claim that are done and no more. A claim takes a job only once, so it stands for the attempt."""
+    query = {"_id": {"$in": list(ids)}, "status": from_statuses(Move.SUCCEED), "claim": claim}
+    change = {"status": int(target(Move.SUCCEED)), "progress": 100.0, "worker": worker}
+    return UpdateMany(query, {"$set": change, "$currentDate": {"ended": True}})
 
 
 def _done(one: Finish) -> Document:
@@ -326,6 +348,7 @@ def _rearmed(one: Finish) -> list[Document]:
         "worker": None,
         "node": None,
         "started": None,
+        "progress": 0.0,
     }
     if one.error is not None:
         stage["error"] = {"$literal": one.error}
@@ -334,4 +357,4 @@ def _rearmed(one: Finish) -> list[Document]:
     if not released:
         stage["retries"] = {"$add": ["$retries", 1]}
         stage["at"] = {"$add": ["$$NOW", round(one.retry_interval * 1000)]}
-    return [{"$set": stage}, {"$unset": _UNCLAIM}]
+    return [{"$set": stage}, {"$unset": [*_UNCLAIM, "message"]}]

@@ -1,0 +1,378 @@
+"""Collections and indexes: made by whoever comes first, as large as told, mended when dropped, and used by every query."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.database import Database
+from tests.support.eventually import eventually
+from tests.support.nodes import ROOT, NodeProcess
+
+from taskscheduler import InvalidOptionError, Scheduler, Status
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.store.schema import ensure, missing_indexes
+
+Documents = Database[dict[str, Any]]
+MANY = 20_000
+CAPPED = ("taskscheduler.queue", "taskscheduler.events")
+
+_OPENER = """
+import json, sys
+from taskscheduler import Scheduler
+scheduler = Scheduler(sys.argv[1], options=json.loads(sys.argv[2]))
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+with scheduler:
+    scheduler.add_job("noop")
+"""
+
+
+def state(database: Documents) -> dict[str, Any]:
+    """All collections and indexes, comparable."""
+    collections = {entry["name"]: entry for entry in database.list_collections()}
+    return {
+        name: (collections[name].get("options"), collections[name]["info"]["uuid"], database[name].index_information())
+        for name in sorted(collections)
+    }
+
+
+def ttl(database: Documents, name: str = "taskscheduler.jobs") -> int:
+    return int(database[name].index_information()["retention"]["expireAfterSeconds"])
+
+
+def open_in_8_processes(uri: str, options: dict[str, Any]) -> None:
+    command = [sys.executable, "-W", "error", "-c", _OPENER, uri, json.dumps(options)]
+    processes = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(8)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        errors = [process.communicate(timeout=60)[1] for process in processes]
+        assert errors == [""] * 8
+        assert [process.returncode for process in processes] == [0] * 8
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(10)
+
+
+def test_everything_is_made_on_first_use_and_nothing_before(uri: str, database: Documents) -> None:
+    with Scheduler(uri) as scheduler:
+        assert database.list_collection_names() == []
+        scheduler.add_job("noop")
+        names = set(database.list_collection_names())
+        assert names == {"taskscheduler.jobs", *CAPPED, "taskscheduler.nodes"}
+        assert missing_indexes(database, scheduler.options) == []
+
+
+def test_making_it_again_changes_nothing(uri: str, database: Documents) -> None:
+    options: dict[str, Any] = {"job_queue_size": 100_000, "event_queue_size": 50_000, "job_retention": 3600}
+    with Scheduler(uri, options=options) as scheduler:
+        scheduler.add_job("noop")
+        before = state(database)
+        for given in (options, {}):
+            for _ in range(2):
+                ensure(scheduler.store.database, SchedulerOptions.of(given))
+        assert state(database) == before
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"job_queue_size": 8192, "event_queue_size": 16384, "job_retention": 60}], ids=str
+)
+def test_8_processes_can_make_it_at_once(uri: str, database: Documents, options: dict[str, Any]) -> None:
+    open_in_8_processes(uri, options)
+    assert database["taskscheduler.jobs"].count_documents({}) == 8
+    assert missing_indexes(database, SchedulerOptions.of(options)) == []
+    assert [database[name].options()["capped"] for name in CAPPED] == [True, True]
+
+
+def test_8_processes_can_mend_it_at_once(uri: str, database: Documents) -> None:
+    """Ordinary collections under the names of the capped ones, no indexes, another retention."""
+    with Scheduler(uri) as scheduler:
+        scheduler.add_job("noop")
+    for name in CAPPED:
+        database.drop_collection(name)
+        database[name].insert_many([{"x": "y" * 100} for _ in range(100)])
+    database["taskscheduler.jobs"].drop_indexes()
+    open_in_8_processes(uri, {"job_retention": 60, "job_queue_size": 8192})
+    assert [database[name].options()["capped"] for name in CAPPED] == [True, True]
+    assert missing_indexes(database, SchedulerOptions()) == []
+    assert ttl(database) == 60
+    assert database["taskscheduler.jobs"].count_documents({}) == 9
+
+
+def test_sizes_and_names_are_options(uri: str, database: Documents) -> None:
+    names = {"job_store": "app.tasks", "job_queue": "app.wake", "event_queue": "app.log"}
+    with Scheduler(uri, options=names, job_queue_size=8192, event_queue_size=100_000) as scheduler:
+        scheduler.add_job("noop")
+    assert {*names.values()} <= set(database.list_collection_names())
+    assert not [name for name in database.list_collection_names() if name in ("taskscheduler.jobs", *CAPPED)]
+    assert (database["app.wake"].options()["capped"], database["app.wake"].options()["size"]) == (True, 8192)
+    assert 100_000 <= database["app.log"].options()["size"] < 100_256
+    assert "capped" not in database["app.tasks"].options()
+
+
+def test_default_sizes_are_those_of_the_contract(scheduler: Scheduler, database: Documents) -> None:
+    scheduler.add_job("noop")
+    sizes = [database[name].options()["size"] for name in CAPPED]
+    assert 1_000_000 <= sizes[0] < 1_000_256
+    assert 5_000_000 <= sizes[1] < 5_000_256
+
+
+def test_a_size_chosen_later_resizes_and_a_default_does_not(uri: str, database: Documents) -> None:
+    with Scheduler(uri, job_queue_size=8192) as scheduler:
+        scheduler.add_job("noop")
+    with Scheduler(uri) as scheduler:
+        scheduler.add_job("noop")
+    assert database[CAPPED[0]].options()["size"] == 8192
+    with Scheduler(uri, job_queue_size=16384) as scheduler:
+        scheduler.add_job("noop")
+        assert database[CAPPED[0]].options()["size"] == 16384
+        scheduler.set_options(event_queue_size=65536)
+        scheduler.add_job("noop")
+        assert database[CAPPED[1]].options()["size"] == 65536
+    assert database["taskscheduler.jobs"].count_documents({}) == 4
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"job_queue": "taskscheduler.jobs"},  # the name that the seed has for its queue
+        {"job_store": "same", "event_queue": "same"},
+        {"job_queue": "same", "event_queue": "same"},
+        {"job_store": "taskscheduler.nodes"},
+    ],
+    ids=str,
+)
+def test_one_name_for_two_collections_is_refused(uri: str, database: Documents, names: dict[str, str]) -> None:
+    with pytest.raises(InvalidOptionError), Scheduler(uri, options=names) as scheduler:
+        scheduler.add_job("noop")
+    assert not [name for name in database.list_collection_names() if database[name].options().get("capped")]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"job_queue_size": 100},
+        {"job_queue_size": "8192"},
+        {"event_queue_size": True},
+        {"job_store": ""},
+        {"job_store": "a$b"},
+        {"job_queue": "system.queue"},
+        {"event_queue": "a\0b"},
+        {"job_retention": -1},
+        {"foobar": 1},
+        {"max_payload": 0},
+        {"progress_rate_limit": -1},
+        {"orphaned_timeout": 0},
+        {"default_retry": "1"},
+    ],
+    ids=str,
+)
+def test_bad_scheduler_options_are_refused_at_once(uri: str, option: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOptionError, match=next(iter(option))):
+        Scheduler(uri, options=option)
+    with Scheduler(uri) as scheduler:
+        before = scheduler.options
+        with pytest.raises(InvalidOptionError):
+            scheduler.set_options({"default_retry": 3, **option})
+        assert scheduler.options == before
+
+
+def test_the_retention_is_a_ttl_index_that_can_be_changed(uri: str, database: Documents) -> None:
+    for given, seconds in (({}, 604_800), ({"job_retention": timedelta(hours=1)}, 3600), ({}, 3600)):
+        with Scheduler(uri, options=given) as scheduler:
+            scheduler.add_job("noop")
+        assert ttl(database) == seconds
+    with Scheduler(uri, job_retention=0) as scheduler:
+        scheduler.add_job("noop")
+    assert ttl(database) > 50 * 366 * 86_400
+
+
+def test_only_ended_jobs_expire(uri: str, database: Documents) -> None:
+    """What the TTL index looks at must not be set in any job that is live, also between two attempts."""
+    with Scheduler(uri) as scheduler:
+        waiting, canceled = scheduler.add_job("noop"), scheduler.add_job("noop")
+        canceled.cancel()
+        assert canceled.refresh().ended is not None
+        assert database["taskscheduler.jobs"].index_information()["retention"]["key"] == [("ended", 1)]
+        assert waiting.refresh().ended is None
+
+
+def test_ended_jobs_are_removed_when_their_time_is_over(
+    uri: str, database: Documents, start_node: Callable[..., NodeProcess]
+) -> None:
+    server: MongoClient[dict[str, Any]] = database.client
+    server.admin.command("setParameter", 1, ttlMonitorSleepSecs=1)
+    try:
+        with Scheduler(uri, job_retention=1) as scheduler:
+            start_node(scheduler_options={"job_retention": 1})
+            ended = [scheduler.add_job(name, retry=1, retry_interval=3600 * (name == "noop")) for name in ("noop",)]
+            retried = scheduler.add_job("fail", retry=1, retry_interval=3600)
+            ended.append(scheduler.add_job("fail"))
+            live = scheduler.add_job("noop", at=timedelta(hours=1))
+            jobs = database["taskscheduler.jobs"]
+            eventually(lambda: jobs.count_documents({"_id": {"$in": [process.id for process in ended]}}) == 0, 20)
+            assert retried.refresh().status is Status.POSTPONED
+            assert live.refresh().status is Status.POSTPONED
+    finally:
+        server.admin.command("setParameter", 1, ttlMonitorSleepSecs=60)
+
+
+@pytest.mark.parametrize("how", ["dropped", "ordinary"])
+def test_the_capped_collections_are_mended_at_the_next_start(uri: str, database: Documents, how: str) -> None:
+    with Scheduler(uri, job_queue_size=8192) as scheduler:
+        scheduler.add_job("noop")
+    for name in CAPPED:
+        database.drop_collection(name)
+        if how == "ordinary":
+            database[name].insert_one({"written": "by an old process"})
+    with Scheduler(uri, job_queue_size=8192) as scheduler:
+        scheduler.add_job("noop")
+    for name in CAPPED:
+        assert database[name].options()["capped"]
+    assert database[CAPPED[0]].options()["size"] == 8192
+    assert database["taskscheduler.jobs"].count_documents({}) == 2
+
+
+# -- queries use their indexes ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowded(server_uri: str) -> Iterator[Scheduler]:
+    """20 000 jobs: half of them ended, the others waiting, postponed or held by two nodes; some owe something."""
+    name = f"test_{ObjectId()}"
+    uri = server_uri.format(name)
+    with Scheduler(uri) as scheduler, MongoClient[dict[str, Any]](uri) as client:
+        template = scheduler.add_job("noop", "some data").refresh().to_dict()
+        now = datetime.now(UTC)
+        jobs = client.get_default_database()["taskscheduler.jobs"]
+        jobs.insert_many([_nth(number, template, now) for number in range(MANY)])
+        yield scheduler
+        client.drop_database(name)
+
+
+BOOTS = [ObjectId(), ObjectId()]
+
+
+def _nth(number: int, template: dict[str, Any], now: datetime) -> dict[str, Any]:
+    status = (3, 0, 4, 1, 3, 2, 5, 0, 6, 3)[number % 10]
+    document = {**template, "_id": ObjectId(), "status": status, "class": ("noop", "mail", "sum")[number % 3]}
+    document |= {
+        "priority": number % 7,
+        "queue": ("default", "mail")[number % 2],
+        "at": now - timedelta(seconds=number),
+    }
+    if status == Status.POSTPONED:
+        document["at"] = now + timedelta(seconds=number - MANY // 2)
+    if status == Status.PROCESSING:
+        document |= {"boot": BOOTS[number // 10 % 2], "claim": f"claim-{number // 1000}", "attempt": 1, "started": now}
+    if status > Status.PROCESSING:
+        document |= {"ended": now}
+        if number % 100 == 0:
+            document["pending"] = ["family"]
+    return document
+
+
+def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
+    store = scheduler.store
+    claims = store.claims
+    return {
+        "candidates": lambda: claims.candidates(["default", "mail"], 500),
+        "candidates of one queue": lambda: claims.candidates(["mail"], 500),
+        "read back": lambda: claims.claimed("claim-7", BOOTS[1]),
+        "due": claims.due,
+        "held": lambda: claims.held_by(BOOTS[0]),
+        "pending": lambda: store.follow_up.waiting_for(["next", "family", "hook"], 100),
+        "live list": lambda: list(scheduler.get_jobs()),
+        "live of a class": lambda: list(scheduler.get_jobs({"class": "mail", "status": {"$lte": 2}})),
+        "one job": lambda: claims.candidates(["default"], 1),
+        "forced": lambda: claims.forced(None, 32),
+        "children": lambda: store.jobs.children(ObjectId()),
+        "series": lambda: store.jobs.series(ObjectId()),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "candidates",
+        "candidates of one queue",
+        "read back",
+        "due",
+        "held",
+        "pending",
+        "live list",
+        "live of a class",
+        "one job",
+        "forced",
+        "children",
+        "series",
+    ],
+)
+def test_a_query_examines_little_more_than_it_returns(crowded: Scheduler, name: str) -> None:
+    database = crowded.store.database
+    database.command("profile", 2)
+    try:
+        found = list(queries(crowded)[name]())
+    finally:
+        database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.taskscheduler.jobs"}))
+    database.drop_collection("system.profile")
+    assert seen
+    assert all("IXSCAN" in entry["planSummary"] for entry in seen), [entry["planSummary"] for entry in seen]
+    examined = sum(entry["docsExamined"] for entry in seen)
+    assert examined <= 2 * max(1, len(found)), (examined, len(found))
+    assert not any(entry.get("hasSortStage") for entry in seen)
+    if name not in ("forced", "children", "series"):
+        assert found
+
+
+def test_the_next_due_time_is_one_look(crowded: Scheduler) -> None:
+    database = crowded.store.database
+    database.command("profile", 2)
+    try:
+        left = crowded.store.claims.seconds_until_due()
+        owners = crowded.store.claims.owners()
+    finally:
+        database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.taskscheduler.jobs"}))
+    database.drop_collection("system.profile")
+    assert left is not None
+    assert left < 0
+    assert owners == set(BOOTS)
+    assert [entry["docsExamined"] for entry in seen if "IXSCAN { at" in entry["planSummary"]] == [1]
+    assert all("IXSCAN" in entry["planSummary"] for entry in seen)
+
+
+def test_adding_once_looks_at_few_documents(crowded: Scheduler) -> None:
+    crowded.add_job_once("once", {"a": 1})
+    database = crowded.store.database
+    database.command("profile", 2)
+    try:
+        assert crowded.add_job_once("once", {"a": 1}).outcome == "existing"
+        assert crowded.add_job_once("once", {"a": 2}).outcome == "created"
+    finally:
+        database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.taskscheduler.jobs", "op": "query"}))
+    database.drop_collection("system.profile")
+    assert all("COLLSCAN" not in entry.get("planSummary", "") for entry in seen)
+    assert sum(entry["docsExamined"] for entry in seen) <= 10

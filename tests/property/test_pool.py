@@ -1,0 +1,272 @@
+"""Random histories of a pool: no run is lost or doubled, and no limit is exceeded."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from bson import ObjectId
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from taskscheduler_daemon.messages import Flag, Run
+from taskscheduler_daemon.options import PoolOptions, ProcessManagement
+from taskscheduler_daemon.pool import Member, Pool
+
+MOST_AHEAD = 64
+
+
+class Hands:
+    """The real worker behind a member: its socket, the job it is at, and reports that nobody has read."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.inbox: deque[Run] = deque()
+        self.current: Run | None = None
+        self.reports: deque[Run] = deque()
+
+
+class PoolHistory(RuleBasedStateMachine):
+    """Does to a pool what the manager does, in any order."""
+
+    @initialize(pm=st.sampled_from(ProcessManagement), least=st.integers(0, 3), more=st.integers(0, 2))
+    def build(self, pm: ProcessManagement, least: int, more: int) -> None:
+        if pm is ProcessManagement.STATIC:
+            least = max(1, least)
+        self.pool = Pool(PoolOptions.of({"pm": pm, "min_children": least, "max_children": max(1, least + more)}))
+        self.now = 0.0
+        self.pids = 0
+        self.hands: dict[int, Hands] = {}
+        self.accepted: dict[bytes, Run] = {}
+        self.over: Counter[bytes] = Counter()  #: reported, lost with a worker, cancelled or handed back
+        self.started: Counter[bytes] = Counter()
+        self.picks = 0
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    @rule(forced=st.booleans(), count=st.integers(1, 6))
+    def accept(self, forced: bool, count: int) -> None:
+        for _ in range(count):
+            run = Run(ObjectId().binary, 1, 0, Flag.FORCED if forced and count == 1 else Flag.NONE, b"")
+            self.accepted[run.job_id] = run
+            if self.pool.stopping:
+                self.over[run.job_id] += 1
+            else:
+                self.pool.accept(run, self.now)
+
+    @rule()
+    def spawn(self) -> None:
+        ordinary, forced = self.pool.to_spawn(self.now)
+        assert not self.pool.stopping or (ordinary, forced) == (0, 0)
+        for number in range(ordinary + forced):
+            self.pids += 1
+            member = self.pool.spawned(ObjectId().binary, self.pids, number >= ordinary)
+            self.hands[member.pid] = Hands(member)
+
+    @rule(which=st.integers(0, 9))
+    def boot(self, which: int) -> None:
+        unready = [hands.member for hands in self.hands.values() if not hands.member.ready]
+        if unready:
+            self.pool.ready(unready[which % len(unready)])
+
+    @rule(full=st.sampled_from([0, 0, 0, 3]))
+    def assign(self, full: int) -> None:
+        """`full`: so many packets are taken, then a socket is full."""
+        self._assign(full)
+        victim = self.pool.victim()
+        if victim is not None:
+            assert victim.runs
+            self._take_back(victim)
+            if self.pool.waiting:
+                self._assign(0)
+
+    def _assign(self, full: int) -> None:
+        for number, (member, run) in enumerate(self.pool.assignments()):
+            assert member.ready
+            assert not member.leaving
+            assert bool(run.flags & Flag.FORCED) == member.forced
+            if full and number == full:
+                self.pool.put_back([run], self.now)
+                return
+            self.pool.began(member, run, self.now)
+            self.hands[member.pid].inbox.append(run)
+
+    def _take_back(self, member: Member, between: int = -1) -> None:
+        """Take the packets out of a socket; before number `between` an idle worker is faster and takes one."""
+        hands, runs = self.hands[member.pid], []
+        for number in range(len(hands.inbox)):
+            if number == between and hands.current is None:
+                self._begin(hands)
+            if hands.inbox:
+                runs.append(hands.inbox.popleft())
+        if runs:
+            self.pool.taken_back(member, runs, self.now)
+
+    def _begin(self, hands: Hands) -> None:
+        hands.current = hands.inbox.popleft()
+        self.started[hands.current.job_id] += 1
+
+    @rule(which=st.integers(0, 9))
+    def begin(self, which: int) -> None:
+        idle = [hands for hands in self.hands.values() if hands.inbox and hands.current is None]
+        if idle:
+            self._begin(idle[which % len(idle)])
+
+    @rule(which=st.integers(0, 9))
+    def finish(self, which: int) -> None:
+        busy = [hands for hands in self.hands.values() if hands.current is not None]
+        if busy:
+            hands = busy[which % len(busy)]
+            assert hands.current is not None
+            hands.reports.append(hands.current)
+            hands.current = None
+
+    @rule(which=st.integers(0, 9), seconds=st.sampled_from([1e-5, 0.0004, 0.003, 1.0]))
+    def read_reports(self, which: int, seconds: float) -> None:
+        talking = [hands for hands in self.hands.values() if hands.reports]
+        if talking:
+            self._read(talking[which % len(talking)], seconds)
+
+    def _read(self, hands: Hands, seconds: float = 0.001) -> None:
+        while hands.reports:
+            run = hands.reports.popleft()
+            assert self.pool.ended(hands.member, run.job_id, run.attempt, seconds, self.now) is run
+            self.over[run.job_id] += 1
+        self._leave_if_done(hands)
+
+    def _leave_if_done(self, hands: Hands) -> None:
+        if hands.member.leaving and not hands.member.runs:
+            self._die(hands)
+
+    @rule(which=st.integers(0, 9))
+    def die(self, which: int) -> None:
+        if self.hands:
+            self._die(list(self.hands.values())[which % len(self.hands)])
+
+    def _die(self, hands: Hands) -> None:
+        member = hands.member
+        self._read_only(hands)
+        self._take_back(member)
+        assert self.pool.gone(member.pid, self.now) is member
+        del self.hands[member.pid]
+        assert list(member.runs) == ([hands.current] if hands.current else [])
+        for run in member.runs:
+            self.over[run.job_id] += 1
+        if self.pool.stopping:
+            self._hand_back()
+
+    def _read_only(self, hands: Hands) -> None:
+        while hands.reports:
+            run = hands.reports.popleft()
+            assert self.pool.ended(hands.member, run.job_id, run.attempt, 0.001, self.now) is run
+            self.over[run.job_id] += 1
+
+    @precondition(lambda self: bool(self.accepted))
+    @rule(which=st.integers(0, 99), between=st.integers(-1, 3))
+    def cancel(self, which: int, between: int) -> None:
+        job_id = list(self.accepted)[which % len(self.accepted)]
+        holder = self.pool.holder(job_id)
+        if self.pool.remove_waiting(job_id):
+            assert holder is None
+            self.over[job_id] += 1
+            return
+        if holder is None:
+            return
+        hands = self.hands[holder.pid]
+        self._take_back(holder, between)
+        if self.pool.remove_waiting(job_id):
+            self.over[job_id] += 1
+            self._leave_if_done(hands)
+        elif hands.current is not None and hands.current.job_id == job_id:
+            self._die(hands)
+
+    @rule(seconds=st.floats(0, 2))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        stuck = self.pool.stale(self.now)
+        if stuck is None:
+            return
+        for member in stuck:
+            self._take_back(member)
+        while self.pool.waiting:
+            self.over[self.pool.waiting.popleft().run.job_id] += 1
+
+    @precondition(lambda self: not self.pool.stopping)
+    @rule(really=st.integers(0, 9))
+    def stop(self, really: int) -> None:
+        if really:
+            return
+        self.pool.stopping = True
+        for hands in list(self.hands.values()):
+            self._take_back(hands.member)
+        self._hand_back()
+        for hands in list(self.hands.values()):
+            hands.member.leaving = True
+            self._leave_if_done(hands)
+
+    def _hand_back(self) -> None:
+        for line in (self.pool.waiting, self.pool.forced):
+            while line:
+                self.over[line.popleft().run.job_id] += 1
+
+    # -- what must hold -------------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_run_is_in_exactly_one_place(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        places = Counter(self.over)
+        places.update(entry.run.job_id for entry in (*self.pool.waiting, *self.pool.forced))
+        places.update(run.job_id for member in self.pool.members.values() for run in member.runs)
+        assert set(places) == set(self.accepted)
+        assert set(places.values()) <= {1}
+
+    @invariant()
+    def a_member_holds_what_its_worker_has(self) -> None:
+        for hands in getattr(self, "hands", {}).values():
+            current = [hands.current] if hands.current else []
+            assert list(hands.member.runs) == [*hands.reports, *current, *hands.inbox]
+
+    @invariant()
+    def no_run_is_started_twice(self) -> None:
+        assert set(getattr(self, "started", Counter()).values()) <= {1}
+
+    @invariant()
+    def no_limit_is_exceeded(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        ordinary = [member for member in self.pool.members.values() if not member.forced]
+        assert len(ordinary) <= self.pool.options.slots
+        for member in self.pool.members.values():
+            assert len(member.runs) <= (1 if member.single else MOST_AHEAD)
+        forced = [member for member in self.pool.members.values() if member.forced]
+        assert len(forced) <= sum(1 for run in self.accepted.values() if run.flags & Flag.FORCED)
+
+    def teardown(self) -> None:
+        """Whatever has happened, all that is left gets done, unless the pool stops."""
+        if not hasattr(self, "pool"):
+            return
+        for _ in range(10 * len(self.accepted) + 20):
+            self.now += 10
+            self.spawn()
+            for hands in list(self.hands.values()):
+                if not hands.member.ready:
+                    self.pool.ready(hands.member)
+            self.assign(0)
+            for hands in list(self.hands.values()):
+                while hands.inbox or hands.current:
+                    if hands.current is None:
+                        self._begin(hands)
+                    assert hands.current is not None
+                    hands.reports.append(hands.current)
+                    hands.current = None
+                self._read(hands)
+            self.every_run_is_in_exactly_one_place()
+            self.no_limit_is_exceeded()
+        assert set(self.over) == set(self.accepted)
+        assert not self.pool.waiting
+        assert not self.pool.forced
+
+
+PoolHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPoolHistory = PoolHistory.TestCase
