@@ -227,7 +227,7 @@ class Caretaker:
             if self._stopped.is_set():
                 return
             self._store.follow_up.settle(job["_id"])
-            if job.get("hook"):
+            if job.get("hook") is not False:
                 self._call_hook(job["_id"])
 
     def _release_strays(self) -> None:

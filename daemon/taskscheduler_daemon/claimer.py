@@ -121,7 +121,8 @@ class Claimer:
             self._store.claims.claim(ids, claim, self._boot, self._node)
         except PyMongoError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
-        jobs = self._store.claims.claimed(claim, self._boot)
+        place = {job_id: number for number, job_id in enumerate(ids)}
+        jobs = sorted(self._store.claims.claimed(claim, self._boot), key=lambda job: place[job["_id"]])
         now = self._clock.monotonic()
         attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, now) for job in jobs]
         self._abandoned.remove(claim)

@@ -58,7 +58,7 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._expected: int | None = None
+        self._expected: int | None = 1
         self.faults = 0
 
     def feed(self, frame: bytes) -> list[bytes]:
@@ -73,7 +73,7 @@ class FrameReader:
             return []
         if self._expected is not None and sequence != self._expected:
             self._lose()
-        if self._expected is None and self.faults:
+        if self._expected is None:
             body = body[start:] if start != _NO_START else b""
             if not body:
                 return []

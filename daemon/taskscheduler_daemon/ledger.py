@@ -58,7 +58,8 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     """What is to be written for the reported end of an attempt."""
     job, worker = attempt.job, ObjectId(report.worker).binary.hex()
     options, content = job["options"], report.content()
-    if report.ending is Ending.SUCCEEDED and not options["interval"] and not job.get("hook"):
+    hook = _has_hook(job, report, content)
+    if report.ending is Ending.SUCCEEDED and not options["interval"] and not hook:
         result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
         return Finish(attempt.fence, _DONE, worker, result=result, progress=said, keyed=keyed)
     recurrence = Recurrence(
@@ -78,9 +79,16 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
         interval=options["interval"],
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
-        owes=_owes(verdict, bool(job.get("hook"))),
+        owes=_owes(verdict, hook),
         ended_as=Status.TIMEOUT if report.ending is Ending.TIMED_OUT else Status.FAILED,
     )
+
+
+def _has_hook(job: RawBSONDocument, report: Report, content: dict[str, Any]) -> bool:
+    """Whether the class wants a notification, as far as the adder or the worker knew; in doubt a worker is asked."""
+    if report.ending in (Ending.SUCCEEDED, Ending.FAILED):
+        return bool(job.get("hook") or content.get("hook"))
+    return bool(job.get("hook", True))
 
 
 def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
@@ -116,8 +124,9 @@ class Ledger:
     def add(self, attempts: Iterable[Attempt]) -> None:
         with self._lock:
             for attempt in attempts:
+                former = self._attempts.get(attempt.fence.job_id.binary)
                 self._attempts[attempt.fence.job_id.binary] = attempt
-                self._forced += attempt.forced
+                self._forced += attempt.forced - (former is not None and former.forced)
 
     def take(self, job_id: bytes, attempt: int) -> Attempt | None:
         """Remove an attempt that has ended; None if it is not ours (any more)."""

@@ -181,10 +181,10 @@ class WorkerManager:
         member = self._pool.holder(job_id)
         if member is None:
             return
-        if member.running is not None and member.running.job_id != job_id:
-            self._take_back(member, now)
-            self._pool.remove_waiting(job_id)
-        else:
+        self._take_back(member, now)
+        if self._pool.remove_waiting(job_id):
+            return  # the worker had not begun it
+        if member.running is not None and member.running.job_id == job_id:
             self._doom(member, Doom.CANCELED, now)
 
     def _stop(self, at: float) -> None:

@@ -95,6 +95,8 @@ class Pool:
         """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them."""
         back = {(run.job_id, run.attempt) for run in runs}
         member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
+        if member.single and not member.runs:
+            member.leaving = False  # it has not had its one job yet
         self.put_back(runs, now)
 
     def remove_waiting(self, job_id: bytes) -> bool:

@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.handle import Process
+from taskscheduler.job import REGISTRY, has_notification
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
@@ -116,7 +117,11 @@ class Worker:
             ending, content = execute(document, self, self._container, self._max_payload)
         seconds = self._clock.monotonic() - began
         self._run = None
-        body = encode({**content, **({"said": self._said} if self._said else {})})
+        if self._said:
+            content["said"] = self._said
+        if has_notification(REGISTRY.find(document["class"])):
+            content["hook"] = True
+        body = encode(content)
         if not self._send(Kind.REPORT, ending, run, seconds, body):
             raise JobInterrupted  # the manager is gone
 

@@ -67,7 +67,7 @@ class Events:
     @property
     def wanted(self) -> bool:
         """Whether anybody listens at all."""
-        return any(signal.receivers for signal in self._namespace.values())
+        return any(signal.receivers for signal in list(self._namespace.values()))
 
     def emit(self, event: str, process: Process) -> None:
         """Call every handler of `event` and of `*`; one that raises is logged."""

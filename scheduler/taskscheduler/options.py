@@ -22,7 +22,9 @@ _QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def _plain(seconds: float) -> float | int:
@@ -104,7 +106,8 @@ def queue_name(name: str, value: Any) -> str:
 
 def collection_name(name: str, value: Any) -> str:
     """`value` if MongoDB accepts it as the name of a collection; else InvalidOptionError."""
-    if not isinstance(value, str) or not value or "$" in value or "\0" in value or value.startswith((".", "system.")):
+    text = value if isinstance(value, str) else ""
+    if not text or "$" in text or "\0" in text or ".." in text or text[-1] == "." or text.startswith((".", "system.")):
         raise InvalidOptionError(f"option {name} must be the name of a collection, not {value!r}")
     return value
 

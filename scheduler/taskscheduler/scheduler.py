@@ -134,8 +134,9 @@ class Scheduler:
         name = job_name(job)
         options = JobOptions.of(asked, self._options.job_defaults())
         document = new_document(name, data, options, self._store.clock.now())
-        if has_notification(job_class(job)):
-            document["hook"] = True
+        known = job_class(job)
+        if known is not None:  # else only a worker can tell
+            document["hook"] = has_notification(known)
         new = NewJob(document["_id"], document, encode(document, self._options.max_payload))
         if options.parent is not None and self._store.jobs.get(options.parent) is None:
             raise JobNotFoundError(options.parent)
@@ -226,7 +227,7 @@ class Scheduler:
         if before["status"] == Status.PROCESSING:
             self._store.messages.stop([job_id])
         ended = [(job_id, Status.CANCELED), *self._store.follow_up.settle(job_id)]
-        self._store.events.append([{"job": job, "status": int(status)} for job, status in ended])
+        self._store.events.append([{"job": job_id, "status": int(Status.CANCELED), "attempt": before["attempt"]}])
         if self._events.wanted and not self._listening:
             for job, _ in ended:
                 process = Process(self, self._store.jobs.get(job) or before)

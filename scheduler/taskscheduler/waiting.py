@@ -19,7 +19,7 @@ from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.client import is_transient
-from taskscheduler.store.feed import GAP, Change, Feed, Token, changes, status_pipeline
+from taskscheduler.store.feed import GAP, Change, Feed, Token, changes, status_pipeline, token_time
 
 if TYPE_CHECKING:
     from taskscheduler.scheduler import Scheduler
@@ -109,7 +109,7 @@ class Listener:
         pipeline = status_pipeline(self._query)
         collection = store.jobs.collection
         self._feed = Feed(collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS, after=after)
-        self._seen_until = store.clock.now()
+        self._seen_until = token_time(after) or store.clock.now()
 
     def open(self) -> None:
         """Open the stream now: everything from here on is delivered."""
@@ -146,7 +146,8 @@ class Listener:
     def _reread(self) -> Iterable[tuple[str, Process]]:
         """After lost history: a notice, then every matching job that may have changed since the last event."""
         since = self._seen_until - _OVERLAP
-        recent = [{field: {"$gte": since}} for field in ("created", "started", "ended", "alive")]
+        recent: list[dict[str, Any]] = [{field: {"$gte": since}} for field in ("created", "started", "ended", "alive")]
+        recent.append({"at": {"$gte": since, "$lte": self._store.clock.now()}})  # has become due
         documents = list(self._store.jobs.find({"$and": [self._query, {"$or": recent}]}))
         notice = {"_id": None, "status": int(Status.WAITING), "message": f"events since {since:%H:%M:%S} were lost"}
         yield GAP_EVENT, Process(self._scheduler, notice)

@@ -30,7 +30,7 @@ class Store:
         self.messages = MessageQueue(self.database, options)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
-        self.follow_up = FollowUp(self.jobs, self.messages)
+        self.follow_up = FollowUp(self.jobs, self.messages, self.events)
 
     def close(self) -> None:
         """Send what is still to be sent; the client is closed by whoever opened it."""

@@ -202,7 +202,7 @@ class ClaimStore:
     def take_back(self, boot: ObjectId, node: str, max_lost: int) -> list[tuple[ObjectId, Status]]:
         """Re-arm all jobs of a node that is lost, or set them aside if they were lost too often."""
         query = {"boot": boot, "status": int(Status.PROCESSING)}
-        fields = {**_FENCE_FIELDS, "lost": 1, "options": 1, "series": 1, "seq": 1}
+        fields = {**_FENCE_FIELDS, "lost": 1, "options": 1, "series": 1, "seq": 1, "hook": 1}
         jobs = list(self.collection.find(query, fields).hint("held"))
         finishes = [_orphan(job, node, max_lost) for job in jobs]
         if finishes:
@@ -252,8 +252,14 @@ def _orphan(job: Mapping[str, Any], node: str, max_lost: int) -> Finish:
         interval=interval,
         interval_reference=job["options"]["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
-        owes=(("next",) if verdict.plans_next else ()) + (("family", "hook") if poisoned else ()),
+        owes=_orphan_owes(verdict, job.get("hook", True)),
     )
+
+
+def _orphan_owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
+    if not verdict.status.is_final:
+        return ()
+    return (*(("next",) if verdict.plans_next else ()), "family", *(("hook",) if hook else ()))
 
 
 def _given_back() -> Document:

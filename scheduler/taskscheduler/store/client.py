@@ -71,7 +71,9 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
     except (InvalidURI, ConfigurationError, ValueError) as error:
         if isinstance(error, InvalidOptionError):
             raise
-        raise InvalidOptionError(f"{redacted(uri)!r} is not a usable MongoDB URI: {error}") from error
+        # the driver quotes what it does not understand, and with it perhaps the password
+        reason = "its user or password must be percent-encoded" if "@" in uri else str(error)
+        raise InvalidOptionError(f"{redacted(uri)!r} is not a usable MongoDB URI: {reason}") from None
     return client[name]
 
 
@@ -79,10 +81,9 @@ def redacted(uri: str) -> str:
     """The URI without its password."""
     scheme, separator, rest = uri.partition("://")
     credentials, at, host = rest.rpartition("@")
-    if not at:
-        return uri
-    user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}:***@{host}"
+    if separator and at:
+        return f"{scheme}{separator}{credentials.partition(':')[0]}:***@{host}"
+    return "***@" + uri.rpartition("@")[2] if "@" in uri else uri
 
 
 def durable(database: Database[Document]) -> Database[Document]:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, auto
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: the place in the oplog is gone, or the collection was dropped: nothing can be resumed
 HISTORY_LOST = {136, 260, 280, 286}
+_MOST_REFUSALS = 3  #: then the token is taken for the reason
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 Token = Mapping[str, Any]
@@ -57,6 +59,7 @@ class Feed:
         self._await_ms = await_ms
         self._token = after
         self._pause = _FIRST_PAUSE
+        self._refusals = 0  #: in a row, by a server that answers
         self._stopped = threading.Event()
         self._stream: CollectionChangeStream[Document] | None = None
         self._lost = False  #: a gap that is still to be told
@@ -97,7 +100,7 @@ class Feed:
             if change is None and not stream.alive:
                 self._forget("the stream ended")
                 return None
-            self._pause = _FIRST_PAUSE
+            self._pause, self._refusals = _FIRST_PAUSE, 0
             return change
         except PyMongoError as error:
             self._failed(error)
@@ -111,12 +114,12 @@ class Feed:
     def _failed(self, error: PyMongoError) -> None:
         if self._stopped.is_set():
             return  # the cursor was killed by `close`
-        if isinstance(error, OperationFailure) and (error.code in HISTORY_LOST or not is_transient(error)):
+        self._refusals = self._refusals + 1 if isinstance(error, OperationFailure) and not is_transient(error) else 0
+        if isinstance(error, OperationFailure) and (error.code in HISTORY_LOST or self._refusals > _MOST_REFUSALS):
             self._forget(str(error)[:200])
-            self._wait()
-            return
-        logger.info("change stream interrupted", extra={"reason": str(error)[:200]})
-        self._close_stream()
+        else:
+            logger.info("change stream interrupted", extra={"reason": str(error)[:200]})
+            self._close_stream()
         self._wait()
 
     def _forget(self, reason: str) -> None:
@@ -151,6 +154,15 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def token_time(token: Token | None) -> datetime | None:
+    """When the change that a token stands for was made, to the second; None if it does not tell."""
+    try:
+        # a server's token begins with the type of a timestamp and its seconds
+        return datetime.fromtimestamp(int(str((token or {})["_data"])[2:10], 16), UTC)
+    except (KeyError, ValueError):
+        return None
 
 
 def status_pipeline(query: Mapping[str, Any] | None = None, ids: Sequence[ObjectId] | None = None) -> list[Document]:

@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from taskscheduler.lifecycle import LIVE, Status
 from taskscheduler.record import Document, successor
 from taskscheduler.store.jobs import JobStore
-from taskscheduler.store.log import MessageQueue
+from taskscheduler.store.log import EventLog, MessageQueue
 
 NEXT, FAMILY, HOOK = "next", "family", "hook"
 
@@ -29,9 +29,10 @@ _CHILD_FAILED = {Status.FAILED: "child job failed", Status.TIMEOUT: "child job t
 class FollowUp:
     """Pays the debts of ended jobs."""
 
-    def __init__(self, jobs: JobStore, messages: MessageQueue) -> None:
+    def __init__(self, jobs: JobStore, messages: MessageQueue, events: EventLog) -> None:
         self._jobs = jobs
         self._messages = messages
+        self._events = events
 
     def settle(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
         """Do all that a library may do for one ended job; the other jobs that this ended, with their status."""
@@ -44,7 +45,7 @@ class FollowUp:
             self._add_next(job)
         if FAMILY in pending:
             self._settle_family(job, ended)
-        if HOOK in pending and not job.get("hook"):
+        if HOOK in pending and job.get("hook") is False:
             self.paid(job_id, HOOK)
         return ended
 
@@ -105,6 +106,7 @@ class FollowUp:
         if before is None or before["status"] not in LIVE:
             return
         ended.append((job_id, status))
+        self._events.append([{"job": job_id, "status": int(status), "attempt": before["attempt"]}])
         if before["status"] == Status.PROCESSING:
             self._messages.stop([job_id])
         ended += self.settle(job_id)
