@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import bson
-from bson.errors import BSONError
 
 from taskscheduler.errors import InvalidDataError, InvalidJobError
 from taskscheduler.job import REGISTRY, Job, Runtime
@@ -73,7 +72,7 @@ def storable(name: str, result: Any, max_payload: int) -> tuple[Ending, dict[str
         check_depth(f"the result of job {name}", result)
     except InvalidDataError as error:
         return Ending.FAILED, {"error": describe(error)}
-    except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # encoding runs code of the result's classes
         problem = {"type": "InvalidDataError", "message": f"the result of job {name} cannot be stored: {error}"}
         return Ending.FAILED, {"error": problem}
     return Ending.SUCCEEDED, {"result": result}

@@ -109,7 +109,7 @@ def collection_name(name: str, value: Any) -> str:
     text = value if isinstance(value, str) else ""
     if not text or "$" in text or "\0" in text or ".." in text or text[-1] == "." or text.startswith((".", "system.")):
         raise InvalidOptionError(f"option {name} must be the name of a collection, not {value!r}")
-    return value
+    return text
 
 
 Check = Callable[[str, Any], Any]
