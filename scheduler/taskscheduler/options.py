@@ -167,6 +167,8 @@ class JobOptions:
         return {name: getattr(self, name) for name in STORED_OPTIONS}
 
 
+NODES = "taskscheduler.nodes"  #: the collection of nodes; its name is fixed
+
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
 SCHEDULER_CHECKS: Mapping[str, Check] = {
@@ -210,7 +212,17 @@ class SchedulerOptions:
     def of(cls, given: Mapping[str, Any], base: SchedulerOptions | None = None) -> SchedulerOptions:
         """Options from what a caller gave on top of `base`; InvalidOptionError when something is wrong."""
         base = base or cls()
-        return replace(base, **checked(given, SCHEDULER_CHECKS), given=base.given | frozenset(given))
+        options = replace(base, **checked(given, SCHEDULER_CHECKS), given=base.given | frozenset(given))
+        options._check_names()
+        return options
+
+    def _check_names(self) -> None:
+        names = {NODES: "the collection of nodes"}
+        for option in ("job_store", "job_queue", "event_queue"):
+            name = getattr(self, option)
+            if name in names:
+                raise InvalidOptionError(f"option {option} must not be {name!r}: that is {names[name]}")
+            names[name] = f"option {option}"
 
     def job_defaults(self) -> JobOptions:
         """The options of a job for which the caller gave none."""

@@ -215,10 +215,21 @@ class Scheduler:
             if document is None:
                 raise JobNotFoundError(job_id)
             if "series" in document:
-                self._store.jobs.end_series(document["series"])
-                for run in self._store.jobs.series(document["series"]):
-                    self._cancel(run)
+                self._end_series(document["series"])
         return True
+
+    def _end_series(self, series: ObjectId) -> None:
+        """Until one look finds neither a live run nor a planned one: a run may end, or be added, while we look."""
+        jobs = self._store.jobs
+        while True:
+            live = jobs.series(series)
+            for run in live:
+                self._cancel(run)
+            ended = jobs.end_series(series)
+            for run in ended:
+                self._store.follow_up.settle(run)
+            if not live and not ended:
+                return
 
     def _cancel(self, job_id: ObjectId) -> Document | None:
         before = self._store.jobs.cancel(job_id)

@@ -15,6 +15,7 @@ from taskscheduler.errors import InvalidJobError
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC, DEEPEST
+from taskscheduler_daemon import wire
 from taskscheduler_daemon.execution import (
     LONGEST_MESSAGE,
     LONGEST_TRACEBACK,
@@ -27,6 +28,8 @@ from taskscheduler_daemon.execution import (
     notify,
     storable,
 )
+from taskscheduler_daemon.messages import Kind, Report, Run
+from taskscheduler_daemon.worker import Slot, Worker
 
 MIB = 1024 * 1024
 
@@ -344,3 +347,19 @@ def test_the_job_for_a_hook_is_made_like_any_other() -> None:
     notify(given, FakeRuntime(), None, seen.append)
     assert (seen[0].data, seen[0].id, seen[0].attempt) == (5, given["_id"], 2)
     assert isinstance(instance(given, FakeRuntime(), None), Does)
+
+
+# -- in a worker ------------------------------------------------------------------------------------------------------
+
+
+def test_a_progress_message_that_cannot_be_stored_does_not_end_the_worker() -> None:
+    manager, end = wire.pair()
+    worker, given = Worker(ObjectId()), document()
+    worker._socket, worker._slot = end, Slot()
+    Does.what = staticmethod(lambda job: job.update_progress(5, message="half \ud800 way"))
+    with manager, end:
+        worker._process(Run(given["_id"].binary, 1, 0, 0, bson.encode(given)))
+        manager.setblocking(False)
+        last = list(wire.drain(manager))[-1]
+    worker._slot.close()
+    assert Report.decode(last).kind == Kind.REPORT

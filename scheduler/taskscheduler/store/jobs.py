@@ -166,9 +166,13 @@ class JobStore:
         query = {"series": series, "status": LIVE_FILTER}
         return [entry["_id"] for entry in self.collection.find(query, {"_id": 1})]
 
-    def end_series(self, series: ObjectId) -> None:
-        """Keep planned runs of a series from being added; see `followup`."""
-        self.collection.update_many({"series": series, "next": {"$exists": True}}, {"$set": {"next.canceled": True}})
+    def end_series(self, series: ObjectId) -> list[ObjectId]:
+        """Keep planned runs of a series from being added; the ended runs whose plans were cancelled just now."""
+        query = {"series": series, "next": {"$exists": True}, "next.canceled": {"$exists": False}}
+        ended = [entry["_id"] for entry in self.collection.find(query, {"_id": 1})]
+        for job_id in ended:
+            self.collection.update_one({"_id": job_id, **query}, {"$set": {"next.canceled": True}})
+        return ended
 
     def running(self, query: Mapping[str, Any]) -> list[ObjectId]:
         """The matching jobs that nodes have claimed."""

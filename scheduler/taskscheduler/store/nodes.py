@@ -12,8 +12,8 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
+from taskscheduler.options import NODES
 from taskscheduler.record import Document
-from taskscheduler.store.schema import NODES
 
 
 class NodeStore:

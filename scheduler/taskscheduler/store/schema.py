@@ -11,12 +11,11 @@ from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from taskscheduler.lifecycle import Status
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import NODES, SchedulerOptions
 from taskscheduler.record import Document
 
 logger = logging.getLogger(__name__)
 
-NODES = "taskscheduler.nodes"
 _NODE_RETENTION = 86_400  #: seconds for which a node that is gone stays listed
 _TTL = "retention"
 _FOR_EVER = 2**31 - 1
