@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from pymongo.database import Database
@@ -28,7 +29,8 @@ class Connection:
             )
         self._source = source
         self._clock = clock
-        self._pid = 0
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._store: Store | None = None
         self._database: Database[Document] | None = None
         self._owned = False
@@ -38,6 +40,14 @@ class Connection:
 
     def store(self, options: SchedulerOptions) -> Store:
         """The store for this process and these options. Raises the errors of the database or embedded server."""
+        if self._store is not None and self._store.options is options and self._pid == os.getpid():
+            return self._store
+        if self._pid != os.getpid():
+            self._lock = threading.Lock()  # in a forked child another thread may seem to hold it for ever
+        with self._lock:
+            return self._opened(options)
+
+    def _opened(self, options: SchedulerOptions) -> Store:
         if self._pid != os.getpid():
             # a client does not survive a fork: the child leaves it alone and opens its own
             self._store, self._database, self._server = None, None, None
@@ -66,10 +76,6 @@ class Connection:
         if former is not None:
             former.release()
         return self._server.uri
-
-    @property
-    def is_open(self) -> bool:
-        return self._store is not None and self._pid == os.getpid()
 
     def disconnect(self) -> None:
         """Close the client if it was opened here, but keep the share of the embedded server."""

@@ -344,13 +344,21 @@ def test_a_run_that_ends_while_its_series_is_cancelled_has_no_successor(
     scheduler.store.jobs.collection.update_one({"_id": second}, {"$set": {"status": int(Status.WAITING)}})
     end_series = scheduler.store.jobs.end_series
 
-    def racing(series_id: ObjectId) -> None:
-        if when == "before":
+    series_of = scheduler.store.jobs.series
+
+    def ending_first(series_id: ObjectId) -> list[ObjectId]:
+        live = series_of(series_id)
+        if when == "before" and scheduler.get_job(second).status is Status.WAITING:
             end_run(scheduler, second, settle=False)
-        end_series(series_id)
+        return live
+
+    def racing(series_id: ObjectId) -> list[ObjectId]:
+        ended = end_series(series_id)
         if when == "after" and scheduler.get_job(second).status is Status.WAITING:
             end_run(scheduler, second, settle=False)
+        return ended
 
+    monkeypatch.setattr(scheduler.store.jobs, "series", ending_first)
     monkeypatch.setattr(scheduler.store.jobs, "end_series", racing)
     scheduler.cancel_job(first.id)
     monkeypatch.undo()

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from taskscheduler import Process, Scheduler, Status
-
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
+
+from taskscheduler import Process, Scheduler, Status
 
 StartNode = Callable[..., NodeProcess]
 
@@ -28,7 +28,7 @@ def all_gone(pids: list[int]) -> bool:
     return not any(is_running(pid) for pid in pids)
 
 
-# -- workers ------------------------------------------------------------------------------------------------------------
+# -- workers ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_killed_worker_costs_a_second_at_most_and_no_result(
@@ -116,7 +116,7 @@ def test_a_cancelled_job_that_was_queued_never_starts(scheduler: Scheduler, node
     assert queued.refresh().status is Status.CANCELED
 
 
-# -- manager and node ---------------------------------------------------------------------------------------------------
+# -- manager and node -------------------------------------------------------------------------------------------------
 
 
 def test_a_killed_manager_is_replaced_and_its_jobs_run_again(
@@ -202,7 +202,7 @@ def test_an_interval_survives_the_death_of_its_node_at_any_moment(
     assert all(starts[str(run.id)] >= 1 for run in ended)
 
 
-# -- stopping -----------------------------------------------------------------------------------------------------------
+# -- stopping ---------------------------------------------------------------------------------------------------------
 
 
 def test_sigterm_lets_a_job_finish_and_leaves_nothing_behind(
@@ -264,7 +264,7 @@ def test_a_node_ends_after_max_jobs(scheduler: Scheduler, start_node: StartNode)
     assert states == {Status.DONE: 3, Status.WAITING: 2}
 
 
-# -- pools --------------------------------------------------------------------------------------------------------------
+# -- pools ------------------------------------------------------------------------------------------------------------
 
 
 def busy(scheduler: Scheduler, count: int, release: Path, **options: object) -> list[Process]:
@@ -336,7 +336,7 @@ def test_forced_jobs_take_no_slot_from_others(scheduler: Scheduler, start_node: 
     scheduler.wait_for(forced, timeout=10)
 
 
-# -- together -----------------------------------------------------------------------------------------------------------
+# -- together ---------------------------------------------------------------------------------------------------------
 
 
 def test_two_nodes_share_the_work_and_run_each_job_once(

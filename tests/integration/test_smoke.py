@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from taskscheduler import Scheduler
-
 from tests.support.nodes import NodeProcess
+
+from taskscheduler import Scheduler
 
 
 def test_a_job_runs_and_gives_its_result(scheduler: Scheduler, node: NodeProcess) -> None:

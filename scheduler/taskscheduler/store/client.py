@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ from taskscheduler.record import CODEC, Document
 
 logger = logging.getLogger(__name__)
 
+_SECRETS = re.compile("password|token|properties|key", re.IGNORECASE)
+
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
 #: what a URI that says nothing about it gets
 _SETTINGS: dict[str, Any] = {
@@ -72,13 +75,24 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
         if isinstance(error, InvalidOptionError):
             raise
         # the driver quotes what it does not understand, and with it perhaps the password
-        reason = "its user or password must be percent-encoded" if "@" in uri else str(error)
+        reason = str(error)
+        if "@" in uri:
+            reason = (
+                "its user or password must be percent-encoded, or the rest is not as in mongodb://host:port/DATABASE"
+            )
+        elif "?" in uri and _SECRETS.search(uri):
+            reason = "one of its options is not usable"
         raise InvalidOptionError(f"{redacted(uri)!r} is not a usable MongoDB URI: {reason}") from None
     return client[name]
 
 
 def redacted(uri: str) -> str:
-    """The URI without its password."""
+    """The URI without its password and options."""
+    uri, question, _ = uri.partition("?")
+    return _without_credentials(uri) + (question and "?...")
+
+
+def _without_credentials(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     credentials, at, host = rest.rpartition("@")
     if separator and at:

@@ -45,7 +45,7 @@ def job_indexes(retention: float) -> list[IndexModel]:
         ),
         IndexModel([("pending", ASCENDING)], name="pending", partialFilterExpression={"pending": {"$exists": True}}),
         IndexModel(
-            [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$type": "string"}}
+            [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$exists": True}}
         ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
