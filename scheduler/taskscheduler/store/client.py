@@ -64,26 +64,29 @@ _TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 
 def connect(uri: str, **settings: Any) -> Database[Document]:
     """The database that `uri` names, on a client of our own; InvalidOptionError if the URI is not usable."""
     try:
-        parsed = parse_uri(uri, validate=False)
+        parsed = parse_uri(uri, warn=False)
         name = parsed["database"]
-        if not name:
-            raise InvalidOptionError("the URI must name a database: mongodb://host:port/DATABASE")
         chosen = {key.lower() for key in parsed["options"]}
         ours = {key: value for key, value in _SETTINGS.items() if key.lower() not in chosen}
         client: MongoClient[Document] = MongoClient(uri, **{**ours, **settings})
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        if isinstance(error, InvalidOptionError):
-            raise
-        # the driver quotes what it does not understand, and with it perhaps the password
-        reason = str(error)
-        if "@" in uri:
-            reason = (
-                "its user or password must be percent-encoded, or the rest is not as in mongodb://host:port/DATABASE"
-            )
-        elif "?" in uri and _SECRETS.search(uri):
-            reason = "one of its options is not usable"
-        raise InvalidOptionError(f"{redacted(uri)!r} is not a usable MongoDB URI: {reason}") from None
-    return client[name]
+        problem = _what_is_wrong(uri, error)
+    else:
+        if name:
+            return client[name]
+        client.close()
+        problem = "the URI must name a database: mongodb://host:port/DATABASE"
+    raise InvalidOptionError(problem)  # here, so that the driver's error, which may quote a password, is not attached
+
+
+def _what_is_wrong(uri: str, error: Exception) -> str:
+    """The driver quotes what it does not understand; where that may be a secret, its words are not repeated."""
+    reason = str(error)
+    if "@" in uri:
+        reason = "its user or password must be percent-encoded, or the rest is not as in mongodb://host:port/DATABASE"
+    elif _SECRETS.search(uri):
+        reason = "one of its options is not usable"
+    return f"{redacted(uri)!r} is not a usable MongoDB URI: {reason}"
 
 
 def redacted(uri: str) -> str:

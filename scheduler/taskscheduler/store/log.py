@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,7 @@ class MessageQueue:
         self._later = False
         self._stops: list[ObjectId] = []
         self._closed = threading.Event()
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
     def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False) -> None:
@@ -49,16 +51,18 @@ class MessageQueue:
             self._added += ids
             self._queues.update(queues)
             self._later |= later
-            self._notify()
+        self._notify()
 
     def stop(self, ids: Sequence[ObjectId]) -> None:
         """Tell the nodes to kill these jobs if they run them."""
         with self._changed:
             self._stops += ids
-            self._notify()
+        self._notify()
 
     def close(self) -> None:
         """Send what is left and end the thread."""
+        if os.getpid() != self._pid:
+            return  # a forked child: the thread, the client and what is left are its parent's
         self._closed.set()
         with self._changed:
             self._changed.notify()
@@ -67,11 +71,15 @@ class MessageQueue:
         self._send(self._take())
 
     def _notify(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="taskscheduler-messages", daemon=True)
-            self._thread.start()
-            atexit.register(_close_at_exit, weakref.ref(self))  # a daemon thread may be cut off before it has sent
-        self._changed.notify()
+        if self._closed.is_set():
+            self._send(self._take())  # somebody still adds through a store that was replaced
+            return
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="taskscheduler-messages", daemon=True)
+                self._thread.start()
+                atexit.register(_close_at_exit, weakref.ref(self))  # a daemon thread may be cut off before it has sent
+            self._changed.notify()
 
     def _loop(self) -> None:
         while not self._closed.is_set():
