@@ -24,7 +24,7 @@ class FrameWriter:
     def __init__(self, size: int) -> None:
         self._room = size - _HEADER.size
         self._pending: deque[bytes] = deque()
-        self._rest = b""  #: of a message whose beginning is sent
+        self._rest = memoryview(b"")  #: of a message whose beginning is sent
         self._sequence = 0
 
     def push(self, message: bytes) -> None:
@@ -39,7 +39,7 @@ class FrameWriter:
 
     def frame(self) -> bytes:
         """The next frame, as full as it can be."""
-        parts = [self._rest[: self._room]]
+        parts = [bytes(self._rest[: self._room])]
         self._rest = self._rest[self._room :]
         filled = len(parts[0])
         start = filled if self._pending and filled + _LENGTH.size < self._room else _NO_START
@@ -47,7 +47,7 @@ class FrameWriter:
             message = self._pending.popleft()
             piece = _LENGTH.pack(len(message)) + message
             parts.append(piece[: self._room - filled])
-            self._rest = piece[self._room - filled :]
+            self._rest = memoryview(piece)[self._room - filled :]
             filled += len(parts[-1])
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         tail = _HEADER.pack(0, self._sequence, start)[_CRC.size :] + b"".join(parts)
@@ -58,8 +58,10 @@ class FrameReader:
     """Unpacks frames; counts what was damaged or missing in `faults`."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._expected: int | None = 1
+        self._buffer = bytearray()
+        self._needed = 0  #: bytes that complete the message which the buffer begins with
+        self._next = 1  #: the sequence number to come
+        self._in_step = True  #: nothing is missing before the next frame
         self.faults = 0
 
     def feed(self, frame: bytes) -> list[bytes]:
@@ -68,28 +70,30 @@ class FrameReader:
             self._lose()
             return []
         _, sequence, start = _HEADER.unpack_from(frame)
-        body = frame[_HEADER.size :]
-        if self._expected is not None and (sequence - self._expected) & 0xFFFFFFFF > _HALF:
+        if (sequence - self._next) & 0xFFFFFFFF > _HALF:
             self.faults += 1  # a frame that was read before
             return []
-        if self._expected is not None and sequence != self._expected:
+        if sequence != self._next and self._in_step:
             self._lose()
-        if self._expected is None:
-            body = body[start:] if start != _NO_START else b""
-            if not body:
+        self._next = (sequence + 1) & 0xFFFFFFFF
+        body = frame[_HEADER.size :]
+        if not self._in_step:
+            if start == _NO_START:
                 return []
-        self._expected = (sequence + 1) & 0xFFFFFFFF
-        self._buffer = self._buffer + body if self._buffer else body
-        return self._split()
+            body, self._in_step = body[start:], True
+        self._buffer += body
+        return self._split() if len(self._buffer) >= self._needed else []
 
     def _lose(self) -> None:
         self.faults += 1
-        self._buffer = b""
-        self._expected = None
+        self._buffer.clear()
+        self._needed = 0
+        self._in_step = False
 
     def _split(self) -> list[bytes]:
         messages: list[bytes] = []
-        position, buffer = 0, self._buffer
+        position, buffer = 0, bytes(self._buffer)
+        self._needed = 0
         while position + _LENGTH.size <= len(buffer):
             (length,) = _LENGTH.unpack_from(buffer, position)
             if length > LARGEST_MESSAGE:
@@ -97,8 +101,9 @@ class FrameReader:
                 return messages
             end = position + _LENGTH.size + length
             if end > len(buffer):
+                self._needed = end - position
                 break
             messages.append(buffer[position + _LENGTH.size : end])
             position = end
-        self._buffer = buffer[position:]
+        del self._buffer[:position]
         return messages

@@ -201,7 +201,7 @@ class Pool:
         spare = sum(1 for member in alive if not member.runs)
         needed = max(0, len(self.waiting) - spare)
         if self.options.pm is ProcessManagement.STATIC:
-            return max(0, self.options.min_children - len(alive))
+            return min(self.room(), max(0, self.options.min_children - len(alive)))
         if self.options.pm is ProcessManagement.ONDEMAND:
             return min(self.room(), needed)
         return max(min(self.room(), needed), min(self.room(), self.options.min_children - len(alive)))

@@ -145,7 +145,7 @@ def test_a_message_in_the_middle_of_lost_frames_is_never_half_delivered() -> Non
 def test_numbers_of_frames_wrap_around() -> None:
     writer, reader = FrameWriter(SIZE), FrameReader()
     writer._sequence = 0xFFFFFFFD
-    reader._expected = 0xFFFFFFFE
+    reader._next = 0xFFFFFFFE
     found = []
     for number in range(6):
         writer.push(bytes([number]))
