@@ -101,7 +101,7 @@ class Session:
             self._ledger,
             Watch(self._lease),
             self._boot,
-            self._claimer.wake,
+            self._claimer.look_everywhere,
             self._cancel,
             self._missing,
             self._call_hook,
@@ -232,7 +232,7 @@ class Session:
             facts = messages.facts_of(message)
             self._pm = facts["pm"]
             self._ledger.set_slots(facts["slots"])
-            self._claimer.wake()
+            self._claimer.look_everywhere()
             self._heart.beat_now()
         elif kind == Kind.WORKER:
             self._worker_changed(messages.facts_of(message))
@@ -367,7 +367,7 @@ class Session:
                 logger.warning("messages not followed", extra={"reason": str(error)[:200]})
                 continue
             if event is GAP:
-                self._claimer.wake()
+                self._claimer.look_everywhere()
                 self._caretaker.look_for_due()
             elif isinstance(event, dict):
                 self._heard(event.get("fullDocument") or {})
@@ -376,10 +376,9 @@ class Session:
         if "stop" in message:
             self._cancel(message["stop"])
             return
-        queues = message.get("queues", ())
-        if not self._options.queues or not queues or set(queues) & set(self._options.queues):
-            self._claimer.wake()
-        if message.get("later", True):
+        later = bool(message.get("later", True))
+        self._claimer.heard(message.get("jobs", ()), message.get("queues", ()), message.get("forced", True), later)
+        if later:
             self._caretaker.look_for_due()
 
 

@@ -138,7 +138,7 @@ class Writer:
             store.events.append(entries, self._node)
         rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
         if rearmed:
-            store.messages.added(rearmed, (), later=True)
+            store.messages.added(rearmed, (), later=True, forced=True)
         for one in landed:
             if one.owes and one.verdict.status.is_final:
                 store.follow_up.settle(one.fence.job_id)

@@ -166,7 +166,8 @@ class Scheduler:
     def _added(self, new: Sequence[NewJob], outcome: Outcome = "created") -> list[Process]:
         processes = [Process(self, job.document, outcome) for job in new]
         later = any(process.status is Status.POSTPONED for process in processes)
-        self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later)
+        forced = any(job.document["options"]["force_spawn"] for job in new)
+        self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
         for process in processes:
             if process.parent is not None:
                 self._join_parent(process)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo.collection import Collection
 from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
@@ -78,6 +79,21 @@ def test_a_job_that_ended_before_the_call_is_not_waited_for(scheduler: Scheduler
     eventually(lambda: scheduler.get_job(stale.id).status is Status.DONE)
     assert stale.status is Status.WAITING
     assert stale.wait(timeout=0).status is Status.DONE
+
+
+def test_a_job_that_ends_while_the_stream_is_being_opened_is_not_waited_for(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, watch = scheduler.add_job("noop"), Collection.watch
+
+    def slow(collection: Collection[Any], *args: Any, **given: Any) -> Any:
+        scheduler.cancel_job(process.id)
+        return watch(collection, *args, **given)
+
+    monkeypatch.setattr(Collection, "watch", slow)
+    began = SYSTEM_CLOCK.monotonic()
+    assert scheduler.get_job(process.id).wait(20).status is Status.CANCELED
+    assert SYSTEM_CLOCK.monotonic() - began < 1  # not by the next poll
 
 
 def test_a_stack_of_jobs_is_waited_for_whatever_their_outcomes(scheduler: Scheduler, node: NodeProcess) -> None:

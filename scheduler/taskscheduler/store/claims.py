@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import UpdateMany, UpdateOne
+from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
@@ -33,7 +34,16 @@ _READ_BACK = dict.fromkeys(
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
     document_class=RawBSONDocument, tz_aware=True, uuid_representation=CODEC.uuid_representation
 )
+_PLACE = {"queue": 1, "priority": 1, "at": 1}
 _UNCLAIM = ["claim", "boot"]
+
+
+class Mark(NamedTuple):
+    """A place in the order in which jobs are claimed."""
+
+    queue: str
+    priority: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +107,21 @@ class ClaimStore:
                 return names
             names.append(name)
 
-    def candidates(self, queues: Sequence[str], count: int) -> list[ObjectId]:
-        """The next waiting jobs of these queues: highest priority first, then the longest due."""
-        query = {"queue": {"$in": list(queues)}, "status": int(Status.WAITING)}
-        return [entry["_id"] for entry in self.collection.find(query, {"_id": 1}).sort(CLAIM_ORDER).limit(count)]
+    def candidates(self, queues: Sequence[str], count: int, after: Mark | None = None) -> list[Document]:
+        """The next waiting jobs: highest priority first, then the longest due. Their _id, queue, priority and at.
+
+        With `after`, only those of its queue from its place on, unless some of higher priority wait there.
+        """
+        waiting: Document = {"status": int(Status.WAITING)}
+        if after is None:
+            return self._in_claim_order({**waiting, "queue": {"$in": list(queues)}}, count)
+        waiting["queue"] = after.queue
+        urgent = self._in_claim_order({**waiting, "priority": {"$gt": after.priority}}, count)
+        rest = {**waiting, "priority": after.priority, "at": {"$gte": after.at}}
+        return urgent or self._in_claim_order(rest, count)
+
+    def _in_claim_order(self, query: Document, count: int) -> list[Document]:
+        return list(self.collection.find(query, _PLACE).sort(CLAIM_ORDER).limit(count))
 
     def forced(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
         """Waiting jobs that get a worker of their own whether or not one is free."""
@@ -111,18 +132,18 @@ class ClaimStore:
 
     def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> None:
         """Try to take these jobs; `claimed` tells which ones were got. May be carried out although it raises."""
-        self.collection.update_many(
-            {"_id": {"$in": list(ids)}, "status": from_statuses(Move.CLAIM)},
-            {
-                "$set": {
-                    "status": int(target(Move.CLAIM)),
-                    "claim": claim,
-                    "boot": boot,
-                    "node": node,
-                },
-                "$inc": {"attempt": 1},
-                "$currentDate": {"started": True, "alive": True},
-            },
+        query = {"_id": {"$in": list(ids)}, "status": from_statuses(Move.CLAIM)}
+        self.collection.update_many(query, _claiming(claim, boot, node))
+
+    def claim_one(
+        self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
+    ) -> RawBSONDocument | None:
+        """Take one job and read it in the same operation, which the driver retries; None if it is not to be had."""
+        query: Document = {"_id": job_id, "status": from_statuses(Move.CLAIM)}
+        if queues:
+            query["queue"] = {"$in": list(queues)}
+        return self._raw.find_one_and_update(
+            query, _claiming(claim, boot, node), projection=_READ_BACK, return_document=ReturnDocument.AFTER
         )
 
     def claimed(self, claim: str, boot: ObjectId) -> list[RawBSONDocument]:
@@ -260,6 +281,14 @@ def _orphan_owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
     if not verdict.status.is_final:
         return ()
     return (*(("next",) if verdict.plans_next else ()), "family", *(("hook",) if hook else ()))
+
+
+def _claiming(claim: str, boot: ObjectId, node: str) -> Document:
+    return {
+        "$set": {"status": int(target(Move.CLAIM)), "claim": claim, "boot": boot, "node": node},
+        "$inc": {"attempt": 1},
+        "$currentDate": {"started": True, "alive": True},
+    }
 
 
 def _given_back() -> Document:

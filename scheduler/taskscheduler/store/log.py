@@ -1,6 +1,6 @@
 """The two capped collections: messages that wake nodes, and the log of status changes. Losing any of it loses nothing.
 
-A message: `{_id, jobs: [ids], queues: [names], later: bool}` for added jobs, `{_id, stop: [ids]}` for cancelled ones.
+A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool}` for added jobs, `{_id, stop: [ids]}` for cancelled ones.
 A log entry: `{_id, node, events: [{job, status, attempt}]}`.
 """
 
@@ -39,18 +39,19 @@ class MessageQueue:
         self._changed = threading.Condition()
         self._added: list[ObjectId] = []
         self._queues: set[str] = set()
-        self._later = False
+        self._later = self._forced = False
         self._stops: list[ObjectId] = []
         self._closed = threading.Event()
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
-    def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False) -> None:
-        """Tell the nodes that these jobs are stored, and whether some wait for their time."""
+    def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False) -> None:
+        """Tell the nodes that these jobs are stored, and whether some wait for their time or are force_spawn jobs."""
         with self._changed:
             self._added += ids
             self._queues.update(queues)
             self._later |= later
+            self._forced |= forced
         self._notify()
 
     def stop(self, ids: Sequence[ObjectId]) -> None:
@@ -91,11 +92,12 @@ class MessageQueue:
 
     def _take(self) -> list[Document]:
         with self._changed:
-            ids, stops, queues, later = self._added, self._stops, sorted(self._queues), self._later
-            self._added, self._stops, self._queues, self._later = [], [], set(), False
+            ids, stops = self._added, self._stops
+            about = {"queues": sorted(self._queues), "later": self._later, "forced": self._forced}
+            self._added, self._stops, self._queues, self._later, self._forced = [], [], set(), False, False
         return [
             *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
-            *({"_id": ObjectId(), "jobs": part, "queues": queues, "later": later} for part in _parts(ids)),
+            *({"_id": ObjectId(), "jobs": part, **about} for part in _parts(ids)),
         ]
 
     def _send(self, messages: list[Document]) -> None:
