@@ -88,9 +88,8 @@ class FollowUp:
             collection.insert_one(document)
         except DuplicateKeyError:
             return  # added already, or an add_job_once has put another job in its place
-        self._messages.added(
-            [document["_id"]], [document["queue"]], later=document["status"] == Status.POSTPONED, forced=True
-        )
+        later = document["status"] == Status.POSTPONED
+        self._messages.added([document["_id"]], [document["queue"]], later, document["options"]["force_spawn"])
 
     def _settle_family(self, job: Mapping[str, Any], ended: list[tuple[ObjectId, Status]]) -> None:
         status = Status(job["status"])

@@ -1,6 +1,7 @@
 """The two capped collections: messages that wake nodes, and the log of status changes. Losing any of it loses nothing.
 
-A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool}` for added jobs, `{_id, stop: [ids]}` for cancelled ones.
+A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool}` for added jobs, `{_id, stop: [ids]}` for
+cancelled ones.
 A log entry: `{_id, node, events: [{job, status, attempt}]}`.
 """
 
