@@ -10,9 +10,9 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
+
 from taskscheduler import Scheduler
 from taskscheduler.embedded import acquire
-
 from tests.support.nodes import NodeProcess
 
 
@@ -32,7 +32,8 @@ def uri(server_uri: str) -> Iterator[str]:
     """The URI of a fresh database."""
     name = f"test_{ObjectId()}"
     yield server_uri.format(name)
-    with MongoClient(server_uri.format("admin")) as client:
+    client: MongoClient[dict[str, Any]] = MongoClient(server_uri.format("admin"))
+    with client:
         client.drop_database(name)
 
 

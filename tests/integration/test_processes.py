@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.eventually import eventually
@@ -21,7 +22,7 @@ StartNode = Callable[..., NodeProcess]
 
 def started(path: Path, count: int = 1) -> list[list[str]]:
     """The first lines that jobs have traced, once there are so many."""
-    return eventually(lambda: traces(path) if len(traces(path)) >= count else None, 15, f"{count} traces")  # type: ignore[return-value]
+    return eventually(lambda: traces(path) if len(traces(path)) >= count else None, 15, f"{count} traces")
 
 
 def all_gone(pids: list[int]) -> bool:
@@ -267,7 +268,7 @@ def test_a_node_ends_after_max_jobs(scheduler: Scheduler, start_node: StartNode)
 # -- pools ------------------------------------------------------------------------------------------------------------
 
 
-def busy(scheduler: Scheduler, count: int, release: Path, **options: object) -> list[Process]:
+def busy(scheduler: Scheduler, count: int, release: Path, **options: Any) -> list[Process]:
     return [scheduler.add_job("wait", {"until": str(release)}, **options) for _ in range(count)]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+def eventually(condition: Callable[[], T | Literal[False] | None], timeout: float = 10.0, what: str = "") -> T:
     """The first true value of `condition`; AssertionError if there is none in time."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()

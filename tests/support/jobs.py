@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
+
 from taskscheduler import Job, Process, Status, job
 
 

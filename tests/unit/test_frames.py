@@ -156,7 +156,7 @@ def test_numbers_of_frames_wrap_around() -> None:
 
 def test_a_length_that_cannot_be_is_a_fault_and_not_a_wait_for_ever() -> None:
     writer, reader = FrameWriter(SIZE), FrameReader()
-    writer._rest = (LARGEST_MESSAGE + 1).to_bytes(4, "little")
+    writer._rest = memoryview((LARGEST_MESSAGE + 1).to_bytes(4, "little"))
     assert reader.feed(writer.frame()) == []
     assert reader.faults == 1
     writer.push(b"next")
