@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
-from taskscheduler.store.claims import Fence
+from taskscheduler.store.attempts import Fence
 from taskscheduler.store.followup import FAMILY, HOOK, NEXT
 from taskscheduler.store.schema import ensure
 from taskscheduler_daemon.duty import Crashed, duty

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
-from taskscheduler.store.claims import Fence
+from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.duty import Crashed, duty
 from taskscheduler_daemon.ledger import Attempt, Ledger
 from taskscheduler_daemon.lookout import Lookout

@@ -11,7 +11,7 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after
-from taskscheduler.store.claims import Fence, Finish
+from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler_daemon.messages import Flag, Report, Run
 
 HOOK_TIMEOUT = 60.0  #: seconds that a notification may take

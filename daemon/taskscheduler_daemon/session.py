@@ -18,7 +18,7 @@ from taskscheduler.clock import Clock
 from taskscheduler.errors import SchedulerError
 from taskscheduler.lifecycle import Ending
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.claims import Fence
+from taskscheduler.store.attempts import Fence
 from taskscheduler.store.feed import GAP, Feed
 from taskscheduler.store.followup import HOOK
 from taskscheduler_daemon import messages

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import Clock
 from taskscheduler.lifecycle import Move, Verdict
 from taskscheduler.store import Store
-from taskscheduler.store.claims import Fence, Finish
+from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.client import is_transient
 from taskscheduler.store.followup import HOOK
 from taskscheduler_daemon.duty import Crashed, duty

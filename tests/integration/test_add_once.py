@@ -17,7 +17,7 @@ from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import InvalidOptionError, Process, Scheduler, Status
 from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.store.claims import Fence, Finish
+from taskscheduler.store.attempts import Fence, Finish
 
 LIVE = {"status": {"$lte": int(Status.PROCESSING)}}
 PROCESSES, THREADS = 8, 25

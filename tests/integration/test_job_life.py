@@ -22,7 +22,7 @@ from taskscheduler import Job, JobFailedError, Process, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.lifecycle import Move, Verdict
 from taskscheduler.record import successor_id
-from taskscheduler.store.claims import Fence, Finish
+from taskscheduler.store.attempts import Fence, Finish
 
 Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]

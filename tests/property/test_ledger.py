@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskscheduler.record import successor_id
-from taskscheduler.store.claims import Fence
+from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.ledger import Attempt, Ledger
 
 MORE = settings(max_examples=150, deadline=None)

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.lifecycle import Move, Status, Verdict
-from taskscheduler.store.claims import Fence, Finish, _rearmed
+from taskscheduler.store.attempts import Fence, Finish, _rearmed
 from taskscheduler.store.feed import Change, changes, status_pipeline
 
 ID = ObjectId()

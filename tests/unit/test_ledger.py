@@ -12,7 +12,7 @@ from bson.raw_bson import RawBSONDocument
 from taskscheduler.lifecycle import Ending, Move, Status, Verdict
 from taskscheduler.options import JobOptions
 from taskscheduler.record import CODEC
-from taskscheduler.store.claims import Fence
+from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.ledger import HOOK_TIMEOUT, Attempt, Ledger, finish_of, hook_run
 from taskscheduler_daemon.messages import Flag, Kind, Report, body
 

@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from taskscheduler.lifecycle import RULES, Move, Status, Verdict, target
 from taskscheduler.record import successor_id
-from taskscheduler.store.claims import Fence, Finish, _done, _ended, _finishing, _given_back, _rearmed
+from taskscheduler.store.attempts import Fence, Finish, _done, _ended, _rearmed, finishing, given_back
 from taskscheduler.store.jobs import JobStore, from_statuses
 
 Document = dict[str, Any]
@@ -104,7 +104,7 @@ def test_an_attempt_that_does_not_run_any_more_cannot_be_ended(jobs: Any, fence:
 
 def test_an_attempt_that_has_not_begun_is_given_back_with_its_number(jobs: Any, fence: Fence) -> None:
     jobs.insert_one(running(fence, node="n", started=1))
-    jobs.update_one(fence.filter(), _given_back())
+    jobs.update_one(fence.filter(), given_back())
     assert jobs.find_one({"_id": fence.job_id}) == {
         "_id": fence.job_id,
         "status": int(Status.WAITING),
@@ -129,7 +129,7 @@ ENDS = [
 
 @pytest.mark.parametrize("one", ENDS, ids=lambda one: one.verdict.move.name)
 def test_every_end_of_an_attempt_is_written_behind_its_fence(one: Finish) -> None:
-    write = _finishing(one)
+    write = finishing(one)
     assert write._filter == {"_id": one.fence.job_id, "status": 2, "claim": "c", "attempt": 1}
 
 
