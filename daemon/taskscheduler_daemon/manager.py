@@ -9,7 +9,6 @@ import logging
 import os
 import selectors
 import signal
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,14 @@ from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 from taskscheduler_daemon import messages, wire
 from taskscheduler_daemon.channel import Receiver, Sender
+from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
+from taskscheduler_daemon.hands import Hands
 from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
+from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.options import PoolOptions
 from taskscheduler_daemon.pool import Doom, Member, Pool
 from taskscheduler_daemon.process import (
-    EXIT_BOOT,
-    EXIT_OK,
-    Exit,
+    ForkError,
     adopt_orphans,
     kill_adopted,
     kill_tree,
@@ -36,7 +36,7 @@ from taskscheduler_daemon.process import (
     spawn,
 )
 from taskscheduler_daemon.wakeup import Signals
-from taskscheduler_daemon.worker import Slot, Worker
+from taskscheduler_daemon.worker import Worker
 
 if TYPE_CHECKING:
     from taskscheduler_daemon.factory import WorkerFactory
@@ -46,24 +46,7 @@ logger = logging.getLogger(__name__)
 
 _HELD_EVERY = 1.0  #: seconds between two accounts of what the manager holds
 _STRANGERS_EVERY = 0.1
-_ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 _FOREVER = float("inf")
-
-
-class _Hands:
-    """What belongs to one worker besides its bookkeeping: sockets and the shared page."""
-
-    def __init__(self) -> None:
-        self.end, self.inbox = wire.pair()
-        self.end.setblocking(False)
-        self.slot = Slot()
-        self.seen = 0  #: version of the last note read from the slot
-        self.talks = False  #: whether its job has reported progress
-
-    def close(self) -> None:
-        self.end.close()
-        self.inbox.close()
-        self.slot.close()
 
 
 class WorkerManager:
@@ -76,7 +59,7 @@ class WorkerManager:
         self._factory = factory
         self._clock = clock
         self._pool = Pool(PoolOptions.of(options))
-        self._hands: dict[int, _Hands] = {}  #: by pid
+        self._hands: dict[int, Hands] = {}  #: by pid
         self._lease_until = _FOREVER
         self._stop_at = _FOREVER
         self._held_at = 0.0
@@ -144,7 +127,7 @@ class WorkerManager:
             if kind == Kind.RUN:
                 run = Run.decode(message)
                 if self._pool.stopping:
-                    self._unstarted(run)
+                    self._report(Ending.UNSTARTED, run)
                 else:
                     self._pool.accept(run, now)
             elif kind == Kind.CANCEL:
@@ -172,8 +155,9 @@ class WorkerManager:
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self._up.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
 
-    def _unstarted(self, run: Run) -> None:
-        self._report(Ending.UNSTARTED, run)
+    def _hand_back_waiting(self) -> None:
+        for run in self._pool.drain():
+            self._report(Ending.UNSTARTED, run)
 
     def _cancel(self, job_id: bytes, now: float) -> None:
         if self._pool.remove_waiting(job_id):
@@ -194,9 +178,7 @@ class WorkerManager:
         self._pool.stopping = True
         for member in list(self._pool.members.values()):
             self._take_back(member, now)
-        for line in (self._pool.waiting, self._pool.forced):
-            while line:
-                self._unstarted(line.popleft().run)
+        self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._leave(member)
 
@@ -213,11 +195,15 @@ class WorkerManager:
 
     def _spawn(self, now: float) -> None:
         ordinary, forced = self._pool.to_spawn(now)
-        for number in range(ordinary + forced):
-            self._spawn_one(forced=number >= ordinary)
+        try:
+            for number in range(ordinary + forced):
+                self._spawn_one(forced=number >= ordinary)
+        except ForkError as error:
+            logger.error("no new worker", extra={"reason": str(error)})
+            self._pool.spawn_failed(now)
 
     def _spawn_one(self, forced: bool) -> None:
-        worker_id, hands = ObjectId(), _Hands()
+        worker_id, hands = ObjectId(), Hands()
         settings = self._link.settings
         factory = self._factory
 
@@ -262,14 +248,11 @@ class WorkerManager:
         """Give a worker no more jobs; one that has none ends now."""
         member.leaving = True
         if not member.runs and member.doom is None:
-            try:
-                self._hands[member.pid].end.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # it is gone; SIGCHLD tells
+            self._hands[member.pid].let_go()
 
     def _assign(self, now: float) -> None:
         for member, run in self._pool.assignments():
-            if not wire.send(self._hands[member.pid].end, run.encode()):
+            if not self._hands[member.pid].give(run):
                 self._pool.put_back([run], now)
                 break
             self._pool.began(member, run, now)
@@ -280,13 +263,8 @@ class WorkerManager:
                 self._assign(now)
 
     def _take_back(self, member: Member, now: float) -> None:
-        """Take from a worker what it was handed and has not begun: whatever is still in its socket, the kernel says.
-
-        The worker takes one packet at a time, so each is either there or the worker has it, never both.
-        """
-        inbox, runs = self._hands[member.pid].inbox, []
-        while (packet := wire.steal(inbox)) is not None:
-            runs.append(Run.decode(packet))
+        """Take from a worker what it was handed and has not begun."""
+        runs = self._hands[member.pid].take_back()
         if runs:
             self._pool.taken_back(member, runs, now)
 
@@ -324,16 +302,12 @@ class WorkerManager:
     def _lose_lease(self, now: float) -> None:
         """The node could not renew its lease in time: other nodes may take the jobs, so nothing may run here."""
         logger.error("lease not renewed in time; killing all jobs")
-        for line in (self._pool.waiting, self._pool.forced):
-            while line:
-                self._unstarted(line.popleft().run)
+        self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._take_back(member, now)
             if member.runs:
                 kill_tree(member.pid)
-        for line in (self._pool.waiting, self._pool.forced):
-            while line:
-                self._unstarted(line.popleft().run)
+        self._hand_back_waiting()
 
     def _hand_back_stale(self, now: float) -> None:
         stuck = self._pool.stale(now)
@@ -341,8 +315,7 @@ class WorkerManager:
             return
         for member in stuck:
             self._take_back(member, now)
-        while self._pool.waiting:
-            self._unstarted(self._pool.waiting.popleft().run)
+        self._hand_back_waiting()
 
     def _give_account(self, now: float) -> None:
         if now >= self._talk_at:
@@ -361,16 +334,12 @@ class WorkerManager:
 
     def _read_slots(self, now: float) -> None:
         """Pass on the signs of life that workers left in their slots since the last look."""
-        talking = False
         for pid, member in self._pool.members.items():
-            hands = self._hands[pid]
-            note = hands.slot.read(hands.seen) if hands.talks else None
-            talking |= hands.talks
-            if note is not None and member.running is not None:
-                hands.seen, content = note
-                run = member.running
-                body = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, member.id, 0.0, content)
-                self._up.push(body.encode())
+            content, run = self._hands[pid].news(), member.running
+            if content is not None and run is not None:
+                note = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, member.id, 0.0, content)
+                self._up.push(note.encode())
+        talking = any(hands.talks for hands in self._hands.values())
         self._talk_at = now + self._link.settings.progress_limit if talking else _FOREVER
 
     # -- ends of workers --------------------------------------------------------------------------------------------
@@ -394,34 +363,18 @@ class WorkerManager:
         hands = self._hands.pop(ended.pid)
         self._selector.unregister(hands.end)
         hands.close()
-        signal_group(ended.pid, signal.SIGKILL)
         if member.running is not None:
             self._bury(member, member.running, ended, now)
         if self._pool.stopping:
-            for line in (self._pool.waiting, self._pool.forced):
-                while line:
-                    self._unstarted(line.popleft().run)
+            self._hand_back_waiting()
         facts = {"worker": ObjectId(member.id), "pid": ended.pid, "exit": str(ended)}
         self._up.push(messages.notice(Kind.WORKER, event="worker_kill", **facts))
 
     def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
         """Say how the job ended that a worker took with it."""
-        if member.doom is Doom.CANCELED:
-            return
-        ending = _ENDINGS.get(member.doom, Ending.LOST) if member.doom is not None else Ending.LOST
-        message = f"the worker {ended} while it ran the job (peak memory {ended.peak_kib // 1024} MiB)"
-        error: dict[str, Any] = {"type": "WorkerLostError", "message": message, "peak_memory": ended.peak_kib * 1024}
-        if ending is Ending.TIMED_OUT:
-            error = {
-                "type": "JobTimeoutError",
-                "message": f"ran longer than {run.timeout:g} s",
-                "peak_memory": ended.peak_kib * 1024,
-            }
-        if ended.signal is not None:
-            error["signal"] = ended.signal
-        else:
-            error["exit_code"] = ended.code
-        self._report(ending, run, member.id, now - member.since, error=error)
+        if member.doom is not Doom.CANCELED:
+            ending, error = obituary(run, member.doom, ended)
+            self._report(ending, run, member.id, now - member.since, error=error)
 
     def _kill_strangers(self, now: float) -> None:
         """Children that are no workers are orphans of dead ones; look again until none is left."""

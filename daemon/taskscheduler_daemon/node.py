@@ -18,12 +18,12 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.client import translated
 from taskscheduler.waiting import BackgroundListener, Listener
 from taskscheduler_daemon.execution import Container
+from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
 from taskscheduler_daemon.link import Link, Settings
 from taskscheduler_daemon.options import split
 from taskscheduler_daemon.preload import try_import
 from taskscheduler_daemon.process import (
-    EXIT_OK,
     ForkError,
     adopt_orphans,
     children,

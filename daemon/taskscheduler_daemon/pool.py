@@ -108,6 +108,13 @@ class Pool:
                     return True
         return False
 
+    def drain(self) -> list[Run]:
+        """Give up everything that has not been handed to a worker."""
+        runs = [entry.run for entry in (*self.waiting, *self.forced)]
+        self.waiting.clear()
+        self.forced.clear()
+        return runs
+
     def holder(self, job_id: bytes) -> Member | None:
         """The worker that has been handed this job."""
         for member in self.members.values():
@@ -225,6 +232,10 @@ class Pool:
             pause = min(_LONGEST_BOOT_PAUSE, _BOOT_PAUSE * 2**self._boot_failures)
             self._spawn_after = now + pause
         return member
+
+    def spawn_failed(self, now: float) -> None:
+        """The system refused a new process: try again in a while."""
+        self._spawn_after = now + _LONGEST_BOOT_PAUSE / 5
 
     @property
     def broken(self) -> bool:

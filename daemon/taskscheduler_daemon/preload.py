@@ -14,8 +14,9 @@ import traceback
 from collections.abc import Sequence
 
 from taskscheduler.errors import InvalidJobError
+from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.factory import import_modules
-from taskscheduler_daemon.process import EXIT_OK, open_descriptors, spawn, thread_count, wait_for
+from taskscheduler_daemon.process import open_descriptors, spawn, thread_count, wait_for
 
 
 def try_import(modules: Sequence[str]) -> bool:

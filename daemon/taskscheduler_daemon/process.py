@@ -10,10 +10,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskscheduler.errors import SchedulerError
+from taskscheduler_daemon.exits import EXIT_CRASHED, EXIT_OK, Exit
 
 logger = logging.getLogger(__name__)
 
@@ -22,32 +22,9 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _INHERITED_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
-EXIT_OK = 0
-EXIT_CRASHED = 70  #: a process of ours ended by an exception that nobody expected
-EXIT_BOOT = 71  #: a worker could not be built
-
 
 class ForkError(SchedulerError):
     """The system refused a new process, or forking is not safe here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a child ended."""
-
-    pid: int
-    code: int | None  #: exit code, None if a signal ended it
-    signal: int | None
-    peak_kib: int  #: its largest resident memory
-
-    def __str__(self) -> str:
-        if self.signal is None:
-            return f"exited with code {self.code}"
-        try:
-            name = signal.Signals(self.signal).name
-        except ValueError:
-            name = "unknown"
-        return f"was killed by signal {self.signal} ({name})"
 
 
 def _prctl(option: int, argument: int) -> None:

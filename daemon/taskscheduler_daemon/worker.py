@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import signal
 import socket
-import struct
 from types import FrameType
 from typing import Any
 
@@ -21,40 +19,12 @@ from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon import wire
 from taskscheduler_daemon.execution import Container, JobInterrupted, encode, execute, instance
+from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run
-from taskscheduler_daemon.process import EXIT_OK, adopt_orphans, reap_strangers
+from taskscheduler_daemon.process import adopt_orphans, reap_strangers
+from taskscheduler_daemon.slot import Slot
 
 logger = logging.getLogger(__name__)
-
-_SLOT = struct.Struct("<QI")
-SLOT_SIZE = 4096
-
-
-class Slot:
-    """A page shared with the manager: the newest sign of life that was not worth a message of its own."""
-
-    def __init__(self) -> None:
-        self._page = mmap.mmap(-1, SLOT_SIZE)
-        self._version = 0
-
-    def write(self, content: bytes) -> None:
-        """Leave a note; an odd version means that it is being written."""
-        content = content if len(content) <= SLOT_SIZE - _SLOT.size else b""
-        self._version += 2
-        _SLOT.pack_into(self._page, 0, self._version - 1, len(content))
-        self._page[_SLOT.size : _SLOT.size + len(content)] = content
-        _SLOT.pack_into(self._page, 0, self._version, len(content))
-
-    def read(self, seen: int) -> tuple[int, bytes] | None:
-        """The version and the note, if there is one newer than `seen`."""
-        version, length = _SLOT.unpack_from(self._page, 0)
-        if version == seen or version % 2:
-            return None
-        content = self._page[_SLOT.size : _SLOT.size + length]
-        return (version, content) if _SLOT.unpack_from(self._page, 0)[0] == version else None
-
-    def close(self) -> None:
-        self._page.close()
 
 
 class Worker:

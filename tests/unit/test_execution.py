@@ -29,7 +29,8 @@ from taskscheduler_daemon.execution import (
     storable,
 )
 from taskscheduler_daemon.messages import Kind, Report, Run
-from taskscheduler_daemon.worker import Slot, Worker
+from taskscheduler_daemon.slot import Slot
+from taskscheduler_daemon.worker import Worker
 
 MIB = 1024 * 1024
 

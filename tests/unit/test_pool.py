@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 
-from taskscheduler_daemon.manager import WorkerManager, _Hands
+from taskscheduler_daemon.hands import Hands
+from taskscheduler_daemon.manager import WorkerManager
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions
 from taskscheduler_daemon.pool import MOST_BOOT_FAILURES, STALE_SECONDS, Doom, Member, Pool
@@ -499,7 +500,7 @@ def ondemand() -> Iterator[tuple[WorkerManager, Member, Run]]:
     pool, run = manager._pool, a_run()
     pool.accept(run, 0.0)
     member = pool.spawned(ObjectId().binary, 0, False)
-    hands = manager._hands[member.pid] = _Hands()
+    hands = manager._hands[member.pid] = Hands()
     pool.ready(member)
     manager._assign(0.0)
     assert list(member.runs) == [run]
