@@ -138,8 +138,8 @@ class Scheduler:
         if known is not None:  # else only a worker can tell
             document["hook"] = has_notification(known)
         new = NewJob(document["_id"], document, encode(document, self._options.max_payload))
-        if options.parent is not None and self._store.jobs.get(options.parent) is None:
-            raise JobNotFoundError(options.parent)
+        if options.parent is not None:
+            self.get_job(options.parent)  # JobNotFoundError before anything is written
         return new
 
     def _numbered(self, number: int, entry: Any) -> NewJob:

@@ -853,3 +853,14 @@ def test_job_modules_of_this_file_can_be_imported_by_a_node() -> None:
     """Guards the tests above: otherwise all their jobs would fail alike."""
     command = [sys.executable, "-c", "import tests.integration.test_job_life"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_parent_in_a_series_that_its_child_failed_still_has_a_next_run(
+    scheduler: Scheduler, node: NodeProcess
+) -> None:
+    parent = scheduler.add_job("wait", {"seconds": 30}, interval=3600)
+    eventually(lambda: parent.refresh().status is Status.PROCESSING)
+    scheduler.add_job("fail", parent=parent.id).wait(10)
+    assert parent.wait(10).status is Status.FAILED
+    runs = eventually(lambda: len(series(scheduler, parent)) == 2 and series(scheduler, parent))
+    assert [run.status for run in runs] == [Status.FAILED, Status.POSTPONED]

@@ -12,8 +12,8 @@ from bson import ObjectId
 
 from taskscheduler.lifecycle import RULES, Move, Status, Verdict, target
 from taskscheduler.record import successor_id
-from taskscheduler.store.attempts import Fence, Finish, _done, _ended, _rearmed, finishing, given_back
-from taskscheduler.store.jobs import JobStore, from_statuses
+from taskscheduler.store.attempts import Fence, Finish, _done, _ended, _rearmed, finishing, from_statuses, given_back
+from taskscheduler.store.jobs import JobStore
 
 Document = dict[str, Any]
 
@@ -187,7 +187,7 @@ def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> No
     )
     stages = _ended(one)
     plan = stages[0]["$set"]["next"]
-    assert plan == {"_id": plan["_id"], "at": {"$add": ["$started", 1500]}, "created": "$$NOW"}
+    assert plan == {"_id": plan["_id"], "at": {"$add": [{"$ifNull": ["$started", "$$NOW"]}, 1500]}, "created": "$$NOW"}
     assert plan["_id"] == successor_id(series, 5, plan["_id"])
     assert all("once" not in stage.get("$unset", []) for stage in stages)  # the next run takes the key over
 

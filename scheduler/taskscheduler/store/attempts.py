@@ -9,12 +9,16 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateMany
 
-from taskscheduler.lifecycle import Move, Status, Verdict, target
+from taskscheduler.lifecycle import Move, Status, Verdict, sources, target
 from taskscheduler.record import Document, successor_id
-from taskscheduler.store.jobs import from_statuses
 
 KEPT_ATTEMPTS = 20
 _UNCLAIM = ["claim", "boot"]
+
+
+def from_statuses(move: Move) -> dict[str, list[int]]:
+    """The filter on `status` that the transition table demands for a move."""
+    return {"$in": sorted(int(status) for status in sources(move))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,25 @@ def _orphan_owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
     if not verdict.status.is_final:
         return ()
     return (*(("next",) if verdict.plans_next else ()), "family", *(("hook",) if hook else ()))
+
+
+def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any]) -> list[Document]:
+    """The update that fails a parent, whatever it does, without a retry; the runs of a series go on."""
+    interval = parent["options"]["interval"]
+    verdict = Verdict(Move.FAIL_PARENT, plans_next=interval != 0)
+    fence = Fence(parent["_id"], parent.get("claim", ""), parent["attempt"])
+    return _ended(
+        Finish(
+            fence,
+            verdict,
+            parent.get("worker"),
+            error=error,
+            interval=interval,
+            interval_reference=parent["options"]["interval_reference"],
+            series=(parent["series"], parent["seq"]) if "series" in parent else None,
+            owes=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
+        )
+    )
 
 
 def claiming(claim: str, boot: ObjectId, node: str) -> Document:
@@ -155,7 +178,7 @@ def _ended(one: Finish) -> list[Document]:
 
 
 def _next(one: Finish, series: tuple[ObjectId, int]) -> Document:
-    reference = "$started" if one.interval_reference == "start" else "$$NOW"
+    reference = {"$ifNull": ["$started", "$$NOW"]} if one.interval_reference == "start" else "$$NOW"
     at = "$$NOW" if one.interval == -1 else {"$add": [reference, round(one.interval * 1000)]}
     return {"_id": successor_id(series[0], series[1] + 1, ObjectId()), "at": at, "created": "$$NOW"}
 

@@ -21,9 +21,18 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.lifecycle import Move, Status, target
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import CODEC, Document
-from taskscheduler.store.attempts import Fence, Finish, all_done, claiming, finishing, given_back, has_landed, orphan
+from taskscheduler.store.attempts import (
+    Fence,
+    Finish,
+    all_done,
+    claiming,
+    finishing,
+    from_statuses,
+    given_back,
+    has_landed,
+    orphan,
+)
 from taskscheduler.store.client import PROMPT
-from taskscheduler.store.jobs import from_statuses
 from taskscheduler.store.schema import CLAIM_ORDER
 
 _DUE_BATCH = 1000

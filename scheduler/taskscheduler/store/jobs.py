@@ -15,9 +15,10 @@ from pymongo.read_concern import ReadConcern
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import DuplicateJobError
-from taskscheduler.lifecycle import LIVE, QUEUED, Move, Status, sources, target
+from taskscheduler.lifecycle import LIVE, QUEUED, Move, Status, target
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import CODEC, Document, NewJob, fingerprint
+from taskscheduler.store.attempts import failed_by_child, from_statuses
 from taskscheduler.store.client import is_transient
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
@@ -29,11 +30,6 @@ LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
 
 class OnceTakenError(Exception):
     """Another live job holds the same key of add_job_once."""
-
-
-def from_statuses(move: Move) -> dict[str, list[int]]:
-    """The filter on `status` that the transition table demands for a move."""
-    return {"$in": sorted(int(status) for status in sources(move))}
 
 
 class JobStore:
@@ -143,10 +139,11 @@ class JobStore:
 
     def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
         """Fail a live job because a child failed; the document before, or None if it was not live any more."""
-        return self.collection.find_one_and_update(
-            {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)},
-            self._final(Move.FAIL_PARENT, {"error": dict(error)}),
-        )
+        parent = self.get(job_id)
+        if parent is None:
+            return None
+        query = {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)}
+        return self.collection.find_one_and_update(query, failed_by_child(parent, error))
 
     @staticmethod
     def _final(move: Move, extra: Mapping[str, Any] | None = None) -> Document:
