@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 RENEWALS, SAFE_PART = 3, 0.8
 POLL = 2.0  #: seconds between two looks, +- a quarter so that nodes do not march in step
 _OTHERS_EVERY, _SCHEMA_EVERY = 2, 30  #: in polls
-_SOON = 1.0  #: a job that has run for so long is worth telling the database about
+_SOON = 0.4  #: seconds; younger attempts are not checked, as most end before it would matter
+#: seconds between two looks at our own jobs while nobody follows the messages of those that are cancelled
+_CHECK_WHEN_BUSY = 0.4
 
 
 class Heart:
@@ -103,6 +105,7 @@ class Caretaker:
         watch: Watch,
         boot: ObjectId,
         wake_claimer: Callable[[], None],
+        idle: threading.Event,
         cancel: Callable[[list[ObjectId]], None],
         missing: Callable[[Fence], None],
         call_hook: Callable[[ObjectId], None],
@@ -116,6 +119,7 @@ class Caretaker:
         self._watch = watch
         self._boot = boot
         self._wake_claimer = wake_claimer
+        self._idle = idle
         self._cancel = cancel
         self._missing = missing
         self._call_hook = call_hook
@@ -144,7 +148,7 @@ class Caretaker:
             self._thread.join()
 
     def _loop(self) -> None:
-        next_poll, broken = 0.0, False
+        next_poll, next_check, broken = 0.0, 0.0, False
         while not self._stopped.is_set():
             now = self._clock.monotonic()
             try:
@@ -154,18 +158,20 @@ class Caretaker:
                 if now >= next_poll:
                     next_poll = now + self._poll * random.uniform(0.75, 1.25)
                     self._sweep()
+                if now >= next_check:
+                    next_check = now + (self._poll if self._idle.is_set() else _CHECK_WHEN_BUSY)
+                    self._check_own()
                 self._promote()
             except PyMongoError as error:
                 logger.warning("sweep failed", extra={"reason": str(error)[:200]})
                 broken = isinstance(error, OperationFailure)  # an index may be gone
                 self._due_at = float("inf")
-            until = min(next_poll, self._due_at) - self._clock.monotonic()
+            until = min(next_poll, next_check, self._due_at) - self._clock.monotonic()
             if self._look_due.wait(max(0.0, until)):
                 self._look_due.clear()
 
     def _sweep(self) -> None:
         self._wake_claimer()
-        self._check_own()
         if self._polls % _OTHERS_EVERY == 0:
             self._take_back_lost()
             self._pay_debts()

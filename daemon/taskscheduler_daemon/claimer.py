@@ -73,6 +73,11 @@ class Claimer:
         if self._lookout.more and not self._wake.is_set() and self._ledger.room():
             self._wake.set()
 
+    @property
+    def idle(self) -> threading.Event:
+        """Set while news of added jobs are of use."""
+        return self._lookout.idle
+
     def stop(self) -> None:
         """Claim nothing more; returns when nothing is under way."""
         self._stopped.set()

@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from taskscheduler.store.claims import Mark
 
+_BUSY_LOOKS = 20  #: so many looks in a row that found all they wanted mean a backlog
 _MOST_NAMED = 4  #: so few new jobs are claimed by their ids instead of searching for them
 
 
@@ -30,6 +31,9 @@ class Lookout:
         self._forced = True
         self.mark: Mark | None = None
         self.more = True  #: whether there may be waiting jobs
+        self._full_looks = 0
+        self.idle = threading.Event()  #: cleared while there is a backlog, so that news of more jobs mean nothing
+        self.idle.set()
 
     def look_everywhere(self) -> None:
         """Whatever was known may have changed."""
@@ -85,6 +89,11 @@ class Lookout:
         """A look gave these jobs, of so many that were wanted."""
         with self._lock:
             self.more = len(jobs) >= wanted
+            self._full_looks = self._full_looks + 1 if self.more else 0
+            if not self.more:
+                self.idle.set()
+            elif self._full_looks >= _BUSY_LOOKS:
+                self.idle.clear()
             places = {(job["queue"], job["priority"]) for job in jobs}
             full = self.more and len(places) == 1
             self.mark = Mark(jobs[-1]["queue"], jobs[-1]["priority"], jobs[-1]["at"]) if full else None

@@ -15,17 +15,15 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
-from taskscheduler.errors import SchedulerError
 from taskscheduler.lifecycle import Ending
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.attempts import Fence
-from taskscheduler.store.feed import GAP, Feed
 from taskscheduler.store.followup import HOOK
 from taskscheduler_daemon import messages
 from taskscheduler_daemon.caretaker import Caretaker, Heart
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.claimer import Claimer
-from taskscheduler_daemon.duty import duty
+from taskscheduler_daemon.follower import Follower
 from taskscheduler_daemon.ledger import Attempt, Ledger, finish_of, hook_run
 from taskscheduler_daemon.link import Link, writable
 from taskscheduler_daemon.lost import Watch
@@ -102,6 +100,7 @@ class Session:
             Watch(self._lease),
             self._boot,
             self._claimer.look_everywhere,
+            self._claimer.idle,
             self._cancel,
             self._missing,
             self._call_hook,
@@ -110,21 +109,17 @@ class Session:
             crashed,
             clock,
         )
-        collection = store.database[store.options.job_queue]
-        self._feed = Feed(collection, [{"$match": {"operationType": {"$ne": "delete"}}}])
-        self._following = threading.Event()
-        self._follower = duty("follow", self._follow, crashed)
+        self._follower = Follower(store, self._claimer.idle, self._heard, self._missed, crashed)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
     def run(self) -> End:
         """Serve until something ends this session."""
-        self._feed.open()  # before the first look at the store, so that nothing added in between is missed
+        self._follower.start()  # before the first look at the store, so that nothing added in between is missed
         self._heart.start()
         self._writer.start()
         self._claimer.start()
         self._caretaker.start()
-        self._follower.start()
         logger.info("node ready", extra={"node": self._options.name, "boot": str(self._boot), "pid": os.getpid()})
         selector = selectors.DefaultSelector()
         selector.register(self._link.up, selectors.EVENT_READ)
@@ -195,15 +190,12 @@ class Session:
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
         self._claimer.stop()
-        self._following.set()
-        self._feed.close()
+        self._follower.stop()
         self._caretaker.stop()
         if self._end is not End.LEASE_LOST:
             self._hand_back_rest()
         self._writer.stop(give_up=self._end is End.LEASE_LOST)
         self._heart.stop()
-        if self._follower.is_alive():
-            self._follower.join()
         try:
             if not self._store.claims.held_by(self._boot):
                 self._store.nodes.remove(self._boot)
@@ -358,19 +350,10 @@ class Session:
             "workers": workers,
         }
 
-    def _follow(self) -> None:
-        """Tail the queue of messages: jobs that were added wake the claimer, cancelled ones are killed."""
-        while not self._following.is_set():
-            try:
-                event = self._feed.next()
-            except (PyMongoError, SchedulerError) as error:
-                logger.warning("messages not followed", extra={"reason": str(error)[:200]})
-                continue
-            if event is GAP:
-                self._claimer.look_everywhere()
-                self._caretaker.look_for_due()
-            elif isinstance(event, dict):
-                self._heard(event.get("fullDocument") or {})
+    def _missed(self) -> None:
+        """Jobs may have been added or cancelled without our hearing of it."""
+        self._claimer.look_everywhere()
+        self._caretaker.look_for_due()
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "stop" in message:

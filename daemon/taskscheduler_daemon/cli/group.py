@@ -27,6 +27,7 @@ COMMANDS = {
     "listen": ("listening", "Follow all changes of status."),
     "status": ("overview", "Show nodes, workers, queues and counts on one screen."),
     "doctor": ("doctor", "Check everything that jobs depend on, and say what helps."),
+    "bench": ("bench", "Measure how fast this database adds and runs jobs."),
     "node": ("serving", "Run a queue node."),
     "dev": ("developing", "Run a node for development, with an embedded server."),
     "demo": ("demo", "Run sample jobs in every state."),

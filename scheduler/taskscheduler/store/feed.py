@@ -128,6 +128,11 @@ class Feed:
         self._token = None
         self._close_stream()
 
+    def rest(self) -> None:
+        """Let go of the stream for a while; the next change comes after a gap."""
+        self._token = None
+        self._close_stream()
+
     def _wait(self) -> None:
         self._stopped.wait(self._pause)
         self._pause = min(_LONGEST_PAUSE, self._pause * 2)

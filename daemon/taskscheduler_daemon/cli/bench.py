@@ -1,0 +1,269 @@
+"""Decides how `taskscheduler bench` measures a cluster's MongoDB, and that nothing of it is left behind.
+
+It uses collections of its own, so that no other node sees its jobs, and a temporary node that serves only them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from bson import ObjectId
+
+from taskscheduler.clock import SYSTEM_CLOCK, Deadline
+from taskscheduler.connection import URI_VARIABLE
+from taskscheduler.errors import SchedulerError
+from taskscheduler.job import Job
+from taskscheduler.lifecycle import Status
+from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import chosen_uri, shown
+from taskscheduler_daemon.cli.exits import Exit
+from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.text import clean, json_line, json_pretty, tsv
+from taskscheduler_daemon.demo.ending import Inbox
+from taskscheduler_daemon.logs import log_to_stderr
+from taskscheduler_daemon.node import QueueNode
+from taskscheduler_daemon.process import kill_tree
+
+QUEUE = "taskscheduler-bench"
+PREFIX = "taskscheduler.bench-"
+
+_PR_SET_PDEATHSIG = 1
+_NODE = "import sys; from taskscheduler_daemon.cli.bench import serve; sys.exit(serve(sys.argv[1:]))"
+_NODE_ENDS_WITHIN = 10.0
+_LOOK_EVERY = 0.02
+_STALLED_AFTER = 60.0  #: seconds without an ended job
+_SAMPLES_EVERY = 0.05
+_WARM_UP = 20
+_FORGOTTEN_AFTER = timedelta(hours=1)  #: collections that a killed benchmark has left
+
+HELP = f"""Measure how fast jobs are added and run with this database: rates, and latencies at light load.
+
+The jobs do nothing. They are in collections of their own ({PREFIX}ID.jobs and so on), which no other node serves; a
+temporary node with two workers on this machine runs them. Collections and node are gone at the end, also after Ctrl-C.
+
+Exit codes: 0 measured, 1 the jobs did not get on, 2 usage, 4 database unreachable, 130 Ctrl-C.
+"""
+
+
+class Noop(Job):
+    """Does nothing."""
+
+    name = "taskscheduler.bench.noop"
+
+    def start(self) -> None:
+        return None
+
+
+class Started(Job):
+    """Tells when it began; the temporary node has the clock of this machine."""
+
+    name = "taskscheduler.bench.started"
+
+    def start(self) -> float:
+        return SYSTEM_CLOCK.monotonic()
+
+
+@cli_command("bench", help=HELP)
+@click.option(
+    "--jobs-count", type=click.IntRange(100, 1_000_000), default=5000, show_default=True, help="For the rates."
+)
+@click.option(
+    "--latency-samples", type=click.IntRange(2, 10_000), default=100, show_default=True, help="For the latencies."
+)
+def command(settings: Settings, jobs_count: int, latency_samples: int) -> int:
+    inbox: Inbox[None] = Inbox()
+    with chosen_uri(settings) as uri, inbox.signals():
+        try:
+            with _scheduler(uri) as (scheduler, names), inbox.breakable():
+                remark(f"measuring {clean(shown(uri))} with {jobs_count} jobs and {latency_samples} samples")
+                _tell(settings, _measure(scheduler, uri, names, jobs_count, latency_samples))
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+    return Exit.OK
+
+
+# -- what is set up and taken down ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _scheduler(uri: str) -> Iterator[tuple[Scheduler, dict[str, str]]]:
+    """A scheduler on collections of its own, with their names; they are dropped at the end."""
+    prefix = f"{PREFIX}{ObjectId()}"
+    names = {"job_store": f"{prefix}.jobs", "job_queue": f"{prefix}.queue", "event_queue": f"{prefix}.events"}
+    scheduler = Scheduler(uri, options=names)
+    try:
+        yield scheduler, names
+    finally:
+        try:
+            _clean_up(scheduler, prefix)
+        finally:
+            scheduler.close()
+
+
+def _clean_up(scheduler: Scheduler, prefix: str) -> None:
+    """Drop the collections of this benchmark, and of those that were killed before they could."""
+    store = scheduler.store
+    store.messages.close()  # a message sent later would create its collection anew
+    for name in store.database.list_collection_names():
+        if name.startswith(PREFIX) and (name.startswith(prefix) or _is_forgotten(name)):
+            store.database.drop_collection(name)
+
+
+def _is_forgotten(name: str) -> bool:
+    identity = name.removeprefix(PREFIX).partition(".")[0]
+    if not ObjectId.is_valid(identity):
+        return False
+    return SYSTEM_CLOCK.now() - ObjectId(identity).generation_time > _FORGOTTEN_AFTER
+
+
+@contextmanager
+def _node(uri: str, names: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The temporary node, in a session of its own, so that Ctrl-C reaches only us; it has ended at the end."""
+    with tempfile.TemporaryFile() as log:
+        arguments = [str(os.getpid()), *(f"{key}={name}" for key, name in names.items())]
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _NODE, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": path, URI_VARIABLE: uri},  # a URI may hold a password
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_NODE_ENDS_WITHIN)
+    except subprocess.TimeoutExpired:
+        kill_tree(process.pid)
+        process.wait()
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """What the temporary node does; the exit code."""
+    log_to_stderr()
+    if sys.platform == "linux":
+        # SIGKILL to the benchmark takes the node along, which takes its workers
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(arguments[0]):  # it ended before we asked
+        return Exit.FAILED
+    names = dict(argument.split("=", 1) for argument in arguments[1:])
+    scheduler = Scheduler(os.environ[URI_VARIABLE], options=names)
+    pool: dict[str, Any] = {"pm": "static", "min_children": 2}
+    node = QueueNode(scheduler, name="bench", queues=[QUEUE], jobs=[__name__], stop_timeout=0.5, **pool)
+    return node.process()
+
+
+# -- what is measured -------------------------------------------------------------------------------------------------
+
+
+def _measure(scheduler: Scheduler, uri: str, names: dict[str, str], jobs_count: int, samples: int) -> dict[str, float]:
+    found = _add(scheduler, jobs_count)
+    with _node(uri, names) as node:
+        _drain(scheduler, node)
+        found["drain_per_second"] = _rate(scheduler)
+        return found | _latencies(scheduler, samples)
+
+
+def _add(scheduler: Scheduler, count: int) -> dict[str, float]:
+    """Half of the jobs one per call, for at most a second, the rest in one call."""
+    options, singles, deadline = {"queue": QUEUE}, 0, Deadline(1.0)
+    assert scheduler.store  # connects
+    begun = SYSTEM_CLOCK.monotonic()
+    while singles < count // 2 and not deadline.passed:
+        scheduler.add_job(Noop, None, options)
+        singles += 1
+    between = SYSTEM_CLOCK.monotonic()
+    scheduler.add_jobs([(Noop, None, options)] * (count - singles))
+    end = SYSTEM_CLOCK.monotonic()
+    return {
+        "add_job_per_second": singles / (between - begun),
+        "add_jobs_per_second": (count - singles) / (end - between),
+    }
+
+
+def _drain(scheduler: Scheduler, node: subprocess.Popen[bytes]) -> None:
+    """Wait until all jobs have ended; SchedulerError if they do not get on."""
+    jobs, pause, left = scheduler.store.jobs.collection, threading.Event(), -1
+    deadline = Deadline(_STALLED_AFTER)
+    while (now_left := jobs.count_documents({"class": Noop.name, "status": {"$lte": int(Status.PROCESSING)}})) > 0:
+        if now_left != left:
+            left, deadline = now_left, Deadline(_STALLED_AFTER)
+        if deadline.passed or node.poll() is not None:
+            raise SchedulerError(f"the benchmark's node does not get on: {left} jobs have not ended")
+        pause.wait(_LOOK_EVERY)
+
+
+def _rate(scheduler: Scheduler) -> float:
+    """Jobs per second by the server's clock, from the first claim to the last end."""
+    whole: dict[str, Any] = {
+        "_id": None,
+        "count": {"$sum": 1},
+        "begun": {"$min": "$started"},
+        "ended": {"$max": "$ended"},
+    }
+    found = next(iter(scheduler.store.jobs.collection.aggregate([{"$group": whole}])))
+    return float(found["count"] / max(0.001, (found["ended"] - found["begun"]).total_seconds()))
+
+
+def _latencies(scheduler: Scheduler, count: int) -> dict[str, float]:
+    pause, starts, results = threading.Event(), [], []
+    for _ in range(_WARM_UP + count):
+        pause.wait(_SAMPLES_EVERY)
+        begun = SYSTEM_CLOCK.monotonic()
+        started = scheduler.add_job(Started, None, {"queue": QUEUE}).result(timeout=_STALLED_AFTER)
+        results.append(SYSTEM_CLOCK.monotonic() - begun)
+        starts.append(started - begun)
+    return _percentiles("start", starts[_WARM_UP:]) | _percentiles("result", results[_WARM_UP:])
+
+
+def _percentiles(what: str, seconds: list[float]) -> dict[str, float]:
+    last = statistics.quantiles(seconds, n=100, method="inclusive")[98]
+    return {f"{what}_p50_ms": 1000 * statistics.median(seconds), f"{what}_p99_ms": 1000 * last}
+
+
+# -- how it is told ---------------------------------------------------------------------------------------------------
+
+_WORDS = {
+    "add_job_per_second": "added, one per call: {:,.0f} jobs/s",
+    "add_jobs_per_second": "added, many per call: {:,.0f} jobs/s",
+    "drain_per_second": "run by one node with two workers: {:,.0f} jobs/s",
+    "start_p50_ms": "from add to start, median: {:.1f} ms",
+    "start_p99_ms": "from add to start, 99 of 100 within: {:.1f} ms",
+    "result_p50_ms": "from add to result, median: {:.1f} ms",
+    "result_p99_ms": "from add to result, 99 of 100 within: {:.1f} ms",
+}
+
+
+def _tell(settings: Settings, found: dict[str, float]) -> None:
+    form = settings.form()
+    if form == "json":
+        say(json_pretty(found))
+    elif form == "ndjson":
+        say(json_line(found))
+    elif form == "table":
+        for name, value in found.items():
+            say(_WORDS[name].format(value))
+    else:
+        for name, value in found.items():
+            say(tsv((name, f"{value:.3f}")))

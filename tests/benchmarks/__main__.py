@@ -1,0 +1,120 @@
+"""Decides which benchmarks run and how often: `.venv/bin/python -m tests.benchmarks`.
+
+    .venv/bin/python -m tests.benchmarks [--quick] [--repeat 3] [--only NAME,...] [--json FILE]
+                                         [--peers taskiq,huey,dramatiq,celery,rq] [--peers-venv DIRECTORY]
+
+All of one run share a machine and an embedded mongod of their own in a temporary directory; every repetition runs all
+of them. Compare the ratios: absolute figures drift with the machine. `--quick` takes fewer jobs and leaves out the
+backlog of a million. `--peers` installs these into a throw-away environment (or uses the one in `--peers-venv`) and
+needs redis-server on the PATH. Exit code 0; 1 if a benchmark failed; 130 after Ctrl-C, which cleans up, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from taskscheduler_daemon.demo.stage import embedded_server
+from tests.benchmarks import adding, draining, floor, idle, latency, peers
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.stage import Stage
+
+BENCHMARKS: dict[str, Callable[[Stage], None]] = {
+    "floor": floor.measure,
+    "adding": adding.measure,
+    "drain": draining.backlog,
+    "flow": draining.flow,
+    "two-nodes": draining.two_nodes,
+    "latency": latency.measure,
+    "idle": idle.measure,
+    "million": draining.million,
+}
+_NOT_QUICK = ("million",)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer jobs, once")
+    parser.add_argument("--repeat", type=int, help="default: 3, with --quick 1")
+    parser.add_argument("--only", type=_names(BENCHMARKS), help=", ".join(BENCHMARKS))
+    parser.add_argument("--peers", type=_names(peers.PEERS), default=[], help=", ".join(peers.PEERS))
+    parser.add_argument("--peers-venv", type=Path, help="a virtual environment that has the peers already")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write everything")
+    return parser.parse_args()
+
+
+def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def main() -> int:
+    """Run what is asked for; the exit code."""
+    chosen, figures = _arguments(), Figures()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code = 0
+    try:
+        code = _run(chosen, figures)
+    except KeyboardInterrupt:
+        code = 130
+    print("\n".join(["", _machine(), *figures.table()]))  # noqa: T201
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"machine": _machine(), **figures.as_json()}, indent=1) + "\n")
+    return code
+
+
+def _run(chosen: argparse.Namespace, figures: Figures) -> int:
+    failed = 0
+    with ExitStack() as stack:
+        directory = Path(tempfile.mkdtemp(prefix="taskscheduler-bench-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        server = stack.enter_context(embedded_server(directory / "server"))
+        stage = Stage(server.uri, directory, figures, chosen.quick)
+        actions = {name: BENCHMARKS[name] for name in chosen.only or BENCHMARKS}
+        if chosen.quick and not chosen.only:
+            actions = {name: action for name, action in actions.items() if name not in _NOT_QUICK}
+        if chosen.peers:
+            actions |= peers.prepare(stack, directory, chosen.peers, chosen.peers_venv, figures)
+        for number in range(chosen.repeat or (1 if chosen.quick else 3)):
+            for name, action in actions.items():
+                failed += _one(f"{number + 1}. {name}", action, stage)
+    return 1 if failed else 0
+
+
+def _one(title: str, action: Callable[[Stage], None], stage: Stage) -> bool:
+    """Whether it failed; the others go on."""
+    sys.stderr.write(f"{title}\n")
+    try:
+        action(stage)
+    except Exception:
+        traceback.print_exc()
+        stage.figures.remark(f"{title} failed; see above")
+        return True
+    return False
+
+
+def _machine() -> str:
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What MongoDB alone could do: the same documents, indexes and write concerns, by the bare driver in batches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import CodecOptions, ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
+
+from taskscheduler.options import JobOptions, SchedulerOptions
+from taskscheduler.record import Document, encode, new_document
+from taskscheduler.store.attempts import all_done, claiming
+from taskscheduler.store.client import DURABLE, PROMPT, durable
+from taskscheduler.store.schema import CLAIM_ORDER, ensure
+from tests.benchmarks.stage import Stage
+
+_BATCH = 1000
+_OPTIONS = SchedulerOptions.of({})
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+
+def documents(count: int) -> list[RawBSONDocument]:
+    """New jobs as add_job stores them."""
+    options = JobOptions.of({})
+    now = datetime.now(UTC)
+    made = (new_document("bench-stamp", None, options, now) for _ in range(count))
+    return [encode({**document, "hook": False}, _OPTIONS.max_payload) for document in made]
+
+
+def measure(stage: Stage) -> None:
+    """Batches of each kind of write that a job goes through, one kind after the other."""
+    count = stage.scaled(30_000, 5_000)
+    with stage.database() as plain:
+        database = durable(plain)
+        ensure(database, _OPTIONS)
+        jobs = database[_OPTIONS.job_store]
+        seconds = {"insert": _insert(jobs, documents(count))}
+        boot, claims = ObjectId(), _claims(jobs)
+        seconds["claim"], taken = _claim(jobs, boot, claims)
+        seconds["finish"] = _finish(jobs, taken)
+        events = database.get_collection(_OPTIONS.event_queue, write_concern=PROMPT)
+        seconds["events"] = _events(events, [ids for _, ids in taken])
+    for name, took in seconds.items():
+        stage.figures.note(f"floor.{name}_batch", count / took)
+    # a job is claimed, finished, and told of twice
+    stage.figures.note("floor.pipeline", count / (seconds["claim"] + seconds["finish"] + 2 * seconds["events"]))
+
+
+def _insert(jobs: Collection[Document], made: Sequence[RawBSONDocument]) -> float:
+    begun = time.monotonic()
+    for start in range(0, len(made), _BATCH):
+        jobs.insert_many(made[start : start + _BATCH], ordered=False)
+    return time.monotonic() - begun
+
+
+def _claims(jobs: Collection[Document]) -> Iterator[list[ObjectId]]:
+    """The ids of waiting jobs, a batch at a time, in the order in which nodes claim them."""
+    query: Document = {"status": 0, "queue": "default", "priority": 0}
+    while found := list(jobs.find(query, {"at": 1}).sort(CLAIM_ORDER).limit(_BATCH)):
+        yield [job["_id"] for job in found]
+        query["at"] = {"$gte": found[-1]["at"]}
+
+
+def _claim(
+    jobs: Collection[Document], boot: ObjectId, batches: Iterator[list[ObjectId]]
+) -> tuple[float, list[tuple[str, list[ObjectId]]]]:
+    reading = jobs.with_options(codec_options=_RAW, read_concern=ReadConcern("majority"))
+    begun, taken = time.monotonic(), []
+    for number, ids in enumerate(batches):
+        claim = f"{number:032x}"
+        jobs.update_many({"_id": {"$in": ids}, "status": {"$in": [0]}}, claiming(claim, boot, "floor"))
+        held = list(reading.find({"boot": boot, "claim": claim, "status": 2}).hint("held"))
+        taken.append((claim, [job["_id"] for job in held]))
+    return time.monotonic() - begun, taken
+
+
+def _finish(jobs: Collection[Document], taken: Sequence[tuple[str, list[ObjectId]]]) -> float:
+    begun = time.monotonic()
+    for claim, ids in taken:
+        jobs.bulk_write([all_done(claim, "0" * 24, ids)], ordered=False)
+    return time.monotonic() - begun
+
+
+def _events(log: Collection[Document], batches: Sequence[Sequence[ObjectId]]) -> float:
+    begun = time.monotonic()
+    for ids in batches:
+        events = [{"job": job, "status": 2, "attempt": 1} for job in ids]
+        log.insert_one({"_id": ObjectId(), "node": "floor", "events": events})
+    return time.monotonic() - begun
+
+
+def singles(stage: Stage, threads: int, seconds: float) -> float:
+    """Single inserts per second, each awaited until a majority has it in its journal."""
+    with stage.database() as plain:
+        database = durable(plain)
+        ensure(database, _OPTIONS)
+        jobs = database.get_collection(_OPTIONS.job_store, write_concern=DURABLE)
+        ready = iter(documents(round(10_000 * seconds)))
+        jobs.insert_one(next(ready))
+        return in_threads(threads, seconds, lambda: jobs.insert_one(next(ready)))
+
+
+def in_threads(threads: int, seconds: float, act: Callable[[], Any]) -> float:
+    """How often per second `act` can be called by so many threads."""
+    ends, counts = time.monotonic() + seconds, [0] * threads
+
+    def work(number: int) -> None:
+        while time.monotonic() < ends:
+            act()
+            counts[number] += 1
+
+    running = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
+    begun = time.monotonic()
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    return sum(counts) / (time.monotonic() - begun)
