@@ -16,7 +16,7 @@ from taskscheduler_daemon.messages import Flag, Report, Run
 
 HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
 _AHEAD_SECONDS = 0.1  #: claimed work that has not started takes at most so long
-_FIRST_BATCH = 500  #: the most to claim ahead before the real rate is known
+_FIRST_BATCH = 1000  #: the most to claim ahead before the real rate is known
 _MOST_AHEAD = 3000
 _DONE = Verdict(Move.SUCCEED)
 
@@ -189,5 +189,5 @@ class Ledger:
         """How many more to claim now; 0 until a worthwhile part of the target is free."""
         target = self.target()
         room = target - (len(self._attempts) - self._forced)
-        worthwhile = max(1, (target - self._slots) // 4)
+        worthwhile = max(1, (target - self._slots) // 2)
         return room if room >= worthwhile else 0

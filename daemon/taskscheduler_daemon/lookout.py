@@ -15,7 +15,7 @@ from bson import ObjectId
 
 from taskscheduler.store.claims import Mark
 
-_BUSY_LOOKS = 20  #: so many looks in a row that found all they wanted mean a backlog
+_BUSY_LOOKS = 5  #: so many looks in a row that found all they wanted mean a backlog
 _MOST_NAMED = 4  #: so few new jobs are claimed by their ids instead of searching for them
 
 
