@@ -15,7 +15,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from taskscheduler.store import Store
-from taskscheduler.store.feed import GAP, Feed
+from taskscheduler.store.feed import GAP, Feed, message_pipeline
 from taskscheduler_daemon.duty import Crashed, duty
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ class Follower:
         missed: Callable[[], None],
         crashed: Crashed,
     ) -> None:
-        collection = store.database[store.options.job_queue]
-        self._feed = Feed(collection, [{"$match": {"operationType": {"$ne": "delete"}}}])
+        names = store.options.job_store, store.options.job_queue
+        self._feed = Feed(store.database, message_pipeline(*names))
         self._idle = idle
         self._heard = heard
         self._missed = missed

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -15,7 +16,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
-from taskscheduler.lifecycle import Ending
+from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.attempts import Fence
 from taskscheduler.store.followup import HOOK
@@ -36,6 +37,7 @@ from taskscheduler_daemon.writer import Writer
 logger = logging.getLogger(__name__)
 
 _RATE_EVERY = 0.1
+_REMEMBER_WOKEN = 100
 _REMEMBER_STOPPED = 5.0  #: seconds; no claim takes longer to read back
 _STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
 
@@ -79,6 +81,7 @@ class Session:
         self._end: End | None = None
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
+        self._woken_ids: deque[ObjectId] = deque(maxlen=_REMEMBER_WOKEN)  #: jobs whose message is still to come
         self._stopped_ids: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not
         self.finished = 0  #: jobs that ended here
         lease = options.orphaned_timeout or self._store.options.orphaned_timeout
@@ -308,6 +311,14 @@ class Session:
         error = {"type": "WorkerLostError", "message": "the worker manager lost track of the job"}
         self._writer.put(finish_of(attempt, _made_up(attempt, Ending.LOST, error), self._options.max_lost))
 
+    def _woken(self, job: dict[str, Any]) -> None:
+        """A job that wakes us itself."""
+        self._woken_ids.append(job["_id"])
+        later, forced = job["status"] == Status.POSTPONED, job["options"]["force_spawn"]
+        self._claimer.heard([job["_id"]], [job["queue"]], forced, later)
+        if later:
+            self._caretaker.look_for_due()
+
     def _call_hook(self, job_id: ObjectId) -> None:
         """Have a worker call the notification of an ended job, if nobody else has taken that on."""
         if self._stopping or not self._store.follow_up.paid(job_id, HOOK):
@@ -359,7 +370,12 @@ class Session:
         if "stop" in message:
             self._cancel(message["stop"])
             return
+        if message.get("wake"):
+            self._woken(message)
+            return
         later = bool(message.get("later", True))
+        if not later and set(message.get("jobs", ())) <= set(self._woken_ids):
+            return  # these jobs came before their message; what is re-armed always says `later`
         self._claimer.heard(message.get("jobs", ()), message.get("queues", ()), message.get("forced", True), later)
         if later:
             self._caretaker.look_for_due()

@@ -70,7 +70,7 @@ class Scheduler:
         DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
         the same `id` is then safe.
         """
-        new = self._new(job, data, _merged(options, given))
+        new = self._new(job, data, _merged(options, given), wake=self._store.messages.is_quiet())
         with translated():
             self._store.jobs.insert(new)
             return self._added([new])[0]
@@ -130,10 +130,12 @@ class Scheduler:
         if deadline.passed:
             raise SchedulerError("add_job_once lost against others again and again; try later")
 
-    def _new(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
+    def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
         name = job_name(job)
         options = JobOptions.of(asked, self._options.job_defaults())
         document = new_document(name, data, options, self._store.clock.now())
+        if wake:
+            document["wake"] = True
         known = job_class(job)
         if known is not None:  # else only a worker can tell
             document["hook"] = has_notification(known)

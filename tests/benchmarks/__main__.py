@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 
 from taskscheduler_daemon.demo.stage import embedded_server
 from tests.benchmarks import adding, draining, floor, idle, latency, peers
@@ -69,7 +70,8 @@ def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
 def main() -> int:
     """Run what is asked for; the exit code."""
     chosen, figures = _arguments(), Figures()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     code = 0
     try:
         code = _run(chosen, figures)
@@ -81,13 +83,20 @@ def main() -> int:
     return code
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Once; from then on nothing breaks into the clearing up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def _run(chosen: argparse.Namespace, figures: Figures) -> int:
     failed = 0
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="taskscheduler-bench-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         server = stack.enter_context(embedded_server(directory / "server"))
-        stage = Stage(server.uri, directory, figures, chosen.quick)
+        stage = Stage(server.uri, server.address.mongod_pid, directory, figures, chosen.quick)
         actions = {name: BENCHMARKS[name] for name in chosen.only or BENCHMARKS}
         if chosen.quick and not chosen.only:
             actions = {name: action for name, action in actions.items() if name not in _NOT_QUICK}

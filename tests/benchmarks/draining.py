@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from taskscheduler import Scheduler
 from tests.benchmarks.floor import documents
 from tests.benchmarks.jobs import Stamp
-from tests.benchmarks.processes import pss_mb
+from tests.benchmarks.processes import cpu_seconds, pss_mb
 from tests.benchmarks.stage import Stage, await_all_ended, await_true
-from tests.support.nodes import ROOT
+from tests.support.nodes import ROOT, NodeProcess
 
 _PRODUCERS, _PER_CALL = 2, 100
 _FIRST = 10_000  #: so many executions are timed, whatever the backlog
@@ -32,12 +32,23 @@ def backlog(stage: Stage) -> None:
     with stage.scheduler() as (uri, scheduler):
         scheduler.add_jobs([Stamp] * count)
         stamps = stage.stamps()
-        with stage.node(uri):
+        with stage.node(uri) as node:
+            await_true(lambda: stamps.count() > 0)
+            before, already = _used(stage, node), stamps.count()
             await_true(lambda: stamps.count() >= count)
             ended = await_all_ended(scheduler)
+            after = _used(stage, node)
+        for part, seconds in after.items():
+            stage.figures.note(f"cpu.{part}", 1e6 * (seconds - before[part]) / (count - already), "us per job")
         stage.figures.note("product.drain_executed", stamps.rate())
         stage.figures.note("product.drain_completed", count / (ended - stamps.times()[0]))
         _check_once(stage, stamps.count(), count)
+
+
+def _used(stage: Stage, node: NodeProcess) -> dict[str, float]:
+    """The processor time of each part so far: what limits the rate when their sum is all that the cores have."""
+    parts = {"node": [node.pid], "manager": [node.manager], "workers": node.workers, "mongod": [stage.mongod]}
+    return {part: cpu_seconds(pids) for part, pids in parts.items()}
 
 
 def flow(stage: Stage) -> None:

@@ -12,6 +12,8 @@ RATIOS = [
     ("add_job / bare insert, 1 thread", "product.add_1", "floor.insert_1"),
     ("add_job / bare inserts, 8 threads", "product.add_8", "floor.insert_8"),
     ("drain, completed / bare pipeline", "product.drain_completed", "floor.pipeline"),
+    ("bare pipeline watched by a stream / not", "floor.pipeline_watched", "floor.pipeline"),
+    ("add -> start / bare insert at that pace", "product.start_p50", "floor.paced_insert_p50"),
     ("drain, completed / executed", "product.drain_completed", "product.drain_executed"),
     ("with producers / drain", "product.flow_completed", "product.drain_completed"),
     ("two nodes / one node", "product.two_nodes", "product.drain_executed"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,22 +35,56 @@ def documents(count: int) -> list[RawBSONDocument]:
 
 
 def measure(stage: Stage) -> None:
-    """Batches of each kind of write that a job goes through, one kind after the other."""
+    """Batches of each kind of write that a job goes through, one kind after the other.
+
+    Then again while somebody awaits a change stream on another collection, as nodes do: the server looks through all
+    writes for it.
+    """
     count = stage.scaled(30_000, 5_000)
-    with stage.database() as plain:
+    seconds = _pipeline(stage, count, watched=False)
+    for name, took in seconds.items():
+        stage.figures.note(f"floor.{name}_batch", count / took)
+    stage.figures.note("floor.pipeline", count / _life(seconds))
+    stage.figures.note("floor.pipeline_watched", count / _life(_pipeline(stage, count, watched=True)))
+
+
+def _life(seconds: dict[str, float]) -> float:
+    """What is done with a job that waits: it is claimed, finished, and told of twice."""
+    return seconds["claim"] + seconds["finish"] + 2 * seconds["events"]
+
+
+def _pipeline(stage: Stage, count: int, watched: bool) -> dict[str, float]:
+    with stage.database() as plain, ExitStack() as stack:
         database = durable(plain)
         ensure(database, _OPTIONS)
+        if watched:
+            stack.enter_context(_watching(plain[_OPTIONS.job_queue]))
         jobs = database[_OPTIONS.job_store]
         seconds = {"insert": _insert(jobs, documents(count))}
-        boot, claims = ObjectId(), _claims(jobs)
-        seconds["claim"], taken = _claim(jobs, boot, claims)
+        seconds["claim"], taken = _claim(jobs, ObjectId(), _claims(jobs))
         seconds["finish"] = _finish(jobs, taken)
         events = database.get_collection(_OPTIONS.event_queue, write_concern=PROMPT)
         seconds["events"] = _events(events, [ids for _, ids in taken])
-    for name, took in seconds.items():
-        stage.figures.note(f"floor.{name}_batch", count / took)
-    # a job is claimed, finished, and told of twice
-    stage.figures.note("floor.pipeline", count / (seconds["claim"] + seconds["finish"] + 2 * seconds["events"]))
+    return seconds
+
+
+@contextmanager
+def _watching(collection: Collection[Document]) -> Iterator[None]:
+    """A thread that awaits a change stream."""
+    ending = threading.Event()
+    with collection.watch(max_await_time_ms=500) as stream:
+
+        def follow() -> None:
+            while not ending.is_set():
+                stream.try_next()
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join()
 
 
 def _insert(jobs: Collection[Document], made: Sequence[RawBSONDocument]) -> float:
@@ -95,15 +130,22 @@ def _events(log: Collection[Document], batches: Sequence[Sequence[ObjectId]]) ->
     return time.monotonic() - begun
 
 
-def singles(stage: Stage, threads: int, seconds: float) -> float:
-    """Single inserts per second, each awaited until a majority has it in its journal."""
+@contextmanager
+def single(stage: Stage, most: int) -> Iterator[Callable[[], object]]:
+    """A function that inserts one job and waits until a majority has it in its journal."""
     with stage.database() as plain:
         database = durable(plain)
         ensure(database, _OPTIONS)
         jobs = database.get_collection(_OPTIONS.job_store, write_concern=DURABLE)
-        ready = iter(documents(round(10_000 * seconds)))
+        ready = iter(documents(most))
         jobs.insert_one(next(ready))
-        return in_threads(threads, seconds, lambda: jobs.insert_one(next(ready)))
+        yield lambda: jobs.insert_one(next(ready))
+
+
+def singles(stage: Stage, threads: int, seconds: float) -> float:
+    """Single inserts per second."""
+    with single(stage, round(10_000 * seconds)) as insert:
+        return in_threads(threads, seconds, insert)
 
 
 def in_threads(threads: int, seconds: float, act: Callable[[], Any]) -> float:

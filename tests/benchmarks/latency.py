@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from taskscheduler import Scheduler
+from tests.benchmarks import floor
 from tests.benchmarks.jobs import Stamp
 from tests.benchmarks.stage import Stage, await_true
 from tests.benchmarks.stamps import Stamps
@@ -18,6 +19,8 @@ _EVERY, _WARM = 0.05, 20
 def measure(stage: Stage) -> None:
     """First without, then with somebody who waits for each result."""
     count = stage.scaled(400, 100)
+    with floor.single(stage, count + 2) as insert:
+        _note(stage, "floor.paced_insert", [took for _, took in _paced(count, insert)])
     with stage.scheduler() as (uri, scheduler):
         stamps = stage.stamps()
         with stage.node(uri) as node:
@@ -25,9 +28,9 @@ def measure(stage: Stage) -> None:
             _paced(_WARM, lambda: _result(scheduler))
             added = _paced(count, lambda: _added(scheduler))
             await_true(lambda: stamps.count() >= _WARM + count)
-            _note(stage, "start", _until_started(stamps, [begun for begun, _ in added]))
-            _note(stage, "add", [took for _, took in added])
-            _note(stage, "result", [took for _, took in _paced(count, lambda: _result(scheduler))])
+            _note(stage, "product.start", _until_started(stamps, [begun for begun, _ in added]))
+            _note(stage, "product.add", [took for _, took in added])
+            _note(stage, "product.result", [took for _, took in _paced(count, lambda: _result(scheduler))])
 
 
 def _result(scheduler: Scheduler) -> None:
@@ -43,7 +46,7 @@ def _until_started(stamps: Stamps, begun: list[float]) -> list[float]:
     return [started - asked for started, asked in zip(stamps.times()[_WARM:], begun, strict=True)]
 
 
-def _paced(count: int, act: Callable[[], None]) -> list[tuple[float, float]]:
+def _paced(count: int, act: Callable[[], object]) -> list[tuple[float, float]]:
     """When each call was made and how long it took."""
     pause, calls, due = threading.Event(), [], time.monotonic()
     for _ in range(count):
@@ -56,5 +59,5 @@ def _paced(count: int, act: Callable[[], None]) -> list[tuple[float, float]]:
 
 
 def _note(stage: Stage, name: str, seconds: list[float]) -> None:
-    stage.figures.note(f"product.{name}_p50", 1000 * statistics.median(seconds), "ms")
-    stage.figures.note(f"product.{name}_p99", 1000 * statistics.quantiles(seconds, n=100)[98], "ms")
+    stage.figures.note(f"{name}_p50", 1000 * statistics.median(seconds), "ms")
+    stage.figures.note(f"{name}_p99", 1000 * statistics.quantiles(seconds, n=100)[98], "ms")

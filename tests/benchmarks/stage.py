@@ -26,8 +26,9 @@ STATIC = {"pm": "static", "min_children": 2, "max_children": 2}
 class Stage:
     """Where a benchmark runs and where it leaves its figures."""
 
-    def __init__(self, server_uri: str, directory: Path, figures: Figures, quick: bool) -> None:
+    def __init__(self, server_uri: str, mongod: int, directory: Path, figures: Figures, quick: bool) -> None:
         self._server_uri = server_uri
+        self.mongod = mongod  #: its pid
         self.directory = directory
         self.figures = figures
         self.quick = quick

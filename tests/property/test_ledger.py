@@ -13,7 +13,7 @@ from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.ledger import Attempt, Ledger
 
 MORE = settings(max_examples=150, deadline=None)
-MOST_AHEAD, FIRST_BATCH = 3000, 500
+MOST_AHEAD, FIRST_BATCH = 3000, 1000
 JOBS = [RawBSONDocument(bson.encode({"options": {"force_spawn": forced}})) for forced in (False, True)]
 
 

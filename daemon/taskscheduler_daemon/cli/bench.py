@@ -14,9 +14,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import IO, Any
 
 import click
 from bson import ObjectId
@@ -27,6 +27,7 @@ from taskscheduler.errors import SchedulerError
 from taskscheduler.job import Job
 from taskscheduler.lifecycle import Status
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.client import translated
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, shown
 from taskscheduler_daemon.cli.exits import Exit
@@ -44,7 +45,7 @@ _PR_SET_PDEATHSIG = 1
 _NODE = "import sys; from taskscheduler_daemon.cli.bench import serve; sys.exit(serve(sys.argv[1:]))"
 _NODE_ENDS_WITHIN = 10.0
 _LOOK_EVERY = 0.02
-_STALLED_AFTER = 60.0  #: seconds without an ended job
+_STALLED_AFTER, _SLOWEST = 60.0, 100  #: seconds, and jobs per second, after which nothing is hoped for any more
 _SAMPLES_EVERY = 0.05
 _WARM_UP = 20
 _FORGOTTEN_AFTER = timedelta(hours=1)  #: collections that a killed benchmark has left
@@ -87,30 +88,43 @@ def command(settings: Settings, jobs_count: int, latency_samples: int) -> int:
     inbox: Inbox[None] = Inbox()
     with chosen_uri(settings) as uri, inbox.signals():
         try:
-            with _scheduler(uri) as (scheduler, names), inbox.breakable():
-                remark(f"measuring {clean(shown(uri))} with {jobs_count} jobs and {latency_samples} samples")
-                _tell(settings, _measure(scheduler, uri, names, jobs_count, latency_samples))
+            with translated():
+                found = _measure(uri, inbox, jobs_count, latency_samples)
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
+    _tell(settings, found)
     return Exit.OK
+
+
+def _measure(uri: str, inbox: Inbox[None], jobs_count: int, samples: int) -> dict[str, float]:
+    """All figures by name. A signal breaks into what is measured, never into the clearing up."""
+    with _scheduler(uri, inbox) as (scheduler, names):
+        remark(f"measuring {clean(shown(uri))} with {jobs_count} jobs and {samples} samples")
+        with inbox.breakable():
+            found = _add(scheduler, jobs_count)
+        with _node(uri, names) as node, inbox.breakable():
+            _drain(scheduler, node, jobs_count)
+            found["drain_per_second"] = _rate(scheduler)
+            return found | _latencies(scheduler, samples)
 
 
 # -- what is set up and taken down ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _scheduler(uri: str) -> Iterator[tuple[Scheduler, dict[str, str]]]:
+def _scheduler(uri: str, inbox: Inbox[None]) -> Iterator[tuple[Scheduler, dict[str, str]]]:
     """A scheduler on collections of its own, with their names; they are dropped at the end."""
     prefix = f"{PREFIX}{ObjectId()}"
     names = {"job_store": f"{prefix}.jobs", "job_queue": f"{prefix}.queue", "event_queue": f"{prefix}.events"}
-    scheduler = Scheduler(uri, options=names)
-    try:
-        yield scheduler, names
-    finally:
+    with Scheduler(uri, options=names) as scheduler, ExitStack() as stack:
         try:
+            with inbox.breakable():
+                assert scheduler.store  # connects and creates them
+        except KeyboardInterrupt:
             _clean_up(scheduler, prefix)
-        finally:
-            scheduler.close()
+            raise
+        stack.callback(_clean_up, scheduler, prefix)
+        yield scheduler, names
 
 
 def _clean_up(scheduler: Scheduler, prefix: str) -> None:
@@ -129,13 +143,14 @@ def _is_forgotten(name: str) -> bool:
     return SYSTEM_CLOCK.now() - ObjectId(identity).generation_time > _FORGOTTEN_AFTER
 
 
-@contextmanager
-def _node(uri: str, names: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The temporary node, in a session of its own, so that Ctrl-C reaches only us; it has ended at the end."""
-    with tempfile.TemporaryFile() as log:
+class Node:
+    """The temporary node, in a session of its own, so that Ctrl-C reaches only us."""
+
+    def __init__(self, uri: str, names: dict[str, str], log: IO[bytes]) -> None:
+        self._log = log
         arguments = [str(os.getpid()), *(f"{key}={name}" for key, name in names.items())]
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        process = subprocess.Popen(
+        self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _NODE, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -143,19 +158,33 @@ def _node(uri: str, names: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
             env={**os.environ, "PYTHONPATH": path, URI_VARIABLE: uri},  # a URI may hold a password
             start_new_session=True,
         )
+
+    def check(self) -> None:
+        """SchedulerError if it has ended by itself."""
+        if self._process.poll() is not None:
+            self._log.seek(0)
+            said = self._log.read().decode(errors="replace").strip().splitlines() or ["it left no message"]
+            raise SchedulerError(f"the benchmark's node ended by itself: {said[-1]}")
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL to whatever is left of it after a while."""
+        self._process.terminate()
         try:
-            yield process
+            self._process.wait(_NODE_ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            kill_tree(self._process.pid)
+            self._process.wait()
+
+
+@contextmanager
+def _node(uri: str, names: dict[str, str]) -> Iterator[Node]:
+    """A node that runs these jobs, and has ended when this returns."""
+    with tempfile.TemporaryFile() as log:
+        node = Node(uri, names, log)
+        try:
+            yield node
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_NODE_ENDS_WITHIN)
-    except subprocess.TimeoutExpired:
-        kill_tree(process.pid)
-        process.wait()
+            node.stop()
 
 
 def serve(arguments: Sequence[str]) -> int:
@@ -176,14 +205,6 @@ def serve(arguments: Sequence[str]) -> int:
 # -- what is measured -------------------------------------------------------------------------------------------------
 
 
-def _measure(scheduler: Scheduler, uri: str, names: dict[str, str], jobs_count: int, samples: int) -> dict[str, float]:
-    found = _add(scheduler, jobs_count)
-    with _node(uri, names) as node:
-        _drain(scheduler, node)
-        found["drain_per_second"] = _rate(scheduler)
-        return found | _latencies(scheduler, samples)
-
-
 def _add(scheduler: Scheduler, count: int) -> dict[str, float]:
     """Half of the jobs one per call, for at most a second, the rest in one call."""
     options, singles, deadline = {"queue": QUEUE}, 0, Deadline(1.0)
@@ -201,15 +222,15 @@ def _add(scheduler: Scheduler, count: int) -> dict[str, float]:
     }
 
 
-def _drain(scheduler: Scheduler, node: subprocess.Popen[bytes]) -> None:
-    """Wait until all jobs have ended; SchedulerError if they do not get on."""
-    jobs, pause, left = scheduler.store.jobs.collection, threading.Event(), -1
-    deadline = Deadline(_STALLED_AFTER)
-    while (now_left := jobs.count_documents({"class": Noop.name, "status": {"$lte": int(Status.PROCESSING)}})) > 0:
-        if now_left != left:
-            left, deadline = now_left, Deadline(_STALLED_AFTER)
-        if deadline.passed or node.poll() is not None:
-            raise SchedulerError(f"the benchmark's node does not get on: {left} jobs have not ended")
+def _drain(scheduler: Scheduler, node: Node, count: int) -> None:
+    """Wait until all jobs have ended; SchedulerError if that takes too long."""
+    jobs, pause = scheduler.store.jobs.collection, threading.Event()
+    deadline = Deadline(_STALLED_AFTER + count / _SLOWEST)
+    live = {"class": Noop.name, "status": {"$lte": int(Status.PROCESSING)}}
+    while jobs.find_one(live, {"_id": 1}) is not None:
+        node.check()
+        if deadline.passed:
+            raise SchedulerError(f"the benchmark's jobs do not get on: {jobs.count_documents(live)} have not ended")
         pause.wait(_LOOK_EVERY)
 
 

@@ -27,7 +27,7 @@ class Store:
             ensure(self.database, options)
         self.claims = ClaimStore(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
-        self.messages = MessageQueue(self.database, options)
+        self.messages = MessageQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events)

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Any
 
 from bson import ObjectId
-from pymongo.change_stream import CollectionChangeStream
+from pymongo.change_stream import ChangeStream
 from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -42,18 +43,18 @@ GAP = Gap.GAP
 
 
 class Feed:
-    """One change stream on one collection, from its opening on, through elections, drops and lost history."""
+    """One change stream, from its opening on, through elections, drops and lost history."""
 
     def __init__(
         self,
-        collection: Collection[Document],
+        source: Collection[Document] | Database[Document],
         pipeline: Sequence[Mapping[str, Any]],
         *,
         full_document: str | None = None,
         await_ms: int = 1000,
         after: Token | None = None,
     ) -> None:
-        self._collection = collection.with_options(read_concern=ReadConcern("majority"))
+        self._source = source.with_options(read_concern=ReadConcern("majority"))
         self._pipeline = list(pipeline)
         self._full_document = full_document
         self._await_ms = await_ms
@@ -61,10 +62,10 @@ class Feed:
         self._pause = _FIRST_PAUSE
         self._refusals = 0  #: in a row, by a server that answers
         self._stopped = threading.Event()
-        self._stream: CollectionChangeStream[Document] | None = None
+        self._stream: ChangeStream[Document] | None = None
         self._lost = False  #: a gap that is still to be told
 
-    def open(self) -> CollectionChangeStream[Document]:
+    def open(self) -> ChangeStream[Document]:
         """Open the stream now, so that nothing written from here on is missed. Raises the driver's errors."""
         try:
             self._stream = self._watch()
@@ -76,12 +77,12 @@ class Feed:
             self._lost = True
         return self._stream
 
-    def _reopen(self) -> CollectionChangeStream[Document]:
+    def _reopen(self) -> ChangeStream[Document]:
         self._lost = self._lost or self._token is None
         return self.open()
 
-    def _watch(self) -> CollectionChangeStream[Document]:
-        return self._collection.watch(
+    def _watch(self) -> ChangeStream[Document]:
+        return self._source.watch(
             self._pipeline,
             full_document=self._full_document,
             max_await_time_ms=self._await_ms,
@@ -159,6 +160,18 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
+    """What wakes nodes, on a whole database: messages, and jobs whose adder has sent no message lately.
+
+    Such a job is seen as soon as it is stored; its message, which follows, comes a write later.
+    """
+    woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": True}
+    messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
+    parts = ("_id", "queue", "status", "options.force_spawn", "wake", "jobs", "queues", "later", "forced", "stop")
+    fields = {"operationType": 1, "documentKey": 1, **{f"fullDocument.{part}": 1 for part in parts}}
+    return [{"$match": {"$or": [messages, woken]}}, {"$project": fields}]
 
 
 def token_time(token: Token | None) -> datetime | None:

@@ -19,6 +19,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from taskscheduler.clock import Clock
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
 from taskscheduler.store.client import PROMPT, VISIBLE
@@ -35,13 +36,15 @@ class MessageQueue:
     Nobody has to wait for a message: the jobs are stored already. The first one after a pause is sent at once.
     """
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
         self._collection = database.get_collection(options.job_queue, write_concern=VISIBLE)
         self._changed = threading.Condition()
         self._added: list[ObjectId] = []
         self._queues: set[str] = set()
         self._later = self._forced = False
         self._stops: list[ObjectId] = []
+        self._clock = clock
+        self._asked_at = float("-inf")
         self._closed = threading.Event()
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
@@ -53,7 +56,12 @@ class MessageQueue:
             self._queues.update(queues)
             self._later |= later
             self._forced |= forced
+            self._asked_at = self._clock.monotonic()
         self._notify()
+
+    def is_quiet(self) -> bool:
+        """Whether no message has been asked for lately; the job added now may wake nodes by itself."""
+        return self._clock.monotonic() - self._asked_at > _PAUSE
 
     def stop(self, ids: Sequence[ObjectId]) -> None:
         """Tell the nodes to kill these jobs if they run them."""
