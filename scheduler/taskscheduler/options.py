@@ -160,7 +160,8 @@ class JobOptions:
     @classmethod
     def of(cls, given: Mapping[str, Any], defaults: JobOptions | None = None) -> JobOptions:
         """Options from what a caller gave, completed by `defaults`; InvalidOptionError when something is wrong."""
-        return replace(defaults or cls(), **checked(given, JOB_CHECKS))
+        defaults = defaults or cls()
+        return replace(defaults, **checked(given, JOB_CHECKS)) if given else defaults
 
     def stored(self) -> dict[str, Any]:
         """The document form kept in the job: what decides how it runs, times as numbers of seconds."""

@@ -56,6 +56,7 @@ class Scheduler:
         self._logger = logger or logging.getLogger("taskscheduler")
         self._events = Events(emitter, self._logger)
         self._options = SchedulerOptions.of(_merged(options, given))
+        self._defaults = self._options.job_defaults()
         self._clock = clock
         self._connection = Connection(database, clock)
         self._background: BackgroundListener | None = None
@@ -97,7 +98,7 @@ class Scheduler:
         """
         asked = _merged(options, given)
         new = self._new(job, data, asked)
-        ignore_data = JobOptions.of(asked, self._options.job_defaults()).ignore_data
+        ignore_data = JobOptions.of(asked, self._defaults).ignore_data
         key = once_key(new.document["class"], data, ignore_data)
         document = {**new.document, "once": key}
         new = NewJob(new.id, document, encode(document, self._options.max_payload))
@@ -132,7 +133,7 @@ class Scheduler:
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
         name = job_name(job)
-        options = JobOptions.of(asked, self._options.job_defaults())
+        options = JobOptions.of(asked, self._defaults)
         document = new_document(name, data, options, self._store.clock.now())
         if wake:
             document["wake"] = True
@@ -335,6 +336,7 @@ class Scheduler:
     def set_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Scheduler:
         """Change scheduler options; defaults apply to jobs added from now on. InvalidOptionError changes nothing."""
         self._options = SchedulerOptions.of(_merged(options, given), self._options)
+        self._defaults = self._options.job_defaults()
         return self
 
     @property
