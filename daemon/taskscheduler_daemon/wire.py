@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 PACKET = 16 * 1024  #: larger messages travel in a file whose descriptor is passed
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(4)
@@ -38,10 +39,10 @@ def _send_file(end: socket.socket, message: bytes) -> None:
         socket.send_fds(end, [_MARK], [file.fileno()])
 
 
-def _memory_file() -> tempfile._TemporaryFileWrapper[bytes]:
+def _memory_file() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("taskscheduler"), "wb")  # type: ignore[return-value]
-    return tempfile.TemporaryFile()  # type: ignore[return-value]
+        return os.fdopen(os.memfd_create("taskscheduler"), "wb")
+    return tempfile.TemporaryFile()
 
 
 def receive(end: socket.socket, flags: int = 0) -> bytes | None:

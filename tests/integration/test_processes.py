@@ -104,6 +104,21 @@ def test_cancelling_kills_a_running_job_within_a_second(
     assert len(traces(log)) == 1
 
 
+def test_cancelling_kills_within_a_second_also_while_a_backlog_is_drained(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    start_node(pm="static", min_children=2)
+    log = tmp_path / "log"
+    process = scheduler.add_job("spin", str(log))
+    pids = [int(word) for word in started(log)[0][2:]]
+    scheduler.add_jobs([("noop", number) for number in range(15_000)])
+    jobs = scheduler.store.jobs.collection
+    eventually(lambda: jobs.count_documents({"status": 3}) > 3000, 30, "a backlog that is being drained")
+    process.cancel()
+    eventually(lambda: all_gone(pids), 1.0, "killed within a second")
+    assert jobs.find_one({"status": 0}) is not None, "the backlog lasted until then"
+
+
 def test_a_cancelled_job_that_was_queued_never_starts(scheduler: Scheduler, node: NodeProcess, tmp_path: Path) -> None:
     log, release = tmp_path / "log", tmp_path / "release"
     busy = [scheduler.add_job("wait", {"until": str(release)}) for _ in range(2)]
