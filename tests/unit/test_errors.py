@@ -127,7 +127,7 @@ def test_a_job_that_did_not_end_badly_has_no_error(status: Status) -> None:
     [
         ("mongodb://host/app", "mongodb://host/app"),
         ("mongodb://me:secret@host/app", "mongodb://me:***@host/app"),
-        ("mongodb+srv://me:secret@host/app?x=1", "mongodb+srv://me:***@host/app?..."),
+        ("mongodb+srv://me:secret@host/app?x=1", "mongodb+srv://me:***@host/app?x=1"),
         ("mongodb://me:s:e@c/r@host:1,other:2/app", "mongodb://me:***@host:1,other:2/app"),
         ("", ""),
         ("nonsense", "nonsense"),

@@ -90,9 +90,10 @@ def _what_is_wrong(uri: str, error: Exception) -> str:
 
 
 def redacted(uri: str) -> str:
-    """The URI without its password and options."""
-    uri, question, _ = uri.partition("?")
-    return _without_credentials(uri) + (question and "?...")
+    """The URI without its password, and without its options where one of them may be a secret."""
+    credentials, at, rest = uri.rpartition("@")
+    place, question, query = rest.partition("?")
+    return _without_credentials(credentials + at + place) + question + ("..." if _SECRETS.search(query) else query)
 
 
 def _without_credentials(uri: str) -> str:
