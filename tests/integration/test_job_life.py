@@ -410,6 +410,7 @@ def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) ->
     new = claimed(scheduler, process)
     assert new.attempt == 2
     late: list[Finish] = [
+        Finish(old, Verdict(Move.SUCCEED)),  # plain: written together with others of its claim
         Finish(old, Verdict(Move.SUCCEED), result="late"),
         Finish(old, Verdict(Move.FAIL), error={"type": "late"}, owes=("family",)),
         Finish(old, Verdict(Move.RETRY)),
@@ -417,7 +418,8 @@ def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) ->
         Finish(Fence(old.job_id, new.claim, 1), Verdict(Move.SUCCEED), result="wrong attempt"),
         Finish(Fence(old.job_id, old.claim, 2), Verdict(Move.SUCCEED), result="wrong claim"),
     ]
-    assert [claims.finish([one]) for one in late] == [0] * 6
+    assert late[0].plain
+    assert [claims.finish([one]) for one in late] == [0] * 7
     claims.progress([(old, {"progress": 99.0}, None)])
     assert (process.refresh().status, process.attempt, process.progress) == (Status.PROCESSING, 2, 0.0)
     assert claims.finish([Finish(new, Verdict(Move.SUCCEED), result="right")]) == 1
