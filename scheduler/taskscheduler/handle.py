@@ -141,7 +141,9 @@ class Process:
 
     def cancel(self) -> bool:
         """Cancel the job: it never starts, or is killed if it runs. See Scheduler.cancel_job."""
-        return self._scheduler.cancel_job(self.id)
+        canceled = self._scheduler.cancel_job(self.id)
+        self.refresh()
+        return canceled
 
     def wait(self, timeout: float | None = None, throw: bool = False) -> Process:
         """Block until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""

@@ -273,7 +273,7 @@ class Scheduler:
             if not isinstance(process, Process):
                 raise InvalidOptionError(f"wait_for() requires a list of Process, not of {type(process).__name__}")
         with translated():
-            Waiter(self._store, waited, self._clock).wait(timeout, self._announce_change)
+            Waiter(self._store, waited, self._clock, self._announce_change).wait(timeout)
         if throw:
             for process in waited:
                 process.raise_for_status()

@@ -30,17 +30,20 @@ _OVERLAP = timedelta(seconds=10)  #: how far before a gap the re-read begins
 
 
 class Waiter:
-    """Waits until a number of jobs have ended."""
+    """Waits until a number of jobs have ended. A job that was quicker than the look at it is announced as well."""
 
-    def __init__(self, store: Store, processes: Sequence[Process], clock: Clock) -> None:
+    def __init__(
+        self, store: Store, processes: Sequence[Process], clock: Clock, announce: Callable[[Change], None]
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._announce = announce
         self._waiting: dict[ObjectId, list[Process]] = {}
         for process in processes:
             self._waiting.setdefault(process.id, []).append(process)
         self._read_at = clock.monotonic()
 
-    def wait(self, timeout: float | None, announce: Callable[[Change], None]) -> None:
+    def wait(self, timeout: float | None) -> None:
         """Return when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted."""
         deadline = Deadline(timeout, self._clock)
         self._read()
@@ -53,13 +56,13 @@ class Waiter:
             while self._waiting:
                 if deadline.passed:
                     raise WaitTimeoutError(f"{len(self._waiting)} jobs have not ended within {timeout} seconds")
-                self._step(feed, announce)
+                self._step(feed)
 
-    def _step(self, feed: Feed, announce: Callable[[Change], None]) -> None:
+    def _step(self, feed: Feed) -> None:
         event = feed.next()
         if isinstance(event, dict):
             for change in changes(event):
-                announce(change)
+                self._announce(change)
                 self._take(change.document, final=change.status.is_final and event_is_last(change, event))
         if event is GAP or self._clock.monotonic() - self._read_at > POLL:
             self._read_patiently()
@@ -73,13 +76,17 @@ class Waiter:
     def _read(self) -> None:
         self._read_at = self._clock.monotonic()
         found = {document["_id"]: document for document in self._store.jobs.find({"_id": {"$in": list(self._waiting)}})}
-        for job_id in list(self._waiting):
+        for job_id, processes in list(self._waiting.items()):
             if job_id not in found:
                 raise JobNotFoundError(job_id)
-            for process in self._waiting[job_id]:
+            known = {process.status for process in processes}
+            for process in processes:
                 process.replace(found[job_id])
-            if Status(found[job_id]["status"]).is_final:
+            status = Status(found[job_id]["status"])
+            if status.is_final:
                 del self._waiting[job_id]
+                if known != {status}:
+                    self._announce(Change(status, found[job_id]))
 
     def _read_patiently(self) -> None:
         try:

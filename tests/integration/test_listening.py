@@ -274,6 +274,24 @@ def test_a_handler_that_raises_is_logged_and_harms_nobody(
     assert "broken handler" in caplog.text
 
 
+def test_a_wait_announces_the_end_of_a_job_that_was_quicker(
+    scheduler: Scheduler, uri: str, node: NodeProcess
+) -> None:
+    heard: list[str] = []
+    scheduler.on("*", lambda event, process: heard.append(event))
+    quick = scheduler.add_job("echo", 1)
+    with Scheduler(uri) as other:
+        other.get_job(quick.id).wait(10)
+    assert heard == ["waiting"]
+    quick.wait(10)
+    quick.wait(10)
+    assert heard == ["waiting", "done"]
+    canceled = scheduler.add_job("echo", at=timedelta(hours=1))
+    canceled.cancel()
+    canceled.wait(10)
+    assert heard == ["waiting", "done", "postponed", "cancel"]
+
+
 def test_the_background_listener_delivers_from_its_own_thread(
     scheduler: Scheduler, uri: str, node: NodeProcess
 ) -> None:
