@@ -67,9 +67,8 @@ def test_the_modules_are_found() -> None:
 @pytest.mark.parametrize("folder", [LIBRARY, DAEMON])
 def test_the_source_roots_are_no_packages(folder: Path) -> None:
     assert not (folder / "__init__.py").exists()
-    assert [path.name for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"] == [
-        "taskscheduler" if folder is LIBRARY else "taskscheduler_daemon"
-    ]
+    packages = {path.relative_to(folder).parts[0] for path in folder.rglob("*.py")}
+    assert packages == {"taskscheduler" if folder is LIBRARY else "taskscheduler_daemon"}
 
 
 @pytest.mark.parametrize("name", ALL)

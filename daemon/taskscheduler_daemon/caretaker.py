@@ -22,6 +22,7 @@ from taskscheduler.store.schema import ensure
 from taskscheduler_daemon.duty import Crashed, duty
 from taskscheduler_daemon.ledger import Ledger
 from taskscheduler_daemon.lost import Watch
+from taskscheduler_daemon.strays import Strays
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class Caretaker:
         idle: threading.Event,
         cancel: Callable[[list[ObjectId]], None],
         missing: Callable[[Fence], None],
+        strays: Strays,
         call_hook: Callable[[ObjectId], None],
         max_lost: int,
         lease: float,
@@ -122,6 +124,7 @@ class Caretaker:
         self._idle = idle
         self._cancel = cancel
         self._missing = missing
+        self._strays = strays
         self._call_hook = call_hook
         self._max_lost = max_lost
         self._lease = lease
@@ -131,7 +134,6 @@ class Caretaker:
         self._due_at = float("inf")
         self._look_due = threading.Event()
         self._stopped = threading.Event()
-        self._strays: set[Fence] = set()  #: attempts that the database counts as ours and we do not know
         self._thread = duty("care", self._loop, crashed)
 
     def start(self) -> None:
@@ -202,7 +204,7 @@ class Caretaker:
         if gone:
             self._cancel(gone)
         for attempt in old:
-            if attempt.seen_at and now - attempt.seen_at > self._lease:
+            if now - max(attempt.claimed_at, attempt.seen_at) > self._lease:
                 self._missing(attempt.fence)
         self._note_running(now, [attempt for attempt in old if attempt.fence.job_id in held])
 
@@ -238,8 +240,5 @@ class Caretaker:
 
     def _release_strays(self) -> None:
         """Give back attempts that are ours in the database only: of claims that were carried out late."""
-        known = {attempt.fence for attempt in self._ledger.all()}
-        strays = {fence for fence in self._store.claims.held_by(self._boot) if fence not in known}
-        for fence in strays & self._strays:
-            self._missing(fence)
-        self._strays = strays
+        for fence in self._strays.look(self._ledger.fences, lambda: self._store.claims.held_by(self._boot)):
+            self._store.claims.release(fence)

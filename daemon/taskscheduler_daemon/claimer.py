@@ -6,24 +6,30 @@ import logging
 import random
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from bson import ObjectId
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
+from taskscheduler.record import Document
 from taskscheduler.store import Store
 from taskscheduler.store.attempts import Fence
+from taskscheduler.store.claims import Taken
 from taskscheduler_daemon.duty import Crashed, duty
 from taskscheduler_daemon.ledger import Attempt, Ledger
 from taskscheduler_daemon.lookout import Lookout
+from taskscheduler_daemon.share import Share
 
 logger = logging.getLogger(__name__)
 
 _MOST_PER_CLAIM = 1000
+_AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 _FORCED_PER_CLAIM = 32
 _PAUSE_AFTER_ERROR = 0.5
+_PAUSE_FOR_OTHERS = 0.02
 
 
 class Claimer:
@@ -39,7 +45,8 @@ class Claimer:
         hand_on: Callable[[list[Attempt]], None],
         crashed: Crashed,
         clock: Clock,
-        most: int = 0,
+        most: int,
+        lease: float,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -52,7 +59,10 @@ class Claimer:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._lookout = Lookout(queues)
+        self._share = Share(boot, lease)
         self._abandoned: list[str] = []  #: claims of which it is not known what they got
+        self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[Taken]]]]] = deque()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
         self._thread = duty("claim", self._loop, crashed)
 
     def start(self) -> None:
@@ -84,6 +94,7 @@ class Claimer:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._pool.shutdown()
 
     def give_back(self, count: int) -> None:
         """So many of the claimed jobs did not run here."""
@@ -117,32 +128,75 @@ class Claimer:
                 self._claim_one(job_id)
             else:
                 self._lookout.more = True
-        while self._lookout.more and not self._stopped.is_set() and (wanted := self._wanted()):
-            self._claim(self._search(wanted))
+        try:
+            while self._lookout.more and not self._stopped.is_set() and (wanted := self._wanted()):
+                self._begin(self._search(wanted))
+        finally:
+            self._end(0)
 
     def _wanted(self) -> int:
-        return int(max(0, min(self._ledger.room(), _MOST_PER_CLAIM, self._left)))
+        asked = sum(len(ids) for ids, _ in self._under_way)
+        return int(max(0, min(self._ledger.room(asked), _MOST_PER_CLAIM, self._left - asked)))
 
     def _search(self, wanted: int) -> list[ObjectId]:
         lookout, claims = self._lookout, self._store.claims
         if lookout.take_everywhere() and not self._queues:
             lookout.know(claims.queues())
-        queues = lookout.queues
-        jobs = claims.candidates(queues, wanted, lookout.mark) if queues else []
-        lookout.found(jobs, wanted)
-        return [job["_id"] for job in jobs]
+        queues, mark, share = lookout.queues, lookout.mark, self._share
+        if mark is None:
+            self._end(0)  # a look from the head of a queue would find once more what is being claimed
+        look_at = share.look_at(wanted, queues)
+        jobs = claims.candidates(queues, look_at, mark) if queues else []
+        ids = self._ours(jobs, wanted, mark is None)
+        lookout.found(jobs, look_at, left=len(ids) < len(jobs))
+        if mark is not None and len(jobs) < look_at and share.shared:
+            lookout.look_everywhere()  # for what others left behind
+        return ids
+
+    def _ours(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
+        """Those to ask for, while others look at the same ones."""
+        now = self._clock.monotonic()
+        if len(jobs) > 1 and self._share.is_old(now):
+            self._share.know(self._store.nodes.all(), now)
+        ids = self._share.ours(jobs, wanted, at_head, now)
+        if jobs and not ids:
+            self._stopped.wait(_PAUSE_FOR_OTHERS)
+        return ids
 
     def _claim_one(self, job_id: ObjectId) -> None:
         """One operation instead of three, for a job that was added to an idle cluster."""
         claim = uuid.uuid4().hex
         self._abandoned.append(claim)
-        job = self._store.claims.claim_one(job_id, self._queues, claim, self._boot, self._node)
-        self._take(claim, [] if job is None else [job])
+        self._take(1, claim, self._store.claims.claim_one(job_id, self._queues, claim, self._boot, self._node))
 
-    def _claim(self, ids: Sequence[ObjectId]) -> None:
-        """Claim, then read back: only what the majority says is ours counts, also if the claim ended in an error."""
+    def _begin(self, ids: list[ObjectId]) -> None:
+        """Claim these; if there are more behind them, go on to claim those while the server is busy with these."""
         if not ids:
             return
+        if not self._lookout.more and not self._under_way:
+            self._claim(ids)
+            return
+        self._end(_AT_ONCE - 1)
+        self._under_way.append((ids, self._pool.submit(self._carry_out, ids)))
+
+    def _end(self, left: int) -> None:
+        """Take what claims have got, in the order in which they began, until so many are under way."""
+        failed: PyMongoError | None = None
+        while len(self._under_way) > left:
+            ids, claiming = self._under_way.popleft()
+            try:
+                self._take(len(ids), *claiming.result())
+            except PyMongoError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    def _claim(self, ids: list[ObjectId]) -> None:
+        if ids:
+            self._take(len(ids), *self._carry_out(ids))
+
+    def _carry_out(self, ids: list[ObjectId]) -> tuple[str, list[Taken]]:
+        """Claim, then read back: only what the majority says is ours counts, also if the claim ended in an error."""
         claim = uuid.uuid4().hex
         self._abandoned.append(claim)
         try:
@@ -150,20 +204,26 @@ class Claimer:
         except PyMongoError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
         place = {job_id: number for number, job_id in enumerate(ids)}
-        self._take(claim, sorted(self._store.claims.claimed(claim, self._boot), key=lambda job: place[job["_id"]]))
+        taken = self._store.claims.claimed(claim, self._boot)
+        return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
 
-    def _take(self, claim: str, jobs: Sequence[RawBSONDocument]) -> None:
+    def _take(self, asked: int, claim: str, taken: Sequence[Taken]) -> None:
         """What a claim has got is ours from here on."""
+        self._share.claimed(asked, len(taken))
         now = self._clock.monotonic()
-        attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, now) for job in jobs]
-        self._abandoned.remove(claim)
+        attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in taken]
+        self._ledger.add(attempts)
+        self._abandoned.remove(claim)  # not before they are in the ledger: see `unsettled`
         if not attempts:
             return
         self._left -= len(attempts)
-        self._ledger.add(attempts)
         self._hand_on(attempts)
         entries = [{"job": a.fence.job_id, "status": 2, "attempt": a.fence.attempt} for a in attempts]
         self._store.events.append(entries, self._node)
+
+    def unsettled(self) -> list[str]:
+        """The claims that are under way, or of which it is not known what they got. Safe to use from any thread."""
+        return list(self._abandoned)
 
     def _settle_abandoned(self) -> None:
         """Give back what claims got that could not be read back; the database may have been slow to carry them out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import bson
@@ -15,6 +16,9 @@ from taskscheduler.record import CODEC, check_depth, check_payload
 
 LONGEST_TRACEBACK = 8 * 1024
 LONGEST_MESSAGE = 2 * 1024
+_UNGUARDED = nullcontext()
+#: modules whose exceptions are stored without the name of the module
+_PLAIN = ("builtins", "taskscheduler.errors", "taskscheduler_daemon.limits")
 
 
 class Container(Protocol):
@@ -51,11 +55,16 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
 
 
 def execute(
-    document: dict[str, Any], runtime: Runtime, container: Container | None, max_payload: int
+    document: dict[str, Any],
+    runtime: Runtime,
+    container: Container | None,
+    max_payload: int,
+    guard: AbstractContextManager[Any] = _UNGUARDED,
 ) -> tuple[Ending, dict[str, Any]]:
-    """Run the job; how it ended and what there is to say about it, ready to be stored."""
+    """Run the job within `guard`; how it ended and what there is to say about it, ready to be stored."""
     try:
-        result = instance(document, runtime, container).start()
+        with guard:
+            result = instance(document, runtime, container).start()
     except JobInterrupted:
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
@@ -81,8 +90,7 @@ def storable(name: str, result: Any, max_payload: int) -> tuple[Ending, dict[str
 def describe(error: BaseException) -> dict[str, Any]:
     """An exception as it is stored: type, message and the last 8 KB of its traceback."""
     kind = type(error)
-    builtin = kind.__module__ in ("builtins", "taskscheduler.errors")
-    name = kind.__name__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__name__ if kind.__module__ in _PLAIN else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
     except Exception:

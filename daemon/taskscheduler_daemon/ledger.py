@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
@@ -26,17 +26,17 @@ class Attempt:
     """One claimed attempt in the hands of this node."""
 
     fence: Fence
-    job: RawBSONDocument
+    job: Mapping[str, Any]
+    raw: bytes  #: the job as BSON
     claimed_at: float
     noted: float = 0.0  #: when the database was last told that it runs
     seen_at: float = 0.0  #: when the manager last said that it has it
     worker: ObjectId | None = None
     seconds: float = -1.0
+    forced: bool = field(init=False)  #: whether it runs in a worker of its own, beyond the slots
 
-    @property
-    def forced(self) -> bool:
-        """Whether it runs in a worker of its own, beyond the slots."""
-        return bool(self.job["options"]["force_spawn"])
+    def __post_init__(self) -> None:
+        self.forced = bool(self.job["options"]["force_spawn"])
 
     @property
     def parent(self) -> ObjectId | None:
@@ -46,7 +46,7 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.NONE
-        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, bytes(self.job.raw))
+        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
 
 
 def hook_run(document: RawBSONDocument) -> Run:
@@ -56,7 +56,7 @@ def hook_run(document: RawBSONDocument) -> Run:
 
 def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     """What is to be written for the reported end of an attempt."""
-    job, worker = attempt.job, ObjectId(report.worker).binary.hex()
+    job, worker = attempt.job, report.worker.hex()
     options, content = job["options"], report.content()
     hook = _has_hook(job, report, content)
     if report.ending is Ending.SUCCEEDED and not options["interval"] and not hook:
@@ -84,7 +84,7 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     )
 
 
-def _has_hook(job: RawBSONDocument, report: Report, content: dict[str, Any]) -> bool:
+def _has_hook(job: Mapping[str, Any], report: Report, content: dict[str, Any]) -> bool:
     """Whether the class wants a notification, as far as the adder or the worker knew; in doubt a worker is asked."""
     if report.ending in (Ending.SUCCEEDED, Ending.FAILED):
         return bool(job.get("hook") or content.get("hook"))
@@ -144,6 +144,10 @@ class Ledger:
         with self._lock:
             return list(self._attempts.values())
 
+    def fences(self) -> list[Fence]:
+        """What names each attempt in the database."""
+        return [attempt.fence for attempt in self.all()]
+
     def clear(self) -> list[Attempt]:
         """Remove and give all attempts."""
         with self._lock:
@@ -182,12 +186,12 @@ class Ledger:
         if not self._slots or self._mean <= 0.0:
             return self._slots
         ahead = int(_AHEAD_SECONDS * self._slots / self._mean)
-        known = max(_FIRST_BATCH, int(self._rate * _AHEAD_SECONDS * 1.5))
+        known = max(_FIRST_BATCH, int(self._rate * _AHEAD_SECONDS * 2))
         return self._slots + min(ahead, known, _MOST_AHEAD)
 
-    def room(self) -> int:
-        """How many more to claim now; 0 until a worthwhile part of the target is free."""
+    def room(self, asked: int = 0) -> int:
+        """How many more to claim now, `asked` being under way; 0 until a worthwhile part of the target is free."""
         target = self.target()
-        room = target - (len(self._attempts) - self._forced)
+        room = target - (len(self._attempts) - self._forced) - asked
         worthwhile = max(1, (target - self._slots) // 2)
         return room if room >= worthwhile else 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taskscheduler_daemon.channel import Channel, SocketQueue, descriptors, open_channel
+from taskscheduler_daemon.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Settings:
     kill_grace: float
     progress_limit: float  #: seconds
     max_payload: int
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(slots=True)

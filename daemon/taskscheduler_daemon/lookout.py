@@ -85,15 +85,19 @@ class Lookout:
         with self._lock:
             return sorted(self._known)
 
-    def found(self, jobs: Sequence[Mapping[str, Any]], wanted: int) -> None:
-        """A look gave these jobs, of so many that were wanted."""
+    def found(self, jobs: Sequence[Mapping[str, Any]], wanted: int, left: bool = False) -> None:
+        """A look gave these jobs, of so many that were wanted; whether some of them are left to others."""
         with self._lock:
-            self.more = len(jobs) >= wanted
-            self._full_looks = self._full_looks + 1 if self.more else 0
+            full = len(jobs) >= wanted
+            self.more = full or left
+            self._full_looks = self._full_looks + 1 if full else 0
             if not self.more:
                 self.idle.set()
             elif self._full_looks >= _BUSY_LOOKS:
                 self.idle.clear()
             places = {(job["queue"], job["priority"]) for job in jobs}
-            full = self.more and len(places) == 1
-            self.mark = Mark(jobs[-1]["queue"], jobs[-1]["priority"], jobs[-1]["at"]) if full else None
+            if full and len(places) == 1:
+                last = jobs[-1]
+                self.mark = Mark(last["queue"], last["priority"], last["at"], last["_id"])
+            elif full or not left:
+                self.mark = None

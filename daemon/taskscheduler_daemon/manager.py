@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 _HELD_EVERY = 1.0  #: seconds between two accounts of what the manager holds
 _STRANGERS_EVERY = 0.1
+_LINGER = 0.001
 _FOREVER = float("inf")
 
 
@@ -61,6 +62,7 @@ class WorkerManager:
         self._pool = Pool(PoolOptions.of(options))
         self._hands: dict[int, Hands] = {}  #: by pid
         self._lease_until = _FOREVER
+        self._lapsed_at = 0.0  #: the end of the last lease that was not renewed in time
         self._stop_at = _FOREVER
         self._held_at = 0.0
         self._talk_at = _FOREVER
@@ -79,9 +81,11 @@ class WorkerManager:
         self._selector.register(link.down, selectors.EVENT_READ, self._from_node)
         self._selector.register(self._signals, selectors.EVENT_READ, self._signaled)
         self._selector.register(link.lifeline, selectors.EVENT_READ, self._node_died)
+        self._urgent = selectors.DefaultSelector()
+        self._urgent.register(self._signals, selectors.EVENT_READ)
+        self._urgent.register(link.lifeline, selectors.EVENT_READ)
         self._writing = False
-        options = self._pool.options
-        self._up.push(messages.notice(Kind.POOL, slots=options.slots, pm=str(options.pm)))
+        self._introduce()
         try:
             return self._loop()
         finally:
@@ -93,6 +97,8 @@ class WorkerManager:
             self._spawn(now)
             self._assign(now)
             self._flush()
+            if self._pool.well_supplied():
+                self._urgent.select(_LINGER)  # what gathers in the meantime is dealt with in one go
             wait = max(0.0, min(self._next_event(now), 60.0 + now) - now)
             for key, _ in self._selector.select(wait):
                 key.data()
@@ -135,10 +141,16 @@ class WorkerManager:
                     self._cancel(job_id, now)
             elif kind == Kind.LEASE:
                 self._lease_until = messages.time_of(message)
+                self._introduce()
             elif kind == Kind.STOP:
                 self._stop(now + messages.time_of(message))
             elif kind == Kind.RECYCLE:
                 self._recycle()
+
+    def _introduce(self) -> None:
+        """Say how many jobs can run here; with every renewal of the lease, as the node can do nothing without it."""
+        options = self._pool.options
+        self._up.push(messages.notice(Kind.POOL, slots=options.slots, pm=str(options.pm)))
 
     def _flush(self) -> None:
         """Send what waits for the node; watch for room in the queue as long as something is left."""
@@ -208,8 +220,11 @@ class WorkerManager:
         factory = self._factory
 
         def main() -> int:
+            settings.limits.impose()
             worker: Worker = factory.build_worker(worker_id)
-            return worker.process_all(hands.inbox, hands.slot, settings.progress_limit, settings.max_payload)
+            return worker.process_all(
+                hands.inbox, hands.slot, settings.progress_limit, settings.max_payload, settings.limits
+            )
 
         pid = spawn(main, title="ts-worker", keep=[hands.inbox.fileno()], die_with_parent=True)
         self._hands[pid] = hands
@@ -301,7 +316,9 @@ class WorkerManager:
 
     def _lose_lease(self, now: float) -> None:
         """The node could not renew its lease in time: other nodes may take the jobs, so nothing may run here."""
-        logger.error("lease not renewed in time; killing all jobs")
+        if self._lapsed_at != self._lease_until:  # once a lapse: this is called until the last worker is gone
+            self._lapsed_at = self._lease_until
+            logger.error("lease not renewed in time; killing all jobs")
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._take_back(member, now)
@@ -373,8 +390,10 @@ class WorkerManager:
     def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
         """Say how the job ended that a worker took with it."""
         if member.doom is not Doom.CANCELED:
-            ending, error = obituary(run, member.doom, ended)
-            self._report(ending, run, member.id, now - member.since, error=error)
+            ending, error = obituary(run, member.doom, ended, self._link.settings.limits.cpu)
+            # whether the job wants to be notified only a worker could tell: in doubt it is
+            hook = {"hook": True} if ending is Ending.FAILED else {}
+            self._report(ending, run, member.id, now - member.since, error=error, **hook)
 
     def _kill_strangers(self, now: float) -> None:
         """Children that are no workers are orphans of dead ones; look again until none is left."""

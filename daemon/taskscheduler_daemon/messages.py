@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson import ObjectId
@@ -49,8 +48,7 @@ class Flag(IntFlag):
     HOOK = 2  #: call `notification` instead of `start`
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One attempt to be made."""
 
     job_id: bytes
@@ -73,8 +71,7 @@ ENDINGS = list(Ending)
 _CODES = {ending: code for code, ending in enumerate(ENDINGS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """How an attempt ended, or with kind PROGRESS what it says of itself."""
 
     kind: int
@@ -98,8 +95,7 @@ class Report:
         return bson.decode(self.body, codec_options=CODEC) if self.body else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """An attempt in the hands of the manager."""
 
     job_id: ObjectId

@@ -20,6 +20,7 @@ from taskscheduler.waiting import BackgroundListener, Listener
 from taskscheduler_daemon.execution import Container
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
+from taskscheduler_daemon.limits import Limits
 from taskscheduler_daemon.link import Link, Settings
 from taskscheduler_daemon.options import split
 from taskscheduler_daemon.preload import try_import
@@ -56,8 +57,8 @@ class QueueNode:
 
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
     connects. Options as keywords: those of the node (name, queues, jobs, orphaned_timeout, stop_timeout, kill_grace,
-    max_jobs, max_lost) and, for the default factory, those of the pool (pm, min_children, max_children);
-    InvalidOptionError for anything else. `emitter` is a blinker Namespace of your own.
+    max_jobs, max_lost, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool
+    (pm, min_children, max_children); InvalidOptionError for anything else. `emitter` is a blinker Namespace of yours.
     """
 
     def __init__(
@@ -165,6 +166,7 @@ class QueueNode:
             self._options.kill_grace,
             options.progress_rate_limit / 1000,
             options.max_payload,
+            self._limits(),
         )
         link = Link(settings)
         end = link.manager_end()
@@ -175,6 +177,10 @@ class QueueNode:
         manager = spawn(main, title="ts-manager", keep=link.manager_descriptors(), die_with_parent=False)
         link.forked()
         return link, manager
+
+    def _limits(self) -> Limits:
+        options = self._options
+        return Limits(options.max_memory, options.max_cpu, options.max_files, options.max_processes)
 
     def _await_single_thread(self) -> None:
         """The driver's threads of the session before take a moment to end."""

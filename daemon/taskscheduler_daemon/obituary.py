@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from taskscheduler.lifecycle import Ending
 from taskscheduler_daemon.exits import Exit
+from taskscheduler_daemon.limits import cpu_used_up
 from taskscheduler_daemon.messages import Run
 from taskscheduler_daemon.pool import Doom
 
 _ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 
 
-def obituary(run: Run, doom: Doom | None, ended: Exit) -> tuple[Ending, dict[str, Any]]:
+def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tuple[Ending, dict[str, Any]]:
     """How the attempt ended, and its error: what happened, exit code or signal, and peak memory in bytes."""
     ending = Ending.LOST if doom is None else _ENDINGS.get(doom, Ending.LOST)
     cause = {"exit_code": ended.code} if ended.signal is None else {"signal": ended.signal}
     facts = {"peak_memory": ended.peak_kib * 1024, **cause}
     if ending is Ending.TIMED_OUT:
         return ending, {"type": "JobTimeoutError", "message": f"ran longer than {run.timeout:g} s", **facts}
+    if ending is Ending.LOST and max_cpu and ended.signal == signal.SIGXCPU:
+        message = f"{cpu_used_up(max_cpu)} and was killed, as it did not end by itself"
+        return Ending.FAILED, {"type": "CpuLimitError", "message": message, **facts}
     message = f"the worker {ended} while it ran the job (peak memory {ended.peak_kib // 1024} MiB)"
     return ending, {"type": "WorkerLostError", "message": message, **facts}

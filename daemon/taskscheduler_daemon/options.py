@@ -13,6 +13,8 @@ from typing import Any, Self
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.options import checked, integer, queue_name, seconds
 
+LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
+LEAST_FILES = 16
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -74,6 +76,11 @@ def _node_name(name: str, value: Any) -> str:
     return value
 
 
+def _limit(check: Callable[..., Any], name: str, value: Any, **bounds: float) -> Any:
+    """0 for no limit, else a value within these bounds."""
+    return check(name, value, **(bounds if value or isinstance(value, bool) else {"least": 0}))
+
+
 POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "pm": _process_management,
     "min_children": lambda name, value: integer(name, value, least=0, most=10_000),
@@ -89,6 +96,10 @@ NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "kill_grace": seconds,
     "max_jobs": lambda name, value: integer(name, value, least=0),
     "max_lost": lambda name, value: integer(name, value, least=1),
+    "max_memory": lambda name, value: _limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
+    "max_cpu": lambda name, value: _limit(seconds, name, value, least=0.1),
+    "max_files": lambda name, value: _limit(integer, name, value, least=LEAST_FILES),
+    "max_processes": lambda name, value: integer(name, value, least=0),
 }
 
 
@@ -109,6 +120,10 @@ class NodeOptions:
     kill_grace: float = 0.5  #: seconds between SIGTERM and SIGKILL for a job that must end
     max_jobs: int = 0  #: end after so many jobs; 0: never
     max_lost: int = 3  #: set a job aside that lost so many workers or nodes
+    max_memory: int = 0  #: bytes that a worker may use; 0: no limit, as for those below
+    max_cpu: float = 0  #: CPU seconds that one job may use
+    max_files: int = 0  #: descriptors that a worker may have open
+    max_processes: int = 0  #: processes and threads that this user may have while a worker starts one
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

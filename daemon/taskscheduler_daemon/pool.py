@@ -168,6 +168,11 @@ class Pool:
             return 1
         return min(_MOST_AHEAD, 1 + int(_AHEAD_SECONDS / self._mean))
 
+    def well_supplied(self) -> bool:
+        """Whether all workers have so much to do ahead that none runs dry if the manager pauses for a moment."""
+        enough = _MOST_AHEAD // 2
+        return bool(self.members) and all(len(member.runs) >= enough for member in self.members.values())
+
     def victim(self) -> Member | None:
         """A worker whose handed-over jobs another one, which has nothing to do, should take."""
         if self.waiting or not any(member.free and not member.forced for member in self.members.values()):

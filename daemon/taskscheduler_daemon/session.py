@@ -31,6 +31,7 @@ from taskscheduler_daemon.lost import Watch
 from taskscheduler_daemon.messages import NO_WORKER, Kind, Report
 from taskscheduler_daemon.options import NodeOptions
 from taskscheduler_daemon.process import ended, kill_tree, reap_strangers
+from taskscheduler_daemon.strays import Strays
 from taskscheduler_daemon.wakeup import Signals
 from taskscheduler_daemon.writer import Writer
 
@@ -79,6 +80,7 @@ class Session:
         self._workers: dict[ObjectId, dict[str, Any]] = {}
         self._pm = ""
         self._end: End | None = None
+        self._manager_died = False  #: without having said that it stops
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
         self._woken_ids: deque[ObjectId] = deque(maxlen=_REMEMBER_WOKEN)  #: jobs whose message is still to come
@@ -91,7 +93,16 @@ class Session:
     def _build(self, jobs_left: int) -> None:
         store, options, clock, crashed = self._store, self._options, self._clock, self._crashed
         self._claimer = Claimer(
-            store, self._ledger, self._boot, options.name, options.queues, self._hand_on, crashed, clock, jobs_left
+            store,
+            self._ledger,
+            self._boot,
+            options.name,
+            options.queues,
+            self._hand_on,
+            crashed,
+            clock,
+            jobs_left,
+            self._lease,
         )
         self._writer = Writer(store, options.name, self._call_hook, crashed, clock)
         self._heart = Heart(
@@ -106,6 +117,7 @@ class Session:
             self._claimer.idle,
             self._cancel,
             self._missing,
+            Strays(self._claimer.unsettled, self._writer.mark),
             self._call_hook,
             options.max_lost,
             self._lease,
@@ -134,17 +146,17 @@ class Session:
                 down = writable(self._link.down)
                 selector.register(down, selectors.EVENT_WRITE) if stuck else selector.unregister(down)
                 writing = stuck
-            selector.select(min(_RATE_EVERY if len(self._ledger) else 60.0, self._until_kill()))
-            self._step()
+            ready = selector.select(min(_RATE_EVERY if len(self._ledger) else 60.0, self._until_kill()))
+            self._step(any(key.fileobj is self._signals for key, _ in ready))
         selector.close()
         return self._end
 
-    def _step(self) -> None:
+    def _step(self, signaled: bool) -> None:
         for message in self._up.receive():
             self._from_manager(message)
         self._ledger.rate(self._clock.monotonic())
         self._claimer.slots_free()
-        for number in self._signals.read():
+        for number in self._signals.read() if signaled else ():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop()
             elif number == signal.SIGHUP:
@@ -188,7 +200,8 @@ class Session:
             self._from_manager(message)
         if self._end is None:
             logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
-            self._end = End.MANAGER_DIED
+            self._manager_died = True
+            self._end = End.STOPPED if self._stopping else End.MANAGER_DIED
 
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
@@ -207,10 +220,9 @@ class Session:
 
     def _hand_back_rest(self) -> None:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
-        lost = self._end is End.MANAGER_DIED
         error = {"type": "WorkerLostError", "message": "the worker manager died while it held the job"}
         for attempt in self._ledger.clear():
-            ending = Ending.LOST if lost else Ending.RETURNED
+            ending = Ending.LOST if self._manager_died else Ending.RETURNED
             self._writer.put(finish_of(attempt, _made_up(attempt, ending, error), self._options.max_lost))
 
     # -- messages ---------------------------------------------------------------------------------------------------
@@ -224,17 +236,22 @@ class Session:
         elif kind == Kind.HELD:
             self._account(messages.held_entries(message))
         elif kind == Kind.POOL:
-            facts = messages.facts_of(message)
-            self._pm = facts["pm"]
-            self._ledger.set_slots(facts["slots"])
-            self._claimer.look_everywhere()
-            self._heart.beat_now()
+            self._pool_is(messages.facts_of(message))
         elif kind == Kind.WORKER:
             self._worker_changed(messages.facts_of(message))
         elif kind == Kind.BROKEN:
             self._end = End.BROKEN
         elif kind == Kind.STOPPED:
             self._end = End.STOPPED
+
+    def _pool_is(self, facts: dict[str, Any]) -> None:
+        """The manager says it again and again, as its first word may be lost."""
+        if (self._pm, self._ledger.slots) == (facts["pm"], facts["slots"]):
+            return
+        self._pm = facts["pm"]
+        self._ledger.set_slots(facts["slots"])
+        self._claimer.look_everywhere()
+        self._heart.beat_now()
 
     def _ended(self, report: Report) -> None:
         attempt = self._ledger.take(report.job_id, report.attempt)
@@ -267,6 +284,8 @@ class Session:
             attempt = self._ledger.get(entry.job_id.binary)
             if attempt is not None and attempt.fence.attempt == entry.attempt:
                 attempt.seen_at, attempt.worker, attempt.seconds = now, entry.worker, entry.seconds
+        # what is not ours any more was to be killed: the message may be lost
+        self._kill([entry.job_id for entry in entries if self._ledger.get(entry.job_id.binary) is None])
 
     def _worker_changed(self, facts: dict[str, Any]) -> None:
         if facts["event"] == "worker_spawn":
@@ -306,8 +325,8 @@ class Session:
         """An attempt that the manager does not know: a message was lost. Whether it ran is not known either."""
         attempt = self._ledger.take(fence.job_id.binary, fence.attempt)
         if attempt is None:
-            self._store.claims.abandon(fence.claim, self._boot)
-            return
+            return  # its end has come in the meantime
+        self._kill([fence.job_id])  # a manager that only did not answer may still have it
         error = {"type": "WorkerLostError", "message": "the worker manager lost track of the job"}
         self._writer.put(finish_of(attempt, _made_up(attempt, Ending.LOST, error), self._options.max_lost))
 

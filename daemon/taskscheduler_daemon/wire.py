@@ -70,7 +70,7 @@ def drain(end: socket.socket) -> Iterator[bytes]:
 
 
 def steal(inbox: socket.socket) -> bytes | None:
-    """In the manager: take one packet out of a worker's end before the worker does; None if there is none."""
+    """Take one packet out of a worker's end, in the manager before the worker does; None if there is none."""
     try:
         return receive(inbox, socket.MSG_DONTWAIT)
     except (BlockingIOError, InterruptedError, ConnectionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 from types import FrameType
@@ -20,11 +21,16 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon import wire
 from taskscheduler_daemon.execution import Container, JobInterrupted, encode, execute, instance
 from taskscheduler_daemon.exits import EXIT_OK
+from taskscheduler_daemon.limits import CpuLimitError, Guard, Limits
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run
 from taskscheduler_daemon.process import adopt_orphans, reap_strangers
 from taskscheduler_daemon.slot import Slot
 
 logger = logging.getLogger(__name__)
+
+_NO_LIMITS = Limits()
+_EXHAUSTED = {"CpuLimitError", "MemoryError"}  #: errors of jobs after which a worker is replaced
+_REAP_EVERY = 100  #: jobs
 
 
 class Worker:
@@ -49,27 +55,41 @@ class Worker:
         self._run: Run | None = None
         self._said: dict[str, Any] = {}
         self._sent_at = float("-inf")
+        self._guard = Guard(_NO_LIMITS)
+        self._unreaped = 0  #: jobs since orphans were last reaped
         self._socket: socket.socket
         self._slot: Slot
+        self._pid: int
 
-    def process_all(self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int) -> int:
+    def process_all(
+        self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int, limits: Limits = _NO_LIMITS
+    ) -> int:
         """Take runs from the socket until it is closed; the exit code of the process."""
-        self._socket, self._slot = end, slot
+        self._guard = Guard(limits)
+        self._socket, self._slot, self._pid = end, slot, os.getpid()
         self._limit, self._max_payload = progress_limit, max_payload
         adopt_orphans()
         signal.signal(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
         try:
             wire.send(end, bytes([Kind.READY]))
-            while (message := wire.receive(end)) is not None:
+            while (message := self._next()) is not None:
                 self._process(Run.decode(message))
-                reap_strangers()
         except JobInterrupted:
             pass
         finally:
             if self._scheduler is not None:
                 self._scheduler.close()
         return EXIT_OK
+
+    def _next(self) -> bytes | None:
+        """The next message. Orphans of jobs are reaped when there is nothing to do, or after a number of jobs."""
+        message = wire.steal(self._socket)
+        self._unreaped += 1
+        if message is None or self._unreaped == _REAP_EVERY:
+            self._unreaped = 0
+            reap_strangers()
+        return wire.receive(self._socket) if message is None else message
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM: the job has to end now; `finally` blocks run, then the process goes."""
@@ -84,7 +104,9 @@ class Worker:
             content: dict[str, Any] = {}
             self._notify(document)
         else:
-            ending, content = execute(document, self, self._container, self._max_payload)
+            ending, content = execute(document, self, self._container, self._max_payload, self._guard)
+        self._end_fork()
+        self._guard.loosen()
         seconds = self._clock.monotonic() - began
         self._run = None
         if self._said:
@@ -94,13 +116,21 @@ class Worker:
         body = encode(content)
         if not self._send(Kind.REPORT, ending, run, seconds, body):
             raise JobInterrupted  # the manager is gone
+        if content.get("error", {}).get("type") in _EXHAUSTED:
+            raise JobInterrupted  # what this job has left behind must not be the end of the next one
+
+    def _end_fork(self) -> None:
+        """A job may have forked, and both come back: the fork is no worker, and must not report or take a run."""
+        if os.getpid() != self._pid:
+            os._exit(EXIT_OK)
 
     def _notify(self, document: dict[str, Any]) -> None:
         """Call the job's `notification`; what it raises is logged, since its job has ended already."""
         try:
-            job = instance(document, self, self._container)
-            job.notification(Status(document["status"]), Process(self.scheduler(), document))
-        except Exception:
+            with self._guard:
+                job = instance(document, self, self._container)
+                job.notification(Status(document["status"]), Process(self.scheduler(), document))
+        except (Exception, CpuLimitError):
             logger.exception("notification failed", extra={"job": str(document["_id"])})
 
     def _send(self, kind: Kind, ending: Ending, run: Run, seconds: float, body: bytes) -> bool:

@@ -22,9 +22,11 @@ from taskscheduler_daemon.duty import Crashed, duty
 logger = logging.getLogger(__name__)
 
 _MOST_PER_WRITE = 1000
+_BUSY, _LINGER = 64, 0.02  #: so many ends at once mean that more are to come within so many seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 Progress = tuple[Fence, dict[str, Any], ObjectId | None]
+Entry = Finish | Progress | threading.Event | None
 
 
 class Writer:
@@ -37,7 +39,7 @@ class Writer:
         self._node = node
         self._call_hook = call_hook
         self._clock = clock
-        self._queue: queue.SimpleQueue[Finish | Progress | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
         self._given_up = threading.Event()
         self._thread = duty("write", self._loop, crashed)
         self.fenced = 0  #: ends that the database refused because the job was not ours any more
@@ -48,6 +50,12 @@ class Writer:
     def put(self, entry: Finish | Progress) -> None:
         """Write this soon."""
         self._queue.put(entry)
+
+    def mark(self) -> threading.Event:
+        """An event that is set when everything that was put before it has been written."""
+        mark = threading.Event()
+        self._queue.put(mark)
+        return mark
 
     def stop(self, give_up: bool = False) -> None:
         """Write what is left, or with `give_up` only try once, then end."""
@@ -68,15 +76,25 @@ class Writer:
                 self._note(reports)
             if finishes:
                 self._finish(finishes)
+            for mark in entries:
+                if isinstance(mark, threading.Event):
+                    mark.set()
 
-    def _gather(self) -> list[Finish | Progress | None]:
+    def _gather(self) -> list[Entry]:
+        """What there is; under load also what comes a moment later, since a larger write costs less for each job."""
         entries = [self._queue.get()]
+        self._take_more(entries)
+        if _BUSY <= len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
+            self._given_up.wait(_LINGER)
+            self._take_more(entries)
+        return entries
+
+    def _take_more(self, entries: list[Entry]) -> None:
         while len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
             try:
                 entries.append(self._queue.get_nowait())
             except queue.Empty:
-                break
-        return entries
+                return
 
     def _note(self, reports: list[Progress]) -> None:
         newest = {fence: (fence, said, parent) for fence, said, parent in reports}

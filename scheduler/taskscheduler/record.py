@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 #: aware dates, and UUIDs as every other driver stores them
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
 
-DEEPEST = 180
+DEEPEST = 170  #: levels of nesting; MongoDB stores 180, and takes the answers of some commands for a few more
 _DEEP = DEEPEST * 7  #: no document of fewer bytes is nested so deeply
 _ENVELOPE = 16 * 1024  #: more than everything but the data ever takes in a new document
 
@@ -95,7 +95,7 @@ def encode(document: Document, max_payload: int) -> RawBSONDocument:
 
 
 def check_depth(what: str, value: Any) -> None:
-    """InvalidDataError if `value` is nested deeper than MongoDB stores (200 levels, less what stands around it)."""
+    """InvalidDataError if `value` is nested deeper than MongoDB stores (180 levels, less what stands around it)."""
     level, depth = [value], 0
     while level:
         depth += 1

@@ -153,9 +153,7 @@ class Listener:
     def _reread(self) -> Iterable[tuple[str, Process]]:
         """After lost history: a notice, then every matching job that may have changed since the last event."""
         since = self._seen_until - _OVERLAP
-        recent: list[dict[str, Any]] = [{field: {"$gte": since}} for field in ("created", "started", "ended", "alive")]
-        recent.append({"at": {"$gte": since, "$lte": self._store.clock.now()}})  # has become due
-        documents = list(self._store.jobs.find({"$and": [self._query, {"$or": recent}]}))
+        documents = list(self._store.jobs.find_changed(self._query, since))
         notice = {"_id": None, "status": int(Status.WAITING), "message": f"events since {since:%H:%M:%S} were lost"}
         yield GAP_EVENT, Process(self._scheduler, notice)
         for document in documents:

@@ -16,6 +16,7 @@ from tests.support.nodes import ROOT, NodeProcess
 
 _PRODUCERS, _PER_CALL = 2, 100
 _FIRST = 10_000  #: so many executions are timed, whatever the backlog
+_FURTHER = 100_000  #: executions after which a large backlog is looked at again
 _PRODUCE = """
 import sys
 from taskscheduler import Scheduler
@@ -93,7 +94,10 @@ def two_nodes(stage: Stage) -> None:
 
 
 def million(stage: Stage) -> None:
-    """The first 10 000 executions out of a small and out of a large backlog; the memory of the node in both."""
+    """The first 10 000 executions out of a small and out of a large backlog, and of the large one those after 90 000.
+
+    The memory of the node in all three.
+    """
     for name, count in (("small", _FIRST), ("large", 1_000_000)):
         with stage.scheduler() as (uri, scheduler):
             _fill(scheduler, count)
@@ -102,6 +106,10 @@ def million(stage: Stage) -> None:
                 await_true(lambda: stamps.count() >= _FIRST)  # noqa: B023 - called at once
                 stage.figures.note(f"product.backlog_{name}", stamps.rate(_FIRST))
                 stage.figures.note(f"product.backlog_{name}_pss", pss_mb([node.pid, *node.tree()]), "MB")
+                if count > _FURTHER:
+                    await_true(lambda: stamps.count() >= _FURTHER)  # noqa: B023 - called at once
+                    stage.figures.note("product.backlog_further", stamps.rate(_FURTHER, _FURTHER - _FIRST))
+                    stage.figures.note("product.backlog_further_pss", pss_mb([node.pid, *node.tree()]), "MB")
 
 
 def _fill(scheduler: Scheduler, count: int) -> None:

@@ -18,6 +18,8 @@ RATIOS = [
     ("with producers / drain", "product.flow_completed", "product.drain_completed"),
     ("two nodes / one node", "product.two_nodes", "product.drain_executed"),
     ("backlog of 1 000 000 / of 10 000", "product.backlog_large", "product.backlog_small"),
+    ("the same after 90 000 jobs / of 10 000", "product.backlog_further", "product.backlog_small"),
+    ("memory of the node then / of 10 000", "product.backlog_further_pss", "product.backlog_small_pss"),
 ]
 #: of section 10 of the contract: at least, or at most
 GOALS = {

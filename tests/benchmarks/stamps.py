@@ -49,9 +49,9 @@ class Stamps:
             found.setdefault(path.name.partition("-")[0], []).extend(times)
         return found
 
-    def rate(self, most: int | None = None) -> float:
-        """Executions per second from the first to the last, or among the first so many."""
-        times = self.times()[:most]
+    def rate(self, most: int | None = None, start: int = 0) -> float:
+        """Executions per second from the first to the last, or among the first so many, from `start` on."""
+        times = self.times()[start:most]
         return (len(times) - 1) / (times[-1] - times[0])
 
     def shared_rate(self) -> float:

@@ -274,9 +274,7 @@ def test_a_handler_that_raises_is_logged_and_harms_nobody(
     assert "broken handler" in caplog.text
 
 
-def test_a_wait_announces_the_end_of_a_job_that_was_quicker(
-    scheduler: Scheduler, uri: str, node: NodeProcess
-) -> None:
+def test_a_wait_announces_the_end_of_a_job_that_was_quicker(scheduler: Scheduler, uri: str, node: NodeProcess) -> None:
     heard: list[str] = []
     scheduler.on("*", lambda event, process: heard.append(event))
     quick = scheduler.add_job("echo", 1)

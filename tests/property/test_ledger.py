@@ -18,7 +18,7 @@ JOBS = [RawBSONDocument(bson.encode({"options": {"force_spawn": forced}})) for f
 
 
 def attempt(job_id: ObjectId, number: int = 1, forced: bool = False) -> Attempt:
-    return Attempt(Fence(job_id, "c", number), JOBS[forced], 0.0)
+    return Attempt(Fence(job_id, "c", number), JOBS[forced], bytes(JOBS[forced].raw), 0.0)
 
 
 STEPS = st.lists(

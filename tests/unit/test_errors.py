@@ -174,7 +174,7 @@ def test_a_uri_must_name_a_database() -> None:
         (ServerSelectionTimeoutError("no servers, Timeout: 30s, x"), DatabaseUnavailableError, "(no servers)"),
         (AutoReconnect("cut"), DatabaseUnavailableError, "the connection to MongoDB was lost: cut"),
         (OperationFailure("x", 18, {"errmsg": "bad"}), AuthenticationError, "refused this user or password: bad"),
-        (OperationFailure("x", 13), AuthenticationError, "refused this user or password: x"),
+        (OperationFailure("x", 13), AuthenticationError, "does not allow this to the user: x"),
         (OperationFailure("odd, full error: {}", 99), DatabaseError, "MongoDB refused the operation: odd"),
         (PyMongoError("else"), DatabaseError, "MongoDB could not be used: else"),
     ],

@@ -32,7 +32,7 @@ def attempt(number: int = 1, options: dict[str, Any] | None = None, **fields: An
         **fields,
     }
     raw = RawBSONDocument(bson.encode(document, codec_options=CODEC))
-    return Attempt(Fence(document["_id"], "claim", number), raw, claimed_at=0.0)
+    return Attempt(Fence(document["_id"], "claim", number), raw, bytes(raw.raw), claimed_at=0.0)
 
 
 def report(of: Attempt, ending: Ending, **content: Any) -> Report:
@@ -63,7 +63,7 @@ def test_another_attempt_of_the_same_job_is_not_ours(number: int) -> None:
 
 def test_a_later_attempt_takes_the_place_of_an_earlier_one() -> None:
     ledger, old = Ledger(), attempt(1)
-    new = Attempt(Fence(old.fence.job_id, "other", 2), old.job, 1.0)
+    new = Attempt(Fence(old.fence.job_id, "other", 2), old.job, old.raw, 1.0)
     ledger.add([old])
     ledger.add([new])
     assert ledger.take(old.fence.job_id.binary, 1) is None
@@ -89,7 +89,7 @@ def test_a_run_carries_the_job_as_it_is_stored() -> None:
 
 def test_a_forced_job_is_marked_and_so_is_a_hook() -> None:
     assert attempt(options={"force_spawn": True}).run().flags == Flag.FORCED
-    hook = hook_run(attempt(2, status=3).job)
+    hook = hook_run(RawBSONDocument(attempt(2, status=3).raw))
     assert (hook.flags, hook.timeout, hook.attempt) == (Flag.HOOK, HOOK_TIMEOUT, 2)
 
 
@@ -202,7 +202,7 @@ def test_a_forced_job_that_is_claimed_again_before_its_end_is_counted_once() -> 
     ledger.set_slots(2)
     old = attempt(1, {"force_spawn": True})
     ledger.add([old])
-    ledger.add([Attempt(Fence(old.fence.job_id, "other", 2), old.job, 1.0)])
+    ledger.add([Attempt(Fence(old.fence.job_id, "other", 2), old.job, old.raw, 1.0)])
     assert ledger.take(old.fence.job_id.binary, 2) is not None
     assert (len(ledger), ledger.room()) == (0, 2)
 
@@ -224,7 +224,7 @@ def test_the_measured_rate_allows_more_ahead_up_to_a_limit() -> None:
     ledger.rate(now=0.05)  # too early to tell
     assert ledger.target() == 1002
     ledger.rate(now=0.1)
-    assert ledger.target() == 2 + 1500
+    assert ledger.target() == 2 + 2000
     for _ in range(100_000):
         ledger.learn(1e-5)
     ledger.rate(now=0.3)

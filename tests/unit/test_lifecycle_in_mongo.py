@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import mongomock
@@ -81,10 +80,10 @@ def test_the_holder_of_an_attempt_may_end_it(jobs: Any, fence: Fence) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda fence: replace(fence, job_id=ObjectId()),
-        lambda fence: replace(fence, claim="claim-2"),
-        lambda fence: replace(fence, attempt=2),
-        lambda fence: replace(fence, attempt=4),
+        lambda fence: fence._replace(job_id=ObjectId()),
+        lambda fence: fence._replace(claim="claim-2"),
+        lambda fence: fence._replace(attempt=2),
+        lambda fence: fence._replace(attempt=4),
     ],
     ids=["another job", "another claim", "an older attempt", "a later attempt"],
 )

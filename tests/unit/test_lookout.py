@@ -74,7 +74,7 @@ def test_jobs_of_queues_that_are_not_served_are_not_news() -> None:
 def test_a_full_look_at_one_place_is_continued_there() -> None:
     lookout, found = at_rest(), jobs(3)
     lookout.found(found, 3)
-    assert lookout.mark == Mark("default", 0, found[-1]["at"])
+    assert lookout.mark == Mark("default", 0, found[-1]["at"], found[-1]["_id"])
     lookout.found(jobs(2), 3)
     assert lookout.mark is None
 

@@ -484,6 +484,34 @@ def test_node_options_are_checked() -> None:
         assert refusal(NodeOptions.of, {"name": name}).startswith("option name must be a printable name")
 
 
+LIMITS = ("max_memory", "max_cpu", "max_files", "max_processes")
+
+
+def test_nothing_is_limited_by_default_or_by_zero() -> None:
+    for options in (NodeOptions.of({}), NodeOptions.of(dict.fromkeys(LIMITS, 0))):
+        assert [getattr(options, name) for name in LIMITS] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("max_memory", 64 * 1024**2), ("max_cpu", 0.1), ("max_files", 16), ("max_processes", 1)]
+)
+def test_a_limit_is_no_smaller_than_a_worker_can_live_with(name: str, least: float) -> None:
+    assert getattr(NodeOptions.of({name: least}), name) == least
+    for value in (-1, *([least * 0.9] if name == "max_cpu" else [least - 1] if least > 1 else [])):
+        assert refusal(NodeOptions.of, {name: value}).startswith(f"option {name} must be between ")
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [True, False, "1G", None, math.nan, [1]])
+def test_a_limit_is_a_number(name: str, value: Any) -> None:
+    assert refusal(NodeOptions.of, {name: value}).startswith(f"option {name} must be an integer")
+
+
+def test_cpu_time_may_be_a_timedelta_and_memory_no_fraction() -> None:
+    assert NodeOptions.of({"max_cpu": timedelta(minutes=1)}).max_cpu == 60
+    assert refusal(NodeOptions.of, {"max_memory": 1e9}) == "option max_memory must be an integer"
+
+
 def test_split_gives_every_option_to_its_owner() -> None:
     node, pool = split({"name": "n", "queues": ["a", "b"], "pm": "static", "min_children": 2, "max_jobs": 5})
     assert (node.name, node.queues, node.max_jobs) == ("n", ("a", "b"), 5)

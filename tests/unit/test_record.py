@@ -347,7 +347,7 @@ def nested(levels: int) -> list[Any]:
 
 def test_data_nested_deeper_than_mongodb_stores_are_refused() -> None:
     assert encode(new(nested(DEEPEST)), MIB)["class"] == "mail"
-    with pytest.raises(InvalidDataError, match=r"^the data of job mail is nested deeper than 180 levels"):
+    with pytest.raises(InvalidDataError, match=rf"^the data of job mail is nested deeper than {DEEPEST} levels"):
         encode(new(nested(DEEPEST + 1)), MIB)
     with pytest.raises(InvalidDataError, match="is nested deeper"):
         encode(new({"a": ({"b": nested(DEEPEST - 2)},)}), MIB)

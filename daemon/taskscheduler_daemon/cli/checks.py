@@ -51,7 +51,7 @@ def database_findings(inspection: Inspection) -> Iterator[Finding]:
             yield from check(inspection)
         except SchedulerError as error:
             refused = isinstance(error, AuthenticationError)
-            cure = "the user needs the role readWrite on this database" if refused else "look at the server's log"
+            cure = "the user needs the role taskscheduler_run, or readWrite" if refused else "look at the server's log"
             yield Finding(BAD, name, str(error), cure)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from taskscheduler_daemon.cli.settings import FORMS, Settings
+from taskscheduler_daemon.cli.settings import FORMS, Settings, remark
 
+_PASSWORD = re.compile(r"://[^@/]*:.*@")
 PREFIX = "TASKSCHEDULER"
 CONTEXT = {
     "auto_envvar_prefix": PREFIX,
@@ -20,8 +23,14 @@ CONTEXT = {
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
     """Note a global option; one that stands behind the command's name wins over one before it."""
     settings = context.ensure_object(Settings)
+    if option.name == "uri" and _PASSWORD.search(value or "") and _on_command_line(context, "uri"):
+        remark("taskscheduler: every user of this host can read the password in --uri; set TASKSCHEDULER_URI instead")
     if value and option.name is not None:
         setattr(settings, option.name, value)
+
+
+def _on_command_line(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def global_options(*, output: bool = True, from_environment: bool = False) -> list[click.Parameter]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from taskscheduler_daemon.cli.parameters import DURATION
+from taskscheduler_daemon.cli.parameters import DURATION, SIZE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +30,10 @@ _NODE = [
     click.option("--kill-grace", type=DURATION, help="Time between SIGTERM and SIGKILL for a job.  [default: 500ms]"),
     click.option("--max-jobs", type=int, help="End after so many jobs; 0: never.  [default: 0]"),
     click.option("--max-lost", type=int, help="Lost workers that set a job aside.  [default: 3]"),
+    click.option("--max-memory", type=SIZE, help="Memory of one worker: 512M, 2G.  [default: no limit]"),
+    click.option("--max-cpu", type=DURATION, help="CPU time of one job.  [default: no limit]"),
+    click.option("--max-files", type=int, help="Open files of one worker.  [default: no limit]"),
+    click.option("--max-processes", type=int, help="Processes of this user.  [default: no limit]"),
 ]
 
 

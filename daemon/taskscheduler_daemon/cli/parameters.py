@@ -12,6 +12,7 @@ from bson.errors import BSONError
 
 from taskscheduler.lifecycle import Status
 from taskscheduler_daemon.cli.durations import parse_at, parse_duration
+from taskscheduler_daemon.cli.sizes import parse_size
 
 if TYPE_CHECKING:
     Base = click.ParamType[Any]
@@ -67,6 +68,7 @@ def _limit(text: str) -> int:
 
 DURATION = Parsed("duration", parse_duration)
 INTERVAL = Parsed("duration", lambda text: parse_duration(text, endless=True))
+SIZE = Parsed("size", parse_size)
 AT = Parsed("time", parse_at)
 OBJECT_ID = Parsed("id", _object_id)
 STATUS = Parsed("status", _status)

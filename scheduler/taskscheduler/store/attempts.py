@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from pymongo import UpdateMany
@@ -21,8 +21,7 @@ def from_statuses(move: Move) -> dict[str, list[int]]:
     return {"$in": sorted(int(status) for status in sources(move))}
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(NamedTuple):
     """Names one attempt of one job so exactly that nobody else's write can match it."""
 
     job_id: ObjectId

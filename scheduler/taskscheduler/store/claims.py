@@ -6,10 +6,11 @@ names `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a job in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import bson
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -36,9 +37,11 @@ from taskscheduler.store.client import PROMPT
 from taskscheduler.store.schema import CLAIM_ORDER
 
 _DUE_BATCH = 1000
+_LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
 _READ_BACK = dict.fromkeys(
     ("class", "data", "attempt", "options", "retries", "lost", "hook", "parent", "series", "seq", "once"), 1
 )
+_SMALL = 2048  #: bytes
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
     document_class=RawBSONDocument, tz_aware=True, uuid_representation=CODEC.uuid_representation
 )
@@ -51,6 +54,14 @@ class Mark(NamedTuple):
     queue: str
     priority: int
     at: datetime
+    job_id: ObjectId
+
+
+class Taken(NamedTuple):
+    """A claimed job: what a node decides by, and the same as it is passed on to a worker."""
+
+    job: Mapping[str, Any]
+    raw: bytes
 
 
 _FENCE_FIELDS = {"claim": 1, "attempt": 1}
@@ -81,18 +92,23 @@ class ClaimStore:
     def candidates(self, queues: Sequence[str], count: int, after: Mark | None = None) -> list[Document]:
         """The next waiting jobs: highest priority first, then the longest due. Their _id, queue, priority and at.
 
-        With `after`, only those of its queue from its place on, unless some of higher priority wait there.
+        With `after`, only those of its queue behind its place, unless some of higher priority wait there.
         """
         waiting: Document = {"status": int(Status.WAITING)}
         if after is None:
             return self._in_claim_order({**waiting, "queue": {"$in": list(queues)}}, count)
         waiting["queue"] = after.queue
         urgent = self._in_claim_order({**waiting, "priority": {"$gt": after.priority}}, count)
-        rest = {**waiting, "priority": after.priority, "at": {"$gte": after.at}}
-        return urgent or self._in_claim_order(rest, count)
+        if urgent:
+            return urgent
+        waiting["priority"] = after.priority
+        beside = self._in_claim_order({**waiting, "at": after.at, "_id": {"$gt": after.job_id}}, count)
+        if len(beside) == count:
+            return beside
+        return beside + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(beside))
 
     def _in_claim_order(self, query: Document, count: int) -> list[Document]:
-        return list(self.collection.find(query, _PLACE).sort(CLAIM_ORDER).limit(count))
+        return list(self.collection.find(query, _PLACE, batch_size=count).sort(CLAIM_ORDER).limit(count))
 
     def forced(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
         """Waiting jobs that get a worker of their own whether or not one is free."""
@@ -106,21 +122,21 @@ class ClaimStore:
         query = {"_id": {"$in": list(ids)}, "status": from_statuses(Move.CLAIM)}
         self.collection.update_many(query, claiming(claim, boot, node))
 
-    def claim_one(
-        self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
-    ) -> RawBSONDocument | None:
-        """Take one job and read it in the same operation, which the driver retries; None if it is not to be had."""
+    def claim_one(self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str) -> list[Taken]:
+        """Take one job and read it in the same operation, which the driver retries; empty if it is not to be had."""
         query: Document = {"_id": job_id, "status": from_statuses(Move.CLAIM)}
         if queues:
             query["queue"] = {"$in": list(queues)}
-        return self._raw.find_one_and_update(
+        job = self._raw.find_one_and_update(
             query, claiming(claim, boot, node), projection=_READ_BACK, return_document=ReturnDocument.AFTER
         )
+        return [] if job is None else [_taken(bytes(job.raw))]
 
-    def claimed(self, claim: str, boot: ObjectId) -> list[RawBSONDocument]:
+    def claimed(self, claim: str, boot: ObjectId) -> list[Taken]:
         """The jobs that a claim has got, as a majority of the servers knows it."""
         query = {"boot": boot, "claim": claim, "status": int(Status.PROCESSING)}
-        return list(self._raw.find(query, _READ_BACK).hint("held"))
+        batches = self._raw.find_raw_batches(query, _READ_BACK, batch_size=_LARGEST_BATCH, hint="held")
+        return [_taken(raw) for batch in batches for raw in _documents(cast(bytes, batch))]
 
     def ended(self, job_id: ObjectId) -> RawBSONDocument | None:
         """The whole document of one job, not decoded."""
@@ -130,6 +146,10 @@ class ClaimStore:
         """Give back all jobs of a claim that could not be read back; none of them has started."""
         query = {"boot": boot, "claim": claim, "status": from_statuses(Move.RELEASE)}
         return self.collection.update_many(query, given_back()).modified_count
+
+    def release(self, fence: Fence) -> bool:
+        """Give back one attempt that has not started; whether it was still held."""
+        return self.collection.update_many(fence.filter(), given_back()).modified_count == 1
 
     # -- finishing --------------------------------------------------------------------------------------------------
 
@@ -226,3 +246,20 @@ class ClaimStore:
         ]
         found = next(iter(self.collection.aggregate(stages, hint="due")), None)
         return None if found is None else float(found["left"])
+
+
+def _documents(batch: bytes) -> Iterator[bytes]:
+    """The single documents in the bytes that a server has sent: each begins with its length."""
+    start = 0
+    while start < len(batch):
+        end = start + int.from_bytes(batch[start : start + 4], "little")
+        yield batch[start:end]
+        start = end
+
+
+def _taken(raw: bytes) -> Taken:
+    """Small documents are decoded at once, which is quicker; of large ones only what is asked for."""
+    if len(raw) > _SMALL:
+        return Taken(RawBSONDocument(raw, _RAW), raw)
+    job: Document = bson.decode(raw, CODEC)
+    return Taken(job, raw)

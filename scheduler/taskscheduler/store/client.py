@@ -36,6 +36,7 @@ from taskscheduler.errors import (
     UnsupportedServerError,
 )
 from taskscheduler.record import CODEC, Document
+from taskscheduler.store.wording import details_of, first_sentence, refused_login, unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +63,17 @@ _TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 
 
 
 def connect(uri: str, **settings: Any) -> Database[Document]:
-    """The database that `uri` names, on a client of our own; InvalidOptionError if the URI is not usable."""
+    """The database that `uri` names, on a client of our own; InvalidOptionError if the URI is not usable.
+
+    Settings hold as far as the URI does not say otherwise.
+    """
     try:
         parsed = parse_uri(uri, warn=False)
         name = parsed["database"]
         chosen = {key.lower() for key in parsed["options"]}
-        ours = {key: value for key, value in _SETTINGS.items() if key.lower() not in chosen}
-        client: MongoClient[Document] = MongoClient(uri, **{**ours, **settings})
-    except (InvalidURI, ConfigurationError, ValueError) as error:
+        ours = {key: value for key, value in {**_SETTINGS, **settings}.items() if key.lower() not in chosen}
+        client: MongoClient[Document] = MongoClient(uri, **ours)
+    except (InvalidURI, ConfigurationError, ValueError, OSError) as error:  # OSError: a file of certificates
         problem = _what_is_wrong(uri, error)
     else:
         if name:
@@ -82,7 +86,9 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
 def _what_is_wrong(uri: str, error: Exception) -> str:
     """The driver quotes what it does not understand; where that may be a secret, its words are not repeated."""
     reason = str(error)
-    if "@" in uri:
+    if isinstance(error, OSError) and error.filename:
+        reason = f"{error.filename}: {error.strerror}"
+    elif "@" in uri:
         reason = "its user or password must be percent-encoded, or the rest is not as in mongodb://host:port/DATABASE"
     elif _SECRETS.search(uri):
         reason = "one of its options is not usable"
@@ -150,22 +156,12 @@ def translated() -> Iterator[None]:
     try:
         yield
     except ServerSelectionTimeoutError as error:
-        raise DatabaseUnavailableError(
-            f"no MongoDB server could be reached ({_first_sentence(error)}); is it running, and is the URI right?"
-        ) from error
+        raise DatabaseUnavailableError(unreachable(error)) from error
     except OperationFailure as error:
         if error.code in _NOT_AUTHORIZED:
-            raise AuthenticationError(f"MongoDB refused this user or password: {_reason(error)}") from error
-        raise DatabaseError(f"MongoDB refused the operation: {_reason(error)}") from error
+            raise AuthenticationError(refused_login(error)) from error
+        raise DatabaseError(f"MongoDB refused the operation: {details_of(error)}") from error
     except ConnectionFailure as error:
-        raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {_first_sentence(error)}") from error
+        raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {first_sentence(error)}") from error
     except PyMongoError as error:
-        raise DatabaseError(f"MongoDB could not be used: {_first_sentence(error)}") from error
-
-
-def _reason(error: OperationFailure) -> str:
-    return str((error.details or {}).get("errmsg") or _first_sentence(error))
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split(", Timeout:")[0].split(", full error:")[0].split(" (configured timeouts")[0]
+        raise DatabaseError(f"MongoDB could not be used: {first_sentence(error)}") from error

@@ -26,6 +26,16 @@ NEXT, FAMILY, HOOK = "next", "family", "hook"
 _CHILD_FAILED = {Status.FAILED: "child job failed", Status.TIMEOUT: "child job timed out"}
 
 
+def _struck_out(debt: str, *gone: str) -> list[Document]:
+    """The update that strikes out a debt; whoever owes nothing any more leaves the index of those that do.
+
+    One update: between two, a process may die.
+    """
+    left = {"$filter": {"input": {"$ifNull": ["$pending", []]}, "cond": {"$ne": ["$$this", debt]}}}
+    kept = {"$cond": [{"$eq": ["$pending", []]}, "$$REMOVE", "$pending"]}
+    return [{"$set": {"pending": left}}, {"$set": {"pending": kept}}, *([{"$unset": list(gone)}] if gone else [])]
+
+
 class FollowUp:
     """Pays the debts of ended jobs."""
 
@@ -51,14 +61,8 @@ class FollowUp:
 
     def paid(self, job_id: ObjectId, debt: str) -> bool:
         """Strike out one debt; whether it was this call that did."""
-        collection = self._jobs.collection
-        result = collection.update_one({"_id": job_id, "pending": debt}, {"$pull": {"pending": debt}})
-        self._strike_out(job_id)
-        return result.modified_count == 1
-
-    def _strike_out(self, job_id: ObjectId) -> None:
-        """A job that owes nothing any more leaves the index of those that do."""
-        self._jobs.collection.update_one({"_id": job_id, "pending": []}, {"$unset": {"pending": ""}})
+        query = {"_id": job_id, "pending": debt}
+        return self._jobs.collection.update_one(query, _struck_out(debt)).modified_count == 1
 
     def waiting_for(self, debts: list[str], limit: int) -> list[Document]:
         """Ended jobs with one of these debts."""
@@ -69,21 +73,22 @@ class FollowUp:
         plan, collection = job["next"], self._jobs.collection
         if not plan.get("canceled"):
             self._insert_next(job)
-        forget = {"$unset": {"next": ""}, "$pull": {"pending": NEXT}}
         planned = {"_id": job["_id"], "next._id": plan["_id"]}
+        forget = _struck_out(NEXT, "next")
         if not collection.update_one({**planned, "next.canceled": {"$exists": False}}, forget).modified_count:
             if collection.find_one(planned, {"_id": 1}) is None:
                 return  # another process was faster
             self._jobs.cancel(plan["_id"])
-            collection.update_one(planned, {**forget, "$unset": {"next": "", "once": ""}})
-        self._strike_out(job["_id"])
+            collection.update_one(planned, _struck_out(NEXT, "next", "once"))
 
     def _insert_next(self, job: Mapping[str, Any]) -> None:
-        """The key of add_job_once moves from the ended run to the next one."""
+        """The key of add_job_once moves from the ended run to the next one; in between it stands in the plan."""
         document, collection = successor(job), self._jobs.collection
-        if "once" in job:
-            document["once"] = job["once"]
-            collection.update_one({"_id": job["_id"]}, {"$unset": {"once": ""}})
+        key = job.get("once", job["next"].get("once"))
+        if key is not None:
+            document["once"] = key
+            planned = {"_id": job["_id"], "next._id": document["_id"]}
+            collection.update_one(planned, {"$set": {"next.once": key}, "$unset": {"once": ""}})
         try:
             collection.insert_one(document)
         except DuplicateKeyError:

@@ -20,11 +20,17 @@ from taskscheduler.store.jobs import LIVE_FILTER
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
 
-CAP = 10_000  #: no count goes further, no list looks back further
+CAP = 10_000  #: no count goes further
 _MAX_QUEUES = 50
+_MAX_CLASSES = 100
 _MAX_TIME_MS = 10_000
 _BULKY = {"data": 0, "result": 0}
-_COUNT_INDEX = {Status.WAITING: "claim", Status.POSTPONED: "due", Status.PROCESSING: "held"}
+_COUNT_INDEX = {
+    Status.WAITING: "claim",
+    Status.POSTPONED: "due",
+    Status.PROCESSING: "held",
+    Status.DONE: "retention",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class Inspection:
         return {status: self._count(status, present) for status in Status}
 
     def _count(self, status: Status, present: Mapping[str, Any]) -> int:
-        index = _COUNT_INDEX.get(status, "ended_list")
+        index = _COUNT_INDEX.get(status, "unsuccessful")
         hint: dict[str, Any] = {"hint": index} if index in present else {}
         return int(self._jobs.count_documents({"status": int(status)}, limit=CAP + 1, **hint))
 
@@ -153,33 +159,24 @@ class Inspection:
 
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
-        """The newest jobs that match, without data and result.
+        """The newest jobs that match, without data and result."""
+        cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields or _BULKY)).sort("_id", -1)
+        if _wanted(query) == {Status.PROCESSING}:
+            cursor = cursor.hint("held")
+        return sorted(cursor.limit(limit).max_time_ms(_MAX_TIME_MS), key=_created, reverse=True)
 
-        Ids tell when a job was made, but not those of the later runs of a series, which are hashes: these are looked
-        up among the live ones and the last CAP that ended.
-        """
-        chosen = dict(fields or _BULKY)
-        plausible = {"_id": {"$lte": ObjectId.from_datetime(self._clock.now() + timedelta(days=1))}}
-        cursor = self._jobs.find({"$and": [query, plausible]}, chosen).sort("_id", -1)
-        found = {job["_id"]: job for job in cursor.limit(limit).max_time_ms(_MAX_TIME_MS)}
-        found |= {job["_id"]: job for job in self._runs(query, limit, chosen)}
-        return sorted(found.values(), key=_created, reverse=True)[:limit]
-
-    def _runs(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> list[Document]:
-        """The newest runs of series that match, their first ones apart."""
-        live = {"status": LIVE_FILTER, "seq": {"$gt": 0}}
-        found = list(self._jobs.find({"$and": [query, live]}, fields).limit(CAP).max_time_ms(_MAX_TIME_MS))
-        stages: list[Document] = [
-            {"$match": {"ended": {"$gt": datetime.fromtimestamp(0, UTC)}}},
-            {"$sort": {"ended": -1}},
-            {"$limit": CAP},
-            {"$match": {"$and": [query, {"seq": {"$gt": 0}}]}},
-            {"$limit": limit},
-            {"$project": fields},
-        ]
-        if not _only_live(query):
-            found += self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)
-        return found
+    def _classes(self, query: Mapping[str, Any]) -> Document:
+        """What lets a query for live jobs of any class use their index instead of passing over all that ended since."""
+        if "class" in query or not _wanted(query) <= LIVE or not _wanted(query):
+            return {}
+        names: list[str] = []
+        while len(names) <= _MAX_CLASSES:
+            after = {"class": {"$gt": names[-1] if names else ""}, "status": LIVE_FILTER}
+            first = next(iter(self._jobs.find(after, {"class": 1}).sort("class", 1).hint("live_list").limit(1)), None)
+            if first is None:
+                return {"class": {"$in": names}}
+            names.append(first["class"])
+        return {}
 
     @translated()
     def recent_ids(self) -> list[ObjectId]:
@@ -197,7 +194,7 @@ def _created(job: Mapping[str, Any]) -> datetime:
     return created if isinstance(created, datetime) else job["_id"].generation_time
 
 
-def _only_live(query: Mapping[str, Any]) -> bool:
+def _wanted(query: Mapping[str, Any]) -> frozenset[Status]:
+    """The statuses that a query names; none if it takes all."""
     wanted = query.get("status")
-    statuses = wanted.get("$in", ()) if isinstance(wanted, Mapping) else ()
-    return bool(statuses) and all(status in LIVE for status in statuses)
+    return frozenset(Status(one) for one in wanted.get("$in", ())) if isinstance(wanted, Mapping) else frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import bson
@@ -26,6 +27,9 @@ _BATCH = 1000  #: documents per insert command
 _DUPLICATE_KEY = 11000
 
 LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
+ENDED_FILTER = {"$gt": int(max(LIVE))}
+#: naming `class` lets the planner take the index of live jobs, whatever their class
+_LIVE: Document = {"class": {"$gte": ""}, "status": LIVE_FILTER}
 
 
 class OnceTakenError(Exception):
@@ -105,15 +109,22 @@ class JobStore:
 
     def find_live(self) -> Iterator[Document]:
         """All jobs that have not ended."""
-        # naming `class` lets the planner take the index of live jobs, whatever their class
-        return iter(self.collection.find({"class": {"$gte": ""}, "status": LIVE_FILTER}))
+        return iter(self.collection.find(_LIVE))
+
+    def find_changed(self, query: Mapping[str, Any], since: datetime) -> Iterator[Document]:
+        """The jobs that match and have been added, become due, started, said something or ended since a date."""
+        recent: list[Document] = [{field: {"$gte": since}} for field in ("created", "started", "alive")]
+        recent.append({"at": {"$gte": since, "$lte": self._clock.now()}})
+        changed = [{**_LIVE, "$or": recent}, {"ended": {"$gte": since}, "status": ENDED_FILTER}]
+        return iter(self.collection.find({"$and": [query, {"$or": changed}]}))
 
     def same_live(self, name: str, data: Any, key: str, ignore_data: bool) -> Document | None:
         """The job that add_job_once takes for the same: the one that holds the key, else a live one of equal data.
 
-        With `ignore_data` any live one of the class will do, if none is equal the oldest.
+        With `ignore_data` any live one of the class will do, if none is equal the oldest. While the key moves from an
+        ended run to the next one of its series, the ended one has it in its plan.
         """
-        keyed = self.collection.find_one({"once": key})
+        keyed = self.collection.find_one({"$or": [{"once": key}, {"pending": "next", "next.once": key}]})
         if keyed is not None:
             return keyed
         wanted, oldest = fingerprint(data), None

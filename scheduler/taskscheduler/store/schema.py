@@ -25,9 +25,14 @@ CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
 
 def job_indexes(retention: float) -> list[IndexModel]:
-    """All indexes of the job store. Most are partial, so that jobs in another state cost nothing."""
+    """All indexes of the job store. They are partial, so that jobs in another state cost nothing.
+
+    Each one that a job enters or leaves when it is claimed or done costs every job: `retention` alone holds the jobs
+    that are done, `unsuccessful` those that ended otherwise.
+    """
     live = {"status": {"$lte": int(Status.PROCESSING)}}
     ended = {"status": {"$gt": int(Status.PROCESSING)}}
+    unsuccessful = {"status": {"$gt": int(Status.DONE)}}
     return [
         IndexModel(
             [("queue", ASCENDING), *CLAIM_ORDER], name="claim", partialFilterExpression={"status": int(Status.WAITING)}
@@ -50,8 +55,15 @@ def job_indexes(retention: float) -> list[IndexModel]:
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
         IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
-        IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="ended_list", partialFilterExpression=ended),
-        IndexModel([("ended", ASCENDING)], name=_TTL, expireAfterSeconds=_ttl(retention)),
+        IndexModel(
+            [("status", ASCENDING), ("_id", DESCENDING)], name="unsuccessful", partialFilterExpression=unsuccessful
+        ),
+        IndexModel(
+            [("ended", ASCENDING)],
+            name=_TTL,
+            expireAfterSeconds=_ttl(retention),
+            partialFilterExpression=ended,
+        ),
     ]
 
 
@@ -67,21 +79,36 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
         (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
-    database[options.job_store].create_indexes(_indexes(database, options))
-    database[NODES].create_index([("alive", ASCENDING)], name=_TTL, expireAfterSeconds=_NODE_RETENTION)
+    _ensure_indexes(database, options.job_store, job_indexes(options.job_retention))
+    _ensure_indexes(
+        database, NODES, [IndexModel([("alive", ASCENDING)], name=_TTL, expireAfterSeconds=_NODE_RETENTION)]
+    )
+    if "job_retention" in options.given:
+        _ensure_retention(database, options)
 
 
-def _indexes(database: Database[Document], options: SchedulerOptions) -> list[IndexModel]:
-    """The indexes to create: an existing retention is kept, or changed in place when one was given."""
-    models = job_indexes(options.job_retention)
-    current = database[options.job_store].index_information().get(_TTL)
-    if current is None:
-        return models
+def _ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
+    """Create what is missing, and nothing else: most users need not be allowed to."""
+    present = database[collection].index_information()
+    lacking = [model for model in wanted if not _is_there(model.document, present)]
+    if lacking:
+        database[collection].create_indexes(lacking)
+
+
+def _is_there(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    """Whether there is such an index; how long it keeps documents is left as it is."""
+    found = present.get(wanted["name"])
+    if found is None or list(found["key"]) != list(wanted["key"].items()):
+        return False
+    return all(found.get(part) == wanted.get(part) for part in ("unique", "partialFilterExpression"))
+
+
+def _ensure_retention(database: Database[Document], options: SchedulerOptions) -> None:
+    """Apply a retention that was chosen on purpose."""
     wanted = _ttl(options.job_retention)
-    if "job_retention" in options.given and current.get("expireAfterSeconds") != wanted:
-        index = {"name": _TTL, "expireAfterSeconds": wanted}
-        database.command("collMod", options.job_store, index=index)
-    return [model for model in models if model.document["name"] != _TTL]
+    current = database[options.job_store].index_information()[_TTL]
+    if current.get("expireAfterSeconds") != wanted:
+        database.command("collMod", options.job_store, index={"name": _TTL, "expireAfterSeconds": wanted})
 
 
 def _ensure_capped(

@@ -1,0 +1,196 @@
+"""Pure: decides from the histories and the final job documents whether every promise was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tests.faults.executions import Execution, executions
+from tests.faults.history import Event
+
+WAITING, POSTPONED, PROCESSING, DONE, FAILED, CANCELED, TIMEOUT = range(7)
+FINAL = {DONE, FAILED, CANCELED, TIMEOUT}
+_MOVES = {
+    WAITING: {PROCESSING, CANCELED, FAILED},
+    POSTPONED: {WAITING, CANCELED, FAILED},
+    PROCESSING: {WAITING, POSTPONED, *FINAL},
+}
+#: what may still be written to a job that has ended: its debts
+_OF_THE_END = {"status", "ended", "worker", "attempt", "claim", "retries", "lost", "started"}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was broken, the job it was about, and how that is known."""
+
+    rule: str
+    job: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known about a run when it is over."""
+
+    events: Sequence[Event]
+    documents: Mapping[str, Mapping[str, Any]]  #: the final job documents by id
+    max_lost: int = 3
+    kill_grace: float = 0.5
+    lease: float = 2.5
+    ended: set[str] = field(default_factory=set)
+
+    def of(self, *kinds: str) -> Iterator[Event]:
+        """The events of these kinds in order."""
+        return (event for event in self.events if event["what"] in kinds)
+
+    def ids(self, kind: str) -> set[str]:
+        """All ids named by events of one kind."""
+        return {job_id for event in self.of(kind) for job_id in event["ids"]}
+
+    @cached_property
+    def attempted(self) -> set[str]:
+        return self.ids("add")
+
+    @cached_property
+    def acked(self) -> set[str]:
+        return self.ids("acked")
+
+    @cached_property
+    def expected(self) -> dict[str, str]:
+        return {job_id: event["expected"] for event in self.of("add") for job_id in event["ids"]}
+
+    @cached_property
+    def runs(self) -> dict[str, list[Execution]]:
+        """What was executed, by job."""
+        return executions(self.events)
+
+    @cached_property
+    def changes(self) -> list[Event]:
+        """The committed changes of job documents in the database's order."""
+        return sorted(self.of("change"), key=lambda event: event["n"])
+
+    @cached_property
+    def replaced(self) -> set[str]:
+        """Jobs that somebody cancelled or replaced, so that they may end otherwise than expected."""
+        return {event["job"] for event in self.of("cancel")}
+
+
+Rule = Callable[[Facts], Iterator[Violation]]
+
+
+def present(facts: Facts) -> Iterator[Violation]:
+    for job in sorted(facts.acked - set(facts.documents)):
+        yield Violation("acknowledged adds are kept", job, "its document is gone")
+
+
+def all_end(facts: Facts) -> Iterator[Violation]:
+    for job, document in facts.documents.items():
+        if document["status"] not in FINAL:
+            yield Violation("every job ends", job, f"status {document['status']} after the drain")
+        elif document.get("pending") or "next" in document:
+            yield Violation("every debt is paid", job, f"still owes {document.get('pending')}")
+
+
+def nothing_unexpected(facts: Facts) -> Iterator[Violation]:
+    for job, document in facts.documents.items():
+        if job not in facts.attempted and str(document.get("series")) not in facts.attempted:
+            yield Violation("nothing appears that was not added", job, "a document that nobody added")
+    for job in facts.runs:
+        if job not in facts.documents:
+            yield Violation("nothing runs that was not added", job, "it ran, and there is no document")
+
+
+def one_completion(facts: Facts) -> Iterator[Violation]:
+    """A job that has ended does not change any more, whoever comes late."""
+    ended: dict[str, Event] = {}
+    for change in facts.changes:
+        job, status = change["job"], change["set"].get("status")
+        if job in ended and (touched := _OF_THE_END & set(change["set"])):
+            yield Violation("a job is finished once", job, f"{sorted(touched)} changed after its end")
+        if status in FINAL or (change["op"] == "replace" and status in FINAL):
+            ended[job] = change
+    for event in facts.of("recorded"):
+        for job, attempt, status in event["ends"]:
+            document = facts.documents.get(job)
+            if (
+                document is not None
+                and status in FINAL
+                and (document["status"], document["attempt"]) != (status, attempt)
+            ):
+                found = f"status {document['status']} of attempt {document['attempt']} is stored"
+                yield Violation("what a node recorded stays", job, f"status {status} of attempt {attempt}, {found}")
+
+
+def own_result(facts: Facts) -> Iterator[Violation]:
+    """The result is that of the attempt that ended the job."""
+    for job, document in facts.documents.items():
+        result = document.get("result")
+        if isinstance(result, Mapping) and (result["data"], result["attempt"]) != (
+            document["data"],
+            document["attempt"],
+        ):
+            yield Violation("the result is of the last attempt", job, f"{result}, attempt {document['attempt']}")
+
+
+def started_once(facts: Facts) -> Iterator[Violation]:
+    for job, runs in facts.runs.items():
+        for attempt in {run.attempt for run in runs if run.starts > 1}:
+            yield Violation("an attempt starts once", job, f"attempt {attempt} started several times")
+
+
+def attempts_grow(facts: Facts) -> Iterator[Violation]:
+    """Each claim counts up by one; what had not begun is given back by one."""
+    known: dict[str, int] = {}
+    for change in facts.changes:
+        attempt, job = change["set"].get("attempt"), change["job"]
+        if attempt is None:
+            continue
+        before, status = known.get(job, 0), change["set"].get("status")
+        given_back = attempt == before - 1 and status == WAITING
+        if change["op"] == "update" and not (attempt == before + 1 and status == PROCESSING) and not given_back:
+            yield Violation("attempts count up", job, f"from {before} to {attempt} with status {status}")
+        known[job] = attempt
+
+
+def legal_moves(facts: Facts) -> Iterator[Violation]:
+    known: dict[str, int] = {}
+    for change in facts.changes:
+        status, job = change["set"].get("status"), change["job"]
+        if status is None:
+            continue
+        before = known.get(job)
+        if change["op"] == "update" and before is not None and status not in _MOVES.get(before, set()):
+            yield Violation("statuses change by the rules", job, f"from {before} to {status}")
+        known[job] = status
+
+
+def not_early(facts: Facts) -> Iterator[Violation]:
+    for job, document in facts.documents.items():
+        started = document.get("started")
+        if started is not None and started < document["at"]:
+            yield Violation("nothing starts before its time", job, f"started {started}, due {document['at']}")
+
+
+def retries_bounded(facts: Facts) -> Iterator[Violation]:
+    for job, document in facts.documents.items():
+        retry = document["options"]["retry"]
+        if retry >= 0 and document["retries"] > retry:
+            yield Violation("retries are bounded", job, f"{document['retries']} retries of {retry}")
+        if document["lost"] > facts.max_lost:
+            yield Violation("losses are bounded", job, f"lost {document['lost']} times")
+
+
+def as_expected(facts: Facts) -> Iterator[Violation]:
+    """What only failed because too many of its workers died is no surprise."""
+    wanted = {"done": DONE, "failed": FAILED, "timeout": TIMEOUT, "poisoned": FAILED}
+    for job, expected in facts.expected.items():
+        document = facts.documents.get(job)
+        if document is None or expected == "any" or job in facts.replaced or document["status"] not in FINAL:
+            continue
+        poisoned = (document.get("error") or {}).get("type") == "PoisonedJobError"
+        if poisoned and document["lost"] < facts.max_lost:
+            yield Violation("only poison is set aside", job, f"after {document['lost']} losses")
+        if document["status"] != wanted[expected] and not poisoned:
+            yield Violation("jobs end as they should", job, f"status {document['status']}, not {expected}")

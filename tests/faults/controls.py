@@ -1,0 +1,115 @@
+"""What a control runs on: a few nodes on one server, each with or without single mechanisms, and the checker."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+from bson import ObjectId
+from pymongo import MongoClient
+
+from taskscheduler import Scheduler
+from tests.faults import checks, processes
+from tests.faults.checker import Facts
+from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, NODE_OPTIONS, Member
+from tests.faults.history import Event, History, read
+from tests.faults.witness import JOBS, Witness
+from tests.support.eventually import eventually
+
+_LIVE = {"class": {"$gte": ""}, "status": {"$lte": 2}}
+
+
+class Control:
+    """As a context manager: leaves no process behind."""
+
+    def __init__(self, uri: str, directory: Path) -> None:
+        self._uri = uri
+        self._directory = directory / "history"
+        self._directory.mkdir()
+        self.history = History(self._directory)
+        self._nodes: list[Member] = []
+        self.scheduler = Scheduler(uri)
+        assert self.scheduler.store
+        self._witness = Witness(uri, self.history)
+        self._client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True)
+        self._jobs = self._client.get_default_database()[JOBS]
+
+    def __enter__(self) -> Control:
+        self._witness.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        processes.kill_all(self._directory)
+        for node in self._nodes:
+            node.wait(10)
+        self._witness.__exit__()
+        self.scheduler.close()
+        self._client.close()
+
+    # -- what happens -----------------------------------------------------------------------------------------------
+
+    def node(self, name: str, *sabotage: str, **options: Any) -> Member:
+        """A node with one worker, ready."""
+        given = {"name": name, **NODE_OPTIONS, "min_children": 1, "max_children": 1, "sabotage": sabotage, **options}
+        node = Member(name, self._directory, self._directory.parent, "nodes", self._uri, json.dumps(given))
+        node.start()
+        self._nodes.append(node)
+        ready = {"what": "log", "text": "node ready", "by": name}
+        eventually(lambda: self._seen(ready), 20, f"{name} is ready")
+        return node
+
+    def add(self, job: str, data: Any = None, expected: str = "done", **options: Any) -> ObjectId:
+        """Add a job, as producers do."""
+        job_id = ObjectId()
+        self.history.write("add", ids=[job_id], expected=expected)
+        self.scheduler.add_job(f"faults.{job}", data, {**options, "id": job_id})
+        self.history.write("acked", ids=[job_id])
+        return job_id
+
+    def add_many(self, job: str, data: list[Any]) -> None:
+        """Add jobs in one batch."""
+        ids = [ObjectId() for _ in data]
+        self.history.write("add", ids=ids, expected="done")
+        self.scheduler.add_jobs([(f"faults.{job}", one, {"id": job_id}) for one, job_id in zip(data, ids, strict=True)])
+        self.history.write("acked", ids=ids)
+
+    def await_start(self, job: ObjectId, attempt: int, timeout: float = 12.0) -> Event:
+        """The beginning of an attempt."""
+        start = {"what": "start", "job": str(job), "attempt": attempt}
+        return eventually(lambda: self._seen(start), timeout, f"attempt {attempt}")
+
+    def pause(self, pids: list[int]) -> None:
+        self.history.write("pause", pids=pids)
+        for pid in pids:
+            processes.send(pid, signal.SIGSTOP)
+
+    def resume(self, pids: list[int]) -> None:
+        for pid in pids:
+            processes.send(pid, signal.SIGCONT)
+        self.history.write("resume", pids=pids)
+
+    def await_end(self, timeout: float = 15.0) -> None:
+        """Until no job is live and none owes anything."""
+        eventually(lambda: self._jobs.find_one(_LIVE) is None, timeout, "the end of all jobs")
+        eventually(lambda: self._jobs.find_one({"pending": {"$exists": True}}) is None, timeout, "no debts")
+
+    def count(self, **query: Any) -> int:
+        return self._jobs.count_documents(query)
+
+    # -- what is known of it ----------------------------------------------------------------------------------------
+
+    def seen(self, what: str) -> list[Event]:
+        """The events of one kind."""
+        return [event for event in read(self._directory) if event["what"] == what]
+
+    def violations(self) -> set[str]:
+        """The rules that were broken."""
+        self._witness.catch_up()
+        documents = {str(document["_id"]): document for document in self._jobs.find()}
+        facts = Facts(read(self._directory), documents, MAX_LOST, KILL_GRACE, LEASE)
+        return {violation.rule for violation in checks.violations(facts)}
+
+    def _seen(self, wanted: Event) -> Event | None:
+        return next((event for event in read(self._directory) if wanted.items() <= event.items()), None)

@@ -1,0 +1,89 @@
+"""After the last fault: what was added is run to its end, every series is seen to go on and ended, all is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pymongo.collection import Collection
+
+from taskscheduler import Scheduler
+from tests.faults.cluster import Cluster
+from tests.faults.history import read
+from tests.faults.witness import JOBS
+from tests.support.eventually import eventually
+
+_WORK = {"class": {"$gte": ""}, "status": {"$lte": 2}}
+_SERIES_ADVANCES_WITHIN = 20.0
+_DRAINED_WITHIN = 60.0
+_STOPPED_WITHIN = 40.0
+
+Documents = dict[str, dict[str, Any]]
+
+
+def drain(cluster: Cluster) -> Documents:
+    """All job documents as they are in the end, by id."""
+    for producer in cluster.producers:
+        producer.ask_to_stop()
+    for producer in cluster.producers:
+        if producer.wait(_STOPPED_WITHIN) is None:
+            producer.kill()
+    with cluster.scheduler() as scheduler, cluster.database() as database:
+        jobs = database[JOBS]
+        _patiently(lambda: jobs.find_one({**_WORK, "series": {"$exists": False}}) is None, _DRAINED_WITHIN)
+        _end_series(cluster, scheduler, jobs)
+        _patiently(lambda: jobs.find_one(_WORK) is None, _DRAINED_WITHIN)
+        _patiently(lambda: jobs.find_one({"pending": {"$exists": True}}) is None, _DRAINED_WITHIN / 4)
+        cluster.witness.catch_up()
+        _stop_listener(cluster, scheduler)
+        _stop_nodes(cluster)
+        return {str(document["_id"]): document for document in jobs.find()}
+
+
+def _patiently(condition: Callable[[], bool], timeout: float) -> bool:
+    try:
+        return eventually(condition, timeout)
+    except AssertionError:
+        return False  # the checker says what is wrong
+
+
+def _end_series(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[str, Any]]) -> None:
+    """Each must have made at least one step since the faults ended, before it is cancelled."""
+
+    def newest() -> dict[Any, int]:
+        groups = jobs.aggregate([{"$match": {"series": {"$exists": True}}}, {"$sort": {"seq": 1}}, _LAST])
+        return {entry["_id"]: entry["seq"] for entry in groups}
+
+    before = newest()
+    _patiently(lambda: all(newest()[series] > seq for series, seq in before.items()), _SERIES_ADVANCES_WITHIN)
+    after = newest()
+    for series, seq in before.items():
+        cluster.history.write("series", series=str(series), advanced=after[series] > seq)
+        scheduler.cancel_job(series)
+
+
+_LAST: dict[str, Any] = {"$group": {"_id": "$series", "seq": {"$last": "$seq"}}}
+
+
+def _stop_listener(cluster: Cluster, scheduler: Scheduler) -> None:
+    """When it has heard of the end of a last job, it has heard of everything before."""
+    last = scheduler.add_job("faults.quick")
+    cluster.history.write("add", ids=[last.id], expected="done")
+    cluster.history.write("acked", ids=[last.id])
+    heard = {"what": "heard", "job": str(last.id), "status": 3}
+    files = cluster.history_directory
+    _patiently(lambda: any(heard.items() <= event.items() for event in read(files, cluster.listener.pid)), 30.0)
+    cluster.listener.ask_to_stop()
+    if cluster.listener.wait(_STOPPED_WITHIN) is None:
+        cluster.listener.kill()
+    cluster.witness.catch_up()
+
+
+def _stop_nodes(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        node.ask_to_stop()
+    for node in cluster.nodes:
+        cluster.history.write("stopped", who=node.name, code=node.wait(_STOPPED_WITHIN))
+    left = cluster.left_running()
+    if left:
+        cluster.history.write("left", pids=left)

@@ -1,0 +1,97 @@
+"""The jobs of a run. Each writes down its start, a beat every 50 ms and its end, with attempt and process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from taskscheduler import Job
+from tests.faults.history import of_environment
+
+_BEAT = 0.05
+_HISTORY = of_environment()
+
+
+class Recorded(Job):
+    """Writes down what happens around `work`."""
+
+    name = "faults.recorded"
+
+    def start(self) -> Any:
+        self._note("start")
+        try:
+            result = self.work()
+        except BaseException as error:
+            self._note("end", how=type(error).__name__)
+            raise
+        self._note("end", how="done")
+        return result
+
+    def work(self) -> Any:
+        """What the job does."""
+
+    def nap(self, seconds: float) -> None:
+        """Take so long, with a sign of life every now and then."""
+        deadline, pause = time.monotonic() + seconds, threading.Event()
+        while (left := deadline - time.monotonic()) > 0:
+            pause.wait(min(_BEAT, left))
+            self._note("beat")
+
+    def _note(self, what: str, **facts: Any) -> None:
+        _HISTORY.write(what, job=str(self.id), attempt=self.attempt, manager=os.getppid(), **facts)
+
+
+class Quick(Recorded):
+    name = "faults.quick"
+
+
+class Result(Recorded):
+    """Tells its progress and returns its data."""
+
+    name = "faults.result"
+
+    def work(self) -> Any:
+        self.update_progress(50.0, "half way")
+        return {"data": self.data, "attempt": self.attempt}
+
+
+class Nap(Recorded):
+    """Takes as many seconds as the data says."""
+
+    name = "faults.nap"
+
+    def work(self) -> None:
+        self.nap(self.data)
+
+
+class Flaky(Recorded):
+    """Fails until its attempt is greater than the number in the data."""
+
+    name = "faults.flaky"
+
+    def work(self) -> None:
+        if self.attempt <= self.data:
+            raise RuntimeError(f"attempt {self.attempt} of {self.data} that fail")
+
+
+class Killer(Recorded):
+    """Kills its worker until its attempt is greater than the number in the data."""
+
+    name = "faults.killer"
+
+    def work(self) -> None:
+        if self.attempt <= self.data:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Stubborn(Recorded):
+    """Does not listen to SIGTERM, and takes half a minute."""
+
+    name = "faults.stubborn"
+
+    def work(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.nap(30.0)

@@ -1,0 +1,92 @@
+"""A queue node that writes down what it does, and can have single mechanisms taken out of it.
+
+python -m tests.faults.nodes URI '{"name": "a", "sabotage": ["fence"], ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pymongo.change_stream import ChangeStream
+
+from taskscheduler import Scheduler
+from taskscheduler.store.attempts import Finish
+from taskscheduler.store.claims import ClaimStore
+from taskscheduler_daemon import QueueNode
+from taskscheduler_daemon.logs import CompactFormatter
+from taskscheduler_daemon.writer import Writer
+from tests.faults import sabotage
+from tests.faults.history import History, of_environment
+from tests.faults.processes import die_with_parent
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class HistoryHandler(logging.Handler):
+    """Writes the log of the node, its manager and its workers into the history as well."""
+
+    def __init__(self, history: History, node: str) -> None:
+        super().__init__(logging.INFO)
+        self._history = history
+        self._node = node
+
+    def emit(self, record: logging.LogRecord) -> None:
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        self._history.write("log", by=self._node, text=record.getMessage(), level=record.levelname, extra=extra)
+
+
+def observe(history: History) -> None:
+    """Write down which ends are recorded or refused, which jobs are taken back, and when a stream is resumed."""
+    follow, refuse = Writer._follow, Writer._report_fenced
+    take_back: Callable[..., Any] = ClaimStore.take_back
+
+    def followed(self: Writer, landed: list[Finish]) -> None:
+        history.write("recorded", ends=[_end(one) for one in landed if not one.unstarted])
+        follow(self, landed)
+
+    def refused(self: Writer, finishes: list[Finish], landed: list[Finish]) -> None:
+        ends = [_end(one) for one in finishes if one not in landed]
+        if ends:
+            history.write("fenced", ends=ends)
+        refuse(self, finishes, landed)
+
+    def taken_back(self: ClaimStore, *args: Any) -> Any:
+        jobs = take_back(self, *args)
+        history.write("reaped", jobs=[str(job) for job, _ in jobs])
+        return jobs
+
+    resume: Callable[..., None] = ChangeStream._resume
+
+    def resumed(self: ChangeStream[Any]) -> None:
+        resume(self)
+        history.write("resumed")
+
+    ChangeStream._resume = resumed  # type: ignore[method-assign]
+    Writer._follow, Writer._report_fenced = followed, refused  # type: ignore[method-assign]
+    ClaimStore.take_back = taken_back  # type: ignore[assignment, method-assign]
+
+
+def _end(one: Finish) -> list[Any]:
+    return [str(one.fence.job_id), one.fence.attempt, int(one.verdict.status)]
+
+
+def main(uri: str, options: dict[str, Any]) -> int:
+    """Serve until SIGTERM."""
+    die_with_parent()
+    history = of_environment()
+    printing = logging.StreamHandler()
+    printing.setFormatter(CompactFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[printing, HistoryHandler(history, options["name"])])
+    logging.getLogger("pymongo").setLevel(logging.WARNING)
+    observe(history)
+    clock = sabotage.apply(options.pop("sabotage", []))
+    scheduler = Scheduler(uri, clock=clock)
+    return QueueNode(scheduler, clock=clock, **{"jobs": ["tests.faults.jobs"], **options}).process()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], json.loads(sys.argv[2])))

@@ -1,0 +1,201 @@
+"""A process that adds and cancels jobs of all kinds at a bounded rate, and writes down what it was promised.
+
+    python -m tests.faults.producer URI SEED PER_SECOND
+
+What it is about to do is written before, what came of it after: `add` and then `acked` or `unknown`, with the ids.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler import Scheduler
+from taskscheduler.errors import SchedulerError
+from tests.faults.history import of_environment
+from tests.faults.processes import die_with_parent
+
+_MOST_SERIES = 4
+_MOST_WAITING = 60  #: with more than that the nodes are given time
+_COUNT_EVERY = 1.0
+_KEYS = 6
+
+Options = dict[str, Any]
+
+
+class Producer:
+    """Picks what to do next from a seeded generator."""
+
+    def __init__(self, scheduler: Scheduler, seed: int) -> None:
+        self._scheduler = scheduler
+        self._random = random.Random(seed)
+        self._history = of_environment()
+        self._series = 0
+        self._counted_at, self._waiting = 0.0, 0
+        self._canceling: list[tuple[float, ObjectId]] = []
+        self._mix: dict[Callable[[], None], float] = {
+            self._quick: 30,
+            self._bulk: 8,
+            self._result: 18,
+            self._nap: 14,
+            self._flaky: 6,
+            self._failing: 2,
+            self._later: 6,
+            self._repeating: 1,
+            self._stubborn: 1,
+            self._canceled: 3,
+            self._family: 2,
+            self._once: 6,
+            self._killer: 1,
+            self._forced: 1,
+        }
+
+    def step(self) -> None:
+        """One call to the scheduler, or a few that belong together."""
+        if self._canceling and self._canceling[0][0] <= time.monotonic():
+            self._cancel(self._canceling.pop(0)[1])
+            return
+        if not self._is_too_much():
+            self._random.choices(list(self._mix), list(self._mix.values()))[0]()
+
+    def _is_too_much(self) -> bool:
+        """Whether the nodes have fallen behind, as far as can be told."""
+        if time.monotonic() > self._counted_at + _COUNT_EVERY:
+            try:
+                self._waiting = sum(1 for _ in self._scheduler.get_jobs({"status": 0}))
+            except SchedulerError:
+                pass  # then as before
+            self._counted_at = time.monotonic()
+        return self._waiting > _MOST_WAITING
+
+    # -- kinds of jobs ----------------------------------------------------------------------------------------------
+
+    def _quick(self) -> None:
+        self._add("quick", None, "done", queue=self._random.choice(["default", "urgent"]))
+
+    def _result(self) -> None:
+        self._add("result", self._random.randrange(1000), "done", priority=self._random.randrange(3))
+
+    def _nap(self) -> None:
+        self._add("nap", self._random.uniform(0.05, 2.0) ** 2 / 2, "done")
+
+    def _flaky(self) -> None:
+        fails = self._random.randint(1, 2)
+        self._add("flaky", fails, "done", retry=fails, retry_interval=self._random.choice([0, 0.3]))
+
+    def _failing(self) -> None:
+        self._add("flaky", 1000, "failed", retry=1, retry_interval=0.2)
+
+    def _later(self) -> None:
+        self._add("quick", None, "done", at=timedelta(seconds=self._random.uniform(0.3, 4)))
+
+    def _repeating(self) -> None:
+        if self._series < _MOST_SERIES:
+            self._series += 1
+            reference = self._random.choice(["start", "end"])
+            self._add("quick", "series", "any", interval=self._random.uniform(1, 2), interval_reference=reference)
+
+    def _stubborn(self) -> None:
+        self._add("stubborn", None, "timeout", timeout=0.5)
+
+    def _canceled(self) -> None:
+        job = self._add("nap", 4.0, "any", at=timedelta(seconds=self._random.choice([0, 0, 1.5])))
+        if job is not None:
+            self._canceling.append((time.monotonic() + 1.0, job))
+
+    def _family(self) -> None:
+        parent = self._add("nap", 1.0, "any")
+        if parent is None:
+            return
+        for number in range(self._random.randint(1, 3)):
+            fails = number == 0 and self._random.random() < 0.4
+            self._add("flaky" if fails else "nap", 1000 if fails else 0.2, "any", parent=parent)
+
+    def _killer(self) -> None:
+        poison = self._random.random() < 0.2
+        self._add("killer", 1000 if poison else 1, "poisoned" if poison else "done")
+
+    def _forced(self) -> None:
+        self._add("nap", 0.2, "done", force_spawn=True)
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    def _add(self, job: str, data: Any, expected: str, **options: Any) -> ObjectId | None:
+        """The id of the job if it was added for certain."""
+        job_id = ObjectId()
+        given = self._scheduler.add_job
+        sure = self._tell([job_id], expected, lambda: given(f"faults.{job}", data, {**options, "id": job_id}))
+        return job_id if sure else None
+
+    def _bulk(self) -> None:
+        ids = [ObjectId() for _ in range(self._random.randint(3, 20))]
+        jobs = [("faults.quick", number, {"id": job_id}) for number, job_id in enumerate(ids)]
+        self._tell(ids, "done", lambda: self._scheduler.add_jobs(jobs))
+
+    def _tell(self, ids: list[ObjectId], expected: str, add: Callable[[], Any]) -> bool:
+        self._history.write("add", ids=ids, expected=expected)
+        try:
+            add()
+        except SchedulerError as error:
+            self._history.write("unknown", ids=ids, why=f"{type(error).__name__}: {error}"[:200])
+            return False
+        self._history.write("acked", ids=ids)
+        return True
+
+    def _once(self) -> None:
+        job_id, key = ObjectId(), self._random.randrange(_KEYS)
+        options: Options = {"id": job_id}
+        if self._random.random() < 0.2:
+            options["retry"] = self._random.randrange(3)  # replaces the job that is live
+        self._history.write("add", ids=[job_id], expected="any", once=key)
+        try:
+            process = self._scheduler.add_job_once("faults.nap", 0.1 + key / 10, options)
+        except SchedulerError as error:
+            self._history.write("unknown", ids=[job_id], why=f"{type(error).__name__}: {error}"[:200])
+            return
+        if process.outcome == "existing":
+            self._history.write("existing", ids=[job_id], job=process.id)
+        else:
+            self._history.write("acked", ids=[job_id])
+
+    def _cancel(self, job_id: ObjectId) -> None:
+        self._history.write("cancel", job=job_id)
+        try:
+            self._scheduler.cancel_job(job_id)
+        except SchedulerError as error:
+            self._history.write("cancel_unknown", job=job_id, why=str(error)[:200])
+        else:
+            self._history.write("canceled", job=job_id)
+
+
+def main(uri: str, seed: int, per_second: float) -> int:
+    """Add jobs until SIGTERM."""
+    die_with_parent()
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Scheduler(uri) as scheduler:
+        producer = Producer(scheduler, seed)
+        due = time.monotonic()
+        while not stopped.is_set():
+            producer.step()
+            due = max(due + 1 / per_second, time.monotonic())  # what was missed is not made up for
+            stopped.wait(max(0.0, due - time.monotonic()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

@@ -1,0 +1,193 @@
+"""Takes single mechanisms out of the product, in the node process that asks for it, to show that they are needed.
+
+Some entries only set a trap: they bring about the moment that a mechanism is for, and take nothing away.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo import UpdateMany
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
+from taskscheduler.record import successor, successor_id
+from taskscheduler.store import attempts, claims
+from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.nodes import NodeStore
+from taskscheduler_daemon.caretaker import Caretaker
+from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.lost import Watch
+from taskscheduler_daemon.session import Session
+from taskscheduler_daemon.share import Share
+from taskscheduler_daemon.writer import Writer
+
+SKEW = timedelta(hours=1)
+
+
+class WrongClock(SystemClock):
+    """The clock of a host that is an hour ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + SKEW
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    setattr(owner, name, value)
+
+
+# -- mechanisms that are taken away -----------------------------------------------------------------------------------
+
+
+def no_fence() -> None:
+    """Ends are written whoever holds the job."""
+
+    def anybody(self: Fence) -> dict[str, Any]:
+        return {"_id": self.job_id}
+
+    def all_done(_claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
+        change = {"$set": {"status": 3, "progress": 100.0, "worker": worker}, "$currentDate": {"ended": True}}
+        return UpdateMany({"_id": {"$in": list(ids)}}, change)
+
+    _replace(Fence, "filter", anybody)
+    _replace(claims, "all_done", all_done)
+
+
+def no_mark() -> None:
+    """A node that was declared lost renews its lease as if nothing had happened."""
+
+    def beat(self: NodeStore, boot: ObjectId, facts: Mapping[str, Any]) -> bool:
+        self._collection.update_one({"_id": boot}, {"$inc": {"beat": 1}, "$currentDate": {"alive": True}})
+        return True
+
+    _replace(NodeStore, "beat", beat)
+
+
+def no_deadline() -> None:
+    """The manager is never told until when it may run jobs."""
+    _replace(Session, "_renewed", lambda self, until: None)
+
+
+def no_own_check() -> None:
+    """A node does not look whether its running jobs are still its own."""
+    _replace(Caretaker, "_check_own", lambda self: None)
+
+
+def no_outbox() -> None:
+    """The next run of a series is added after the end of the last one was written, not planned with it."""
+    ended, follow = attempts._ended, Writer._follow
+
+    def unplanned(one: Finish) -> Any:
+        owes = tuple(debt for debt in one.owes if debt != "next")
+        return ended(replace(one, verdict=replace(one.verdict, plans_next=False), owes=owes))
+
+    def followed(self: Writer, landed: list[Finish]) -> None:
+        follow(self, landed)
+        for one in landed:
+            if one.verdict.plans_next and one.series is not None:
+                _add_next(self, one, one.series)
+
+    _replace(attempts, "_ended", unplanned)
+    _replace(Writer, "_follow", followed)
+
+
+def _add_next(writer: Writer, one: Finish, series: tuple[ObjectId, int]) -> None:
+    job = writer._store.jobs.get(one.fence.job_id)
+    if job is not None:
+        next_id = successor_id(series[0], series[1] + 1, ObjectId())
+        plan = {"_id": next_id, "at": job["ended"] + timedelta(seconds=one.interval), "created": job["ended"]}
+        writer._store.jobs.collection.insert_one(successor({**job, "next": plan}))
+
+
+def no_second_look() -> None:
+    """One look at the time of the last heartbeat decides, by the clock of this host."""
+
+    def lost(self: Watch, nodes: Iterable[Mapping[str, Any]], _owners: set[ObjectId], _now: float) -> list[ObjectId]:
+        now = WrongClock().now()
+        others = [node for node in nodes if node["pid"] != os.getpid()]
+        return [node["_id"] for node in others if now - node["alive"] > timedelta(seconds=node["lease"])]
+
+    _replace(Watch, "lost", lost)
+
+
+def no_read_back() -> None:
+    """Whatever was asked for is taken for claimed."""
+    claim = ClaimStore.claim
+    asked: dict[str, list[ObjectId]] = {}
+
+    def asking(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> None:
+        asked[name] = list(ids)
+        claim(self, ids, name, boot, node)
+
+    def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
+        return list(self._raw.find({"_id": {"$in": asked.pop(name)}}, claims._READ_BACK))
+
+    _replace(ClaimStore, "claim", asking)
+    _replace(ClaimStore, "claimed", got)
+
+
+def no_rescan() -> None:
+    """Jobs are only looked for when a message tells of them."""
+    _replace(Claimer, "look_everywhere", lambda self: None)
+
+
+# -- traps ------------------------------------------------------------------------------------------------------------
+
+
+def die_before_the_next_run() -> None:
+    """The node is killed right after it has written the end of a run of a series."""
+    follow = Writer._follow
+
+    def followed(self: Writer, landed: list[Finish]) -> None:
+        if any(one.verdict.plans_next for one in landed):
+            os.kill(os.getpid(), signal.SIGKILL)
+        follow(self, landed)
+
+    _replace(Writer, "_follow", followed)
+
+
+def collide() -> None:
+    """Nodes ask for the same jobs at the same time."""
+    claim = ClaimStore.claim
+
+    def slow(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> None:
+        threading.Event().wait(0.3)
+        claim(self, ids, name, boot, node)
+
+    def all_of_them(
+        self: Share, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float
+    ) -> list[ObjectId]:
+        return [job["_id"] for job in jobs[:wanted]]
+
+    _replace(ClaimStore, "claim", slow)
+    _replace(Share, "ours", all_of_them)
+
+
+PATCHES: dict[str, Callable[[], None]] = {
+    "fence": no_fence,
+    "mark": no_mark,
+    "deadline": no_deadline,
+    "own check": no_own_check,
+    "outbox": no_outbox,
+    "second look": no_second_look,
+    "read-back": no_read_back,
+    "rescan": no_rescan,
+    "trap: die before the next run": die_before_the_next_run,
+    "trap: collide": collide,
+}
+WRONG_CLOCK = "trap: wrong clock"
+
+
+def apply(names: Sequence[str]) -> Clock:
+    """Patch this process; the clock that the node is to use."""
+    for name in names:
+        if name != WRONG_CLOCK:
+            PATCHES[name]()
+    return WrongClock() if WRONG_CLOCK in names else SYSTEM_CLOCK

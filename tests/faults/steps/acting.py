@@ -1,0 +1,160 @@
+"""What the processes of these tests do: run a node, or one operation of an application, under a fault.
+
+They are forked from a process that has imported all of this, which saves most of what a start costs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from bson import ObjectId
+
+import tests.support.jobs  # noqa: F401  (every child has it then)
+from taskscheduler import Scheduler
+from taskscheduler_daemon import QueueNode
+from tests.faults.steps import ambiguous, crashing
+from tests.faults.steps.removals import REMOVALS
+from tests.support.jobs import trace
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["__main__", __name__])
+_PR_SET_PDEATHSIG = 1
+CRASHED, FAILED = -9, 1
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process is to do, and what is to happen to it."""
+
+    what: str
+    log: str  #: the name of its log
+    uri: str
+    directory: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    crash_at: int = 0  #: end after so many calls of the database,
+    crash_since: str = ""  #: counted from the first write to this collection on
+    fail_at: int = 0  #: let this write fail
+    fail_when: str = ambiguous.AFTER
+    fail_times: int = 1
+    without: tuple[str, ...] = ()  #: mechanisms of the product that are taken out
+
+
+def _code_file(orders: Orders) -> Path:
+    return Path(orders.directory, f"{orders.log}.code")
+
+
+class Actor:
+    """A process that follows orders."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._code = _code_file(orders)
+        self._code.unlink(missing_ok=True)
+        self._process: BaseProcess = _CONTEXT.Process(target=act, args=(orders,))
+        self._told = False
+        self._process.start()
+
+    @property
+    def ended(self) -> bool:
+        return not self._process.is_alive()
+
+    def terminate(self) -> None:
+        """SIGTERM, once."""
+        if not self._told:
+            self._told = True
+            self._process.terminate()
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """The exit code that it has written down; CRASHED if it could not any more."""
+        self._process.join(timeout)
+        assert not self._process.is_alive(), "the process does not end"
+        return int(self._code.read_text()) if self._code.exists() else CRASHED
+
+    def stop(self) -> int:
+        """SIGTERM, if it has not ended yet; its exit code."""
+        self.terminate()
+        return self.wait()
+
+    def destroy(self) -> None:
+        self._process.kill()
+        self._process.join(10)
+        self._process.close()
+
+
+def act(orders: Orders) -> None:
+    """The whole life of such a process."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    log = os.open(Path(orders.directory, f"{orders.log}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    logging.basicConfig(level=logging.INFO, format="%(process)d %(name)s %(message)s")
+    for name in orders.without:
+        REMOVALS[name]()
+    if orders.crash_at:
+        crashing.arm(orders.crash_at, orders.crash_since)
+    if orders.fail_at:
+        ambiguous.arm(orders.fail_at, orders.fail_when, orders.fail_times)
+    try:
+        code = ACTS[orders.what](orders)
+    except Exception:
+        traceback.print_exc()
+        code = FAILED
+    _code_file(orders).write_text(str(code))
+
+
+def _node(orders: Orders) -> int:
+    options = {"pm": "static", "min_children": 1, "jobs": ["tests.support.jobs"], "stop_timeout": 2, "kill_grace": 0.2}
+    return QueueNode(Scheduler(orders.uri), **{**options, **orders.facts}).process()
+
+
+def _operation(operate: Callable[[Scheduler, Mapping[str, Any]], list[ObjectId]]) -> Callable[[Orders], int]:
+    """Do it, then write down the ids that the scheduler has acknowledged."""
+
+    def done(orders: Orders) -> int:
+        with Scheduler(orders.uri) as scheduler:
+            for job_id in operate(scheduler, orders.facts):
+                trace(f"{orders.directory}/acknowledged", job_id)
+        return 0
+
+    return done
+
+
+def _add(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    return [scheduler.add_job("trace", facts["data"]).id]
+
+
+def _add_many(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    return [process.id for process in scheduler.add_jobs([("trace", facts["data"])] * 3)]
+
+
+def _add_once(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    return [scheduler.add_job_once("trace", facts["data"], retry=facts.get("retry", 1)).id]
+
+
+def _cancel(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.cancel_job(ObjectId(facts["id"]))
+    return [ObjectId(facts["id"])]
+
+
+def _flush(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.flush()
+    return []
+
+
+ACTS: Mapping[str, Callable[[Orders], int]] = {
+    "node": _node,
+    "add": _operation(_add),
+    "add_many": _operation(_add_many),
+    "add_once": _operation(_add_once),
+    "cancel": _operation(_cancel),
+    "flush": _operation(_flush),
+}

@@ -1,0 +1,58 @@
+"""Takes single mechanisms out of the product, to see that the tests notice."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from taskscheduler.store import attempts
+from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.jobs import JobStore
+from taskscheduler_daemon.caretaker import Caretaker
+from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.writer import Writer
+
+
+def _nothing(*_args: Any, **_options: Any) -> None:
+    return None
+
+
+def _out(owner: Any, name: str, instead: Any = _nothing) -> Callable[[], None]:
+    return lambda: setattr(owner, name, instead)
+
+
+def _believe(self: Writer, finishes: Any) -> None:
+    """Write once and take it for written."""
+    with suppress(PyMongoError):
+        self._store.claims.finish(finishes)
+    self._follow(finishes)
+
+
+def _trust(self: Claimer, ids: Any) -> Any:
+    """A claim that ends in an error has got nothing."""
+    claim = uuid.uuid4().hex
+    self._store.claims.claim(ids, claim, self._boot, self._node)
+    self._abandoned.append(claim)
+    return claim, self._store.claims.claimed(claim, self._boot)
+
+
+def _unfenced(self: attempts.Fence) -> dict[str, Any]:
+    return {"_id": self.job_id}
+
+
+REMOVALS: Mapping[str, Callable[[], None]] = {
+    "debts paid by others": _out(Caretaker, "_pay_debts"),
+    "taking back": _out(Caretaker, "_take_back_lost"),
+    "promotion": _out(ClaimStore, "promote"),
+    "looking without a message": _out(Caretaker, "_sweep"),
+    "reading back what a claim has got": _out(Claimer, "_carry_out", _trust),
+    "giving back abandoned claims": _out(Claimer, "_settle_abandoned"),
+    "release of strays": _out(Caretaker, "_release_strays"),
+    "writing until it is known": _out(Writer, "_finish", _believe),
+    "recognizing one's own insert": _out(JobStore, "_is_ours", lambda *_: False),
+    "the fence": _out(attempts.Fence, "filter", _unfenced),
+}

@@ -1,0 +1,87 @@
+"""A mongod of one's own, a replica set of one member, that takes failpoints and odd settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from taskscheduler.embedded import find_mongod
+from tests.support.eventually import eventually
+from tests.support.replicaset import free_port
+
+_FLAGS = ("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet")
+
+
+class Server:
+    """Started, initiated and primary after `__init__`; gone after `stop`."""
+
+    def __init__(self, directory: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        data = directory / "data"
+        data.mkdir(parents=True)
+        where = ["--dbpath", str(data), "--port", str(self.port), "--logpath", str(directory / "mongod.log")]
+        failpoints = ["--setParameter", "enableTestCommands=1"]
+        command = [str(find_mongod()), *where, *_FLAGS, "--replSet", "steps", *failpoints, *flags]
+        env = {**os.environ, **(environment or {})}
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=env)
+        try:
+            self.client: MongoClient[dict[str, Any]] = MongoClient(
+                f"mongodb://127.0.0.1:{self.port}/?directConnection=true&appname=test&serverSelectionTimeoutMS=5000"
+            )
+            self._initiate()
+        except BaseException:
+            self.stop()
+            raise
+
+    def uri(self, name: str) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/{name}?replicaSet=steps"
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        self.client.close()
+
+    def _initiate(self) -> None:
+        eventually(self._answers, 30, "an answer")
+        members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
+        self.client.admin.command("replSetInitiate", {"_id": "steps", "members": members})
+        eventually(lambda: self.client.admin.command("hello")["isWritablePrimary"], 30, "a primary")
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "mongod has ended"
+        try:
+            return bool(self.client.admin.command("ping"))
+        except PyMongoError:
+            return False
+
+    @contextmanager
+    def failing(self, commands: list[str], fault: Mapping[str, Any], times: int = 0) -> Iterator[Failpoint]:
+        """These commands of the product fail, so many times or as long as this lasts."""
+        data = {"failCommands": commands, "appName": "taskscheduler", **fault}
+        mode: Any = {"times": times} if times else "alwaysOn"
+        self.client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        failpoint = Failpoint(self.client)
+        try:
+            yield failpoint
+        finally:
+            failpoint.remove()
+
+
+class Failpoint:
+    """What has been configured."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]]) -> None:
+        self._client = client
+        self.struck = 0  #: how often it has, once it was removed
+
+    def remove(self) -> None:
+        """Take it away, and count."""
+        self.struck = int(self._client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})["count"])

@@ -1,0 +1,200 @@
+"""A database in which one scenario after the other is played, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from bson import ObjectId, Timestamp
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from taskscheduler import Scheduler, Status
+from tests.faults.steps.acting import Actor, Orders
+from tests.support.eventually import eventually
+from tests.support.jobs import traces
+
+LEASE = 1.5  #: seconds after which a healthy node takes over
+HEALS_WITHIN = 30.0
+_MOST_STEPS = 150
+
+JOBS, NODES = "taskscheduler.jobs", "taskscheduler.nodes"
+_MARK = "mark"
+
+#: which status may follow which, written down here once more; None: the job is new
+_MAY_FOLLOW: Mapping[int | None, set[int]] = {
+    None: {Status.WAITING, Status.POSTPONED},
+    Status.POSTPONED: {Status.WAITING, Status.CANCELED, Status.FAILED},
+    Status.WAITING: {Status.PROCESSING, Status.CANCELED, Status.FAILED},
+    Status.PROCESSING: {int(status) for status in Status if status is not Status.PROCESSING},
+    **{int(status): set() for status in Status if status.is_final},
+}
+
+
+class Stage:
+    """One database and one directory, used again for every step."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], uri: str, name: str, directory: Path) -> None:
+        self.uri = uri.format(name)
+        self.database: Database[dict[str, Any]] = client[name]
+        self.scheduler = Scheduler(self.database)
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.without: tuple[str, ...] = ()  #: mechanisms that all its processes lack
+        self.memory: dict[str, Any] = {}  #: what a scenario keeps for its later parts
+        self._since: Timestamp
+
+    @property
+    def jobs(self) -> Any:
+        return self.database[JOBS]
+
+    @property
+    def log(self) -> str:
+        """Where jobs leave their traces."""
+        return f"{self.directory}/traces"
+
+    def clear(self, schema: bool = False) -> None:
+        """As if nothing had been; with `schema` also without collections."""
+        if schema:
+            self.scheduler.close()
+            self.database.client.drop_database(self.database.name)
+            self.scheduler = Scheduler(self.database)
+        else:
+            for name in (JOBS, NODES):
+                self.database[name].delete_many({})
+        for path in self.directory.iterdir():
+            path.unlink()
+        self.memory.clear()
+        self._since = self.database.command("insert", _MARK, documents=[{}])["operationTime"]
+
+    @contextmanager
+    def acting(self, what: str, facts: Mapping[str, Any] | None = None, log: str = "", **fault: Any) -> Iterator[Actor]:
+        """A process that does this; whatever it is doing at the end, it is gone."""
+        orders = Orders(
+            what, log or what, self.uri, str(self.directory), dict(facts or {}), without=self.without, **fault
+        )
+        actor = Actor(orders)
+        try:
+            yield actor
+        finally:
+            actor.destroy()
+
+    @property
+    def acknowledged(self) -> list[ObjectId]:
+        """The ids that an operation has given to its caller."""
+        return [ObjectId(words[0]) for words in traces(f"{self.directory}/acknowledged")]
+
+    def said(self, what: str) -> str:
+        """What a process has logged."""
+        path = self.directory / f"{what}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def statuses(self, query: Mapping[str, Any] | None = None) -> Counter[Status]:
+        return Counter(Status(job["status"]) for job in self.jobs.find(query or {}, {"status": 1}))
+
+    def settled(self) -> bool:
+        """Whether nothing is owed and nothing runs."""
+        return self.jobs.find_one({"$or": [{"pending": {"$exists": True}}, {"status": 2}]}) is None
+
+    def describe(self) -> str:
+        """For whoever has to find out what went wrong."""
+        logs = [f"{name}: {self.said(name)[-1500:]}" for name in ("node", "healer")]
+        return "\n".join([*map(str, self.jobs.find()), *logs])
+
+    # -- what must be true ------------------------------------------------------------------------------------------
+
+    def verify(self) -> None:
+        """Every promise that does not depend on the scenario."""
+        jobs = {job["_id"]: job for job in self.jobs.find()}
+        missing = [job_id for job_id in self.acknowledged if job_id not in jobs and not self.memory.get("flushed")]
+        assert not missing, f"acknowledged and lost: {missing}"
+        self._verify_moves(jobs)
+        self._verify_starts(jobs)
+        self._verify_series(jobs)
+        keys = Counter(job["once"] for job in jobs.values() if "once" in job and not Status(job["status"]).is_final)
+        assert set(keys.values()) <= {1}, "two live jobs of one key"
+        stuck = [job for job in jobs.values() if {"pending", "next"} & job.keys() or job["status"] == 2]
+        assert not stuck, f"nobody cares for {stuck}"
+
+    def _verify_moves(self, jobs: Mapping[ObjectId, Any]) -> None:
+        """From the oplog: every change of a status was allowed, so no job has ended twice."""
+        before: dict[ObjectId, int | None] = defaultdict(lambda: None)
+        for job_id, status in self.moves():
+            assert status in _MAY_FOLLOW[before[job_id]], f"{job_id} went from {before[job_id]} to {status}"
+            before[job_id] = status
+        for job_id, job in jobs.items():
+            assert before[job_id] == job["status"], "the history is complete"
+
+    def _verify_starts(self, jobs: Mapping[ObjectId, Any]) -> None:
+        starts = Counter((job_id, attempt) for job_id, attempt, *_ in traces(self.log))
+        assert set(starts.values()) <= {1}, f"an attempt has started twice: {starts}"
+        started = Counter(job_id for job_id, _ in starts)
+        for job in jobs.values():
+            if job["class"] == "trace":
+                assert started[str(job["_id"])] <= job["attempt"]
+                assert started[str(job["_id"])] >= (job["status"] == Status.DONE), "done and never run"
+
+    def _verify_series(self, jobs: Mapping[ObjectId, Any]) -> None:
+        series: dict[ObjectId, list[Any]] = defaultdict(list)
+        for job in jobs.values():
+            if "series" in job:
+                series[job["series"]].append(job)
+        for runs in series.values():
+            runs.sort(key=lambda run: int(run["seq"]))
+            assert [run["seq"] for run in runs] == list(range(runs[0]["seq"], runs[0]["seq"] + len(runs)))
+            assert all(Status(run["status"]).is_final for run in runs[:-1]), "only the newest run may be live"
+            assert "once" in runs[-1] or "key" not in self.memory, "the key has moved with the series"
+            over = runs[-1]["status"] == Status.CANCELED
+            assert over or not Status(runs[-1]["status"]).is_final, "the series has ended although nobody cancelled it"
+
+    def moves(self) -> list[tuple[ObjectId, int]]:
+        """All changes of a status since `clear`, in order."""
+        mark = self.database[_MARK].insert_one({}).inserted_id
+        found: list[tuple[ObjectId, int]] = []
+        with self.database.watch(start_at_operation_time=self._since, max_await_time_ms=100) as stream:
+            for change in stream:
+                if change["ns"].get("coll") == _MARK and change["documentKey"]["_id"] == mark:
+                    break
+                if change["ns"].get("coll") != JOBS:
+                    continue
+                changed = change.get("fullDocument") or change.get("updateDescription", {}).get("updatedFields", {})
+                if "status" in changed:
+                    found.append((change["documentKey"]["_id"], changed["status"]))
+        return found
+
+
+def healed(stage: Stage, reached: Any, facts: Mapping[str, Any] | None = None) -> None:
+    """Let a healthy node look after what was left, until the scenario is where it should be and nothing is owed."""
+    with stage.acting("node", {"orphaned_timeout": LEASE, "max_lost": 10, **(facts or {})}, log="healer") as node:
+        eventually(lambda: "node ready" in stage.said("healer"), HEALS_WITHIN, "a healthy node")
+        eventually(lambda: reached(stage) and stage.settled(), HEALS_WITHIN, "healed")
+        assert node.stop() == 0, stage.said("healer")[-2000:]
+
+
+def every_step(stages: list[Stage], play: Callable[[Stage, int], bool]) -> int:
+    """Play the scenario with the switch at 1, 2, 3, ... until it ends before; the number of steps."""
+    free: SimpleQueue[Stage] = SimpleQueue()
+    for stage in stages:
+        free.put(stage)
+
+    def step(n: int) -> bool:
+        stage = free.get()
+        try:
+            return play(stage, n)
+        except BaseException as error:
+            error.add_note(f"step {n}: {stage.describe()}")
+            raise
+        finally:
+            free.put(stage)
+
+    with ThreadPoolExecutor(len(stages)) as threads:
+        for first in range(1, _MOST_STEPS, len(stages)):
+            ended = list(threads.map(step, range(first, first + len(stages))))
+            if any(ended):
+                return first + ended.index(True)
+    raise AssertionError("the scenario does not come to an end")

@@ -1,0 +1,160 @@
+"""The n-th write fails for its caller, though the server may have carried it out, for every n: nothing is done twice.
+
+`after`: carried out and reported as failed; `before`: it really was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from taskscheduler import Status
+from tests.faults.steps.acting import FAILED
+from tests.faults.steps.ambiguous import AFTER, BEFORE
+from tests.faults.steps.scenarios import SCENARIOS, Scenario
+from tests.faults.steps.stage import LEASE, Stage, every_step, healed
+from tests.support.eventually import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+
+def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
+    """Whether the node has done all of it before its n-th write."""
+    stage.clear()
+    scenario.prepare(stage)
+    facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
+    with stage.acting("node", facts, fail_at=n, fail_when=when) as node:
+        scenario.during(stage, node)
+        scenario.heal(stage)
+        eventually(lambda: node.ended or (scenario.reached(stage) and stage.settled()), 30, "done")
+        code = node.stop()
+    said = stage.said("node")
+    if code == FAILED:  # it said that it cannot register, and did nothing
+        assert "node ready" not in said
+        assert "DatabaseUnavailableError" in said
+    else:
+        assert code == 0, said[-2000:]
+    healed(stage, scenario.reached, scenario.facts)
+    stage.verify()
+    assert scenario.loses or not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
+    return "fault " not in said
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: str) -> None:
+    assert every_step(stages, lambda stage, n: failing_write_of_a_node(stage, SCENARIOS[name], n, when)) > 3
+
+
+# -- applications -----------------------------------------------------------------------------------------------------
+
+
+def failing_write(stage: Stage, what: str, facts: dict[str, Any], n: int, when: str) -> tuple[int, bool]:
+    """The exit code of the operation, and whether it came to its n-th write."""
+    with stage.acting(what, facts, fail_at=n, fail_when=when) as operation:
+        code = operation.wait(60)
+    said = stage.said(what)
+    assert code == 0 or "DatabaseUnavailableError" in said, said[-2000:]
+    assert bool(stage.acknowledged) == (code == 0) or what == "flush"
+    return code, "fault " in said
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+@pytest.mark.parametrize(("what", "count"), [("add", 1), ("add_many", 3)])
+def test_adding_is_tried_again_until_it_is_known(stages: list[Stage], what: str, count: int, when: str) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        code, struck = failing_write(stage, what, {"data": stage.log}, n, when)
+        assert (code, len(stage.acknowledged), stage.statuses()) == (0, count, {Status.WAITING: count})
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: count})
+        stage.verify()
+        return not struck
+
+    assert every_step(stages, play) > 1
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+def test_who_gets_an_error_from_add_job_once_may_ask_again(stages: list[Stage], when: str) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        stage.scheduler.add_job_once("trace", stage.log, retry=0)
+        code, struck = failing_write(stage, "add_once", {"data": stage.log}, n, when)
+        again = stage.scheduler.add_job_once("trace", stage.log, retry=1)
+        assert again.outcome == "existing" or code
+        live = {status: count for status, count in stage.statuses().items() if not status.is_final}
+        assert live == {Status.WAITING: 1}
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1, Status.CANCELED: 1})
+        stage.verify()
+        return not struck
+
+    assert every_step(stages, play) > 3
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+@pytest.mark.parametrize("what", ["cancel", "flush"])
+def test_who_gets_an_error_from_ending_jobs_may_ask_again(stages: list[Stage], what: str, when: str) -> None:
+    """A series whose run waits for its time, and a child of it."""
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        job = stage.scheduler.add_job("trace", stage.log, interval=60, at=timedelta(hours=1))
+        stage.scheduler.add_job("noop", at=timedelta(hours=1), parent=job.id)
+        code, struck = failing_write(stage, what, {"id": str(job.id)}, n, when)
+        if code:
+            stage.scheduler.cancel_job(job.id) if what == "cancel" else stage.scheduler.flush()
+        wanted = {Status.CANCELED: 2} if what == "cancel" else {}
+        healed(stage, lambda stage: stage.statuses() == wanted)
+        if what == "cancel":
+            stage.verify()
+        return not struck
+
+    assert every_step(stages, play) > 1
+
+
+# -- these tests can fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "when", "without"),
+    [
+        ("claim and finish", BEFORE, "writing until it is known"),
+        ("claim and finish", AFTER, "reading back what a claim has got"),
+        ("claim what wakes it", AFTER, "giving back abandoned claims"),
+        ("interval", BEFORE, "debts paid by others"),
+    ],
+)
+def test_without_the_mechanism_the_node_breaks_a_promise(
+    stages: list[Stage], monkeypatch: pytest.MonkeyPatch, name: str, when: str, without: str
+) -> None:
+    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)
+    assert breaks(stages, lambda stage, n: failing_write_of_a_node(stage, SCENARIOS[name], n, when), without)
+
+
+def test_without_recognizing_its_own_insert_adding_breaks_a_promise(stages: list[Stage]) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        code, struck = failing_write(stage, "add", {"data": stage.log}, n, AFTER)
+        assert code == 0
+        return not struck
+
+    assert breaks(stages, play, "recognizing one's own insert")
+
+
+def breaks(stages: list[Stage], play: Callable[[Stage, int], bool], without: str) -> list[int]:
+    """The steps at which the test fails once this is taken out of the product."""
+    for stage in stages:
+        stage.without = (without,)
+    failures: list[int] = []
+
+    def tried(stage: Stage, n: int) -> bool:
+        try:
+            return play(stage, n)
+        except AssertionError:
+            failures.append(n)
+            return True  # one is enough
+
+    every_step(stages, tried)
+    return failures

@@ -1,0 +1,221 @@
+"""A process ends after its n-th call of the database, for every n: what it leaves behind heals, nothing is lost.
+
+One test tries n = 1, 2, 3, ... until what the process does comes to its end before the switch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskscheduler import Scheduler, Status
+from tests.faults.steps.acting import CRASHED
+from tests.faults.steps.scenarios import SCENARIOS, Scenario, ready
+from tests.faults.steps.stage import LEASE, NODES, Stage, every_step, healed
+from tests.support.eventually import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+
+
+def crash_of_a_node(stage: Stage, scenario: Scenario, n: int, since: str = NODES) -> bool:
+    """Whether the node has done all of it without reaching the switch."""
+    stage.clear()
+    scenario.prepare(stage)
+    facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
+    with stage.acting("node", facts, crash_at=n, crash_since=since) as node:
+        scenario.during(stage, node)
+        eventually(lambda: node.ended or scenario.reached(stage), 30, "done or crashed")
+        code = node.stop()
+    assert code in (0, CRASHED), stage.said("node")[-2000:]
+    scenario.heal(stage)
+    healed(stage, scenario.reached, scenario.facts)
+    stage.verify()
+    return code == 0
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_node_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
+    """From its registration on; what comes before is the same for all."""
+    assert every_step(stages, lambda stage, n: crash_of_a_node(stage, SCENARIOS[name], n)) > 10
+
+
+def test_a_node_may_crash_after_every_call_of_its_start(stages: list[Stage]) -> None:
+    """On an empty database, which it makes ready first; the job is added by somebody who finds it half made."""
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear(schema=True)
+        with stage.acting("node", {"orphaned_timeout": LEASE}, crash_at=n) as node:
+            eventually(lambda: node.ended or "node ready" in stage.said("node"), 30, "ready or crashed")
+            ready_first = not node.ended
+        stage.scheduler.add_job("trace", stage.log)
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1})
+        stage.verify()
+        return ready_first
+
+    assert every_step(stages, play) > 10
+
+
+# -- applications -----------------------------------------------------------------------------------------------------
+
+
+def crash_of_an_operation(
+    stage: Stage, what: str, facts: dict[str, Any], n: int, after: Callable[[Stage], None]
+) -> bool:
+    """Whether it came to its end. `after` says what must be true, and what the caller does who got no answer."""
+    with stage.acting(what, facts, crash_at=n) as operation:
+        code = operation.wait()
+    assert code in (0, CRASHED), stage.said(what)[-2000:]
+    assert bool(stage.acknowledged) or code != 0
+    after(stage)
+    return code == 0
+
+
+@pytest.mark.parametrize(("what", "count"), [("add", 1), ("add_many", 3)])
+def test_an_application_may_crash_after_every_call_of_adding(stages: list[Stage], what: str, count: int) -> None:
+    """The schema is made by the first to come: it may be half finished."""
+
+    def after(stage: Stage) -> None:
+        stored = sum(stage.statuses().values())
+        assert stored in (0, count)
+        assert stored == count or not stage.acknowledged
+        healed(stage, lambda stage: stage.statuses() == ({Status.DONE: count} if stored else {}))
+        stage.verify()
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear(schema=True)
+        return crash_of_an_operation(stage, what, {"data": stage.log}, n, after)
+
+    assert every_step(stages, play) > 8
+
+
+def test_an_application_may_crash_after_every_call_of_replacing_a_job_added_once(stages: list[Stage]) -> None:
+    def after(stage: Stage) -> None:
+        assert stage.statuses({"once": {"$exists": True}, "status": {"$lte": 2}}).total() <= 1
+        again = stage.scheduler.add_job_once("trace", stage.log, retry=1)
+        live = {status: count for status, count in stage.statuses().items() if not status.is_final}
+        assert live == {Status.WAITING: 1}
+        assert again.id == (stage.acknowledged or [again.id])[0]
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1, Status.CANCELED: 1})
+        stage.verify()
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        stage.scheduler.add_job_once("trace", stage.log, retry=0)
+        return crash_of_an_operation(stage, "add_once", {"data": stage.log}, n, after)
+
+    assert every_step(stages, play) > 8
+
+
+def series_with_a_child(stage: Stage) -> str:
+    job = stage.scheduler.add_job("trace", stage.log, interval=60, at=timedelta(hours=1))
+    stage.scheduler.add_job("noop", at=timedelta(hours=1), parent=job.id)
+    return str(job.id)
+
+
+def ended_run_with_a_plan(stage: Stage) -> str:
+    """A run whose node died right after the write that ended it; the next one is planned and not stored."""
+    job = stage.scheduler.add_job("trace", stage.log, interval=60)
+    plan = {"_id": stage.database["x"].insert_one({}).inserted_id, "at": job.created, "created": job.created}
+    stage.jobs.update_one({"_id": job.id}, {"$set": {"status": 2}})
+    stage.jobs.update_one({"_id": job.id}, {"$set": {"status": 4, "next": plan, "pending": ["next"]}})
+    return str(job.id)
+
+
+@pytest.mark.parametrize("prepare", [series_with_a_child, ended_run_with_a_plan])
+def test_an_application_may_crash_after_every_call_of_cancelling(
+    stages: list[Stage], prepare: Callable[[Stage], str]
+) -> None:
+    def after(stage: Stage) -> None:
+        """Who was not told that it is cancelled asks again; then nothing of the series is left."""
+        if not stage.acknowledged:
+            stage.scheduler.cancel_job(stage.memory["id"])
+        healed(stage, lambda stage: not [status for status in stage.statuses() if not status.is_final])
+        assert stage.statuses()[Status.CANCELED] >= (prepare is series_with_a_child)
+        assert stage.statuses()[Status.DONE] == 0
+        if prepare is series_with_a_child:
+            stage.verify()
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        job_id = prepare(stage)
+        stage.memory["id"] = stage.jobs.find_one({"series": {"$exists": True}})["_id"]
+        return crash_of_an_operation(stage, "cancel", {"id": job_id}, n, after)
+
+    assert every_step(stages, play) > 8
+
+
+def test_an_application_may_crash_after_every_call_of_cancelling_a_job_that_runs(stages: list[Stage]) -> None:
+    """The node learns of it by itself: once the job is CANCELED its process is killed, whoever sends the message."""
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        scenario = SCENARIOS["cancel what runs"]
+        scenario.prepare(stage)
+        with stage.acting("node", {"orphaned_timeout": LEASE}) as node:
+            ready(stage, node)
+            eventually(lambda: Path(stage.log).exists(), 20, "it runs")
+            with stage.acting("cancel", {"id": str(stage.memory["job"])}, crash_at=n) as operation:
+                code = operation.wait()
+            if not stage.statuses()[Status.CANCELED]:
+                assert not stage.acknowledged
+                stage.scheduler.cancel_job(stage.memory["job"])
+            eventually(lambda: scenario.reached(stage), 5, "killed")
+            eventually(stage.settled, 10, "nothing is owed")
+            assert node.stop() == 0
+        stage.verify()
+        return code == 0
+
+    assert every_step(stages, play) > 8
+
+
+# -- these tests can fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("interval", "debts paid by others"),
+        ("family", "debts paid by others"),
+        ("reap", "taking back"),
+        ("claim and finish", "taking back"),
+        ("promote", "promotion"),
+    ],
+)
+def test_without_the_mechanism_something_is_stuck(
+    stages: list[Stage], monkeypatch: pytest.MonkeyPatch, name: str, without: str
+) -> None:
+    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)
+    for stage in stages:
+        stage.without = (without,)
+    failures: list[int] = []
+
+    def play(stage: Stage, n: int) -> bool:
+        try:
+            return crash_of_a_node(stage, SCENARIOS[name], n)
+        except AssertionError:
+            failures.append(n)
+            return True  # one is enough
+
+    every_step(stages, play)
+    assert failures, "no step has shown it"
+
+
+def test_the_switch_ends_the_process_where_it_says(stages: list[Stage]) -> None:
+    """Adding to a database that is complete takes so many calls; the third from the end is the insert."""
+    stage = stages[0]
+    Scheduler(stage.database).add_job("noop")
+    codes = []
+    for n in itertools.count(1):
+        stage.clear()
+        with stage.acting("add", {"data": stage.log}, crash_at=n) as operation:
+            codes.append((operation.wait(), sum(stage.statuses().values()), len(stage.acknowledged)))
+        if codes[-1][0] == 0:
+            break
+    assert codes[-1] == (0, 1, 1)
+    assert (CRASHED, 0, 0) in codes
+    assert (CRASHED, 1, 0) in codes or (CRASHED, 1, 1) in codes

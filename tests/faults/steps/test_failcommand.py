@@ -1,0 +1,132 @@
+"""The server itself refuses single commands, or closes the connection over them: no job is lost, none ends twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskscheduler import DatabaseError, Scheduler, Status
+from tests.faults.steps.acting import Actor
+from tests.faults.steps.server import Server
+from tests.faults.steps.stage import LEASE, Stage
+from tests.support.eventually import eventually
+from tests.support.jobs import traces
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+INTERRUPTED, SHUTTING_DOWN, STEPPED_DOWN = 11602, 91, 189
+FAULTS: dict[str, dict[str, Any]] = {
+    "interrupted": {"errorCode": INTERRUPTED},
+    "shutting down": {"errorCode": SHUTTING_DOWN},
+    "stepped down": {"errorCode": STEPPED_DOWN},
+    "closed connection": {"closeConnection": True},
+    "unknown to a majority": {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
+    "no such thing": {"errorCode": 2},  # one that nobody would try again
+}
+#: findAndModify claims a job that wakes a node, update ends jobs, getMore follows messages
+WRITES = ["insert", "update", "findAndModify"]
+READS = ["find", "getMore", "aggregate"]
+FEW = 3  #: more than the driver's own second try can hide
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("failing"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def stage(server: Server, tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(
+        server.client, server.uri("{}"), f"failing_{tmp_path.name[-40:]}".replace("-", "_"), tmp_path / "stage"
+    )
+    stage.clear()
+    yield stage
+    stage.scheduler.close()
+    server.client.drop_database(stage.database.name)
+
+
+@pytest.fixture
+def node(stage: Stage) -> Iterator[Actor]:
+    with stage.acting("node", {"orphaned_timeout": LEASE, "max_lost": 10}) as node:
+        eventually(lambda: "node ready" in stage.said("node"), 20, "node ready")
+        yield node
+        assert node.stop() == 0, stage.said("node")[-2000:]
+
+
+def work(scheduler: Scheduler, log: str) -> list[Any]:
+    """A little of everything."""
+    processes = [scheduler.add_job("trace", log) for _ in range(3)]
+    processes += scheduler.add_jobs([("trace", log)] * 3)
+    processes.append(scheduler.add_job("flaky", 2, retry=1, retry_interval=0.05))
+    processes.append(scheduler.add_job_once("echo", {"n": 1}))
+    return processes
+
+
+def all_ended_once(stage: Stage, processes: list[Any]) -> None:
+    wanted = {Status.DONE: len(processes)}
+    try:
+        eventually(lambda: stage.statuses() == wanted and stage.settled(), 30, "all done")
+    except AssertionError as error:
+        error.add_note(stage.describe())
+        raise
+    assert len(traces(stage.log)) == len({tuple(words[:2]) for words in traces(stage.log)})
+    stage.verify()
+
+
+def commands_and_faults() -> Iterator[Any]:
+    for command in WRITES + READS:
+        for name, fault in FAULTS.items():
+            if command in WRITES or "writeConcernError" not in fault:
+                yield pytest.param(command, fault, id=f"{command}-{name}".replace(" ", "-"))
+
+
+@pytest.mark.parametrize(("command", "fault"), list(commands_and_faults()))
+def test_a_command_may_fail_a_few_times_while_jobs_run(
+    server: Server, stage: Stage, node: Actor, command: str, fault: dict[str, Any]
+) -> None:
+    """The jobs are added by somebody whose commands do not fail; the node's do, three times in a row."""
+    with server.failing([command], fault, FEW) as failpoint:
+        all_ended_once(stage, work(stage.scheduler, stage.log))
+    assert failpoint.struck >= 1
+    assert not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "no such thing"])
+def test_adding_goes_on_through_inserts_that_fail(server: Server, stage: Stage, node: Actor, name: str) -> None:
+    with Scheduler(stage.uri) as scheduler:
+        scheduler.add_job("trace", stage.log).wait(timeout=20)  # connected, and the schema is there
+        with server.failing(["insert"], FAULTS[name], FEW) as failpoint:
+            processes = [scheduler.add_job("trace", stage.log) for _ in range(3)]
+            processes += scheduler.add_jobs([("trace", stage.log)] * 3)
+    all_ended_once(stage, [None, *processes])
+    assert failpoint.struck == FEW
+
+
+def test_an_insert_that_is_refused_for_good_is_an_error_and_stores_nothing(server: Server, stage: Stage) -> None:
+    with Scheduler(stage.uri) as scheduler:
+        scheduler.add_job("noop")
+        with server.failing(["insert"], FAULTS["no such thing"]), pytest.raises(DatabaseError):
+            scheduler.add_job("noop")
+    assert stage.statuses() == {Status.WAITING: 1}
+
+
+@pytest.mark.parametrize("commands", [["update"], ["findAndModify"], ["find"], ["insert", "update", "findAndModify"]])
+def test_a_server_that_refuses_commands_for_longer_than_a_lease_costs_time_only(
+    server: Server, stage: Stage, node: Actor, commands: list[str]
+) -> None:
+    """What a job did is not done again because the end of it could not be written."""
+    release = stage.directory / "release"
+    running = stage.scheduler.add_job("wait", {"trace": stage.log, "until": str(release)})
+    eventually(lambda: traces(stage.log), 20, "it runs")
+    with server.failing(commands, {"errorCode": INTERRUPTED}) as failpoint:
+        release.touch()
+        processes = work(stage.scheduler, stage.log)
+        threading.Event().wait(2.5 * LEASE)
+    all_ended_once(stage, [running, *processes])
+    assert failpoint.struck > FEW

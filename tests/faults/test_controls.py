@@ -1,0 +1,182 @@
+"""For each guarantee: with its mechanism the checker finds nothing, without it the checker finds the violation.
+
+Where several mechanisms protect the same thing, the others are taken away in both runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pymongo.write_concern import WriteConcern
+
+from taskscheduler.store import client
+from tests.faults.controls import Control
+from tests.faults.sabotage import WRONG_CLOCK
+from tests.support.eventually import eventually
+from tests.support.replicaset import ReplicaSet
+
+pytestmark = pytest.mark.faults
+
+Scenario = Callable[..., None]
+
+
+@pytest.fixture
+def control(uri: str, tmp_path: Path) -> Iterator[Control]:
+    with Control(uri, tmp_path) as control:
+        yield control
+
+
+# -- scenarios: each brings about the moment for which a mechanism was made -------------------------------------------
+
+
+def late_report(control: Control, *without: str) -> None:
+    """A frozen node learns of the end of a job when another one has run the job again."""
+    first = control.node("first", "mark", "own check", *without)
+    job = control.add("nap", 1.0)
+    control.await_start(job, 1)
+    control.pause([first.pid])
+    control.node("second")
+    control.await_start(job, 2)
+    control.await_end()
+    control.resume([first.pid])
+    written = ("fenced", "recorded")
+    eventually(
+        lambda: any(event["pid"] == first.pid for kind in written for event in control.seen(kind)), 10, "a write"
+    )
+    control.await_end()
+
+
+def silent_node(control: Control, *without: str) -> None:
+    """A node cannot renew its lease; its manager and its worker go on."""
+    first = control.node("first", *without)
+    job = control.add("nap", 5.5)
+    control.await_start(job, 1)
+    control.pause([first.pid])
+    control.node("second")
+    control.await_start(job, 2)
+    control.await_end()
+    control.resume([first.pid])
+
+
+def thawed_host(control: Control, *without: str) -> None:
+    """A node thaws with all its processes when another one has taken its job over."""
+    first = control.node("first", "deadline", "own check", *without)
+    job = control.add("nap", 7.0)
+    control.await_start(job, 1)
+    frozen = first.tree
+    control.pause(frozen)
+    control.node("second")
+    control.await_start(job, 2)
+    control.resume(frozen)
+    control.await_end()
+
+
+def death_between_two_runs(control: Control, *without: str) -> None:
+    """A node dies between the end of one run of a series and the beginning of the next."""
+    first = control.node("first", "trap: die before the next run", *without)
+    series = control.add("quick", "series", "any", interval=0.5)
+    eventually(lambda: not first.running, 10, "the death of the node")
+    control.node("second")
+    try:
+        eventually(lambda: control.count(series=series) > 2, 6, "the next run")
+    except AssertionError:
+        pass  # for the checker to say
+    control.history.write("series", series=str(series), advanced=control.count(series=series) > 1)
+    control.scheduler.cancel_job(series)
+    control.await_end()
+
+
+def wrong_clock(control: Control, *without: str) -> None:
+    """The clock of one of two nodes is an hour ahead."""
+    control.node("first")
+    job = control.add("nap", 3.0)
+    control.await_start(job, 1)
+    control.node("second", WRONG_CLOCK, *without)
+    control.await_end()
+
+
+def same_jobs(control: Control, *without: str) -> None:
+    """Two nodes ask for the same jobs at the same time."""
+    for name in ("first", "second"):
+        control.node(name, "trap: collide", *without, min_children=4, max_children=4)
+    control.add_many("nap", [0.3] * 8)
+    control.await_end()
+
+
+def lost_message(control: Control, *without: str) -> None:
+    """The message that tells of a job is lost."""
+    control.node("first", *without)
+    done = control.add("quick")
+    control.await_start(done, 1)
+    control.await_end()
+    messages = control.scheduler.store.messages
+    messages.added = lambda *_, **__: None  # type: ignore[method-assign]
+    messages.is_quiet = lambda: False  # type: ignore[method-assign]
+    control.add("quick")
+    try:
+        control.await_end(5.0)
+    except AssertionError:
+        pass  # for the checker to say
+
+
+CONTROLS: list[tuple[Scenario, str, str]] = [
+    (late_report, "fence", "a job is finished once"),
+    (silent_node, "deadline", "executions do not overlap"),
+    (thawed_host, "mark", "executions do not overlap"),
+    (death_between_two_runs, "outbox", "a series goes on"),
+    (wrong_clock, "second look", "executions do not overlap"),
+    (same_jobs, "read-back", "an attempt starts once"),
+    (lost_message, "rescan", "every job ends"),
+]
+
+
+@pytest.mark.parametrize(("scenario", "mechanism", "rule"), CONTROLS, ids=[name for _, name, _ in CONTROLS])
+def test_without_the_mechanism_the_checker_finds_the_violation(
+    control: Control, scenario: Scenario, mechanism: str, rule: str
+) -> None:
+    scenario(control, mechanism)
+    assert rule in control.violations()
+
+
+@pytest.mark.parametrize(("scenario", "mechanism", "rule"), CONTROLS, ids=[name for _, name, _ in CONTROLS])
+def test_with_the_mechanism_it_finds_none(control: Control, scenario: Scenario, mechanism: str, rule: str) -> None:
+    scenario(control)
+    assert control.violations() == set()
+    if mechanism == "fence":
+        assert control.seen("fenced")
+
+
+# -- on a set of servers ----------------------------------------------------------------------------------------------
+
+
+def add_to_a_primary_that_dies(servers: ReplicaSet, directory: Path) -> set[str]:
+    """Jobs are added while nothing is replicated, then the primary dies with what it has alone. What was broken."""
+    with Control(servers.uri("controls"), directory) as control:
+        primary, others = servers.primary(), servers.secondaries()
+        for port in others:
+            servers.fail_point(port, "stopReplProducer", "alwaysOn")
+        adding = threading.Thread(target=lambda: [control.add("quick") for _ in range(3)])
+        adding.start()
+        adding.join(2.0)
+        servers.kill(primary)
+        for port in others:
+            servers.fail_point(port, "stopReplProducer", "off")
+        servers.primary()
+        servers.start(primary)
+        servers.wait_until_healthy()
+        adding.join(40.0)
+        assert len(control.seen("acked")) == 3
+        return control.violations()
+
+
+@pytest.mark.parametrize("concern", [client.DURABLE, WriteConcern(w=1)], ids=["majority", "one"])
+def test_an_add_is_acknowledged_by_a_majority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concern: WriteConcern
+) -> None:
+    monkeypatch.setattr(client, "DURABLE", concern)
+    with ReplicaSet(tmp_path, test_commands=True) as servers:
+        broken = add_to_a_primary_that_dies(servers, tmp_path)
+    assert ("acknowledged adds are kept" in broken) is (concern.document.get("w") == 1)

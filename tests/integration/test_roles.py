@@ -1,0 +1,218 @@
+"""The roles in security.md are enough for everything, and nothing in them is superfluous."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+from tests.support.eventually import eventually
+from tests.support.fortress import Fortress
+from tests.support.nodes import ROOT, NodeProcess
+
+from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
+from taskscheduler.lifecycle import Move, Verdict
+from taskscheduler.options import NODES
+from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.store.feed import Feed, message_pipeline
+from taskscheduler.store.inspect import Inspection
+
+PAGE = ROOT / "daemon" / "docs" / "security.md"
+COMMAND = Path(sys.executable).with_name("taskscheduler")
+PASSWORD = "hunter2hunter2"
+
+Role = dict[str, Any]
+ROLES: dict[str, Role] = {
+    role["role"]: role
+    for role in map(json.loads, re.findall(r"db\.createRole\((\{\n.*?\n\})\)", PAGE.read_text(), re.S))
+}
+PRIVILEGES = [
+    pytest.param(name, number, action, id=f"{name}-{privilege['resource']['collection'] or 'database'}-{action}")
+    for name, role in ROLES.items()
+    for number, privilege in enumerate(role["privileges"])
+    for action in privilege["actions"]
+]
+
+
+@pytest.fixture(scope="module")
+def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
+    with Fortress(tmp_path_factory.mktemp("fortress"), tls=False) as running:
+        yield running
+
+
+class Place:
+    """A database of its own with the roles of the page and a user for each."""
+
+    def __init__(self, fortress: Fortress) -> None:
+        self.fortress = fortress
+        self.name = f"roles_{ObjectId()}"
+
+    def create(self, roles: dict[str, Role]) -> None:
+        with self.fortress.admin() as client:
+            for role in roles.values():
+                here = json.loads(json.dumps(role).replace('"db": "app"', f'"db": "{self.name}"'))
+                client[self.name].command("createRole", here.pop("role"), **here)
+        for name in roles:
+            self.fortress.add_user(name, PASSWORD, self.name, [name])
+
+    def uri(self, user: str) -> str:
+        return self.fortress.uri(f"{user}:{PASSWORD}", self.name)
+
+    def remove(self) -> None:
+        with self.fortress.admin() as client:
+            client.drop_database(self.name)
+            client[self.name].command("dropAllUsersFromDatabase")
+            client[self.name].command("dropAllRolesFromDatabase")
+
+
+@pytest.fixture
+def place(fortress: Fortress) -> Iterator[Place]:
+    place = Place(fortress)
+    yield place
+    place.remove()
+
+
+def test_the_page_has_both_roles() -> None:
+    assert set(ROLES) == {"taskscheduler_run", "taskscheduler_setup"}
+    assert len(PRIVILEGES) > 15
+
+
+def set_up(place: Place) -> None:
+    """All that the setup user is for: create, mend, change sizes and retention."""
+    with place.fortress.admin() as client:
+        for name in ("taskscheduler.queue", "taskscheduler.events"):
+            client[place.name].drop_collection(name)
+    connect(place.uri("taskscheduler_setup"))
+    with place.fortress.admin() as client:
+        for name in ("taskscheduler.queue", "taskscheduler.events"):
+            client[place.name].drop_collection(name)
+            client[place.name][name].insert_one({"not": "capped"})
+    connect(place.uri("taskscheduler_setup"))
+    connect(place.uri("taskscheduler_setup"), job_retention=99, job_queue_size=8192, event_queue_size=8192)
+
+
+def connect(where: Any, **options: Any) -> None:
+    with Scheduler(where, **options) as scheduler:
+        assert scheduler.store
+
+
+def live(uri: str) -> None:
+    """Everything that applications, nodes and the command line do, in one process."""
+    with Scheduler(uri) as scheduler:
+        store, boot = scheduler.store, ObjectId()
+        store.nodes.register(boot, {"name": "n"})
+        assert store.nodes.beat(boot, {})
+        pipeline = message_pipeline(store.options.job_store, store.options.job_queue)
+        with Feed(store.database, pipeline, await_ms=10) as feed:
+            process = scheduler.add_job_once("noop")
+            store.claims.claim([process.id], "claim", boot, "n")
+            assert len(store.claims.claimed("claim", boot)) == 1
+            store.claims.finish([Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED))])
+            assert process.wait(5).status is Status.DONE
+            eventually(feed.next, 2, "a message")
+        token = scheduler.listen(lambda process: True, timeout=0.01)
+        scheduler.cancel_job(scheduler.add_job("noop").id)
+        scheduler.listen(lambda process: process.status is Status.CANCELED, timeout=5, after=token)
+        inspection = Inspection(store.database, store.options)
+        assert inspection.server().version
+        assert inspection.open_stream() > 0
+        assert (inspection.missing_indexes(), len(inspection.capped()), len(inspection.nodes())) == ([], 2, 1)
+        assert store.events.of_job(process.id) == []
+        store.nodes.remove(boot)
+        assert scheduler.flush() == 2
+
+
+class Silence(logging.Handler):
+    """Nothing may be complained about in the log either: some writes may fail without anybody being told."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+def works(deed: Callable[[], None]) -> bool:
+    silence, logger = Silence(), logging.getLogger("taskscheduler")
+    logger.addHandler(silence)
+    try:
+        deed()
+    except (SchedulerError, PyMongoError, AssertionError):
+        return False
+    finally:
+        logger.removeHandler(silence)
+    return not silence.said
+
+
+def test_the_roles_are_enough(place: Place) -> None:
+    place.create(ROLES)
+    set_up(place)
+    live(place.uri("taskscheduler_run"))
+    live(place.uri("taskscheduler_setup"))
+    assert works(lambda: live(place.uri("taskscheduler_run")))
+
+
+@pytest.mark.parametrize(("name", "number", "action"), PRIVILEGES)
+def test_every_privilege_is_needed(place: Place, name: str, number: int, action: str) -> None:
+    less = deepcopy(ROLES)
+    less[name]["privileges"][number]["actions"].remove(action)
+    if not less[name]["privileges"][number]["actions"]:
+        del less[name]["privileges"][number]
+    place.create(less)
+    if name == "taskscheduler_setup":
+        assert not works(lambda: set_up(place))
+        return
+    with place.fortress.admin(place.name) as client:
+        connect(client[place.name])
+    assert not works(lambda: live(place.uri("taskscheduler_run")))
+
+
+def test_who_may_only_run_is_told_what_is_missing(place: Place) -> None:
+    place.create(ROLES)
+    with pytest.raises(AuthenticationError, match=r"does not let this user run create\w* on .* taskscheduler_setup"):
+        connect(place.uri("taskscheduler_run"))
+
+
+def test_a_node_and_the_command_work_with_the_role_that_runs(place: Place, tmp_path: Path) -> None:
+    """Add, run, listen, cancel, status, doctor; with the user that sets up only once before."""
+    place.create(ROLES)
+    connect(place.uri("taskscheduler_setup"))
+    uri = place.uri("taskscheduler_run")
+    node = NodeProcess(uri, tmp_path / "node.log", {"orphaned_timeout": 2})
+    try:
+        node.wait_until_ready()
+        with Scheduler(uri) as scheduler, scheduler.listen_in_background():
+            heard: list[str] = []
+            scheduler.on("*", lambda event, process: heard.append(event))
+            process = scheduler.add_job("echo", {"a": 1})
+            assert process.result(20)["data"] == {"a": 1}
+            waiting = scheduler.add_job("wait", {"seconds": 60})
+            waiting.cancel()
+            assert waiting.wait(20).status is Status.CANCELED
+            series = scheduler.add_job_once("noop", interval=1)
+            scheduler.wait_for([series], timeout=20)
+            scheduler.cancel_job(series.id)
+            assert scheduler.add_job("flaky", 2, retry=1, retry_interval=0).result(20) == 2
+        assert {"waiting", "processing", "done", "cancel"} <= set(heard)
+        for arguments in (["status", "--node", "node"], ["doctor"], ["show", str(process.id)], ["flush", "--yes"]):
+            done = subprocess.run(
+                [COMMAND, *arguments], env={"TASKSCHEDULER_URI": uri}, capture_output=True, text=True, timeout=30
+            )
+            assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        assert node.stop() == 0
+    finally:
+        node.destroy()
+    log = node.log.read_text()
+    assert not re.search("not authorized|not let|ERROR|Traceback", log)
+    with place.fortress.admin() as client:
+        assert client[place.name][NODES].count_documents({}) == 0

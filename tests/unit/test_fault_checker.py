@@ -1,0 +1,420 @@
+"""The checker of the fault kit finds every broken promise in a history, and none in one where all were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.faults import checks, process_faults, report, server_faults
+from tests.faults.checker import Facts
+from tests.faults.plan import PROCESS_FAULTS, SERVER_FAULTS, plan
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+Event = dict[str, Any]
+Document = dict[str, Any]
+
+
+class Story:
+    """A short history of one job that went well, to be told otherwise."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.documents: dict[str, Document] = {}
+        self._time = 0.0
+        self._number = 0
+
+    def tell(self, what: str, after: float = 0.1, **facts: Any) -> Event:
+        self._time += after
+        event = {"what": what, "t": self._time, "pid": 1, **facts}
+        self.events.append(event)
+        return event
+
+    def add(self, job: str = "j", expected: str = "done", acked: bool = True, **fields: Any) -> Document:
+        self.tell("add", ids=[job], expected=expected)
+        self.change(job, "insert", status=0, attempt=0, **fields)
+        if acked:
+            self.tell("acked", ids=[job])
+        options = {"retry": 0, "timeout": 0, "interval": 0}
+        self.documents[job] = {"status": 0, "attempt": 0, "retries": 0, "lost": 0, "data": None, "options": options}
+        self.documents[job] |= {"at": NOW, "started": None}
+        return self.documents[job]
+
+    def change(self, job: str, op: str = "update", unset: Sequence[str] = (), **fields: Any) -> None:
+        self._number += 1
+        self.tell("change", n=self._number, op=op, job=job, set=fields, unset=list(unset))
+        if "status" in fields:
+            self.tell("heard", job=job, status=fields["status"], attempt=0)
+        if op == "update":
+            self.documents[job] |= {name: fields[name] for name in fields if name in ("status", "attempt", "lost")}
+
+    def claim(self, job: str = "j", attempt: int = 1) -> None:
+        self.change(job, status=2, attempt=attempt)
+        self.documents[job]["started"] = NOW + timedelta(seconds=1)
+
+    def run(self, job: str = "j", attempt: int = 1, pid: int = 10, seconds: float = 0.1) -> None:
+        self.tell("start", job=job, attempt=attempt, pid=pid, manager=5)
+        self.tell("end", seconds, job=job, attempt=attempt, pid=pid, manager=5, how="done")
+
+    def finish(self, job: str = "j", status: int = 3, attempt: int = 1) -> None:
+        self.change(job, status=status, ended="now")
+        self.tell("recorded", ends=[[job, attempt, status]])
+
+    def whole(self, job: str = "j", **fields: Any) -> Document:
+        """Added, claimed, run and finished."""
+        document = self.add(job, **fields)
+        self.claim(job)
+        self.run(job)
+        self.finish(job)
+        return document
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(self.events, self.documents)
+
+
+@pytest.fixture
+def story() -> Story:
+    story = Story()
+    story.tell("listening")
+    return story
+
+
+def broken(story: Story) -> set[str]:
+    return {violation.rule for violation in checks.violations(story.facts)}
+
+
+# -- histories in which all promises were kept ------------------------------------------------------------------------
+
+
+def test_a_job_that_goes_well_breaks_nothing(story: Story) -> None:
+    story.whole()
+    assert broken(story) == set()
+    assert checks.counts(story.facts) | {"acked": 1, "lost": 0, "done": 1} == checks.counts(story.facts)
+
+
+def test_an_uncertain_add_may_be_stored_or_not(story: Story) -> None:
+    story.tell("add", ids=["gone"], expected="done")
+    story.tell("unknown", ids=["gone"], why="")
+    story.whole(acked=False)
+    story.tell("unknown", ids=["j"], why="")
+    assert broken(story) == set()
+    counted = checks.counts(story.facts)
+    assert (counted["unknown"], counted["recovered"]) == (2, 1)
+
+
+def test_a_job_of_a_lost_worker_runs_twice(story: Story) -> None:
+    story.add()
+    story.claim()
+    story.tell("start", job="j", attempt=1, pid=10, manager=5)
+    story.change("j", status=0, rearmed="1:", lost=1)
+    story.claim(attempt=2)
+    story.run(attempt=2, pid=11)
+    story.finish(attempt=2)
+    assert broken(story) == set()
+    assert checks.counts(story.facts)["run twice"] == 1
+
+
+def test_an_attempt_that_did_not_begin_gives_its_number_back(story: Story) -> None:
+    story.add()
+    story.claim()
+    story.change("j", status=0, attempt=0)
+    story.claim()
+    story.run()
+    story.finish()
+    assert broken(story) == set()
+
+
+def test_a_frozen_holder_may_overlap_until_it_is_killed(story: Story) -> None:
+    frozen_holder(story, thawed_for=0.3)
+    assert broken(story) == set()
+    assert checks.counts(story.facts)["overlapped"] == 1
+
+
+def test_a_series_of_two_runs(story: Story) -> None:
+    series(story, [0, 1])
+    assert broken(story) == set()
+
+
+def test_a_failed_child_fails_its_parent(story: Story) -> None:
+    story.add("parent", expected="failed")
+    story.claim("parent")
+    story.add("child", expected="failed", parent="parent")
+    story.claim("child")
+    story.finish("child", status=4)
+    story.change("parent", status=4)
+    story.change("child", pending=[])
+    assert broken(story) == set()
+
+
+def frozen_holder(story: Story, thawed_for: float, frozen: bool = True) -> None:
+    """Attempt 1 is frozen beyond its lease, attempt 2 begins, attempt 1 goes on for a while."""
+    story.add()
+    story.claim()
+    story.tell("start", job="j", attempt=1, pid=10, manager=5)
+    if frozen:
+        story.tell("pause", pids=[10, 5])
+    story.change("j", status=0, rearmed="1:", lost=1)
+    story.claim(attempt=2)
+    story.tell("start", 3.0, job="j", attempt=2, pid=11, manager=6)
+    if frozen:
+        story.tell("resume", pids=[10, 5])
+    story.tell("beat", thawed_for, job="j", attempt=1, pid=10, manager=5)
+    story.tell("end", 2.0, job="j", attempt=2, pid=11, manager=6, how="done")
+    story.finish(attempt=2)
+
+
+def series(story: Story, numbers: list[int]) -> None:
+    for place, number in enumerate(numbers):
+        document = story.whole(f"s{place}", series="s0", seq=number)
+        document |= {"series": "s0", "seq": number}
+
+
+# -- and one history for each way to break one ------------------------------------------------------------------------
+
+
+def lose_an_acknowledged_add(story: Story) -> None:
+    story.whole()
+    del story.documents["j"]
+
+
+def leave_a_job_waiting(story: Story) -> None:
+    story.add()
+
+
+def leave_a_debt(story: Story) -> None:
+    story.whole()["pending"] = ["family"]
+
+
+def run_what_nobody_added(story: Story) -> None:
+    story.run("stranger")
+
+
+def store_what_nobody_added(story: Story) -> None:
+    story.whole()
+    story.documents["stranger"] = story.documents["j"]
+
+
+def finish_twice(story: Story) -> None:
+    story.whole()
+    story.change("j", ended="later", worker="late")
+
+
+def overwrite_the_status(story: Story) -> None:
+    story.whole()
+    story.change("j", status=4)
+
+
+def forget_what_was_recorded(story: Story) -> None:
+    story.whole()
+    story.documents["j"]["attempt"] = 2
+
+
+def store_the_result_of_an_older_attempt(story: Story) -> None:
+    story.whole()["result"] = {"data": None, "attempt": 0}
+
+
+def start_an_attempt_twice(story: Story) -> None:
+    story.whole()
+    story.run(pid=11)
+
+
+def start_an_attempt_twice_in_one_process(story: Story) -> None:
+    story.whole()
+    story.run(pid=10)
+
+
+def count_attempts_down(story: Story) -> None:
+    story.add()
+    story.claim(attempt=3)
+    story.run(attempt=3)
+    story.finish(attempt=3)
+
+
+def finish_before_it_was_claimed(story: Story) -> None:
+    story.add()
+    story.finish(attempt=0)
+
+
+def start_early(story: Story) -> None:
+    story.whole()["at"] = NOW + timedelta(seconds=2)
+
+
+def retry_too_often(story: Story) -> None:
+    story.whole()["retries"] = 1
+
+
+def lose_a_job_too_often(story: Story) -> None:
+    story.whole()["lost"] = 4
+
+
+def fail_a_job_that_should_be_done(story: Story) -> None:
+    story.add()
+    story.claim()
+    story.run()
+    story.finish(status=4)
+
+
+def poison_a_job_too_early(story: Story) -> None:
+    fail_a_job_that_should_be_done(story)
+    story.documents["j"] |= {"error": {"type": "PoisonedJobError"}, "lost": 1}
+
+
+def overlap_without_a_freeze(story: Story) -> None:
+    frozen_holder(story, 0.3, frozen=False)
+
+
+def overlap_long_after_a_freeze(story: Story) -> None:
+    frozen_holder(story, 1.5)
+
+
+def skip_a_run_of_a_series(story: Story) -> None:
+    series(story, [0, 2])
+
+
+def double_a_run_of_a_series(story: Story) -> None:
+    series(story, [0, 1, 1])
+
+
+def end_a_series(story: Story) -> None:
+    series(story, [0])
+    story.tell("series", series="s0", advanced=False)
+
+
+def two_live_runs(story: Story) -> None:
+    story.add("a", series="s")
+    story.add("b", series="s")
+
+
+def two_live_keys(story: Story) -> None:
+    story.add("a", once="key")
+    story.add("b", once="key")
+
+
+def finish_a_parent_whose_child_has_failed(story: Story) -> None:
+    story.add("parent")
+    story.claim("parent")
+    story.add("child", expected="failed", parent="parent")
+    story.claim("child")
+    story.finish("child", status=4)
+    story.change("child", pending=["hook"])
+    story.finish("parent")
+
+
+def start_a_cancelled_job(story: Story) -> None:
+    story.add(expected="any")
+    story.change("j", status=5)
+    story.tell("canceled", job="j")
+    story.run()
+
+
+def let_a_cancelled_job_run(story: Story) -> None:
+    story.add(expected="any")
+    story.claim()
+    story.tell("start", job="j", attempt=1, pid=10, manager=5)
+    story.change("j", status=5)
+    story.tell("canceled", job="j")
+    story.tell("beat", 5.0, job="j", attempt=1, pid=10, manager=5)
+
+
+def let_a_job_run_over_its_time(story: Story) -> None:
+    story.add(expected="timeout")["options"]["timeout"] = 1
+    story.claim()
+    story.run(seconds=4.0)
+    story.finish(status=6)
+
+
+def keep_a_change_from_the_listener(story: Story) -> None:
+    story.whole()
+    story.events = [event for event in story.events if event["what"] != "heard" or event["status"] != 3]
+
+
+def leave_a_process(story: Story) -> None:
+    story.tell("left", pids=[1])
+
+
+def end_with_an_error(story: Story) -> None:
+    story.tell("stopped", who="node-0", code=-9)
+
+
+CRIMES: list[tuple[Callable[[Story], None], str]] = [
+    (lose_an_acknowledged_add, "acknowledged adds are kept"),
+    (leave_a_job_waiting, "every job ends"),
+    (leave_a_debt, "every debt is paid"),
+    (run_what_nobody_added, "nothing runs that was not added"),
+    (store_what_nobody_added, "nothing appears that was not added"),
+    (finish_twice, "a job is finished once"),
+    (overwrite_the_status, "a job is finished once"),
+    (overwrite_the_status, "statuses change by the rules"),
+    (forget_what_was_recorded, "what a node recorded stays"),
+    (store_the_result_of_an_older_attempt, "the result is of the last attempt"),
+    (start_an_attempt_twice, "an attempt starts once"),
+    (start_an_attempt_twice_in_one_process, "an attempt starts once"),
+    (count_attempts_down, "attempts count up"),
+    (finish_before_it_was_claimed, "statuses change by the rules"),
+    (start_early, "nothing starts before its time"),
+    (retry_too_often, "retries are bounded"),
+    (lose_a_job_too_often, "losses are bounded"),
+    (fail_a_job_that_should_be_done, "jobs end as they should"),
+    (poison_a_job_too_early, "only poison is set aside"),
+    (overlap_without_a_freeze, "executions do not overlap"),
+    (overlap_long_after_a_freeze, "executions do not overlap"),
+    (skip_a_run_of_a_series, "a series has no gap and no double"),
+    (double_a_run_of_a_series, "a series has no gap and no double"),
+    (end_a_series, "a series goes on"),
+    (two_live_runs, "one run of a series is live"),
+    (two_live_keys, "add_job_once keeps one job live"),
+    (finish_a_parent_whose_child_has_failed, "a failed child fails its parent"),
+    (start_a_cancelled_job, "a cancelled job never starts"),
+    (let_a_cancelled_job_run, "a cancelled job is killed"),
+    (let_a_job_run_over_its_time, "a timeout is kept"),
+    (keep_a_change_from_the_listener, "a listener misses nothing"),
+    (leave_a_process, "no process is left"),
+    (end_with_an_error, "nodes stop when they are asked to"),
+]
+
+
+@pytest.mark.parametrize(("crime", "rule"), CRIMES, ids=lambda value: getattr(value, "__name__", "rule"))
+def test_a_broken_promise_is_found(story: Story, crime: Callable[[Story], None], rule: str) -> None:
+    crime(story)
+    assert rule in broken(story)
+
+
+def test_every_rule_has_a_history_that_breaks_it() -> None:
+    found = set()
+    for crime, _ in CRIMES:
+        story = Story()
+        story.tell("listening")
+        crime(story)
+        found |= {rule for rule in checks.RULES if list(rule(story.facts))}
+    assert found == set(checks.RULES)
+
+
+# -- the verdict and the plan -----------------------------------------------------------------------------------------
+
+
+def test_a_quiet_run_does_not_count() -> None:
+    seen = dict.fromkeys(report.NEEDED, 1)
+    assert report.verdict(seen, []) == 0
+    for name in report.NEEDED:
+        assert report.verdict({**seen, name: 0}, []) == 2
+
+
+def test_a_violation_outweighs_a_quiet_run(story: Story) -> None:
+    leave_a_job_waiting(story)
+    assert report.verdict(dict.fromkeys(report.NEEDED, 0), checks.violations(story.facts)) == 1
+
+
+@pytest.mark.parametrize(("lane", "faults"), [("process", PROCESS_FAULTS), ("server", SERVER_FAULTS)])
+def test_a_seed_stands_for_one_plan_with_every_fault_in_it(lane: str, faults: dict[str, int]) -> None:
+    cards = sum(faults.values()) + 2
+    assert plan(7, lane, cards) == plan(7, lane, cards) == plan(7, lane, cards + 5)[:cards]
+    assert plan(7, lane, cards) != plan(8, lane, cards)
+    assert {step.fault for step in plan(7, lane, cards)} == set(faults)
+    assert {step.fault for step in plan(7, lane, 5, only=["kill node", "step down"])} <= {"kill node", "step down"}
+
+
+def test_every_planned_fault_can_be_done() -> None:
+    assert set(process_faults.PROCESS_FAULTS) == set(PROCESS_FAULTS)
+    assert set(server_faults.SERVER_FAULTS) == set(SERVER_FAULTS)

@@ -1,0 +1,42 @@
+"""What is said of a job whose worker died with it."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler.lifecycle import Ending
+from taskscheduler_daemon.exits import Exit
+from taskscheduler_daemon.messages import Run
+from taskscheduler_daemon.obituary import obituary
+from taskscheduler_daemon.pool import Doom
+
+RUN = Run(ObjectId().binary, 1, 5.0, 0, b"")
+
+
+def killed(number: int) -> Exit:
+    return Exit(1, None, number, 2048)
+
+
+def test_a_worker_that_had_its_cpu_time_fails_its_job() -> None:
+    ending, error = obituary(RUN, None, killed(signal.SIGXCPU), max_cpu=2)
+    assert (ending, error["type"], error["signal"]) == (Ending.FAILED, "CpuLimitError", signal.SIGXCPU)
+    assert "more than 2 CPU seconds" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "max_cpu"),
+    [(killed(signal.SIGXCPU), 0), (killed(signal.SIGKILL), 2), (killed(signal.SIGSEGV), 2), (Exit(1, 3, None, 1), 2)],
+)
+def test_any_other_death_is_a_lost_worker(ended: Exit, max_cpu: float) -> None:
+    """Also by a limit that is not ours: it may have counted the CPU time of earlier jobs."""
+    ending, error = obituary(RUN, None, ended, max_cpu)
+    assert (ending, error["type"]) == (Ending.LOST, "WorkerLostError")
+    assert error["peak_memory"] == ended.peak_kib * 1024
+
+
+def test_a_timeout_stays_one_whatever_kills_the_worker_then() -> None:
+    assert obituary(RUN, Doom.TIMED_OUT, killed(signal.SIGXCPU), 2)[0] is Ending.TIMED_OUT
+    assert obituary(RUN, Doom.RETURNED, killed(signal.SIGXCPU), 2)[0] is Ending.RETURNED

@@ -1,0 +1,32 @@
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskscheduler_daemon.cli.sizes import parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("67108864", 67108864),
+        ("1k", 1024),
+        ("512M", 512 * 1024**2),
+        ("512MB", 512 * 1024**2),
+        ("2G", 2 * 1024**3),
+        ("2GiB", 2 * 1024**3),
+        (" 1.5g ", 1536 * 1024**2),
+        ("1T", 1024**4),
+        ("10B", 10),
+    ],
+)
+def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1 G", "1.G", "1e3", "12X", "1MM", "٣"])
+def test_nothing_else_is_a_size(text: str) -> None:
+    with pytest.raises(ValueError, match="give bytes, or for example 512M, 2G"):
+        parse_size(text)
