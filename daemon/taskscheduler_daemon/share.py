@@ -20,7 +20,7 @@ _READ_EVERY = 4.0  #: seconds for which the other nodes are taken to be the same
 _PER_NODE = 0.04
 _FEW = 4  #: such a part of what a node wants it takes of what others left
 _LEFT = 1.5  #: seconds after which jobs at the head of the queue are anybody's
-_COURTESY = 0.1  #: seconds for which a node with free slots leaves jobs to the others
+_COURTESY = 0.05  #: seconds for which a node with free slots leaves jobs to the others
 _AT_ONCE = 0.1  #: they are asked for so soon after a claim that others were faster with
 
 
@@ -84,14 +84,16 @@ class Share:
         seats = {queue: self._seat(queue, wanted) for queue in {job["queue"] for job in jobs}}
         mine = [job["_id"] for job in jobs if _is_ours(job["_id"], *seats[job["queue"]])][:wanted]
         left = self._left(ids, now) if at_head else frozenset()
+        most = 1 + wanted // _FEW
         if mine or not ids:
             self._none_since = float("inf")
         else:
             self._none_since = min(self._none_since, now)
-            left = frozenset(ids) if now - self._none_since >= _COURTESY else left
+            if now - self._none_since >= _COURTESY:
+                left, most = frozenset(ids), wanted
         left -= set(mine)
         others = [one for one in ids if one in left] if left else []
-        return mine + _some(others, min(wanted - len(mine), 1 + wanted // _FEW))
+        return mine + _some(others, min(wanted - len(mine), most))
 
     def _left(self, ids: Sequence[ObjectId], now: float) -> frozenset[ObjectId]:
         """What was at the head of the queue when we looked there a while ago: if it still is, its node is busy."""

@@ -59,7 +59,7 @@ class Worker:
         self._unreaped = 0  #: jobs since orphans were last reaped
         self._socket: socket.socket
         self._slot: Slot
-        self._pid: int
+        self._pid = os.getpid()
 
     def process_all(
         self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int, limits: Limits = _NO_LIMITS

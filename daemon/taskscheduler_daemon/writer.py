@@ -15,7 +15,7 @@ from taskscheduler.clock import Clock
 from taskscheduler.lifecycle import Move, Verdict
 from taskscheduler.store import Store
 from taskscheduler.store.attempts import Fence, Finish
-from taskscheduler.store.client import is_transient
+from taskscheduler.store.client import is_refusal
 from taskscheduler.store.followup import HOOK
 from taskscheduler_daemon.duty import Crashed, duty
 
@@ -120,11 +120,13 @@ class Writer:
                 if self._given_up.is_set():
                     logger.error("ends of jobs not written", extra={"count": len(finishes), "reason": str(error)[:200]})
                     return
-                if not is_transient(error):
+                if is_refusal(error):
                     logger.error("ends of jobs refused", extra={"count": len(finishes), "reason": str(error)[:200]})
                     finishes = self._isolate(finishes)
                     if not finishes:
                         return
+                else:
+                    logger.warning("ends of jobs not written yet", extra={"reason": str(error)[:200]})
                 self._given_up.wait(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 

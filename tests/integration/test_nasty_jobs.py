@@ -170,6 +170,7 @@ def test_what_a_dead_worker_leaves_behind_is_killed(scheduler: Scheduler, node: 
     works(scheduler)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("setsid", [False, True])
 @pytest.mark.parametrize("end", ["timeout", "cancel"])
 def test_a_fork_bomb_that_a_limit_holds_is_gone_with_its_job(
@@ -236,6 +237,7 @@ def test_a_job_that_runs_out_of_memory_under_a_limit_fails(scheduler: Scheduler,
     assert process.error["type"] == "MemoryError"
 
 
+@pytest.mark.faults
 def test_c_code_that_crashes_for_want_of_memory_is_a_lost_worker(scheduler: Scheduler, node: NodeProcess) -> None:
     process = scheduler.add_job("eats_memory", {"limit": 1 << 29, "stubborn": True}).wait(timeout=30)
     assert process.status is Status.FAILED

@@ -110,6 +110,7 @@ def test_without_message_queues_sockets_do_the_same(
 # -- damaged ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("how", ["lose", "flip", "cut", "twice"])
 def test_frames_that_are_damaged_now_and_then_stick_no_job(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str

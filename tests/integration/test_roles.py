@@ -183,6 +183,14 @@ def test_who_may_only_run_is_told_what_is_missing(place: Place) -> None:
         connect(place.uri("taskscheduler_run"))
 
 
+def test_the_built_in_role_is_enough_except_for_changes_of_what_exists(place: Place) -> None:
+    place.fortress.add_user("plain", PASSWORD, place.name, ["readWrite"])
+    uri = place.uri("plain")
+    assert works(lambda: live(uri))
+    assert not works(lambda: connect(uri, job_retention=99))
+    assert not works(lambda: connect(uri, job_queue_size=8192))
+
+
 def test_a_node_and_the_command_work_with_the_role_that_runs(place: Place, tmp_path: Path) -> None:
     """Add, run, listen, cancel, status, doctor; with the user that sets up only once before."""
     place.create(ROLES)

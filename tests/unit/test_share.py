@@ -80,8 +80,8 @@ def test_a_node_with_nothing_of_its_own_leaves_the_rest_to_the_others_for_a_mome
     mine = share.ours(found, 40, at_head=False, now=NOW)
     left = [job for job in found if job["_id"] not in mine]
     assert share.ours(left, 40, at_head=False, now=NOW + 1) == []
-    assert share.ours(left, 40, at_head=False, now=NOW + 1.05) == []
-    some = share.ours(left, 40, at_head=False, now=NOW + 1.15)
+    assert share.ours(left, 40, at_head=False, now=NOW + 1.03) == []
+    some = share.ours(left, 40, at_head=False, now=NOW + 1.07)
     assert 0 < len(some) < len(left)
     assert set(some) <= set(ids(left))
 

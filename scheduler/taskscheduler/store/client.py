@@ -60,6 +60,8 @@ VISIBLE = WriteConcern(w=1, j=True)
 _NOT_AUTHORIZED = {13, 18, 8000, 33}
 #: the server may or may not have carried the operation out; asking again is safe for every write of this library
 _TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50, 133, 134}
+#: the document itself is malformed or too large
+_BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
 
 
 def connect(uri: str, **settings: Any) -> Database[Document]:
@@ -148,6 +150,15 @@ def is_transient(error: BaseException) -> bool:
         inner = [entry.get("code") for entry in details.get("writeConcernErrors", [])]
         return not details.get("writeErrors") and any(code in _TRANSIENT_CODES for code in [error.code, *inner])
     return False
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether it is the document that cannot be stored, however often it is tried; not what ails the server."""
+    if is_transient(error):
+        return False
+    if not isinstance(error, OperationFailure):
+        return True
+    return bool((error.details or {}).get("writeErrors")) or error.code in _BAD_DOCUMENT_CODES
 
 
 @contextmanager

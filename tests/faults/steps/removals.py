@@ -9,7 +9,6 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from taskscheduler.store import attempts
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.jobs import JobStore
 from taskscheduler_daemon.caretaker import Caretaker
@@ -40,19 +39,13 @@ def _trust(self: Claimer, ids: Any) -> Any:
     return claim, self._store.claims.claimed(claim, self._boot)
 
 
-def _unfenced(self: attempts.Fence) -> dict[str, Any]:
-    return {"_id": self.job_id}
-
-
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(Caretaker, "_pay_debts"),
     "taking back": _out(Caretaker, "_take_back_lost"),
     "promotion": _out(ClaimStore, "promote"),
-    "looking without a message": _out(Caretaker, "_sweep"),
     "reading back what a claim has got": _out(Claimer, "_carry_out", _trust),
     "giving back abandoned claims": _out(Claimer, "_settle_abandoned"),
     "release of strays": _out(Caretaker, "_release_strays"),
     "writing until it is known": _out(Writer, "_finish", _believe),
     "recognizing one's own insert": _out(JobStore, "_is_ours", lambda *_: False),
-    "the fence": _out(attempts.Fence, "filter", _unfenced),
 }

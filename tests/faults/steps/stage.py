@@ -111,7 +111,7 @@ class Stage:
     def verify(self) -> None:
         """Every promise that does not depend on the scenario."""
         jobs = {job["_id"]: job for job in self.jobs.find()}
-        missing = [job_id for job_id in self.acknowledged if job_id not in jobs and not self.memory.get("flushed")]
+        missing = [job_id for job_id in self.acknowledged if job_id not in jobs]
         assert not missing, f"acknowledged and lost: {missing}"
         self._verify_moves(jobs)
         self._verify_starts(jobs)

@@ -122,6 +122,15 @@ def test_the_clock_of_a_producer_may_be_wrong(uri: str, start_node: StartNode, t
         promises_hold(scheduler, tmp_path / "log")
 
 
+def test_without_the_clock_of_the_server_a_wrong_producer_breaks_a_promise(
+    uri: str, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_node(min_children=4, max_children=4)
+    monkeypatch.setattr("taskscheduler.store.client.ServerClock", lambda own, _server_now: own)
+    with Scheduler(uri, clock=FixedOffset(-HOUR)) as scheduler, pytest.raises(AssertionError, match="neither early"):
+        promises_hold(scheduler, tmp_path / "log")
+
+
 @pytest.mark.parametrize("offset", [HOUR, -HOUR])
 def test_the_clock_of_the_server_may_be_wrong(tmp_path: Path, offset: int) -> None:
     server = Server(tmp_path / "server", environment=skewed(offset))

@@ -206,7 +206,7 @@ def test_without_the_mechanism_something_is_stuck(
 
 
 def test_the_switch_ends_the_process_where_it_says(stages: list[Stage]) -> None:
-    """Adding to a database that is complete takes so many calls; the third from the end is the insert."""
+    """At first nothing is stored, then something is that nobody was told of, and only at the end is it acknowledged."""
     stage = stages[0]
     Scheduler(stage.database).add_job("noop")
     codes = []

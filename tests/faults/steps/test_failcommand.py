@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from tests.support.jobs import traces
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
-INTERRUPTED, SHUTTING_DOWN, STEPPED_DOWN = 11602, 91, 189
+INTERRUPTED, SHUTTING_DOWN, STEPPED_DOWN, LOCK_TIMEOUT, NO_SUCH_THING = 11602, 91, 189, 24, 2
 FAULTS: dict[str, dict[str, Any]] = {
     "interrupted": {"errorCode": INTERRUPTED},
     "shutting down": {"errorCode": SHUTTING_DOWN},
     "stepped down": {"errorCode": STEPPED_DOWN},
     "closed connection": {"closeConnection": True},
     "unknown to a majority": {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
-    "no such thing": {"errorCode": 2},  # one that nobody would try again
+    "no such thing": {"errorCode": NO_SUCH_THING},  # one that nobody would try again
 }
 #: findAndModify claims a job that wakes a node, update ends jobs, getMore follows messages
 WRITES = ["insert", "update", "findAndModify"]
@@ -51,12 +52,19 @@ def stage(server: Server, tmp_path: Path) -> Iterator[Stage]:
     server.client.drop_database(stage.database.name)
 
 
-@pytest.fixture
-def node(stage: Stage) -> Iterator[Actor]:
-    with stage.acting("node", {"orphaned_timeout": LEASE, "max_lost": 10}) as node:
+@contextmanager
+def running(stage: Stage, lease: float) -> Iterator[Actor]:
+    with stage.acting("node", {"orphaned_timeout": lease, "max_lost": 10}) as node:
         eventually(lambda: "node ready" in stage.said("node"), 20, "node ready")
         yield node
         assert node.stop() == 0, stage.said("node")[-2000:]
+
+
+@pytest.fixture
+def node(stage: Stage) -> Iterator[Actor]:
+    """One whose lease outlives a few failures."""
+    with running(stage, 10 * LEASE) as node:
+        yield node
 
 
 def work(scheduler: Scheduler, log: str) -> list[Any]:
@@ -118,15 +126,17 @@ def test_an_insert_that_is_refused_for_good_is_an_error_and_stores_nothing(serve
 
 @pytest.mark.parametrize("commands", [["update"], ["findAndModify"], ["find"], ["insert", "update", "findAndModify"]])
 def test_a_server_that_refuses_commands_for_longer_than_a_lease_costs_time_only(
-    server: Server, stage: Stage, node: Actor, commands: list[str]
+    server: Server, stage: Stage, commands: list[str]
 ) -> None:
     """What a job did is not done again because the end of it could not be written."""
     release = stage.directory / "release"
-    running = stage.scheduler.add_job("wait", {"trace": stage.log, "until": str(release)})
-    eventually(lambda: traces(stage.log), 20, "it runs")
-    with server.failing(commands, {"errorCode": INTERRUPTED}) as failpoint:
-        release.touch()
-        processes = work(stage.scheduler, stage.log)
-        threading.Event().wait(2.5 * LEASE)
-    all_ended_once(stage, [running, *processes])
+    with running(stage, LEASE):
+        first = stage.scheduler.add_job("wait", {"trace": stage.log, "until": str(release)})
+        eventually(lambda: traces(stage.log), 20, "it runs")
+        with server.failing(commands, {"errorCode": LOCK_TIMEOUT}) as failpoint:
+            release.touch()
+            processes = work(stage.scheduler, stage.log)
+            threading.Event().wait(2.5 * LEASE)
+        all_ended_once(stage, [first, *processes])
     assert failpoint.struck > FEW
+    assert first.refresh().attempt == 1
