@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     DuplicateKeyError,
     ExecutionTimeout,
     NotPrimaryError,
@@ -202,6 +203,10 @@ def test_other_errors_are_left_alone() -> None:
         (WriteConcernError("waiting for replication timed out", 64), True),
         (OperationFailure("stepping down", 189), True),
         (OperationFailure("labelled", 1, {"errorLabels": ["RetryableWriteError"]}), True),
+        (BulkWriteError({"writeErrors": [{"index": 0, "code": 189}]}), True),
+        (BulkWriteError({"writeErrors": [{"index": 0, "code": 11000}, {"index": 1, "code": 189}]}), True),
+        (BulkWriteError({"writeErrors": [{"index": 0, "code": 11000}]}), False),
+        (BulkWriteError({"writeConcernErrors": [{"code": 64}]}), True),
         (OperationFailure("no rights", 13), False),
         (DuplicateKeyError("twice", 11000), False),
         (PyMongoError("else"), False),

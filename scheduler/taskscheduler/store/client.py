@@ -60,6 +60,7 @@ VISIBLE = WriteConcern(w=1, j=True)
 _NOT_AUTHORIZED = {13, 18, 8000, 33}
 #: the server may or may not have carried the operation out; asking again is safe for every write of this library
 _TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50, 133, 134}
+_OF_BATCHES = ("writeErrors", "writeConcernErrors")
 #: the document itself is malformed or too large
 _BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
 
@@ -147,8 +148,9 @@ def is_transient(error: BaseException) -> bool:
         if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
             return True
         details = error.details or {}
-        inner = [entry.get("code") for entry in details.get("writeConcernErrors", [])]
-        return not details.get("writeErrors") and any(code in _TRANSIENT_CODES for code in [error.code, *inner])
+        # a primary that steps down in the middle of a batch says so for each write that it has not done
+        inner = [entry.get("code") for kind in _OF_BATCHES for entry in details.get(kind, [])]
+        return any(code in _TRANSIENT_CODES for code in [error.code, *inner])
     return False
 
 

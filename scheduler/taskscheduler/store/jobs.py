@@ -70,16 +70,22 @@ class JobStore:
                 self.collection.insert_many([job.raw for job in jobs], ordered=False)
                 return
             except BulkWriteError as error:
-                refused = [jobs[entry["index"]] for entry in error.details.get("writeErrors", [])]
-                if not refused and is_transient(error):
+                if is_transient(error):
                     uncertain.note(error)
                     continue
-                strangers = [job for job in refused if not (uncertain and self._is_ours(job))]
-                if strangers:
-                    raise DuplicateJobError(strangers[0].id) from error
+                self._check_refused(jobs, error, bool(uncertain))
                 return
             except PyMongoError as error:
                 uncertain.note(error)
+
+    def _check_refused(self, jobs: Sequence[NewJob], error: BulkWriteError, tried_before: bool) -> None:
+        """Nothing if all that was refused was stored by an earlier try; else what is wrong."""
+        for entry in error.details.get("writeErrors", []):
+            if entry.get("code") != _DUPLICATE_KEY:
+                raise error
+            job = jobs[entry["index"]]
+            if not (tried_before and self._is_ours(job)):
+                raise DuplicateJobError(job.id) from error
 
     def _tries(self) -> Iterator[_Uncertain]:
         """Tries of one insert: again after a transient error, since its fixed `_id` makes a repetition harmless."""

@@ -1,0 +1,74 @@
+"""A primary that steps down in the middle of a batch refuses writes one by one: they are made again, not given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo.errors import BulkWriteError
+from tests.support.eventually import eventually
+
+from taskscheduler import DuplicateJobError, Scheduler, Status
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.lifecycle import Move, Verdict
+from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler_daemon.writer import Writer
+
+_NOT_PRIMARY = {"index": 0, "code": 189, "errmsg": "Not primary while writing to app.taskscheduler.jobs"}
+
+
+class Stepping:
+    """A collection that does the first batch in part and says that it is no primary any more for the rest."""
+
+    def __init__(self, collection: Any) -> None:
+        self._collection = collection
+        self.refused = 0
+
+    def insert_many(self, documents: list[Any], **options: Any) -> Any:
+        if self.refused:
+            return self._collection.insert_many(documents, **options)
+        self.refused += 1
+        self._collection.insert_many(documents[1:], **options)
+        raise BulkWriteError({"writeErrors": [_NOT_PRIMARY]})
+
+    def bulk_write(self, writes: list[Any], **options: Any) -> Any:
+        if self.refused:
+            return self._collection.bulk_write(writes, **options)
+        self.refused += 1
+        raise BulkWriteError({"writeErrors": [_NOT_PRIMARY]})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+
+def test_a_batch_of_jobs_is_stored_all_the_same(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = scheduler.store.jobs
+    stepping = Stepping(jobs.collection)
+    monkeypatch.setattr(jobs, "collection", stepping)
+    added = scheduler.add_jobs(["noop"] * 3)
+    assert stepping.refused == 1
+    assert {process.id for process in scheduler.get_jobs()} == {process.id for process in added}
+
+
+def test_a_stranger_in_the_batch_is_still_found(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, jobs = scheduler.add_job("other"), scheduler.store.jobs
+    monkeypatch.setattr(jobs, "collection", Stepping(jobs.collection))
+    monkeypatch.setattr(jobs, "taken_ids", lambda ids: [])  # it was added just now
+    with pytest.raises(DuplicateJobError, match=str(taken.id)):
+        scheduler.add_jobs([("noop", None, {"id": taken.id}), "noop"])
+
+
+def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    process, claims = scheduler.add_job("noop"), scheduler.store.claims
+    claims.claim([process.id], "claim", process.id, "node")
+    stepping = Stepping(claims.collection)
+    monkeypatch.setattr(claims, "collection", stepping)
+    writer = Writer(scheduler.store, "node", lambda _: None, lambda: None, SYSTEM_CLOCK)
+    writer.start()
+    try:
+        writer.put(Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED), "worker"))
+        eventually(lambda: process.refresh().status.is_final, 5, "the end")
+    finally:
+        writer.stop()
+    assert stepping.refused == 1
+    assert process.status is Status.DONE
