@@ -219,9 +219,10 @@ class Caretaker:
 
     def _take_back_lost(self) -> None:
         """Declare nodes lost whose heartbeat stood still for a whole lease on our own clock, and re-arm their jobs."""
-        nodes = {node["_id"]: node for node in self._store.nodes.all()}
-        owners = self._store.claims.owners()
-        for boot in self._watch.lost(nodes.values(), owners - {self._boot}, self._clock.monotonic()):
+        # not this one: a node that could not beat for a while may still have the ends of its jobs to write
+        nodes = {node["_id"]: node for node in self._store.nodes.all() if node["_id"] != self._boot}
+        owners = self._store.claims.owners() - {self._boot}
+        for boot in self._watch.lost(nodes.values(), owners, self._clock.monotonic()):
             node = nodes.get(boot)
             if node is not None and "lost" not in node and not self._store.nodes.declare_lost(boot, node["beat"]):
                 continue  # it beat in the last moment

@@ -186,6 +186,7 @@ class Ledger:
         if not self._slots or self._mean <= 0.0:
             return self._slots
         ahead = int(_AHEAD_SECONDS * self._slots / self._mean)
+        # twice: what is being claimed takes about as long to come as what is here takes to run
         known = max(_FIRST_BATCH, int(self._rate * _AHEAD_SECONDS * 2))
         return self._slots + min(ahead, known, _MOST_AHEAD)
 

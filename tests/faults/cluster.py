@@ -111,7 +111,8 @@ class Cluster:
         for folder in (self.history_directory, self._logs, self._data):
             folder.mkdir(parents=True)
         self.history = History(self.history_directory)
-        self.servers = ReplicaSet(self._data, oplog_mb=_OPLOG_MB, test_commands=True)
+        flags = ["--syncdelay", "1"]  # an oplog is cut at checkpoints only
+        self.servers = ReplicaSet(self._data, oplog_mb=_OPLOG_MB, flags=flags, test_commands=True)
         self.proxies = Proxies(self.servers.ports)
         self._seed = seed
         self._counts = (nodes, producers)

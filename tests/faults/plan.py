@@ -47,7 +47,7 @@ SERVER_FAULTS: Mapping[str, int] = {
     "power loss": 1,
 }
 #: a run begins with these, which make the mechanisms show that a quiet run would not
-_FIRST = {"process": ["pause node process", "kill node"], "server": ["drop message queue", "kill primary"]}
+_FIRST = {"process": ["pause node process", "kill node"], "server": ["kill primary", "roll the oplog over"]}
 _PAUSES = {"process": (0.5, 2.5), "server": (1.5, 4.0)}
 
 

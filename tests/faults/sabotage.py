@@ -127,7 +127,8 @@ def no_read_back() -> None:
         claim(self, ids, name, boot, node)
 
     def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
-        return list(self._raw.find({"_id": {"$in": asked.pop(name)}}, claims._READ_BACK))
+        found = self._raw.find({"_id": {"$in": asked.pop(name)}}, claims._READ_BACK)
+        return [claims._taken(bytes(job.raw)) for job in found]
 
     _replace(ClaimStore, "claim", asking)
     _replace(ClaimStore, "claimed", got)

@@ -17,7 +17,7 @@ from tests.faults.process_faults import Fault, paused
 
 _WRITES = ["insert", "update", "findAndModify", "delete"]
 _ALL = [*_WRITES, "find", "aggregate", "getMore"]
-_FILLER_MB, _FILLED = 100, "faults.filler"
+_FILLER_MB, _FILLED = 60, "faults.filler"
 
 
 def step_down(cluster: Cluster, choice: float) -> Iterator[float]:
@@ -145,14 +145,10 @@ def _collection(cluster: Cluster, command: dict[str, Any]) -> Iterator[float]:
 
 def roll_oplog(cluster: Cluster, choice: float) -> Iterator[float]:
     """While the nodes and their streams are frozen, so much is written that their place in the oplog is gone."""
-    for port in cluster.servers.ports:
-        cluster.servers.command(port, {"setParameter": 1, "syncdelay": 1})
     for seconds in paused(cluster, [node.pid for node in cluster.nodes if node.running], 0.1):
         yield seconds
         _fill(cluster)
         yield 2.0
-    for port in cluster.servers.ports:
-        cluster.servers.command(port, {"setParameter": 1, "syncdelay": 60})
 
 
 def _fill(cluster: Cluster) -> None:

@@ -103,7 +103,10 @@ def same_jobs(control: Control, *without: str) -> None:
     for name in ("first", "second"):
         control.node(name, "trap: collide", *without, min_children=4, max_children=4)
     control.add_many("nap", [0.3] * 8)
-    control.await_end()
+    try:
+        control.await_end(12.0)
+    except AssertionError:
+        pass  # for the checker to say
 
 
 def lost_message(control: Control, *without: str) -> None:

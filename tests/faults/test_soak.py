@@ -25,7 +25,7 @@ class Soak:
         self.temporary.mkdir()
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults", *arguments],
+                [sys.executable, "-X", "faulthandler", "-m", "tests.faults", *arguments],
                 cwd=ROOT,
                 env={**os.environ, "TMPDIR": str(self.temporary)},
                 stdout=output,
@@ -46,8 +46,10 @@ class Soak:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait(10)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGABRT)  # tells where it hangs
+            self.process.wait(10)
+            sys.stderr.write(self.output)
 
 
 def test_a_run_without_faults_does_not_count(tmp_path: Path) -> None:

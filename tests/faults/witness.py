@@ -46,7 +46,7 @@ class Witness:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        self._thread.join(30)
+        self._thread.join(5)  # it may wait for a server that is gone
         self._client.close()
 
     def catch_up(self, timeout: float = 30.0) -> None:

@@ -34,7 +34,8 @@ def free_port() -> int:
 class ReplicaSet:
     """Three members by default, with an election timeout of two seconds. Members are named by their ports.
 
-    `test_commands` allows failpoints; `environment` gives single members, by their number, variables of their own.
+    `flags` are more of mongod's; `test_commands` allows failpoints; `environment` gives single members, by their
+    number, variables of their own.
     """
 
     def __init__(
@@ -43,13 +44,14 @@ class ReplicaSet:
         members: int = 3,
         *,
         oplog_mb: int = 64,
+        flags: Sequence[str] = (),
         test_commands: bool = False,
         environment: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
         self._directory = directory
         self.ports = [free_port() for _ in range(members)]
         self._hosts = [f"127.0.0.1:{port}" for port in self.ports]
-        self._flags = [*_FLAGS, "--oplogSize", str(oplog_mb)]
+        self._flags = [*_FLAGS, *flags, "--oplogSize", str(oplog_mb)]
         self._flags += ["--setParameter", "enableTestCommands=1"] if test_commands else []
         self._environment = {self.ports[number]: dict(more) for number, more in (environment or {}).items()}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}

