@@ -58,6 +58,7 @@ class Claimer:
         self._left = most or float("inf")  #: how many jobs this node may still take
         self._wake = threading.Event()
         self._stopped = threading.Event()
+        self._held_until = float("inf")  #: when the lease ends, by our clock
         self._lookout = Lookout(queues)
         self._share = Share(boot, lease)
         self._abandoned: list[str] = []  #: claims of which it is not known what they got
@@ -77,6 +78,12 @@ class Claimer:
         """Look for these jobs soon, which were added, if their queues are served here."""
         if self._lookout.heard(ids, queues, forced, later):
             self._wake.set()
+
+    def renewed(self, until: float) -> None:
+        """The lease lasts until then: nothing is claimed after it. What was left in between is looked for."""
+        lapsed, self._held_until = self._clock.monotonic() >= self._held_until, until
+        if lapsed:
+            self.look_everywhere()
 
     def slots_free(self) -> None:
         """Look for jobs soon if the last look left some behind."""
@@ -119,6 +126,8 @@ class Claimer:
                 self._lookout.look_everywhere()
 
     def _look(self) -> None:
+        if self._lapsed:
+            return
         self._settle_abandoned()
         if self._left > 0 and self._lookout.take_forced():
             served = self._queues or None
@@ -134,7 +143,14 @@ class Claimer:
         finally:
             self._end(0)
 
+    @property
+    def _lapsed(self) -> bool:
+        """Whether the lease is over: what is claimed now would be handed back at once."""
+        return self._clock.monotonic() >= self._held_until
+
     def _wanted(self) -> int:
+        if self._lapsed:
+            return 0
         asked = sum(len(ids) for ids, _ in self._under_way)
         return int(max(0, min(self._ledger.room(asked), _MOST_PER_CLAIM, self._left - asked)))
 

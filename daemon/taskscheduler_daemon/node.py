@@ -12,7 +12,7 @@ from typing import Any, Self
 from blinker import Namespace
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
-from taskscheduler.errors import SchedulerError
+from taskscheduler.errors import DatabaseUnavailableError, SchedulerError
 from taskscheduler.events import Events, Handler
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.client import translated
@@ -124,11 +124,17 @@ class QueueNode:
         return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, asdict(self._pool), preload)
 
     def _serve(self, factory: WorkerFactory, signals: Signals) -> int:
-        left = self._options.max_jobs
+        left, served = self._options.max_jobs, False
         while True:
             link, manager = self._fork_manager(factory)
             try:
                 end, finished = self._serve_once(link, manager, signals, left)
+                served = True
+            except DatabaseUnavailableError as error:
+                if not served:
+                    raise
+                self._logger.warning("no database; trying again", extra={"reason": str(error)})
+                end, finished = self._asked_to_stop(signals), 0
             finally:
                 self._end_manager(link, manager)
                 self._scheduler.disconnect()
@@ -140,6 +146,11 @@ class QueueNode:
             threading.Event().wait(_PAUSE_AFTER_FAULT)
             if left:
                 left = max(1, left - finished)
+
+    @staticmethod
+    def _asked_to_stop(signals: Signals) -> End:
+        """What a session that could not begin comes to."""
+        return End.STOPPED if {signal.SIGTERM, signal.SIGINT} & set(signals.read()) else End.CRASHED
 
     def _serve_once(self, link: Link, manager: int, signals: Signals, left: int) -> tuple[End, int]:
         with translated():

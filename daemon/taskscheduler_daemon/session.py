@@ -348,6 +348,7 @@ class Session:
             self._signals.wake()
 
     def _renewed(self, until: float) -> None:
+        self._claimer.renewed(until)
         self._down.push(messages.timed(Kind.LEASE, until), first=True)
         self._signals.wake()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
 from tests.support.replicaset import ReplicaSet
@@ -43,3 +46,22 @@ def test_jobs_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Pa
         assert node.stop(timeout=40) == 0
     finally:
         node.destroy()
+
+
+def test_a_node_that_has_served_waits_for_its_database(tmp_path: Path) -> None:
+    """Its manager dies while no server can be reached: it does not give up, as it would at its start."""
+    with ReplicaSet(tmp_path, members=1) as members:
+        uri = members.uri("back", serverSelectionTimeoutMS="500")
+        node = NodeProcess(uri, tmp_path / "node.log", {})
+        try:
+            node.wait_until_ready()
+            members.kill(members.ports[0])
+            os.kill(node.manager, signal.SIGKILL)
+            eventually(lambda: "no database; trying again" in node.log.read_text(), 60, "a start without a database")
+            members.start(members.ports[0])
+            with Scheduler(uri) as scheduler:
+                eventually(lambda: members.primary(), 30, "a primary")
+                assert scheduler.add_job("echo", 1).result(timeout=30)["data"] == 1
+            assert node.stop(timeout=40) == 0
+        finally:
+            node.destroy()

@@ -1,0 +1,81 @@
+"""What a node asks for: nothing after its lease, and nothing twice while two claims are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from tests.support.jobs import Noop
+
+from taskscheduler import Scheduler, Status
+from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.ledger import Attempt, Ledger
+
+
+class SettableClock:
+    """A clock that stands still until it is set."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+class Bench:
+    """A claimer without a thread of its own, and what it has handed on."""
+
+    def __init__(self, scheduler: Scheduler, slots: int) -> None:
+        self.clock, self.ledger = SettableClock(), Ledger()
+        self.ledger.set_slots(slots)
+        self.taken: list[Attempt] = []
+        self.claimer = Claimer(
+            scheduler.store, self.ledger, ObjectId(), "bench", [], self.taken.extend, _crashed, self.clock, 0, 30.0
+        )
+
+    def look(self) -> None:
+        self.claimer.look_everywhere()
+        self.claimer._look()
+
+
+def _crashed() -> None:
+    raise AssertionError("the claimer crashed")
+
+
+def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler) -> None:
+    bench, process = Bench(scheduler, slots=2), scheduler.add_job(Noop)
+    bench.claimer.renewed(100.0)
+    bench.clock.seconds = 100.0
+    bench.look()
+    assert process.refresh().status is Status.WAITING
+    bench.claimer.renewed(200.0)
+    bench.claimer._look()
+    assert process.refresh().status is Status.PROCESSING
+
+
+def test_two_claims_under_way_ask_for_different_jobs(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if all jobs are due at the same moment, and they are handed on in the order of claiming."""
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    added = scheduler.add_jobs([(Noop, None, {"at": at})] * 2500)
+    bench = Bench(scheduler, slots=2)
+    bench.ledger.rate(0.0)
+    for _ in range(100_000):
+        bench.ledger.learn(1e-5)
+    bench.ledger.rate(1.0)
+    asked: list[Sequence[ObjectId]] = []
+    claim = scheduler.store.claims.claim
+
+    def noted(ids: Sequence[ObjectId], *more: Any) -> None:
+        asked.append(ids)
+        claim(ids, *more)
+
+    monkeypatch.setattr(scheduler.store.claims, "claim", noted)
+    bench.look()
+    assert len(asked) > 1
+    assert sum(map(len, asked)) == len({job_id for ids in asked for job_id in ids})
+    assert [one.fence.job_id for one in bench.taken] == sorted(process.id for process in added)[: len(bench.taken)]
