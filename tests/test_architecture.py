@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ DAEMON = ROOT / "daemon"
 #: outside of `store` only these may know pymongo, and of it only these names
 MAY_NAME = {
     "taskscheduler.connection": {"Database"},
+    "taskscheduler.endings": {"PyMongoError", "ServerSelectionTimeoutError"},
     "taskscheduler.scheduler": {"Database"},
     "taskscheduler.waiting": {"PyMongoError", "ServerSelectionTimeoutError"},
     "taskscheduler_daemon.caretaker": {"OperationFailure", "PyMongoError"},
@@ -149,3 +151,13 @@ def test_importing_the_library_loads_neither_the_daemon_nor_what_only_it_needs()
     loaded = loaded_by("import taskscheduler")
     assert "taskscheduler.scheduler" in loaded
     assert not loaded & {"taskscheduler_daemon", "posix_ipc", "click", "rich", "multiprocessing"}
+
+
+@pytest.mark.parametrize("module", sorted(ALL))
+def test_what_is_logged_does_not_hide_what_every_record_has(module: str) -> None:
+    """`logging` raises KeyError for these, and only when the line is logged: in the worst moment."""
+    taken = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+    for node in ast.walk(ALL[module]):
+        if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
+            names = {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+            assert not names & taken, f"{module}: {names & taken}"

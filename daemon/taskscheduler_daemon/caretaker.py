@@ -188,11 +188,11 @@ class Caretaker:
         while not self._stopped.is_set():
             left = self._store.claims.seconds_until_due()
             if left is None or left > 0:
-                break
+                # a little late rather than a little early: early would find nothing and ask again
+                self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
+                return
             self._store.claims.promote(self._store.claims.due())
             self._wake_claimer()
-        # a little late rather than a little early: early would find nothing and ask again
-        self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
 
     def _check_own(self) -> None:
         """Stop what was cancelled or deleted without our hearing of it; tell the database what runs for long."""

@@ -114,6 +114,7 @@ class SocketQueue:
 def open_channel() -> Channel:
     """A POSIX queue as large as this user may have, else a pair of sockets."""
     if posix_ipc is not None:
+        reason = ""
         for depth, size in _SIZES:
             try:
                 return PosixQueue(depth, size)

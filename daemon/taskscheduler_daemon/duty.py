@@ -18,7 +18,7 @@ def duty(name: str, work: Callable[[], None], crashed: Crashed) -> threading.Thr
         try:
             work()
         except Exception:
-            logger.exception("a thread of the node ended by an exception", extra={"thread": name})
+            logger.exception("a thread of the node ended by an exception", extra={"duty": name})
             crashed()
 
     return threading.Thread(target=guarded, name=f"taskscheduler-{name}")

@@ -11,6 +11,8 @@ from tests.faults.executions import Execution, excused, overlaps, pauses
 
 MARGIN = 1.0  #: seconds that a thawed or cancelled job may take to be killed, on a busy machine
 _HEARD_LATE = 2.0
+#: what is only logged of exceptions that nobody expected
+_CRASHES = {"a thread of the node ended by an exception", "process ended by an exception"}
 
 
 def no_overlap(facts: Facts) -> Iterator[Violation]:
@@ -151,6 +153,12 @@ def nothing_left(facts: Facts) -> Iterator[Violation]:
         yield Violation("nodes stop when they are asked to", "", f"{event['who']} did not end")
 
 
+def nothing_crashes(facts: Facts) -> Iterator[Violation]:
+    for event in facts.of("log"):
+        if event["text"] in _CRASHES:
+            yield Violation("no part of a node crashes", "", f"{event['by']}: {event['text']}")
+
+
 RULES: Sequence[Rule] = (
     checker.present,
     checker.all_end,
@@ -172,6 +180,7 @@ RULES: Sequence[Rule] = (
     timeouts_hold,
     listeners_hear_all,
     nothing_left,
+    nothing_crashes,
 )
 
 

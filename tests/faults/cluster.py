@@ -38,6 +38,14 @@ NODE_OPTIONS: dict[str, Any] = {
 }
 
 
+def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
+    """How a process ended; None if it did not in time."""
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return None
+
+
 class Member:
     """One process of ours that is started again under its name after it was killed."""
 
@@ -85,17 +93,17 @@ class Member:
             self._process.kill()
             self._process.wait(10)
 
-    def ask_to_stop(self) -> None:
-        if self._process is not None and self.running:
-            self._process.send_signal(signal.SIGTERM)
+    def ask_to_stop(self) -> subprocess.Popen[bytes] | None:
+        """The process that was asked, which another fault may kill and replace in the meantime; None if none runs."""
+        if self._process is None or not self.running:
+            return None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process
 
     def wait(self, timeout: float) -> int | None:
         """The exit code; None if it did not end in time."""
         assert self._process is not None
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
+        return exit_code(self._process, timeout)
 
     def __repr__(self) -> str:
         return self.name

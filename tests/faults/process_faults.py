@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.faults.cluster import LEASE, Cluster, Member
+from tests.faults.cluster import LEASE, Cluster, Member, exit_code
 
 Fault = Callable[[Cluster, float], Iterator[float]]
 
@@ -69,9 +69,9 @@ def freeze_node(cluster: Cluster, choice: float) -> Iterator[float]:
 
 def stop_node(cluster: Cluster, choice: float) -> Iterator[float]:
     node = one_of(cluster.nodes, choice)
-    node.ask_to_stop()
+    asked = node.ask_to_stop()
     yield 5.0
-    if node.wait(15) is None:
+    if asked is not None and exit_code(asked, 15) is None:
         cluster.history.write("stuck", who=node.name)
         node.kill()
     node.start()

@@ -29,7 +29,7 @@ def test_jobs_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Pa
     try:
         node.wait_until_ready()
         with Scheduler(uri) as scheduler:
-            added = []
+            added, dead = [], 0
             for number in range(300):
                 if number in (100, 200):
                     dead = members.primary()

@@ -338,6 +338,10 @@ def end_with_an_error(story: Story) -> None:
     story.tell("stopped", who="node-0", code=-9)
 
 
+def crash_a_thread(story: Story) -> None:
+    story.tell("log", by="node-0", text="a thread of the node ended by an exception", level="ERROR", extra={})
+
+
 CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (lose_an_acknowledged_add, "acknowledged adds are kept"),
     (leave_a_job_waiting, "every job ends"),
@@ -371,6 +375,7 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (let_a_job_run_over_its_time, "a timeout is kept"),
     (keep_a_change_from_the_listener, "a listener misses nothing"),
     (leave_a_process, "no process is left"),
+    (crash_a_thread, "no part of a node crashes"),
     (end_with_an_error, "nodes stop when they are asked to"),
 ]
 
