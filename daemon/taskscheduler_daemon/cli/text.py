@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import json_util
+from bson.binary import UuidRepresentation
 
+#: readable JSON, with UUIDs as they are stored
+JSON_OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -44,8 +47,7 @@ def json_pretty(value: Any) -> str:
 
 
 def _json(value: Any, indent: int | None) -> str:
-    options = json_util.RELAXED_JSON_OPTIONS
-    text = json_util.dumps(value, json_options=options, ensure_ascii=False, indent=indent)
+    text = json_util.dumps(value, json_options=JSON_OPTIONS, ensure_ascii=False, indent=indent)
     # JSON leaves some control characters as they are, which may only stand inside of a string: \u0085, bidi marks
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 

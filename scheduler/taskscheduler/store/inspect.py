@@ -25,6 +25,7 @@ _MAX_QUEUES = 50
 _MAX_CLASSES = 100
 _MAX_TIME_MS = 10_000
 _BULKY = {"data": 0, "result": 0}
+_TOLD = ("class", "queue", "status", "created", "data")
 _COUNT_INDEX = {
     Status.WAITING: "claim",
     Status.POSTPONED: "due",
@@ -177,6 +178,19 @@ class Inspection:
                 return {"class": {"$in": names}}
             names.append(first["class"])
         return {}
+
+    @translated()
+    def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
+        """The newest jobs that match, with their data; fewer if those take more than about so many bytes."""
+        fields: Document = dict.fromkeys(_TOLD, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
+        cursor = self._jobs.find({**query, **self._classes(query)}, fields).sort("_id", -1).limit(limit)
+        found: list[Document] = []
+        for job in cursor.max_time_ms(_MAX_TIME_MS):
+            most_bytes -= job.pop("bytes")
+            found.append(job)
+            if most_bytes <= 0:
+                break
+        return found
 
     @translated()
     def recent_ids(self) -> list[ObjectId]:

@@ -1,0 +1,80 @@
+"""Puts the application together: the webservice, the pages, what stands before them, and how errors are answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from taskscheduler.errors import InvalidStateError, JobNotFoundError, SchedulerError
+from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web import pages, tasks
+from taskscheduler_daemon.web.csrf import Csrf
+from taskscheduler_daemon.web.guard import Guard, refusal
+from taskscheduler_daemon.web.site import Site
+from taskscheduler_daemon.web.templates import page
+
+logger = logging.getLogger(__name__)
+
+_SERVICE = ("/task/", "/tasks", "/openapi.json")  #: what programs ask for; all else are pages
+_TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
+_TECHNICAL = "Technical error"
+
+
+def create_app(
+    scheduler: Scheduler, jobs: Iterable[str] = (), token: str | None = None, hosts: Iterable[str] = ()
+) -> Guard:
+    """The application. `jobs`: the names that may be posted; `hosts`: the names by which it may be called, besides
+    localhost and addresses."""
+    app = _Described(
+        title="taskscheduler",
+        description="Jobs as tasks: list them, look at one, add one.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.site = Site(scheduler, frozenset(jobs), Csrf())
+    app.include_router(tasks.router)
+    app.include_router(pages.router)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(SchedulerError, _failed)
+    app.add_exception_handler(Exception, _failed)
+    return Guard(app, token, hosts)  # around all, so that its headers are on every answer, also on a 500
+
+
+class _Described(FastAPI):
+    """Its OpenAPI description leaves out the answer 422, which the framework lists and which is never given."""
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        for operations in described["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            described.get("components", {}).get("schemas", {}).pop(name, None)
+        return described
+
+
+def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    if request.url.path.startswith(_SERVICE):
+        return refusal(code, message, headers)
+    return page("error.html", code, place="", title=_TITLES.get(code, "Something went wrong"), message=message)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _answer(request, error.status_code, error.detail, dict(error.headers or {}))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, JobNotFoundError):
+        name = str(error.job_id)[:200]
+        service = request.url.path.startswith(_SERVICE)
+        return _answer(request, 404, f"Task {name} does not exists" if service else f"There is no job {name}")
+    if isinstance(error, InvalidStateError):
+        return _answer(request, 409, str(error))
+    logger.error("request failed", exc_info=error, extra={"path": request.url.path})
+    return _answer(request, 500, _TECHNICAL)

@@ -1,0 +1,147 @@
+"""The pages: overview, list of jobs, one job, and its actions, each confirmed on a page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from bson import ObjectId
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import LIVE, Status
+from taskscheduler_daemon.web.bodies import form_of
+from taskscheduler_daemon.web.csrf import COOKIE, FIELD
+from taskscheduler_daemon.web.shorten import line
+from taskscheduler_daemon.web.site import Site, site_of
+from taskscheduler_daemon.web.templates import STYLE, page
+from taskscheduler_daemon.web.views import ACTIONS, Action, count_tiles, job_page, job_row, node_row, queue_row
+
+PAGE = 50  #: jobs on one page of the list
+STATUSES: Mapping[str, frozenset[Status]] = {
+    "live": LIVE,
+    **{status.label: frozenset({status}) for status in Status},
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def overview(request: Request) -> Response:
+    """Counts, queues and nodes."""
+    look = site_of(request).inspection
+    nodes: list[Mapping[str, Any]] = list(look.nodes())
+    queues = [queue_row(backlog, nodes) for backlog in look.backlogs()]
+    rows = [node_row(node) for node in nodes]
+    tiles = count_tiles(look.counts())
+    return page("overview.html", place="overview", tiles=tiles, queues=queues, nodes=rows, database=look.name)
+
+
+@router.get("/style.css")
+def style() -> Response:
+    """The one style sheet."""
+    return FileResponse(STYLE, media_type="text/css", headers={"Cache-Control": "private, max-age=300"})
+
+
+@router.get("/jobs")
+def list_jobs(
+    request: Request, status: str = "", job: str = "", queue: str = "", before: str = "", said: str = ""
+) -> Response:
+    """The newest jobs that match, a page at a time."""
+    site = site_of(request)
+    found = site.inspection.recent(_query(status, job, queue, before), PAGE + 1)
+    # a page ends at an id, whatever the order within it, so that the next one begins where it ended
+    found = sorted(found, key=lambda document: ObjectId(document["_id"]), reverse=True)
+    rest, documents = found[PAGE:], found[:PAGE]
+    now = site.scheduler.store.clock.now()
+    filters = {name: value for name, value in (("status", status), ("job", job), ("queue", queue)) if value}
+    older = {**filters, "before": str(documents[-1]["_id"])} if rest else None
+    return page(
+        "jobs.html",
+        place="jobs",
+        jobs=[job_row(Process(site.scheduler, document), now) for document in documents],
+        statuses=list(STATUSES),
+        status=status,
+        job=line(job, 300),
+        queue=line(queue, 300),
+        filtered=bool(filters),
+        older=older and f"/jobs?{urlencode(older, errors='replace')}",
+        newest=before and f"/jobs?{urlencode(filters, errors='replace')}",
+        said=_said(said),
+    )
+
+
+def _query(status: str, job: str, queue: str, before: str) -> dict[str, Any]:
+    query: dict[str, Any] = {name: value for name, value in (("class", job), ("queue", queue)) if value}
+    if status:
+        if status not in STATUSES:
+            raise HTTPException(400, f'There is no status "{line(status)}"')
+        query["status"] = {"$in": sorted(map(int, STATUSES[status]))}
+    if before:
+        if not ObjectId.is_valid(before):
+            raise HTTPException(400, f'"{line(before)}" is not the id of a job')
+        query["_id"] = {"$lt": ObjectId(before)}
+    return query
+
+
+@router.get("/jobs/{identifier}")
+def show_job(request: Request, identifier: str, said: str = "") -> Response:
+    """Everything about one job."""
+    site = site_of(request)
+    now = site.scheduler.store.clock.now()
+    return page("job.html", place="jobs", job=job_page(site.job(identifier), now), said=_said(said))
+
+
+def _said(name: str) -> str:
+    """What was done, if the redirect after it says so; never a text out of the address."""
+    return ACTIONS[name].said if name in ACTIONS else ""
+
+
+def _action(name: str) -> Action:
+    if name not in ACTIONS:
+        raise HTTPException(404, "There is no such page")
+    return ACTIONS[name]
+
+
+@router.get("/jobs/{identifier}/{name}")
+def confirm(request: Request, identifier: str, name: str) -> Response:
+    """Ask before an action."""
+    site, action = site_of(request), _action(name)
+    job = site.job(identifier)
+    cookie = site.csrf.cookie(request.cookies.get(COOKIE))
+    answer = page(
+        "confirm.html",
+        place="jobs",
+        job=job_row(job, site.scheduler.store.clock.now()),
+        action=action,
+        allowed=job.status in action.allowed,
+        field=FIELD,
+        token=site.csrf.field(cookie, f"{job.id}/{name}"),
+    )
+    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+    return answer
+
+
+@router.post("/jobs/{identifier}/{name}")
+def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, str], Depends(form_of)]) -> Response:
+    """Do what was confirmed, then show the job, or the list if it is gone."""
+    site, action = site_of(request), _action(name)
+    job = site.job(identifier)
+    if not site.csrf.fits(request.cookies.get(COOKIE), f"{job.id}/{name}", form.get(FIELD, "")):
+        raise HTTPException(403, "This form is no longer valid; go back, load the page again and repeat")
+    _do(site, job, action)
+    where = "/jobs" if name == "delete" else f"/jobs/{job.id}"
+    return RedirectResponse(f"{where}?said={name}", 303)
+
+
+def _do(site: Site, job: Process, action: Action) -> None:
+    if job.status not in action.allowed:
+        raise HTTPException(409, f"The job is {job.status.label}; it is too late to {action.name} it, or too early")
+    if action.name == "cancel":
+        site.scheduler.cancel_job(job.id)
+    elif action.name == "retry":
+        site.scheduler.retry_job(job.id)
+    else:
+        site.scheduler.delete_job(job.id)

@@ -1,0 +1,177 @@
+"""Decides what the pages say about jobs, queues and nodes: plain values for the templates, all of them short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import FINAL, LIVE, Status
+from taskscheduler.store.inspect import Backlog
+from taskscheduler_daemon.cli.durations import brief
+from taskscheduler_daemon.cli.nodes import UP, node_state, serves
+from taskscheduler_daemon.cli.render import LOOKS, age, count, error_line, interval, note, progress, run_time, tries
+from taskscheduler_daemon.cli.text import clean_lines, iso, local
+from taskscheduler_daemon.web.shorten import clip, line, shown
+
+_MOST_TRACEBACK = 10_000
+_HIDDEN = {"at", "queue", "priority", "parent"}
+
+Row = dict[str, Any]
+
+
+class Action(NamedTuple):
+    """What a person may do with a job."""
+
+    name: str
+    said: str  #: after it was done
+    warning: str
+    allowed: frozenset[Status]
+
+
+ACTIONS = {
+    "cancel": Action(
+        "cancel",
+        "The job is cancelled.",
+        "If it waits, it never starts. If it runs, it is killed at once, with everything it started. "
+        "Runs of the same series that would follow are cancelled, too.",
+        LIVE,
+    ),
+    "retry": Action(
+        "retry",
+        "The job will run once more.",
+        "It runs once more with the same data, as a further attempt of the same job.",
+        FINAL,
+    ),
+    "delete": Action(
+        "delete",
+        "The job is deleted.",
+        "The job is removed with its data, result and attempts. If it has not ended, it is cancelled first. "
+        "This cannot be undone.",
+        frozenset(Status),
+    ),
+}
+
+
+def status_view(status: Status) -> Row:
+    """A status with its sign; the colour comes from its name."""
+    sign = LOOKS[status].glyph
+    return {"name": status.label, "sign": sign if status is not Status.TIMEOUT else "!"}  # few fonts have an hourglass
+
+
+def job_row(job: Process, now: datetime) -> Row:
+    """A job in a list."""
+    return {
+        "id": str(job.id),
+        "job": line(job.job, 80),
+        "queue": line(job.options.get("queue") or "", 40),
+        "status": status_view(job.status),
+        "tries": tries(job),
+        "age": age(job, now),
+        "added": iso(job.created),
+        "run": run_time(job, now),
+        "note": line(note(job, now), 160),
+    }
+
+
+def job_page(job: Process, now: datetime) -> Row:
+    """Everything about one job."""
+    return {
+        **job_row(job, now),
+        "job": line(job.job, 300),
+        "progress": job.progress,
+        "message": line(progress(job), 500),
+        "facts": [(name, line(value, 500)) for name, value in _facts(job) if value],
+        "attempts": [_attempt(attempt, now) for attempt in reversed(job.attempts)],
+        "data": shown(job.data),
+        "result": shown(job.result_value) if job.status is Status.DONE else None,
+        "error": _error(job.error),
+        "actions": [action for action in ACTIONS.values() if job.status in action.allowed],
+    }
+
+
+def _facts(job: Process) -> list[tuple[str, str]]:
+    stored = job.to_dict()
+    return [
+        ("Queue", str(job.options.get("queue") or "")),
+        ("Priority", str(job.options.get("priority") or "")),
+        ("Added", local(job.created)),
+        ("Due", local(job.at) if job.at != job.created else ""),
+        ("Started", local(job.started)),
+        ("Ended", local(job.ended)),
+        ("Last sign of life", local(job.alive) if job.status is Status.PROCESSING else ""),
+        ("Node", str(job.node or "")),
+        ("Worker", str(job.worker or "")),
+        ("Interval", interval(job)),
+        ("Options", _options(job)),
+        ("Series", str(job.series or "")),
+        ("Parent", str(job.parent or "")),
+        ("Lost", f"{stored['lost']} times with its worker or node" if stored.get("lost") else ""),
+    ]
+
+
+def _options(job: Process) -> str:
+    chosen = {name: value for name, value in job.options.items() if name not in _HIDDEN and value}
+    for name, details in (("retry", "retry_interval"), ("interval", "interval_reference")):
+        if name not in chosen:
+            chosen.pop(details, None)
+    return ", ".join(f"{name} {value}" for name, value in chosen.items())
+
+
+def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
+    status, started = Status(attempt["status"]), attempt.get("started")
+    ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
+    return {
+        "number": attempt.get("attempt"),
+        "status": status_view(status),
+        "started": local(started),
+        "run": brief(max(0.0, (ended - started).total_seconds())) if started and ended else "",
+        "node": line(attempt.get("node") or "", 80),
+        "error": line(error_line(attempt.get("error")), 300) if status is not Status.DONE else "",
+    }
+
+
+def _error(error: Mapping[str, Any] | None) -> Row | None:
+    if not error:
+        return None
+    known = ("type", "message", "traceback")
+    extra = {name: value for name, value in error.items() if name not in known}
+    traceback = clip(str(error.get("traceback") or ""), _MOST_TRACEBACK)
+    return {
+        "line": line(error_line(error), 500),
+        "message": clip("\n".join(clean_lines(str(error.get("message") or ""))), 2000),
+        "extra": shown(extra) if extra else "",
+        "traceback": "\n".join(clean_lines(traceback)),
+    }
+
+
+def count_tiles(counts: Mapping[Status, int]) -> list[Row]:
+    """How many jobs there are in each status."""
+    return [{"status": status_view(status), "count": count(number)} for status, number in counts.items()]
+
+
+def queue_row(backlog: Backlog, nodes: list[Mapping[str, Any]]) -> Row:
+    """The waiting jobs of a queue, and whether a node serves it."""
+    served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
+    return {
+        "name": line(backlog.queue, 80),
+        "waiting": count(backlog.waiting),
+        "oldest": brief(backlog.oldest),
+        "served": served,
+    }
+
+
+def node_row(node: Mapping[str, Any]) -> Row:
+    """A node and what it does."""
+    state = node_state(node)
+    return {
+        "name": line(node.get("name") or node["_id"], 80),
+        "state": "lost" if state not in (UP, "silent") else state,
+        "pool": line(node.get("pm") or "", 20),
+        "busy": line(f"{node.get('running', 0)} of {node.get('slots', '?')}", 30),
+        "queues": line(", ".join(map(str, node.get("queues") or [])) or "all", 200),
+        "process": line(f"{node.get('pid', '?')} on {node.get('host', '?')}", 80),
+        "beat": brief(max(0.0, float(node.get("silent") or 0))),
+        "version": line(node.get("version") or "", 20),
+    }
