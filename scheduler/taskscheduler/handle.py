@@ -1,8 +1,9 @@
-"""`Process`: a job as the scheduler knows it, read from its document."""
+"""`Process`: a job as the scheduler knows it, read from its document; `ProcessState`: what was read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +21,10 @@ Outcome = Literal["created", "existing", "replaced"]
 _ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
 
 
-class Process:
-    """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`."""
+class ProcessState:
+    """What was last read of one job: its data and options, how far it is, and how it ended."""
 
-    def __init__(self, scheduler: Scheduler, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
-        self._scheduler = scheduler
+    def __init__(self, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
         self._document = document
         self.outcome = outcome  #: what add_job or add_job_once did: created, existing or replaced
 
@@ -130,18 +130,44 @@ class Process:
         """The stored document."""
         return dict(self._document)
 
-    def refresh(self) -> Process:
-        """Read the job again; JobNotFoundError if it was deleted."""
-        self._document = self._scheduler.get_job(self.id).to_dict()
-        return self
-
     def replace(self, document: Mapping[str, Any]) -> None:
         """Take over a newer state of the same job."""
         self._document = document
 
-    def cancel(self) -> bool:
-        """Cancel the job: it never starts, or is killed if it runs. See Scheduler.cancel_job."""
-        canceled = self._scheduler.cancel_job(self.id)
+    def raise_for_status(self) -> None:
+        """Raise the JobError that fits a job that ended in another way than DONE."""
+        failure = failed_with(self)
+        if failure is not None:
+            raise failure
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.job} {self.status.label}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProcessState) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+class Process(ProcessState):
+    """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`."""
+
+    def __init__(self, scheduler: Scheduler, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+        super().__init__(document, outcome)
+        self._scheduler = scheduler
+
+    def refresh(self) -> Process:
+        """Read the job again; JobNotFoundError if it was deleted."""
+        self.replace(self._scheduler.get_job(self.id).to_dict())
+        return self
+
+    def cancel(self, only_queued: bool = False) -> bool:
+        """Cancel the job: it never starts, or is killed if it runs. See Scheduler.cancel_job.
+
+        With `only_queued` a job that runs is left alone, and the answer is whether the call came before its start.
+        """
+        canceled = self._scheduler.cancel_job(self.id, only_queued=only_queued)
         self.refresh()
         return canceled
 
@@ -155,23 +181,12 @@ class Process:
         self.wait(timeout=timeout, throw=True)
         return self.result_value
 
-    def raise_for_status(self) -> None:
-        """Raise the JobError that fits a job that ended in another way than DONE."""
-        failure = failed_with(self)
-        if failure is not None:
-            raise failure
-
-    def __repr__(self) -> str:
-        return f"<Process {self.id} {self.job} {self.status.label}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Process) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
+    def future(self) -> Future[Any]:
+        """The job's result as a future for `concurrent.futures`. See JobFuture."""
+        return self._scheduler.future(self)
 
 
-def failed_with(process: Process) -> JobError | None:
+def failed_with(process: ProcessState) -> JobError | None:
     """The error that a job's final status stands for; None for DONE and for jobs that have not ended."""
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -130,13 +132,19 @@ class Listener:
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Call back for every change until it returns True, `deadline` passes or `stopped` says so."""
+        with closing(self.batches(deadline, stopped)) as batches:
+            for name, process in chain.from_iterable(batches):
+                announce(name, process)
+                if name != GAP_EVENT and callback is not None and callback(process) is True:
+                    return
+
+    def batches(
+        self, deadline: Deadline, stopped: Callable[[], bool]
+    ) -> Generator[Iterable[tuple[str, Process]], None, None]:
+        """What each look at the stream brought, event and job; `token` is the place behind it."""
         with self._feed:
             while not deadline.passed and not stopped():
-                event = self._feed.next()
-                for name, process in self._news(event):
-                    announce(name, process)
-                    if name != GAP_EVENT and callback is not None and callback(process) is True:
-                        return
+                yield self._news(self._feed.next())
 
     @property
     def token(self) -> Token | None:

@@ -1,0 +1,244 @@
+"""`AsyncScheduler`: the asyncio twin of `Scheduler`, on top of it, so that every guarantee has one implementation."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from inspect import iscoroutine
+from itertools import islice
+from types import TracebackType
+from typing import Any, TypeVar
+
+from bson import ObjectId
+
+from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiowaiting import AsyncListener, Ends, tell
+from taskscheduler.clock import Deadline
+from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
+from taskscheduler.events import event_name
+from taskscheduler.handle import Process
+from taskscheduler.lifecycle import Status
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.scheduler import Scheduler, named
+from taskscheduler.store.feed import Token
+from taskscheduler.waiting import Listener
+
+T = TypeVar("T")
+AsyncHandler = Callable[[str, AsyncProcess], Any]
+
+_THREADS = 4
+_PAGE = 100  #: jobs that get_jobs reads at a time
+
+
+class _Core(Scheduler):
+    """The scheduler that does the work, with what its twin needs of the inside."""
+
+    def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
+        return Listener(self, self._store, named(query or {}), after)
+
+    def announce(self, event: str, process: Process) -> None:
+        self._announce(event, process)
+
+    @contextmanager
+    def logging_failures(self, event: str, process: AsyncProcess) -> Iterator[None]:
+        """A handler that raises is logged and harms nobody."""
+        try:
+            yield
+        except Exception:
+            self._logger.exception("event handler failed", extra={"event": event, "job": str(process.id)})
+
+
+class AsyncScheduler:
+    """A Scheduler for asyncio: the same arguments, methods and errors, as coroutines. For one event loop.
+
+    Each call runs in a small pool of threads, so the loop is never blocked. Waiting takes no thread, however many jobs
+    are waited for; a listener has one of its own. A task may be cancelled at any time: what it waits for is left
+    alone, and a call to MongoDB that is under way goes on, so a cancelled `add_job` may have stored its job.
+    """
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        self._scheduler = _Core(*args, **given)
+        self._pool: ThreadPoolExecutor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
+        self._handling: set[asyncio.Task[Any]] = set()
+
+    # -- adding, finding, ending ------------------------------------------------------------------------------------
+
+    async def add_job(
+        self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
+    ) -> AsyncProcess:
+        """Store a job durably. See Scheduler.add_job."""
+        return self._adopt(await self._call(self._scheduler.add_job, job, data, options, **given))
+
+    async def add_jobs(self, jobs: Iterable[Any]) -> list[AsyncProcess]:
+        """Store many jobs in few writes. See Scheduler.add_jobs."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.add_jobs, list(jobs))]
+
+    async def add_job_once(
+        self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
+    ) -> AsyncProcess:
+        """Store a job unless the same one is live already. See Scheduler.add_job_once."""
+        return self._adopt(await self._call(self._scheduler.add_job_once, job, data, options, **given))
+
+    async def get_job(self, job_id: ObjectId) -> AsyncProcess:
+        """The job with this id; JobNotFoundError if there is none."""
+        return self._adopt(await self._call(self._scheduler.get_job, job_id))
+
+    async def get_jobs(self, query: Mapping[str, Any] | None = None) -> AsyncIterator[AsyncProcess]:
+        """The jobs that match, for `async for`, read as you iterate. See Scheduler.get_jobs."""
+        found = self._scheduler.get_jobs(query)
+        while page := await self._call(lambda: list(islice(found, _PAGE))):
+            for process in page:
+                yield self._adopt(process)
+
+    async def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+        """Cancel a job and the runs that would follow it. See Scheduler.cancel_job."""
+        return await self._call(self._scheduler.cancel_job, job_id, only_queued)
+
+    async def flush(self, job: Any = None) -> int:
+        """Delete all jobs, or all of one class. See Scheduler.flush."""
+        return await self._call(self._scheduler.flush, job)
+
+    async def retry_job(self, job_id: ObjectId) -> AsyncProcess:
+        """Put an ended job back to the queue. See Scheduler.retry_job."""
+        return self._adopt(await self._call(self._scheduler.retry_job, job_id))
+
+    async def delete_job(self, job_id: ObjectId) -> bool:
+        """Delete a job whatever it does. See Scheduler.delete_job."""
+        return await self._call(self._scheduler.delete_job, job_id)
+
+    async def restore(self, queue: str | None = None) -> int:
+        """Take back at once what nodes hold that are gone. See Scheduler.restore."""
+        return await self._call(self._scheduler.restore, queue)
+
+    async def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
+        """How many jobs there are in each status, by `"job"` or `"queue"`. See Scheduler.counts."""
+        return await self._call(self._scheduler.counts, by)
+
+    async def stats(self) -> dict[str, Any]:
+        """Jobs per status, queues, nodes and their slots. See Scheduler.stats."""
+        return await self._call(self._scheduler.stats)
+
+    # -- waiting and listening --------------------------------------------------------------------------------------
+
+    async def wait_for(
+        self, processes: Iterable[AsyncProcess], throw: bool = False, timeout: float | None = None
+    ) -> list[AsyncProcess]:
+        """Return when all jobs have ended, and refresh them. See Scheduler.wait_for."""
+        waited = list(processes)
+        for process in waited:
+            if not isinstance(process, AsyncProcess):
+                raise InvalidOptionError(f"wait_for() requires a list of AsyncProcess, not of {type(process).__name__}")
+        if waited:
+            await self._wait(Ends(waited, asyncio.get_running_loop()), timeout)
+        if throw:
+            for process in waited:
+                process.raise_for_status()
+        return waited
+
+    async def _wait(self, ends: Ends, timeout: float | None) -> None:
+        deadline, endings = Deadline(timeout), self._scheduler.endings
+        try:
+            await self._call(endings.watch, ends.watch, ends.known)
+            await ends.wait(None if timeout is None else deadline.left(timeout))
+        finally:
+            endings.forget(ends.watch)
+        if ends.left:
+            raise WaitTimeoutError(f"{ends.left} jobs have not ended within {timeout} seconds")
+
+    def listen(
+        self, query: Mapping[str, Any] | None = None, timeout: float | None = None, after: Token | None = None
+    ) -> AsyncListener:
+        """The changes of status of all jobs that match, for `async for`, until `timeout` seconds are over.
+
+        With `async with scheduler.listen() as changes` everything from there on is delivered, else from the first
+        step on. A later `listen(after=changes.token)` goes on there. See Scheduler.listen.
+        """
+        self._bind()
+        listener = AsyncListener(
+            partial(self._scheduler.listener, query, after), self._adopt, self._scheduler.announce, Deadline(timeout)
+        )
+        self._listeners.add(listener)
+        return listener
+
+    def on(self, event: str, handler: AsyncHandler) -> AsyncScheduler:
+        """Call `handler(event_name, process)`, a function or a coroutine function, in the event loop.
+
+        See Scheduler.on.
+        """
+        event_name(event)
+        if not callable(handler):
+            raise InvalidOptionError(f"the handler of {event!r} must be callable, not {type(handler).__name__}")
+
+        def receive(name: str, process: Process) -> None:
+            if self._loop is not None:
+                tell(self._loop, self._handle, handler, name, self._adopt(process))
+
+        self._scheduler.on(event, receive)
+        return self
+
+    def _handle(self, handler: AsyncHandler, event: str, process: AsyncProcess) -> None:
+        with self._scheduler.logging_failures(event, process):
+            answer = handler(event, process)
+            if iscoroutine(answer):
+                task = asyncio.ensure_future(self._handled(answer, event, process))
+                self._handling.add(task)  # the loop itself would let it be collected
+                task.add_done_callback(self._handling.discard)
+
+    async def _handled(self, answer: Coroutine[Any, Any, Any], event: str, process: AsyncProcess) -> None:
+        with self._scheduler.logging_failures(event, process):
+            await answer
+
+    # -- settings and life ------------------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> SchedulerOptions:
+        return self._scheduler.options
+
+    def set_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> AsyncScheduler:
+        """Change scheduler options. See Scheduler.set_options."""
+        self._scheduler.set_options(options, **given)
+        return self
+
+    async def close(self) -> None:
+        """End what waits and listens, and close what this scheduler opened itself."""
+        listeners = list(self._listeners)
+        for listener in listeners:
+            listener.stop()
+        for listener in listeners:
+            await self._call(listener.join)
+        await self._call(self._scheduler.close)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+    async def __aenter__(self) -> AsyncScheduler:
+        self._bind()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _adopt(self, process: Process) -> AsyncProcess:
+        return AsyncProcess(self, process.to_dict(), process.outcome)
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+            raise SchedulerError("an AsyncScheduler belongs to one event loop; make another one for this loop")
+        self._loop = loop
+        return loop
+
+    async def _call(self, function: Callable[..., T], *args: Any, **given: Any) -> T:
+        """Run it in a thread of the pool."""
+        loop = self._bind()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, "taskscheduler-aio")
+        return await loop.run_in_executor(self._pool, partial(function, *args, **given))
