@@ -6,6 +6,7 @@ import ctypes
 import gc
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -100,7 +101,7 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
         code = main()
     except BaseException as error:
         if not isinstance(error, KeyboardInterrupt):
-            logger.exception("process ended by an exception", extra={"process": title})
+            logger.exception("process ended by an exception", extra={"title": title})
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -108,6 +109,58 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
             except (OSError, ValueError):
                 pass
         os._exit(code)
+
+
+def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
+    """Run `main` in a process of its own session, without a terminal, its output added to a file.
+
+    `main` gets a descriptor; gives what it has written there, "" if it ended or `timeout` passed before it did.
+    ForkError as `spawn`; OSError if the file cannot be written or the system refuses.
+    """
+    if thread_count() > 1:
+        raise ForkError("cannot become a daemon while this process has other threads")
+    log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    reader, writer = os.pipe()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            _detach(lambda: main(writer), reader, log)
+        os.close(writer)
+        wait_for(pid)
+        return os.read(reader, 4096).decode() if select.select([reader], [], [], timeout)[0] else ""
+    finally:
+        os.close(reader)
+        os.close(log)
+
+
+def _detach(main: Callable[[], int], reader: int, log: int) -> None:
+    """Leave the session and the parent behind, in a second child so that no terminal can be got again."""
+    code = EXIT_CRASHED
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(EXIT_OK)
+        os.close(reader)
+        for source, stream in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
+            os.dup2(source, stream)
+        code = main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        logger.exception("daemon ended by an exception")
+    finally:
+        os._exit(code)
+
+
+def started_at(pid: int) -> int | None:
+    """When a process was started, in ticks since the system was; None if it is gone, or this system does not tell."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in "ZX" else int(rest[18])
 
 
 def open_descriptors() -> list[int]:

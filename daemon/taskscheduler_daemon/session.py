@@ -393,6 +393,8 @@ class Session:
         if message.get("wake"):
             self._woken(message)
             return
+        for job_id in message.get("jobs", ()):
+            self._stopped_ids.pop(job_id, None)  # cancelled, and then put back
         later = bool(message.get("later", True))
         if not later and set(message.get("jobs", ())) <= set(self._woken_ids):
             return  # these jobs came before their message; what is re-armed always says `later`

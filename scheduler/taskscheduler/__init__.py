@@ -5,6 +5,8 @@
 >>> process.result(timeout=60)
 """
 
+from taskscheduler.aio import AsyncScheduler
+from taskscheduler.aioprocess import AsyncProcess
 from taskscheduler.errors import (
     AuthenticationError,
     DatabaseError,
@@ -14,6 +16,7 @@ from taskscheduler.errors import (
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
+    InvalidStateError,
     JobCanceledError,
     JobError,
     JobFailedError,
@@ -30,6 +33,8 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.scheduler import Scheduler
 
 __all__ = [
+    "AsyncProcess",
+    "AsyncScheduler",
     "AuthenticationError",
     "DatabaseError",
     "DatabaseUnavailableError",
@@ -38,6 +43,7 @@ __all__ = [
     "InvalidDataError",
     "InvalidJobError",
     "InvalidOptionError",
+    "InvalidStateError",
     "Job",
     "JobCanceledError",
     "JobError",

@@ -7,6 +7,7 @@
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── DuplicateJobError                    the chosen id is taken
+    ├── InvalidStateError                    the job is not in a state in which this can be done
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
@@ -26,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskscheduler.handle import Process
+    from taskscheduler.handle import ProcessState
 
 
 class SchedulerError(Exception):
@@ -65,6 +66,10 @@ class DuplicateJobError(SchedulerError):
         self.job_id = job_id
 
 
+class InvalidStateError(SchedulerError):
+    """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
+
+
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
 
@@ -72,7 +77,7 @@ class WaitTimeoutError(SchedulerError, TimeoutError):
 class JobError(SchedulerError):
     """A job ended in another way than DONE."""
 
-    def __init__(self, message: str, process: Process) -> None:
+    def __init__(self, message: str, process: ProcessState) -> None:
         super().__init__(message)
         self.process = process
 

@@ -7,6 +7,7 @@ POSTPONED ───────────► WAITING ────────�
     │                         RETRY_NOW         │ │ └── EXPIRE ────────► TIMEOUT
     └──────────── RETRY ────────────────────────┘ │
 WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT ──► FAILED
+DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Status(IntEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether a job with this status never changes again."""
+        """Whether a job with this status never changes again, unless somebody asks for another try."""
         return self in FINAL
 
     @property
@@ -62,6 +63,7 @@ class Move(Enum):
     POISON = auto()  #: it killed too many workers
     CANCEL = auto()
     FAIL_PARENT = auto()  #: one of its children failed
+    REQUEUE = auto()  #: it has ended, and somebody wants it tried once more
 
 
 RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
@@ -76,6 +78,7 @@ RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
     Move.POISON: (RUNNING, Status.FAILED),
     Move.CANCEL: (LIVE, Status.CANCELED),
     Move.FAIL_PARENT: (LIVE, Status.FAILED),
+    Move.REQUEUE: (FINAL, Status.WAITING),
 }
 
 

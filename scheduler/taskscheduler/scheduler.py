@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +14,7 @@ from pymongo.database import Database
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
+from taskscheduler.endings import Endings
 from taskscheduler.errors import (
     DuplicateJobError,
     InvalidJobError,
@@ -21,14 +23,18 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
+from taskscheduler.futures import job_future
 from taskscheduler.handle import Outcome, Process
 from taskscheduler.job import has_notification, job_class, job_name
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
+from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.statistics import statistics
 from taskscheduler.store import Store
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
+from taskscheduler.store.inspect import Inspection
 from taskscheduler.store.jobs import OnceTakenError
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter
 
@@ -60,6 +66,7 @@ class Scheduler:
         self._clock = clock
         self._connection = Connection(database, clock)
         self._background: BackgroundListener | None = None
+        self._endings = Endings(lambda: self._store, clock, self._announce_change)
 
     # -- adding -----------------------------------------------------------------------------------------------------
 
@@ -100,7 +107,7 @@ class Scheduler:
         new = self._new(job, data, asked)
         ignore_data = JobOptions.of(asked, self._defaults).ignore_data
         key = once_key(new.document["class"], data, ignore_data)
-        document = {**new.document, "once": key}
+        document = {**new.document, "once": key, "once_key": key}
         new = NewJob(new.id, document, encode(document, self._options.max_payload))
         with translated():
             return self._once(new, asked, ignore_data)
@@ -203,21 +210,25 @@ class Scheduler:
         """
         with translated():
             jobs = self._store.jobs
-            found = jobs.find_live() if query is None else jobs.find(_named(query))
+            found = jobs.find_live() if query is None else jobs.find(named(query))
             for document in found:
                 yield Process(self, document)
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
-    def cancel_job(self, job_id: ObjectId) -> bool:
+    def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
         """Cancel a job and the runs that would follow it: queued, it never starts; running, it is killed.
 
-        Always True; a job that has ended keeps its status. JobNotFoundError if the id is unknown.
+        Always True; a job that has ended keeps its status. JobNotFoundError if the id is unknown. With `only_queued`
+        a job that runs or has ended is left alone and the answer is False; True: it was cancelled before its start.
         """
         with translated():
-            document = self._cancel(_job_id(job_id))
+            before = self._cancel(_job_id(job_id), only_queued)
+            document = before or self._store.jobs.get(job_id)
             if document is None:
                 raise JobNotFoundError(job_id)
+            if before is None and only_queued:
+                return False
             if "series" in document:
                 self._end_series(document["series"])
         return True
@@ -235,10 +246,11 @@ class Scheduler:
             if not live and not ended:
                 return
 
-    def _cancel(self, job_id: ObjectId) -> Document | None:
-        before = self._store.jobs.cancel(job_id)
+    def _cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
+        """The job as it was before, or None if it was not cancelled."""
+        before = self._store.jobs.cancel(job_id, only_queued)
         if before is None:
-            return self._store.jobs.get(job_id)
+            return None
         if before["status"] == Status.PROCESSING:
             self._store.messages.stop([job_id])
         ended = [(job_id, Status.CANCELED), *self._store.follow_up.settle(job_id)]
@@ -249,14 +261,52 @@ class Scheduler:
                 self._events.emit(STATUS_EVENTS[process.status], process)
         return before
 
-    def flush(self, job: Any = None) -> int:
-        """Delete all jobs, or all of one class; running ones are stopped. How many were deleted."""
-        query = {} if job is None else {"class": job_name(job)}
+    def flush(self, job: Any = None, queue: str | None = None) -> int:
+        """Delete all jobs, or all of one class or queue; running ones are stopped. How many were deleted."""
+        query: dict[str, Any] = {} if job is None else {"class": job_name(job)}
+        if queue is not None:
+            query["queue"] = queue
         with translated():
             running = self._store.jobs.running(query)
             deleted = self._store.jobs.delete(query)
             self._store.messages.stop(running)
         return deleted
+
+    # -- managing ---------------------------------------------------------------------------------------------------
+
+    def retry_job(self, job_id: ObjectId) -> Process:
+        """Put an ended job back to the queue as the same document: it runs once more, with all its retries.
+
+        The number of attempts goes on, the last result or error moves to `attempts`. A run of an interval is tried for
+        itself; its series goes on, or stays cancelled. InvalidStateError if the job has not ended, or if a job of
+        add_job_once has been added in its place; JobNotFoundError if the id is unknown.
+        """
+        with translated():
+            process = Process(self, requeue(self._store, _job_id(job_id), self._clock))
+        self._announce(STATUS_EVENTS[process.status], process)
+        return process
+
+    def delete_job(self, job_id: ObjectId) -> bool:
+        """Delete a job whatever it does; one that has not ended is cancelled first. JobNotFoundError if unknown."""
+        if not self.get_job(job_id).status.is_final:
+            self.cancel_job(job_id)
+        with translated():
+            return delete(self._store, job_id)
+
+    def restore(self, queue: str | None = None) -> int:
+        """Take back at once what nodes hold that are gone, of one queue or all; how many jobs wait again.
+
+        Nodes do so by themselves a while after a node has died; this serves where none is left to do it.
+        """
+        with translated():
+            return restore(self._store, queue)
+
+    def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
+        """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
+        if by not in COUNTED_BY:
+            raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
+        with translated():
+            return self._store.jobs.counts_by(COUNTED_BY[by])
 
     # -- waiting and listening --------------------------------------------------------------------------------------
 
@@ -279,6 +329,13 @@ class Scheduler:
                 process.raise_for_status()
         return waited
 
+    def future(self, process: Process) -> Future[Any]:
+        """The result of a job as a future for `concurrent.futures`. See JobFuture.
+
+        One thread and one change stream, from the first use until `close`, serve all futures of a scheduler.
+        """
+        return job_future(process, self._endings)
+
     def listen(
         self,
         callback: Callable[[Process], Any],
@@ -293,7 +350,7 @@ class Scheduler:
         are called, and then the callback with every job that may have changed.
         """
         with translated():
-            listener = Listener(self, self._store, _named(query or {}), after)
+            listener = Listener(self, self._store, named(query or {}), after)
             listener.run(callback, self._announce, Deadline(timeout, self._clock))
         return listener.token
 
@@ -305,7 +362,7 @@ class Scheduler:
         The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events.
         """
         with translated():
-            listener = Listener(self, self._store, _named(query or {}), after)
+            listener = Listener(self, self._store, named(query or {}), after)
             listener.open()
         self._background = BackgroundListener(listener, self._events.emit, self._clock)
         return self._background
@@ -326,6 +383,15 @@ class Scheduler:
 
     def _announce_change(self, change: Change) -> None:
         self._announce(STATUS_EVENTS[change.status], Process(self, change.document))
+
+    @property
+    def endings(self) -> Endings:
+        """What tells of the end of jobs from a thread of its own; for futures and the asyncio twin."""
+        return self._endings
+
+    def stats(self) -> dict[str, Any]:
+        """Jobs per status, queues, nodes and their slots, all as numbers and texts. See taskscheduler.statistics."""
+        return statistics(Inspection(self._store.database, self._options))
 
     # -- settings and life ------------------------------------------------------------------------------------------
 
@@ -350,6 +416,7 @@ class Scheduler:
 
     def disconnect(self) -> None:
         """Close the client for now, for a process that is about to fork; the next use connects again."""
+        self._endings.stop()
         self._connection.disconnect()
 
     def close(self) -> None:
@@ -357,6 +424,7 @@ class Scheduler:
         background, self._background = self._background, None
         if background is not None and background.running:
             background.stop()
+        self._endings.stop()
         self._connection.close()
 
     def __enter__(self) -> Scheduler:
@@ -384,7 +452,7 @@ def _job_id(value: Any) -> ObjectId:
     return value
 
 
-def _named(query: Mapping[str, Any]) -> dict[str, Any]:
+def named(query: Mapping[str, Any]) -> dict[str, Any]:
     """A query in which job classes and functions are replaced by their names."""
 
     def name(value: Any) -> Any:

@@ -50,9 +50,9 @@ def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
     assert jobs.find_one({"_id": 1})["status"] == int(target(move) if allowed else status)
 
 
-@pytest.mark.parametrize("move", Move)
+@pytest.mark.parametrize("move", [move for move in Move if move is not Move.REQUEUE])
 @pytest.mark.parametrize("status", [status for status in Status if status.is_final])
-def test_a_job_that_has_ended_matches_the_filter_of_no_move(jobs: Any, status: Status, move: Move) -> None:
+def test_a_job_that_has_ended_matches_the_filter_of_no_other_move(jobs: Any, status: Status, move: Move) -> None:
     jobs.insert_one({"_id": 1, "status": int(status)})
     assert jobs.count_documents({"status": from_statuses(move)}) == 0
 

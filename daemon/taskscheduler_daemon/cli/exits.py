@@ -11,6 +11,7 @@ from taskscheduler.errors import (
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
+    InvalidStateError,
     JobNotFoundError,
     WaitTimeoutError,
 )
@@ -33,7 +34,7 @@ CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), Exit.USAGE),
     ((JobNotFoundError,), Exit.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), Exit.DATABASE),
-    ((DuplicateJobError,), Exit.REFUSED),
+    ((DuplicateJobError, InvalidStateError), Exit.REFUSED),
     ((WaitTimeoutError,), Exit.TIMED_OUT),
 )
 

@@ -14,7 +14,7 @@ from taskscheduler_daemon.cli.command import CONTEXT, global_options
 from taskscheduler_daemon.cli.settings import Settings, remark
 
 _PACKAGE = "taskscheduler_daemon.cli"
-_EXTRAS = {"posix_ipc": "daemon", "click": "cli", "rich": "cli"}
+_EXTRAS = {"posix_ipc": "daemon", "click": "cli", "rich": "cli", "fastapi": "web", "uvicorn": "web", "jinja2": "web"}
 
 #: name: module, and what `--help` says; a module is imported when its command is called, as pymongo takes a while
 COMMANDS = {
@@ -23,12 +23,19 @@ COMMANDS = {
     "show": ("showing", "Show everything about one job."),
     "wait": ("awaiting", "Wait until jobs have ended, with progress bars."),
     "cancel": ("ending", "Cancel jobs: queued, they never start; running, they are killed."),
-    "flush": ("flushing", "Delete all jobs, or all of one class."),
+    "retry": ("retrying", "Let jobs that have ended run once more."),
+    "edit": ("editing", "Give a job another status: waiting or canceled."),
+    "delete": ("deleting", "Delete single jobs."),
+    "flush": ("flushing", "Delete all jobs, or all of one class or queue."),
+    "restore": ("restoring", "Let jobs wait again that lost nodes hold."),
+    "counts": ("counting", "Count the jobs per class and status."),
     "listen": ("listening", "Follow all changes of status."),
     "status": ("overview", "Show nodes, workers, queues and counts on one screen."),
     "doctor": ("doctor", "Check everything that jobs depend on, and say what helps."),
     "bench": ("bench", "Measure how fast this database adds and runs jobs."),
     "node": ("serving", "Run a queue node."),
+    "node-stop": ("stopping", "Stop a node that was started with a pidfile."),
+    "web": ("webserving", "Serve the web pages and the webservice."),
     "dev": ("developing", "Run a node for development, with an embedded server."),
     "demo": ("demo", "Run sample jobs in every state."),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,6 +19,15 @@ from taskscheduler_daemon.cli.settings import Settings, remark, say
 from taskscheduler_daemon.cli.tables import draw_jobs
 from taskscheduler_daemon.cli.text import json_line, json_pretty, tsv
 
+_REDRAWN_EVERY = 1.0  #: seconds
+_AROUND = 3  #: lines of a terminal that are not jobs
+#: the newest come first, so that they do among equals
+ORDERS: Mapping[str, Callable[[Process], Any]] = {
+    "date": lambda job: 0,  # noqa: ARG005 - as they come
+    "queue": lambda job: job.options["queue"],
+    "status": lambda job: job.status,
+}
+
 HELP = """List jobs, the newest first; live ones unless --status or --all says otherwise.
 
 JSON has the stored documents without data and result; `show` has those, too.
@@ -29,17 +40,44 @@ JSON has the stored documents without data and result; `show` has those, too.
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option("--all", "everything", is_flag=True, envvar="TASKSCHEDULER_ALL", help="Jobs in every status.")
 @click.option("--limit", type=LIMIT, default="50", show_default=True, help="At most so many.")
+@click.option("--order", type=click.Choice(list(ORDERS)), default="date", show_default=True, help="Order of the lines.")
+@click.option("--follow", "-f", is_flag=True, help="Draw the list anew each second, until Ctrl-C.")
 def command(
-    settings: Settings, status: Sequence[Status], job: str | None, queue: str | None, everything: bool, limit: int
+    settings: Settings,
+    status: Sequence[Status],
+    job: str | None,
+    queue: str | None,
+    everything: bool,
+    limit: int,
+    order: str,
+    follow: bool,
 ) -> None:
     query = _query(status, job, queue, everything)
+    if follow and not (settings.terminal and settings.form() == "table"):
+        raise click.UsageError("--follow draws on a terminal; for programs there is: taskscheduler listen")
     with opened(settings) as database:
-        documents = database.inspection.recent(query, limit + 1)
-        more, documents = len(documents) > limit, documents[:limit]
-        jobs = [Process(database.scheduler, document) for document in documents]
-        _print(settings, database, jobs)
+        if follow:
+            _follow(settings, database, query, limit, order)
+        else:
+            _show(settings, database, query, limit, order)
+
+
+def _show(settings: Settings, database: Opened, query: dict[str, Any], limit: int, order: str) -> None:
+    documents = database.inspection.recent(query, limit + 1)
+    more, documents = len(documents) > limit, documents[:limit]
+    jobs = sorted((Process(database.scheduler, document) for document in documents), key=ORDERS[order])
+    _print(settings, database, jobs)
     if settings.terminal and settings.form() == "table":
         _say_rest(len(jobs), more, query)
+
+
+def _follow(settings: Settings, database: Opened, query: dict[str, Any], limit: int, order: str) -> None:
+    pause = threading.Event()
+    while True:
+        click.clear()
+        room = max(1, shutil.get_terminal_size().lines - _AROUND)
+        _show(settings, database, query, min(limit, room), order)
+        pause.wait(_REDRAWN_EVERY)
 
 
 def _query(status: Sequence[Status], job: str | None, queue: str | None, everything: bool) -> dict[str, Any]:

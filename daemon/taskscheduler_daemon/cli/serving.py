@@ -6,7 +6,10 @@ import os
 import sys
 from typing import Any
 
+import click
+
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.cli.background import in_background, with_pidfile
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.nodeoptions import chosen, node_options
 from taskscheduler_daemon.cli.settings import Settings
@@ -17,14 +20,30 @@ HELP = """Run a queue node in the foreground until SIGTERM or Ctrl-C.
 
 Modules are looked for in the current directory, too. SIGTERM lets running jobs finish for --stop-timeout; a second
 one kills. SIGHUP renews idle workers. The log goes to the standard error.
+
+With --daemonize the command ends when the node is ready, which goes on in the background; stop it with
+`taskscheduler node-stop --pidfile FILE`.
 """
 
 
 @cli_command("node", output=False, help=HELP)
 @node_options
-def command(settings: Settings, **given: Any) -> int:
-    log_to_stderr(settings.verbose)
-    return serve(Scheduler(settings.uri), chosen(given))
+@click.option("--pidfile", metavar="FILE", help="Write the process id here; refused if its process runs already.")
+@click.option("--daemonize", is_flag=True, help="Run in the background; needs --pidfile.")
+@click.option("--log-file", metavar="FILE", help="Where the log of a daemon goes.  [default: nowhere]")
+def command(settings: Settings, pidfile: str | None, daemonize: bool, log_file: str | None, **given: Any) -> int:
+    if daemonize and not pidfile:
+        raise click.UsageError("--daemonize needs --pidfile, by which the node can be stopped")
+    if log_file and not daemonize:
+        raise click.UsageError("--log-file is for --daemonize; in the foreground the log goes to the standard error")
+
+    def run() -> int:
+        log_to_stderr(settings.verbose)
+        return serve(Scheduler(settings.uri), chosen(given))
+
+    if pidfile and daemonize:
+        return in_background(pidfile, log_file or os.devnull, run)
+    return with_pidfile(pidfile, run) if pidfile else run()
 
 
 def serve(scheduler: Scheduler, options: dict[str, Any]) -> int:

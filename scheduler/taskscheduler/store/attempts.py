@@ -118,6 +118,39 @@ def given_back() -> Document:
     }
 
 
+def requeued(job: Mapping[str, Any]) -> list[Document]:
+    """The update that puts an ended job back, as it was when it was added, but for its number and list of attempts.
+
+    A run of a series is tried for itself: the series has planned its next run already, or was cancelled.
+    """
+    entry = {
+        name: f"${name}" for name in ("attempt", "started", "ended", "node", "worker", "status", "error", "result")
+    }
+    happened = {"$or": [{"$ne": ["$started", None]}, {"$eq": ["$status", int(Status.FAILED)]}]}
+    # of the results only the last is kept: many of them could outgrow a document
+    earlier = {
+        "$map": {
+            "input": {"$ifNull": ["$attempts", []]},
+            "in": {"$unsetField": {"field": "result", "input": "$$this"}},
+        }
+    }
+    stage: Document = {
+        "status": {"$literal": int(target(Move.REQUEUE))},
+        "attempts": {"$slice": [{"$concatArrays": [earlier, {"$cond": [happened, [entry], []]}]}, 1 - KEPT_ATTEMPTS]},
+        "at": "$$NOW",
+        "alive": "$$NOW",
+        **_literal({"started": None, "ended": None, "worker": None, "node": None}),
+        **_literal({"retries": 0, "lost": 0, "progress": 0.0}),
+    }
+    gone = [*_UNCLAIM, "message", "error", "result", "pending"]
+    if "series" in job:
+        stage["options.interval"] = {"$literal": 0}
+        gone += ["series", "seq"]
+    if "once_key" in job:
+        stage["once"] = "$once_key"
+    return [{"$set": stage}, {"$unset": gone}]
+
+
 def has_landed(one: Finish, job: Mapping[str, Any] | None) -> bool:
     if job is None:
         return False

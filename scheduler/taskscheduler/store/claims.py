@@ -211,9 +211,13 @@ class ClaimStore:
         ]
         return {entry["_id"] for entry in self.collection.aggregate(stages, hint="held")}
 
-    def take_back(self, boot: ObjectId, node: str, max_lost: int) -> list[tuple[ObjectId, Status]]:
-        """Re-arm all jobs of a node that is lost, or set them aside if they were lost too often."""
-        query = {"boot": boot, "status": int(Status.PROCESSING)}
+    def take_back(
+        self, boot: ObjectId, node: str, max_lost: int, queue: str | None = None
+    ) -> list[tuple[ObjectId, Status]]:
+        """Re-arm all jobs of a node that is lost, or of one queue; set those aside that were lost too often."""
+        query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
+        if queue is not None:
+            query["queue"] = queue
         fields = {**_FENCE_FIELDS, "lost": 1, "options": 1, "series": 1, "seq": 1, "hook": 1}
         jobs = list(self.collection.find(query, fields).hint("held"))
         finishes = [orphan(job, node, max_lost) for job in jobs]

@@ -86,7 +86,7 @@ class FollowUp:
         document, collection = successor(job), self._jobs.collection
         key = job.get("once", job["next"].get("once"))
         if key is not None:
-            document["once"] = key
+            document["once"] = document["once_key"] = key
             planned = {"_id": job["_id"], "next._id": document["_id"]}
             collection.update_one(planned, {"$set": {"next.once": key}, "$unset": {"once": ""}})
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import bson
 from bson import ObjectId
+from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
@@ -19,7 +20,7 @@ from taskscheduler.errors import DuplicateJobError
 from taskscheduler.lifecycle import LIVE, QUEUED, Move, Status, target
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import CODEC, Document, NewJob, fingerprint
-from taskscheduler.store.attempts import failed_by_child, from_statuses
+from taskscheduler.store.attempts import failed_by_child, from_statuses, requeued
 from taskscheduler.store.client import is_transient
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
@@ -27,6 +28,7 @@ _BATCH = 1000  #: documents per insert command
 _DUPLICATE_KEY = 11000
 
 LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
+QUEUED_FILTER = {"$in": sorted(int(status) for status in QUEUED)}
 ENDED_FILTER = {"$gt": int(max(LIVE))}
 #: naming `class` lets the planner take the index of live jobs, whatever their class
 _LIVE: Document = {"class": {"$gte": ""}, "status": LIVE_FILTER}
@@ -121,6 +123,11 @@ class JobStore:
         """All jobs that match a MongoDB query, read as they are asked for."""
         return iter(self.collection.find(query))
 
+    def statuses(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Status]:
+        """The status of each of these jobs that is stored."""
+        found = self.collection.find({"_id": {"$in": list(ids)}}, {"status": 1})
+        return {entry["_id"]: Status(entry["status"]) for entry in found}
+
     def find_live(self) -> Iterator[Document]:
         """All jobs that have not ended."""
         return iter(self.collection.find(_LIVE))
@@ -151,15 +158,14 @@ class JobStore:
             oldest = oldest or job
         return oldest if ignore_data else None
 
-    def cancel(self, job_id: ObjectId) -> Document | None:
-        """Cancel a live job; the document as it was before, or None if it was not live any more."""
-        return self.collection.find_one_and_update(
-            {"_id": job_id, "status": from_statuses(Move.CANCEL)}, self._final(Move.CANCEL)
-        )
+    def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
+        """Cancel a live job, or one that does not run; the document as it was before, or None if it was not so."""
+        sources = QUEUED_FILTER if only_queued else from_statuses(Move.CANCEL)
+        return self.collection.find_one_and_update({"_id": job_id, "status": sources}, self._final(Move.CANCEL))
 
     def cancel_queued(self, job_ids: Iterable[ObjectId]) -> None:
         """Cancel those of the jobs that have not started."""
-        query = {"_id": {"$in": list(job_ids)}, "status": {"$in": sorted(int(status) for status in QUEUED)}}
+        query = {"_id": {"$in": list(job_ids)}, "status": QUEUED_FILTER}
         self.collection.update_many(query, self._final(Move.CANCEL))
 
     def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
@@ -169,6 +175,17 @@ class JobStore:
             return None
         query = {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)}
         return self.collection.find_one_and_update(query, failed_by_child(parent, error))
+
+    def requeue(self, job: Mapping[str, Any]) -> Document | None:
+        """Put an ended job, whose debts are paid, back to the queue: its new document.
+
+        None if it is not ended any more or owes again; OnceTakenError if its key of add_job_once is held by another.
+        """
+        query = {"_id": job["_id"], "status": from_statuses(Move.REQUEUE), "pending": {"$nin": ["next", "family"]}}
+        try:
+            return self.collection.find_one_and_update(query, requeued(job), return_document=ReturnDocument.AFTER)
+        except DuplicateKeyError as error:
+            raise OnceTakenError from error
 
     @staticmethod
     def _final(move: Move, extra: Mapping[str, Any] | None = None) -> Document:
@@ -204,6 +221,19 @@ class JobStore:
     def delete(self, query: Mapping[str, Any]) -> int:
         """Delete matching jobs whatever they do; running ones are stopped by their nodes. How many."""
         return self.collection.delete_many(query).deleted_count
+
+    def delete_one(self, job_id: ObjectId) -> Document | None:
+        """Delete one job whatever it does; the document as it was, or None if there was none."""
+        return self.collection.find_one_and_delete({"_id": job_id})
+
+    def counts_by(self, field: str) -> dict[str, dict[Status, int]]:
+        """How many jobs there are in each status, for each value of a field that holds names."""
+        group = {"name": f"${field}", "status": "$status"}
+        found: dict[str, dict[Status, int]] = {}
+        for entry in self.collection.aggregate([{"$group": {"_id": group, "count": {"$sum": 1}}}]):
+            counts = found.setdefault(str(entry["_id"].get("name", "")), dict.fromkeys(Status, 0))
+            counts[Status(entry["_id"]["status"])] = entry["count"]
+        return dict(sorted(found.items()))
 
     def counts(self) -> dict[Status, int]:
         """How many jobs there are in each status."""

@@ -1,0 +1,187 @@
+"""Decides whether the process that a pidfile names still runs, and starts and stops nodes by it.
+
+A file is stale if nobody holds its lock, which no kill can leave behind, or if the process of this number was started
+at another time: numbers are used again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from taskscheduler.clock import Deadline
+from taskscheduler.connection import URI_VARIABLE
+from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
+from taskscheduler_daemon.process import kill, started_at
+
+_FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
+_LONGEST = 200  #: bytes of a pidfile
+_LOOK_EVERY = 0.05
+_LOOKED_AT = 1.0  #: seconds; who only looks at a file holds its lock for less
+_NODE = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
+
+
+class PidfileError(SchedulerError):
+    """The pidfile is in use by a process that runs, or is something else than a pidfile."""
+
+
+class Pidfile:
+    """A file with the number of a process, locked as long as that process runs."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the file for this process and those that it forks; PidfileError if a process that runs has it."""
+        deadline, pause = Deadline(_LOOKED_AT), threading.Event()
+        while self._descriptor is None:
+            descriptor = self._open(os.O_CREAT)
+            if not _locked(descriptor):
+                os.close(descriptor)
+                owner = self.owner()
+                if owner is not None or deadline.passed:
+                    raise PidfileError(f"{self.path} is in use" + (f": process {owner} runs" if owner else ""))
+                pause.wait(_LOOK_EVERY)  # somebody only looks at it, or is about to write
+            elif self._is_file(descriptor):
+                self._descriptor = descriptor
+            else:
+                os.close(descriptor)  # whoever had it has removed it in the meantime
+
+    def write(self) -> None:
+        """Name this process in the file."""
+        assert self._descriptor is not None, "acquire() comes first"
+        start = started_at(os.getpid())
+        text = f"{os.getpid()}\n" + (f"start={start}\n" if start is not None else "")
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    def leave(self) -> None:
+        """Let go of the file on this side of a fork; the other side keeps it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def release(self) -> None:
+        """Remove the file; nothing if it is not ours."""
+        if self._descriptor is not None:
+            if self._is_file(self._descriptor):
+                self.path.unlink(missing_ok=True)
+            self.leave()
+
+    def owner(self) -> int | None:
+        """The number of the process that runs and is named here; None if there is none."""
+        try:
+            descriptor = self._open(0)
+        except FileNotFoundError:
+            return None
+        try:
+            return None if _locked(descriptor) else self._named(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove_stale(self) -> None:
+        """Remove the file if no process has it."""
+        if self.path.exists():
+            try:
+                self.acquire()
+            except PidfileError:
+                return
+            self.release()
+
+    def _open(self, more: int) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o644)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise PidfileError(f"{self.path} cannot be used as a pidfile: {error.strerror}") from error
+
+    def _is_file(self, descriptor: int) -> bool:
+        try:
+            there = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(descriptor)
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+    @staticmethod
+    def _named(descriptor: int) -> int | None:
+        found = _FORM.fullmatch(os.pread(descriptor, _LONGEST, 0).decode("ascii", "replace"))
+        if found is None:
+            return None  # it is being written
+        pid = int(found["pid"])
+        return pid if found["start"] is None or started_at(pid) == int(found["start"]) else None
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether this is now the only lock on the file."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def start_node(
+    pidfile: str | os.PathLike[str],
+    uri: str | None = None,
+    log_file: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> bool:
+    """Start a queue node in the background: True when it is ready, False if the one of this pidfile runs already.
+
+    Options as for QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with what the node said if it cannot
+    start. Safe to call from a program with threads.
+    """
+    if Pidfile(pidfile).owner() is not None:
+        return False
+    command = [sys.executable, "-c", _NODE, "node", "--daemonize", "--pidfile", os.fspath(pidfile)]
+    if log_file is not None:
+        command += ["--log-file", os.fspath(log_file)]
+    environment = {**os.environ, **({URI_VARIABLE: uri} if uri is not None else {})}
+    ran = subprocess.run(
+        [*command, *_arguments(options)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if ran.returncode:
+        raise SchedulerError(f"the node was not started: {ran.stderr.strip() or f'exit code {ran.returncode}'}")
+    return True
+
+
+def _arguments(options: dict[str, Any]) -> list[str]:
+    arguments = []
+    for name, value in options.items():
+        if not re.fullmatch("[a-z_]+", name):
+            raise InvalidOptionError(f"invalid option {name} given")
+        option = "--queue" if name == "queues" else "--" + name.replace("_", "-")
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        for one in value if several else [value]:
+            arguments += [f"{option}={one}"]
+    return arguments
+
+
+def stop_node(pidfile: str | os.PathLike[str], timeout: float = 30.0) -> bool:
+    """Stop the node of this pidfile: True when it has ended, False if none runs; a stale file is removed.
+
+    It finishes what it runs, for its `stop_timeout` at most. WaitTimeoutError if it has not ended within `timeout`.
+    """
+    file, deadline, pause = Pidfile(pidfile), Deadline(timeout), threading.Event()
+    owner = file.owner()
+    if owner is None:
+        file.remove_stale()
+        return False
+    kill(owner, signal.SIGTERM)
+    while file.owner() == owner:
+        if deadline.passed:
+            raise WaitTimeoutError(f"node {owner} has not ended within {timeout:g} seconds")
+        pause.wait(_LOOK_EVERY)
+    file.remove_stale()
+    return True

@@ -1,0 +1,109 @@
+"""Decides what it takes to try a job again, delete one, or take back what nodes hold that are gone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler.clock import Clock, Deadline
+from taskscheduler.errors import InvalidStateError, JobNotFoundError
+from taskscheduler.lifecycle import Status
+from taskscheduler.record import Document
+from taskscheduler.store import Store
+from taskscheduler.store.jobs import OnceTakenError
+
+COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
+
+_PATIENCE = 10.0  #: seconds for which a retry contends with others that change the same job
+_KILLED_WITHIN = timedelta(seconds=2)  #: after this nothing is left of an attempt that was cancelled
+_LEASE = 30.0  #: seconds, of a node that does not say
+_MAX_LOST = 3  #: lost workers that set a job aside, as nodes have it unless told otherwise
+
+
+def requeue(store: Store, job_id: ObjectId, clock: Clock) -> Document:
+    """The document of an ended job that waits again. InvalidStateError or JobNotFoundError."""
+    deadline = Deadline(_PATIENCE, clock)
+    while True:
+        job = _ended(store, job_id)
+        store.follow_up.settle(job_id)  # its next run and its family first: they follow from how it ended
+        _await_killed(store, job)
+        try:
+            again = store.jobs.requeue(job)
+        except OnceTakenError as error:
+            raise InvalidStateError(
+                f"job {job_id} cannot be tried again: another job was added in its place by add_job_once"
+            ) from error
+        if again is not None:
+            _tell(store, again)
+            return again
+        if deadline.passed:
+            raise InvalidStateError(f"job {job_id} is changed by others again and again; try later")
+
+
+def _ended(store: Store, job_id: ObjectId) -> Document:
+    job = store.jobs.get(job_id)
+    if job is None:
+        raise JobNotFoundError(job_id)
+    status = Status(job["status"])
+    if not status.is_final:
+        raise InvalidStateError(f"job {job_id} is {status.label}; only a job that has ended can be tried again")
+    return job
+
+
+def _await_killed(store: Store, job: Mapping[str, Any]) -> None:
+    """A job that was ended from outside while it ran: its worker must be gone before another one begins."""
+    by_child = (job.get("error") or {}).get("type") == "ChildJobError"
+    if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
+        left = (job["ended"] + _KILLED_WITHIN - store.clock.now()).total_seconds()
+        threading.Event().wait(max(0.0, min(left, _KILLED_WITHIN.total_seconds())))
+
+
+def _tell(store: Store, job: Mapping[str, Any]) -> None:
+    store.messages.added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
+    store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
+
+
+def delete(store: Store, job_id: ObjectId) -> bool:
+    """Delete a job once what it owes is paid; stop it if it runs. False if somebody else was faster."""
+    store.follow_up.settle(job_id)
+    deleted = store.jobs.delete_one(job_id)
+    if deleted is not None and deleted["status"] == Status.PROCESSING:
+        store.messages.stop([job_id])
+    return deleted is not None
+
+
+def restore(store: Store, queue: str | None) -> int:
+    """Take back the jobs of nodes that are gone; how many of them wait again. A job lost too often fails instead."""
+    owners = store.claims.owners()  # first: a node registers before it claims
+    nodes = {node["_id"]: node for node in store.nodes.all()}
+    waiting: list[ObjectId] = []
+    for boot in owners:
+        node = nodes.get(boot)
+        if node is not None and not _is_gone(store, node):
+            continue
+        name = str(boot) if node is None else str(node["name"])
+        for job_id, status in store.claims.take_back(boot, name, _MAX_LOST, queue):
+            if status.is_final:
+                store.follow_up.settle(job_id)
+            else:
+                waiting.append(job_id)
+    _tell_all(store, waiting)
+    return len(waiting)
+
+
+def _is_gone(store: Store, node: Mapping[str, Any]) -> bool:
+    """Whether the lease of a node is over; from now on it is, whatever the node does next."""
+    if "lost" in node:
+        return True
+    silent = float(node["silent"]) > float(node.get("lease") or _LEASE)
+    return silent and store.nodes.declare_lost(node["_id"], node["beat"])
+
+
+def _tell_all(store: Store, job_ids: list[ObjectId]) -> None:
+    if job_ids:
+        queues = {job["queue"] for job in store.jobs.find({"_id": {"$in": job_ids}})}
+        store.messages.added(job_ids, queues, later=True, forced=True)

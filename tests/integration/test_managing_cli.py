@@ -1,0 +1,175 @@
+"""The commands that manage jobs and nodes: what they print, refuse and answer with their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler import Scheduler, SchedulerError, Status
+from taskscheduler.store.attempts import claiming
+from taskscheduler_daemon.cli import main
+from taskscheduler_daemon.pidfile import Pidfile, start_node, stop_node
+
+COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
+Run = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def run(uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in this process: exit code, lines of output, standard error."""
+    monkeypatch.setenv("TASKSCHEDULER_URI", uri)
+
+    def call(*arguments: object) -> tuple[int, list[str], str]:
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err
+
+    return call
+
+
+def test_retry_tells_what_waits_again_and_what_cannot(run: Run, scheduler: Scheduler) -> None:
+    ended, live = scheduler.add_job("Mail"), scheduler.add_job("Mail")
+    ended.cancel()
+    code, out, error = run("retry", ended.id, live.id)
+    assert (code, out) == (1, ["ID\tSTATE", f"{ended.id}\twaiting"])
+    assert error == f"taskscheduler: job {live.id} is waiting; only a job that has ended can be tried again\n"
+    assert run("retry", live.id)[0] == 5
+    assert run("retry", ObjectId())[0] == 3
+
+
+def test_edit_gives_only_what_somebody_can_decide(run: Run, scheduler: Scheduler) -> None:
+    job = scheduler.add_job("Mail")
+    assert run("edit", job.id, "canceled")[:2] == (0, ["ID\tSTATE", f"{job.id}\tcanceled"])
+    assert run("edit", job.id, "waiting")[:2] == (0, ["ID\tSTATE", f"{job.id}\twaiting"])
+    for status in ("running", "postponed", "done", "failed", "timeout"):
+        code, out, error = run("edit", job.id, status)
+        assert (code, out) == (5, [])
+        assert error.startswith("taskscheduler: a job cannot be marked as ")
+    assert run("edit", job.id, "nonsense")[0] == 2
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, {"$set": {"status": int(Status.DONE)}})
+    code, _, error = run("edit", job.id, "canceled")
+    assert (code, "is done; only a job that has not ended" in error) == (5, True)
+
+
+def test_delete_asks_and_then_deletes(run: Run, scheduler: Scheduler) -> None:
+    job = scheduler.add_job("Mail")
+    code, out, error = run("delete", job.id)
+    assert (code, out) == (5, [])
+    assert error == "taskscheduler: nothing was deleted: there is nobody to ask; confirm with --yes\n"
+    assert run("delete", job.id, ObjectId(), "--yes")[:2] == (1, [f"job {job.id} deleted"])
+    assert run("delete", job.id, "--yes")[0] == 3
+
+
+def test_restore_asks_and_then_takes_back_what_lost_nodes_hold(run: Run, scheduler: Scheduler) -> None:
+    job = scheduler.add_job("Mail")
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", ObjectId(), "gone"))
+    assert run("restore")[0] == 5
+    assert job.refresh().status is Status.PROCESSING
+    assert run("restore", "--yes")[:2] == (0, ["1 jobs wait again"])
+    assert job.refresh().status is Status.WAITING
+
+
+def test_flush_takes_a_queue(run: Run, scheduler: Scheduler) -> None:
+    kept = scheduler.add_job("Mail")
+    scheduler.add_job("Mail", queue="bulk")
+    assert run("flush", "--queue", "bulk", "--yes")[:2] == (0, ["1 jobs deleted"])
+    assert [job.id for job in scheduler.get_jobs()] == [kept.id]
+
+
+def test_counts_are_printed_per_name_and_status(run: Run, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("B", 1), ("A", 1), ("A", 2, {"queue": "bulk"})])
+    code, out, _ = run("counts")
+    assert (code, out) == (
+        0,
+        [
+            "JOB\tWAITING\tPOSTPONED\tPROCESSING\tDONE\tFAILED\tCANCELED\tTIMEOUT",
+            "A\t2\t0\t0\t0\t0\t0\t0",
+            "B\t1\t0\t0\t0\t0\t0\t0",
+        ],
+    )
+    found = json.loads("".join(run("counts", "--by", "queue", "-o", "json")[1]))
+    assert {name: counts["waiting"] for name, counts in found.items()} == {"bulk": 1, "default": 2}
+
+
+def test_list_is_ordered_as_asked(run: Run, scheduler: Scheduler) -> None:
+    jobs = [scheduler.add_job("Mail", queue=queue, at=at) for queue, at in (("b", 0), ("a", 2**31), ("b", 0))]
+    orders = {"date": [2, 1, 0], "queue": [1, 2, 0], "status": [2, 0, 1]}
+    for order, expected in orders.items():
+        assert run("list", "--order", order, "-o", "id")[1] == [str(jobs[number].id) for number in expected]
+    assert run("list", "--order", "foobar")[0] == 2
+    code, _, error = run("list", "--follow")
+    assert (code, "draws on a terminal" in error) == (2, True)
+
+
+def test_list_is_drawn_anew_on_a_terminal(uri: str, scheduler: Scheduler) -> None:
+    scheduler.add_job("First")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TASKSCHEDULER_URI": uri, "TERM": "xterm"}
+    process = subprocess.Popen([*COMMAND, "list", "-f"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    try:
+        _read_until(ours, b"First")
+        scheduler.add_job("Second")
+        _read_until(ours, b"Second")
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(ours)
+
+
+def _read_until(descriptor: int, text: bytes) -> None:
+    seen, deadline = b"", time.monotonic() + 20
+    while text not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([descriptor], [], [], 0.2)[0]:
+            seen += os.read(descriptor, 4096)
+
+
+# -- nodes in the background ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pidfile(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "node.pid"
+    yield path
+    stop_node(path)
+
+
+def test_a_node_runs_in_the_background_until_it_is_stopped_by_its_pidfile(
+    run: Run, scheduler: Scheduler, uri: str, pidfile: Path, tmp_path: Path
+) -> None:
+    options = {"jobs": ["tests.support.jobs"], "max_children": 1}
+    assert start_node(pidfile, uri, tmp_path / "log", **options) is True
+    owner = Pidfile(pidfile).owner()
+    assert owner is not None
+    assert os.getsid(owner) not in (owner, os.getsid(0))  # nobody who could get a terminal again
+    assert scheduler.add_job("echo", 5).result(20)["data"] == 5
+    assert "node ready" in (tmp_path / "log").read_text()
+    assert start_node(pidfile, uri) is False
+    code, _, error = run("node", "--pidfile", pidfile)
+    assert (code, error) == (1, f"taskscheduler: {pidfile} is in use: process {owner} runs\n")
+    assert run("node-stop", "--pidfile", pidfile)[:2] == (0, ["node stopped"])
+    assert not pidfile.exists()
+    assert scheduler.store.nodes.all() == []
+    assert run("node-stop", "--pidfile", pidfile)[0] == 3
+
+
+def test_a_node_that_cannot_start_says_why(uri: str, pidfile: Path) -> None:
+    with pytest.raises(SchedulerError, match=r"not ready: .*no_such_module"):
+        start_node(pidfile, uri, jobs=["no_such_module"])
+    assert not pidfile.exists()
+
+
+def test_options_of_the_background_are_refused_where_they_make_no_sense(run: Run, tmp_path: Path) -> None:
+    assert run("node", "--daemonize")[0] == 2
+    assert run("node", "--log-file", tmp_path / "log")[0] == 2

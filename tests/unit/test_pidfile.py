@@ -1,0 +1,164 @@
+"""Which pidfiles name a process that runs, and which are stale."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.eventually import eventually
+
+from taskscheduler.errors import WaitTimeoutError
+from taskscheduler_daemon.pidfile import Pidfile, PidfileError, stop_node
+from taskscheduler_daemon.process import started_at
+
+_HOLD = """
+import signal, sys
+from taskscheduler_daemon.pidfile import Pidfile
+signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[2:] else lambda *_: sys.exit(0))
+file = Pidfile(sys.argv[1])
+file.acquire()
+file.write()
+print("held", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+class Holder:
+    """A process that holds a pidfile until SIGTERM, or ignores it if it is `stubborn`."""
+
+    def __init__(self, path: Path, stubborn: bool = False) -> None:
+        command = [sys.executable, "-c", _HOLD, str(path), *(["stubborn"] if stubborn else [])]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"held\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "node.pid"
+
+
+@pytest.fixture
+def holder(path: Path) -> Iterator[Holder]:
+    holder = Holder(path)
+    yield holder
+    holder.kill()
+
+
+def test_a_file_names_its_process_as_long_as_that_runs(path: Path, holder: Holder) -> None:
+    assert path.read_text().splitlines()[0] == str(holder.process.pid)
+    assert Pidfile(path).owner() == holder.process.pid
+    with pytest.raises(PidfileError, match=f"is in use: process {holder.process.pid} runs"):
+        Pidfile(path).acquire()
+    holder.kill()
+    assert path.exists()
+    assert Pidfile(path).owner() is None
+
+
+def test_a_stale_file_is_taken_over_and_removed_at_the_end(path: Path, holder: Holder) -> None:
+    holder.kill()
+    file = Pidfile(path)
+    file.acquire()
+    file.write()
+    assert Pidfile(path).owner() == os.getpid()
+    file.release()
+    assert not path.exists()
+
+
+def test_a_number_that_another_process_has_by_now_is_not_taken_for_the_one_that_wrote_it(path: Path) -> None:
+    file = Pidfile(path)
+    file.acquire()
+    file.write()
+    wrong = path.read_text().replace(f"start={started_at(os.getpid())}", "start=1")
+    path.write_text(wrong)
+    assert Pidfile(path).owner() is None
+    file.release()
+
+
+@pytest.mark.parametrize("text", ["", "0\n", "-1\n", "text\n", "1 2\n", "9" * 300])
+def test_what_is_no_pidfile_names_nobody(path: Path, text: str) -> None:
+    file = Pidfile(path)
+    file.acquire()
+    path.write_text(text)
+    assert Pidfile(path).owner() is None
+    file.release()
+
+
+def test_a_link_or_a_directory_is_refused(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep")
+    path.symlink_to(tmp_path / "precious")
+    for place in (path, tmp_path):
+        with pytest.raises(PidfileError, match="cannot be used as a pidfile"):
+            Pidfile(place).acquire()
+    assert (tmp_path / "precious").read_text() == "keep"
+
+
+def test_a_file_that_was_replaced_is_not_removed(path: Path) -> None:
+    file = Pidfile(path)
+    file.acquire()
+    path.unlink()
+    path.write_text("of somebody else")
+    file.release()
+    assert path.read_text() == "of somebody else"
+
+
+def test_stopping_ends_the_process_and_removes_the_file(path: Path, holder: Holder) -> None:
+    assert stop_node(path, 10) is True
+    assert holder.process.wait(10) == 0
+    assert not path.exists()
+    assert stop_node(path, 10) is False
+
+
+def test_stopping_removes_a_stale_file_and_kills_nobody(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as other:
+        path.write_text(f"{other.pid}\n")  # nobody holds its lock, so this process is not meant
+        try:
+            assert stop_node(path, 1) is False
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert not path.exists()
+
+
+def test_stopping_says_when_it_takes_too_long(path: Path) -> None:
+    holder = Holder(path, stubborn=True)
+    try:
+        with pytest.raises(WaitTimeoutError, match=rf"node {holder.process.pid} has not ended within 0\.2 seconds"):
+            stop_node(path, 0.2)
+    finally:
+        holder.kill()
+
+
+def test_a_process_has_one_time_of_start_until_it_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
+        first = started_at(process.pid)
+        assert first
+        assert started_at(process.pid) == first
+        process.send_signal(signal.SIGKILL)
+        eventually(lambda: started_at(process.pid) is None)
+
+
+def test_who_only_looks_at_a_file_keeps_nobody_from_taking_it(path: Path) -> None:
+    path.write_text("")
+    with path.open() as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_EX)
+        timer = threading.Timer(0.2, fcntl.flock, (looked_at, fcntl.LOCK_UN))
+        timer.start()
+        file = Pidfile(path)
+        file.acquire()
+        timer.join()
+    file.release()
