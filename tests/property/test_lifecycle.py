@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from taskscheduler.lifecycle import LIVE, Ending, Move, Recurrence, Status, after, sources, target
 
 MORE = settings(max_examples=200, deadline=None)
+OF_ITSELF = [move for move in Move if move is not Move.REQUEUE]  #: that one is asked for by somebody
 
 
 @MORE
-@given(st.sampled_from(Status), st.lists(st.sampled_from(Move), max_size=40))
+@given(st.sampled_from(Status), st.lists(st.sampled_from(OF_ITSELF), max_size=40))
 def test_no_sequence_of_moves_leaves_a_final_status(status: Status, moves: list[Move]) -> None:
     for move in moves:
         before = status
