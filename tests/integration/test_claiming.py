@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,8 +47,15 @@ def _crashed() -> None:
     raise AssertionError("the claimer crashed")
 
 
-def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler) -> None:
-    bench, process = Bench(scheduler, slots=2), scheduler.add_job(Noop)
+@pytest.fixture
+def bench(scheduler: Scheduler) -> Iterator[Bench]:
+    bench = Bench(scheduler, slots=2)
+    yield bench
+    bench.claimer.stop()
+
+
+def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler, bench: Bench) -> None:
+    process = scheduler.add_job(Noop)
     bench.claimer.renewed(100.0)
     bench.clock.seconds = 100.0
     bench.look()
@@ -58,11 +65,12 @@ def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler) -> None:
     assert process.refresh().status is Status.PROCESSING
 
 
-def test_two_claims_under_way_ask_for_different_jobs(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_claims_under_way_ask_for_different_jobs(
+    scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also if all jobs are due at the same moment, and they are handed on in the order of claiming."""
     at = datetime(2020, 1, 1, tzinfo=UTC)
     added = scheduler.add_jobs([(Noop, None, {"at": at})] * 2500)
-    bench = Bench(scheduler, slots=2)
     bench.ledger.rate(0.0)
     for _ in range(100_000):
         bench.ledger.learn(1e-5)
