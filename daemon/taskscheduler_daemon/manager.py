@@ -340,14 +340,15 @@ class WorkerManager:
         if now < self._held_at + _HELD_EVERY or not self._holds():
             return
         self._held_at = now
-        entries = [(entry.run.job_id, entry.run.attempt, NO_WORKER, -1.0) for entry in self._pool.waiting]
-        entries += [(entry.run.job_id, entry.run.attempt, NO_WORKER, -1.0) for entry in self._pool.forced]
+        held = [(entry.run, NO_WORKER, -1.0) for entry in (*self._pool.waiting, *self._pool.forced)]
         for member in self._pool.members.values():
             for place, run in enumerate(member.runs):
-                worker, seconds = (member.id, now - member.since) if place == 0 else (NO_WORKER, -1.0)
-                if not run.flags & Flag.HOOK:
-                    entries.append((run.job_id, run.attempt, worker, seconds))
-        self._up.push(messages.held(entries))
+                held.append((run, member.id, now - member.since) if place == 0 else (run, NO_WORKER, -1.0))
+        # notifications apart: their jobs have ended, and the node would have them killed
+        jobs = [
+            (run.job_id, run.attempt, worker, seconds) for run, worker, seconds in held if not run.flags & Flag.HOOK
+        ]
+        self._up.push(messages.held(jobs))
 
     def _read_slots(self, now: float) -> None:
         """Pass on the signs of life that workers left in their slots since the last look."""

@@ -702,6 +702,16 @@ def test_the_notification_is_called_once_for_every_final_status(
     assert sorted(traces(log)) == sorted([job, status] for job, status in expected.items())
 
 
+def test_a_notification_is_called_although_it_has_to_wait_for_a_worker(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    """The manager tells once a second what it holds; the node knows nothing of the attempt any more."""
+    log = tmp_path / "log"
+    scheduler.add_jobs([("hooked", {"trace": str(log)}), ("wait", {"seconds": 2.5})])
+    start_node(pm="static", min_children=1, max_children=1)
+    eventually(lambda: len(traces(log)) == 1, 15, "the notification")
+
+
 def test_the_notification_is_called_for_jobs_added_by_name_only(
     scheduler: Scheduler, uri: str, node: NodeProcess, tmp_path: Path
 ) -> None:
