@@ -84,6 +84,7 @@ class Session:
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
         self._woken_ids: deque[ObjectId] = deque(maxlen=_REMEMBER_WOKEN)  #: jobs whose message is still to come
+        self._hooks: set[bytes] = set()  #: ended jobs whose notification a worker is to call
         self._stopped_ids: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not
         self.finished = 0  #: jobs that ended here
         lease = options.orphaned_timeout or self._store.options.orphaned_timeout
@@ -256,7 +257,8 @@ class Session:
     def _ended(self, report: Report) -> None:
         attempt = self._ledger.take(report.job_id, report.attempt)
         if attempt is None:
-            return  # a hook, or a job that was cancelled
+            self._hook_ended(report)  # or that of a job which was cancelled
+            return
         if report.ending is Ending.UNSTARTED:
             self._claimer.give_back(1)
             self._ledger.stalled()
@@ -338,12 +340,22 @@ class Session:
         if later:
             self._caretaker.look_for_due()
 
+    def _hook_ended(self, report: Report) -> None:
+        """A notification that no worker had time for is owed again: here, or by another node."""
+        if report.job_id in self._hooks and report.ending is Ending.UNSTARTED:
+            try:
+                self._store.follow_up.owe(ObjectId(report.job_id), HOOK)
+            except PyMongoError as error:
+                logger.error("notification lost", extra={"job": report.job_id.hex(), "reason": str(error)[:200]})
+        self._hooks.discard(report.job_id)
+
     def _call_hook(self, job_id: ObjectId) -> None:
         """Have a worker call the notification of an ended job, if nobody else has taken that on."""
         if self._stopping or not self._store.follow_up.paid(job_id, HOOK):
             return
         document = self._store.claims.ended(job_id)
         if document is not None:
+            self._hooks.add(job_id.binary)
             self._down.push(hook_run(document).encode())
             self._signals.wake()
 

@@ -18,7 +18,7 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.lifecycle import LIVE, Status
 from taskscheduler.record import Document, successor
-from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.jobs import ENDED_FILTER, JobStore
 from taskscheduler.store.log import EventLog, MessageQueue
 
 NEXT, FAMILY, HOOK = "next", "family", "hook"
@@ -63,6 +63,11 @@ class FollowUp:
         """Strike out one debt; whether it was this call that did."""
         query = {"_id": job_id, "pending": debt}
         return self._jobs.collection.update_one(query, _struck_out(debt)).modified_count == 1
+
+    def owe(self, job_id: ObjectId, debt: str) -> None:
+        """Write a debt down again that was struck out and not paid."""
+        query = {"_id": job_id, "status": ENDED_FILTER}
+        self._jobs.collection.update_one(query, {"$addToSet": {"pending": debt}})
 
     def waiting_for(self, debts: list[str], limit: int) -> list[Document]:
         """Ended jobs with one of these debts."""
