@@ -20,6 +20,7 @@ from tests.faults.steps.server import Server
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
+from tests.support.replicaset import ReplicaSet
 
 LIBRARY = next(iter(glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
 
@@ -147,6 +148,32 @@ def test_the_clock_of_the_server_may_be_wrong(tmp_path: Path, offset: int) -> No
             node.destroy()
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("offset", [HOUR, -HOUR])
+def test_the_clock_of_one_member_may_be_wrong(tmp_path: Path, offset: int) -> None:
+    """Time jumps by an hour with each change of the primary: that moves nothing that is to run now, and no lease."""
+    log, wrong = tmp_path / "log", set()
+    with ReplicaSet(tmp_path, environment={0: skewed(offset)}) as members:
+        node = NodeProcess(members.uri("skewed"), tmp_path / "node.log", {"orphaned_timeout": LEASE})
+        try:
+            node.wait_until_ready()
+            with Scheduler(members.uri("skewed")) as scheduler:
+                added = []
+                for number in range(150):
+                    if number % 50 == 25:
+                        members.step_down(seconds=2)
+                    if number % 25 == 0:
+                        wrong.add(abs((server_now(scheduler) - datetime.now(UTC)).total_seconds()) > HOUR / 2)
+                    added.append(scheduler.add_job("trace", str(log)))
+                scheduler.wait_for(added, timeout=60)
+                assert {process.status for process in added} == {Status.DONE}
+            assert wrong == {True, False}, "both kinds of members have been primary"
+            attempts = [tuple(words[:2]) for words in traces(log)]
+            assert len(attempts) == len(set(attempts))
+            assert node.stop(timeout=40) == 0
+        finally:
+            node.destroy()
 
 
 @pytest.mark.parametrize("offset", [HOUR, -HOUR])
