@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bson import ObjectId
 from pymongo.write_concern import WriteConcern
 
 from taskscheduler.store import client
@@ -32,16 +33,21 @@ def control(uri: str, tmp_path: Path) -> Iterator[Control]:
 # -- scenarios: each brings about the moment for which a mechanism was made -------------------------------------------
 
 
+def overtaken(control: Control, first: int, job: ObjectId) -> None:
+    """A node is frozen while it runs a job, and wakes when another one has run it to its end."""
+    control.await_start(job, 1)
+    control.pause([first])
+    control.node("second")
+    control.await_start(job, 2)
+    control.await_end()
+    control.resume([first])
+
+
 def late_report(control: Control, *without: str) -> None:
     """A frozen node learns of the end of a job when another one has run the job again."""
     first = control.node("first", "mark", "own check", *without)
     job = control.add("nap", 1.0)
-    control.await_start(job, 1)
-    control.pause([first.pid])
-    control.node("second")
-    control.await_start(job, 2)
-    control.await_end()
-    control.resume([first.pid])
+    overtaken(control, first.pid, job)
     written = ("fenced", "recorded")
     eventually(
         lambda: any(event["pid"] == first.pid for kind in written for event in control.seen(kind)), 10, "a write"
@@ -52,13 +58,7 @@ def late_report(control: Control, *without: str) -> None:
 def silent_node(control: Control, *without: str) -> None:
     """A node cannot renew its lease; its manager and its worker go on."""
     first = control.node("first", *without)
-    job = control.add("nap", 5.5)
-    control.await_start(job, 1)
-    control.pause([first.pid])
-    control.node("second")
-    control.await_start(job, 2)
-    control.await_end()
-    control.resume([first.pid])
+    overtaken(control, first.pid, control.add("nap", 5.5))
 
 
 def thawed_host(control: Control, *without: str) -> None:
