@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError
+from taskscheduler.execution import Container
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.execution import Container
 from taskscheduler_daemon.manager import WorkerManager
 from taskscheduler_daemon.worker import Worker
 

@@ -14,10 +14,10 @@ from blinker import Namespace
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.errors import DatabaseUnavailableError, SchedulerError
 from taskscheduler.events import Events, Handler
+from taskscheduler.execution import Container
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.client import translated
 from taskscheduler.waiting import BackgroundListener, Listener
-from taskscheduler_daemon.execution import Container
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
 from taskscheduler_daemon.limits import Limits

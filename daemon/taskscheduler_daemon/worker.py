@@ -13,13 +13,13 @@ import bson
 from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.execution import Container, JobInterrupted, encode, execute, instance
 from taskscheduler.handle import Process
 from taskscheduler.job import REGISTRY, has_notification
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon import wire
-from taskscheduler_daemon.execution import Container, JobInterrupted, encode, execute, instance
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.limits import CpuLimitError, Guard, Limits
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run

@@ -12,30 +12,28 @@ from blinker import Namespace
 from bson import ObjectId
 from pymongo.database import Database
 
+from taskscheduler.adding import Adding, merged
+from taskscheduler.canceling import cancel, live_series
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
 from taskscheduler.endings import Endings
 from taskscheduler.errors import (
-    DuplicateJobError,
-    InvalidJobError,
     InvalidOptionError,
     JobNotFoundError,
-    SchedulerError,
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
 from taskscheduler.handle import Outcome, Process
-from taskscheduler.job import has_notification, job_class, job_name
+from taskscheduler.job import job_name
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
-from taskscheduler.options import JobOptions, SchedulerOptions
-from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document
 from taskscheduler.statistics import statistics
 from taskscheduler.store import Store
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
-from taskscheduler.store.jobs import OnceTakenError
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter
 
 _ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
@@ -61,10 +59,10 @@ class Scheduler:
     ) -> None:
         self._logger = logger or logging.getLogger("taskscheduler")
         self._events = Events(emitter, self._logger)
-        self._options = SchedulerOptions.of(_merged(options, given))
-        self._defaults = self._options.job_defaults()
+        self._options = SchedulerOptions.of(merged(options, given))
         self._clock = clock
         self._connection = Connection(database, clock)
+        self._adding = Adding(lambda: self._store, self._options, self._cancel, clock)
         self._background: BackgroundListener | None = None
         self._endings = Endings(lambda: self._store, clock, self._announce_change)
 
@@ -78,21 +76,16 @@ class Scheduler:
         DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
         the same `id` is then safe.
         """
-        new = self._new(job, data, _merged(options, given), wake=self._store.messages.is_quiet())
         with translated():
-            self._store.jobs.insert(new)
-            return self._added([new])[0]
+            return self._added([self._adding.one(job, data, merged(options, given)).document])[0]
 
     def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
         """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
         All are validated before the first is written; the error names the position of the one at fault.
         """
-        new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
         with translated():
-            self._check_ids(new)
-            self._store.jobs.insert_many(new)
-            return self._added(new)
+            return self._added([new.document for new in self._adding.many(jobs)])
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -103,81 +96,12 @@ class Scheduler:
         and replaced. `process.outcome` says created, existing or replaced. Exact under any concurrency. Raises as
         add_job does.
         """
-        asked = _merged(options, given)
-        new = self._new(job, data, asked)
-        ignore_data = JobOptions.of(asked, self._defaults).ignore_data
-        key = once_key(new.document["class"], data, ignore_data)
-        document = {**new.document, "once": key, "once_key": key}
-        new = NewJob(new.id, document, encode(document, self._options.max_payload))
         with translated():
-            return self._once(new, asked, ignore_data)
+            document, outcome = self._adding.once(job, data, merged(options, given))
+            return Process(self, document, outcome) if outcome == "existing" else self._added([document], outcome)[0]
 
-    def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Process:
-        """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
-        jobs, deadline = self._store.jobs, Deadline(_ONCE_PATIENCE, self._clock)
-        outcome: Outcome = "created"
-        while True:
-            found = jobs.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
-            if found is not None and Status(found["status"]).is_final:
-                self._store.follow_up.settle(found["_id"])  # an ended run whose next one is not stored yet
-                self._contend(deadline)
-                continue
-            if found is not None and _is_same(found, new, asked):
-                return Process(self, found, "existing")
-            if found is not None:
-                self._cancel(found["_id"])
-                outcome = "replaced"
-            try:
-                jobs.insert(new)
-                return self._added([new], outcome)[0]
-            except OnceTakenError:
-                self._contend(deadline)
-
-    @staticmethod
-    def _contend(deadline: Deadline) -> None:
-        if deadline.passed:
-            raise SchedulerError("add_job_once lost against others again and again; try later")
-
-    def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
-        name = job_name(job)
-        options = JobOptions.of(asked, self._defaults)
-        document = new_document(name, data, options, self._store.clock.now())
-        if wake:
-            document["wake"] = True
-        known = job_class(job)
-        if known is not None:  # else only a worker can tell
-            document["hook"] = has_notification(known)
-        new = NewJob(document["_id"], document, encode(document, self._options.max_payload))
-        if options.parent is not None:
-            self.get_job(options.parent)  # JobNotFoundError before anything is written
-        return new
-
-    def _numbered(self, number: int, entry: Any) -> NewJob:
-        parts = entry if isinstance(entry, tuple) else (entry,)
-        try:
-            if not 1 <= len(parts) <= 3:
-                raise InvalidJobError("give a job, or a tuple of job, data and options")
-            job, data, options = (*parts, None, None)[:3]
-            return self._new(job, data, _merged(options, {}))
-        except (SchedulerError, TypeError) as error:
-            error.args = (f"job {number} of the batch: {error}",)
-            raise
-
-    def _check_ids(self, new: Sequence[NewJob]) -> None:
-        """A batch with an id that is taken is refused before anything is written."""
-        ids = [job.id for job in new]
-        if len(set(ids)) < len(ids):
-            raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
-        for start in range(0, len(ids), 1000):
-            taken = self._store.jobs.taken_ids(ids[start : start + 1000])
-            if taken:
-                raise DuplicateJobError(taken[0])
-
-    def _added(self, new: Sequence[NewJob], outcome: Outcome = "created") -> list[Process]:
-        processes = [Process(self, job.document, outcome) for job in new]
-        later = any(process.status is Status.POSTPONED for process in processes)
-        forced = any(job.document["options"]["force_spawn"] for job in new)
-        self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
+    def _added(self, documents: Sequence[Document], outcome: Outcome = "created") -> list[Process]:
+        processes = [Process(self, document, outcome) for document in documents]
         for process in processes:
             if process.parent is not None:
                 self._join_parent(process)
@@ -234,29 +158,15 @@ class Scheduler:
         return True
 
     def _end_series(self, series: ObjectId) -> None:
-        """Until one look finds neither a live run nor a planned one: a run may end, or be added, while we look."""
-        jobs = self._store.jobs
-        while True:
-            live = jobs.series(series)
-            for run in live:
+        while (runs := live_series(self._store, series)) is not None:
+            for run in runs:
                 self._cancel(run)
-            ended = jobs.end_series(series)
-            for run in ended:
-                self._store.follow_up.settle(run)
-            if not live and not ended:
-                return
 
     def _cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
         """The job as it was before, or None if it was not cancelled."""
-        before = self._store.jobs.cancel(job_id, only_queued)
-        if before is None:
-            return None
-        if before["status"] == Status.PROCESSING:
-            self._store.messages.stop([job_id])
-        ended = [(job_id, Status.CANCELED), *self._store.follow_up.settle(job_id)]
-        self._store.events.append([{"job": job_id, "status": int(Status.CANCELED), "attempt": before["attempt"]}])
-        if self._events.wanted and not self._listening:
-            for job, _ in ended:
+        before, ended = cancel(self._store, job_id, only_queued)
+        if before is not None and self._events.wanted and not self._listening:
+            for job in ended:
                 process = Process(self, self._store.jobs.get(job) or before)
                 self._events.emit(STATUS_EVENTS[process.status], process)
         return before
@@ -401,8 +311,8 @@ class Scheduler:
 
     def set_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Scheduler:
         """Change scheduler options; defaults apply to jobs added from now on. InvalidOptionError changes nothing."""
-        self._options = SchedulerOptions.of(_merged(options, given), self._options)
-        self._defaults = self._options.job_defaults()
+        self._options = SchedulerOptions.of(merged(options, given), self._options)
+        self._adding.use(self._options)
         return self
 
     @property
@@ -436,16 +346,6 @@ class Scheduler:
         self.close()
 
 
-def _merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given as a mapping and as keywords, in one; naming one twice is an error."""
-    if options is not None and not isinstance(options, Mapping):
-        raise InvalidOptionError(f"options must be a mapping, not {type(options).__name__}")
-    for name in options or {}:
-        if name in given:
-            raise InvalidOptionError(f"option {name} is given twice")
-    return {**(options or {}), **given}
-
-
 def _job_id(value: Any) -> ObjectId:
     if not isinstance(value, ObjectId):
         raise InvalidOptionError(f"a job id must be an ObjectId, not {value!r:.60}")
@@ -463,11 +363,3 @@ def named(query: Mapping[str, Any]) -> dict[str, Any]:
         return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
 
     return {key: name(value) for key, value in query.items()}
-
-
-def _is_same(found: Document, new: NewJob, asked: Mapping[str, Any]) -> bool:
-    """Whether a live job is what was asked for: equal data, and equal options as far as they were given."""
-    if fingerprint(found.get("data")) != fingerprint(new.document["data"]):
-        return False
-    here, there = stored_options(found), stored_options(new.document)
-    return all(here.get(name) == there.get(name) for name in asked if name != "id")

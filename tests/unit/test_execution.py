@@ -12,11 +12,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError
-from taskscheduler.job import Job, job
-from taskscheduler.lifecycle import Ending, Status
-from taskscheduler.record import CODEC, DEEPEST
-from taskscheduler_daemon import wire
-from taskscheduler_daemon.execution import (
+from taskscheduler.execution import (
     LONGEST_MESSAGE,
     LONGEST_TRACEBACK,
     JobInterrupted,
@@ -28,6 +24,10 @@ from taskscheduler_daemon.execution import (
     notify,
     storable,
 )
+from taskscheduler.job import Job, job
+from taskscheduler.lifecycle import Ending, Status
+from taskscheduler.record import CODEC, DEEPEST
+from taskscheduler_daemon import wire
 from taskscheduler_daemon.messages import Kind, Report, Run
 from taskscheduler_daemon.slot import Slot
 from taskscheduler_daemon.worker import Worker
