@@ -115,7 +115,8 @@ class ProcessState:
     @property
     def at(self) -> datetime | None:
         """The time before which the job does not run."""
-        return self._document.get("at")
+        at: datetime | None = self._document.get("parked_at", self._document.get("at"))
+        return at
 
     @property
     def series(self) -> ObjectId | None:

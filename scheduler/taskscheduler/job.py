@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overlo
 
 from bson import ObjectId
 
-from taskscheduler.errors import InvalidJobError, SchedulerError
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, SchedulerError
+from taskscheduler.solo import Solo, solo_option
 
 if TYPE_CHECKING:
     from taskscheduler.handle import Process
@@ -70,6 +71,7 @@ class Job:
     """
 
     name: ClassVar[str] = ""
+    solo: ClassVar[Solo] = False  #: never two at once: of this class (True), or of all that share this key (a text)
     data: Any = None  #: what was given to add_job
     id: ObjectId  #: the job's id
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
@@ -81,6 +83,7 @@ class Job:
             cls.name = f"{_module_name(cls.__module__)}.{cls.__qualname__}"
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
+        _check_solo(cls)
         if cls.name != FUNCTION_JOB:
             REGISTRY.add(cls)
 
@@ -112,6 +115,13 @@ class Job:
             raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
         if self._runtime is not None:
             self._runtime.report(progress, message)
+
+
+def _check_solo(cls: type[Job]) -> None:
+    try:
+        solo_option("solo", cls.solo)
+    except InvalidOptionError as error:
+        raise InvalidJobError(f"the job class {cls.__qualname__}: {error}") from None
 
 
 class FunctionJob(Job):
@@ -154,18 +164,19 @@ def _binds(signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -
 @overload
 def job(function: F) -> F: ...
 @overload
-def job(*, name: str | None = None) -> Callable[[F], F]: ...
-def job(function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+def job(*, name: str | None = None, solo: Solo = False) -> Callable[[F], F]: ...
+def job(function: F | None = None, *, name: str | None = None, solo: Solo = False) -> F | Callable[[F], F]:
     """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, scheduler).
+    parameter `job` receives the running Job (id, attempt, update_progress, scheduler). `solo` as for classes.
     """
 
     def register(function: F) -> F:
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
             "name": name or qualified,
+            "solo": solo,
             "function": staticmethod(function),
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,

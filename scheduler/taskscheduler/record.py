@@ -17,6 +17,7 @@ from bson.raw_bson import RawBSONDocument
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import At, JobOptions
+from taskscheduler.solo import make_solo
 
 Document = dict[str, Any]
 
@@ -145,7 +146,8 @@ def fingerprint(data: Any) -> str:
 def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a stored job by their names; `at` is a unix time, 0 if none was given."""
     placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
-    return {**document.get("options", {}), **placed}
+    solo = {"solo": document["solo"]} if "solo" in document else {}
+    return {**document.get("options", {}), **placed, **solo}
 
 
 def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
@@ -177,4 +179,7 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "seq": ended["seq"] + 1,
     }
     kept = ("class", "queue", "priority", "data", "options", "series", "parent", "hook", "v")
-    return fresh | {name: ended[name] for name in kept if name in ended}
+    fresh |= {name: ended[name] for name in kept if name in ended}
+    if "solo" in ended:
+        make_solo(fresh, ended["solo"], plan["created"])
+    return fresh

@@ -27,6 +27,7 @@ JOB_DEFAULTS = {
     "queue": "default",
     "priority": 0,
     "parent": None,
+    "solo": None,
 }
 
 SCHEDULER_DEFAULTS = {
