@@ -178,6 +178,7 @@ class Caretaker:
         self._store.gates.sweep()
         if self._polls % _OTHERS_EVERY == 0:
             self._take_back_lost()
+            self._store.tracked.end_silent({})
             self._pay_debts()
             self._release_strays()
         if self._polls % _SCHEMA_EVERY == _SCHEMA_EVERY - 1:

@@ -154,15 +154,6 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         os._exit(code)
 
 
-def started_at(pid: int) -> int | None:
-    """When a process was started, in ticks since the system was; None if it is gone, or this system does not tell."""
-    try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return None if state in "ZX" else int(rest[18])
-
-
 def open_descriptors() -> list[int]:
     """The descriptors that this process has open."""
     try:

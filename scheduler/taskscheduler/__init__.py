@@ -7,7 +7,9 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.errors import (
+    AlreadyRunningError,
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
@@ -31,9 +33,12 @@ from taskscheduler.handle import Process
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.tracking import Record
 
 __all__ = [
+    "AlreadyRunningError",
     "AsyncProcess",
+    "AsyncRecord",
     "AsyncScheduler",
     "AuthenticationError",
     "DatabaseError",
@@ -52,6 +57,7 @@ __all__ = [
     "JobTimeoutError",
     "PayloadTooLargeError",
     "Process",
+    "Record",
     "Scheduler",
     "SchedulerError",
     "Status",

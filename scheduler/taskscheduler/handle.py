@@ -127,6 +127,16 @@ class ProcessState:
     def parent(self) -> ObjectId | None:
         return self._document.get("parent")
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a tracked program has stored about itself under names of its own."""
+        return dict(self._document.get("fields", {}))
+
+    @property
+    def program(self) -> dict[str, Any] | None:
+        """The program that keeps this record of itself: host, pid, started, boot; None for a job that nodes run."""
+        return self._document.get("program")
+
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""
         return dict(self._document)
@@ -192,6 +202,8 @@ def failed_with(process: ProcessState) -> JobError | None:
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
+    if process.status is Status.TIMEOUT and (process.error or {}).get("type") == "SilenceError":
+        return JobTimeoutError(f"{name} gave {(process.error or {}).get('message')}", process)
     if process.status is Status.TIMEOUT:
         return JobTimeoutError(f"{name} ran longer than {process.options.get('timeout')} s and was killed", process)
     if process.status is Status.FAILED:

@@ -107,12 +107,7 @@ class Job:
         Writes are limited to one per `progress_rate_limit`; the last value always arrives. Raises ValueError for a
         progress outside 0..100.
         """
-        if progress is not None:
-            if isinstance(progress, bool) or not isinstance(progress, int | float) or not 0 <= progress <= 100:
-                raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
-            progress = round(float(progress), 2)
-        if message is not None and not isinstance(message, str):
-            raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+        progress = checked_progress(progress, message)
         if self._runtime is not None:
             self._runtime.report(progress, message)
 
@@ -122,6 +117,17 @@ def _check_solo(cls: type[Job]) -> None:
         solo_option("solo", cls.solo)
     except InvalidOptionError as error:
         raise InvalidJobError(f"the job class {cls.__qualname__}: {error}") from None
+
+
+def checked_progress(progress: float | None, message: str | None) -> float | None:
+    """The progress as it is stored; ValueError or TypeError if it or the message is none."""
+    if message is not None and not isinstance(message, str):
+        raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+    if progress is None:
+        return None
+    if isinstance(progress, bool) or not isinstance(progress, int | float) or not 0 <= progress <= 100:
+        raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
+    return round(float(progress), 2)
 
 
 class FunctionJob(Job):

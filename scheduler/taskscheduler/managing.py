@@ -48,6 +48,8 @@ def _ended(store: Store, job_id: ObjectId) -> Document:
     job = store.jobs.get(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
+    if "program" in job:
+        raise InvalidStateError(f"job {job_id} is the record of a program, which only that program can run again")
     status = Status(job["status"])
     if not status.is_final:
         raise InvalidStateError(f"job {job_id} is {status.label}; only a job that has ended can be tried again")

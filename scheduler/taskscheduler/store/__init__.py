@@ -15,6 +15,7 @@ from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.log import EventLog, MessageQueue
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import ensure
+from taskscheduler.store.tracked import TrackedStore
 
 
 class Store:
@@ -33,6 +34,7 @@ class Store:
         self.nodes = NodeStore(self.database)
         self.gates = Gates(self.jobs.collection, self.messages)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
+        self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events, self.clock)
 
     def close(self) -> None:
         """Send what is still to be sent; the client is closed by whoever opened it."""

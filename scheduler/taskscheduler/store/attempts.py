@@ -164,6 +164,11 @@ def has_landed(one: Finish, job: Mapping[str, Any] | None) -> bool:
     return str(job.get("rearmed", "")).startswith(f"{one.fence.attempt}:")
 
 
+def ended_update(one: Finish) -> list[Document]:
+    """The update that gives a job its final status."""
+    return _ended(one)
+
+
 def finishing(one: Finish) -> UpdateMany:
     if one.unstarted:
         return UpdateMany(one.fence.filter(), given_back())

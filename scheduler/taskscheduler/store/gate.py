@@ -41,7 +41,7 @@ class Gates:
     def let_next_in(self, keys: Iterable[str]) -> None:
         """For each key: make the next parked job wait for a slot, unless it is another one's turn."""
         for key in keys:
-            while not self._let_in(key) and self._clear(key):
+            while not self._let_in(key) and self.clear(key):
                 pass
 
     def _let_in(self, key: str) -> bool:
@@ -57,7 +57,7 @@ class Gates:
             self._messages.added([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
         return True
 
-    def _clear(self, key: str) -> bool:
+    def clear(self, key: str) -> bool:
         """Whether the gate was held for a job only that has been killed by now, and is free."""
         over = {"gate": key, "gate_until": {"$exists": True}, "$expr": {"$lte": ["$gate_until", "$$NOW"]}}
         change = {"$unset": {"gate": "", "gate_until": ""}}

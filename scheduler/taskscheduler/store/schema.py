@@ -62,6 +62,11 @@ def job_indexes(retention: float) -> list[IndexModel]:
             name="parked",
             partialFilterExpression={"parked_at": {"$exists": True}},
         ),
+        IndexModel(
+            [("program.host", ASCENDING)],
+            name="tracked",
+            partialFilterExpression={"program": {"$exists": True}, "status": int(Status.PROCESSING)},
+        ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
         IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
