@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from taskscheduler.errors import SchedulerError
+from taskscheduler.program import started_at
 from taskscheduler_daemon.exits import EXIT_CRASHED, EXIT_OK, Exit
 
 logger = logging.getLogger(__name__)
@@ -239,6 +240,26 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def signal_program(pid: int, started: int, number: int) -> bool:
+    """Send a signal to the process that has this pid and was started then, and to no other; whether it was sent.
+
+    The descriptor holds on to one process: a pid that is given to another one in between is not hit.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if started_at(pid) != started:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def kill_tree(pid: int) -> None:

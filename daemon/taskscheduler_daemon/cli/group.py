@@ -26,6 +26,8 @@ COMMANDS = {
     "retry": ("retrying", "Let jobs that have ended run once more."),
     "edit": ("editing", "Give a job another status: waiting or canceled."),
     "delete": ("deleting", "Delete single jobs."),
+    "delete-old": ("forgetting", "Delete the jobs that ended some time ago."),
+    "end-silent": ("silencing", "End the records of programs that have fallen silent."),
     "flush": ("flushing", "Delete all jobs, or all of one class or queue."),
     "restore": ("restoring", "Let jobs wait again that lost nodes hold."),
     "counts": ("counting", "Count the jobs per class and status."),
