@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from taskscheduler.errors import SchedulerError
@@ -32,6 +33,13 @@ class ForkError(SchedulerError):
 def _prctl(option: int, argument: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0)
+
+
+def dying_with_parent(number: int) -> Callable[[], None]:
+    """What a child calls after the fork to be sent a signal when its parent dies; nothing is looked up any more."""
+    if sys.platform != "linux":
+        return int
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def set_title(title: str) -> None:

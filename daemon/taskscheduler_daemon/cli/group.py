@@ -28,6 +28,7 @@ COMMANDS = {
     "delete": ("deleting", "Delete single jobs."),
     "delete-old": ("forgetting", "Delete the jobs that ended some time ago."),
     "end-silent": ("silencing", "End the records of programs that have fallen silent."),
+    "exec": ("executing", "Run a command as a job that keeps record of itself."),
     "flush": ("flushing", "Delete all jobs, or all of one class or queue."),
     "restore": ("restoring", "Let jobs wait again that lost nodes hold."),
     "counts": ("counting", "Count the jobs per class and status."),
