@@ -59,7 +59,6 @@ class Supervision:
         most_output: int,
         remark: Callable[[str], None],
         clock: Clock,
-        solo: bool,
     ) -> None:
         self._record = record
         self._life_every = min(_LIFE_EVERY, silence / 3) if silence else _LIFE_EVERY
@@ -67,7 +66,6 @@ class Supervision:
         self._tail = Tail(min(LONGEST_TAIL, most_output))
         self._remark = remark
         self._clock = clock
-        self._solo = solo
         self._lost: SchedulerError | None = None  #: why the command must end: others have ended its record
         self._term_at: float = float("inf")
         self._kill_at: float = float("inf")
@@ -178,7 +176,7 @@ class Supervision:
                 self._record.sign_of_life()
                 warned = False
             except (JobError, JobNotFoundError, InvalidStateError) as error:
-                if isinstance(error, JobTimeoutError) and not self._solo:
+                if isinstance(error, JobTimeoutError) and "solo" not in self._record.to_dict():
                     self._remark(f"taskscheduler exec: {error}; the command goes on without a record")
                 else:
                     self._lost = error

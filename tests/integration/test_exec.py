@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.proxy import Proxies
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
@@ -135,6 +137,28 @@ def test_a_command_that_takes_too_long_is_ended(scheduler: Scheduler, start: Sta
     assert "ran longer than 0.5 s" in process.communicate(timeout=30)[1]
     assert process.returncode == 124
     assert "ran longer than 0.5 s" in (only(scheduler).error or {})["message"]
+
+
+def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: Start, uri: str, tmp_path: Path) -> None:
+    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
+    with Proxies([int(port)]) as proxies:
+        way = (
+            f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}?directConnection=true&serverSelectionTimeoutMS=500"
+        )
+        until = tmp_path / "until"
+        process = start(
+            "-u", way, "--silence", "3", "sh", "-c", f"while ! test -e {until}; do sleep 0.05; done; exit 4"
+        )
+        job = running(scheduler)
+        proxies.cut(int(port))
+        assert process.stderr is not None
+        assert "the command goes on" in process.stderr.readline()
+        proxies.heal(int(port))
+        alive = job.refresh().alive
+        eventually(lambda: job.refresh().alive != alive, 20, "a new sign of life")
+        until.touch()
+        assert process.wait(30) == 4
+    assert (job.refresh().error or {})["exit_code"] == 4
 
 
 def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path) -> None:

@@ -234,6 +234,28 @@ def test_flush_leaves_no_lock_behind(scheduler: Scheduler) -> None:
     assert scheduler.add_job(Spans, "a").refresh().status is Status.WAITING
 
 
+def test_every_write_about_turns_uses_an_index(scheduler: Scheduler, database: Documents) -> None:
+    template = scheduler.add_job("noop").refresh().to_dict()
+    jobs = database["taskscheduler.jobs"]
+    jobs.insert_many([{**template, "_id": ObjectId(), "status": number % 7} for number in range(700)])
+    added = [scheduler.add_job("noop", solo="key") for _ in range(20)]
+    gates, tracked = scheduler.store.gates, scheduler.store.tracked
+    database.command("profile", 2)
+    try:
+        gates.park([one.id for one in added])
+        gates.let_next_in(["key"])
+        gates.clear("key")
+        gates.sweep()
+        tracked.end_silent({})
+        tracked.end_silent({"gate": "key"})
+    finally:
+        database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.taskscheduler.jobs"}))
+    assert len(seen) >= 8
+    assert [entry["planSummary"] for entry in seen if "IXSCAN" not in entry.get("planSummary", "IXSCAN")] == []
+    assert max(entry.get("docsExamined", 0) for entry in seen) <= 20
+
+
 # -- what dies --------------------------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,8 @@ extended JSON such as {"$date": "2026-11-21T08:00:00Z"}; - reads it from the sta
 @click.option("--priority", type=int, help="Higher first within its queue.")
 @click.option("--queue", metavar="NAME", help="The queue that it waits in.")
 @click.option("--force-spawn", is_flag=True, help="A worker of its own, beyond max_children.")
+@click.option("--solo", is_flag=True, help="Never beside another one of its class.")
+@click.option("--solo-key", metavar="KEY", help="Never beside another one with this key.")
 @click.option("--id", type=OBJECT_ID, help="An id of your choice.")
 @click.option("--parent", metavar="ID", help="The job that this one is a child of.")
 @click.option("--once", is_flag=True, help="Only if the same job is not live already.")
@@ -52,6 +54,7 @@ def command(
     settings: Settings,
     job: str,
     data: Any,
+    solo_key: str | None,
     parent: str | None,
     once: bool,
     wanted: bool,
@@ -61,6 +64,8 @@ def command(
     if given["ignore_data"] and not once:
         raise click.UsageError("--ignore-data needs --once")
     options = {name: value for name, value in given.items() if value is not None and value is not False}
+    if solo_key is not None:
+        options["solo"] = solo_key
     with opened(settings) as database:
         if parent is not None:
             options["parent"] = resolve(parent, database.inspection.recent_ids)

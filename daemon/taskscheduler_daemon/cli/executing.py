@@ -26,7 +26,7 @@ Its output passes through; the last 64 KB are stored with its exit code. SIGINT,
 command whose record is cancelled gets SIGTERM, and SIGKILL 3 seconds later, with its whole process group. It reads
 standard input unless that is a terminal. If the database is lost while it runs, it goes on.
 
-Exit code: that of the command, 128 + N if signal N killed it; 75 if --solo and another one runs, 124 if it ran longer
+Exit code: that of the command, 128 + N if signal N killed it; 75 if it is solo and another one runs, 124 if it ran longer
 than --timeout, 126 if it cannot be executed, 127 if there is no such command.
 """
 
@@ -35,6 +35,7 @@ than --timeout, 126 if it cannot be executed, 127 if there is no such command.
 @click.argument("arguments", metavar="[--] COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--name", help="The name of the job.  [default: that of the command]")
 @click.option("--solo", is_flag=True, help="Not while another job or program of this name runs anywhere.")
+@click.option("--solo-key", metavar="KEY", help="Not while another one with this key runs anywhere.")
 @click.option(
     "--silence",
     type=DURATION,
@@ -49,6 +50,7 @@ def command(
     arguments: Sequence[str],
     name: str | None,
     solo: bool,
+    solo_key: str | None,
     silence: float,
     timeout: float,
     given: Sequence[str],
@@ -57,7 +59,9 @@ def command(
         raise click.BadParameter(f"must be 0 or at least {_SHORTEST_SILENCE:g} seconds", param_hint="--silence")
     fields = dict(map(_field, given))
     with opened(settings) as database:
-        record = database.scheduler.track(name or Path(arguments[0]).name or "exec", solo=solo, timeout=silence)
+        record = database.scheduler.track(
+            name or Path(arguments[0]).name or "exec", solo=solo_key or solo, timeout=silence
+        )
         record.update(**{"command": list(arguments), **fields})
         try:
             record.start()
@@ -65,7 +69,7 @@ def command(
             remark(f"taskscheduler exec: {error}")
             return Exit.ALREADY_RUNNING
         most = database.scheduler.options.max_payload // 4  # what is no UTF-8 grows when it is stored
-        return Supervision(record, silence, timeout, most, remark, SYSTEM_CLOCK, solo).run(arguments)
+        return Supervision(record, silence, timeout, most, remark, SYSTEM_CLOCK).run(arguments)
 
 
 def _field(text: str) -> tuple[str, Any]:

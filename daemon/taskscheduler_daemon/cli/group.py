@@ -81,7 +81,7 @@ def cli(context: click.Context) -> None:
     90s, 5m, 1h30m, 2d. When the output is not a terminal, it is TSV.
 
     Exit codes: 0 ok, 1 a job failed or only a part was done, 2 usage, 3 not found, 4 database unreachable, 5 refused,
-    124 wait timed out, 130 Ctrl-C.
+    75 a solo program runs already, 124 wait timed out, 130 Ctrl-C.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
