@@ -26,8 +26,8 @@ Its output passes through; the last 64 KB are stored with its exit code. SIGINT,
 command whose record is cancelled gets SIGTERM, and SIGKILL 3 seconds later, with its whole process group. It reads
 standard input unless that is a terminal. If the database is lost while it runs, it goes on.
 
-Exit code: that of the command, 128 + N if signal N killed it; 75 if it is solo and another one runs, 124 if it ran longer
-than --timeout, 126 if it cannot be executed, 127 if there is no such command.
+Exit code: that of the command, 128 + N if signal N killed it; 75 if it is solo and another one runs, 124 if it ran
+longer than --timeout, 126 if it cannot be executed, 127 if there is no such command.
 """
 
 
