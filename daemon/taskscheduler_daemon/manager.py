@@ -22,6 +22,7 @@ from taskscheduler_daemon import messages, wire
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
+from taskscheduler_daemon.lifetime import next_retirement, outgrown, to_measure, to_retire
 from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
 from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.options import PoolOptions
@@ -31,6 +32,7 @@ from taskscheduler_daemon.process import (
     adopt_orphans,
     kill_adopted,
     kill_tree,
+    own_memory,
     reap,
     signal_group,
     spawn,
@@ -53,7 +55,7 @@ _FOREVER = float("inf")
 class WorkerManager:
     """Keeps the workers of one node. Built by a worker factory in the new process.
 
-    Takes the pool options `pm`, `min_children` and `max_children` as keywords; InvalidOptionError for a bad one.
+    Takes the pool options (pm, min_children, ...) as keywords; see PoolOptions. InvalidOptionError for a bad one.
     """
 
     def __init__(self, factory: WorkerFactory, clock: Clock = SYSTEM_CLOCK, **options: Any) -> None:
@@ -115,7 +117,8 @@ class WorkerManager:
         return self._pool.stopping and not self._pool.members
 
     def _next_event(self, now: float) -> float:
-        timers = [self._pool.next_event(now), self._stop_at, self._talk_at, self._strangers_at]
+        timers = [self._pool.next_event(now), next_retirement(self._pool), self._stop_at, self._talk_at]
+        timers.append(self._strangers_at)
         if self._holds():
             timers += [self._lease_until, max(self._held_at + _HELD_EVERY, now)]
         return min(timers)
@@ -240,13 +243,18 @@ class WorkerManager:
         for message in wire.drain(self._hands[member.pid].end):
             kind = messages.kind_of(message)
             if kind == Kind.READY:
-                self._pool.ready(member)
+                self._ready(member, now)
             elif kind == Kind.PROGRESS:
                 self._hands[member.pid].talks = True
                 self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
                 self._up.push(message)
             elif kind == Kind.REPORT:
                 self._ended(member, message, now)
+
+    def _ready(self, member: Member, now: float) -> None:
+        self._pool.ready(member, now)
+        if self._pool.options.worker_max_growth:
+            member.resident = own_memory(member.pid) or 0
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
         report = Report.decode(message)
@@ -256,7 +264,9 @@ class WorkerManager:
             logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
             return
         self._up.push(message)
-        if member.leaving and not member.runs:
+        if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
+            self._retire(member, now)
+        elif member.leaving and not member.runs:
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
@@ -264,6 +274,11 @@ class WorkerManager:
         member.leaving = True
         if not member.runs and member.doom is None:
             self._hands[member.pid].let_go()
+
+    def _retire(self, member: Member, now: float) -> None:
+        """Let a worker end after the job that it runs; others make what it was given ahead."""
+        self._take_back(member, now)
+        self._leave(member)
 
     def _assign(self, now: float) -> None:
         for member, run in self._pool.assignments():
@@ -292,6 +307,8 @@ class WorkerManager:
                 member.kill_at = now + 1.0  # until it is reaped
             elif now >= member.times_out_at():
                 self._doom(member, Doom.TIMED_OUT, now)
+        for member in to_retire(self._pool, now):
+            self._retire(member, now)
         if now >= self._stop_at:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):

@@ -41,9 +41,13 @@ class Member:
     ready: bool = False
     leaving: bool = False  #: gets no more jobs
     runs: deque[Run] = field(default_factory=deque)  #: handed over; the first one is running
-    since: float = 0.0  #: when the first one began
+    since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
     doom: Doom | None = None
     kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
+    allowance: float = float("inf")  #: how many more jobs it may be given
+    born: float = 0.0  #: when it was ready
+    resident: int = 0  #: bytes of memory that it had then, if that matters
+    measured_at: float = float("-inf")  #: when its memory was last looked at
 
     @property
     def running(self) -> Run | None:
@@ -95,8 +99,9 @@ class Pool:
         """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them."""
         back = {(run.job_id, run.attempt) for run in runs}
         member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
-        if member.single and not member.runs:
-            member.leaving = False  # it has not had its one job yet
+        if runs and member.allowance <= 0:
+            member.leaving = False  # it has not had its last job yet
+        member.allowance += len(runs)
         self.put_back(runs, now)
 
     def remove_waiting(self, job_id: bytes) -> bool:
@@ -127,7 +132,8 @@ class Pool:
         if not member.runs:
             member.since = now
         member.runs.append(run)
-        if member.single:
+        member.allowance -= 1
+        if member.allowance <= 0:
             member.leaving = True
 
     def ended(self, member: Member, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
@@ -222,11 +228,13 @@ class Pool:
         """A worker was started."""
         single = forced or self.options.pm is ProcessManagement.ONDEMAND
         member = self.members[pid] = Member(worker_id, pid, single, forced)
+        member.allowance = 1 if single else self.options.worker_max_jobs or float("inf")
         return member
 
-    def ready(self, member: Member) -> None:
+    def ready(self, member: Member, now: float) -> None:
         """A worker has been built and can take jobs."""
         member.ready = True
+        member.born = member.since = now
         self._boot_failures = 0
 
     def gone(self, pid: int, now: float) -> Member | None:

@@ -34,7 +34,7 @@ class Story:
     def boot(self) -> list[Member]:
         members = self.spawn()
         for member in members:
-            self.pool.ready(member)
+            self.pool.ready(member, self.now)
         return members
 
     def accept(self, *runs: Run) -> None:
@@ -83,7 +83,7 @@ def test_a_worker_that_is_not_ready_gets_nothing() -> None:
     [member] = story.spawn()
     story.accept(a_run())
     assert story.assign() == []
-    story.pool.ready(member)
+    story.pool.ready(member, story.now)
     assert len(story.assign()) == 1
 
 
@@ -501,7 +501,7 @@ def ondemand() -> Iterator[tuple[WorkerManager, Member, Run]]:
     pool.accept(run, 0.0)
     member = pool.spawned(ObjectId().binary, 0, False)
     hands = manager._hands[member.pid] = Hands()
-    pool.ready(member)
+    pool.ready(member, 0.0)
     manager._assign(0.0)
     assert list(member.runs) == [run]
     yield manager, member, run
