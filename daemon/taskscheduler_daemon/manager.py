@@ -19,11 +19,12 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon.account import account
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
 from taskscheduler_daemon.lifetime import next_retirement, outgrown, to_measure, to_retire
-from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
+from taskscheduler_daemon.messages import NO_WORKER, Kind, Report, Run
 from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.options import PoolOptions
 from taskscheduler_daemon.pool import Doom, Member, Pool
@@ -307,6 +308,8 @@ class WorkerManager:
                 member.kill_at = now + 1.0  # until it is reaped
             elif now >= member.times_out_at():
                 self._doom(member, Doom.TIMED_OUT, now)
+            elif now >= member.silent_at():
+                self._check_silence(member, now)
         for member in to_retire(self._pool, now):
             self._retire(member, now)
         if now >= self._stop_at:
@@ -319,6 +322,12 @@ class WorkerManager:
         self._give_account(now)
         if now >= self._strangers_at:
             self._kill_strangers(now)
+
+    def _check_silence(self, member: Member, now: float) -> None:
+        """A job may have given signs of life since the last look: they are left where they cost nothing."""
+        member.alive_at = self._hands[member.pid].slot.touched()
+        if now >= member.silent_at():
+            self._doom(member, Doom.SILENT, now)
 
     def _doom(self, member: Member, doom: Doom, now: float) -> None:
         """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
@@ -357,15 +366,7 @@ class WorkerManager:
         if now < self._held_at + _HELD_EVERY or not self._holds():
             return
         self._held_at = now
-        held = [(entry.run, NO_WORKER, -1.0) for entry in (*self._pool.waiting, *self._pool.forced)]
-        for member in self._pool.members.values():
-            for place, run in enumerate(member.runs):
-                held.append((run, member.id, now - member.since) if place == 0 else (run, NO_WORKER, -1.0))
-        # notifications apart: their jobs have ended, and the node would have them killed
-        jobs = [
-            (run.job_id, run.attempt, worker, seconds) for run, worker, seconds in held if not run.flags & Flag.HOOK
-        ]
-        self._up.push(messages.held(jobs))
+        self._up.push(messages.held(account(self._pool, now)))
 
     def _read_slots(self, now: float) -> None:
         """Pass on the signs of life that workers left in their slots since the last look."""

@@ -26,6 +26,7 @@ class Doom(Enum):
     """Why a worker is being killed with the job it runs."""
 
     TIMED_OUT = auto()
+    SILENT = auto()  #: gave no sign of life for too long
     CANCELED = auto()
     RETURNED = auto()  #: the node stops
 
@@ -44,6 +45,7 @@ class Member:
     since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
     doom: Doom | None = None
     kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
+    alive_at: float = 0.0  #: the last sign of life that is known of
     allowance: float = float("inf")  #: how many more jobs it may be given
     born: float = 0.0  #: when it was ready
     resident: int = 0  #: bytes of memory that it had then, if that matters
@@ -61,6 +63,12 @@ class Member:
         """When the running job has had its time; infinity if it has no limit."""
         run = self.running
         return self.since + run.timeout if run is not None and run.timeout and self.doom is None else float("inf")
+
+    def silent_at(self) -> float:
+        """When the running job has been silent for too long, as far as is known; infinity if it has no limit."""
+        run = self.running
+        watched = run is not None and run.silence and self.doom is None
+        return max(self.since, self.alive_at) + run.silence if watched and run is not None else float("inf")
 
 
 @dataclass(slots=True)
@@ -257,7 +265,7 @@ class Pool:
 
     def next_event(self, now: float) -> float:
         """The time at which something is to be decided although nothing happens."""
-        times = [min(member.times_out_at(), member.kill_at) for member in self.members.values()]
+        times = [min(member.times_out_at(), member.silent_at(), member.kill_at) for member in self.members.values()]
         if self.waiting or self.forced or any(len(member.runs) > 1 for member in self.members.values()):
             times.append(now + STALE_SECONDS / 3)
         if self._spawn_after > now:
