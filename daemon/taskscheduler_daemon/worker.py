@@ -148,6 +148,7 @@ class Worker:
         if message is not None:
             self._said["message"] = message[:1000].encode(errors="replace").decode()
         now = self._clock.monotonic()
+        self._slot.touch(now)
         content: bytes = bson.encode({**self._said, "id": ObjectId(self._run.job_id), "attempt": self._run.attempt})
         if now - self._sent_at >= self._limit:
             self._sent_at = now

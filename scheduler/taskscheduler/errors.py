@@ -11,7 +11,7 @@
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
-    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
     │   └── JobCanceledError                 somebody cancelled it
     ├── DatabaseError                        MongoDB refused or cannot serve us
     │   ├── DatabaseUnavailableError (ConnectionError)
@@ -87,7 +87,7 @@ class JobFailedError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout` and was killed."""
+    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
 
 
 class JobCanceledError(JobError):
