@@ -155,6 +155,10 @@ class Worker:
         else:
             self._slot.write(content)
 
+    def interruption(self) -> Status:
+        """Why the job has to end now; WAITING also if the signal did not come from the manager."""
+        return Status(self._slot.verdict)
+
     def scheduler(self) -> Scheduler:
         """The scheduler of this worker; connects on first use."""
         if self._scheduler is None:
