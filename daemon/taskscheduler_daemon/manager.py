@@ -337,6 +337,7 @@ class WorkerManager:
         if member.running is not run or member.doom is not None:
             return
         member.doom = doom
+        self._hands[member.pid].slot.verdict = doom.status
         member.kill_at = now + self._link.settings.kill_grace
         signal_group(member.pid, signal.SIGTERM)
 

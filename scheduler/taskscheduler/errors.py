@@ -8,6 +8,7 @@
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── JobFailure                           raised inside a job that ends itself as failed
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
@@ -68,6 +69,10 @@ class DuplicateJobError(SchedulerError):
 
 class InvalidStateError(SchedulerError):
     """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
+
+
+class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+    """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
 
 
 class WaitTimeoutError(SchedulerError, TimeoutError):
