@@ -7,12 +7,14 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
     DuplicateJobError,
     EmbeddedServerError,
+    InvalidArgumentsError,
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
@@ -36,10 +38,12 @@ __all__ = [
     "AsyncProcess",
     "AsyncScheduler",
     "AuthenticationError",
+    "Call",
     "DatabaseError",
     "DatabaseUnavailableError",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "InvalidArgumentsError",
     "InvalidDataError",
     "InvalidJobError",
     "InvalidOptionError",
@@ -57,5 +61,6 @@ __all__ = [
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",
+    "call",
     "job",
 ]

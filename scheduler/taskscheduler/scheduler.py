@@ -13,6 +13,7 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from taskscheduler.adding import Adding, merged
+from taskscheduler.calling import Calls
 from taskscheduler.canceling import cancel, live_series
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
@@ -35,8 +36,6 @@ from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter
-
-_ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
 
 
 class Scheduler:
@@ -116,6 +115,41 @@ class Scheduler:
         if parent is not None and Status(parent["status"]) in UNSUCCESSFUL:
             self._cancel(process.id)
             process.replace(self._store.jobs.get(process.id) or process.to_dict())
+
+    # -- calling ----------------------------------------------------------------------------------------------------
+
+    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Calls:
+        """Calls with these job options: `with_options(retry=3).submit(resize, "a.png")`. InvalidOptionError."""
+        return Calls(self, options, given)
+
+    def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
+        """Add a job with plain arguments and return at once: `submit(resize, "a.png", width=100)`. See `call`.
+
+        All that is given goes to the job; job options stand before: `with_options(retry=3).submit(...)`.
+        """
+        return Calls(self).submit(job, *args, **named)
+
+    def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add a job with plain arguments, wait until it has ended, and give what it returned.
+
+        Raises JobFailedError, JobTimeoutError or JobCanceledError if it did not end well, and as add_job does.
+        """
+        return Calls(self).run(job, *args, **named)
+
+    def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[Process], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Add many jobs, wait until all have ended; True if all of them did well.
+
+        Each is a `call(job, ...)` or what else add_jobs takes. In this thread, as each one ends, `callback(process)`
+        is called, however it ended, and `progress(ended, total)`. WaitTimeoutError after `timeout` seconds: the jobs
+        go on. JobNotFoundError if one was deleted meanwhile. What a callback raises ends the wait.
+        """
+        return Calls(self).run_batch(calls, callback, progress, timeout)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
