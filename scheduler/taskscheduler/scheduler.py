@@ -12,7 +12,7 @@ from blinker import Namespace
 from bson import ObjectId
 from pymongo.database import Database
 
-from taskscheduler.adding import Adding, merged
+from taskscheduler.adding import Added, Adding, merged
 from taskscheduler.calling import Calls
 from taskscheduler.canceling import cancel, live_series
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -24,7 +24,7 @@ from taskscheduler.errors import (
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
-from taskscheduler.handle import Outcome, Process
+from taskscheduler.handle import Process
 from taskscheduler.job import job_name
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
@@ -73,18 +73,20 @@ class Scheduler:
         `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold. Raises
         InvalidJobError, InvalidOptionError, InvalidDataError, PayloadTooLargeError, DuplicateJobError or
         DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
-        the same `id` is then safe.
+        the same `id` is then safe. With `dedupe`, a job of the same class and data that has not started is given
+        instead, its `outcome` existing.
         """
         with translated():
-            return self._added([self._adding.one(job, data, merged(options, given)).document])[0]
+            return self._added([self._adding.one(job, data, merged(options, given))])[0]
 
     def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
         """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
-        All are validated before the first is written; the error names the position of the one at fault.
+        All are validated before the first is written; the error names the position of the one at fault. Jobs with the
+        option `dedupe` take a write each.
         """
         with translated():
-            return self._added([new.document for new in self._adding.many(jobs)])
+            return self._added(self._adding.many(jobs))
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -96,16 +98,16 @@ class Scheduler:
         add_job does.
         """
         with translated():
-            document, outcome = self._adding.once(job, data, merged(options, given))
-            return Process(self, document, outcome) if outcome == "existing" else self._added([document], outcome)[0]
+            return self._added([self._adding.once(job, data, merged(options, given))])[0]
 
-    def _added(self, documents: Sequence[Document], outcome: Outcome = "created") -> list[Process]:
-        processes = [Process(self, document, outcome) for document in documents]
-        for process in processes:
+    def _added(self, added: Sequence[Added]) -> list[Process]:
+        processes = [Process(self, document, outcome) for document, outcome in added]
+        new = [process for process in processes if process.outcome != "existing"]
+        for process in new:
             if process.parent is not None:
                 self._join_parent(process)
         if self._events.wanted and not self._listening:
-            for process in processes:
+            for process in new:
                 self._events.emit(STATUS_EVENTS[process.status], process)
         return processes
 
