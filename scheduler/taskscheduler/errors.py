@@ -3,6 +3,7 @@
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
@@ -41,6 +42,10 @@ class InvalidOptionError(SchedulerError, ValueError):
 
 class InvalidDataError(SchedulerError, ValueError):
     """The data of a job cannot be stored as BSON; nothing was written."""
+
+
+class InvalidArgumentsError(InvalidDataError, TypeError):
+    """The data of a job are not what its function or class takes; nothing was written."""
 
 
 class PayloadTooLargeError(InvalidDataError):

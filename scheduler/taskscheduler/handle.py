@@ -126,6 +126,11 @@ class ProcessState:
     def parent(self) -> ObjectId | None:
         return self._document.get("parent")
 
+    @property
+    def tags(self) -> list[str]:
+        """The texts that it was given to be found by."""
+        return list(self._document.get("tags", ()))
+
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""
         return dict(self._document)
