@@ -79,7 +79,7 @@ class ProcessState:
     @property
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
-        earlier = list(self._document.get("attempts", []))
+        earlier = [{**one, "status": Status(one["status"])} for one in self._document.get("attempts", [])]
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
