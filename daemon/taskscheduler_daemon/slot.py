@@ -11,7 +11,7 @@ _START = _TOUCHED.size
 _CONTENT = _START + _SLOT.size
 SLOT_SIZE = 4096
 _VERDICT = SLOT_SIZE - 1  #: the byte in which the manager says why it interrupts the job
-_ROOM = _VERDICT - _CONTENT
+ROOM = _VERDICT - _CONTENT  #: bytes that a note may have
 
 
 class Slot:
@@ -31,7 +31,7 @@ class Slot:
 
     def write(self, content: bytes) -> None:
         """Leave a note; an odd version means that it is being written."""
-        content = content if len(content) <= _ROOM else b""
+        content = content if len(content) <= ROOM else b""
         self._version += 2
         _SLOT.pack_into(self._page, _START, self._version - 1, len(content))
         self._page[_CONTENT : _CONTENT + len(content)] = content
