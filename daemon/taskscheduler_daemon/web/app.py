@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _SERVICE = ("/task", "/openapi.json")  #: what programs ask for; all else are pages
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
+_MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page only shows something."}
 _TECHNICAL = "Technical error"
 
 
@@ -66,6 +67,7 @@ class _Described(FastAPI):
 def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
     if request.url.path.startswith(_SERVICE):
         return refusal(code, message, headers)
+    message = _MESSAGES.get(message, message)
     answer = page("error.html", code, place="", title=_TITLES.get(code, "Something went wrong"), message=message)
     answer.headers.update(headers or {})
     return answer

@@ -26,6 +26,7 @@ def hostile(scheduler: Scheduler) -> ObjectId:
         "binary": b"\x00\xff" * 50_000,
         "many": list(range(5000)),
         "esc": "\x1b[31m\u202e",
+        "\u202ekey": 1,
     }
     fields = {"error": error, "message": SCRIPT, "class": SCRIPT, "node": SCRIPT, "worker": SCRIPT, "progress": 40.0}
     return ended(scheduler, Status.FAILED, data=data, attempts=[{"attempt": 0, "status": 4, "error": error}], **fields)
@@ -48,6 +49,7 @@ def test_what_jobs_say_is_escaped_and_shortened(client: TestClient, scheduler: S
     assert "&lt;script&gt;" in text
     assert "899000 more characters" in text
     assert "100000 bytes: 00 ff" in text
+    assert "&#34;\\u202ekey&#34;" in text
     for name in ("status", "job", "queue", "before", "said"):
         assert "<script" not in client.get("/jobs", params={name: SCRIPT}).text
 
@@ -58,6 +60,8 @@ def test_the_pages_need_neither_scripts_nor_styles_of_their_own(client: TestClie
         text = client.get(path).text
         assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?://", text)
         assert len(re.findall("<h1", text)) == 1
+        wide = re.findall(r'<div class="wide"[^>]*>', text)  # scrolls to the side, also by the keys
+        assert all('tabindex="0" role="region" aria-label=' in region for region in wide)
     assert client.get("/style.css").headers["content-type"].startswith("text/css")
 
 
