@@ -101,8 +101,28 @@ def test_the_list_is_filtered_and_paged_without_a_gap(
         path = older[1].replace("&amp;", "&") if older else ""
     assert seen == sorted(ids, reverse=True)
     assert "No such jobs" in client.get("/jobs?status=done").text
+    assert "No such jobs" in client.get("/jobs?queue=nix").text
     assert client.get("/jobs?status=foo").status_code == 400
     assert client.get("/jobs?before=foo").status_code == 400
+
+
+def test_a_search_without_an_index_ends_and_can_go_on(
+    client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE", 2)
+    monkeypatch.setattr(pages, "MOST_SEARCHED", 5)
+    wanted = {3, 4, 5, 6, 15}  # of 18, so that pages end in all ways: full, at the edge, without any, at the end
+    jobs = [("noop", None, {"queue": "mail" if number in wanted else "default"}) for number in range(18)]
+    ids = [str(job.id) for job in scheduler.add_jobs(jobs)]
+    path, seen, empty = "/jobs?queue=mail", [], 0
+    while path:
+        text = client.get(path).text
+        seen += re.findall(r'href="/jobs/([0-9a-f]{24})"', text)
+        empty += "None of these. 5 jobs were looked through" in text
+        older = re.search(r'href="([^"]+)" rel="next"', text)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert seen == [ids[number] for number in sorted(wanted, reverse=True)]
+    assert empty == 1
 
 
 def test_one_job_shows_its_data_result_and_progress(client: TestClient, scheduler: Scheduler) -> None:
