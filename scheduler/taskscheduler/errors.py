@@ -3,15 +3,17 @@
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── JobFailure                           raised inside a job that ends itself as failed
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
-    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
     │   └── JobCanceledError                 somebody cancelled it
     ├── DatabaseError                        MongoDB refused or cannot serve us
     │   ├── DatabaseUnavailableError (ConnectionError)
@@ -42,6 +44,10 @@ class InvalidDataError(SchedulerError, ValueError):
     """The data of a job cannot be stored as BSON; nothing was written."""
 
 
+class InvalidArgumentsError(InvalidDataError, TypeError):
+    """The data of a job are not what its function or class takes; nothing was written."""
+
+
 class PayloadTooLargeError(InvalidDataError):
     """The data or result of a job is larger than the option `max_payload`."""
 
@@ -70,6 +76,10 @@ class InvalidStateError(SchedulerError):
     """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
 
 
+class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+    """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
+
+
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
 
@@ -87,7 +97,7 @@ class JobFailedError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout` and was killed."""
+    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
 
 
 class JobCanceledError(JobError):

@@ -126,6 +126,11 @@ class ProcessState:
     def parent(self) -> ObjectId | None:
         return self._document.get("parent")
 
+    @property
+    def tags(self) -> list[str]:
+        """The texts that it was given to be found by."""
+        return list(self._document.get("tags", ()))
+
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""
         return dict(self._document)
@@ -192,7 +197,10 @@ def failed_with(process: ProcessState) -> JobError | None:
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
     if process.status is Status.TIMEOUT:
-        return JobTimeoutError(f"{name} ran longer than {process.options.get('timeout')} s and was killed", process)
+        error, said = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
+        if error.get("type") == "JobTimeoutError":
+            said = error["message"]
+        return JobTimeoutError(f"{name} {said} and was killed", process)
     if process.status is Status.FAILED:
         error = process.error or {}
         return JobFailedError(f"{name} failed: {error.get('type')}: {error.get('message')}", process)
