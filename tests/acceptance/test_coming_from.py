@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,24 @@ def stage(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             client.drop_database(name)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_examples_do_what_the_page_says(name: str, stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def runs(stage: Stage) -> Iterator[dict[str, Future[None]]]:
+    """The examples of every page, two pages at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(run_examples, stage, name) for name in PAGES}
+
+
+def run_examples(stage: Stage, name: str) -> None:
     (stage.place / f"{name}.run.py").write_text(script(PAGES[name]))
     stage.run(sys.executable, f"{name}.run.py")
     for number, text in enumerate(shells(PAGES[name])):
         (stage.place / f"{name}.{number}.sh").write_text(text)
         stage.run("sh", "-eu", f"{name}.{number}.sh")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_examples_do_what_the_page_says(name: str, runs: dict[str, Future[None]]) -> None:
+    runs[name].result(60)
 
 
 @pytest.mark.parametrize("name", PAGES)
