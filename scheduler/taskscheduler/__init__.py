@@ -22,6 +22,7 @@ from taskscheduler.errors import (
     JobCanceledError,
     JobError,
     JobFailedError,
+    JobFailure,
     JobNotFoundError,
     JobTimeoutError,
     PayloadTooLargeError,
@@ -32,6 +33,7 @@ from taskscheduler.errors import (
 from taskscheduler.handle import Process
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
+from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
 
 __all__ = [
@@ -52,8 +54,10 @@ __all__ = [
     "JobCanceledError",
     "JobError",
     "JobFailedError",
+    "JobFailure",
     "JobNotFoundError",
     "JobTimeoutError",
+    "Outcome",
     "PayloadTooLargeError",
     "Process",
     "Scheduler",

@@ -40,7 +40,7 @@ class _Core(Scheduler):
     """The scheduler that does the work, with what its twin needs of the inside."""
 
     def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
-        return Listener(self, self._store, named(query or {}), after)
+        return Listener(self, self._store, named(query or {}), after, self._wants_progress)
 
     def announce(self, event: str, process: Process) -> None:
         self._announce(event, process)

@@ -9,10 +9,11 @@
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── JobFailure                           raised inside a job that ends itself as failed
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
-    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
     │   └── JobCanceledError                 somebody cancelled it
     ├── DatabaseError                        MongoDB refused or cannot serve us
     │   ├── DatabaseUnavailableError (ConnectionError)
@@ -75,6 +76,10 @@ class InvalidStateError(SchedulerError):
     """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
 
 
+class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+    """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
+
+
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
 
@@ -92,7 +97,7 @@ class JobFailedError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout` and was killed."""
+    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
 
 
 class JobCanceledError(JobError):

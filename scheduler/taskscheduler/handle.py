@@ -79,7 +79,7 @@ class ProcessState:
     @property
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
-        earlier = list(self._document.get("attempts", []))
+        earlier = [{**one, "status": Status(one["status"])} for one in self._document.get("attempts", [])]
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
@@ -197,7 +197,10 @@ def failed_with(process: ProcessState) -> JobError | None:
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
     if process.status is Status.TIMEOUT:
-        return JobTimeoutError(f"{name} ran longer than {process.options.get('timeout')} s and was killed", process)
+        error, said = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
+        if error.get("type") == "JobTimeoutError":
+            said = error["message"]
+        return JobTimeoutError(f"{name} {said} and was killed", process)
     if process.status is Status.FAILED:
         error = process.error or {}
         return JobFailedError(f"{name} failed: {error.get('type')}: {error.get('message')}", process)

@@ -147,6 +147,7 @@ JOB_CHECKS: Mapping[str, Check] = {
     "retry": lambda name, value: integer(name, value, least=-1),
     "retry_interval": seconds,
     "timeout": seconds,
+    "silence_timeout": seconds,
     "force_spawn": boolean,
     "id": object_id,
     "ignore_data": boolean,
@@ -178,6 +179,7 @@ class JobOptions:
     retry: int = 0  #: how often to try again after FAILED or TIMEOUT; -1: for ever
     retry_interval: float | int = 300  #: seconds between tries
     timeout: float | int = 0  #: run-time limit in seconds; 0: none
+    silence_timeout: float | int = 0  #: seconds without a sign of life after which it is killed; 0: no limit
     force_spawn: bool = False  #: its own extra worker, beyond max_children
     id: ObjectId | None = None  #: an id of your choice
     ignore_data: bool = False  #: for add_job_once: compare the class only
@@ -195,7 +197,8 @@ class JobOptions:
 
     def stored(self) -> dict[str, Any]:
         """The document form kept in the job: what decides how it runs, times as numbers of seconds."""
-        return {name: getattr(self, name) for name in STORED_OPTIONS}
+        stored = {name: getattr(self, name) for name in STORED_OPTIONS}
+        return {**stored, "silence_timeout": self.silence_timeout} if self.silence_timeout else stored
 
 
 NODES = "taskscheduler.nodes"  #: the collection of nodes; its name is fixed

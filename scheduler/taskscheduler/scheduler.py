@@ -35,7 +35,7 @@ from taskscheduler.store import Store
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
-from taskscheduler.waiting import BackgroundListener, Listener, Waiter
+from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
 
 
 class Scheduler:
@@ -269,7 +269,7 @@ class Scheduler:
             if not isinstance(process, Process):
                 raise InvalidOptionError(f"wait_for() requires a list of Process, not of {type(process).__name__}")
         with translated():
-            Waiter(self._store, waited, self._clock, self._announce_change).wait(timeout)
+            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress).wait(timeout)
         if throw:
             for process in waited:
                 process.raise_for_status()
@@ -296,7 +296,7 @@ class Scheduler:
         are called, and then the callback with every job that may have changed.
         """
         with translated():
-            listener = Listener(self, self._store, named(query or {}), after)
+            listener = Listener(self, self._store, named(query or {}), after, self._wants_progress)
             listener.run(callback, self._announce, Deadline(timeout, self._clock))
         return listener.token
 
@@ -308,16 +308,23 @@ class Scheduler:
         The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events.
         """
         with translated():
-            listener = Listener(self, self._store, named(query or {}), after)
+            listener = Listener(self, self._store, named(query or {}), after, self._wants_progress)
             listener.open()
         self._background = BackgroundListener(listener, self._events.emit, self._clock)
         return self._background
 
     def on(self, event: str, handler: Handler) -> Scheduler:
         """Call `handler(event_name, process)` at every event of this name, or at all with `*`, while this scheduler
-        adds, cancels, waits or listens. Short and full names; InvalidOptionError for an unknown one. Chainable."""
+        adds, cancels, waits or listens. Short and full names; InvalidOptionError for an unknown one. Chainable.
+
+        `progress`, which `*` leaves out, tells what running jobs say in update_progress; bind it before you wait.
+        """
         self._events.on(event, handler)
         return self
+
+    @property
+    def _wants_progress(self) -> bool:
+        return self._events.wants_progress and not self._listening
 
     @property
     def _listening(self) -> bool:
@@ -328,7 +335,7 @@ class Scheduler:
             self._events.emit(event, process)
 
     def _announce_change(self, change: Change) -> None:
-        self._announce(STATUS_EVENTS[change.status], Process(self, change.document))
+        self._announce(event_of(change), Process(self, change.document))
 
     @property
     def endings(self) -> Endings:

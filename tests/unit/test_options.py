@@ -21,6 +21,7 @@ JOB_DEFAULTS = {
     "retry": 0,
     "retry_interval": 300,
     "timeout": 0,
+    "silence_timeout": 0,
     "force_spawn": False,
     "id": None,
     "ignore_data": False,
@@ -51,7 +52,7 @@ SCHEDULER_DEFAULTS = {
 
 SECONDS = "must be an integer, a float or a timedelta (in seconds)"
 AT = "must be an integer or float (unix time), an aware datetime or a timedelta from now"
-JOB_SECONDS = ("interval", "retry_interval", "timeout")
+JOB_SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
 SCHEDULER_SECONDS = (
     "default_interval",
     "default_retry_interval",

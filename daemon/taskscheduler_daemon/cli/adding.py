@@ -34,6 +34,7 @@ extended JSON such as {"$date": "2026-11-21T08:00:00Z"}; - reads it from the sta
 @click.option("--retry", type=int, help="How often to try again after a failure; -1: for ever.")
 @click.option("--retry-interval", type=DURATION, help="Time between tries.")
 @click.option("--timeout", type=DURATION, help="Longest run time.")
+@click.option("--silence-timeout", type=DURATION, help="Longest time without a sign of life.")
 @click.option("--priority", type=int, help="Higher first within its queue.")
 @click.option("--queue", metavar="NAME", help="The queue that it waits in.")
 @click.option("--force-spawn", is_flag=True, help="A worker of its own, beyond max_children.")
