@@ -32,6 +32,10 @@ class Store:
         self.nodes = NodeStore(self.database)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events)
 
+    def drop(self) -> None:
+        """Delete the whole database; for tests that have one of their own."""
+        self.database.client.drop_database(self.database.name)
+
     def close(self) -> None:
         """Send what is still to be sent; the client is closed by whoever opened it."""
         self.messages.close()
