@@ -78,8 +78,14 @@ class ProcessState:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
-        earlier = [{**one, "status": Status(one["status"])} for one in self._document.get("attempts", [])]
+        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error.
+
+        The status is None for one that was lost with its worker or node, or handed back without an error.
+        """
+        earlier = [
+            {**one, "status": None if one["status"] is None else Status(one["status"])}
+            for one in self._document.get("attempts", [])
+        ]
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}

@@ -11,6 +11,7 @@ from typing import Any
 import bson
 from bson import CodecOptions, ObjectId
 from bson.binary import UuidRepresentation
+from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
@@ -22,8 +23,12 @@ Document = dict[str, Any]
 
 SCHEMA_VERSION = 1
 
-#: aware dates, and UUIDs as every other driver stores them
-CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
+#: aware dates, dates that Python has no datetime for as DatetimeMS, and UUIDs as every other driver stores them
+CODEC: CodecOptions[Document] = CodecOptions(
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.STANDARD,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
 
 DEEPEST = 170  #: levels of nesting; MongoDB stores 180, and takes the answers of some commands for a few more
 _DEEP = DEEPEST * 7  #: no document of fewer bytes is nested so deeply
