@@ -11,6 +11,7 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after
+from taskscheduler.serviceoptions import restart_of
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler_daemon.messages import Flag, Report, Run
 
@@ -19,6 +20,7 @@ _AHEAD_SECONDS = 0.1  #: claimed work that has not started takes at most so long
 _FIRST_BATCH = 1000  #: the most to claim ahead before the real rate is known
 _MOST_AHEAD = 3000
 _DONE = Verdict(Move.SUCCEED)
+_ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
 
 
 @dataclass(slots=True)
@@ -46,10 +48,16 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.NONE
-        silence = options.get("silence_timeout", 0)
-        if silence:
-            flags |= Flag.WATCHED
-        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw, silence)
+        run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
+        return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
+
+    def _watched(self, run: Run) -> Run:
+        service = self.job.get("service")
+        silence = self.job["options"].get("silence_timeout", 0)
+        if service is None:
+            return run._replace(flags=run.flags | Flag.WATCHED, silence=silence)
+        flags = run.flags | Flag.WATCHED | Flag.SERVICE
+        return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
 
 def hook_run(document: RawBSONDocument) -> Run:
@@ -62,11 +70,16 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     job, worker = attempt.job, report.worker.hex()
     options, content = job["options"], report.content()
     hook = _has_hook(job, report, content)
-    if report.ending is Ending.SUCCEEDED and not options["interval"] and not hook:
+    if report.ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
         return Finish(attempt.fence, _DONE, worker, result=result, progress=said, keyed=keyed)
     recurrence = Recurrence(
-        options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
+        options["retry"],
+        options["retry_interval"],
+        options["interval"],
+        job["retries"],
+        job["lost"],
+        restart_of(job, report.seconds),
     )
     verdict = after(report.ending, recurrence, max_lost)
     return Finish(
@@ -78,12 +91,12 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
         result=content.get("result"),
         error=_error(verdict, content.get("error"), job["lost"] + 1),
         progress=content.get("said", {}),
-        retry_interval=options["retry_interval"],
+        retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
         interval=options["interval"],
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
         owes=_owes(verdict, hook),
-        ended_as=Status.TIMEOUT if report.ending is Ending.TIMED_OUT else Status.FAILED,
+        ended_as=_ENDED_AS.get(report.ending, Status.FAILED),
     )
 
 

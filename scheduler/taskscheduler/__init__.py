@@ -24,6 +24,7 @@ from taskscheduler.errors import (
     JobTimeoutError,
     PayloadTooLargeError,
     SchedulerError,
+    ServiceNotFoundError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
@@ -31,6 +32,7 @@ from taskscheduler.handle import Process
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import Service
 
 __all__ = [
     "AsyncProcess",
@@ -54,6 +56,8 @@ __all__ = [
     "Process",
     "Scheduler",
     "SchedulerError",
+    "Service",
+    "ServiceNotFoundError",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",

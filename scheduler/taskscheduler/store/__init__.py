@@ -12,8 +12,10 @@ from taskscheduler.store.client import check_server, durable, translated
 from taskscheduler.store.followup import FollowUp
 from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.log import EventLog, MessageQueue
+from taskscheduler.store.mailbox import Mailbox
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import ensure
+from taskscheduler.store.services import ServiceStore
 
 
 class Store:
@@ -30,6 +32,8 @@ class Store:
         self.messages = MessageQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
+        self.services = ServiceStore(self.database, options)
+        self.mailbox = Mailbox(self.database, self.clock)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events)
 
     def close(self) -> None:

@@ -54,6 +54,12 @@ def job_indexes(retention: float) -> list[IndexModel]:
         ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
+        IndexModel(
+            [("service.name", ASCENDING)],
+            name="service",
+            unique=True,
+            partialFilterExpression={"service.name": {"$exists": True}},
+        ),
         IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
         IndexModel(
             [("status", ASCENDING), ("_id", DESCENDING)], name="unsuccessful", partialFilterExpression=unsuccessful
