@@ -358,6 +358,7 @@ class WorkerManager:
         if member.running is not run or member.doom is not None:
             return
         member.doom = doom
+        self._hands[member.pid].slot.verdict = doom.status
         if run is not None and run.flags & Flag.SERVICE and doom in (Doom.CANCELED, Doom.RETURNED):
             member.interrupt_at, member.kill_at = now + run.soft, now + run.hard
             kill(member.pid, signal.SIGTERM)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from taskscheduler.lifecycle import Status
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions, ProcessManagement
 
@@ -29,6 +30,19 @@ class Doom(Enum):
     SILENT = auto()  #: gave no sign of life for too long
     CANCELED = auto()
     RETURNED = auto()  #: the node stops
+
+    @property
+    def status(self) -> Status:
+        """What becomes of the job, as far as its worker is told."""
+        return _BECOMES[self]
+
+
+_BECOMES = {
+    Doom.TIMED_OUT: Status.TIMEOUT,
+    Doom.SILENT: Status.TIMEOUT,
+    Doom.CANCELED: Status.CANCELED,
+    Doom.RETURNED: Status.WAITING,
+}
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""A page of memory that a worker shares with its manager, for signs of life that are not worth a message each."""
+"""A page of memory that a worker shares with its manager: what is not worth a message, or could not be received."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ _SLOT = struct.Struct("<QI")
 _START = _TOUCHED.size
 _CONTENT = _START + _SLOT.size
 SLOT_SIZE = 4096
+_VERDICT = SLOT_SIZE - 1  #: the byte in which the manager says why it interrupts the job
+ROOM = _VERDICT - _CONTENT  #: bytes that a note may have
 
 
 class Slot:
-    """A page shared with the manager: when the job last gave a sign of life, and what it said if it sent no message."""
+    """A page shared with the manager: when the job last gave a sign of life, what it said, why it is interrupted."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, SLOT_SIZE)
@@ -29,7 +31,7 @@ class Slot:
 
     def write(self, content: bytes) -> None:
         """Leave a note; an odd version means that it is being written."""
-        content = content if len(content) <= SLOT_SIZE - _CONTENT else b""
+        content = content if len(content) <= ROOM else b""
         self._version += 2
         _SLOT.pack_into(self._page, _START, self._version - 1, len(content))
         self._page[_CONTENT : _CONTENT + len(content)] = content
@@ -42,6 +44,15 @@ class Slot:
             return None
         content = self._page[_CONTENT : _CONTENT + length]
         return (version, content) if _SLOT.unpack_from(self._page, _START)[0] == version else None
+
+    @property
+    def verdict(self) -> int:
+        """What becomes of the job that is being interrupted: a Status, of which 0 (WAITING) is the default."""
+        return self._page[_VERDICT]
+
+    @verdict.setter
+    def verdict(self, status: int) -> None:
+        self._page[_VERDICT] = status
 
     def close(self) -> None:
         self._page.close()

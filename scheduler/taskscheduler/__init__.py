@@ -7,12 +7,14 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
     DuplicateJobError,
     EmbeddedServerError,
+    InvalidArgumentsError,
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
@@ -20,6 +22,7 @@ from taskscheduler.errors import (
     JobCanceledError,
     JobError,
     JobFailedError,
+    JobFailure,
     JobNotFoundError,
     JobTimeoutError,
     PayloadTooLargeError,
@@ -31,6 +34,7 @@ from taskscheduler.errors import (
 from taskscheduler.handle import Process
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
+from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.service import Service
 
@@ -38,10 +42,12 @@ __all__ = [
     "AsyncProcess",
     "AsyncScheduler",
     "AuthenticationError",
+    "Call",
     "DatabaseError",
     "DatabaseUnavailableError",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "InvalidArgumentsError",
     "InvalidDataError",
     "InvalidJobError",
     "InvalidOptionError",
@@ -50,8 +56,10 @@ __all__ = [
     "JobCanceledError",
     "JobError",
     "JobFailedError",
+    "JobFailure",
     "JobNotFoundError",
     "JobTimeoutError",
+    "Outcome",
     "PayloadTooLargeError",
     "Process",
     "Scheduler",
@@ -61,5 +69,6 @@ __all__ = [
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",
+    "call",
     "job",
 ]

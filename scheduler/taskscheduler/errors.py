@@ -3,12 +3,14 @@
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── ServiceNotFoundError (LookupError)   nobody has started a service of this name
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── JobFailure                           raised inside a job that ends itself as failed
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
@@ -41,6 +43,10 @@ class InvalidOptionError(SchedulerError, ValueError):
 
 class InvalidDataError(SchedulerError, ValueError):
     """The data of a job cannot be stored as BSON; nothing was written."""
+
+
+class InvalidArgumentsError(InvalidDataError, TypeError):
+    """The data of a job are not what its function or class takes; nothing was written."""
 
 
 class PayloadTooLargeError(InvalidDataError):
@@ -77,6 +83,10 @@ class DuplicateJobError(SchedulerError):
 
 class InvalidStateError(SchedulerError):
     """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
+
+
+class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+    """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
 
 
 class WaitTimeoutError(SchedulerError, TimeoutError):

@@ -79,7 +79,7 @@ class ProcessState:
     @property
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
-        earlier = list(self._document.get("attempts", []))
+        earlier = [{**one, "status": Status(one["status"])} for one in self._document.get("attempts", [])]
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
@@ -125,6 +125,11 @@ class ProcessState:
     @property
     def parent(self) -> ObjectId | None:
         return self._document.get("parent")
+
+    @property
+    def tags(self) -> list[str]:
+        """The texts that it was given to be found by."""
+        return list(self._document.get("tags", ()))
 
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""

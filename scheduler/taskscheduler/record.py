@@ -67,6 +67,8 @@ def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Do
         document["series"], document["seq"] = job_id, 0
     if options.parent is not None:
         document["parent"] = options.parent
+    if options.tags:
+        document["tags"] = list(options.tags)
     return document
 
 
@@ -145,7 +147,8 @@ def fingerprint(data: Any) -> str:
 def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a stored job by their names; `at` is a unix time, 0 if none was given."""
     placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
-    return {**document.get("options", {}), **placed}
+    tags = {"tags": document["tags"]} if "tags" in document else {}
+    return {**document.get("options", {}), **placed, **tags}
 
 
 def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
@@ -176,5 +179,5 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "worker": None,
         "seq": ended["seq"] + 1,
     }
-    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "hook", "v")
+    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "tags", "hook", "v")
     return fresh | {name: ended[name] for name in kept if name in ended}

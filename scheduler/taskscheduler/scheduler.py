@@ -13,7 +13,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from taskscheduler import serviceoptions
-from taskscheduler.adding import Adding, merged
+from taskscheduler.adding import Added, Adding, merged
+from taskscheduler.calling import Calls
 from taskscheduler.canceling import cancel, live_series
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
@@ -24,7 +25,7 @@ from taskscheduler.errors import (
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
-from taskscheduler.handle import Outcome, Process
+from taskscheduler.handle import Process
 from taskscheduler.job import job_name
 from taskscheduler.letters import Letters
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
@@ -38,8 +39,6 @@ from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
-
-_ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
 
 
 class Scheduler:
@@ -79,18 +78,20 @@ class Scheduler:
         `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold. Raises
         InvalidJobError, InvalidOptionError, InvalidDataError, PayloadTooLargeError, DuplicateJobError or
         DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
-        the same `id` is then safe.
+        the same `id` is then safe. With `dedupe`, a job of the same class and data that has not started is given
+        instead, its `outcome` existing.
         """
         with translated():
-            return self._added([self._adding.one(job, data, merged(options, given)).document])[0]
+            return self._added([self._adding.one(job, data, merged(options, given))])[0]
 
     def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
         """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
-        All are validated before the first is written; the error names the position of the one at fault.
+        All are validated before the first is written; the error names the position of the one at fault. Jobs with the
+        option `dedupe` take a write each.
         """
         with translated():
-            return self._added([new.document for new in self._adding.many(jobs)])
+            return self._added(self._adding.many(jobs))
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -102,16 +103,16 @@ class Scheduler:
         add_job does.
         """
         with translated():
-            document, outcome = self._adding.once(job, data, merged(options, given))
-            return Process(self, document, outcome) if outcome == "existing" else self._added([document], outcome)[0]
+            return self._added([self._adding.once(job, data, merged(options, given))])[0]
 
-    def _added(self, documents: Sequence[Document], outcome: Outcome = "created") -> list[Process]:
-        processes = [Process(self, document, outcome) for document in documents]
-        for process in processes:
+    def _added(self, added: Sequence[Added]) -> list[Process]:
+        processes = [Process(self, document, outcome) for document, outcome in added]
+        new = [process for process in processes if process.outcome != "existing"]
+        for process in new:
             if process.parent is not None:
                 self._join_parent(process)
         if self._events.wanted and not self._listening:
-            for process in processes:
+            for process in new:
                 self._events.emit(STATUS_EVENTS[process.status], process)
         return processes
 
@@ -121,6 +122,41 @@ class Scheduler:
         if parent is not None and Status(parent["status"]) in UNSUCCESSFUL:
             self._cancel(process.id)
             process.replace(self._store.jobs.get(process.id) or process.to_dict())
+
+    # -- calling ----------------------------------------------------------------------------------------------------
+
+    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Calls:
+        """Calls with these job options: `with_options(retry=3).submit(resize, "a.png")`. InvalidOptionError."""
+        return Calls(self, options, given)
+
+    def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
+        """Add a job with plain arguments and return at once: `submit(resize, "a.png", width=100)`. See `call`.
+
+        All that is given goes to the job; job options stand before: `with_options(retry=3).submit(...)`.
+        """
+        return Calls(self).submit(job, *args, **named)
+
+    def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add a job with plain arguments, wait until it has ended, and give what it returned.
+
+        Raises JobFailedError, JobTimeoutError or JobCanceledError if it did not end well, and as add_job does.
+        """
+        return Calls(self).run(job, *args, **named)
+
+    def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[Process], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Add many jobs, wait until all have ended; True if all of them did well.
+
+        Each is a `call(job, ...)` or what else add_jobs takes. In this thread, as each one ends, `callback(process)`
+        is called, however it ended, and `progress(ended, total)`. WaitTimeoutError after `timeout` seconds: the jobs
+        go on. JobNotFoundError if one was deleted meanwhile. What a callback raises ends the wait.
+        """
+        return Calls(self).run_batch(calls, callback, progress, timeout)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 

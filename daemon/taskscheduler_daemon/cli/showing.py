@@ -75,6 +75,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
     times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", tries(job))]
     fields = [
         ("now", note(job, now)),
+        ("tags", ", ".join(job.tags)),
         ("queue", str(job.options.get("queue")) + _if(job.options.get("priority"), ", priority {}")),
         ("times", "   ".join(f"{name} {value}" for name, value in times if value)),
         ("added", local(job.created)),
@@ -102,7 +103,7 @@ def _bar(percent: float, fancy: bool) -> str:
 
 
 def _options(job: Process) -> str:
-    hidden = {"at", "queue", "priority", "parent"}
+    hidden = {"at", "queue", "priority", "parent", "tags"}
     shown = {name: value for name, value in job.options.items() if name not in hidden and value not in (0, False, None)}
     if not shown.get("interval"):
         shown.pop("interval_reference", None)
