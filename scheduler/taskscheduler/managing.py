@@ -68,14 +68,14 @@ def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
 
 
 def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
-    """Return when nothing is left of the process of a service that was cancelled; at once for one that was not.
+    """Return when nothing is left of the process of a service that was cancelled; at once for any other job.
 
     Its node says when; a node that is gone has taken the process with it. InvalidStateError if neither happens.
     """
     pause, deadline = threading.Event(), None
     while True:
         job = store.jobs.get(job_id)
-        if job is None or "claim" not in job or job["status"] != Status.CANCELED:
+        if job is None or "service" not in job or "claim" not in job or job["status"] != Status.CANCELED:
             return
         node = next((node for node in store.nodes.all() if node["_id"] == job["boot"]), None)
         if node is None or _is_gone(store, node):
@@ -95,6 +95,7 @@ def tell(store: Store, job: Mapping[str, Any]) -> None:
 def delete(store: Store, job_id: ObjectId) -> bool:
     """Delete a job once what it owes is paid; stop it if it runs. False if somebody else was faster."""
     store.follow_up.settle(job_id)
+    await_gone(store, job_id, store.clock)
     deleted = store.jobs.delete_one(job_id)
     if deleted is not None and deleted["status"] == Status.PROCESSING:
         store.messages.stop([job_id])

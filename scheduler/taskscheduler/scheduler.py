@@ -12,7 +12,6 @@ from blinker import Namespace
 from bson import ObjectId
 from pymongo.database import Database
 
-from taskscheduler import serviceoptions
 from taskscheduler.adding import Added, Adding, merged
 from taskscheduler.calling import Calls
 from taskscheduler.canceling import cancel, live_series
@@ -65,7 +64,7 @@ class Scheduler:
         self._clock = clock
         self._connection = Connection(database, clock)
         self._adding = Adding(lambda: self._store, self._options, self._cancel, clock)
-        self._servicing = Servicing(lambda: self._store, self._cancel, clock)
+        self._servicing = Servicing(lambda: self._store, self._adding, self._cancel, clock)
         self._letters = Letters(lambda: self._store, lambda: self._options.max_payload)
         self._background: BackgroundListener | None = None
         self._endings = Endings(lambda: self._store, clock, self._announce_change)
@@ -270,10 +269,8 @@ class Scheduler:
         is left alone, something else is stopped first; `process.outcome` says created, existing or replaced, and
         `process.attempt` how often it was started. Raises as add_job does.
         """
-        service, options = serviceoptions.split(job_name(job), {**given, "name": name})
         with translated():
-            new = self._adding.service(job, data, options, service.stored())
-            document, outcome = self._servicing.start(new)
+            document, outcome = self._servicing.start(job, data, {**given, "name": name})
             return self._announced(Process(self, document, outcome))
 
     def stop_service(self, name: str, wait: bool = True) -> Process:

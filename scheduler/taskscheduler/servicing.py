@@ -12,12 +12,15 @@ from typing import Any
 
 from bson import ObjectId
 
+from taskscheduler.adding import Adding
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, ServiceNotFoundError
 from taskscheduler.handle import Outcome
+from taskscheduler.job import job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.managing import await_gone, tell
 from taskscheduler.record import Document, NewJob, fingerprint
+from taskscheduler.serviceoptions import split
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
@@ -30,8 +33,11 @@ _DEFINITION = ("class", "data", "queue", "priority", "options", "service", "hook
 class Servicing:
     """The services of one scheduler."""
 
-    def __init__(self, store: Callable[[], Store], cancel: Callable[[ObjectId], Any], clock: Clock) -> None:
+    def __init__(
+        self, store: Callable[[], Store], adding: Adding, cancel: Callable[[ObjectId], Any], clock: Clock
+    ) -> None:
         self._get_store = store
+        self._adding = adding
         self._cancel = cancel
         self._clock = clock
 
@@ -50,8 +56,12 @@ class Servicing:
         """The documents of all services."""
         return self._store.services.all()
 
-    def start(self, new: NewJob) -> tuple[Document, Outcome]:
-        """Make a service run as it is defined: its document, and what was done."""
+    def start(self, job: Any, data: Any, given: Mapping[str, Any]) -> tuple[Document, Outcome]:
+        """Make a service run as it is defined by its own options and those of its job."""
+        service, options = split(job_name(job), given)
+        return self._start(self._adding.service(job, data, options, service.stored()))
+
+    def _start(self, new: NewJob) -> tuple[Document, Outcome]:
         name, outcome, deadline = new.document["service"]["name"], "created", None
         while True:
             found = self._store.services.get(name)

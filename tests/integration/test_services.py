@@ -214,6 +214,14 @@ def test_a_restart_waits_for_the_old_process(scheduler: Scheduler, node: NodePro
     chronicle.check()
 
 
+def test_a_deletion_waits_for_the_process(scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle) -> None:
+    service = scheduler.start_service("chronicle", {**chronicle.data, "tidies": 0.4})
+    chronicle.begun(1)
+    assert scheduler.delete_job(service.id)
+    assert not is_running(chronicle.pid)
+    assert scheduler.services() == []
+
+
 def test_a_node_that_stops_hands_its_services_to_another_one(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle
 ) -> None:

@@ -11,6 +11,7 @@ from pymongo.database import Database
 from taskscheduler.clock import Clock
 from taskscheduler.options import MESSAGES
 from taskscheduler.record import Document
+from taskscheduler.store.schema import ensure_indexes
 
 TO_SERVICE, FROM_SERVICE = "in", "out"
 _RETENTION = 86_400  #: seconds for which a message waits to be received
@@ -25,6 +26,7 @@ class Mailbox:
     """Messages, by the id of the service's job and the way that they go."""
 
     def __init__(self, database: Database[Document], clock: Clock) -> None:
+        self._database = database
         self._collection = database[MESSAGES]
         self._clock = clock
         self._ensured = False
@@ -32,7 +34,7 @@ class Mailbox:
     def put(self, service: ObjectId, way: str, value: Any) -> None:
         """Store a message durably, behind those that this process has stored before."""
         if not self._ensured:
-            self._collection.create_indexes(_INDEXES)
+            ensure_indexes(self._database, MESSAGES, _INDEXES)
             self._ensured = True
         self._collection.insert_one(
             {"_id": ObjectId(), "service": service, "way": way, "at": self._clock.now(), "value": value}
