@@ -19,9 +19,11 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon.account import account
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
+from taskscheduler_daemon.lifetime import next_retirement, outgrown, to_measure, to_retire
 from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
 from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.options import PoolOptions
@@ -29,8 +31,10 @@ from taskscheduler_daemon.pool import Doom, Member, Pool
 from taskscheduler_daemon.process import (
     ForkError,
     adopt_orphans,
+    kill,
     kill_adopted,
     kill_tree,
+    own_memory,
     reap,
     signal_group,
     spawn,
@@ -53,7 +57,7 @@ _FOREVER = float("inf")
 class WorkerManager:
     """Keeps the workers of one node. Built by a worker factory in the new process.
 
-    Takes the pool options `pm`, `min_children` and `max_children` as keywords; InvalidOptionError for a bad one.
+    Takes the pool options (pm, min_children, ...) as keywords; see PoolOptions. InvalidOptionError for a bad one.
     """
 
     def __init__(self, factory: WorkerFactory, clock: Clock = SYSTEM_CLOCK, **options: Any) -> None:
@@ -115,7 +119,8 @@ class WorkerManager:
         return self._pool.stopping and not self._pool.members
 
     def _next_event(self, now: float) -> float:
-        timers = [self._pool.next_event(now), self._stop_at, self._talk_at, self._strangers_at]
+        timers = [self._pool.next_event(now), next_retirement(self._pool), self._stop_at, self._talk_at]
+        timers.append(self._strangers_at)
         if self._holds():
             timers += [self._lease_until, max(self._held_at + _HELD_EVERY, now)]
         return min(timers)
@@ -166,20 +171,26 @@ class WorkerManager:
     ) -> None:
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self._up.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
+        self._let_restart(run)
+
+    def _let_restart(self, run: Run) -> None:
+        """A run has ended, also one that was cancelled: a service may be started again."""
+        if run.flags & Flag.SERVICE:
+            self._up.push(messages.gone(run.job_id, run.attempt))
 
     def _hand_back_waiting(self) -> None:
         for run in self._pool.drain():
             self._report(Ending.UNSTARTED, run)
 
     def _cancel(self, job_id: bytes, now: float) -> None:
-        if self._pool.remove_waiting(job_id):
-            return
         member = self._pool.holder(job_id)
-        if member is None:
+        if member is not None:
+            self._take_back(member, now)  # the worker may not have begun it
+        run = self._pool.remove_waiting(job_id)
+        if run is not None and run.flags & Flag.SERVICE:
+            self._report(Ending.UNSTARTED, run)
+        if run is not None or member is None:
             return
-        self._take_back(member, now)
-        if self._pool.remove_waiting(job_id):
-            return  # the worker had not begun it
         if member.running is not None and member.running.job_id == job_id:
             self._doom(member, Doom.CANCELED, now)
 
@@ -193,6 +204,8 @@ class WorkerManager:
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._leave(member)
+            if member.runs and member.runs[0].flags & Flag.SERVICE:
+                self._doom(member, Doom.RETURNED, now)
 
     def _recycle(self) -> None:
         for member in list(self._pool.members.values()):
@@ -240,7 +253,7 @@ class WorkerManager:
         for message in wire.drain(self._hands[member.pid].end):
             kind = messages.kind_of(message)
             if kind == Kind.READY:
-                self._pool.ready(member)
+                self._ready(member, now)
             elif kind == Kind.PROGRESS:
                 self._hands[member.pid].talks = True
                 self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
@@ -248,7 +261,15 @@ class WorkerManager:
             elif kind == Kind.REPORT:
                 self._ended(member, message, now)
 
+    def _ready(self, member: Member, now: float) -> None:
+        self._pool.ready(member, now)
+        if self._pool.options.worker_max_growth:
+            member.resident = own_memory(member.pid) or 0
+
     def _ended(self, member: Member, message: bytes, now: float) -> None:
+        if member.doom is not None and member.runs and member.runs[0].flags & Flag.SERVICE:
+            self._hands[member.pid].let_go()  # it ends as it was asked to, and counts as what it was asked for
+            return
         report = Report.decode(message)
         run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
         self._hands[member.pid].talks = False
@@ -256,7 +277,10 @@ class WorkerManager:
             logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
             return
         self._up.push(message)
-        if member.leaving and not member.runs:
+        self._let_restart(run)
+        if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
+            self._retire(member, now)
+        elif member.leaving and not member.runs:
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
@@ -264,6 +288,11 @@ class WorkerManager:
         member.leaving = True
         if not member.runs and member.doom is None:
             self._hands[member.pid].let_go()
+
+    def _retire(self, member: Member, now: float) -> None:
+        """Let a worker end after the job that it runs; others make what it was given ahead."""
+        self._take_back(member, now)
+        self._leave(member)
 
     def _assign(self, now: float) -> None:
         for member, run in self._pool.assignments():
@@ -290,12 +319,21 @@ class WorkerManager:
             if now >= member.kill_at:
                 kill_tree(member.pid)
                 member.kill_at = now + 1.0  # until it is reaped
+            elif now >= member.interrupt_at:
+                member.interrupt_at = _FOREVER
+                signal_group(member.pid, signal.SIGTERM)
             elif now >= member.times_out_at():
                 self._doom(member, Doom.TIMED_OUT, now)
+            elif now >= member.silent_at():
+                self._check_silence(member, now)
+        for member in to_retire(self._pool, now):
+            self._retire(member, now)
         if now >= self._stop_at:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):
                 self._doom(member, Doom.RETURNED, now)
+                member.interrupt_at = min(member.interrupt_at, now)
+                member.kill_at = min(member.kill_at, now + self._link.settings.kill_grace)
         if now >= self._lease_until and self._holds():
             self._lose_lease(now)
         self._hand_back_stale(now)
@@ -303,14 +341,28 @@ class WorkerManager:
         if now >= self._strangers_at:
             self._kill_strangers(now)
 
+    def _check_silence(self, member: Member, now: float) -> None:
+        """A job may have given signs of life since the last look: they are left where they cost nothing."""
+        member.alive_at = self._hands[member.pid].slot.touched()
+        if now >= member.silent_at():
+            self._doom(member, Doom.SILENT, now)
+
     def _doom(self, member: Member, doom: Doom, now: float) -> None:
-        """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
+        """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.
+
+        A service that is stopped is asked to end first, and has the time that it was promised.
+        """
         run = member.running
         self._take_back(member, now)
         self._from_worker(member)  # the end of the job may have been on its way
         if member.running is not run or member.doom is not None:
             return
         member.doom = doom
+        self._hands[member.pid].slot.verdict = doom.status
+        if run is not None and run.flags & Flag.SERVICE and doom in (Doom.CANCELED, Doom.RETURNED):
+            member.interrupt_at, member.kill_at = now + run.soft, now + run.hard
+            kill(member.pid, signal.SIGTERM)
+            return
         member.kill_at = now + self._link.settings.kill_grace
         signal_group(member.pid, signal.SIGTERM)
 
@@ -340,15 +392,7 @@ class WorkerManager:
         if now < self._held_at + _HELD_EVERY or not self._holds():
             return
         self._held_at = now
-        held = [(entry.run, NO_WORKER, -1.0) for entry in (*self._pool.waiting, *self._pool.forced)]
-        for member in self._pool.members.values():
-            for place, run in enumerate(member.runs):
-                held.append((run, member.id, now - member.since) if place == 0 else (run, NO_WORKER, -1.0))
-        # notifications apart: their jobs have ended, and the node would have them killed
-        jobs = [
-            (run.job_id, run.attempt, worker, seconds) for run, worker, seconds in held if not run.flags & Flag.HOOK
-        ]
-        self._up.push(messages.held(jobs))
+        self._up.push(messages.held(account(self._pool, now)))
 
     def _read_slots(self, now: float) -> None:
         """Pass on the signs of life that workers left in their slots since the last look."""
@@ -390,7 +434,7 @@ class WorkerManager:
 
     def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
         """Say how the job ended that a worker took with it."""
-        if member.doom is not Doom.CANCELED:
+        if member.doom is not Doom.CANCELED or run.flags & Flag.SERVICE:
             ending, error = obituary(run, member.doom, ended, self._link.settings.limits.cpu)
             # whether the job wants to be notified only a worker could tell: in doubt it is
             hook = {"hook": True} if ending is Ending.FAILED else {}

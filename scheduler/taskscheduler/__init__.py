@@ -8,6 +8,7 @@
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
 from taskscheduler.aiotracking import AsyncRecord
+from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
     AlreadyRunningError,
     AuthenticationError,
@@ -15,6 +16,7 @@ from taskscheduler.errors import (
     DatabaseUnavailableError,
     DuplicateJobError,
     EmbeddedServerError,
+    InvalidArgumentsError,
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
@@ -22,17 +24,21 @@ from taskscheduler.errors import (
     JobCanceledError,
     JobError,
     JobFailedError,
+    JobFailure,
     JobNotFoundError,
     JobTimeoutError,
     PayloadTooLargeError,
     SchedulerError,
+    ServiceNotFoundError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
 from taskscheduler.handle import Process
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
+from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import Service
 from taskscheduler.tracking import Record
 
 __all__ = [
@@ -41,10 +47,12 @@ __all__ = [
     "AsyncRecord",
     "AsyncScheduler",
     "AuthenticationError",
+    "Call",
     "DatabaseError",
     "DatabaseUnavailableError",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "InvalidArgumentsError",
     "InvalidDataError",
     "InvalidJobError",
     "InvalidOptionError",
@@ -53,15 +61,20 @@ __all__ = [
     "JobCanceledError",
     "JobError",
     "JobFailedError",
+    "JobFailure",
     "JobNotFoundError",
     "JobTimeoutError",
+    "Outcome",
     "PayloadTooLargeError",
     "Process",
     "Record",
     "Scheduler",
     "SchedulerError",
+    "Service",
+    "ServiceNotFoundError",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",
+    "call",
     "job",
 ]

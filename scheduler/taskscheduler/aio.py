@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 
 from bson import ObjectId
 
+from taskscheduler.aiocalling import AsyncCalls, ends
 from taskscheduler.aioprocess import AsyncProcess
 from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.aiowaiting import AsyncListener, Ends, tell
+from taskscheduler.calling import Tally
 from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import event_name
@@ -33,6 +35,7 @@ T = TypeVar("T")
 AsyncHandler = Callable[[str, AsyncProcess], Any]
 
 _THREADS = 4
+_LOOK_EVERY = 0.1  #: seconds between two looks for a message of a service
 _PAGE = 100  #: jobs that get_jobs reads at a time
 
 
@@ -87,6 +90,28 @@ class AsyncScheduler:
         """Store a job unless the same one is live already. See Scheduler.add_job_once."""
         return self._adopt(await self._call(self._scheduler.add_job_once, job, data, options, **given))
 
+    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> AsyncCalls:
+        """Calls with these job options. See Scheduler.with_options."""
+        return AsyncCalls(self, options, given)
+
+    async def submit(self, job: Any, /, *args: Any, **named: Any) -> AsyncProcess:
+        """Add a job with plain arguments; it runs in the background. See Scheduler.submit."""
+        return await AsyncCalls(self).submit(job, *args, **named)
+
+    async def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add a job with plain arguments and wait for its result. See Scheduler.run."""
+        return await AsyncCalls(self).run(job, *args, **named)
+
+    async def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[AsyncProcess], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Add many jobs and wait until all have ended; callbacks may be coroutines. See Scheduler.run_batch."""
+        return await AsyncCalls(self).run_batch(calls, callback, progress, timeout)
+
     async def get_job(self, job_id: ObjectId) -> AsyncProcess:
         """The job with this id; JobNotFoundError if there is none."""
         return self._adopt(await self._call(self._scheduler.get_job, job_id))
@@ -138,6 +163,46 @@ class AsyncScheduler:
         """Jobs per status, queues, nodes and their slots. See Scheduler.stats."""
         return await self._call(self._scheduler.stats)
 
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    async def start_service(self, job: Any, data: Any = None, *, name: str | None = None, **given: Any) -> AsyncProcess:
+        """Make a service run, and keep it running. See Scheduler.start_service."""
+        return self._adopt(await self._call(self._scheduler.start_service, job, data, name=name, **given))
+
+    async def stop_service(self, name: str, wait: bool = True) -> AsyncProcess:
+        """Stop a service and do not start it again. See Scheduler.stop_service."""
+        return self._adopt(await self._call(self._scheduler.stop_service, name, wait))
+
+    async def restart_service(self, name: str) -> AsyncProcess:
+        """Stop a service and start it again at once. See Scheduler.restart_service."""
+        return self._adopt(await self._call(self._scheduler.restart_service, name))
+
+    async def service(self, name: str) -> AsyncProcess:
+        """The service of this name. See Scheduler.service."""
+        return self._adopt(await self._call(self._scheduler.service, name))
+
+    async def services(self) -> list[AsyncProcess]:
+        """All services by their names. See Scheduler.services."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.services)]
+
+    async def send(self, service: str | AsyncProcess, value: Any) -> None:
+        """Send a value to a service. See Scheduler.send."""
+        await self._call(self._scheduler.send, self._core(service), value)
+
+    async def receive(self, service: str | AsyncProcess, timeout: float | None = None, default: Any = None) -> Any:
+        """The oldest value that a service has sent. See Scheduler.receive."""
+        deadline, missing = Deadline(timeout), object()
+        while True:
+            value = await self._call(self._scheduler.receive, self._core(service), 0, missing)
+            if value is not missing:
+                return value
+            if deadline.passed:
+                return default
+            await asyncio.sleep(deadline.left(_LOOK_EVERY))
+
+    def _core(self, service: str | AsyncProcess) -> str | Process:
+        return Process(self._scheduler, service.to_dict()) if isinstance(service, AsyncProcess) else service
+
     # -- waiting and listening --------------------------------------------------------------------------------------
 
     async def wait_for(
@@ -164,6 +229,10 @@ class AsyncScheduler:
             endings.forget(ends.watch)
         if ends.left:
             raise WaitTimeoutError(f"{ends.left} jobs have not ended within {timeout} seconds")
+
+    def ends(self, tally: Tally[AsyncProcess], timeout: float | None) -> AsyncGenerator[AsyncProcess, None]:
+        """The jobs of a batch as they end; for `run_batch`."""
+        return ends(self._scheduler.endings, tally, timeout, self._call)
 
     def listen(
         self, query: Mapping[str, Any] | None = None, timeout: float | None = None, after: Token | None = None

@@ -3,16 +3,19 @@
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
+    ├── ServiceNotFoundError (LookupError)   nobody has started a service of this name
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── JobFailure                           raised inside a job that ends itself as failed
     ├── AlreadyRunningError                  another one of a solo kind is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
-    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
     │   └── JobCanceledError                 somebody cancelled it
     ├── DatabaseError                        MongoDB refused or cannot serve us
     │   ├── DatabaseUnavailableError (ConnectionError)
@@ -44,6 +47,10 @@ class InvalidDataError(SchedulerError, ValueError):
     """The data of a job cannot be stored as BSON; nothing was written."""
 
 
+class InvalidArgumentsError(InvalidDataError, TypeError):
+    """The data of a job are not what its function or class takes; nothing was written."""
+
+
 class PayloadTooLargeError(InvalidDataError):
     """The data or result of a job is larger than the option `max_payload`."""
 
@@ -60,6 +67,14 @@ class JobNotFoundError(SchedulerError, LookupError):
         self.job_id = job_id
 
 
+class ServiceNotFoundError(SchedulerError, LookupError):
+    """Nobody has started a service of this name, or it ended so long ago that it is forgotten."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(f"Given service {name!r} does not exist; start it with start_service")
+        self.name = name
+
+
 class DuplicateJobError(SchedulerError):
     """The id chosen for a new job is already in use."""
 
@@ -70,6 +85,10 @@ class DuplicateJobError(SchedulerError):
 
 class InvalidStateError(SchedulerError):
     """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
+
+
+class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+    """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
 
 
 class AlreadyRunningError(SchedulerError):
@@ -103,7 +122,7 @@ class JobFailedError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout` and was killed."""
+    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
 
 
 class JobCanceledError(JobError):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
+import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast, overload
 
 from bson import ObjectId
 
-from taskscheduler.errors import InvalidJobError, InvalidOptionError, SchedulerError
+from taskscheduler.arguments import Declaration
+from taskscheduler.declared import DataDeclaration
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
+from taskscheduler.joblog import JobLogger
+from taskscheduler.outcome import Outcome
 from taskscheduler.solo import Solo, solo_option
 
 if TYPE_CHECKING:
@@ -30,6 +34,10 @@ class Runtime(Protocol):
 
     def scheduler(self) -> Scheduler:
         """A scheduler on the worker's own connection, made on first use."""
+        ...
+
+    def interruption(self) -> Status:
+        """Why the job has to end now: CANCELED, TIMEOUT, or WAITING when it is handed back."""
         ...
 
 
@@ -60,6 +68,8 @@ class Registry:
 REGISTRY = Registry()
 
 FUNCTION_JOB = "taskscheduler.FunctionJob"  #: the base of all `@job` functions, no job itself
+SERVICE = "taskscheduler.Service"  #: the base of all services, the same
+_BASES = ("", FUNCTION_JOB, SERVICE)
 
 
 class Job:
@@ -67,7 +77,11 @@ class Job:
 
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run
     registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
-    and may be anything that BSON can hold.
+    and may be anything that BSON can hold. An attempt is `set_up`, `start`, `tear_down`, in this order.
+
+    An annotation `data: X` declares what is to be given: a plain type, a TypedDict, a dataclass or a pydantic model.
+    Anything else is refused when the job is added, as far as the class is known there, and before it runs; `self.data`
+    is then an instance of that dataclass or model.
     """
 
     name: ClassVar[str] = ""
@@ -75,7 +89,9 @@ class Job:
     data: Any = None  #: what was given to add_job
     id: ObjectId  #: the job's id
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
+    progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
+    _declaration: ClassVar[Declaration | DataDeclaration]  #: see `declaration`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -84,12 +100,22 @@ class Job:
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
         _check_solo(cls)
-        if cls.name != FUNCTION_JOB:
+        if cls.name not in _BASES:
             REGISTRY.add(cls)
+
+    def set_up(self) -> Any:
+        """Called before `start`; what it raises fails the attempt."""
 
     def start(self) -> Any:
         """Do the work; what you return is stored as the job's result."""
         raise InvalidJobError(f"job {self.name} does not define start()")
+
+    def tear_down(self, outcome: Outcome) -> Any:
+        """Clean up: always called once `set_up` has begun, also when it or `start` raised or the job is interrupted.
+
+        A job that is cancelled, times out or is handed back has `kill_grace` (0.5 s) for it. What this raises fails a
+        job that had succeeded, else it is logged. Nothing can be called when the worker itself dies or is killed.
+        """
 
     def notification(self, status: Status, process: Process) -> None:
         """Called in a worker, once, when the job has reached its final status."""
@@ -101,13 +127,25 @@ class Job:
             raise SchedulerError("a job has a scheduler only while a worker runs it")
         return self._runtime.scheduler()
 
-    def update_progress(self, progress: float | None = None, message: str | None = None) -> None:
-        """Say how far the job is (0 to 100), or with no argument just that it lives.
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The logger of the job's module; its records carry `job` (the id), `job_name` and `attempt`."""
+        return JobLogger(logging.getLogger(type(self).__module__), self.id, self.name, self.attempt)
 
+    def fail(self, message: str) -> NoReturn:
+        """End the attempt as a failure: raises JobFailure, which is stored with this message and no traceback."""
+        raise JobFailure(message)
+
+    def update_progress(
+        self, progress: float | None = None, message: str | None = None, *, completed: float | None = None
+    ) -> None:
+        """Say how far the job is, or with no argument just that it lives.
+
+        Either in percent (0 to 100), or by what is `completed` of its `progress_target`: 30 of 120 files are 25 %.
         Writes are limited to one per `progress_rate_limit`; the last value always arrives. Raises ValueError for a
-        progress outside 0..100.
+        progress outside 0..100, or more completed than the target.
         """
-        progress = checked_progress(progress, message)
+        progress = checked_progress(progress, message, completed, self.progress_target)
         if self._runtime is not None:
             self._runtime.report(progress, message)
 
@@ -119,15 +157,33 @@ def _check_solo(cls: type[Job]) -> None:
         raise InvalidJobError(f"the job class {cls.__qualname__}: {error}") from None
 
 
-def checked_progress(progress: float | None, message: str | None) -> float | None:
+def checked_progress(
+    progress: float | None, message: str | None, completed: float | None = None, target: float = 100
+) -> float | None:
     """The progress as it is stored; ValueError or TypeError if it or the message is none."""
     if message is not None and not isinstance(message, str):
         raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+    if completed is not None:
+        if progress is not None:
+            raise ValueError("give progress or completed, not both")
+        progress = _percent(completed, target)
     if progress is None:
         return None
-    if isinstance(progress, bool) or not isinstance(progress, int | float) or not 0 <= progress <= 100:
+    if not _is_number(progress) or not 0 <= progress <= 100:
         raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
     return round(float(progress), 2)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _percent(completed: Any, target: Any) -> float:
+    if not _is_number(target) or not 0 < target < float("inf"):
+        raise ValueError(f"progress_target must be a number greater than 0, not {target!r}")
+    if not _is_number(completed) or not 0 <= completed <= target:
+        raise ValueError(f"completed may only be between 0 and the progress_target {target!r}, not {completed!r}")
+    return float(100 * completed / target)
 
 
 class FunctionJob(Job):
@@ -137,34 +193,25 @@ class FunctionJob(Job):
     function: ClassVar[Callable[..., Any]]
 
     def start(self) -> Any:
-        function = type(self).__dict__["function"].__func__
-        extra = {"job": self} if _wants_job(function) else {}
-        return _call(function, self.data, extra)
+        declared = self.declaration()
+        args, named = declared.given(self.data)
+        lent = {"job": self} if declared.wants_job else {}
+        return type(self).function(*args, **named, **lent)
+
+    @classmethod
+    def declaration(cls) -> Declaration:
+        """What the function takes."""
+        return cast(Declaration, declaration(cls))
 
 
-def _wants_job(function: Callable[..., Any]) -> bool:
-    parameter = inspect.signature(function).parameters.get("job")
-    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
-
-
-def _call(function: Callable[..., Any], data: Any, extra: Mapping[str, Any]) -> Any:
-    """None: no argument; a mapping that fits: keyword arguments; a list: positional ones; else the one argument."""
-    signature = inspect.signature(function)
-    if isinstance(data, dict) and _binds(signature, (), {**data, **extra}):
-        return function(**data, **extra)
-    if isinstance(data, list) and _binds(signature, data, extra):
-        return function(*data, **extra)
-    if data is None and _binds(signature, (), extra):
-        return function(**extra)
-    return function(data, **extra)
-
-
-def _binds(signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> bool:
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
+def declaration(cls: type[Job]) -> Declaration | DataDeclaration:
+    """What a job takes, read from its annotations on first use."""
+    found = cls.__dict__.get("_declaration")
+    if found is None:
+        function = cls.function if issubclass(cls, FunctionJob) else None
+        found = DataDeclaration(cls.name, cls) if function is None else Declaration(cls.name, function)
+        cls._declaration = found
+    return found
 
 
 @overload
@@ -175,7 +222,9 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
     """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, scheduler). `solo` as for classes.
+    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). Data that are not
+    what the signature and its annotations ask for are refused when the job is added, and before it runs. `solo` as for
+    classes.
     """
 
     def register(function: F) -> F:
@@ -213,7 +262,7 @@ def job_name(job: Any) -> str:
             raise InvalidJobError("the name of a job must not be empty")
         return job
     cls = getattr(job, "__job__", job)
-    if isinstance(cls, type) and issubclass(cls, Job) and cls not in (Job, FunctionJob):
+    if isinstance(cls, type) and issubclass(cls, Job) and cls.name not in _BASES:
         return cls.name
     what = f"class {job.__qualname__}" if isinstance(job, type) else f"{type(job).__name__} {job!r:.80}"
     raise InvalidJobError(f"{what} is not a job: give a subclass of Job, a function decorated with @job or a name")

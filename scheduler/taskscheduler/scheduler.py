@@ -13,7 +13,8 @@ from blinker import Namespace
 from bson import ObjectId
 from pymongo.database import Database
 
-from taskscheduler.adding import Adding, merged
+from taskscheduler.adding import Added, Adding, merged
+from taskscheduler.calling import Calls
 from taskscheduler.canceling import cancel, live_series
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
@@ -24,12 +25,14 @@ from taskscheduler.errors import (
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
-from taskscheduler.handle import Outcome, Process
+from taskscheduler.handle import Process
 from taskscheduler.job import job_name
+from taskscheduler.letters import Letters
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
 from taskscheduler.options import SchedulerOptions, Seconds, seconds
 from taskscheduler.record import Document
+from taskscheduler.servicing import Servicing
 from taskscheduler.solo import Solo
 from taskscheduler.statistics import statistics
 from taskscheduler.store import Store
@@ -38,8 +41,6 @@ from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
 from taskscheduler.tracking import Record
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
-
-_ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
 
 
 class Scheduler:
@@ -66,6 +67,8 @@ class Scheduler:
         self._clock = clock
         self._connection = Connection(database, clock)
         self._adding = Adding(lambda: self._store, self._options, self._cancel, clock)
+        self._servicing = Servicing(lambda: self._store, self._adding, self._cancel, clock)
+        self._letters = Letters(lambda: self._store, lambda: self._options.max_payload)
         self._background: BackgroundListener | None = None
         self._endings = Endings(lambda: self._store, clock, self._announce_change)
 
@@ -77,18 +80,20 @@ class Scheduler:
         `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold. Raises
         InvalidJobError, InvalidOptionError, InvalidDataError, PayloadTooLargeError, DuplicateJobError or
         DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
-        the same `id` is then safe.
+        the same `id` is then safe. With `dedupe`, a job of the same class and data that has not started is given
+        instead, its `outcome` existing.
         """
         with translated():
-            return self._added([self._adding.one(job, data, merged(options, given)).document])[0]
+            return self._added([self._adding.one(job, data, merged(options, given))])[0]
 
     def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
         """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
-        All are validated before the first is written; the error names the position of the one at fault.
+        All are validated before the first is written; the error names the position of the one at fault. Jobs with the
+        option `dedupe` take a write each.
         """
         with translated():
-            return self._added([new.document for new in self._adding.many(jobs)])
+            return self._added(self._adding.many(jobs))
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -100,16 +105,16 @@ class Scheduler:
         add_job does.
         """
         with translated():
-            document, outcome = self._adding.once(job, data, merged(options, given))
-            return Process(self, document, outcome) if outcome == "existing" else self._added([document], outcome)[0]
+            return self._added([self._adding.once(job, data, merged(options, given))])[0]
 
-    def _added(self, documents: Sequence[Document], outcome: Outcome = "created") -> list[Process]:
-        processes = [Process(self, document, outcome) for document in documents]
-        for process in processes:
+    def _added(self, added: Sequence[Added]) -> list[Process]:
+        processes = [Process(self, document, outcome) for document, outcome in added]
+        new = [process for process in processes if process.outcome != "existing"]
+        for process in new:
             if process.parent is not None:
                 self._join_parent(process)
         if self._events.wanted and not self._listening:
-            for process in processes:
+            for process in new:
                 self._events.emit(STATUS_EVENTS[process.status], process)
         return processes
 
@@ -119,6 +124,41 @@ class Scheduler:
         if parent is not None and Status(parent["status"]) in UNSUCCESSFUL:
             self._cancel(process.id)
             process.replace(self._store.jobs.get(process.id) or process.to_dict())
+
+    # -- calling ----------------------------------------------------------------------------------------------------
+
+    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Calls:
+        """Calls with these job options: `with_options(retry=3).submit(resize, "a.png")`. InvalidOptionError."""
+        return Calls(self, options, given)
+
+    def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
+        """Add a job with plain arguments and return at once: `submit(resize, "a.png", width=100)`. See `call`.
+
+        All that is given goes to the job; job options stand before: `with_options(retry=3).submit(...)`.
+        """
+        return Calls(self).submit(job, *args, **named)
+
+    def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add a job with plain arguments, wait until it has ended, and give what it returned.
+
+        Raises JobFailedError, JobTimeoutError or JobCanceledError if it did not end well, and as add_job does.
+        """
+        return Calls(self).run(job, *args, **named)
+
+    def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[Process], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Add many jobs, wait until all have ended; True if all of them did well.
+
+        Each is a `call(job, ...)` or what else add_jobs takes. In this thread, as each one ends, `callback(process)`
+        is called, however it ended, and `progress(ended, total)`. WaitTimeoutError after `timeout` seconds: the jobs
+        go on. JobNotFoundError if one was deleted meanwhile. What a callback raises ends the wait.
+        """
+        return Calls(self).run_batch(calls, callback, progress, timeout)
 
     def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> Record:
         """A record of this program, which no node runs, as a job of this name: for a `with` block, or to `start`.
@@ -246,6 +286,73 @@ class Scheduler:
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
         with translated():
             return self._store.jobs.counts_by(COUNTED_BY[by])
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    def start_service(self, job: Any, data: Any = None, *, name: str | None = None, **given: Any) -> Process:
+        """Make a service run, and keep it running: one process in the whole cluster, on whichever node is there.
+
+        `name` (default: that of the job) is unique. Options: `restart` ("always", "on-failure", "never"),
+        `restart_interval` (1 s, doubled at each quick failure up to `restart_interval_max`, 60 s), `stop_soft` (5 s),
+        `stop_hard` (10 s), and of the job queue, priority, timeout and silence_timeout. What runs as it is defined here
+        is left alone, something else is stopped first; `process.outcome` says created, existing or replaced, and
+        `process.attempt` how often it was started. Raises as add_job does.
+        """
+        with translated():
+            document, outcome = self._servicing.start(job, data, {**given, "name": name})
+            return self._announced(Process(self, document, outcome))
+
+    def stop_service(self, name: str, wait: bool = True) -> Process:
+        """Stop a service and do not start it again; with `wait`, return when its process is gone.
+
+        It is asked to stop, interrupted after `stop_soft` seconds and killed after `stop_hard`; it ends CANCELED.
+        ServiceNotFoundError if there is none of this name; one that has ended is left as it is.
+        """
+        with translated():
+            return Process(self, self._servicing.stop(name, wait))
+
+    def restart_service(self, name: str) -> Process:
+        """Stop a service, if it runs, and start it again at once when its process is gone. ServiceNotFoundError."""
+        with translated():
+            return self._announced(Process(self, self._servicing.restart(name)))
+
+    def service(self, name: str) -> Process:
+        """The service of this name, whatever it does; ServiceNotFoundError if there is none."""
+        with translated():
+            return Process(self, self._servicing.get(name))
+
+    def services(self) -> list[Process]:
+        """All services by their names, also those that have ended, as long as jobs are kept."""
+        with translated():
+            return [Process(self, document) for document in self._servicing.all()]
+
+    def send(self, service: str | Process, value: Any) -> None:
+        """Send a value, anything that BSON can hold, to a service: it gets it from `receive`, once and in order.
+
+        It waits for a service that does not run, for a day. ServiceNotFoundError, InvalidDataError,
+        PayloadTooLargeError.
+        """
+        self._letters.send_to(self._service_id(service), value)
+
+    def receive(self, service: str | Process, timeout: float | None = None, default: Any = None) -> Any:
+        """The oldest value that a service has sent, waiting for one as long as `timeout` seconds; else `default`.
+
+        Each value is received once, whoever asks. ServiceNotFoundError.
+        """
+        return self._letters.receive_from(self._service_id(service), Deadline(timeout, self._clock), default)
+
+    def _service_id(self, service: str | Process) -> ObjectId:
+        return service.id if isinstance(service, Process) else self.service(service).id
+
+    @property
+    def letters(self) -> Letters:
+        """What carries the messages of services; for services, not for applications."""
+        return self._letters
+
+    def _announced(self, process: Process) -> Process:
+        if process.outcome != "existing":
+            self._announce(STATUS_EVENTS[process.status], process)
+        return process
 
     # -- waiting and listening --------------------------------------------------------------------------------------
 

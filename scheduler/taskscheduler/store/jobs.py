@@ -36,7 +36,7 @@ _LIVE: Document = {"class": {"$gte": ""}, "status": LIVE_FILTER}
 
 
 class OnceTakenError(Exception):
-    """Another live job holds the same key of add_job_once."""
+    """Another live job holds the same key of add_job_once, or a queued one that of the option `dedupe`."""
 
 
 class JobStore:
@@ -159,6 +159,10 @@ class JobStore:
             oldest = oldest or job
         return oldest if ignore_data else None
 
+    def same_queued(self, key: str) -> Document | None:
+        """The queued job that holds this key of the option `dedupe`, as a majority of the servers knows it."""
+        return self._confirming.find_one({"dedupe": key, "status": {"$lt": int(Status.PROCESSING)}})
+
     def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
         """Cancel a live job, or one that does not run; the document as it was before, or None if it was not so."""
         sources = QUEUED_FILTER if only_queued else from_statuses(Move.CANCEL)
@@ -193,6 +197,11 @@ class JobStore:
         values = {"status": int(target(move)), "pending": ["family", "hook"]}
         stage = {**{name: {"$literal": value} for name, value in values.items()}, "ended": "$$NOW"}
         return [out_of_turn(), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
+
+    def bring_forward(self, seconds: float) -> None:
+        """Let all queued jobs be due so many seconds earlier; for tests."""
+        earlier = {"$subtract": ["$at", round(seconds * 1000)]}
+        self.collection.update_many({"status": QUEUED_FILTER}, [{"$set": {"at": earlier}}])
 
     def children(self, parent: ObjectId) -> list[ObjectId]:
         """The live children of a job."""
