@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -149,12 +150,7 @@ class Supervision:
         """Whether there may be more."""
         data = os.read(descriptor, 65_536)
         self._tail.add(data)
-        left = data
-        try:
-            while left:
-                left = left[os.write(target, left) :]
-        except OSError:
-            pass  # nobody reads what we write; the command goes on
+        _write_all(target, data)
         return bool(data)
 
     def _end_if_due(self, pid: int) -> None:
@@ -209,6 +205,17 @@ class Supervision:
             write()
         except SchedulerError as error:
             self._remark(f"taskscheduler exec: the end of the command was not stored: {error}")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Wait for a reader that is slow; if there is none any more, the command goes on without."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+        except OSError:
+            return
 
 
 def _how(code: int) -> str:
