@@ -19,6 +19,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon.asyncruns import AsyncRuns
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
@@ -74,6 +75,7 @@ class WorkerManager:
     def process(self, link: ManagerEnd) -> int:
         """Serve a node until it stops or dies; the exit code of the process."""
         self._link, self._down, self._up = link, Receiver(link.down), Sender(link.up)
+        self._async = AsyncRuns(self._tell_worker, self._report, link.settings.kill_grace)
         adopt_orphans()
         self._signals = Signals([signal.SIGCHLD, signal.SIGTERM])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
@@ -116,13 +118,9 @@ class WorkerManager:
 
     def _next_event(self, now: float) -> float:
         timers = [self._pool.next_event(now), self._stop_at, self._talk_at, self._strangers_at]
-        if self._holds():
+        if self._pool.holds():
             timers += [self._lease_until, max(self._held_at + _HELD_EVERY, now)]
         return min(timers)
-
-    def _holds(self) -> bool:
-        pool = self._pool
-        return bool(pool.waiting or pool.forced) or any(member.runs for member in pool.members.values())
 
     # -- messages from and to the node ------------------------------------------------------------------------------
 
@@ -150,7 +148,8 @@ class WorkerManager:
     def _introduce(self) -> None:
         """Say how many jobs can run here; with every renewal of the lease, as the node can do nothing without it."""
         options = self._pool.options
-        self._up.push(messages.notice(Kind.POOL, slots=options.slots, pm=str(options.pm)))
+        facts = {"slots": options.slots, "async_jobs": options.async_limit, "pm": str(options.pm)}
+        self._up.push(messages.notice(Kind.POOL, **facts))
 
     def _flush(self) -> None:
         """Send what waits for the node; watch for room in the queue as long as something is left."""
@@ -167,8 +166,8 @@ class WorkerManager:
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self._up.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
 
-    def _hand_back_waiting(self) -> None:
-        for run in self._pool.drain():
+    def _hand_back_waiting(self, runs: list[Run] | None = None) -> None:
+        for run in self._pool.drain() if runs is None else runs:
             self._report(Ending.UNSTARTED, run)
 
     def _cancel(self, job_id: bytes, now: float) -> None:
@@ -176,6 +175,9 @@ class WorkerManager:
             return
         member = self._pool.holder(job_id)
         if member is None:
+            return
+        if job_id in member.background:
+            self._async.end(member, job_id, Doom.CANCELED, now)
             return
         self._take_back(member, now)
         if self._pool.remove_waiting(job_id):
@@ -242,28 +244,33 @@ class WorkerManager:
             if kind == Kind.READY:
                 self._pool.ready(member)
             elif kind == Kind.PROGRESS:
-                self._hands[member.pid].talks = True
-                self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
+                if not member.background:  # which leave nothing in the slot
+                    self._hands[member.pid].talks = True
+                    self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
                 self._up.push(message)
             elif kind == Kind.REPORT:
                 self._ended(member, message, now)
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
         report = Report.decode(message)
-        run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
-        self._hands[member.pid].talks = False
-        if run is None:
-            logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
-            return
-        self._up.push(message)
-        if member.leaving and not member.runs:
+        if not (member.background and self._async.ended(member, report, message, self._up.push)):
+            run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
+            self._hands[member.pid].talks = False
+            if run is None:
+                logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
+                return
+            self._up.push(message)
+        if member.leaving:
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
         """Give a worker no more jobs; one that has none ends now."""
         member.leaving = True
-        if not member.runs and member.doom is None:
+        if not member.runs and not member.background and member.doom is None:
             self._hands[member.pid].let_go()
+
+    def _tell_worker(self, member: Member, message: bytes) -> None:
+        self._hands[member.pid].tell(message)
 
     def _assign(self, now: float) -> None:
         for member, run in self._pool.assignments():
@@ -277,8 +284,10 @@ class WorkerManager:
             if self._pool.waiting:
                 self._assign(now)
 
-    def _take_back(self, member: Member, now: float) -> None:
-        """Take from a worker what it was handed and has not begun."""
+    def _take_back(self, member: Member, now: float, dead: bool = False) -> None:
+        """Take from a worker what it was handed and has not begun; an event loop begins everything at once."""
+        if member.background and not dead:
+            return
         runs = self._hands[member.pid].take_back()
         if runs:
             self._pool.taken_back(member, runs, now)
@@ -292,11 +301,13 @@ class WorkerManager:
                 member.kill_at = now + 1.0  # until it is reaped
             elif now >= member.times_out_at():
                 self._doom(member, Doom.TIMED_OUT, now)
+            if now >= member.alarm:
+                self._async.keep_deadlines(member, now)
         if now >= self._stop_at:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):
                 self._doom(member, Doom.RETURNED, now)
-        if now >= self._lease_until and self._holds():
+        if now >= self._lease_until and self._pool.holds():
             self._lose_lease(now)
         self._hand_back_stale(now)
         self._give_account(now)
@@ -304,7 +315,10 @@ class WorkerManager:
             self._kill_strangers(now)
 
     def _doom(self, member: Member, doom: Doom, now: float) -> None:
-        """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
+        """End what a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
+        if member.background:
+            self._async.end_all(member, doom, now)
+            return
         run = member.running
         self._take_back(member, now)
         self._from_worker(member)  # the end of the job may have been on its way
@@ -323,11 +337,13 @@ class WorkerManager:
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._take_back(member, now)
-            if member.runs:
+            if member.runs or member.background:
                 kill_tree(member.pid)
         self._hand_back_waiting()
 
     def _hand_back_stale(self, now: float) -> None:
+        if self._pool.stale_async(now):
+            self._hand_back_waiting(self._pool.asynchronous.drain())
         stuck = self._pool.stale(now)
         if stuck is None:
             return
@@ -338,13 +354,14 @@ class WorkerManager:
     def _give_account(self, now: float) -> None:
         if now >= self._talk_at:
             self._read_slots(now)
-        if now < self._held_at + _HELD_EVERY or not self._holds():
+        if now < self._held_at + _HELD_EVERY or not self._pool.holds():
             return
         self._held_at = now
-        held = [(entry.run, NO_WORKER, -1.0) for entry in (*self._pool.waiting, *self._pool.forced)]
+        held = [(entry.run, NO_WORKER, -1.0) for entry in self._pool.unassigned()]
         for member in self._pool.members.values():
             for place, run in enumerate(member.runs):
                 held.append((run, member.id, now - member.since) if place == 0 else (run, NO_WORKER, -1.0))
+            held += [(entry.run, member.id, now - entry.since) for entry in member.background.values()]
         # notifications apart: their jobs have ended, and the node would have them killed
         jobs = [
             (run.job_id, run.attempt, worker, seconds) for run, worker, seconds in held if not run.flags & Flag.HOOK
@@ -377,13 +394,14 @@ class WorkerManager:
             return
         now = self._clock.monotonic()
         self._from_worker(member)
-        self._take_back(member, now)
+        self._take_back(member, now, dead=True)
         self._pool.gone(ended.pid, now)
         hands = self._hands.pop(ended.pid)
         self._selector.unregister(hands.end)
         hands.close()
         if member.running is not None:
             self._bury(member, member.running, ended, now)
+        self._async.bury(member, ended, now)
         if self._pool.stopping:
             self._hand_back_waiting()
         facts = {"worker": ObjectId(member.id), "pid": ended.pid, "exit": str(ended)}

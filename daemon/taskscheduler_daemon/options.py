@@ -41,6 +41,7 @@ class PoolOptions:
     pm: ProcessManagement = ProcessManagement.DYNAMIC
     min_children: int = 1  #: workers at start (dynamic), or always (static)
     max_children: int = 2  #: upper limit (dynamic, ondemand); force_spawn jobs come on top
+    async_jobs: int = 100  #: how many async jobs one worker runs at once; 0, and ondemand: one, as of all others
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -51,8 +52,13 @@ class PoolOptions:
 
     @property
     def slots(self) -> int:
-        """How many jobs can run at once, forced ones apart."""
+        """How many jobs can run at once, forced and async ones apart."""
         return self.min_children if self.pm is ProcessManagement.STATIC else self.max_children
+
+    @property
+    def async_limit(self) -> int:
+        """How many async jobs a worker runs in its event loop; 0: it has none, and they run as others do."""
+        return 0 if self.pm is ProcessManagement.ONDEMAND else self.async_jobs
 
 
 def _names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
@@ -85,6 +91,7 @@ POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "pm": _process_management,
     "min_children": lambda name, value: integer(name, value, least=0, most=10_000),
     "max_children": lambda name, value: integer(name, value, least=1, most=10_000),
+    "async_jobs": lambda name, value: integer(name, value, least=0, most=10_000),
 }
 
 NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {

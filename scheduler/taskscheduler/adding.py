@@ -14,7 +14,7 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.handle import Outcome
-from taskscheduler.job import has_notification, job_class, job_name
+from taskscheduler.job import has_notification, is_async, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
@@ -107,6 +107,8 @@ class Adding:
         known = job_class(job)
         if known is not None:  # else only a worker can tell
             document["hook"] = has_notification(known)
+            if is_async(known) and not options.force_spawn:
+                document["async"] = True
         new = NewJob(document["_id"], document, self._encode(document))
         if options.parent is not None and self._store.jobs.get(options.parent) is None:
             raise JobNotFoundError(options.parent)  # before anything is written
@@ -139,7 +141,7 @@ class Adding:
     def _tell(self, new: Sequence[NewJob]) -> None:
         """Wake the nodes."""
         later = any(job.document["status"] == Status.POSTPONED for job in new)
-        forced = any(job.document["options"]["force_spawn"] for job in new)
+        forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
         self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
 
 

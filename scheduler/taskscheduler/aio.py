@@ -37,6 +37,11 @@ _PAGE = 100  #: jobs that get_jobs reads at a time
 class _Core(Scheduler):
     """The scheduler that does the work, with what its twin needs of the inside."""
 
+    def share(self, other: Scheduler) -> None:
+        """Work on the connection of another one, by its options."""
+        self._connection, self._options = other._connection, other._options
+        self._adding.use(other._options)
+
     def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
         return Listener(self, self._store, named(query or {}), after)
 
@@ -66,6 +71,13 @@ class AsyncScheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._handling: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def of(cls, scheduler: Scheduler) -> AsyncScheduler:
+        """The twin of a scheduler, on its connection; closing either closes that."""
+        twin = cls()
+        twin._scheduler.share(scheduler)
+        return twin
 
     # -- adding, finding, ending ------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from taskscheduler.joblog import JobLogger
 from taskscheduler.outcome import Outcome
 
 if TYPE_CHECKING:
+    from taskscheduler.aio import AsyncScheduler
     from taskscheduler.handle import Process
     from taskscheduler.lifecycle import Status
     from taskscheduler.scheduler import Scheduler
@@ -32,6 +33,10 @@ class Runtime(Protocol):
 
     def scheduler(self) -> Scheduler:
         """A scheduler on the worker's own connection, made on first use."""
+        ...
+
+    def async_scheduler(self) -> AsyncScheduler:
+        """The same for the event loop of async jobs."""
         ...
 
     def interruption(self) -> Status:
@@ -65,7 +70,7 @@ class Registry:
 
 REGISTRY = Registry()
 
-FUNCTION_JOB = "taskscheduler.FunctionJob"  #: the base of all `@job` functions, no job itself
+FUNCTION_JOBS = {"taskscheduler.FunctionJob", "taskscheduler.AsyncFunctionJob"}  #: bases of `@job` functions, no jobs
 
 
 class Job:
@@ -74,6 +79,10 @@ class Job:
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run
     registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
     and may be anything that BSON can hold. An attempt is `set_up`, `start`, `tear_down`, in this order.
+
+    `start` may be a coroutine function, and then the other two, too: many such jobs run at once in one worker, up to
+    the node's option `async_jobs`. They must never block: while one does, the others stand still. To cancel or time
+    out one raises asyncio.CancelledError in it.
     """
 
     name: ClassVar[str] = ""
@@ -82,6 +91,7 @@ class Job:
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
+    _is_async: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -89,7 +99,8 @@ class Job:
             cls.name = f"{_module_name(cls.__module__)}.{cls.__qualname__}"
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
-        if cls.name != FUNCTION_JOB:
+        cls._is_async = _check_async(cls)
+        if cls.name not in FUNCTION_JOBS:
             REGISTRY.add(cls)
 
     def set_up(self) -> Any:
@@ -106,7 +117,7 @@ class Job:
         job that had succeeded, else it is logged. Nothing can be called when the worker itself dies or is killed.
         """
 
-    def notification(self, status: Status, process: Process) -> None:
+    def notification(self, status: Status, process: Process) -> Any:
         """Called in a worker, once, when the job has reached its final status."""
 
     @property
@@ -124,6 +135,13 @@ class Job:
     def fail(self, message: str) -> NoReturn:
         """End the attempt as a failure: raises JobFailure, which is stored with this message and no traceback."""
         raise JobFailure(message)
+
+    @property
+    def async_scheduler(self) -> AsyncScheduler:
+        """What `scheduler` is to others, for async jobs: on the same connection, and it does not block the loop."""
+        if self._runtime is None:
+            raise SchedulerError("a job has a scheduler only while a worker runs it")
+        return self._runtime.async_scheduler()
 
     def update_progress(
         self, progress: float | None = None, message: str | None = None, *, completed: float | None = None
@@ -160,16 +178,38 @@ def _percent(completed: Any, target: Any) -> float:
     return float(100 * completed / target)
 
 
+def _check_async(cls: type[Job]) -> bool:
+    """Whether `start` is a coroutine function; if not, nothing around it may be one."""
+    if inspect.iscoroutinefunction(cls.start):
+        return True
+    for hook in ("set_up", "tear_down"):
+        if inspect.iscoroutinefunction(getattr(cls, hook)):
+            raise InvalidJobError(f"{hook} of job {cls.name} is a coroutine function, so start must be one, too")
+    return False
+
+
 class FunctionJob(Job):
     """What `@job` makes of a function."""
 
-    name = FUNCTION_JOB
+    name = "taskscheduler.FunctionJob"
     function: ClassVar[Callable[..., Any]]
 
     def start(self) -> Any:
+        return self._call()
+
+    def _call(self) -> Any:
         function = type(self).__dict__["function"].__func__
         extra = {"job": self} if _wants_job(function) else {}
         return _call(function, self.data, extra)
+
+
+class AsyncFunctionJob(FunctionJob):
+    """What `@job` makes of a coroutine function."""
+
+    name = "taskscheduler.AsyncFunctionJob"
+
+    async def start(self) -> Any:
+        return await self._call()
 
 
 def _wants_job(function: Callable[..., Any]) -> bool:
@@ -217,7 +257,8 @@ def job(function: F | None = None, *, name: str | None = None) -> F | Callable[[
             "__qualname__": function.__qualname__,
             "__doc__": function.__doc__,
         }
-        function.__job__ = type(function.__name__, (FunctionJob,), body)  # type: ignore[attr-defined]
+        base = AsyncFunctionJob if inspect.iscoroutinefunction(function) else FunctionJob
+        function.__job__ = type(function.__name__, (base,), body)  # type: ignore[attr-defined]
         return function
 
     return register if function is None else register(function)
@@ -246,6 +287,11 @@ def job_name(job: Any) -> str:
         return cls.name
     what = f"class {job.__qualname__}" if isinstance(job, type) else f"{type(job).__name__} {job!r:.80}"
     raise InvalidJobError(f"{what} is not a job: give a subclass of Job, a function decorated with @job or a name")
+
+
+def is_async(cls: type[Job] | None) -> bool:
+    """Whether jobs of this class run in the event loop of a worker, many at once."""
+    return cls is not None and cls._is_async
 
 
 def has_notification(cls: type | None) -> bool:

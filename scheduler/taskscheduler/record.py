@@ -176,5 +176,5 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "worker": None,
         "seq": ended["seq"] + 1,
     }
-    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "hook", "v")
+    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "hook", "async", "v")
     return fresh | {name: ended[name] for name in kept if name in ended}
