@@ -54,7 +54,8 @@ _FOREVER = float("inf")
 class WorkerManager:
     """Keeps the workers of one node. Built by a worker factory in the new process.
 
-    Takes the pool options `pm`, `min_children` and `max_children` as keywords; InvalidOptionError for a bad one.
+    Takes the pool options `pm`, `min_children`, `max_children` and `async_jobs` as keywords; InvalidOptionError for a
+    bad one.
     """
 
     def __init__(self, factory: WorkerFactory, clock: Clock = SYSTEM_CLOCK, **options: Any) -> None:

@@ -18,6 +18,7 @@ _POOL = [
     click.option("--pm", type=_POOLS, help="How workers are managed.  [default: dynamic]"),
     click.option("--min-children", type=int, help="Workers at start, or always (static).  [default: 1]"),
     click.option("--max-children", type=int, help="Most workers.  [default: 2]"),
+    click.option("--async-jobs", type=int, help="Async jobs that one worker runs at once.  [default: 100]"),
 ]
 _JOBS = click.option(
     "--jobs", metavar="MODULE", multiple=True, help="Module whose import registers jobs; repeatable, or a,b."
