@@ -15,6 +15,17 @@ _arrived: list[str] = []
 _all_there = asyncio.Event()
 
 
+class Forks(Job):
+    """Comes back twice, beside others."""
+
+    name = "async_forks"
+
+    async def start(self) -> str:
+        if os.fork():
+            os.wait()
+        return "back"
+
+
 class Meet(Job):
     """Ends when as many of its kind as the data says have been in this process at once."""
 
@@ -69,6 +80,7 @@ class AsyncProgress(Job):
     async def start(self) -> None:
         for percent in range(100):
             self.update_progress(percent, message="here")
+        await asyncio.sleep(0.05)  # the first message has gone, and it is too early for a second one
         await asyncio.to_thread(self.update_progress, 99.5, message="there")
         while not os.path.exists(self.data):
             await asyncio.sleep(0.02)
