@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from taskscheduler.lifecycle import Ending
 from taskscheduler_daemon import messages
-from taskscheduler_daemon.asyncline import Background
 from taskscheduler_daemon.exits import Exit
 from taskscheduler_daemon.messages import Report
-from taskscheduler_daemon.obituary import obituary
+from taskscheduler_daemon.obituary import late, obituary
 from taskscheduler_daemon.pool import Doom, Member
-
-_ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 
 Tell = Callable[[Member, bytes], object]  #: send a message to a worker
 Say = Callable[..., None]  #: report the end of a run to the node: ending, run, worker, seconds, content
@@ -40,13 +36,18 @@ class AsyncRuns:
         for job_id in list(member.background):
             self.end(member, job_id, doom, now)
 
+    def alive(self, member: Member, job_id: bytes, now: float) -> None:
+        """A run has given a sign of life."""
+        if job_id in member.background:
+            member.background[job_id].alive_at = now
+
     def keep_deadlines(self, member: Member, now: float) -> None:
         """End what has had its time; let a worker be killed that did not end what it was told to."""
         for job_id, entry in member.background.items():
             if now < entry.wants_at():
                 continue
             if entry.doom is None:
-                self.end(member, job_id, Doom.TIMED_OUT, now)
+                self.end(member, job_id, Doom.TIMED_OUT if now >= entry.times_out_at() else Doom.SILENT, now)
             else:
                 member.sacrificed = member.leaving = True
                 member.kill_at = entry.kill_at = now
@@ -63,7 +64,10 @@ class AsyncRuns:
         if report.ending is not Ending.RETURNED or entry.doom is None:
             push(message)
         elif entry.doom is not Doom.CANCELED:
-            self._say(_ENDINGS[entry.doom], entry.run, member.id, report.seconds, **_reason(entry))
+            error = late(entry.run, entry.doom)
+            content = {} if error is None else {"error": error}
+            ending = Ending.RETURNED if error is None else Ending.TIMED_OUT
+            self._say(ending, entry.run, member.id, report.seconds, **content)
         return True
 
     def bury(self, member: Member, ended: Exit, now: float) -> None:
@@ -74,9 +78,3 @@ class AsyncRuns:
                 ending, error = obituary(entry.run, doom, ended)
                 self._say(ending, entry.run, member.id, now - entry.since, error=error)
         member.background.clear()
-
-
-def _reason(entry: Background) -> dict[str, Any]:
-    if entry.doom is not Doom.TIMED_OUT:
-        return {}
-    return {"error": {"type": "JobTimeoutError", "message": f"ran longer than {entry.run.timeout:g} s"}}

@@ -48,7 +48,10 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
-        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
+        silence = options.get("silence_timeout", 0)
+        if silence:
+            flags |= Flag.WATCHED
+        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw, silence)
 
 
 def hook_run(document: RawBSONDocument) -> Run:

@@ -28,6 +28,7 @@ class Doom(Enum):
     """Why a worker is being killed with the job it runs."""
 
     TIMED_OUT = auto()
+    SILENT = auto()  #: gave no sign of life for too long
     CANCELED = auto()
     RETURNED = auto()  #: the node stops
 
@@ -37,7 +38,12 @@ class Doom(Enum):
         return _BECOMES[self]
 
 
-_BECOMES = {Doom.TIMED_OUT: Status.TIMEOUT, Doom.CANCELED: Status.CANCELED, Doom.RETURNED: Status.WAITING}
+_BECOMES = {
+    Doom.TIMED_OUT: Status.TIMEOUT,
+    Doom.SILENT: Status.TIMEOUT,
+    Doom.CANCELED: Status.CANCELED,
+    Doom.RETURNED: Status.WAITING,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -54,9 +60,14 @@ class Member:
     background: dict[bytes, Background] = field(default_factory=dict)  #: async ones by job, which run at once
     alarm: float = float("inf")  #: none of them is to be looked at earlier
     sacrificed: bool = False  #: killed for the sake of one of them; the others run again
-    since: float = 0.0  #: when the first one began
+    since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
     doom: Doom | None = None
     kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
+    alive_at: float = 0.0  #: the last sign of life that is known of
+    allowance: float = float("inf")  #: how many more jobs it may be given
+    born: float = 0.0  #: when it was ready
+    resident: int = 0  #: bytes of memory that it had then, if that matters
+    measured_at: float = float("-inf")  #: when its memory was last looked at
 
     @property
     def running(self) -> Run | None:
@@ -70,6 +81,12 @@ class Member:
         """When the running job has had its time; infinity if it has no limit."""
         run = self.running
         return self.since + run.timeout if run is not None and run.timeout and self.doom is None else float("inf")
+
+    def silent_at(self) -> float:
+        """When the running job has been silent for too long, as far as is known; infinity if it has no limit."""
+        run = self.running
+        watched = run is not None and run.silence and self.doom is None
+        return max(self.since, self.alive_at) + run.silence if watched and run is not None else float("inf")
 
 
 @dataclass(slots=True)
@@ -117,8 +134,9 @@ class Pool:
         for run in runs:
             if run.flags & Flag.ASYNC:
                 member.background.pop(run.job_id, None)
-        if member.single and not member.runs:
-            member.leaving = False  # it has not had its one job yet
+        if runs and member.allowance <= 0:
+            member.leaving = False  # it has not had its last job yet
+        member.allowance += len(runs)
         self.put_back(runs, now)
 
     def remove_waiting(self, job_id: bytes) -> bool:
@@ -162,11 +180,12 @@ class Pool:
         if run.flags & Flag.ASYNC:
             entry = member.background[run.job_id] = Background(run, now)
             member.alarm = min(member.alarm, entry.wants_at())
-            return
-        if not member.runs:
-            member.since = now
-        member.runs.append(run)
-        if member.single:
+        else:
+            if not member.runs:
+                member.since = now
+            member.runs.append(run)
+        member.allowance -= 1
+        if member.allowance <= 0:
             member.leaving = True
 
     def ended(self, member: Member, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
@@ -290,11 +309,13 @@ class Pool:
         """A worker was started."""
         single = forced or self.options.pm is ProcessManagement.ONDEMAND
         member = self.members[pid] = Member(worker_id, pid, single, forced)
+        member.allowance = 1 if single else self.options.worker_max_jobs or float("inf")
         return member
 
-    def ready(self, member: Member) -> None:
+    def ready(self, member: Member, now: float) -> None:
         """A worker has been built and can take jobs."""
         member.ready = True
+        member.born = member.since = now
         self._boot_failures = 0
 
     def gone(self, pid: int, now: float) -> Member | None:
@@ -317,13 +338,11 @@ class Pool:
 
     def next_event(self, now: float) -> float:
         """The time at which something is to be decided although nothing happens."""
-        times = [min(member.times_out_at(), member.kill_at, member.alarm) for member in self.members.values()]
-        if (
-            self.waiting
-            or self.forced
-            or self.asynchronous.waiting
-            or any(len(member.runs) > 1 for member in self.members.values())
-        ):
+        times = [
+            min(member.times_out_at(), member.silent_at(), member.kill_at, member.alarm)
+            for member in self.members.values()
+        ]
+        if self._waits() or any(len(member.runs) > 1 for member in self.members.values()):
             times.append(now + STALE_SECONDS / 3)
         if self._spawn_after > now:
             times.append(self._spawn_after)

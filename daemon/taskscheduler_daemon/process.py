@@ -6,6 +6,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import select
 import signal
 import sys
@@ -161,6 +162,15 @@ def started_at(pid: int) -> int | None:
     except (OSError, ValueError):
         return None
     return None if state in "ZX" else int(rest[18])
+
+
+def own_memory(pid: int) -> int | None:
+    """The bytes of memory that a process has for itself: resident, but neither of files nor shared. None: not told."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return None
+    return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
 
 
 def open_descriptors() -> list[int]:

@@ -232,6 +232,7 @@ class Worker:
 
     def send_progress(self, run: Run, content: bytes) -> None:
         """Report what an async job says."""
+        self._slot.touch(self._clock.monotonic())
         self._send(Kind.PROGRESS, Ending.SUCCEEDED, run, 0.0, content)
 
     # -- what a running job may ask for -----------------------------------------------------------------------------
@@ -245,6 +246,7 @@ class Worker:
         if message is not None:
             self._said["message"] = message[:1000].encode(errors="replace").decode()
         now = self._clock.monotonic()
+        self._slot.touch(now)
         content: bytes = bson.encode({**self._said, "id": ObjectId(self._run.job_id), "attempt": self._run.attempt})
         if now - self._sent_at >= self._limit:
             self._sent_at = now

@@ -7,12 +7,14 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
     DuplicateJobError,
     EmbeddedServerError,
+    InvalidArgumentsError,
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
@@ -38,10 +40,12 @@ __all__ = [
     "AsyncProcess",
     "AsyncScheduler",
     "AuthenticationError",
+    "Call",
     "DatabaseError",
     "DatabaseUnavailableError",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "InvalidArgumentsError",
     "InvalidDataError",
     "InvalidJobError",
     "InvalidOptionError",
@@ -61,5 +65,6 @@ __all__ = [
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",
+    "call",
     "job",
 ]

@@ -3,6 +3,7 @@
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
@@ -12,7 +13,7 @@
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
-    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
     │   └── JobCanceledError                 somebody cancelled it
     ├── DatabaseError                        MongoDB refused or cannot serve us
     │   ├── DatabaseUnavailableError (ConnectionError)
@@ -41,6 +42,10 @@ class InvalidOptionError(SchedulerError, ValueError):
 
 class InvalidDataError(SchedulerError, ValueError):
     """The data of a job cannot be stored as BSON; nothing was written."""
+
+
+class InvalidArgumentsError(InvalidDataError, TypeError):
+    """The data of a job are not what its function or class takes; nothing was written."""
 
 
 class PayloadTooLargeError(InvalidDataError):
@@ -92,7 +97,7 @@ class JobFailedError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout` and was killed."""
+    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
 
 
 class JobCanceledError(JobError):

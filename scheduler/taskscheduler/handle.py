@@ -78,8 +78,14 @@ class ProcessState:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
-        earlier = list(self._document.get("attempts", []))
+        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error.
+
+        The status is None for one that was lost with its worker or node, or handed back without an error.
+        """
+        earlier = [
+            {**one, "status": None if one["status"] is None else Status(one["status"])}
+            for one in self._document.get("attempts", [])
+        ]
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
@@ -125,6 +131,11 @@ class ProcessState:
     @property
     def parent(self) -> ObjectId | None:
         return self._document.get("parent")
+
+    @property
+    def tags(self) -> list[str]:
+        """The texts that it was given to be found by."""
+        return list(self._document.get("tags", ()))
 
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""
@@ -192,7 +203,10 @@ def failed_with(process: ProcessState) -> JobError | None:
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
     if process.status is Status.TIMEOUT:
-        return JobTimeoutError(f"{name} ran longer than {process.options.get('timeout')} s and was killed", process)
+        error, said = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
+        if error.get("type") == "JobTimeoutError":
+            said = error["message"]
+        return JobTimeoutError(f"{name} {said} and was killed", process)
     if process.status is Status.FAILED:
         error = process.error or {}
         return JobFailedError(f"{name} failed: {error.get('type')}: {error.get('message')}", process)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast, overload
 
 from bson import ObjectId
 
+from taskscheduler.arguments import Declaration
 from taskscheduler.errors import InvalidJobError, JobFailure, SchedulerError
 from taskscheduler.joblog import JobLogger
 from taskscheduler.outcome import Outcome
@@ -194,13 +195,23 @@ class FunctionJob(Job):
     name = "taskscheduler.FunctionJob"
     function: ClassVar[Callable[..., Any]]
 
+    _declaration: ClassVar[Declaration]
+
     def start(self) -> Any:
         return self._call()
 
     def _call(self) -> Any:
-        function = type(self).__dict__["function"].__func__
-        extra = {"job": self} if _wants_job(function) else {}
-        return _call(function, self.data, extra)
+        declared = self.declaration()
+        args, named = declared.given(self.data)
+        lent = {"job": self} if declared.wants_job else {}
+        return type(self).function(*args, **named, **lent)
+
+    @classmethod
+    def declaration(cls) -> Declaration:
+        """What the function takes; read on first use."""
+        if "_declaration" not in cls.__dict__:
+            cls._declaration = Declaration(cls.name, cls.function)
+        return cls._declaration
 
 
 class AsyncFunctionJob(FunctionJob):
@@ -210,31 +221,6 @@ class AsyncFunctionJob(FunctionJob):
 
     async def start(self) -> Any:
         return await self._call()
-
-
-def _wants_job(function: Callable[..., Any]) -> bool:
-    parameter = inspect.signature(function).parameters.get("job")
-    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
-
-
-def _call(function: Callable[..., Any], data: Any, extra: Mapping[str, Any]) -> Any:
-    """None: no argument; a mapping that fits: keyword arguments; a list: positional ones; else the one argument."""
-    signature = inspect.signature(function)
-    if isinstance(data, dict) and _binds(signature, (), {**data, **extra}):
-        return function(**data, **extra)
-    if isinstance(data, list) and _binds(signature, data, extra):
-        return function(*data, **extra)
-    if data is None and _binds(signature, (), extra):
-        return function(**extra)
-    return function(data, **extra)
-
-
-def _binds(signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> bool:
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
 
 
 @overload

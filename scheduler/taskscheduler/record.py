@@ -11,6 +11,7 @@ from typing import Any
 import bson
 from bson import CodecOptions, ObjectId
 from bson.binary import UuidRepresentation
+from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
@@ -22,8 +23,12 @@ Document = dict[str, Any]
 
 SCHEMA_VERSION = 1
 
-#: aware dates, and UUIDs as every other driver stores them
-CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
+#: aware dates, dates that Python has no datetime for as DatetimeMS, and UUIDs as every other driver stores them
+CODEC: CodecOptions[Document] = CodecOptions(
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.STANDARD,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
 
 DEEPEST = 170  #: levels of nesting; MongoDB stores 180, and takes the answers of some commands for a few more
 _DEEP = DEEPEST * 7  #: no document of fewer bytes is nested so deeply
@@ -67,6 +72,8 @@ def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Do
         document["series"], document["seq"] = job_id, 0
     if options.parent is not None:
         document["parent"] = options.parent
+    if options.tags:
+        document["tags"] = list(options.tags)
     return document
 
 
@@ -145,7 +152,8 @@ def fingerprint(data: Any) -> str:
 def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a stored job by their names; `at` is a unix time, 0 if none was given."""
     placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
-    return {**document.get("options", {}), **placed}
+    tags = {"tags": document["tags"]} if "tags" in document else {}
+    return {**document.get("options", {}), **placed, **tags}
 
 
 def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
@@ -176,5 +184,5 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "worker": None,
         "seq": ended["seq"] + 1,
     }
-    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "hook", "async", "v")
+    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "tags", "hook", "async", "v")
     return fresh | {name: ended[name] for name in kept if name in ended}

@@ -18,15 +18,15 @@ from taskscheduler_daemon.pool import STALE_SECONDS, Doom, Member, Pool
 GRACE = 0.5
 
 
-def run(flag: Flag = Flag.ASYNC, timeout: float = 0) -> Run:
-    return Run(ObjectId().binary, 1, timeout, flag, b"")
+def run(flag: Flag = Flag.ASYNC, timeout: float = 0, silence: float = 0) -> Run:
+    return Run(ObjectId().binary, 1, timeout, flag, b"", silence)
 
 
 def pool(workers: int, most: int | None = None, each: int = 3) -> Pool:
     """A pool with so many workers that are ready."""
     made = Pool(PoolOptions.of({"min_children": 0, "max_children": most or workers, "async_jobs": each}))
     for pid in range(1, workers + 1):
-        made.ready(made.spawned(ObjectId().binary, pid, forced=False))
+        made.ready(made.spawned(ObjectId().binary, pid, forced=False), 0.0)
     return made
 
 
@@ -167,6 +167,19 @@ def test_a_run_that_has_had_its_time_is_ended_alone() -> None:
     assert manager.said == [(Ending.TIMED_OUT, late.job_id)]
     assert manager.errors == [{"type": "JobTimeoutError", "message": "ran longer than 2 s"}]
     assert list(manager.member.background) == [other.job_id]
+
+
+def test_a_run_that_gives_no_sign_of_life_is_ended() -> None:
+    quiet = run(silence=3)
+    manager = Manager(quiet)
+    manager.runs.alive(manager.member, quiet.job_id, 2.0)
+    manager.runs.keep_deadlines(manager.member, 4.9)
+    assert manager.told == []
+    assert manager.pool.next_event(4.9) == 5.0
+    manager.runs.keep_deadlines(manager.member, 5.0)
+    assert manager.report(quiet, Ending.RETURNED)
+    assert manager.said == [(Ending.TIMED_OUT, quiet.job_id)]
+    assert manager.errors == [{"type": "JobTimeoutError", "message": "gave no sign of life for 3 s"}]
 
 
 def test_what_a_job_made_of_its_end_in_time_counts() -> None:

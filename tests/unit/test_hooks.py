@@ -12,7 +12,7 @@ from bson import ObjectId
 from taskscheduler import Job, JobFailure, Outcome
 from taskscheduler.execution import JobInterrupted, describe, execute
 from taskscheduler.lifecycle import Ending, Status
-from taskscheduler_daemon.slot import SLOT_SIZE, Slot
+from taskscheduler_daemon.slot import ROOM, Slot
 
 MIB = 1024 * 1024
 
@@ -134,9 +134,9 @@ def test_a_manager_says_in_the_slot_why_it_interrupts() -> None:
     slot = Slot()
     assert Status(slot.verdict) is Status.WAITING
     slot.verdict = Status.TIMEOUT
-    slot.write(bytes(SLOT_SIZE - 13))  # as much as there is room for
+    slot.write(bytes(ROOM))  # as much as there is room for
     assert Status(slot.verdict) is Status.TIMEOUT
-    assert slot.read(0) == (2, bytes(SLOT_SIZE - 13))
+    assert slot.read(0) == (2, bytes(ROOM))
     slot.close()
 
 

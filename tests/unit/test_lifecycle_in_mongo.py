@@ -218,7 +218,7 @@ def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status,
     assert values["rearmed"] == {"$concat": [{"$toString": "$attempt"}, rearmed]}
     assert ("retries" in values) == counts
     assert values.get("at") == ({"$add": ["$$NOW", 2500]} if counts else None)
-    assert gone == {"$unset": ["claim", "boot", "message"]}
+    assert gone == {"$unset": ["claim", "boot", "dedupe", "message"]}
 
 
 def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:

@@ -14,7 +14,17 @@ from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.ids import resolve
 from taskscheduler_daemon.cli.listing import record
-from taskscheduler_daemon.cli.render import LOOKS, age, error_line, glyph, note, run_time, state, tries
+from taskscheduler_daemon.cli.render import (
+    LOOKS,
+    age,
+    attempt_label,
+    attempt_look,
+    error_line,
+    note,
+    run_time,
+    state,
+    tries,
+)
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.cli.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
 
@@ -75,6 +85,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
     times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", tries(job))]
     fields = [
         ("now", note(job, now)),
+        ("tags", ", ".join(job.tags)),
         ("queue", str(job.options.get("queue")) + _if(job.options.get("priority"), ", priority {}")),
         ("times", "   ".join(f"{name} {value}" for name, value in times if value)),
         ("added", local(job.created)),
@@ -102,7 +113,7 @@ def _bar(percent: float, fancy: bool) -> str:
 
 
 def _options(job: Process) -> str:
-    hidden = {"at", "queue", "priority", "parent"}
+    hidden = {"at", "queue", "priority", "parent", "tags"}
     shown = {name: value for name, value in job.options.items() if name not in hidden and value not in (0, False, None)}
     if not shown.get("interval"):
         shown.pop("interval_reference", None)
@@ -116,14 +127,15 @@ def _option(name: str, value: Any) -> str:
 
 
 def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
-    status, started = Status(attempt["status"]), attempt.get("started")
+    status, started = attempt["status"], attempt.get("started")
+    look = attempt_look(status)
     ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
     lasted = brief(max(0.0, (ended - started).total_seconds())) if started and ended else ""
     where = str(attempt.get("node") or "")
     wrong = error_line(attempt.get("error")) if status is not Status.DONE else ""
     parts = [
         f"#{attempt.get('attempt')}",
-        f"{glyph(status, fancy)} {status.label}",
+        f"{look.glyph if fancy else look.ascii} {attempt_label(attempt)}",
         local(started),
         lasted,
         _if(where, "on {}"),

@@ -13,7 +13,8 @@ from taskscheduler.lifecycle import Move, Status, Verdict, sources, target
 from taskscheduler.record import Document, successor_id
 
 KEPT_ATTEMPTS = 20
-_UNCLAIM = ["claim", "boot"]
+#: what a job loses that is queued again; without the key of the option `dedupe` it stands in the way of none
+_UNCLAIM = ["claim", "boot", "dedupe"]
 
 
 def from_statuses(move: Move) -> dict[str, list[int]]:

@@ -43,7 +43,10 @@ _READ_BACK = dict.fromkeys(
 )
 _SMALL = 2048  #: bytes
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
-    document_class=RawBSONDocument, tz_aware=True, uuid_representation=CODEC.uuid_representation
+    document_class=RawBSONDocument,
+    tz_aware=True,
+    uuid_representation=CODEC.uuid_representation,
+    datetime_conversion=CODEC.datetime_conversion,
 )
 _PLACE = {"queue": 1, "priority": 1, "at": 1}
 

@@ -35,7 +35,7 @@ _LIVE: Document = {"class": {"$gte": ""}, "status": LIVE_FILTER}
 
 
 class OnceTakenError(Exception):
-    """Another live job holds the same key of add_job_once."""
+    """Another live job holds the same key of add_job_once, or a queued one that of the option `dedupe`."""
 
 
 class JobStore:
@@ -157,6 +157,10 @@ class JobStore:
                 return job
             oldest = oldest or job
         return oldest if ignore_data else None
+
+    def same_queued(self, key: str) -> Document | None:
+        """The queued job that holds this key of the option `dedupe`, as a majority of the servers knows it."""
+        return self._confirming.find_one({"dedupe": key, "status": {"$lt": int(Status.PROCESSING)}})
 
     def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
         """Cancel a live job, or one that does not run; the document as it was before, or None if it was not so."""

@@ -57,6 +57,18 @@ def job_indexes(retention: float) -> list[IndexModel]:
         IndexModel(
             [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$exists": True}}
         ),
+        # a claim takes a job out of it without a word, and every write that queues a job again takes its key away
+        IndexModel(
+            [("dedupe", ASCENDING)],
+            name="dedupe",
+            unique=True,
+            partialFilterExpression={"dedupe": {"$exists": True}, "status": {"$lt": int(Status.PROCESSING)}},
+        ),
+        IndexModel(
+            [("tags", ASCENDING), ("_id", DESCENDING)],
+            name="tags",
+            partialFilterExpression={"tags": {"$exists": True}},
+        ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
         IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),

@@ -1,0 +1,29 @@
+"""The web application on a real database, and jobs as they are stored at their end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson import ObjectId
+from starlette.testclient import TestClient
+
+from taskscheduler import Scheduler, Status
+from taskscheduler_daemon.web.app import create_app
+
+HOME = "http://localhost:8080"
+
+
+def visit(scheduler: Scheduler, token: str | None = None, **more: Any) -> TestClient:
+    """A client of an application in which the job `noop` may be posted."""
+    return TestClient(
+        create_app(scheduler, ["noop"], token, ["jobs.example"]), HOME, raise_server_exceptions=False, **more
+    )
+
+
+def ended(scheduler: Scheduler, status: Status, **fields: Any) -> ObjectId:
+    """A job as it is stored at its end."""
+    job_id = scheduler.add_job("noop").id
+    literal = {name: {"$literal": value} for name, value in {"status": int(status), "attempt": 1, **fields}.items()}
+    stored = scheduler.store.database[scheduler.options.job_store]
+    stored.update_one({"_id": job_id}, [{"$set": {"ended": "$$NOW", "started": "$$NOW", **literal}}])
+    return job_id
