@@ -74,6 +74,12 @@ def test_a_service_runs_beside_the_jobs_and_starting_it_again_changes_nothing(
     assert scheduler.service("chronicle").attempt == 1
     assert scheduler.service("chronicle").status is Status.PROCESSING
     assert [process.id for process in scheduler.services()] == [service.id]
+    once = scheduler.add_job_once("chronicle", chronicle.data, queue="nobody", ignore_data=True)
+    assert once.outcome == "created", "a service is no job that add_job_once may take for the same"
+    before = set(node.workers) - {chronicle.pid}
+    node.send(signal.SIGHUP)
+    eventually(lambda: not before & set(node.workers), 20, "new workers")
+    assert chronicle.pid in node.workers
     assert len(chronicle.words("begin")) == 1
 
 
@@ -158,7 +164,7 @@ def test_whatever_is_killed_a_service_comes_back_and_never_runs_twice(
 ) -> None:
     nodes = [start_node(jobs=JOBS, orphaned_timeout=1.5) for _ in range(2)]
     scheduler.start_service("chronicle", chronicle.data, **QUICK)
-    for count in range(1, 2 if "node" in victim else 5):
+    for count in range(1, 2 if "node" in victim else 4):
         chronicle.begun(count)
         [home] = [node for node in nodes if chronicle.pid in node.tree()]
         if victim == "node":
