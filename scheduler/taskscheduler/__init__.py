@@ -7,8 +7,10 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
+    AlreadyRunningError,
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
@@ -37,9 +39,12 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.service import Service
+from taskscheduler.tracking import Record
 
 __all__ = [
+    "AlreadyRunningError",
     "AsyncProcess",
+    "AsyncRecord",
     "AsyncScheduler",
     "AuthenticationError",
     "Call",
@@ -62,6 +67,7 @@ __all__ = [
     "Outcome",
     "PayloadTooLargeError",
     "Process",
+    "Record",
     "Scheduler",
     "SchedulerError",
     "Service",

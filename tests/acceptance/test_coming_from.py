@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from pymongo import MongoClient
 from tests.support.eventually import eventually
 from tests.support.pages import DOCS, modules, script, shells, wrong_names
 
+from taskscheduler_daemon.pidfile import stop_node
+
 PAGES = {path.stem: path.read_text() for path in sorted(DOCS.glob("coming-from-*.md"))}
 BIN = Path(sys.executable).parent
+COMMAND = BIN / "taskscheduler"
 NODES = {name for page in PAGES.values() for name in modules(page) if name.endswith("node")}
 
 
@@ -31,13 +35,15 @@ class Stage:
             for name, text in modules(page).items():
                 (place / f"{name}.py").write_text(text)
 
-    def start(self, *command: str | Path, ready: str = "node ready") -> None:
+    def start(self, *command: str | Path, ready: str) -> Path:
+        """Start a node; its log, once that says that it is ready."""
         log = self.place / f"{len(self._nodes)}.log"
         with log.open("w") as output:
             node = subprocess.Popen(command, cwd=self.place, env=self.environment, stdout=output, stderr=output)
         self._nodes.append(node)
         eventually(lambda: ready in log.read_text() or node.poll() is not None, 30, ready)
         assert node.poll() is None, log.read_text()
+        return log
 
     def run(self, *command: str | Path) -> str:
         done = subprocess.run(command, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=60)
@@ -45,6 +51,8 @@ class Stage:
         return done.stdout
 
     def close(self) -> None:
+        for pidfile in self.place.glob("*.pid"):
+            stop_node(pidfile)
         for node in self._nodes:
             node.terminate()
         for node in self._nodes:
@@ -58,7 +66,7 @@ def stage(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     stage = Stage(tmp_path_factory.mktemp("pages"), server_uri.format(name))
     jobs = sorted({name for page in PAGES.values() for name in modules(page)} - NODES)
     try:
-        stage.start(BIN / "taskscheduler", "node", "--jobs", ",".join(jobs), "--max-children", "3")
+        stage.start(COMMAND, "node", "--jobs", ",".join(jobs), "--max-children", "3", ready="node ready")
         yield stage
     finally:
         stage.close()
@@ -67,8 +75,14 @@ def stage(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             client.drop_database(name)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_examples_do_what_the_page_says(name: str, stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def runs(stage: Stage) -> Iterator[dict[str, Future[None]]]:
+    """The examples of every page, two pages at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(run_examples, stage, name) for name in PAGES}
+
+
+def run_examples(stage: Stage, name: str) -> None:
     (stage.place / f"{name}.run.py").write_text(script(PAGES[name]))
     stage.run(sys.executable, f"{name}.run.py")
     for number, text in enumerate(shells(PAGES[name])):
@@ -77,17 +91,26 @@ def test_the_examples_do_what_the_page_says(name: str, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_the_examples_do_what_the_page_says(name: str, runs: dict[str, Future[None]]) -> None:
+    runs[name].result(60)
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_name_on_the_page_exists(name: str) -> None:
     assert wrong_names(PAGES[name]) == []
 
 
-def test_a_node_with_a_factory_runs_jobs(uri: str, tmp_path: Path) -> None:
+def test_nodes_with_a_factory_run_jobs(uri: str, tmp_path: Path) -> None:
     stage = Stage(tmp_path, uri)
     try:
+        log = stage.start(sys.executable, "imagesnode.py", ready="started")
+        stage.run(COMMAND, "add", "thumbnail", '{"path": ""}', "--queue", "images")
+        eventually(lambda: "failed" in log.read_text(), 20, "a handler of the worker")
         stage.start(sys.executable, "newsletternode.py", ready="worker")
-        stage.run(BIN / "taskscheduler", "add", "newsletter.CleanTemp", '{"max_age": 1}', "--wait")
+        stage.run(COMMAND, "add", "newsletter.CleanTemp", '{"max_age": 1}', "--wait")
     finally:
         stage.close()
+    assert "finished" in log.read_text()
 
 
 @pytest.mark.parametrize(

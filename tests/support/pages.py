@@ -94,7 +94,7 @@ class _Asserting(ast.NodeTransformer):
 
 def shells(page: str) -> list[str]:
     """The shell blocks of a page that come to an end by themselves."""
-    endless = re.compile(r"^(pip install|taskscheduler (dev|demo|web|node)\b(?! stop))", re.MULTILINE)
+    endless = re.compile(r"^taskscheduler (dev|demo|web|node)\b(?! stop|.* --daemonize)", re.MULTILINE)
     return [block.text for block in blocks(page) if block.language == "sh" and not endless.search(block.text)]
 
 
@@ -176,7 +176,7 @@ def _keywords() -> set[str]:
 
 def _is_command(line: str) -> bool:
     """Whether the command line takes this; capital letters stand for a value."""
-    words = shlex.split(line.replace("…", ""), comments=True)[1:]
+    words = ["null" if word == "-" else word for word in shlex.split(line.replace("…", ""), comments=True)[1:]]
     command: click.Command = cli
     try:
         while True:
