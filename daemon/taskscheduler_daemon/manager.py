@@ -206,7 +206,7 @@ class WorkerManager:
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._leave(member)
-            if member.runs and member.runs[0].flags & Flag.SERVICE:
+            if member.serves:
                 self._doom(member, Doom.RETURNED, now)
 
     def _recycle(self) -> None:
@@ -272,7 +272,7 @@ class WorkerManager:
             member.resident = own_memory(member.pid) or 0
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
-        if member.doom is not None and member.runs and member.runs[0].flags & Flag.SERVICE:
+        if member.doom is not None and member.serves:
             self._hands[member.pid].let_go()  # it ends as it was asked to, and counts as what it was asked for
             return
         report = Report.decode(message)
@@ -347,8 +347,8 @@ class WorkerManager:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):
                 self._doom(member, Doom.RETURNED, now)
-                member.interrupt_at = min(member.interrupt_at, now)
-                member.kill_at = min(member.kill_at, now + self._link.settings.kill_grace)
+                if member.serves:
+                    member.hurry(now, self._link.settings.kill_grace)
         if now >= self._lease_until and self._pool.holds():
             self._lose_lease(now)
         self._hand_back_stale(now)
@@ -377,8 +377,8 @@ class WorkerManager:
             return
         member.doom = doom
         self._hands[member.pid].slot.verdict = doom.status
-        if run is not None and run.flags & Flag.SERVICE and doom in (Doom.CANCELED, Doom.RETURNED):
-            member.interrupt_at, member.kill_at = now + run.soft, now + run.hard
+        if run is not None and member.serves and doom in (Doom.CANCELED, Doom.RETURNED):
+            member.asked(run, now)
             kill(member.pid, signal.SIGTERM)
             return
         member.kill_at = now + self._link.settings.kill_grace

@@ -78,6 +78,19 @@ class Member:
     def free(self) -> bool:
         return self.ready and not self.leaving and self.doom is None and not self.runs and not self.background
 
+    @property
+    def serves(self) -> bool:
+        """Whether it runs a service, which is asked to stop before it is interrupted."""
+        return bool(self.runs and self.runs[0].flags & Flag.SERVICE)
+
+    def asked(self, run: Run, now: float) -> None:
+        """The service that it runs was asked to stop: it has the time that it was promised."""
+        self.interrupt_at, self.kill_at = now + run.soft, now + run.hard
+
+    def hurry(self, now: float, grace: float) -> None:
+        """Whatever it was promised, it must be gone when the grace time is over."""
+        self.interrupt_at, self.kill_at = min(self.interrupt_at, now), min(self.kill_at, now + grace)
+
     def times_out_at(self) -> float:
         """When the running job has had its time; infinity if it has no limit."""
         run = self.running
