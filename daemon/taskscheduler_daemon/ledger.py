@@ -46,7 +46,10 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.NONE
-        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
+        silence = options.get("silence_timeout", 0)
+        if silence:
+            flags |= Flag.WATCHED
+        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw, silence)
 
 
 def hook_run(document: RawBSONDocument) -> Run:
@@ -61,7 +64,7 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     hook = _has_hook(job, report, content)
     if report.ending is Ending.SUCCEEDED and not options["interval"] and not hook:
         result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
-        return Finish(attempt.fence, _DONE, worker, result=result, progress=said, keyed=keyed)
+        return Finish(attempt.fence, _DONE, worker, result=result, progress=said, keyed=keyed, solo=job.get("solo"))
     recurrence = Recurrence(
         options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
     )
@@ -80,6 +83,7 @@ def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
         owes=_owes(verdict, hook),
+        solo=job.get("solo"),
         ended_as=Status.TIMEOUT if report.ending is Ending.TIMED_OUT else Status.FAILED,
     )
 

@@ -19,10 +19,12 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon.account import account
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
-from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
+from taskscheduler_daemon.lifetime import next_retirement, outgrown, to_measure, to_retire
+from taskscheduler_daemon.messages import NO_WORKER, Kind, Report, Run
 from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.options import PoolOptions
 from taskscheduler_daemon.pool import Doom, Member, Pool
@@ -31,6 +33,7 @@ from taskscheduler_daemon.process import (
     adopt_orphans,
     kill_adopted,
     kill_tree,
+    own_memory,
     reap,
     signal_group,
     spawn,
@@ -53,7 +56,7 @@ _FOREVER = float("inf")
 class WorkerManager:
     """Keeps the workers of one node. Built by a worker factory in the new process.
 
-    Takes the pool options `pm`, `min_children` and `max_children` as keywords; InvalidOptionError for a bad one.
+    Takes the pool options (pm, min_children, ...) as keywords; see PoolOptions. InvalidOptionError for a bad one.
     """
 
     def __init__(self, factory: WorkerFactory, clock: Clock = SYSTEM_CLOCK, **options: Any) -> None:
@@ -115,7 +118,8 @@ class WorkerManager:
         return self._pool.stopping and not self._pool.members
 
     def _next_event(self, now: float) -> float:
-        timers = [self._pool.next_event(now), self._stop_at, self._talk_at, self._strangers_at]
+        timers = [self._pool.next_event(now), next_retirement(self._pool), self._stop_at, self._talk_at]
+        timers.append(self._strangers_at)
         if self._holds():
             timers += [self._lease_until, max(self._held_at + _HELD_EVERY, now)]
         return min(timers)
@@ -240,13 +244,18 @@ class WorkerManager:
         for message in wire.drain(self._hands[member.pid].end):
             kind = messages.kind_of(message)
             if kind == Kind.READY:
-                self._pool.ready(member)
+                self._ready(member, now)
             elif kind == Kind.PROGRESS:
                 self._hands[member.pid].talks = True
                 self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
                 self._up.push(message)
             elif kind == Kind.REPORT:
                 self._ended(member, message, now)
+
+    def _ready(self, member: Member, now: float) -> None:
+        self._pool.ready(member, now)
+        if self._pool.options.worker_max_growth:
+            member.resident = own_memory(member.pid) or 0
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
         report = Report.decode(message)
@@ -256,7 +265,9 @@ class WorkerManager:
             logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
             return
         self._up.push(message)
-        if member.leaving and not member.runs:
+        if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
+            self._retire(member, now)
+        elif member.leaving and not member.runs:
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
@@ -264,6 +275,11 @@ class WorkerManager:
         member.leaving = True
         if not member.runs and member.doom is None:
             self._hands[member.pid].let_go()
+
+    def _retire(self, member: Member, now: float) -> None:
+        """Let a worker end after the job that it runs; others make what it was given ahead."""
+        self._take_back(member, now)
+        self._leave(member)
 
     def _assign(self, now: float) -> None:
         for member, run in self._pool.assignments():
@@ -292,6 +308,10 @@ class WorkerManager:
                 member.kill_at = now + 1.0  # until it is reaped
             elif now >= member.times_out_at():
                 self._doom(member, Doom.TIMED_OUT, now)
+            elif now >= member.silent_at():
+                self._check_silence(member, now)
+        for member in to_retire(self._pool, now):
+            self._retire(member, now)
         if now >= self._stop_at:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):
@@ -303,6 +323,12 @@ class WorkerManager:
         if now >= self._strangers_at:
             self._kill_strangers(now)
 
+    def _check_silence(self, member: Member, now: float) -> None:
+        """A job may have given signs of life since the last look: they are left where they cost nothing."""
+        member.alive_at = self._hands[member.pid].slot.touched()
+        if now >= member.silent_at():
+            self._doom(member, Doom.SILENT, now)
+
     def _doom(self, member: Member, doom: Doom, now: float) -> None:
         """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
         run = member.running
@@ -311,6 +337,7 @@ class WorkerManager:
         if member.running is not run or member.doom is not None:
             return
         member.doom = doom
+        self._hands[member.pid].slot.verdict = doom.status
         member.kill_at = now + self._link.settings.kill_grace
         signal_group(member.pid, signal.SIGTERM)
 
@@ -340,15 +367,7 @@ class WorkerManager:
         if now < self._held_at + _HELD_EVERY or not self._holds():
             return
         self._held_at = now
-        held = [(entry.run, NO_WORKER, -1.0) for entry in (*self._pool.waiting, *self._pool.forced)]
-        for member in self._pool.members.values():
-            for place, run in enumerate(member.runs):
-                held.append((run, member.id, now - member.since) if place == 0 else (run, NO_WORKER, -1.0))
-        # notifications apart: their jobs have ended, and the node would have them killed
-        jobs = [
-            (run.job_id, run.attempt, worker, seconds) for run, worker, seconds in held if not run.flags & Flag.HOOK
-        ]
-        self._up.push(messages.held(jobs))
+        self._up.push(messages.held(account(self._pool, now)))
 
     def _read_slots(self, now: float) -> None:
         """Pass on the signs of life that workers left in their slots since the last look."""

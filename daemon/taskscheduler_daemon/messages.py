@@ -13,6 +13,7 @@ from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 
 _RUN = struct.Struct("<BB12sId")
+_WATCH = struct.Struct("<d")
 _REPORT = struct.Struct("<BB12sI12sd")
 _HELD = struct.Struct("<12sI12sd")
 _TIME = struct.Struct("<Bd")
@@ -46,6 +47,7 @@ class Flag(IntFlag):
     NONE = 0
     FORCED = 1  #: in a worker of its own
     HOOK = 2  #: call `notification` instead of `start`
+    WATCHED = 16  #: has a limit by silence, which follows the header
 
 
 class Run(NamedTuple):
@@ -56,14 +58,19 @@ class Run(NamedTuple):
     timeout: float
     flags: int
     body: bytes  #: the job as BSON: _id, class, data
+    silence: float = 0.0  #: seconds without a sign of life after which it is killed; 0: no limit
 
     def encode(self) -> bytes:
-        return _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout) + self.body
+        head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
+        return head + _WATCH.pack(self.silence) + self.body if self.flags & Flag.WATCHED else head + self.body
 
     @classmethod
     def decode(cls, message: bytes) -> Run:
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
-        return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
+        if not flags & Flag.WATCHED:
+            return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
+        (silence,) = _WATCH.unpack_from(message, _RUN.size)
+        return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], silence)
 
 
 NO_WORKER = bytes(12)

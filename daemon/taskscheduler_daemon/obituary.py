@@ -11,7 +11,7 @@ from taskscheduler_daemon.limits import cpu_used_up
 from taskscheduler_daemon.messages import Run
 from taskscheduler_daemon.pool import Doom
 
-_ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
+_ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.SILENT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 
 
 def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tuple[Ending, dict[str, Any]]:
@@ -20,7 +20,9 @@ def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tu
     cause = {"exit_code": ended.code} if ended.signal is None else {"signal": ended.signal}
     facts = {"peak_memory": ended.peak_kib * 1024, **cause}
     if ending is Ending.TIMED_OUT:
-        return ending, {"type": "JobTimeoutError", "message": f"ran longer than {run.timeout:g} s", **facts}
+        silent = doom is Doom.SILENT
+        message = f"gave no sign of life for {run.silence:g} s" if silent else f"ran longer than {run.timeout:g} s"
+        return ending, {"type": "JobTimeoutError", "message": message, **facts}
     if ending is Ending.LOST and max_cpu and ended.signal == signal.SIGXCPU:
         message = f"{cpu_used_up(max_cpu)} and was killed, as it did not end by itself"
         return Ending.FAILED, {"type": "CpuLimitError", "message": message, **facts}

@@ -14,6 +14,7 @@ from taskscheduler.errors import InvalidOptionError
 from taskscheduler.options import checked, integer, queue_name, seconds
 
 LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
+LEAST_GROWTH = 1024 * 1024
 LEAST_FILES = 16
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -41,6 +42,10 @@ class PoolOptions:
     pm: ProcessManagement = ProcessManagement.DYNAMIC
     min_children: int = 1  #: workers at start (dynamic), or always (static)
     max_children: int = 2  #: upper limit (dynamic, ondemand); force_spawn jobs come on top
+    worker_max_jobs: int = 0  #: a worker is replaced after so many jobs; 0: never, as for the two below
+    worker_max_age: float = 0  #: seconds after which a worker is replaced
+    worker_max_growth: int = 0  #: bytes by which a worker's own memory may grow before it is replaced
+    idle_ttl: float = 60  #: seconds without work after which a worker above min_children ends (dynamic); 0: never
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -85,6 +90,10 @@ POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "pm": _process_management,
     "min_children": lambda name, value: integer(name, value, least=0, most=10_000),
     "max_children": lambda name, value: integer(name, value, least=1, most=10_000),
+    "worker_max_jobs": lambda name, value: integer(name, value, least=0),
+    "worker_max_age": seconds,
+    "worker_max_growth": lambda name, value: _limit(integer, name, value, least=LEAST_GROWTH, most=2**50),
+    "idle_ttl": seconds,
 }
 
 NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {

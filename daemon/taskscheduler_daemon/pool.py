@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from taskscheduler.lifecycle import Status
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions, ProcessManagement
 
@@ -26,8 +27,22 @@ class Doom(Enum):
     """Why a worker is being killed with the job it runs."""
 
     TIMED_OUT = auto()
+    SILENT = auto()  #: gave no sign of life for too long
     CANCELED = auto()
     RETURNED = auto()  #: the node stops
+
+    @property
+    def status(self) -> Status:
+        """What becomes of the job, as far as its worker is told."""
+        return _BECOMES[self]
+
+
+_BECOMES = {
+    Doom.TIMED_OUT: Status.TIMEOUT,
+    Doom.SILENT: Status.TIMEOUT,
+    Doom.CANCELED: Status.CANCELED,
+    Doom.RETURNED: Status.WAITING,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -41,9 +56,14 @@ class Member:
     ready: bool = False
     leaving: bool = False  #: gets no more jobs
     runs: deque[Run] = field(default_factory=deque)  #: handed over; the first one is running
-    since: float = 0.0  #: when the first one began
+    since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
     doom: Doom | None = None
     kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
+    alive_at: float = 0.0  #: the last sign of life that is known of
+    allowance: float = float("inf")  #: how many more jobs it may be given
+    born: float = 0.0  #: when it was ready
+    resident: int = 0  #: bytes of memory that it had then, if that matters
+    measured_at: float = float("-inf")  #: when its memory was last looked at
 
     @property
     def running(self) -> Run | None:
@@ -57,6 +77,12 @@ class Member:
         """When the running job has had its time; infinity if it has no limit."""
         run = self.running
         return self.since + run.timeout if run is not None and run.timeout and self.doom is None else float("inf")
+
+    def silent_at(self) -> float:
+        """When the running job has been silent for too long, as far as is known; infinity if it has no limit."""
+        run = self.running
+        watched = run is not None and run.silence and self.doom is None
+        return max(self.since, self.alive_at) + run.silence if watched and run is not None else float("inf")
 
 
 @dataclass(slots=True)
@@ -95,8 +121,9 @@ class Pool:
         """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them."""
         back = {(run.job_id, run.attempt) for run in runs}
         member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
-        if member.single and not member.runs:
-            member.leaving = False  # it has not had its one job yet
+        if runs and member.allowance <= 0:
+            member.leaving = False  # it has not had its last job yet
+        member.allowance += len(runs)
         self.put_back(runs, now)
 
     def remove_waiting(self, job_id: bytes) -> bool:
@@ -127,7 +154,8 @@ class Pool:
         if not member.runs:
             member.since = now
         member.runs.append(run)
-        if member.single:
+        member.allowance -= 1
+        if member.allowance <= 0:
             member.leaving = True
 
     def ended(self, member: Member, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
@@ -222,11 +250,13 @@ class Pool:
         """A worker was started."""
         single = forced or self.options.pm is ProcessManagement.ONDEMAND
         member = self.members[pid] = Member(worker_id, pid, single, forced)
+        member.allowance = 1 if single else self.options.worker_max_jobs or float("inf")
         return member
 
-    def ready(self, member: Member) -> None:
+    def ready(self, member: Member, now: float) -> None:
         """A worker has been built and can take jobs."""
         member.ready = True
+        member.born = member.since = now
         self._boot_failures = 0
 
     def gone(self, pid: int, now: float) -> Member | None:
@@ -249,7 +279,7 @@ class Pool:
 
     def next_event(self, now: float) -> float:
         """The time at which something is to be decided although nothing happens."""
-        times = [min(member.times_out_at(), member.kill_at) for member in self.members.values()]
+        times = [min(member.times_out_at(), member.silent_at(), member.kill_at) for member in self.members.values()]
         if self.waiting or self.forced or any(len(member.runs) > 1 for member in self.members.values()):
             times.append(now + STALE_SECONDS / 3)
         if self._spawn_after > now:

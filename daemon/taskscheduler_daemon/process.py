@@ -6,6 +6,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import select
 import signal
 import sys
@@ -154,13 +155,13 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         os._exit(code)
 
 
-def started_at(pid: int) -> int | None:
-    """When a process was started, in ticks since the system was; None if it is gone, or this system does not tell."""
+def own_memory(pid: int) -> int | None:
+    """The bytes of memory that a process has for itself: resident, but neither of files nor shared. None: not told."""
     try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
         return None
-    return None if state in "ZX" else int(rest[18])
+    return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
 
 
 def open_descriptors() -> list[int]:

@@ -7,7 +7,7 @@ import os
 import selectors
 import signal
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -86,7 +86,7 @@ class Session:
         self._woken_ids: deque[ObjectId] = deque(maxlen=_REMEMBER_WOKEN)  #: jobs whose message is still to come
         self._hooks: set[bytes] = set()  #: ended jobs whose notification a worker is to call
         self._stopped_ids: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not
-        self.finished = 0  #: jobs that ended here
+        self._ended_as: Counter[Ending] = Counter()  #: attempts that ended here
         lease = options.orphaned_timeout or self._store.options.orphaned_timeout
         self._lease = float(lease)
         self._build(jobs_left)
@@ -126,6 +126,11 @@ class Session:
             clock,
         )
         self._follower = Follower(store, self._claimer.idle, self._heard, self._missed, crashed)
+
+    @property
+    def finished(self) -> int:
+        """How many attempts have ended here."""
+        return self._ended_as.total()
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -264,7 +269,7 @@ class Session:
             self._ledger.stalled()
         else:
             self._ledger.learn(report.seconds)
-            self.finished += 1
+            self._ended_as[report.ending] += 1
         self._writer.put(finish_of(attempt, report, self._options.max_lost))
 
     def _progressed(self, report: Report) -> None:
@@ -390,6 +395,7 @@ class Session:
             "queues": list(self._options.queues),
             "lease": self._lease,
             "running": len(self._ledger),
+            "ended": {ending.name.lower(): count for ending, count in list(self._ended_as.items())},
             "workers": workers,
         }
 

@@ -6,15 +6,16 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import bson
 from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.execution import Container, JobInterrupted, encode, execute, instance
-from taskscheduler.handle import Process
+from taskscheduler.handle import Process, ProcessState
 from taskscheduler.job import REGISTRY, has_notification
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
@@ -25,6 +26,7 @@ from taskscheduler_daemon.limits import CpuLimitError, Guard, Limits
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run
 from taskscheduler_daemon.process import adopt_orphans, reap_strangers
 from taskscheduler_daemon.slot import Slot
+from taskscheduler_daemon.workerevents import EXECUTED, FAILED, FETCHED, FINISHED, STARTED, WorkerEvents, WorkerHandler
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +58,22 @@ class Worker:
         self._said: dict[str, Any] = {}
         self._sent_at = float("-inf")
         self._guard = Guard(_NO_LIMITS)
+        self._events: WorkerEvents | None = None  #: as long as nobody listens
         self._unreaped = 0  #: jobs since orphans were last reaped
         self._socket: socket.socket
         self._slot: Slot
         self._pid = os.getpid()
+
+    def on(self, event: str, handler: WorkerHandler) -> Self:
+        """Call `handler(event, worker, job)` in this process at each `started` and `finished` of the worker, and
+        `fetched`, `executed` and `failed` of a job.
+
+        `job` is a ProcessState, None for events of the worker. A job that is killed has no event after `fetched`, and a
+        worker that is killed none. A handler that raises is logged. Chainable; InvalidOptionError for an unknown event.
+        """
+        self._events = self._events or WorkerEvents()
+        self._events.on(event, handler)
+        return self
 
     def process_all(
         self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int, limits: Limits = _NO_LIMITS
@@ -73,11 +87,13 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
         try:
             wire.send(end, bytes([Kind.READY]))
+            self._tell(STARTED)
             while (message := self._next()) is not None:
                 self._process(Run.decode(message))
         except JobInterrupted:
             pass
         finally:
+            self._tell(FINISHED)
             if self._scheduler is not None:
                 self._scheduler.close()
         return EXIT_OK
@@ -104,9 +120,13 @@ class Worker:
             content: dict[str, Any] = {}
             self._notify(document)
         else:
+            if self._events is not None:
+                self._tell(FETCHED, document)
             ending, content = execute(document, self, self._container, self._max_payload, self._guard)
         self._end_fork()
         self._guard.loosen()
+        if self._events is not None and not run.flags & Flag.HOOK:
+            self._tell_end(document, ending, content)
         seconds = self._clock.monotonic() - began
         self._run = None
         if self._said:
@@ -118,6 +138,16 @@ class Worker:
             raise JobInterrupted  # the manager is gone
         if content.get("error", {}).get("type") in _EXHAUSTED:
             raise JobInterrupted  # what this job has left behind must not be the end of the next one
+
+    def _tell(self, event: str, document: Mapping[str, Any] | None = None, **changes: Any) -> None:
+        if self._events is not None:
+            changed = {"status": int(Status.PROCESSING), **(document or {}), **changes}
+            self._events.emit(event, self, None if document is None else ProcessState(changed))
+
+    def _tell_end(self, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> None:
+        succeeded = ending is Ending.SUCCEEDED
+        status = Status.DONE if succeeded else Status.FAILED
+        self._tell(EXECUTED if succeeded else FAILED, document, status=int(status), **content)
 
     def _end_fork(self) -> None:
         """A job may have forked, and both come back: the fork is no worker, and must not report or take a run."""
@@ -148,12 +178,17 @@ class Worker:
         if message is not None:
             self._said["message"] = message[:1000].encode(errors="replace").decode()
         now = self._clock.monotonic()
+        self._slot.touch(now)
         content: bytes = bson.encode({**self._said, "id": ObjectId(self._run.job_id), "attempt": self._run.attempt})
         if now - self._sent_at >= self._limit:
             self._sent_at = now
             self._send(Kind.PROGRESS, Ending.SUCCEEDED, self._run, 0.0, content)
         else:
             self._slot.write(content)
+
+    def interruption(self) -> Status:
+        """Why the job has to end now; WAITING also if the signal did not come from the manager."""
+        return Status(self._slot.verdict)
 
     def scheduler(self) -> Scheduler:
         """The scheduler of this worker; connects on first use."""

@@ -12,7 +12,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
-from taskscheduler.lifecycle import Move, Verdict
+from taskscheduler.lifecycle import Move, Status, Verdict
 from taskscheduler.store import Store
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.client import is_refusal
@@ -159,6 +159,9 @@ class Writer:
         rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
         if rearmed:
             store.messages.added(rearmed, (), later=True, forced=True)
+        keys = {one.solo for one in landed if one.solo is not None and one.verdict.status is not Status.WAITING}
+        if keys:
+            store.gates.let_next_in(keys)
         for one in landed:
             if one.owes and one.verdict.status.is_final:
                 store.follow_up.settle(one.fence.job_id)

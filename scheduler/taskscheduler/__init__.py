@@ -7,12 +7,16 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
+from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
+    AlreadyRunningError,
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
     DuplicateJobError,
     EmbeddedServerError,
+    InvalidArgumentsError,
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
@@ -20,6 +24,7 @@ from taskscheduler.errors import (
     JobCanceledError,
     JobError,
     JobFailedError,
+    JobFailure,
     JobNotFoundError,
     JobTimeoutError,
     PayloadTooLargeError,
@@ -30,16 +35,22 @@ from taskscheduler.errors import (
 from taskscheduler.handle import Process
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
+from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.tracking import Record
 
 __all__ = [
+    "AlreadyRunningError",
     "AsyncProcess",
+    "AsyncRecord",
     "AsyncScheduler",
     "AuthenticationError",
+    "Call",
     "DatabaseError",
     "DatabaseUnavailableError",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "InvalidArgumentsError",
     "InvalidDataError",
     "InvalidJobError",
     "InvalidOptionError",
@@ -48,14 +59,18 @@ __all__ = [
     "JobCanceledError",
     "JobError",
     "JobFailedError",
+    "JobFailure",
     "JobNotFoundError",
     "JobTimeoutError",
+    "Outcome",
     "PayloadTooLargeError",
     "Process",
+    "Record",
     "Scheduler",
     "SchedulerError",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",
+    "call",
     "job",
 ]

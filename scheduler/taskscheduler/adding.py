@@ -18,10 +18,13 @@ from taskscheduler.job import has_notification, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.solo import make_solo, solo_key
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
-_ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
+_ONCE_PATIENCE = 30.0  #: seconds for which one contends with others that add the same job
+
+Added = tuple[Document, Outcome]  #: a stored job, and what was done
 
 
 class Adding:
@@ -48,30 +51,49 @@ class Adding:
     def _store(self) -> Store:
         return self._get_store()
 
-    def one(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
+    def one(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Store one job."""
         new = self._new(job, data, asked, wake=self._store.messages.is_quiet())
+        if "dedupe" in new.document:
+            return self._deduped(new)
         self._store.jobs.insert(new)
         self._tell([new])
-        return new
+        return new.document, "created"
 
-    def many(self, jobs: Iterable[Any]) -> list[NewJob]:
+    def many(self, jobs: Iterable[Any]) -> list[Added]:
         """Store many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
         new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
         self._check_ids(new)
-        self._store.jobs.insert_many(new)
-        self._tell(new)
-        return new
+        plain = [job for job in new if "dedupe" not in job.document]
+        self._store.jobs.insert_many(plain)
+        self._tell(plain)
+        return [self._deduped(job) if "dedupe" in job.document else (job.document, "created") for job in new]
 
-    def once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> tuple[Document, Outcome]:
+    def _deduped(self, new: NewJob) -> Added:
+        """Insert under the unique key of queued jobs, or find the job that holds it."""
+        deadline = Deadline(_ONCE_PATIENCE, self._clock)
+        while True:
+            try:
+                self._store.jobs.insert(new)
+                self._tell([new])
+                return new.document, "created"
+            except OnceTakenError:
+                found = self._store.jobs.same_queued(new.document["dedupe"])
+            if found is not None:
+                return found, "existing"
+            self._contend(deadline)  # it has been claimed just now, or no majority knows it yet
+
+    def once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Store a job unless the same one is live: its document, and what was done."""
+        if asked.get("dedupe"):
+            raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
         new = self._new(job, data, asked)
         ignore_data = JobOptions.of(asked, self._defaults).ignore_data
         key = once_key(new.document["class"], data, ignore_data)
         document = {**new.document, "once": key, "once_key": key}
         return self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data)
 
-    def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> tuple[Document, Outcome]:
+    def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
         jobs, deadline = self._store.jobs, Deadline(_ONCE_PATIENCE, self._clock)
         outcome: Outcome = "created"
@@ -96,15 +118,21 @@ class Adding:
     @staticmethod
     def _contend(deadline: Deadline) -> None:
         if deadline.passed:
-            raise SchedulerError("add_job_once lost against others again and again; try later")
+            raise SchedulerError("others add the same job again and again; try later")
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
         name = job_name(job)
         options = JobOptions.of(asked, self._defaults)
-        document = new_document(name, data, options, self._store.clock.now())
-        if wake:
-            document["wake"] = True
+        now = self._store.clock.now()
+        document = new_document(name, data, options, now)
+        if options.dedupe:
+            document["dedupe"] = once_key(name, data, options.ignore_data)
         known = job_class(job)
+        solo = options.solo if options.solo is not None else getattr(known, "solo", False)
+        if key := solo_key(solo, name):
+            make_solo(document, key, now)
+        elif wake:
+            document["wake"] = True
         if known is not None:  # else only a worker can tell
             document["hook"] = has_notification(known)
         new = NewJob(document["_id"], document, self._encode(document))
@@ -138,9 +166,12 @@ class Adding:
 
     def _tell(self, new: Sequence[NewJob]) -> None:
         """Wake the nodes."""
+        if not new:
+            return
         later = any(job.document["status"] == Status.POSTPONED for job in new)
         forced = any(job.document["options"]["force_spawn"] for job in new)
         self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
+        self._store.gates.let_next_in({job.document["solo"] for job in new if "parked_at" in job.document})
 
 
 def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -15,15 +15,19 @@ from typing import Any, TypeVar
 
 from bson import ObjectId
 
+from taskscheduler.aiocalling import AsyncCalls, ends
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.aiowaiting import AsyncListener, Ends, tell
+from taskscheduler.calling import Tally
 from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import event_name
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import SchedulerOptions, Seconds
 from taskscheduler.scheduler import Scheduler, named
+from taskscheduler.solo import Solo
 from taskscheduler.store.feed import Token
 from taskscheduler.waiting import Listener
 
@@ -38,7 +42,7 @@ class _Core(Scheduler):
     """The scheduler that does the work, with what its twin needs of the inside."""
 
     def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
-        return Listener(self, self._store, named(query or {}), after)
+        return Listener(self, self._store, named(query or {}), after, self._wants_progress)
 
     def announce(self, event: str, process: Process) -> None:
         self._announce(event, process)
@@ -85,6 +89,28 @@ class AsyncScheduler:
         """Store a job unless the same one is live already. See Scheduler.add_job_once."""
         return self._adopt(await self._call(self._scheduler.add_job_once, job, data, options, **given))
 
+    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> AsyncCalls:
+        """Calls with these job options. See Scheduler.with_options."""
+        return AsyncCalls(self, options, given)
+
+    async def submit(self, job: Any, /, *args: Any, **named: Any) -> AsyncProcess:
+        """Add a job with plain arguments; it runs in the background. See Scheduler.submit."""
+        return await AsyncCalls(self).submit(job, *args, **named)
+
+    async def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add a job with plain arguments and wait for its result. See Scheduler.run."""
+        return await AsyncCalls(self).run(job, *args, **named)
+
+    async def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[AsyncProcess], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Add many jobs and wait until all have ended; callbacks may be coroutines. See Scheduler.run_batch."""
+        return await AsyncCalls(self).run_batch(calls, callback, progress, timeout)
+
     async def get_job(self, job_id: ObjectId) -> AsyncProcess:
         """The job with this id; JobNotFoundError if there is none."""
         return self._adopt(await self._call(self._scheduler.get_job, job_id))
@@ -115,6 +141,18 @@ class AsyncScheduler:
     async def restore(self, queue: str | None = None) -> int:
         """Take back at once what nodes hold that are gone. See Scheduler.restore."""
         return await self._call(self._scheduler.restore, queue)
+
+    async def end_silent(self, job: Any = None) -> list[AsyncProcess]:
+        """End the records of programs that have fallen silent. See Scheduler.end_silent."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.end_silent, job)]
+
+    async def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Delete the jobs that ended longer ago than `age`. See Scheduler.delete_old_jobs."""
+        return await self._call(self._scheduler.delete_old_jobs, age, job)
+
+    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> AsyncRecord:
+        """A record of this program, for `async with`. See Scheduler.track."""
+        return AsyncRecord(self._call, partial(self._scheduler.track, name, solo, timeout, **fields))
 
     async def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by `"job"` or `"queue"`. See Scheduler.counts."""
@@ -150,6 +188,10 @@ class AsyncScheduler:
             endings.forget(ends.watch)
         if ends.left:
             raise WaitTimeoutError(f"{ends.left} jobs have not ended within {timeout} seconds")
+
+    def ends(self, tally: Tally[AsyncProcess], timeout: float | None) -> AsyncGenerator[AsyncProcess, None]:
+        """The jobs of a batch as they end; for `run_batch`."""
+        return ends(self._scheduler.endings, tally, timeout, self._call)
 
     def listen(
         self, query: Mapping[str, Any] | None = None, timeout: float | None = None, after: Token | None = None

@@ -13,12 +13,11 @@ from bson import ObjectId
 from taskscheduler.aioprocess import AsyncProcess
 from taskscheduler.clock import Deadline
 from taskscheduler.endings import Watch
-from taskscheduler.events import GAP as GAP_EVENT
 from taskscheduler.handle import Process
 from taskscheduler.record import Document
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Token
-from taskscheduler.waiting import Listener
+from taskscheduler.waiting import NOTICES, Listener
 
 _MOST_AHEAD = 1000  #: events that are kept for a slow consumer
 _LOOK = 0.2  #: seconds after which a thread that waits looks whether it shall stop
@@ -198,7 +197,7 @@ class _Relay:
 
     def _announced(self, event: str, process: Process) -> bool:
         self._announce(event, process)
-        return event != GAP_EVENT
+        return event not in NOTICES
 
     def _pass_on(self, loop: asyncio.AbstractEventLoop, news: list[tuple[str, Process]], token: Token | None) -> None:
         for number, (_, process) in enumerate(news, 1):

@@ -3,15 +3,18 @@
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
+    │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── JobFailure                           raised inside a job that ends itself as failed
+    ├── AlreadyRunningError                  another one of a solo kind is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
-    │   ├── JobTimeoutError                  it ran longer than its `timeout`
+    │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
     │   └── JobCanceledError                 somebody cancelled it
     ├── DatabaseError                        MongoDB refused or cannot serve us
     │   ├── DatabaseUnavailableError (ConnectionError)
@@ -19,7 +22,8 @@
     │   └── UnsupportedServerError           no replica set, or older than 5.0
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
-`PoisonedJobError` and `ChildJobError` are never raised: they are the types stored in a failed job's `error`.
+`PoisonedJobError`, `ChildJobError`, `SilenceError` and `ProgramError` are never raised: they are the types stored in a
+failed job's `error`.
 """
 
 from __future__ import annotations
@@ -40,6 +44,10 @@ class InvalidOptionError(SchedulerError, ValueError):
 
 class InvalidDataError(SchedulerError, ValueError):
     """The data of a job cannot be stored as BSON; nothing was written."""
+
+
+class InvalidArgumentsError(InvalidDataError, TypeError):
+    """The data of a job are not what its function or class takes; nothing was written."""
 
 
 class PayloadTooLargeError(InvalidDataError):
@@ -70,6 +78,24 @@ class InvalidStateError(SchedulerError):
     """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
 
 
+class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+    """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
+
+
+class AlreadyRunningError(SchedulerError):
+    """A solo program was not started, since another one of its kind is at work; nothing was written."""
+
+    def __init__(self, process: ProcessState) -> None:
+        pid = (process.program or {}).get("pid")
+        since = f"{process.started:%Y-%m-%d %H:%M:%S} UTC" if process.started else "a moment ago"
+        super().__init__(
+            f"A job of type {process.job} is already {'running' if process.started else 'about to run'} solo since "
+            f"{since} with id {process.id}"
+            + (f" and pid {pid} on {process.node}." if pid else f" on node {process.node}." if process.node else ".")
+        )
+        self.process = process
+
+
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
 
@@ -87,7 +113,7 @@ class JobFailedError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout` and was killed."""
+    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
 
 
 class JobCanceledError(JobError):

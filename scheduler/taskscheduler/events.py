@@ -18,11 +18,12 @@ Handler = Callable[[str, "Process"], Any]
 
 WORKER_SPAWN = "worker_spawn"
 WORKER_KILL = "worker_kill"
+PROGRESS = "progress"  #: a running job said how far it is; not part of `*`, and at most one in progress_rate_limit
 GAP = "gap"  #: events were missed; what is known now follows
 ANY = "*"
 
 STATUS_EVENTS = {status: status.label for status in Status} | {Status.CANCELED: "cancel"}
-EVENTS = (*STATUS_EVENTS.values(), WORKER_SPAWN, WORKER_KILL, GAP)
+EVENTS = (*STATUS_EVENTS.values(), WORKER_SPAWN, WORKER_KILL, PROGRESS, GAP)
 
 
 def full_name(event: str) -> str:
@@ -53,7 +54,7 @@ class Events:
         self._logger = logger
 
     def on(self, name: str, handler: Handler) -> None:
-        """Call `handler(event_name, process)` at every event of this name, or of any name for `*`."""
+        """Call `handler(event_name, process)` at every event of this name, or of any but `progress` for `*`."""
         event = event_name(name)
         if not callable(handler):
             raise InvalidOptionError(f"the handler of {name!r} must be callable, not {type(handler).__name__}")
@@ -69,9 +70,15 @@ class Events:
         """Whether anybody listens at all."""
         return any(signal.receivers for signal in list(self._namespace.values()))
 
+    @property
+    def wants_progress(self) -> bool:
+        """Whether somebody wants to hear what jobs say while they run."""
+        signal = self._namespace.get(full_name(PROGRESS))
+        return bool(signal is not None and signal.receivers)
+
     def emit(self, event: str, process: Process) -> None:
         """Call every handler of `event` and of `*`; one that raises is logged."""
-        for name in (full_name(event), ANY):
+        for name in (full_name(event), ANY) if event != PROGRESS else (full_name(event),):
             signal = self._namespace.get(name)
             for receiver in list(signal.receivers_for(event)) if signal else ():
                 try:

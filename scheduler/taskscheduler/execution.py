@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,10 +11,15 @@ from typing import Any, Protocol
 
 import bson
 
-from taskscheduler.errors import InvalidDataError, InvalidJobError
+from taskscheduler.errors import InvalidDataError, InvalidJobError, JobFailure
 from taskscheduler.job import REGISTRY, Job, Runtime
-from taskscheduler.lifecycle import Ending
+from taskscheduler.lifecycle import Ending, Status
+from taskscheduler.outcome import Outcome
 from taskscheduler.record import CODEC, check_depth, check_payload
+
+logger = logging.getLogger(__name__)
+
+End = tuple[Ending, dict[str, Any]]  #: how an attempt ended, and what there is to say about it, ready to be stored
 
 LONGEST_TRACEBACK = 8 * 1024
 LONGEST_MESSAGE = 2 * 1024
@@ -60,19 +67,86 @@ def execute(
     container: Container | None,
     max_payload: int,
     guard: AbstractContextManager[Any] = _UNGUARDED,
-) -> tuple[Ending, dict[str, Any]]:
-    """Run the job within `guard`; how it ended and what there is to say about it, ready to be stored."""
+) -> End:
+    """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`."""
     try:
         with guard:
-            result = instance(document, runtime, container).start()
+            job = instance(document, runtime, container)
     except JobInterrupted:
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
-        return Ending.FAILED, {"error": describe(error)}
-    return storable(document["class"], result, max_payload)
+        return failure(error)
+    if type(job).tear_down is Job.tear_down:
+        return _worked(job, max_payload, guard)
+    return _worked_and_torn_down(job, max_payload, guard)
 
 
-def storable(name: str, result: Any, max_payload: int) -> tuple[Ending, dict[str, Any]]:
+def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> End:
+    try:
+        with guard:
+            job.set_up()
+            result = job.start()
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # as above
+        return failure(error)
+    return storable(job.name, result, max_payload)
+
+
+def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> End:
+    """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
+    pid, entered, end = os.getpid(), False, None
+    try:
+        end = _worked(job, max_payload, guard)
+        if os.getpid() != pid:
+            return end  # the job has forked, and both come back: only the worker cleans up
+        entered = True
+        job.tear_down(outcome_of(end))
+    except JobInterrupted:
+        if not entered and os.getpid() == pid:
+            _tear_down_interrupted(job)
+        raise
+    except BaseException as error:  # as above
+        return after_tear_down(job, end, error)
+    return end
+
+
+def _tear_down_interrupted(job: Job) -> None:
+    try:
+        job.tear_down(Outcome(interruption(job)))
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # as above
+        after_tear_down(job, None, error)
+
+
+def interruption(job: Job) -> Status:
+    """Why the job was interrupted."""
+    return Status.WAITING if job._runtime is None else job._runtime.interruption()
+
+
+def failure(error: BaseException) -> End:
+    """The end of an attempt that raised."""
+    return Ending.FAILED, {"error": describe(error)}
+
+
+def outcome_of(end: End) -> Outcome:
+    """What the job is told of its end."""
+    ending, content = end
+    status = Status.DONE if ending is Ending.SUCCEEDED else Status.FAILED
+    return Outcome(status, content.get("result"), content.get("error"))
+
+
+def after_tear_down(job: Job, end: End | None, error: BaseException) -> End:
+    """`tear_down` raised: that fails a job which had succeeded, else it is logged."""
+    if end is not None and end[0] is Ending.SUCCEEDED:
+        return failure(error)
+    facts = {"job": str(job.id), "attempt": job.attempt}
+    logger.error("tear_down failed", exc_info=error, extra=facts)
+    return end or failure(error)
+
+
+def storable(name: str, result: Any, max_payload: int) -> End:
     """The result of a job, or its failure if the result cannot be stored."""
     if result is None:
         return Ending.SUCCEEDED, {}
@@ -88,20 +162,19 @@ def storable(name: str, result: Any, max_payload: int) -> tuple[Ending, dict[str
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as it is stored: type, message and the last 8 KB of its traceback."""
+    """An exception as it is stored: type, message and, but for a JobFailure, the last 8 KB of its traceback."""
     kind = type(error)
     name = kind.__name__ if kind.__module__ in _PLAIN else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
     except Exception:
         message = "(its text could not be made)"
+    said = {"type": name, "message": message[:LONGEST_MESSAGE].encode(errors="replace").decode()}
+    if isinstance(error, JobFailure):
+        return said
     trace = "".join(traceback.format_exception(error))
     encoded = trace.encode(errors="replace")[-LONGEST_TRACEBACK:]
-    return {
-        "type": name,
-        "message": message[:LONGEST_MESSAGE].encode(errors="replace").decode(),
-        "traceback": encoded.decode(errors="ignore"),
-    }
+    return {**said, "traceback": encoded.decode(errors="ignore")}
 
 
 def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, call: Callable[[Job], Any]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
+import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast, overload
 
 from bson import ObjectId
 
-from taskscheduler.errors import InvalidJobError, SchedulerError
+from taskscheduler.arguments import Declaration
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
+from taskscheduler.joblog import JobLogger
+from taskscheduler.outcome import Outcome
+from taskscheduler.solo import Solo, solo_option
 
 if TYPE_CHECKING:
     from taskscheduler.handle import Process
@@ -29,6 +33,10 @@ class Runtime(Protocol):
 
     def scheduler(self) -> Scheduler:
         """A scheduler on the worker's own connection, made on first use."""
+        ...
+
+    def interruption(self) -> Status:
+        """Why the job has to end now: CANCELED, TIMEOUT, or WAITING when it is handed back."""
         ...
 
 
@@ -66,13 +74,15 @@ class Job:
 
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run
     registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
-    and may be anything that BSON can hold.
+    and may be anything that BSON can hold. An attempt is `set_up`, `start`, `tear_down`, in this order.
     """
 
     name: ClassVar[str] = ""
+    solo: ClassVar[Solo] = False  #: never two at once: of this class (True), or of all that share this key (a text)
     data: Any = None  #: what was given to add_job
     id: ObjectId  #: the job's id
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
+    progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -81,12 +91,23 @@ class Job:
             cls.name = f"{_module_name(cls.__module__)}.{cls.__qualname__}"
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
+        _check_solo(cls)
         if cls.name != FUNCTION_JOB:
             REGISTRY.add(cls)
+
+    def set_up(self) -> Any:
+        """Called before `start`; what it raises fails the attempt."""
 
     def start(self) -> Any:
         """Do the work; what you return is stored as the job's result."""
         raise InvalidJobError(f"job {self.name} does not define start()")
+
+    def tear_down(self, outcome: Outcome) -> Any:
+        """Clean up: always called once `set_up` has begun, also when it or `start` raised or the job is interrupted.
+
+        A job that is cancelled, times out or is handed back has `kill_grace` (0.5 s) for it. What this raises fails a
+        job that had succeeded, else it is logged. Nothing can be called when the worker itself dies or is killed.
+        """
 
     def notification(self, status: Status, process: Process) -> None:
         """Called in a worker, once, when the job has reached its final status."""
@@ -98,20 +119,63 @@ class Job:
             raise SchedulerError("a job has a scheduler only while a worker runs it")
         return self._runtime.scheduler()
 
-    def update_progress(self, progress: float | None = None, message: str | None = None) -> None:
-        """Say how far the job is (0 to 100), or with no argument just that it lives.
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The logger of the job's module; its records carry `job` (the id), `job_name` and `attempt`."""
+        return JobLogger(logging.getLogger(type(self).__module__), self.id, self.name, self.attempt)
 
+    def fail(self, message: str) -> NoReturn:
+        """End the attempt as a failure: raises JobFailure, which is stored with this message and no traceback."""
+        raise JobFailure(message)
+
+    def update_progress(
+        self, progress: float | None = None, message: str | None = None, *, completed: float | None = None
+    ) -> None:
+        """Say how far the job is, or with no argument just that it lives.
+
+        Either in percent (0 to 100), or by what is `completed` of its `progress_target`: 30 of 120 files are 25 %.
         Writes are limited to one per `progress_rate_limit`; the last value always arrives. Raises ValueError for a
-        progress outside 0..100.
+        progress outside 0..100, or more completed than the target.
         """
-        if progress is not None:
-            if isinstance(progress, bool) or not isinstance(progress, int | float) or not 0 <= progress <= 100:
-                raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
-            progress = round(float(progress), 2)
-        if message is not None and not isinstance(message, str):
-            raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+        progress = checked_progress(progress, message, completed, self.progress_target)
         if self._runtime is not None:
             self._runtime.report(progress, message)
+
+
+def _check_solo(cls: type[Job]) -> None:
+    try:
+        solo_option("solo", cls.solo)
+    except InvalidOptionError as error:
+        raise InvalidJobError(f"the job class {cls.__qualname__}: {error}") from None
+
+
+def checked_progress(
+    progress: float | None, message: str | None, completed: float | None = None, target: float = 100
+) -> float | None:
+    """The progress as it is stored; ValueError or TypeError if it or the message is none."""
+    if message is not None and not isinstance(message, str):
+        raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+    if completed is not None:
+        if progress is not None:
+            raise ValueError("give progress or completed, not both")
+        progress = _percent(completed, target)
+    if progress is None:
+        return None
+    if not _is_number(progress) or not 0 <= progress <= 100:
+        raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
+    return round(float(progress), 2)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _percent(completed: Any, target: Any) -> float:
+    if not _is_number(target) or not 0 < target < float("inf"):
+        raise ValueError(f"progress_target must be a number greater than 0, not {target!r}")
+    if not _is_number(completed) or not 0 <= completed <= target:
+        raise ValueError(f"completed may only be between 0 and the progress_target {target!r}, not {completed!r}")
+    return float(100 * completed / target)
 
 
 class FunctionJob(Job):
@@ -120,52 +184,39 @@ class FunctionJob(Job):
     name = FUNCTION_JOB
     function: ClassVar[Callable[..., Any]]
 
+    _declaration: ClassVar[Declaration]
+
     def start(self) -> Any:
-        function = type(self).__dict__["function"].__func__
-        extra = {"job": self} if _wants_job(function) else {}
-        return _call(function, self.data, extra)
+        declared = self.declaration()
+        args, named = declared.given(self.data)
+        lent = {"job": self} if declared.wants_job else {}
+        return type(self).function(*args, **named, **lent)
 
-
-def _wants_job(function: Callable[..., Any]) -> bool:
-    parameter = inspect.signature(function).parameters.get("job")
-    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
-
-
-def _call(function: Callable[..., Any], data: Any, extra: Mapping[str, Any]) -> Any:
-    """None: no argument; a mapping that fits: keyword arguments; a list: positional ones; else the one argument."""
-    signature = inspect.signature(function)
-    if isinstance(data, dict) and _binds(signature, (), {**data, **extra}):
-        return function(**data, **extra)
-    if isinstance(data, list) and _binds(signature, data, extra):
-        return function(*data, **extra)
-    if data is None and _binds(signature, (), extra):
-        return function(**extra)
-    return function(data, **extra)
-
-
-def _binds(signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> bool:
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
+    @classmethod
+    def declaration(cls) -> Declaration:
+        """What the function takes; read on first use."""
+        if "_declaration" not in cls.__dict__:
+            cls._declaration = Declaration(cls.name, cls.function)
+        return cls._declaration
 
 
 @overload
 def job(function: F) -> F: ...
 @overload
-def job(*, name: str | None = None) -> Callable[[F], F]: ...
-def job(function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+def job(*, name: str | None = None, solo: Solo = False) -> Callable[[F], F]: ...
+def job(function: F | None = None, *, name: str | None = None, solo: Solo = False) -> F | Callable[[F], F]:
     """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, scheduler).
+    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). `solo` as for
+    classes.
     """
 
     def register(function: F) -> F:
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
             "name": name or qualified,
+            "solo": solo,
             "function": staticmethod(function),
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,

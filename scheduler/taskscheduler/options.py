@@ -12,12 +12,14 @@ from typing import Any, Literal
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.solo import Solo, solo_option
 
 Seconds = float | int | timedelta
 At = float | int | datetime | timedelta
 
 _YEAR_10000 = 253_402_300_800  #: the first unix time that Python's dates cannot hold
 _LONGEST = 100 * 366 * 86_400  #: no interval is longer than a century
+_MOST_TAGS, _LONGEST_TAG = 50, 100
 _QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
 
 
@@ -104,6 +106,31 @@ def queue_name(name: str, value: Any) -> str:
     return value
 
 
+def tags(name: str, value: Any) -> tuple[str, ...]:
+    """`value` as texts without repetitions; InvalidOptionError unless it is a list of a few short ones."""
+    if isinstance(value, str):
+        raise InvalidOptionError(f"option {name} must be a list of texts, not one: give [{value[:100]!r}]")
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise InvalidOptionError(f"option {name} must be a list of texts, not {type(value).__name__}")
+    for tag in value:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= _LONGEST_TAG or not _is_unicode(tag):
+            raise InvalidOptionError(
+                f"option {name} must be a list of texts of 1 to {_LONGEST_TAG} characters; {tag!r:.120} is none"
+            )
+    found = dict.fromkeys(sorted(value) if isinstance(value, set | frozenset) else value)
+    if len(found) > _MOST_TAGS:
+        raise InvalidOptionError(f"option {name} must have {_MOST_TAGS} texts at most, not {len(found)}")
+    return tuple(found)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def collection_name(name: str, value: Any) -> str:
     """`value` if MongoDB accepts it as the name of a collection; else InvalidOptionError."""
     text = value if isinstance(value, str) else ""
@@ -121,12 +148,16 @@ JOB_CHECKS: Mapping[str, Check] = {
     "retry": lambda name, value: integer(name, value, least=-1),
     "retry_interval": seconds,
     "timeout": seconds,
+    "silence_timeout": seconds,
     "force_spawn": boolean,
     "id": object_id,
     "ignore_data": boolean,
+    "dedupe": boolean,
     "queue": queue_name,
     "priority": lambda name, value: integer(name, value, least=-(2**31)),
     "parent": object_id,
+    "tags": tags,
+    "solo": lambda name, value: None if value is None else solo_option(name, value),
 }
 
 
@@ -150,12 +181,16 @@ class JobOptions:
     retry: int = 0  #: how often to try again after FAILED or TIMEOUT; -1: for ever
     retry_interval: float | int = 300  #: seconds between tries
     timeout: float | int = 0  #: run-time limit in seconds; 0: none
+    silence_timeout: float | int = 0  #: seconds without a sign of life after which it is killed; 0: no limit
     force_spawn: bool = False  #: its own extra worker, beyond max_children
     id: ObjectId | None = None  #: an id of your choice
     ignore_data: bool = False  #: for add_job_once: compare the class only
+    dedupe: bool = False  #: not added while the same job, class and data, waits for its first start
     queue: str = "default"  #: partition that nodes serve
     priority: int = 0  #: higher first within a queue
     parent: ObjectId | None = None  #: the job that this one is a child of
+    tags: tuple[str, ...] = ()  #: texts to find it by
+    solo: Solo | None = None  #: never two at once: of this class (True) or this key; None: as the class says
 
     @classmethod
     def of(cls, given: Mapping[str, Any], defaults: JobOptions | None = None) -> JobOptions:
@@ -165,7 +200,8 @@ class JobOptions:
 
     def stored(self) -> dict[str, Any]:
         """The document form kept in the job: what decides how it runs, times as numbers of seconds."""
-        return {name: getattr(self, name) for name in STORED_OPTIONS}
+        stored = {name: getattr(self, name) for name in STORED_OPTIONS}
+        return {**stored, "silence_timeout": self.silence_timeout} if self.silence_timeout else stored
 
 
 NODES = "taskscheduler.nodes"  #: the collection of nodes; its name is fixed

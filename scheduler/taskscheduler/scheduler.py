@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -12,7 +13,8 @@ from blinker import Namespace
 from bson import ObjectId
 from pymongo.database import Database
 
-from taskscheduler.adding import Adding, merged
+from taskscheduler.adding import Added, Adding, merged
+from taskscheduler.calling import Calls
 from taskscheduler.canceling import cancel, live_series
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
@@ -23,20 +25,20 @@ from taskscheduler.errors import (
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
-from taskscheduler.handle import Outcome, Process
+from taskscheduler.handle import Process
 from taskscheduler.job import job_name
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import SchedulerOptions, Seconds, seconds
 from taskscheduler.record import Document
+from taskscheduler.solo import Solo
 from taskscheduler.statistics import statistics
 from taskscheduler.store import Store
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
-from taskscheduler.waiting import BackgroundListener, Listener, Waiter
-
-_ONCE_PATIENCE = 30.0  #: seconds for which add_job_once contends with others that replace the same job
+from taskscheduler.tracking import Record
+from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
 
 
 class Scheduler:
@@ -74,18 +76,20 @@ class Scheduler:
         `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold. Raises
         InvalidJobError, InvalidOptionError, InvalidDataError, PayloadTooLargeError, DuplicateJobError or
         DatabaseUnavailableError. Nothing but the last leaves it open whether the job was stored; adding it again with
-        the same `id` is then safe.
+        the same `id` is then safe. With `dedupe`, a job of the same class and data that has not started is given
+        instead, its `outcome` existing.
         """
         with translated():
-            return self._added([self._adding.one(job, data, merged(options, given)).document])[0]
+            return self._added([self._adding.one(job, data, merged(options, given))])[0]
 
     def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
         """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
-        All are validated before the first is written; the error names the position of the one at fault.
+        All are validated before the first is written; the error names the position of the one at fault. Jobs with the
+        option `dedupe` take a write each.
         """
         with translated():
-            return self._added([new.document for new in self._adding.many(jobs)])
+            return self._added(self._adding.many(jobs))
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -97,16 +101,16 @@ class Scheduler:
         add_job does.
         """
         with translated():
-            document, outcome = self._adding.once(job, data, merged(options, given))
-            return Process(self, document, outcome) if outcome == "existing" else self._added([document], outcome)[0]
+            return self._added([self._adding.once(job, data, merged(options, given))])[0]
 
-    def _added(self, documents: Sequence[Document], outcome: Outcome = "created") -> list[Process]:
-        processes = [Process(self, document, outcome) for document in documents]
-        for process in processes:
+    def _added(self, added: Sequence[Added]) -> list[Process]:
+        processes = [Process(self, document, outcome) for document, outcome in added]
+        new = [process for process in processes if process.outcome != "existing"]
+        for process in new:
             if process.parent is not None:
                 self._join_parent(process)
         if self._events.wanted and not self._listening:
-            for process in processes:
+            for process in new:
                 self._events.emit(STATUS_EVENTS[process.status], process)
         return processes
 
@@ -116,6 +120,51 @@ class Scheduler:
         if parent is not None and Status(parent["status"]) in UNSUCCESSFUL:
             self._cancel(process.id)
             process.replace(self._store.jobs.get(process.id) or process.to_dict())
+
+    # -- calling ----------------------------------------------------------------------------------------------------
+
+    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Calls:
+        """Calls with these job options: `with_options(retry=3).submit(resize, "a.png")`. InvalidOptionError."""
+        return Calls(self, options, given)
+
+    def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
+        """Add a job with plain arguments and return at once: `submit(resize, "a.png", width=100)`. See `call`.
+
+        All that is given goes to the job; job options stand before: `with_options(retry=3).submit(...)`.
+        """
+        return Calls(self).submit(job, *args, **named)
+
+    def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add a job with plain arguments, wait until it has ended, and give what it returned.
+
+        Raises JobFailedError, JobTimeoutError or JobCanceledError if it did not end well, and as add_job does.
+        """
+        return Calls(self).run(job, *args, **named)
+
+    def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[Process], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Add many jobs, wait until all have ended; True if all of them did well.
+
+        Each is a `call(job, ...)` or what else add_jobs takes. In this thread, as each one ends, `callback(process)`
+        is called, however it ended, and `progress(ended, total)`. WaitTimeoutError after `timeout` seconds: the jobs
+        go on. JobNotFoundError if one was deleted meanwhile. What a callback raises ends the wait.
+        """
+        return Calls(self).run_batch(calls, callback, progress, timeout)
+
+    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> Record:
+        """A record of this program, which no node runs, as a job of this name: for a `with` block, or to `start`.
+
+        `solo`: as the job option; AlreadyRunningError where it starts, at once, if another one is at work, a job or a
+        program. `timeout`: the longest time without a sign of life, after which the record ends as TIMEOUT; 0: none.
+        Everything else is a field of your own. See Record.
+        """
+        with translated():
+            return Record(self._store, self._options, self._clock, name, solo, timeout, fields)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
@@ -211,6 +260,22 @@ class Scheduler:
         with translated():
             return restore(self._store, queue)
 
+    def end_silent(self, job: Any = None) -> list[Process]:
+        """End the records of tracked programs that were silent for longer than they promised; those that were ended.
+
+        Of one name or all. Nodes do so by themselves; this serves where none runs.
+        """
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            return [Process(self, document) for document in self._store.tracked.end_silent(query)]
+
+    def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Delete the jobs, of one class or all, that ended longer ago than `age`: seconds or a timedelta. How many."""
+        older = timedelta(seconds=seconds("age", age))
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            return self._store.tracked.delete_old(query, older)
+
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
         if by not in COUNTED_BY:
@@ -233,7 +298,7 @@ class Scheduler:
             if not isinstance(process, Process):
                 raise InvalidOptionError(f"wait_for() requires a list of Process, not of {type(process).__name__}")
         with translated():
-            Waiter(self._store, waited, self._clock, self._announce_change).wait(timeout)
+            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress).wait(timeout)
         if throw:
             for process in waited:
                 process.raise_for_status()
@@ -260,7 +325,7 @@ class Scheduler:
         are called, and then the callback with every job that may have changed.
         """
         with translated():
-            listener = Listener(self, self._store, named(query or {}), after)
+            listener = Listener(self, self._store, named(query or {}), after, self._wants_progress)
             listener.run(callback, self._announce, Deadline(timeout, self._clock))
         return listener.token
 
@@ -272,16 +337,23 @@ class Scheduler:
         The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events.
         """
         with translated():
-            listener = Listener(self, self._store, named(query or {}), after)
+            listener = Listener(self, self._store, named(query or {}), after, self._wants_progress)
             listener.open()
         self._background = BackgroundListener(listener, self._events.emit, self._clock)
         return self._background
 
     def on(self, event: str, handler: Handler) -> Scheduler:
         """Call `handler(event_name, process)` at every event of this name, or at all with `*`, while this scheduler
-        adds, cancels, waits or listens. Short and full names; InvalidOptionError for an unknown one. Chainable."""
+        adds, cancels, waits or listens. Short and full names; InvalidOptionError for an unknown one. Chainable.
+
+        `progress`, which `*` leaves out, tells what running jobs say in update_progress; bind it before you wait.
+        """
         self._events.on(event, handler)
         return self
+
+    @property
+    def _wants_progress(self) -> bool:
+        return self._events.wants_progress and not self._listening
 
     @property
     def _listening(self) -> bool:
@@ -292,7 +364,7 @@ class Scheduler:
             self._events.emit(event, process)
 
     def _announce_change(self, change: Change) -> None:
-        self._announce(STATUS_EVENTS[change.status], Process(self, change.document))
+        self._announce(event_of(change), Process(self, change.document))
 
     @property
     def endings(self) -> Endings:

@@ -44,7 +44,11 @@ def of_nodes(documents: Iterable[Document]) -> dict[str, Any]:
 
 
 def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
-    """One node: `state` is up, silent (its lease has ended) or lost (others have taken its jobs back)."""
+    """One node: `state` is up, silent (its lease has ended) or lost (others have taken its jobs back).
+
+    `workers` are its processes, `ended` counts the attempts that ended there since it started, by how they ended:
+    succeeded, failed, timed_out, lost, returned.
+    """
     running, total = int(document.get("running") or 0), int(document.get("slots") or 0)
     silent = float(document.get("silent") or 0)
     state = "silent" if silent > float(document.get("lease") or _LEASE) else "up"
@@ -56,5 +60,7 @@ def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
         "running": running,
         "free": max(0, total - running),
         "total": total,
+        "workers": len(document.get("workers") or []),
+        "ended": {str(name): int(count) for name, count in (document.get("ended") or {}).items()},
         "silent": max(0.0, silent),
     }

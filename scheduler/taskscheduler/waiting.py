@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import JobNotFoundError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import GAP as GAP_EVENT
-from taskscheduler.events import STATUS_EVENTS
+from taskscheduler.events import PROGRESS, STATUS_EVENTS
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
 from taskscheduler.store import Store
@@ -26,6 +26,7 @@ from taskscheduler.store.feed import GAP, Change, Feed, Token, changes, status_p
 if TYPE_CHECKING:
     from taskscheduler.scheduler import Scheduler
 
+NOTICES = (GAP_EVENT, PROGRESS)  #: events that are no change of a status
 POLL = 2.0  #: seconds after which the store is read again although the stream is silent
 _AWAIT_MS = 500
 _OVERLAP = timedelta(seconds=10)  #: how far before a gap the re-read begins
@@ -35,9 +36,15 @@ class Waiter:
     """Waits until a number of jobs have ended. A job that was quicker than the look at it is announced as well."""
 
     def __init__(
-        self, store: Store, processes: Sequence[Process], clock: Clock, announce: Callable[[Change], None]
+        self,
+        store: Store,
+        processes: Sequence[Process],
+        clock: Clock,
+        announce: Callable[[Change], None],
+        progress: bool = False,
     ) -> None:
         self._store = store
+        self._progress = progress
         self._clock = clock
         self._announce = announce
         self._waiting: dict[ObjectId, list[Process]] = {}
@@ -51,7 +58,7 @@ class Waiter:
         self._read()
         if not self._waiting:
             return
-        pipeline = status_pipeline(ids=list(self._waiting))
+        pipeline = status_pipeline(ids=list(self._waiting), progress=self._progress)
         feed = Feed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS)
         with feed:
             self._read()
@@ -65,12 +72,13 @@ class Waiter:
         if isinstance(event, dict):
             for change in changes(event):
                 self._announce(change)
-                self._take(change.document, final=change.status.is_final and event_is_last(change, event))
+                if change.status.is_final and not change.progress and event_is_last(change, event):
+                    self._take(change.document)
         if event is GAP or self._clock.monotonic() - self._read_at > POLL:
             self._read_patiently()
 
-    def _take(self, document: Mapping[str, Any], final: bool) -> None:
-        if final and document["_id"] in self._waiting:
+    def _take(self, document: Mapping[str, Any]) -> None:
+        if document["_id"] in self._waiting:
             stored = self._store.jobs.get(document["_id"])
             for process in self._waiting.pop(document["_id"]):
                 process.replace(stored or document)
@@ -106,16 +114,26 @@ def event_is_last(change: Change, event: Mapping[str, Any]) -> bool:
     return "rearmed" not in updated or updated.get("status") == change.status
 
 
+def event_of(change: Change) -> str:
+    """The name of the event that a change is."""
+    return PROGRESS if change.progress else STATUS_EVENTS[change.status]
+
+
 class Listener:
     """Follows all changes of status that match a query and hands them on in order."""
 
     def __init__(
-        self, scheduler: Scheduler, store: Store, query: Mapping[str, Any] | None, after: Token | None
+        self,
+        scheduler: Scheduler,
+        store: Store,
+        query: Mapping[str, Any] | None,
+        after: Token | None,
+        progress: bool = False,
     ) -> None:
         self._scheduler = scheduler
         self._store = store
         self._query = dict(query or {})
-        pipeline = status_pipeline(self._query)
+        pipeline = status_pipeline(self._query, progress=progress)
         collection = store.jobs.collection
         self._feed = Feed(collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS, after=after)
         self._seen_until = token_time(after) or store.clock.now()
@@ -135,7 +153,7 @@ class Listener:
         with closing(self.batches(deadline, stopped)) as batches:
             for name, process in chain.from_iterable(batches):
                 announce(name, process)
-                if name != GAP_EVENT and callback is not None and callback(process) is True:
+                if name not in NOTICES and callback is not None and callback(process) is True:
                     return
 
     def batches(
@@ -156,7 +174,7 @@ class Listener:
             return
         self._seen_until = self._store.clock.now()
         for change in changes(event) if event is not None else ():
-            yield STATUS_EVENTS[change.status], Process(self._scheduler, change.document)
+            yield event_of(change), Process(self._scheduler, change.document)
 
     def _reread(self) -> Iterable[tuple[str, Process]]:
         """After lost history: a notice, then every matching job that may have changed since the last event."""

@@ -462,6 +462,8 @@ def test_statistics_count_jobs_queues_and_slots(serving: Scheduler, tmp_path: Pa
     assert 3500 < stats["next_due"] <= 3600
     (tmp_path / "end").touch()
     serving.wait_for(busy, timeout=20)
+    eventually(lambda: serving.stats()["nodes"][0]["ended"].get("succeeded", 0) >= 3, 20)  # with its next heartbeat
+    assert serving.stats()["nodes"][0]["workers"] >= 3
     later.cancel()
 
 

@@ -429,3 +429,31 @@ def test_a_node_tells_its_own_handlers(
     eventually(lambda: "done" in (words := log.read_text().split()) and "spawned" in words)
     assert {"worker_spawn", "waiting", "processing", "done"} <= set(log.read_text().split())
     assert node.stop() == 0
+
+
+def test_who_binds_progress_hears_what_jobs_say(scheduler: Scheduler, node: NodeProcess, tmp_path: Path) -> None:
+    heard: list[tuple[str, float, str | None]] = []
+    all_heard: list[str] = []
+    until = tmp_path / "until"
+
+    def on_progress(event: str, process: Process) -> None:
+        heard.append((event, process.progress, process.message))
+        until.touch()  # the job ends when it was heard
+
+    scheduler.on("progress", on_progress).on("*", lambda event, process: all_heard.append(event))
+    later = timedelta(seconds=1)  # when the wait has begun
+    process = scheduler.add_job("progress", {"values": [30], "until": str(until)}, at=later)
+    process.wait(timeout=20, throw=True)
+    assert ("progress", 30.0, "at 30") in heard
+    assert all_heard[-1] == "done"
+    assert "progress" not in all_heard
+
+
+def test_a_listener_in_the_background_hears_progress(scheduler: Scheduler, node: NodeProcess, tmp_path: Path) -> None:
+    told: queue.SimpleQueue[float] = queue.SimpleQueue()
+    scheduler.on("progress", lambda event, process: told.put(process.progress))
+    with scheduler.listen_in_background():
+        process = scheduler.add_job("progress", {"values": [42], "until": str(tmp_path / "until")})
+        assert told.get(timeout=20) == 42.0
+        (tmp_path / "until").touch()
+        process.wait(timeout=20)

@@ -158,10 +158,10 @@ def test_a_node_runs_in_the_background_until_it_is_stopped_by_its_pidfile(
     assert start_node(pidfile, uri) is False
     code, _, error = run("node", "--pidfile", pidfile)
     assert (code, error) == (1, f"taskscheduler: {pidfile} is in use: process {owner} runs\n")
-    assert run("node-stop", "--pidfile", pidfile)[:2] == (0, ["node stopped"])
+    assert run("node", "stop", "--pidfile", pidfile)[:2] == (0, ["node stopped"])
     assert not pidfile.exists()
     assert scheduler.store.nodes.all() == []
-    assert run("node-stop", "--pidfile", pidfile)[0] == 3
+    assert run("node", "stop", "--pidfile", pidfile)[0] == 3
 
 
 def test_a_node_that_cannot_start_says_why(uri: str, pidfile: Path) -> None:

@@ -265,6 +265,8 @@ def _nth(number: int, template: dict[str, Any], now: datetime) -> dict[str, Any]
         "queue": ("default", "mail")[number % 2],
         "at": now - timedelta(seconds=number),
     }
+    if number % 500 == 0:
+        document["tags"] = ["rare", f"tag-{number}"]
     if status == Status.POSTPONED:
         document["at"] = now + timedelta(seconds=number - MANY // 2)
     if status == Status.PROCESSING:
@@ -292,6 +294,9 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "forced": lambda: claims.forced(None, 32),
         "children": lambda: store.jobs.children(ObjectId()),
         "series": lambda: store.jobs.series(ObjectId()),
+        "tagged": lambda: list(scheduler.get_jobs({"tags": "rare"})),
+        "tagged with any": lambda: list(scheduler.get_jobs({"tags": {"$in": ["tag-500", "tag-1000"]}})),
+        "the same job, queued": lambda: [store.jobs.same_queued("data:noop:none")],
     }
 
 
@@ -310,6 +315,9 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "forced",
         "children",
         "series",
+        "tagged",
+        "tagged with any",
+        "the same job, queued",
     ],
 )
 def test_a_query_examines_little_more_than_it_returns(crowded: Scheduler, name: str) -> None:

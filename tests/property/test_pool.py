@@ -24,16 +24,23 @@ class Hands:
         self.inbox: deque[Run] = deque()
         self.current: Run | None = None
         self.reports: deque[Run] = deque()
+        self.begun = 0
 
 
 class PoolHistory(RuleBasedStateMachine):
     """Does to a pool what the manager does, in any order."""
 
-    @initialize(pm=st.sampled_from(ProcessManagement), least=st.integers(0, 3), more=st.integers(0, 2))
-    def build(self, pm: ProcessManagement, least: int, more: int) -> None:
+    @initialize(
+        pm=st.sampled_from(ProcessManagement),
+        least=st.integers(0, 3),
+        more=st.integers(0, 2),
+        most=st.sampled_from([0, 0, 1, 3]),
+    )
+    def build(self, pm: ProcessManagement, least: int, more: int, most: int) -> None:
         if pm is ProcessManagement.STATIC:
             least = max(1, least)
-        self.pool = Pool(PoolOptions.of({"pm": pm, "min_children": least, "max_children": max(1, least + more)}))
+        given = {"pm": pm, "min_children": least, "max_children": max(1, least + more), "worker_max_jobs": most}
+        self.pool = Pool(PoolOptions.of(given))
         self.now = 0.0
         self.pids = 0
         self.hands: dict[int, Hands] = {}
@@ -67,7 +74,7 @@ class PoolHistory(RuleBasedStateMachine):
     def boot(self, which: int) -> None:
         unready = [hands.member for hands in self.hands.values() if not hands.member.ready]
         if unready:
-            self.pool.ready(unready[which % len(unready)])
+            self.pool.ready(unready[which % len(unready)], self.now)
 
     @rule(full=st.sampled_from([0, 0, 0, 3]))
     def assign(self, full: int) -> None:
@@ -104,6 +111,8 @@ class PoolHistory(RuleBasedStateMachine):
 
     def _begin(self, hands: Hands) -> None:
         hands.current = hands.inbox.popleft()
+        hands.begun += 1
+        assert hands.begun <= (self.pool.options.worker_max_jobs or hands.begun)
         self.started[hands.current.job_id] += 1
 
     @rule(which=st.integers(0, 9))
@@ -251,7 +260,7 @@ class PoolHistory(RuleBasedStateMachine):
             self.spawn()
             for hands in list(self.hands.values()):
                 if not hands.member.ready:
-                    self.pool.ready(hands.member)
+                    self.pool.ready(hands.member, self.now)
             self.assign(0)
             for hands in list(self.hands.values()):
                 while hands.inbox or hands.current:

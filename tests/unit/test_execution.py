@@ -44,6 +44,9 @@ class FakeRuntime:
     def scheduler(self) -> Any:
         return None
 
+    def interruption(self) -> Status:
+        return Status.TIMEOUT
+
 
 class Does(Job):
     """Does what the test says."""

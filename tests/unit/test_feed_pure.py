@@ -102,7 +102,21 @@ def test_an_older_re_arming_is_not_told_again() -> None:
     assert statuses(updated(document, status=2, attempt=2)) == [Status.PROCESSING]
 
 
+def test_what_a_job_says_while_it_runs_is_no_change_of_its_status() -> None:
+    document = {"_id": ID, "status": 2, "attempt": 1, "progress": 90.0}
+    [change] = changes(updated(document, progress=50.0, message="half", alive="now"))
+    assert change.progress
+    assert change.status is Status.PROCESSING
+    assert (change.document["progress"], change.document["message"]) == (50.0, "half")  # as it was said
+
+
 # -- the pipeline -----------------------------------------------------------------------------------------------------
+
+
+def test_progress_passes_only_if_somebody_asks_for_it() -> None:
+    told = [{"updateDescription.updatedFields.progress": {"$exists": True}}]
+    assert told[0] not in status_pipeline()[0]["$match"]["$or"]
+    assert told[0] in status_pipeline(progress=True)[0]["$match"]["$or"]
 
 
 def test_without_a_query_all_changes_of_a_status_are_let_through() -> None:

@@ -20,6 +20,7 @@ from taskscheduler.job import (
     job_class,
     job_name,
 )
+from taskscheduler.lifecycle import Status
 
 HERE = "tests.unit.test_job"
 
@@ -308,6 +309,9 @@ class Recorder:
 
     def scheduler(self) -> Any:
         return "the scheduler"
+
+    def interruption(self) -> Status:
+        return Status.WAITING
 
 
 def test_a_job_without_start_fails_with_its_name() -> None:

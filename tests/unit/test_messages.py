@@ -25,6 +25,13 @@ def test_a_run_comes_out_as_it_went_in(attempt: int, timeout: float, flags: Flag
     assert messages.kind_of(run.encode()) == Kind.RUN
 
 
+@pytest.mark.parametrize("silence", [0.5, 1e9])
+def test_a_limit_by_silence_comes_out_as_it_went_in_and_costs_other_runs_nothing(silence: float) -> None:
+    run = Run(ID.binary, 1, 5, Flag.WATCHED | Flag.FORCED, b"\0body", silence)
+    assert Run.decode(run.encode()) == run
+    assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 8
+
+
 @pytest.mark.parametrize("kind", [Kind.REPORT, Kind.PROGRESS])
 @pytest.mark.parametrize("ending", Ending)
 @pytest.mark.parametrize("body", [b"", messages.body(result=1)])

@@ -37,6 +37,13 @@ def test_any_other_death_is_a_lost_worker(ended: Exit, max_cpu: float) -> None:
     assert error["peak_memory"] == ended.peak_kib * 1024
 
 
+def test_a_silent_job_has_timed_out_for_a_reason_of_its_own() -> None:
+    run = RUN._replace(silence=2.5)
+    ending, error = obituary(run, Doom.SILENT, killed(signal.SIGTERM))
+    assert (ending, error["type"]) == (Ending.TIMED_OUT, "JobTimeoutError")
+    assert error["message"] == "gave no sign of life for 2.5 s"
+
+
 def test_a_timeout_stays_one_whatever_kills_the_worker_then() -> None:
     assert obituary(RUN, Doom.TIMED_OUT, killed(signal.SIGXCPU), 2)[0] is Ending.TIMED_OUT
     assert obituary(RUN, Doom.RETURNED, killed(signal.SIGXCPU), 2)[0] is Ending.RETURNED

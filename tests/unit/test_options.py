@@ -21,12 +21,16 @@ JOB_DEFAULTS = {
     "retry": 0,
     "retry_interval": 300,
     "timeout": 0,
+    "silence_timeout": 0,
     "force_spawn": False,
     "id": None,
     "ignore_data": False,
     "queue": "default",
     "priority": 0,
     "parent": None,
+    "dedupe": False,
+    "tags": (),
+    "solo": None,
 }
 
 SCHEDULER_DEFAULTS = {
@@ -49,7 +53,7 @@ SCHEDULER_DEFAULTS = {
 
 SECONDS = "must be an integer, a float or a timedelta (in seconds)"
 AT = "must be an integer or float (unix time), an aware datetime or a timedelta from now"
-JOB_SECONDS = ("interval", "retry_interval", "timeout")
+JOB_SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
 SCHEDULER_SECONDS = (
     "default_interval",
     "default_retry_interval",
@@ -517,3 +521,43 @@ def test_split_gives_every_option_to_its_owner() -> None:
     assert (node.name, node.queues, node.max_jobs) == ("n", ("a", "b"), 5)
     assert (pool.pm, pool.min_children) == (ProcessManagement.STATIC, 2)
     assert not set(NODE_CHECKS) & set(POOL_CHECKS)
+
+
+# -- tags -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["b", "a"], ("b", "a")),
+        (("a", "b", "a"), ("a", "b")),
+        ({"b", "a"}, ("a", "b")),
+        (["x" * 100, "Ünïcode 🎉", " "], ("x" * 100, "Ünïcode 🎉", " ")),
+        ([str(number) for number in range(50)] * 2, tuple(str(number) for number in range(50))),
+        ([], ()),
+    ],
+)
+def test_tags_are_kept_once_each(given: Any, kept: tuple[str, ...]) -> None:
+    assert job(tags=given).tags == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ("mail", "option tags must be a list of texts, not one: give ['mail']"),
+        (5, "option tags must be a list of texts, not int"),
+        ({"a": 1}, "option tags must be a list of texts, not dict"),
+        (None, "option tags must be a list of texts, not NoneType"),
+        (["a", 5], "option tags must be a list of texts of 1 to 100 characters; 5 is none"),
+        ([""], "option tags must be a list of texts of 1 to 100 characters; '' is none"),
+        (["\ud800"], "option tags must be a list of texts of 1 to 100 characters; '\\ud800' is none"),
+        ([str(number) for number in range(51)], "option tags must have 50 texts at most, not 51"),
+        ([[]], "option tags must be a list of texts of 1 to 100 characters; [] is none"),
+    ],
+)
+def test_bad_tags_are_refused(given: Any, what: str) -> None:
+    assert refusal(JobOptions.of, {"tags": given}) == what
+
+
+def test_a_tag_is_not_too_long() -> None:
+    assert "of 1 to 100 characters" in refusal(JobOptions.of, {"tags": ["x" * 101]})

@@ -34,7 +34,7 @@ class Story:
     def boot(self) -> list[Member]:
         members = self.spawn()
         for member in members:
-            self.pool.ready(member)
+            self.pool.ready(member, self.now)
         return members
 
     def accept(self, *runs: Run) -> None:
@@ -83,7 +83,7 @@ def test_a_worker_that_is_not_ready_gets_nothing() -> None:
     [member] = story.spawn()
     story.accept(a_run())
     assert story.assign() == []
-    story.pool.ready(member)
+    story.pool.ready(member, story.now)
     assert len(story.assign()) == 1
 
 
@@ -462,6 +462,19 @@ def test_a_job_times_out_after_its_time_and_not_that_of_the_one_before() -> None
     assert story.pool.next_event(story.now) == story.now + 2
 
 
+def test_a_job_is_silent_since_its_start_or_its_last_sign_of_life() -> None:
+    story = Story()
+    [member] = story.boot()
+    member.alive_at = story.now - 1  # a sign of the job before
+    story.pool.began(member, a_run(flags=Flag.WATCHED)._replace(silence=3.0), story.now)
+    assert member.silent_at() == story.now + 3
+    member.alive_at = story.now + 2
+    assert member.silent_at() == story.now + 5
+    assert story.pool.next_event(story.now) == story.now + 5
+    member.doom = Doom.CANCELED
+    assert member.silent_at() == FOREVER
+
+
 def test_a_job_without_a_limit_never_times_out() -> None:
     story = Story()
     [member] = story.boot()
@@ -501,7 +514,7 @@ def ondemand() -> Iterator[tuple[WorkerManager, Member, Run]]:
     pool.accept(run, 0.0)
     member = pool.spawned(ObjectId().binary, 0, False)
     hands = manager._hands[member.pid] = Hands()
-    pool.ready(member)
+    pool.ready(member, 0.0)
     manager._assign(0.0)
     assert list(member.runs) == [run]
     yield manager, member, run

@@ -45,6 +45,12 @@ def test_slots_are_free_unless_they_run_something_and_never_negative() -> None:
     assert of_node({})["total"] == 0
 
 
+def test_a_node_tells_its_workers_and_what_it_has_done() -> None:
+    told = of_node({**NODE, "workers": [{}, {}], "ended": {"succeeded": 4, "failed": 1}})
+    assert (told["workers"], told["ended"]) == (2, {"succeeded": 4, "failed": 1})
+    assert (of_node(NODE)["workers"], of_node(NODE)["ended"]) == (0, {})
+
+
 def test_only_nodes_that_are_up_have_slots_to_offer() -> None:
     found = of_nodes([NODE, {**NODE, "lost": True}, {**NODE, "silent": 10}, NODE])
     assert found["slots"] == {"running": 2, "free": 4, "total": 6}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -33,13 +34,18 @@ extended JSON such as {"$date": "2026-11-21T08:00:00Z"}; - reads it from the sta
 @click.option("--retry", type=int, help="How often to try again after a failure; -1: for ever.")
 @click.option("--retry-interval", type=DURATION, help="Time between tries.")
 @click.option("--timeout", type=DURATION, help="Longest run time.")
+@click.option("--silence-timeout", type=DURATION, help="Longest time without a sign of life.")
 @click.option("--priority", type=int, help="Higher first within its queue.")
 @click.option("--queue", metavar="NAME", help="The queue that it waits in.")
 @click.option("--force-spawn", is_flag=True, help="A worker of its own, beyond max_children.")
 @click.option("--id", type=OBJECT_ID, help="An id of your choice.")
+@click.option(
+    "--tag", "-t", "tags", multiple=True, envvar="TASKSCHEDULER_TAG", help="A text to find it by; repeatable."
+)
 @click.option("--parent", metavar="ID", help="The job that this one is a child of.")
 @click.option("--once", is_flag=True, help="Only if the same job is not live already.")
-@click.option("--ignore-data", is_flag=True, help="With --once: any job of the class is the same.")
+@click.option("--dedupe", is_flag=True, help="Only if the same job is not queued already, running ones aside.")
+@click.option("--ignore-data", is_flag=True, help="With --once or --dedupe: any job of the class is the same.")
 @click.option(
     "--wait",
     "wanted",
@@ -53,14 +59,19 @@ def command(
     job: str,
     data: Any,
     parent: str | None,
+    tags: Sequence[str],
     once: bool,
     wanted: bool,
     wait_timeout: float | None,
     **given: Any,
 ) -> int:
-    if given["ignore_data"] and not once:
-        raise click.UsageError("--ignore-data needs --once")
+    if given["ignore_data"] and not (once or given["dedupe"]):
+        raise click.UsageError("--ignore-data needs --once or --dedupe")
+    if once and given["dedupe"]:
+        raise click.UsageError("give --once or --dedupe, not both")
     options = {name: value for name, value in given.items() if value is not None and value is not False}
+    if tags:
+        options["tags"] = tags
     with opened(settings) as database:
         if parent is not None:
             options["parent"] = resolve(parent, database.inspection.recent_ids)

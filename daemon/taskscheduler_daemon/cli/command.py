@@ -49,12 +49,20 @@ def global_options(*, output: bool = True, from_environment: bool = False) -> li
     ]
 
 
-def command(name: str, *, output: bool = True, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A click command with the global options behind its own, whose function gets the Settings first."""
+def command(
+    name: str, *, output: bool = True, group: bool = False, **attributes: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A click command with the global options behind its own, whose function gets the Settings first.
+
+    As a `group` it may have commands below it, and does its own work when none of them is named.
+    """
+    if group:
+        attributes["invoke_without_command"] = True
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         body: Callable[..., Any] = click.pass_obj(function)
-        made = click.command(name, cls=click.Command, context_settings=dict(CONTEXT), **attributes)(body)
+        kind = click.Group if group else click.Command
+        made = click.command(name, cls=kind, context_settings=dict(CONTEXT), **attributes)(body)
         made.params += global_options(output=output)
         return made
 

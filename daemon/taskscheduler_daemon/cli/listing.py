@@ -38,6 +38,9 @@ JSON has the stored documents without data and result; `show` has those, too.
 @click.option("--status", type=STATUS, multiple=True, help="Only jobs in this status; repeatable.")
 @click.option("--job", metavar="NAME", help="Only jobs of this class.")
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
+@click.option(
+    "--tag", "-t", "tags", multiple=True, envvar="TASKSCHEDULER_TAG", help="Only jobs with this tag; of several, any."
+)
 @click.option("--all", "everything", is_flag=True, envvar="TASKSCHEDULER_ALL", help="Jobs in every status.")
 @click.option("--limit", type=LIMIT, default="50", show_default=True, help="At most so many.")
 @click.option("--order", type=click.Choice(list(ORDERS)), default="date", show_default=True, help="Order of the lines.")
@@ -47,12 +50,13 @@ def command(
     status: Sequence[Status],
     job: str | None,
     queue: str | None,
+    tags: Sequence[str],
     everything: bool,
     limit: int,
     order: str,
     follow: bool,
 ) -> None:
-    query = _query(status, job, queue, everything)
+    query = _query(status, job, queue, tags, everything)
     if follow and not (settings.terminal and settings.form() == "table"):
         raise click.UsageError("--follow draws on a terminal; for programs there is: taskscheduler listen")
     with opened(settings) as database:
@@ -80,8 +84,10 @@ def _follow(settings: Settings, database: Opened, query: dict[str, Any], limit: 
         pause.wait(_REDRAWN_EVERY)
 
 
-def _query(status: Sequence[Status], job: str | None, queue: str | None, everything: bool) -> dict[str, Any]:
-    query: dict[str, Any] = {"class": job, "queue": queue}
+def _query(
+    status: Sequence[Status], job: str | None, queue: str | None, tags: Sequence[str], everything: bool
+) -> dict[str, Any]:
+    query: dict[str, Any] = {"class": job, "queue": queue, "tags": {"$in": list(tags)} if tags else None}
     wanted = status or (() if everything else tuple(LIVE))
     if wanted:
         query["status"] = {"$in": sorted(int(one) for one in wanted)}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.background import in_background, with_pidfile
 from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.exits import Exit
 from taskscheduler_daemon.cli.nodeoptions import chosen, node_options
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.cli.stopping import stop
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.node import QueueNode
 
@@ -22,16 +24,18 @@ Modules are looked for in the current directory, too. SIGTERM lets running jobs 
 one kills. SIGHUP renews idle workers. The log goes to the standard error.
 
 With --daemonize the command ends when the node is ready, which goes on in the background; stop it with
-`taskscheduler node-stop --pidfile FILE`.
+`taskscheduler node stop --pidfile FILE`.
 """
 
 
-@cli_command("node", output=False, help=HELP)
+@cli_command("node", output=False, group=True, help=HELP)
 @node_options
 @click.option("--pidfile", metavar="FILE", help="Write the process id here; refused if its process runs already.")
 @click.option("--daemonize", is_flag=True, help="Run in the background; needs --pidfile.")
 @click.option("--log-file", metavar="FILE", help="Where the log of a daemon goes.  [default: nowhere]")
-def command(settings: Settings, pidfile: str | None, daemonize: bool, log_file: str | None, **given: Any) -> int:
+def node(settings: Settings, pidfile: str | None, daemonize: bool, log_file: str | None, **given: Any) -> int:
+    if click.get_current_context().invoked_subcommand is not None:
+        return Exit.OK
     if daemonize and not pidfile:
         raise click.UsageError("--daemonize needs --pidfile, by which the node can be stopped")
     if log_file and not daemonize:
@@ -44,6 +48,10 @@ def command(settings: Settings, pidfile: str | None, daemonize: bool, log_file: 
     if pidfile and daemonize:
         return in_background(pidfile, log_file or os.devnull, run)
     return with_pidfile(pidfile, run) if pidfile else run()
+
+
+command = cast("click.Group", node)
+command.add_command(stop)
 
 
 def serve(scheduler: Scheduler, options: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Decides what `taskscheduler node-stop` says about the node of a pidfile."""
+"""Decides what `taskscheduler node stop` says about the node of a pidfile."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ node runs, 124 if it has not ended in time.
 """
 
 
-@cli_command("node-stop", output=False, help=HELP)
+@cli_command("stop", output=False, help=HELP)
 @click.option("--pidfile", metavar="FILE", required=True, help="The pidfile that the node was started with.")
 @click.option("--timeout", type=DURATION, default="30s", show_default=True, help="Wait at most so long.")
-def command(settings: Settings, pidfile: str, timeout: float) -> int:  # noqa: ARG001 - every command gets the settings
+def stop(settings: Settings, pidfile: str, timeout: float) -> int:  # noqa: ARG001 - every command gets the settings
     if stop_node(pidfile, timeout):
         say("node stopped")
         return Exit.OK

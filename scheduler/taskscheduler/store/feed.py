@@ -183,15 +183,21 @@ def token_time(token: Token | None) -> datetime | None:
         return None
 
 
-def status_pipeline(query: Mapping[str, Any] | None = None, ids: Sequence[ObjectId] | None = None) -> list[Document]:
-    """Only changes of a status, of these ids or of jobs that match `query` with the status that they change to."""
+def status_pipeline(
+    query: Mapping[str, Any] | None = None, ids: Sequence[ObjectId] | None = None, progress: bool = False
+) -> list[Document]:
+    """Only changes of a status, of these ids or of jobs that match `query` with the status that they change to.
+
+    With `progress` also what running jobs say about how far they are.
+    """
+    fields = ("status", "progress", "message") if progress else ("status",)
     stages: list[Document] = [
         {
             "$match": {
                 **({"documentKey._id": {"$in": list(ids)}} if ids is not None else {}),
                 "$or": [
                     {"operationType": "insert"},
-                    {"updateDescription.updatedFields.status": {"$exists": True}},
+                    *({f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in fields),
                     {"operationType": {"$in": ["drop", "rename", "invalidate"]}},
                 ],
             }
@@ -225,6 +231,7 @@ class Change:
 
     status: Status
     document: Document  #: the job, with the status of this change
+    progress: bool = False  #: the status is the same: the job has only said how far it is
 
 
 def changes(event: Document) -> list[Change]:
@@ -233,9 +240,12 @@ def changes(event: Document) -> list[Change]:
         return []
     updated = event.get("updateDescription", {}).get("updatedFields", {})
     document = {**(event.get("fullDocument") or {}), "_id": event["documentKey"]["_id"]}
-    document |= {key: updated[key] for key in ("status", "attempt", "progress", "error", "ended") if key in updated}
+    told = ("status", "attempt", "progress", "message", "error", "ended")
+    document |= {key: updated[key] for key in told if key in updated}
     if "status" not in document:
         return []
+    if event["operationType"] == "update" and "status" not in updated and "rearmed" not in updated:
+        return [Change(Status(document["status"]), document, progress=True)]
     found = []
     if "rearmed" in updated:
         attempt, _, ending = updated["rearmed"].partition(":")

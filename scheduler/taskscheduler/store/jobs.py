@@ -22,6 +22,7 @@ from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import CODEC, Document, NewJob, fingerprint
 from taskscheduler.store.attempts import failed_by_child, from_statuses, requeued
 from taskscheduler.store.client import is_transient
+from taskscheduler.store.turns import out_of_turn
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
 _BATCH = 1000  #: documents per insert command
@@ -35,7 +36,7 @@ _LIVE: Document = {"class": {"$gte": ""}, "status": LIVE_FILTER}
 
 
 class OnceTakenError(Exception):
-    """Another live job holds the same key of add_job_once."""
+    """Another live job holds the same key of add_job_once, or a queued one that of the option `dedupe`."""
 
 
 class JobStore:
@@ -158,6 +159,10 @@ class JobStore:
             oldest = oldest or job
         return oldest if ignore_data else None
 
+    def same_queued(self, key: str) -> Document | None:
+        """The queued job that holds this key of the option `dedupe`, as a majority of the servers knows it."""
+        return self._confirming.find_one({"dedupe": key, "status": {"$lt": int(Status.PROCESSING)}})
+
     def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
         """Cancel a live job, or one that does not run; the document as it was before, or None if it was not so."""
         sources = QUEUED_FILTER if only_queued else from_statuses(Move.CANCEL)
@@ -188,12 +193,10 @@ class JobStore:
             raise OnceTakenError from error
 
     @staticmethod
-    def _final(move: Move, extra: Mapping[str, Any] | None = None) -> Document:
-        return {
-            "$set": {"status": int(target(move)), "pending": ["family", "hook"], **(extra or {})},
-            "$currentDate": {"ended": True},
-            "$unset": {"once": ""},
-        }
+    def _final(move: Move) -> list[Document]:
+        values = {"status": int(target(move)), "pending": ["family", "hook"]}
+        stage = {**{name: {"$literal": value} for name, value in values.items()}, "ended": "$$NOW"}
+        return [out_of_turn(), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
 
     def children(self, parent: ObjectId) -> list[ObjectId]:
         """The live children of a job."""

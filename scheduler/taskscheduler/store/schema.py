@@ -23,6 +23,8 @@ _NAMESPACE_EXISTS = 48
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
+PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
+
 
 def job_indexes(retention: float) -> list[IndexModel]:
     """All indexes of the job store. They are partial, so that jobs in another state cost nothing.
@@ -51,6 +53,31 @@ def job_indexes(retention: float) -> list[IndexModel]:
         IndexModel([("pending", ASCENDING)], name="pending", partialFilterExpression={"pending": {"$exists": True}}),
         IndexModel(
             [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$exists": True}}
+        ),
+        # a claim takes a job out of it without a word, and every write that queues a job again takes its key away
+        IndexModel(
+            [("dedupe", ASCENDING)],
+            name="dedupe",
+            unique=True,
+            partialFilterExpression={"dedupe": {"$exists": True}, "status": {"$lt": int(Status.PROCESSING)}},
+        ),
+        IndexModel(
+            [("tags", ASCENDING), ("_id", DESCENDING)],
+            name="tags",
+            partialFilterExpression={"tags": {"$exists": True}},
+        ),
+        IndexModel(
+            [("gate", ASCENDING)], name="gate", unique=True, partialFilterExpression={"gate": {"$exists": True}}
+        ),
+        IndexModel(
+            [("solo", ASCENDING), *PARKED_ORDER],
+            name="parked",
+            partialFilterExpression={"parked_at": {"$exists": True}},
+        ),
+        IndexModel(
+            [("program.host", ASCENDING)],
+            name="tracked",
+            partialFilterExpression={"program": {"$exists": True}, "status": int(Status.PROCESSING)},
         ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),

@@ -1,0 +1,59 @@
+"""Pure: when a worker has lived long enough. It then gets no more jobs, finishes what it runs, and is replaced."""
+
+from __future__ import annotations
+
+from taskscheduler_daemon.options import ProcessManagement
+from taskscheduler_daemon.pool import Member, Pool
+
+#: seconds between two looks at the memory of one worker, at ends of its jobs
+MEASURE_EVERY = 0.1
+_NEVER = float("inf")
+
+
+def to_retire(pool: Pool, now: float) -> list[Member]:
+    """The workers whose time is over: as old as they may get, or without work for too long."""
+    return [member for member in pool.members.values() if _age_ends(pool, member) <= now] + _surplus(pool, now)
+
+
+def next_retirement(pool: Pool) -> float:
+    """When there may be something to retire although nothing happens."""
+    ends = [_age_ends(pool, member) for member in pool.members.values()]
+    if _excess(pool) > 0:
+        ends += [member.since + pool.options.idle_ttl for member in _idle(pool)]
+    return min(ends, default=_NEVER)
+
+
+def to_measure(pool: Pool, member: Member, now: float) -> bool:
+    """Whether to look now, at the end of a job, how much memory a worker has."""
+    return bool(pool.options.worker_max_growth) and now - member.measured_at >= MEASURE_EVERY
+
+
+def outgrown(pool: Pool, member: Member, resident: int | None, now: float) -> bool:
+    """Whether a worker of `resident` bytes, None if that is not known, has grown by more than it may."""
+    member.measured_at = now
+    return resident is not None and resident - member.resident > pool.options.worker_max_growth
+
+
+def _age_ends(pool: Pool, member: Member) -> float:
+    limited = pool.options.worker_max_age and member.ready and not member.leaving
+    return member.born + pool.options.worker_max_age if limited else _NEVER
+
+
+def _surplus(pool: Pool, now: float) -> list[Member]:
+    excess = _excess(pool)
+    if excess <= 0:
+        return []
+    idle = [member for member in _idle(pool) if now - member.since >= pool.options.idle_ttl]
+    return sorted(idle, key=lambda member: member.since)[:excess]
+
+
+def _excess(pool: Pool) -> int:
+    """How many workers there are beyond those that are always kept."""
+    if not pool.options.idle_ttl or pool.options.pm is not ProcessManagement.DYNAMIC:
+        return 0
+    kept = [member for member in pool.members.values() if not member.forced and not member.leaving]
+    return len(kept) - pool.options.min_children
+
+
+def _idle(pool: Pool) -> list[Member]:
+    return [member for member in pool.members.values() if member.free and not member.forced]

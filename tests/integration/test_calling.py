@@ -1,0 +1,167 @@
+"""Jobs called like functions: in the background, for their result, and as a batch; with asyncio as well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+from tests.support.calls import Mail, collected, colliding, hello, refusing, resize
+from tests.support.jobs import Noop, add_up
+from tests.support.nodes import NodeProcess
+
+from taskscheduler import (
+    AsyncProcess,
+    AsyncScheduler,
+    InvalidArgumentsError,
+    InvalidOptionError,
+    JobFailedError,
+    JobNotFoundError,
+    Process,
+    Scheduler,
+    Status,
+    WaitTimeoutError,
+    call,
+)
+
+NAMES = ["Will", "Adam", "Morgan", "Alan", "Matt"]
+
+
+@pytest.fixture(scope="module")
+def served(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a database that one node serves for all tests of this module."""
+    uri = server_uri.format(f"test_{ObjectId()}")
+    node = NodeProcess(
+        uri, tmp_path_factory.mktemp("node") / "calls.log", {"jobs": ["tests.support.jobs", "tests.support.calls"]}
+    )
+    try:
+        node.wait_until_ready()
+        yield uri
+    finally:
+        node.destroy()
+        with MongoClient[dict[str, Any]](uri) as client:
+            client.drop_database(client.get_default_database().name)
+
+
+@pytest.fixture
+def calls(served: str) -> Iterator[Scheduler]:
+    with Scheduler(served) as scheduler:
+        yield scheduler
+
+
+def test_a_job_is_submitted_with_plain_arguments(calls: Scheduler) -> None:
+    process = calls.submit(hello, "Jordan")
+    assert process.status is Status.WAITING
+    assert process.result(timeout=30) == "Hello Jordan"
+
+
+def test_a_job_is_run_for_its_result(calls: Scheduler) -> None:
+    assert calls.run(hello, "Danny") == "Hello Danny"
+    assert calls.run(add_up, 1, b=2) == {"sum": 3, "attempt": 1}
+    assert calls.run("sum", a=4) == {"sum": 4, "attempt": 1}
+    assert calls.run(collected, 1, (2, 3), None) == {"args": [1, [2, 3], None], "named": {}}
+    assert calls.run(resize, "a.png", mode="fill") == {"name": "a.png", "width": 100, "mode": "fill", "attempt": 1}
+    assert calls.run(Mail, to="a@b.c") == {"to": "a@b.c"}
+
+
+def test_arguments_may_have_the_names_of_options(calls: Scheduler) -> None:
+    assert calls.run(colliding, self=1, options=2, retry=3, queue="x") == [1, 2, 3, "x"]
+    process = calls.with_options(retry=1, queue="nobody").submit(colliding, self=1, options=2, retry=3, queue="x")
+    assert (process.options["retry"], process.options["queue"]) == (1, "nobody")
+
+
+def test_a_job_that_fails_raises_where_it_is_run(calls: Scheduler) -> None:
+    with pytest.raises(JobFailedError, match="ValueError: not today"):
+        calls.run(refusing, "not today")
+
+
+def test_what_is_wrong_is_said_at_the_call_and_nothing_is_written(calls: Scheduler) -> None:
+    before = calls.counts()
+    with pytest.raises(InvalidArgumentsError, match="job hello does not take these arguments"):
+        calls.submit(hello)
+    with pytest.raises(InvalidOptionError, match="option retry must be an integer"):
+        calls.with_options(retry="often")
+    with pytest.raises(InvalidOptionError, match="invalid option tries given"):
+        calls.with_options(tries=1)
+    with pytest.raises(InvalidOptionError, match="callback must be callable, not str"):
+        calls.run_batch([call(hello, "x")], callback="print")  # type: ignore[arg-type]
+    assert calls.counts() == before
+
+
+def test_a_batch_is_true_when_all_did_well(calls: Scheduler) -> None:
+    ended: list[str] = []
+    steps: list[tuple[int, int]] = []
+    assert calls.run_batch(
+        [call(hello, name) for name in NAMES],
+        callback=lambda process: ended.append(process.result_value),
+        progress=lambda done, total: steps.append((done, total)),
+        timeout=30,
+    )
+    assert sorted(ended) == sorted(f"Hello {name}" for name in NAMES)
+    assert steps == [(done, 5) for done in range(1, 6)]
+
+
+def test_a_batch_is_false_when_one_failed_and_the_others_still_run(calls: Scheduler) -> None:
+    ended: dict[str, Status] = {}
+    batch = [call(hello, "a"), call(refusing, "b"), (Noop, None, {"priority": 1}), Noop]
+
+    def note(process: Process) -> None:
+        ended[process.job] = process.status
+
+    assert calls.with_options(timeout=20).run_batch(batch, note, timeout=30) is False
+    assert ended == {"hello": Status.DONE, "refusing": Status.FAILED, "noop": Status.DONE}
+    assert {process.options["timeout"] for process in calls.get_jobs({"class": "refusing"})} >= {20}
+
+
+def test_an_empty_batch_is_true(calls: Scheduler) -> None:
+    assert calls.run_batch([], callback=print)
+
+
+def test_a_batch_that_takes_too_long_goes_on(calls: Scheduler) -> None:
+    with pytest.raises(WaitTimeoutError, match=r"1 jobs of the batch have not ended within 0.2 seconds"):
+        calls.with_options(at=4_000_000_000).run_batch([call(hello, "later")], timeout=0.2)
+    assert calls.counts()["hello"][Status.POSTPONED] == 1
+
+
+def test_a_batch_of_which_a_job_is_deleted_ends(calls: Scheduler) -> None:
+    def delete_other(process: Process) -> None:
+        calls.delete_job(other)
+
+    other = ObjectId()
+    later = (Noop, None, {"at": 4_000_000_000, "id": other})
+    with pytest.raises(JobNotFoundError):
+        calls.run_batch([call(hello, "x"), later], delete_other, timeout=30)
+
+
+def test_what_a_callback_raises_ends_the_wait(calls: Scheduler) -> None:
+    def refuse(process: Process) -> None:
+        raise KeyError(process.job)
+
+    with pytest.raises(KeyError, match="hello"):
+        calls.run_batch([call(hello, "x"), (Noop, None, {"at": 4_000_000_000})], refuse, timeout=30)
+
+
+def test_calls_with_asyncio(served: str) -> None:
+    async def main() -> None:
+        async with AsyncScheduler(served) as scheduler:
+            assert await (await scheduler.submit(hello, "Jordan")).result(timeout=30) == "Hello Jordan"
+            assert await scheduler.run(add_up, 1, b=2) == {"sum": 3, "attempt": 1}
+            with pytest.raises(JobFailedError):
+                await scheduler.with_options(retry=0).run(refusing, "no")
+            ended: list[AsyncProcess] = []
+            steps: list[int] = []
+
+            async def note(process: AsyncProcess) -> None:
+                ended.append(process)
+
+            batch = [call(hello, "a"), call(refusing, "b")]
+            assert await scheduler.run_batch(batch, note, lambda done, _: steps.append(done), 30) is False
+            assert {process.status for process in ended} == {Status.DONE, Status.FAILED}
+            assert steps == [1, 2]
+            with pytest.raises(WaitTimeoutError):
+                await scheduler.with_options(at=4_000_000_000).run_batch([Noop], timeout=0.1)
+
+    asyncio.run(main())

@@ -1,0 +1,66 @@
+"""A job may be silent for so long and no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.eventually import eventually
+from tests.support.jobs import traces
+from tests.support.nodes import NodeProcess, is_running
+
+from taskscheduler import JobTimeoutError, Scheduler, Status
+
+StartNode = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def node(start_node: StartNode) -> NodeProcess:
+    return start_node(jobs=["tests.support.jobs", "tests.support.enduring"])
+
+
+def test_a_silent_job_is_gone_with_all_it_started_and_tried_again(
+    scheduler: Scheduler, node: NodeProcess, tmp_path: Path
+) -> None:
+    data = {"trace": str(tmp_path / "trace"), "signs": 1, "every": 0.01}
+    process = scheduler.add_job("signs", data, silence_timeout=0.5, retry=1, retry_interval=0)
+    with pytest.raises(JobTimeoutError, match=r"gave no sign of life for 0\.5 s and was killed"):
+        process.result(30)
+    assert process.status is Status.TIMEOUT
+    assert [entry["status"] for entry in process.attempts] == [Status.TIMEOUT, Status.TIMEOUT]
+    assert process.error is not None
+    assert process.error["type"] == "JobTimeoutError"
+    assert process.message == "sign 0"
+    pids = [int(words[-1]) for words in traces(tmp_path / "trace")]
+    assert len(pids) == 4
+    eventually(lambda: not any(map(is_running, pids)))
+
+
+def test_signs_of_life_that_are_too_many_to_be_sent_count_as_well(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    """The first is sent; all others fall into the time in which nothing is written."""
+    slow: dict[str, Any] = {"progress_rate_limit": 60_000}
+    start_node(jobs=["tests.support.enduring"], scheduler_options=slow)
+    data = {"trace": str(tmp_path / "trace"), "signs": 30, "every": 0.1, "return": True}
+    process = scheduler.add_job("signs", data, silence_timeout=1.5)
+    process.wait(30)
+    assert (process.status, process.error) == (Status.DONE, None)
+
+
+def test_after_silence_the_interval_goes_on(scheduler: Scheduler, node: NodeProcess, tmp_path: Path) -> None:
+    data = {"trace": str(tmp_path / "trace"), "signs": 0, "every": 0}
+    first = scheduler.add_job("signs", data, silence_timeout=0.3, interval=3600)
+    first.wait(30)
+    [following] = eventually(lambda: list(scheduler.get_jobs({"series": first.series, "status": Status.POSTPONED})))
+    assert following.options["silence_timeout"] == 0.3
+
+
+def test_the_option_is_stored_only_where_it_is_used(scheduler: Scheduler) -> None:
+    assert "silence_timeout" not in scheduler.add_job("noop").to_dict()["options"]
+    assert scheduler.add_job("noop", silence_timeout=5).to_dict()["options"]["silence_timeout"] == 5
+    scheduler.add_job_once("noop", 1, silence_timeout=5)
+    assert scheduler.add_job_once("noop", 1, silence_timeout=5).outcome == "existing"
+    assert scheduler.add_job_once("noop", 1, silence_timeout=0).outcome == "replaced"

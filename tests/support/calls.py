@@ -1,0 +1,40 @@
+"""Jobs that are called like functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskscheduler import Job, job
+
+
+@job(name="hello")
+def hello(name: str) -> str:
+    return f"Hello {name}"
+
+
+@job(name="collected")
+def collected(*args: Any, **named: Any) -> dict[str, Any]:
+    return {"args": list(args), "named": named}
+
+
+@job(name="resize")
+def resize(name: str, width: int = 100, *, mode: str = "fit", job: Job) -> dict[str, Any]:
+    return {"name": name, "width": width, "mode": mode, "attempt": job.attempt}
+
+
+@job(name="colliding")
+def colliding(self: int, options: int, retry: int, queue: str) -> list[Any]:
+    """Its arguments are named as what a scheduler takes."""
+    return [self, options, retry, queue]
+
+
+@job(name="refusing")
+def refusing(reason: str) -> None:
+    raise ValueError(reason)
+
+
+class Mail(Job):
+    name = "calls-mail"
+
+    def start(self) -> Any:
+        return self.data

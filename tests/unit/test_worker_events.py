@@ -1,0 +1,115 @@
+"""What a worker tells those who listen to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+
+from taskscheduler import InvalidOptionError, Job, Status
+from taskscheduler.handle import ProcessState
+from taskscheduler_daemon import wire
+from taskscheduler_daemon.messages import Run
+from taskscheduler_daemon.slot import Slot
+from taskscheduler_daemon.worker import Worker
+
+
+class Told(Job):
+    """Fails with a text, else returns what it was given."""
+
+    name = "unit-told"
+
+    def start(self) -> Any:
+        if isinstance(self.data, str):
+            raise ValueError(self.data)
+        return self.data
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    manager, end = wire.pair()
+    worker = Worker(ObjectId())
+    worker._socket, worker._slot = end, Slot()
+    with manager, end:
+        yield worker
+    worker._slot.close()
+
+
+def process(worker: Worker, data: Any) -> ObjectId:
+    job_id = ObjectId()
+    body = bson.encode({"_id": job_id, "class": "unit-told", "data": data, "attempt": 1})
+    worker._process(Run(job_id.binary, 1, 0, 0, body))
+    return job_id
+
+
+def test_each_job_is_told_of_when_it_arrives_and_when_it_has_ended(worker: Worker) -> None:
+    seen: list[tuple[str, Worker, ProcessState]] = []
+
+    def note(event: str, sender: Worker, job: Any) -> None:
+        seen.append((event, sender, job))
+
+    assert worker.on("fetched", note).on("executed", note).on("failed", note) is worker
+    done, failed = process(worker, 5), process(worker, "no")
+    assert [(event, job.id, job.status) for event, _, job in seen] == [
+        ("fetched", done, Status.PROCESSING),
+        ("executed", done, Status.DONE),
+        ("fetched", failed, Status.PROCESSING),
+        ("failed", failed, Status.FAILED),
+    ]
+    assert all(sender is worker for _, sender, _ in seen)
+    assert (seen[1][2].result_value, seen[1][2].job, seen[1][2].data) == (5, "unit-told", 5)
+    assert (seen[3][2].error or {})["message"] == "no"
+
+
+def test_a_handler_that_raises_is_logged_and_harms_nobody(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    def broken(event: str, sender: Worker, job: Any) -> None:
+        raise ValueError("broken handler")
+
+    worker.on("fetched", broken).on("fetched", lambda event, *_: seen.append(event))
+    process(worker, 1)
+    assert seen == ["fetched"]
+    assert "broken handler" in caplog.text
+
+
+def test_an_unknown_event_is_refused(worker: Worker) -> None:
+    with pytest.raises(InvalidOptionError, match="unknown event 'finish'; the events of a worker are started"):
+        worker.on("finish", print)
+    with pytest.raises(InvalidOptionError, match="the handler of 'failed' must be callable, not int"):
+        worker.on("failed", 5)  # type: ignore[arg-type]
+
+
+_WHOLE_LIFE = """
+import bson
+from bson import ObjectId
+from taskscheduler import Job
+from taskscheduler_daemon import wire
+from taskscheduler_daemon.messages import Run
+from taskscheduler_daemon.slot import Slot
+from taskscheduler_daemon.worker import Worker
+
+class Quiet(Job):
+    name = "quiet"
+    def start(self):
+        print("start")
+
+manager, end = wire.pair()
+worker = Worker(ObjectId())
+for event in ("started", "fetched", "executed", "finished"):
+    worker.on(event, lambda event, worker, job: print(event, job.job if job else None))
+body = bson.encode({"_id": ObjectId(), "class": "quiet", "data": None, "attempt": 1})
+wire.send(manager, Run(bytes(12), 1, 0, 0, body).encode())
+manager.shutdown(1)
+worker.process_all(end, Slot(), 0.5, 1000)
+"""
+
+
+def test_a_worker_tells_of_its_whole_life() -> None:
+    ran = subprocess.run([sys.executable, "-c", _WHOLE_LIFE], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.splitlines() == ["started None", "fetched quiet", "start", "executed quiet", "finished None"]
