@@ -158,7 +158,7 @@ class Worker:
         """Call the job's `notification`; what it raises is logged, since its job has ended already."""
         try:
             with self._guard:
-                job = instance(document, self, self._container)
+                job = instance(document, self, self._container, lenient=True)
                 job.notification(Status(document["status"]), Process(self.scheduler(), document))
         except (Exception, CpuLimitError):
             logger.exception("notification failed", extra={"job": str(document["_id"])})

@@ -14,7 +14,7 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.handle import Outcome
-from taskscheduler.job import has_notification, job_class, job_name
+from taskscheduler.job import declaration, has_notification, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
@@ -89,7 +89,7 @@ class Adding:
             raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
         new = self._new(job, data, asked)
         ignore_data = JobOptions.of(asked, self._defaults).ignore_data
-        key = once_key(new.document["class"], data, ignore_data)
+        key = once_key(new.document["class"], new.document["data"], ignore_data)
         document = {**new.document, "once": key, "once_key": key}
         return self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data)
 
@@ -121,19 +121,20 @@ class Adding:
             raise SchedulerError("others add the same job again and again; try later")
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
-        name = job_name(job)
+        name, known = job_name(job), job_class(job)
         options = JobOptions.of(asked, self._defaults)
         now = self._store.clock.now()
+        if known is not None:  # else only a worker can tell
+            data = declaration(known).accept(data)
         document = new_document(name, data, options, now)
         if options.dedupe:
             document["dedupe"] = once_key(name, data, options.ignore_data)
-        known = job_class(job)
         solo = options.solo if options.solo is not None else getattr(known, "solo", False)
         if key := solo_key(solo, name):
             make_solo(document, key, now)
         elif wake:
             document["wake"] = True
-        if known is not None:  # else only a worker can tell
+        if known is not None:
             document["hook"] = has_notification(known)
         new = NewJob(document["_id"], document, self._encode(document))
         if options.parent is not None and self._store.jobs.get(options.parent) is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, ca
 from bson import ObjectId
 
 from taskscheduler.arguments import Declaration
+from taskscheduler.declared import DataDeclaration
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
 from taskscheduler.joblog import JobLogger
 from taskscheduler.outcome import Outcome
@@ -75,6 +76,10 @@ class Job:
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run
     registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
     and may be anything that BSON can hold. An attempt is `set_up`, `start`, `tear_down`, in this order.
+
+    An annotation `data: X` declares what is to be given: a plain type, a TypedDict, a dataclass or a pydantic model.
+    Anything else is refused when the job is added, as far as the class is known there, and before it runs; `self.data`
+    is then an instance of that dataclass or model.
     """
 
     name: ClassVar[str] = ""
@@ -84,6 +89,7 @@ class Job:
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
+    _declaration: ClassVar[Declaration | DataDeclaration]  #: see `declaration`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -184,8 +190,6 @@ class FunctionJob(Job):
     name = FUNCTION_JOB
     function: ClassVar[Callable[..., Any]]
 
-    _declaration: ClassVar[Declaration]
-
     def start(self) -> Any:
         declared = self.declaration()
         args, named = declared.given(self.data)
@@ -194,10 +198,18 @@ class FunctionJob(Job):
 
     @classmethod
     def declaration(cls) -> Declaration:
-        """What the function takes; read on first use."""
-        if "_declaration" not in cls.__dict__:
-            cls._declaration = Declaration(cls.name, cls.function)
-        return cls._declaration
+        """What the function takes."""
+        return cast(Declaration, declaration(cls))
+
+
+def declaration(cls: type[Job]) -> Declaration | DataDeclaration:
+    """What a job takes, read from its annotations on first use."""
+    found = cls.__dict__.get("_declaration")
+    if found is None:
+        function = cls.function if issubclass(cls, FunctionJob) else None
+        found = DataDeclaration(cls.name, cls) if function is None else Declaration(cls.name, function)
+        cls._declaration = found
+    return found
 
 
 @overload
@@ -208,7 +220,8 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
     """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). `solo` as for
+    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). Data that are not
+    what the signature and its annotations ask for are refused when the job is added, and before it runs. `solo` as for
     classes.
     """
 

@@ -36,6 +36,10 @@ class Store:
         self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
         self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events, self.clock)
 
+    def drop(self) -> None:
+        """Delete the whole database; for tests that have one of their own."""
+        self.database.client.drop_database(self.database.name)
+
     def close(self) -> None:
         """Send what is still to be sent; the client is closed by whoever opened it."""
         self.messages.close()
