@@ -18,6 +18,7 @@ from taskscheduler.job import declaration, has_notification, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.solo import make_solo, solo_key
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
@@ -122,12 +123,16 @@ class Adding:
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
         name, known = job_name(job), job_class(job)
         options = JobOptions.of(asked, self._defaults)
+        now = self._store.clock.now()
         if known is not None:  # else only a worker can tell
             data = declaration(known).accept(data)
-        document = new_document(name, data, options, self._store.clock.now())
+        document = new_document(name, data, options, now)
         if options.dedupe:
             document["dedupe"] = once_key(name, data, options.ignore_data)
-        if wake:
+        solo = options.solo if options.solo is not None else getattr(known, "solo", False)
+        if key := solo_key(solo, name):
+            make_solo(document, key, now)
+        elif wake:
             document["wake"] = True
         if known is not None:
             document["hook"] = has_notification(known)
@@ -167,6 +172,7 @@ class Adding:
         later = any(job.document["status"] == Status.POSTPONED for job in new)
         forced = any(job.document["options"]["force_spawn"] for job in new)
         self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
+        self._store.gates.let_next_in({job.document["solo"] for job in new if "parked_at" in job.document})
 
 
 def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from bson import ObjectId
 
 from taskscheduler.aiocalling import AsyncCalls, ends
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.aiowaiting import AsyncListener, Ends, tell
 from taskscheduler.calling import Tally
 from taskscheduler.clock import Deadline
@@ -24,8 +25,9 @@ from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeout
 from taskscheduler.events import event_name
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import SchedulerOptions, Seconds
 from taskscheduler.scheduler import Scheduler, named
+from taskscheduler.solo import Solo
 from taskscheduler.store.feed import Token
 from taskscheduler.waiting import Listener
 
@@ -139,6 +141,18 @@ class AsyncScheduler:
     async def restore(self, queue: str | None = None) -> int:
         """Take back at once what nodes hold that are gone. See Scheduler.restore."""
         return await self._call(self._scheduler.restore, queue)
+
+    async def end_silent(self, job: Any = None) -> list[AsyncProcess]:
+        """End the records of programs that have fallen silent. See Scheduler.end_silent."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.end_silent, job)]
+
+    async def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Delete the jobs that ended longer ago than `age`. See Scheduler.delete_old_jobs."""
+        return await self._call(self._scheduler.delete_old_jobs, age, job)
+
+    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> AsyncRecord:
+        """A record of this program, for `async with`. See Scheduler.track."""
+        return AsyncRecord(self._call, partial(self._scheduler.track, name, solo, timeout, **fields))
 
     async def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by `"job"` or `"queue"`. See Scheduler.counts."""

@@ -23,7 +23,7 @@ def finish(
     hook = _has_hook(job, ending, content)
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook:
         result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
-        return Finish(fence, _DONE, worker, result=result, progress=said, keyed=keyed)
+        return Finish(fence, _DONE, worker, result=result, progress=said, keyed=keyed, solo=job.get("solo"))
     recurrence = Recurrence(
         options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
     )
@@ -42,6 +42,7 @@ def finish(
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
         owes=_owes(verdict, hook),
+        solo=job.get("solo"),
         ended_as=Status.TIMEOUT if ending is Ending.TIMED_OUT else Status.FAILED,
     )
 
@@ -77,6 +78,9 @@ def follow(store: Store, landed: Sequence[Finish], node: str, call_hook: Callabl
     rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
     if rearmed:
         store.messages.added(rearmed, (), later=True, forced=True)
+    keys = {one.solo for one in landed if one.solo is not None and one.verdict.status is not Status.WAITING}
+    if keys:
+        store.gates.let_next_in(keys)
     for one in landed:
         if one.owes and one.verdict.status.is_final:
             store.follow_up.settle(one.fence.job_id)

@@ -12,9 +12,10 @@ from bson import ObjectId
 
 from taskscheduler.arguments import Declaration
 from taskscheduler.declared import DataDeclaration
-from taskscheduler.errors import InvalidJobError, JobFailure, SchedulerError
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
 from taskscheduler.joblog import JobLogger
 from taskscheduler.outcome import Outcome
+from taskscheduler.solo import Solo, solo_option
 
 if TYPE_CHECKING:
     from taskscheduler.handle import Process
@@ -82,6 +83,7 @@ class Job:
     """
 
     name: ClassVar[str] = ""
+    solo: ClassVar[Solo] = False  #: never two at once: of this class (True), or of all that share this key (a text)
     data: Any = None  #: what was given to add_job
     id: ObjectId  #: the job's id
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
@@ -95,6 +97,7 @@ class Job:
             cls.name = f"{_module_name(cls.__module__)}.{cls.__qualname__}"
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
+        _check_solo(cls)
         if cls.name != FUNCTION_JOB:
             REGISTRY.add(cls)
 
@@ -140,18 +143,33 @@ class Job:
         Writes are limited to one per `progress_rate_limit`; the last value always arrives. Raises ValueError for a
         progress outside 0..100, or more completed than the target.
         """
-        if completed is not None:
-            if progress is not None:
-                raise ValueError("give progress or completed, not both")
-            progress = _percent(completed, self.progress_target)
-        if progress is not None:
-            if not _is_number(progress) or not 0 <= progress <= 100:
-                raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
-            progress = round(float(progress), 2)
-        if message is not None and not isinstance(message, str):
-            raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+        progress = checked_progress(progress, message, completed, self.progress_target)
         if self._runtime is not None:
             self._runtime.report(progress, message)
+
+
+def _check_solo(cls: type[Job]) -> None:
+    try:
+        solo_option("solo", cls.solo)
+    except InvalidOptionError as error:
+        raise InvalidJobError(f"the job class {cls.__qualname__}: {error}") from None
+
+
+def checked_progress(
+    progress: float | None, message: str | None, completed: float | None = None, target: float = 100
+) -> float | None:
+    """The progress as it is stored; ValueError or TypeError if it or the message is none."""
+    if message is not None and not isinstance(message, str):
+        raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+    if completed is not None:
+        if progress is not None:
+            raise ValueError("give progress or completed, not both")
+        progress = _percent(completed, target)
+    if progress is None:
+        return None
+    if not _is_number(progress) or not 0 <= progress <= 100:
+        raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
+    return round(float(progress), 2)
 
 
 def _is_number(value: Any) -> bool:
@@ -197,19 +215,21 @@ def declaration(cls: type[Job]) -> Declaration | DataDeclaration:
 @overload
 def job(function: F) -> F: ...
 @overload
-def job(*, name: str | None = None) -> Callable[[F], F]: ...
-def job(function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+def job(*, name: str | None = None, solo: Solo = False) -> Callable[[F], F]: ...
+def job(function: F | None = None, *, name: str | None = None, solo: Solo = False) -> F | Callable[[F], F]:
     """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
     parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). Data that are not
-    what the signature and its annotations ask for are refused when the job is added, and before it runs.
+    what the signature and its annotations ask for are refused when the job is added, and before it runs. `solo` as for
+    classes.
     """
 
     def register(function: F) -> F:
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
             "name": name or qualified,
+            "solo": solo,
             "function": staticmethod(function),
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,

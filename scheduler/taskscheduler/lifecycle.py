@@ -7,7 +7,7 @@ POSTPONED ───────────► WAITING ────────�
     │                         RETRY_NOW         │ │ └── EXPIRE ────────► TIMEOUT
     └──────────── RETRY ────────────────────────┘ │
 WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT ──► FAILED
-DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING
+DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING;  ── REQUEUE_SOLO ──► POSTPONED
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Move(Enum):
     CANCEL = auto()
     FAIL_PARENT = auto()  #: one of its children failed
     REQUEUE = auto()  #: it has ended, and somebody wants it tried once more
+    REQUEUE_SOLO = auto()  #: the same for a solo job, which must wait for its turn
 
 
 RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
@@ -79,6 +80,7 @@ RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
     Move.CANCEL: (LIVE, Status.CANCELED),
     Move.FAIL_PARENT: (LIVE, Status.FAILED),
     Move.REQUEUE: (FINAL, Status.WAITING),
+    Move.REQUEUE_SOLO: (FINAL, Status.POSTPONED),
 }
 
 

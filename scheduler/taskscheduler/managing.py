@@ -15,11 +15,11 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.record import Document
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
+from taskscheduler.store.turns import KILLED_WITHIN
 
 COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
 
 _PATIENCE = 10.0  #: seconds for which a retry contends with others that change the same job
-_KILLED_WITHIN = timedelta(seconds=2)  #: after this nothing is left of an attempt that was cancelled
 _LEASE = 30.0  #: seconds, of a node that does not say
 _MAX_LOST = 3  #: lost workers that set a job aside, as nodes have it unless told otherwise
 
@@ -48,6 +48,8 @@ def _ended(store: Store, job_id: ObjectId) -> Document:
     job = store.jobs.get(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
+    if "program" in job:
+        raise InvalidStateError(f"job {job_id} is the record of a program, which only that program can run again")
     status = Status(job["status"])
     if not status.is_final:
         raise InvalidStateError(f"job {job_id} is {status.label}; only a job that has ended can be tried again")
@@ -58,19 +60,26 @@ def _await_killed(store: Store, job: Mapping[str, Any]) -> None:
     """A job that was ended from outside while it ran: its worker must be gone before another one begins."""
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
     if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
-        left = (job["ended"] + _KILLED_WITHIN - store.clock.now()).total_seconds()
-        threading.Event().wait(max(0.0, min(left, _KILLED_WITHIN.total_seconds())))
+        left = (job["ended"] + timedelta(seconds=KILLED_WITHIN) - store.clock.now()).total_seconds()
+        threading.Event().wait(max(0.0, min(left, KILLED_WITHIN)))
 
 
 def _tell(store: Store, job: Mapping[str, Any]) -> None:
     store.messages.added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
     store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
+    if "solo" in job:
+        store.gates.let_next_in([job["solo"]])
 
 
 def delete(store: Store, job_id: ObjectId) -> bool:
     """Delete a job once what it owes is paid; stop it if it runs. False if somebody else was faster."""
     store.follow_up.settle(job_id)
+    ended = store.jobs.get(job_id)
+    if ended is not None and "gate" in ended:
+        _await_killed(store, ended)  # with the document the lock would go
     deleted = store.jobs.delete_one(job_id)
+    if deleted is not None and "solo" in deleted:
+        store.gates.let_next_in([deleted["solo"]])
     if deleted is not None and deleted["status"] == Status.PROCESSING:
         store.messages.stop([job_id])
     return deleted is not None
@@ -92,6 +101,7 @@ def restore(store: Store, queue: str | None) -> int:
             else:
                 waiting.append(job_id)
     _tell_all(store, waiting)
+    store.gates.sweep()
     return len(waiting)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -28,13 +29,15 @@ from taskscheduler.handle import Process
 from taskscheduler.job import job_name
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import SchedulerOptions, Seconds, seconds
 from taskscheduler.record import Document
+from taskscheduler.solo import Solo
 from taskscheduler.statistics import statistics
 from taskscheduler.store import Store
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
+from taskscheduler.tracking import Record
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
 
 
@@ -153,6 +156,16 @@ class Scheduler:
         """
         return Calls(self).run_batch(calls, callback, progress, timeout)
 
+    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> Record:
+        """A record of this program, which no node runs, as a job of this name: for a `with` block, or to `start`.
+
+        `solo`: as the job option; AlreadyRunningError where it starts, at once, if another one is at work, a job or a
+        program. `timeout`: the longest time without a sign of life, after which the record ends as TIMEOUT; 0: none.
+        Everything else is a field of your own. See Record.
+        """
+        with translated():
+            return Record(self._store, self._options, self._clock, name, solo, timeout, fields)
+
     # -- finding ----------------------------------------------------------------------------------------------------
 
     def get_job(self, job_id: ObjectId) -> Process:
@@ -246,6 +259,22 @@ class Scheduler:
         """
         with translated():
             return restore(self._store, queue)
+
+    def end_silent(self, job: Any = None) -> list[Process]:
+        """End the records of tracked programs that were silent for longer than they promised; those that were ended.
+
+        Of one name or all. Nodes do so by themselves; this serves where none runs.
+        """
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            return [Process(self, document) for document in self._store.tracked.end_silent(query)]
+
+    def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Delete the jobs, of one class or all, that ended longer ago than `age`: seconds or a timedelta. How many."""
+        older = timedelta(seconds=seconds("age", age))
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            return self._store.tracked.delete_old(query, older)
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""

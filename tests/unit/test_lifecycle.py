@@ -40,6 +40,7 @@ ALLOWED: dict[Move, tuple[set[Status], Status]] = {
     Move.CANCEL: ({WAITING, POSTPONED, PROCESSING}, Status.CANCELED),
     Move.FAIL_PARENT: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
     Move.REQUEUE: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, WAITING),
+    Move.REQUEUE_SOLO: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, POSTPONED),
 }
 
 
@@ -73,7 +74,7 @@ def test_a_move_leads_where_the_table_says(move: Move) -> None:
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_only_somebody_who_asks_for_it_makes_a_job_leave_a_final_status(status: Status) -> None:
-    assert [move for move in Move if status in sources(move)] == [Move.REQUEUE]
+    assert [move for move in Move if status in sources(move)] == [Move.REQUEUE, Move.REQUEUE_SOLO]
 
 
 @pytest.mark.parametrize("status", sorted(LIVE))

@@ -23,6 +23,8 @@ _NAMESPACE_EXISTS = 48
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
+PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
+
 
 def job_indexes(retention: float) -> list[IndexModel]:
     """All indexes of the job store. They are partial, so that jobs in another state cost nothing.
@@ -63,6 +65,19 @@ def job_indexes(retention: float) -> list[IndexModel]:
             [("tags", ASCENDING), ("_id", DESCENDING)],
             name="tags",
             partialFilterExpression={"tags": {"$exists": True}},
+        ),
+        IndexModel(
+            [("gate", ASCENDING)], name="gate", unique=True, partialFilterExpression={"gate": {"$exists": True}}
+        ),
+        IndexModel(
+            [("solo", ASCENDING), *PARKED_ORDER],
+            name="parked",
+            partialFilterExpression={"parked_at": {"$exists": True}},
+        ),
+        IndexModel(
+            [("program.host", ASCENDING)],
+            name="tracked",
+            partialFilterExpression={"program": {"$exists": True}, "status": int(Status.PROCESSING)},
         ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
