@@ -45,10 +45,16 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.NONE
-        silence = options.get("silence_timeout", 0)
-        if silence:
-            flags |= Flag.WATCHED
-        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw, silence)
+        run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
+        return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
+
+    def _watched(self, run: Run) -> Run:
+        service = self.job.get("service")
+        silence = self.job["options"].get("silence_timeout", 0)
+        if service is None:
+            return run._replace(flags=run.flags | Flag.WATCHED, silence=silence)
+        flags = run.flags | Flag.WATCHED | Flag.SERVICE
+        return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
 
 def hook_run(document: RawBSONDocument) -> Run:
@@ -58,7 +64,8 @@ def hook_run(document: RawBSONDocument) -> Run:
 
 def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     """What is to be written for the reported end of an attempt."""
-    return finish(attempt.fence, attempt.job, report.ending, report.content(), report.worker.hex(), max_lost)
+    content, worker = report.content(), report.worker.hex()
+    return finish(attempt.fence, attempt.job, report.ending, content, worker, max_lost, report.seconds)
 
 
 class Ledger:

@@ -29,6 +29,7 @@ from taskscheduler.errors import (
     JobTimeoutError,
     PayloadTooLargeError,
     SchedulerError,
+    ServiceNotFoundError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
@@ -37,6 +38,7 @@ from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
 from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import Service
 from taskscheduler.tracking import Record
 
 __all__ = [
@@ -68,6 +70,8 @@ __all__ = [
     "Record",
     "Scheduler",
     "SchedulerError",
+    "Service",
+    "ServiceNotFoundError",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",

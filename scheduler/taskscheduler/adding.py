@@ -93,6 +93,12 @@ class Adding:
         document = {**new.document, "once": key, "once_key": key}
         return self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data)
 
+    def service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
+        """What a service is to be; nothing is stored."""
+        new = self._new(job, data, asked)
+        document = {**new.document, "service": dict(service)}
+        return NewJob(new.id, document, self._encode(document))
+
     def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
         jobs, deadline = self._store.jobs, Deadline(_ONCE_PATIENCE, self._clock)

@@ -35,6 +35,7 @@ T = TypeVar("T")
 AsyncHandler = Callable[[str, AsyncProcess], Any]
 
 _THREADS = 4
+_LOOK_EVERY = 0.1  #: seconds between two looks for a message of a service
 _PAGE = 100  #: jobs that get_jobs reads at a time
 
 
@@ -161,6 +162,46 @@ class AsyncScheduler:
     async def stats(self) -> dict[str, Any]:
         """Jobs per status, queues, nodes and their slots. See Scheduler.stats."""
         return await self._call(self._scheduler.stats)
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    async def start_service(self, job: Any, data: Any = None, *, name: str | None = None, **given: Any) -> AsyncProcess:
+        """Make a service run, and keep it running. See Scheduler.start_service."""
+        return self._adopt(await self._call(self._scheduler.start_service, job, data, name=name, **given))
+
+    async def stop_service(self, name: str, wait: bool = True) -> AsyncProcess:
+        """Stop a service and do not start it again. See Scheduler.stop_service."""
+        return self._adopt(await self._call(self._scheduler.stop_service, name, wait))
+
+    async def restart_service(self, name: str) -> AsyncProcess:
+        """Stop a service and start it again at once. See Scheduler.restart_service."""
+        return self._adopt(await self._call(self._scheduler.restart_service, name))
+
+    async def service(self, name: str) -> AsyncProcess:
+        """The service of this name. See Scheduler.service."""
+        return self._adopt(await self._call(self._scheduler.service, name))
+
+    async def services(self) -> list[AsyncProcess]:
+        """All services by their names. See Scheduler.services."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.services)]
+
+    async def send(self, service: str | AsyncProcess, value: Any) -> None:
+        """Send a value to a service. See Scheduler.send."""
+        await self._call(self._scheduler.send, self._core(service), value)
+
+    async def receive(self, service: str | AsyncProcess, timeout: float | None = None, default: Any = None) -> Any:
+        """The oldest value that a service has sent. See Scheduler.receive."""
+        deadline, missing = Deadline(timeout), object()
+        while True:
+            value = await self._call(self._scheduler.receive, self._core(service), 0, missing)
+            if value is not missing:
+                return value
+            if deadline.passed:
+                return default
+            await asyncio.sleep(deadline.left(_LOOK_EVERY))
+
+    def _core(self, service: str | AsyncProcess) -> str | Process:
+        return Process(self._scheduler, service.to_dict()) if isinstance(service, AsyncProcess) else service
 
     # -- waiting and listening --------------------------------------------------------------------------------------
 

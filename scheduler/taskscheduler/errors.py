@@ -7,6 +7,7 @@
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
+    ├── ServiceNotFoundError (LookupError)   nobody has started a service of this name
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
     ├── JobFailure                           raised inside a job that ends itself as failed
@@ -64,6 +65,14 @@ class JobNotFoundError(SchedulerError, LookupError):
     def __init__(self, job_id: Any) -> None:
         super().__init__(f"job {job_id} was not found")
         self.job_id = job_id
+
+
+class ServiceNotFoundError(SchedulerError, LookupError):
+    """Nobody has started a service of this name, or it ended so long ago that it is forgotten."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(f"Given service {name!r} does not exist; start it with start_service")
+        self.name = name
 
 
 class DuplicateJobError(SchedulerError):

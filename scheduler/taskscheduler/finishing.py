@@ -8,24 +8,40 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after
+from taskscheduler.serviceoptions import restart_of
 from taskscheduler.store import Store
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.followup import HOOK
 
 _DONE = Verdict(Move.SUCCEED)
+_ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
 
 
 def finish(
-    fence: Fence, job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any], worker: str, max_lost: int
+    fence: Fence,
+    job: Mapping[str, Any],
+    ending: Ending,
+    content: Mapping[str, Any],
+    worker: str,
+    max_lost: int,
+    lasted: float,
 ) -> Finish:
-    """What is to be written for an attempt at `job` that ended so, with this to say: result, error, said, hook."""
+    """What is to be written for an attempt at `job` that ended so after so many seconds.
+
+    `content` is what there is to say about it: result, error, said, hook.
+    """
     options = job["options"]
     hook = _has_hook(job, ending, content)
-    if ending is Ending.SUCCEEDED and not options["interval"] and not hook:
+    if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
         return Finish(fence, _DONE, worker, result=result, progress=said, keyed=keyed, solo=job.get("solo"))
     recurrence = Recurrence(
-        options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
+        options["retry"],
+        options["retry_interval"],
+        options["interval"],
+        job["retries"],
+        job["lost"],
+        restart_of(job, lasted),
     )
     verdict = after(ending, recurrence, max_lost)
     return Finish(
@@ -37,13 +53,13 @@ def finish(
         result=content.get("result"),
         error=_error(verdict, content.get("error"), job["lost"] + 1),
         progress=content.get("said", {}),
-        retry_interval=options["retry_interval"],
+        retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
         interval=options["interval"],
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
         owes=_owes(verdict, hook),
         solo=job.get("solo"),
-        ended_as=Status.TIMEOUT if ending is Ending.TIMED_OUT else Status.FAILED,
+        ended_as=_ENDED_AS.get(ending, Status.FAILED),
     )
 
 

@@ -68,6 +68,8 @@ class Registry:
 REGISTRY = Registry()
 
 FUNCTION_JOB = "taskscheduler.FunctionJob"  #: the base of all `@job` functions, no job itself
+SERVICE = "taskscheduler.Service"  #: the base of all services, the same
+_BASES = ("", FUNCTION_JOB, SERVICE)
 
 
 class Job:
@@ -98,7 +100,7 @@ class Job:
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
         _check_solo(cls)
-        if cls.name != FUNCTION_JOB:
+        if cls.name not in _BASES:
             REGISTRY.add(cls)
 
     def set_up(self) -> Any:
@@ -260,7 +262,7 @@ def job_name(job: Any) -> str:
             raise InvalidJobError("the name of a job must not be empty")
         return job
     cls = getattr(job, "__job__", job)
-    if isinstance(cls, type) and issubclass(cls, Job) and cls not in (Job, FunctionJob):
+    if isinstance(cls, type) and issubclass(cls, Job) and cls.name not in _BASES:
         return cls.name
     what = f"class {job.__qualname__}" if isinstance(job, type) else f"{type(job).__name__} {job!r:.80}"
     raise InvalidJobError(f"{what} is not a job: give a subclass of Job, a function decorated with @job or a name")

@@ -205,6 +205,7 @@ class JobOptions:
 
 
 NODES = "taskscheduler.nodes"  #: the collection of nodes; its name is fixed
+MESSAGES = "taskscheduler.messages"  #: the same for the messages of services
 
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
@@ -254,7 +255,7 @@ class SchedulerOptions:
         return options
 
     def _check_names(self) -> None:
-        names = {NODES: "the collection of nodes"}
+        names = {NODES: "the collection of nodes", MESSAGES: "the collection of messages"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

@@ -127,8 +127,11 @@ class InlineNode:
     def _due(self) -> list[ObjectId]:
         claims = self._scheduler.store.claims
         self._settle()
+        gates = self._scheduler.store.gates
         while due := claims.due():
             claims.promote(due)
+            gates.let_next_in(gates.park(due))
+        gates.sweep()
         queues = self._queues or claims.queues()
         return [job["_id"] for job in claims.candidates(queues, _ROUND)] if queues else []
 
@@ -141,8 +144,10 @@ class InlineNode:
         document: Document = bson.decode(taken[0].raw, CODEC)
         fence = Fence(job_id, claim, document["attempt"])
         store.events.append([{"job": job_id, "status": int(Status.PROCESSING), "attempt": fence.attempt}], self._name)
+        began = self._clock.monotonic()
         ending, content = self._execute(document, _Runtime(self._scheduler, fence, document, str(self._worker)))
-        end = finish(fence, document, ending, content, str(self._worker), _MAX_LOST)
+        lasted = self._clock.monotonic() - began
+        end = finish(fence, document, ending, content, str(self._worker), _MAX_LOST, lasted)
         if store.claims.finish([end]):  # else it was cancelled or deleted while it ran
             follow(store, [end], self._name, self._call_hook)
         self._settle()

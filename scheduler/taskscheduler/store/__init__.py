@@ -13,8 +13,10 @@ from taskscheduler.store.followup import FollowUp
 from taskscheduler.store.gate import Gates
 from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.log import EventLog, MessageQueue
+from taskscheduler.store.mailbox import Mailbox
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import ensure
+from taskscheduler.store.services import ServiceStore
 from taskscheduler.store.tracked import TrackedStore
 
 
@@ -32,6 +34,8 @@ class Store:
         self.messages = MessageQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
+        self.services = ServiceStore(self.database, options)
+        self.mailbox = Mailbox(self.database, self.clock)
         self.gates = Gates(self.jobs.collection, self.messages)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
         self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events, self.clock)

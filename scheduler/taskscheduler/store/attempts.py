@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 from pymongo import UpdateMany
 
-from taskscheduler.lifecycle import Move, Status, Verdict, sources, target
+from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after, sources, target
 from taskscheduler.record import Document, successor_id
+from taskscheduler.serviceoptions import restart_of, seconds_alive
 from taskscheduler.store.turns import out_of_turn, queued_again
 
 KEPT_ATTEMPTS = 20
@@ -63,15 +64,17 @@ class Finish:
 
 
 def orphan(job: Mapping[str, Any], node: str, max_lost: int) -> Finish:
-    poisoned = job.get("lost", 0) + 1 >= max_lost
     interval = job["options"]["interval"]
-    verdict = Verdict(Move.POISON if poisoned else Move.RELEASE, plans_next=poisoned and interval != 0)
+    recurrence = Recurrence(interval=interval, lost=job.get("lost", 0), service=restart_of(job, seconds_alive(job)))
+    verdict = after(Ending.LOST, recurrence, max_lost)
+    poisoned = verdict.move is Move.POISON
     message = f"node {node} was lost while it ran the job"
     return Finish(
         Fence(job["_id"], job["claim"], job["attempt"]),
         verdict,
         lost=True,
         error={"type": "PoisonedJobError" if poisoned else "NodeLostError", "message": message},
+        retry_interval=verdict.pause or 0,
         interval=interval,
         interval_reference=job["options"]["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
@@ -254,6 +257,8 @@ def _rearmed(one: Finish) -> list[Document]:
         stage["error"] = {"$literal": one.error}
     if one.lost:
         stage["lost"] = {"$add": ["$lost", 1]}
+    if one.verdict.failures is not None:
+        stage["service.failures"] = {"$literal": one.verdict.failures}
     if not released:
         stage["retries"] = {"$add": ["$retries", 1]}
         stage["at"] = {"$add": ["$$NOW", round(one.retry_interval * 1000)]}

@@ -40,7 +40,22 @@ from taskscheduler.store.schema import CLAIM_ORDER
 _DUE_BATCH = 1000
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
 _READ_BACK = dict.fromkeys(
-    ("class", "data", "attempt", "options", "retries", "lost", "hook", "parent", "series", "seq", "once", "solo"), 1
+    (
+        "class",
+        "data",
+        "attempt",
+        "options",
+        "retries",
+        "lost",
+        "hook",
+        "parent",
+        "series",
+        "seq",
+        "once",
+        "solo",
+        "service",
+    ),
+    1,
 )
 _SMALL = 2048  #: bytes
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -222,7 +237,8 @@ class ClaimStore:
         query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
         if queue is not None:
             query["queue"] = queue
-        fields = {**_FENCE_FIELDS, "lost": 1, "options": 1, "series": 1, "seq": 1, "hook": 1, "solo": 1}
+        parts = ("lost", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
+        fields = {**_FENCE_FIELDS, **dict.fromkeys(parts, 1)}
         jobs = list(self.collection.find(query, fields).hint("held"))
         finishes = [orphan(job, node, max_lost) for job in jobs]
         if finishes:
