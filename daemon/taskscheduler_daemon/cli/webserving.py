@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -12,11 +11,10 @@ from contextlib import suppress
 import click
 import uvicorn
 
-from taskscheduler.job import REGISTRY
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.modules import registered
 from taskscheduler_daemon.cli.settings import Settings, remark
-from taskscheduler_daemon.factory import import_modules
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.guard import is_loopback
 
@@ -27,8 +25,6 @@ Only jobs that the modules of --jobs register can be added through it. With a to
 machine only. It speaks plain HTTP: put a proxy that speaks TLS before it where others could listen. GET /openapi.json
 describes the webservice.
 """
-
-_BUILT_IN = "taskscheduler."
 
 
 @cli_command("web", output=False, help=HELP)
@@ -48,10 +44,10 @@ def command(
     if not token and not is_loopback(host):
         raise click.UsageError(f"{host} can be reached by others: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
     signal.signal(signal.SIGTERM, _end)  # what the server gets it raises again, when it has finished its requests
-    registered = _registered([part for item in jobs for part in item.split(",") if part])
+    names_of_jobs = [entry.name for entry in registered(jobs)]
     with opened(settings) as database, _listening(host, port) as door:
         database.inspection.server()
-        app = create_app(database.scheduler, registered, token, [host, *names])
+        app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
         remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
         level = "info" if settings.verbose else "warning"
         config = uvicorn.Config(app, log_level=level, server_header=False, proxy_headers=False)
@@ -74,12 +70,3 @@ def _place(host: str, port: int) -> str:
 
 def _end(*_: object) -> None:
     sys.exit(0)
-
-
-def _registered(modules: Sequence[str]) -> list[str]:
-    """Import the modules, also from the current directory; the names of the jobs that can be added."""
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    import_modules(modules)
-    return [name for name in REGISTRY.names() if not name.startswith(_BUILT_IN)]
