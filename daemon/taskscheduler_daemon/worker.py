@@ -20,6 +20,7 @@ from taskscheduler.job import REGISTRY, has_notification
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import StopRequest
 from taskscheduler_daemon import wire
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.limits import CpuLimitError, Guard, Limits
@@ -59,6 +60,7 @@ class Worker:
         self._sent_at = float("-inf")
         self._guard = Guard(_NO_LIMITS)
         self._events: WorkerEvents | None = None  #: as long as nobody listens
+        self.stop_request: StopRequest | None = None  #: that of the service which runs here
         self._unreaped = 0  #: jobs since orphans were last reaped
         self._socket: socket.socket
         self._slot: Slot
@@ -108,12 +110,15 @@ class Worker:
         return wire.receive(self._socket) if message is None else message
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        """SIGTERM: the job has to end now; `finally` blocks run, then the process goes."""
-        raise JobInterrupted
+        """SIGTERM: the job has to end now; `finally` blocks run, then the process goes. A service is asked first."""
+        if self.stop_request is None or self.stop_request:
+            raise JobInterrupted
+        self.stop_request.ask()
 
     def _process(self, run: Run) -> None:
         self._run, self._said, self._sent_at = run, {}, float("-inf")
         document = bson.decode(run.body, codec_options=CODEC)
+        self.stop_request = StopRequest() if run.flags & Flag.SERVICE else None
         began = self._clock.monotonic()
         if run.flags & Flag.HOOK:
             ending: Ending = Ending.SUCCEEDED
@@ -158,7 +163,7 @@ class Worker:
         """Call the job's `notification`; what it raises is logged, since its job has ended already."""
         try:
             with self._guard:
-                job = instance(document, self, self._container)
+                job = instance(document, self, self._container, lenient=True)
                 job.notification(Status(document["status"]), Process(self.scheduler(), document))
         except (Exception, CpuLimitError):
             logger.exception("notification failed", extra={"job": str(document["_id"])})

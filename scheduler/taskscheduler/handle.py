@@ -78,8 +78,14 @@ class ProcessState:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error."""
-        earlier = [{**one, "status": Status(one["status"])} for one in self._document.get("attempts", [])]
+        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error.
+
+        The status is None for one that was lost with its worker or node, or handed back without an error.
+        """
+        earlier = [
+            {**one, "status": None if one["status"] is None else Status(one["status"])}
+            for one in self._document.get("attempts", [])
+        ]
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
@@ -115,7 +121,8 @@ class ProcessState:
     @property
     def at(self) -> datetime | None:
         """The time before which the job does not run."""
-        return self._document.get("at")
+        at: datetime | None = self._document.get("parked_at", self._document.get("at"))
+        return at
 
     @property
     def series(self) -> ObjectId | None:
@@ -130,6 +137,16 @@ class ProcessState:
     def tags(self) -> list[str]:
         """The texts that it was given to be found by."""
         return list(self._document.get("tags", ()))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a tracked program has stored about itself under names of its own."""
+        return dict(self._document.get("fields", {}))
+
+    @property
+    def program(self) -> dict[str, Any] | None:
+        """The program that keeps this record of itself: host, pid, started, boot; None for a job that nodes run."""
+        return self._document.get("program")
 
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""
@@ -196,6 +213,8 @@ def failed_with(process: ProcessState) -> JobError | None:
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
+    if process.status is Status.TIMEOUT and (process.error or {}).get("type") == "SilenceError":
+        return JobTimeoutError(f"{name} gave {(process.error or {}).get('message')}", process)
     if process.status is Status.TIMEOUT:
         error, said = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
         if error.get("type") == "JobTimeoutError":

@@ -216,6 +216,16 @@ def test_show_finds_a_job_by_the_end_of_its_id(run: Run, scheduler: Scheduler) -
     assert 'data\t{"to": "a"}' in run("show", job.id)[1]
 
 
+def test_show_tells_of_an_attempt_that_was_lost(run: Run, scheduler: Scheduler) -> None:
+    job, boot = scheduler.add_job("Mail"), ObjectId()
+    scheduler.store.claims.claim([job.id], "claim", boot, "web-1")
+    scheduler.store.claims.take_back(boot, "web-1", max_lost=3)
+    assert job.refresh().attempts[0]["status"] is None
+    code, out, _ = run("show", job.id, "-o", "table")
+    assert code == 0
+    assert "< lost" in "\n".join(out)
+
+
 def test_status_counts_and_tells_whether_a_node_is_up(run: Run, scheduler: Scheduler) -> None:
     scheduler.add_jobs([("Mail", None, {"queue": "mail"})] * 3)
     scheduler.add_job("Mail", at=4_000_000_000)

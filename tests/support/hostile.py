@@ -9,6 +9,7 @@ from uuid import UUID
 
 import bson
 from bson import Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
 
 from taskscheduler import Job, Process, Status
 from taskscheduler.record import CODEC, DEEPEST
@@ -63,6 +64,7 @@ VALUES: dict[str, Any] = {
     "numbers": [2**63 - 1, -(2**63), 2**31, 0.1, float("inf"), Int64(1), Decimal128("0.1")],
     "ends": [MinKey(), MaxKey(), Timestamp(1, 2), ObjectId("5" * 24), UUID(int=7)],
     "date": datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+    "dates beyond those of Python": [DatetimeMS(2**60), {"before": DatetimeMS(-(2**60))}],
     "nothing": None,
     "no": False,
     "zero": 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import FINAL, Status
@@ -32,6 +32,23 @@ LOOKS: Mapping[Status, Look] = {
     Status.CANCELED: Look("⊘", "-", 8),
     Status.TIMEOUT: Look("⌛", "!", 208),
 }
+
+
+#: an attempt that has no status: its worker or node was lost, or it was handed back
+NO_END = Look("↺", "<", 8)
+
+
+def attempt_look(status: Status | None) -> Look:
+    """How the end of one attempt is shown."""
+    return NO_END if status is None else LOOKS[status]
+
+
+def attempt_label(attempt: Mapping[str, Any]) -> str:
+    """The end of one attempt in a word."""
+    status = attempt["status"]
+    if status is None:
+        return "lost" if attempt.get("error") else "handed back"
+    return str(status.label)
 
 
 def glyph(status: Status, fancy: bool) -> str:

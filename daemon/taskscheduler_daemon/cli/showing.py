@@ -14,12 +14,22 @@ from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.ids import resolve
 from taskscheduler_daemon.cli.listing import record
-from taskscheduler_daemon.cli.render import LOOKS, age, error_line, glyph, note, run_time, state, tries
+from taskscheduler_daemon.cli.render import (
+    LOOKS,
+    age,
+    attempt_label,
+    attempt_look,
+    error_line,
+    note,
+    run_time,
+    state,
+    tries,
+)
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.cli.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
 
 _BAR = 40
-_SECONDS = ("interval", "retry_interval", "timeout")
+_SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
 
 Fields = list[tuple[str, str]]
 
@@ -85,11 +95,17 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("alive", local(job.alive) if job.status is Status.PROCESSING else ""),
         ("progress", _bar(job.progress, fancy) if job.progress else ""),
         ("options", _options(job)),
+        ("program", _program(job)),
+        ("fields", _if(job.fields, "{}") and json_line(job.fields)),
         ("series", _if(job.series, "{}")),
         ("parent", _if(job.parent, "{}")),
         ("lost", _if(job.to_dict().get("lost"), "{} times with its worker or node")),
     ]
     return [(name, value) for name, value in fields if value]
+
+
+def _program(job: Process) -> str:
+    return "pid {pid} on {host}".format_map(job.program) if job.program else ""
 
 
 def _if(value: Any, form: str) -> str:
@@ -117,14 +133,15 @@ def _option(name: str, value: Any) -> str:
 
 
 def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
-    status, started = Status(attempt["status"]), attempt.get("started")
+    status, started = attempt["status"], attempt.get("started")
+    look = attempt_look(status)
     ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
     lasted = brief(max(0.0, (ended - started).total_seconds())) if started and ended else ""
     where = str(attempt.get("node") or "")
     wrong = error_line(attempt.get("error")) if status is not Status.DONE else ""
     parts = [
         f"#{attempt.get('attempt')}",
-        f"{glyph(status, fancy)} {status.label}",
+        f"{look.glyph if fancy else look.ascii} {attempt_label(attempt)}",
         local(started),
         lasted,
         _if(where, "on {}"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from taskscheduler.errors import InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.scheduler import Scheduler
@@ -19,8 +21,9 @@ from taskscheduler_daemon.web.templates import page
 
 logger = logging.getLogger(__name__)
 
-_SERVICE = ("/task/", "/tasks", "/openapi.json")  #: what programs ask for; all else are pages
+_SERVICE = ("/task", "/openapi.json")  #: what programs ask for; all else are pages
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
+_MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page only shows something."}
 _TECHNICAL = "Technical error"
 
 
@@ -46,10 +49,13 @@ def create_app(
 
 
 class _Described(FastAPI):
-    """Its OpenAPI description leaves out the answer 422, which the framework lists and which is never given."""
+    """Its OpenAPI description names the jobs that can be posted, and leaves out the answer 422, which the framework
+    lists and which is never given."""
 
     def openapi(self) -> dict[str, Any]:
-        described = super().openapi()
+        described = deepcopy(super().openapi())
+        body = described["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        body["properties"]["job"]["enum"] = sorted(self.state.site.jobs)
         for operations in described["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
@@ -61,12 +67,24 @@ class _Described(FastAPI):
 def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
     if request.url.path.startswith(_SERVICE):
         return refusal(code, message, headers)
-    return page("error.html", code, place="", title=_TITLES.get(code, "Something went wrong"), message=message)
+    message = _MESSAGES.get(message, message)
+    answer = page("error.html", code, place="", title=_TITLES.get(code, "Something went wrong"), message=message)
+    answer.headers.update(headers or {})
+    return answer
 
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, error.status_code, error.detail, dict(error.headers or {}))
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else dict(error.headers or {})
+    return _answer(request, error.status_code, error.detail, headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes with this path; the framework names those of the first."""
+    routes = [route for router in (tasks.router, pages.router) for route in router.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    allowed = {method for route in fitting for method in route.methods or ()}
+    return ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,6 +12,7 @@ from fastapi import HTTPException, Request
 from taskscheduler_daemon.web.site import site_of
 
 _FORM_BYTES = 10_000
+_PATIENCE = 30.0  #: seconds in which a request must have come in
 
 
 async def body_of(request: Request) -> bytes:
@@ -29,10 +31,14 @@ async def form_of(request: Request) -> dict[str, str]:
 
 async def _read(request: Request, most: int) -> bytes:
     read = bytearray()
-    async for part in request.stream():
-        read += part
-        if len(read) > most:
-            raise HTTPException(413, f"More than {most} bytes")
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for part in request.stream():
+                read += part
+                if len(read) > most:
+                    raise HTTPException(413, f"More than {most} bytes")
+    except TimeoutError:
+        raise HTTPException(408, f"Not all of the request came within {_PATIENCE:g} seconds") from None
     return bytes(read)
 
 

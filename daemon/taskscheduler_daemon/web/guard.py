@@ -15,7 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with no-referrer a browser would send our own forms with the Origin null
@@ -56,6 +58,8 @@ class Guard:
             await send(message)
 
         answer = self._refusal(str(scope["method"]), Headers(scope=scope)) or self._app
+        if scope["method"] == "HEAD":  # whoever sends the answer leaves the body out
+            scope = {**scope, "method": "GET"}
         await answer(scope, receive, dressed)
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:

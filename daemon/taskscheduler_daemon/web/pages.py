@@ -20,6 +20,7 @@ from taskscheduler_daemon.web.templates import STYLE, page
 from taskscheduler_daemon.web.views import ACTIONS, Action, count_tiles, job_page, job_row, node_row, queue_row
 
 PAGE = 50  #: jobs on one page of the list
+MOST_SEARCHED = 50_000  #: jobs that are looked at for one page, if no index finds those that are wanted
 STATUSES: Mapping[str, frozenset[Status]] = {
     "live": LIVE,
     **{status.label: frozenset({status}) for status in Status},
@@ -51,13 +52,18 @@ def list_jobs(
 ) -> Response:
     """The newest jobs that match, a page at a time."""
     site = site_of(request)
-    found = site.inspection.recent(_query(status, job, queue, before), PAGE + 1)
+    query = _query(status, job, queue, before)
+    edge = site.inspection.edge(_id_of(before), MOST_SEARCHED) if _is_search(status, job or queue) else None
+    if edge:
+        query["_id"] = {**query.get("_id", {}), "$gte": edge}
+    found = site.inspection.recent(query, PAGE + 1)
     # a page ends at an id, whatever the order within it, so that the next one begins where it ended
     found = sorted(found, key=lambda document: ObjectId(document["_id"]), reverse=True)
     rest, documents = found[PAGE:], found[:PAGE]
     now = site.scheduler.store.clock.now()
     filters = {name: value for name, value in (("status", status), ("job", job), ("queue", queue)) if value}
-    older = {**filters, "before": str(documents[-1]["_id"])} if rest else None
+    last = documents[-1]["_id"] if rest else edge
+    older = {**filters, "before": str(last)} if last else None
     return page(
         "jobs.html",
         place="jobs",
@@ -67,6 +73,7 @@ def list_jobs(
         job=line(job, 300),
         queue=line(queue, 300),
         filtered=bool(filters),
+        searched=MOST_SEARCHED if edge and not rest else None,
         older=older and f"/jobs?{urlencode(older, errors='replace')}",
         newest=before and f"/jobs?{urlencode(filters, errors='replace')}",
         said=_said(said),
@@ -80,10 +87,19 @@ def _query(status: str, job: str, queue: str, before: str) -> dict[str, Any]:
             raise HTTPException(400, f'There is no status "{line(status)}"')
         query["status"] = {"$in": sorted(map(int, STATUSES[status]))}
     if before:
-        if not ObjectId.is_valid(before):
-            raise HTTPException(400, f'"{line(before)}" is not the id of a job')
-        query["_id"] = {"$lt": ObjectId(before)}
+        query["_id"] = {"$lt": _id_of(before)}
     return query
+
+
+def _id_of(before: str) -> ObjectId | None:
+    if before and not ObjectId.is_valid(before):
+        raise HTTPException(400, f'"{line(before)}" is not the id of a job')
+    return ObjectId(before) if before else None
+
+
+def _is_search(status: str, names: str) -> bool:
+    """Whether done jobs of some class or queue are wanted: no index has those, it would cost every job."""
+    return bool(names) and Status.DONE in STATUSES.get(status, Status)
 
 
 @router.get("/jobs/{identifier}")

@@ -9,6 +9,7 @@ from typing import Any
 from taskscheduler_daemon.cli.text import clean, json_pretty
 
 MOST_TEXT = 1000  #: characters of one text
+MOST_NAME = 120  #: characters of a key
 MOST_ITEMS = 100  #: items of one list or mapping
 MOST_SHOWN = 20_000  #: characters of the whole
 _HEX = 24
@@ -37,7 +38,7 @@ def _short(value: Any) -> Any:
         more = "…" if len(value) > _HEX else ""
         return f"<{len(value)} bytes: {value[:_HEX].hex(' ')}{more}>"
     if isinstance(value, Mapping):
-        parts = {line(name): _short(item) for name, item in islice(value.items(), MOST_ITEMS)}
+        parts = {clip(str(name), MOST_NAME): _short(item) for name, item in islice(value.items(), MOST_ITEMS)}
         return parts | _rest(len(value))
     if isinstance(value, list | tuple):
         return [*map(_short, value[:MOST_ITEMS]), *_rest(len(value)).items()]

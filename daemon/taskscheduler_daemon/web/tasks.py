@@ -6,14 +6,14 @@ A task is a job: its identifier is the job's id, its profile the queue, its para
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Annotated, Any
 
 from bson import ObjectId, json_util
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from taskscheduler.errors import InvalidDataError, InvalidJobError, InvalidOptionError
@@ -39,6 +39,7 @@ _NAMES = {status: name for name, several in STATUSES.items() for status in sever
 _ACCEPTED = {**{status.label: (status,) for status in Status}, **STATUSES}
 _RANK = {name: rank for rank, name in enumerate(STATUSES)}
 ORDERS = ("date", "profile", "status")
+FILTERS = ("profile", "status", "order")
 
 
 class Task(BaseModel):
@@ -52,12 +53,18 @@ class Task(BaseModel):
     parameters: Any = Field(description="the data of the job; values that JSON lacks as relaxed extended JSON")
 
 
+_Mapping = Annotated[dict[str, Any], Field(json_schema_extra={"propertyNames": {"pattern": r"^[^\x00]*$"}})]
+_NoItems = Annotated[list[Any], Field(max_length=0)]
+
+
 class NewTask(BaseModel):
     """What `POST /tasks` takes."""
 
+    model_config = ConfigDict(extra="forbid")
+
     profile: str = Field(pattern="^[_a-z0-9-]+$")
     job: str = Field(min_length=1, description="the registered name of a job; others are refused")
-    parameters: dict[str, Any] | None = None
+    parameters: _Mapping | _NoItems | None = None
 
 
 class Error(BaseModel):
@@ -68,7 +75,13 @@ class Error(BaseModel):
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-    texts = {400: "a wrong value, named by the message", 404: "no such task", 413: "too large", 500: "technical error"}
+    texts = {
+        400: "a wrong value, named by the message",
+        404: "no such task",
+        408: "the request took too long to come in",
+        413: "too large",
+        500: "technical error",
+    }
     always = {401: "the token is missing", 403: "sent from the page of another site"}
     told = {code: texts[code] for code in codes} | always
     return {code: {"model": Error, "description": text} for code, text in sorted(told.items())}
@@ -90,12 +103,13 @@ def list_tasks(
     order: Annotated[Text, _choice(*ORDERS)] = None,
 ) -> Response:
     """The newest 1000 tasks that match, in this order (default: status), then by date."""
+    _only(request.query_params, FILTERS)
     query: dict[str, Any] = {}
-    if status:
+    if status is not None:
         query["status"] = {"$in": [int(one) for one in _statuses(status)]}
-    if profile:
+    if profile is not None:
         query["queue"] = _profile(profile)
-    order = _order(order or "status")
+    order = _order("status" if order is None else order)
     found = [_task(job) for job in site_of(request).inspection.newest(query, MOST_TASKS, MOST_BYTES)]
     return _answer([task for _, task in sorted(found, key=lambda dated: _place(order, *dated))])
 
@@ -110,7 +124,7 @@ def show_task(request: Request, identifier: str) -> Response:
     "/tasks",
     status_code=201,
     response_model=Task,
-    responses=_errors(400, 413, 500),
+    responses=_errors(400, 408, 413, 500),
     summary="Add a task",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": NewTask.model_json_schema()}}}
@@ -121,6 +135,7 @@ def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Resp
     site, given = site_of(request), json_object(body)
     name, profile = _needed(given, "job"), _profile(_needed(given, "profile"))
     parameters = _parameters(given.get("parameters"))
+    _only(given, NewTask.model_fields)
     if name not in site.jobs:
         raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered')
     try:
@@ -128,6 +143,13 @@ def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Resp
     except (InvalidDataError, InvalidJobError, InvalidOptionError) as error:
         raise HTTPException(400, str(error)) from error
     return _answer(_task(added.to_dict())[1], 201)
+
+
+def _only(given: Iterable[str], known: Iterable[str]) -> None:
+    """What nobody reads is refused: a filter with a wrong name would list everything."""
+    for name in given:
+        if name not in known:
+            raise HTTPException(400, f'Unknown "{name:.{_ECHO}}"; there are {", ".join(known)}')
 
 
 def _needed(given: Mapping[str, Any], name: str) -> str:

@@ -11,7 +11,19 @@ from taskscheduler.lifecycle import FINAL, LIVE, Status
 from taskscheduler.store.inspect import Backlog
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.nodes import UP, node_state, serves
-from taskscheduler_daemon.cli.render import LOOKS, age, count, error_line, interval, note, progress, run_time, tries
+from taskscheduler_daemon.cli.render import (
+    LOOKS,
+    NO_END,
+    age,
+    attempt_label,
+    count,
+    error_line,
+    interval,
+    note,
+    progress,
+    run_time,
+    tries,
+)
 from taskscheduler_daemon.cli.text import clean_lines, iso, local
 from taskscheduler_daemon.web.shorten import clip, line, shown
 
@@ -120,11 +132,11 @@ def _options(job: Process) -> str:
 
 
 def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
-    status, started = Status(attempt["status"]), attempt.get("started")
+    status, started = attempt["status"], attempt.get("started")
     ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
     return {
         "number": attempt.get("attempt"),
-        "status": status_view(status),
+        "status": {"name": attempt_label(attempt), "sign": NO_END.glyph} if status is None else status_view(status),
         "started": local(started),
         "run": brief(max(0.0, (ended - started).total_seconds())) if started and ended else "",
         "node": line(attempt.get("node") or "", 80),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
+from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
@@ -15,6 +16,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import LIVE, Status
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
+from taskscheduler.solo import FAR
 from taskscheduler.store.client import check_server, durable, translated
 from taskscheduler.store.jobs import LIVE_FILTER
 from taskscheduler.store.nodes import NodeStore
@@ -32,6 +34,7 @@ _COUNT_INDEX = {
     Status.PROCESSING: "held",
     Status.DONE: "retention",
 }
+_LIST_INDEX = {Status.POSTPONED: "due", Status.PROCESSING: "held"}  #: else all that wait would be passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Inspection:
         """Seconds until the next postponed job is due; None if there is none."""
         left = {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}
         stages: list[Document] = [
-            {"$match": {"status": int(Status.POSTPONED)}},
+            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
             {"$sort": {"at": 1}},
             {"$limit": 1},
             {"$project": {"left": left}},
@@ -161,10 +164,22 @@ class Inspection:
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
         """The newest jobs that match, without data and result."""
-        cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields or _BULKY)).sort("_id", -1)
-        if _wanted(query) == {Status.PROCESSING}:
-            cursor = cursor.hint("held")
-        return sorted(cursor.limit(limit).max_time_ms(_MAX_TIME_MS), key=_created, reverse=True)
+        return sorted(self._found(query, limit, fields or _BULKY), key=_created, reverse=True)
+
+    def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Document]:
+        cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields)).sort("_id", -1)
+        wanted = _wanted(query)
+        if len(wanted) == 1 and (index := _LIST_INDEX.get(min(wanted))):
+            cursor = cursor.hint(index)
+        return cursor.limit(limit).max_time_ms(_MAX_TIME_MS)
+
+    @translated()
+    def edge(self, before: ObjectId | None, count: int) -> ObjectId | None:
+        """The oldest of so many jobs, the newest of those before `before`; None if there are no older ones."""
+        query = {"_id": {"$lt": before}} if before else {}
+        older = self._jobs.find(query, {"_id": 1}).sort("_id", -1).skip(count - 1).limit(2).max_time_ms(_MAX_TIME_MS)
+        ids = [job["_id"] for job in older]
+        return ids[0] if len(ids) == 2 else None
 
     def _classes(self, query: Mapping[str, Any]) -> Document:
         """What lets a query for live jobs of any class use their index instead of passing over all that ended since."""
@@ -183,9 +198,8 @@ class Inspection:
     def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
         """The newest jobs that match, with their data; fewer if those take more than about so many bytes."""
         fields: Document = dict.fromkeys(_TOLD, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
-        cursor = self._jobs.find({**query, **self._classes(query)}, fields).sort("_id", -1).limit(limit)
         found: list[Document] = []
-        for job in cursor.max_time_ms(_MAX_TIME_MS):
+        for job in self._found(query, limit, fields):
             most_bytes -= job.pop("bytes")
             found.append(job)
             if most_bytes <= 0:

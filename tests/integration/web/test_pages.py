@@ -26,6 +26,7 @@ def hostile(scheduler: Scheduler) -> ObjectId:
         "binary": b"\x00\xff" * 50_000,
         "many": list(range(5000)),
         "esc": "\x1b[31m\u202e",
+        "\u202ekey": 1,
     }
     fields = {"error": error, "message": SCRIPT, "class": SCRIPT, "node": SCRIPT, "worker": SCRIPT, "progress": 40.0}
     return ended(scheduler, Status.FAILED, data=data, attempts=[{"attempt": 0, "status": 4, "error": error}], **fields)
@@ -48,6 +49,7 @@ def test_what_jobs_say_is_escaped_and_shortened(client: TestClient, scheduler: S
     assert "&lt;script&gt;" in text
     assert "899000 more characters" in text
     assert "100000 bytes: 00 ff" in text
+    assert "&#34;\\u202ekey&#34;" in text
     for name in ("status", "job", "queue", "before", "said"):
         assert "<script" not in client.get("/jobs", params={name: SCRIPT}).text
 
@@ -58,6 +60,8 @@ def test_the_pages_need_neither_scripts_nor_styles_of_their_own(client: TestClie
         text = client.get(path).text
         assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?://", text)
         assert len(re.findall("<h1", text)) == 1
+        wide = re.findall(r'<div class="wide"[^>]*>', text)  # scrolls to the side, also by the keys
+        assert all('tabindex="0" role="region" aria-label=' in region for region in wide)
     assert client.get("/style.css").headers["content-type"].startswith("text/css")
 
 
@@ -97,8 +101,28 @@ def test_the_list_is_filtered_and_paged_without_a_gap(
         path = older[1].replace("&amp;", "&") if older else ""
     assert seen == sorted(ids, reverse=True)
     assert "No such jobs" in client.get("/jobs?status=done").text
+    assert "No such jobs" in client.get("/jobs?queue=nix").text
     assert client.get("/jobs?status=foo").status_code == 400
     assert client.get("/jobs?before=foo").status_code == 400
+
+
+def test_a_search_without_an_index_ends_and_can_go_on(
+    client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE", 2)
+    monkeypatch.setattr(pages, "MOST_SEARCHED", 5)
+    wanted = {3, 4, 5, 6, 15}  # of 18, so that pages end in all ways: full, at the edge, without any, at the end
+    jobs = [("noop", None, {"queue": "mail" if number in wanted else "default"}) for number in range(18)]
+    ids = [str(job.id) for job in scheduler.add_jobs(jobs)]
+    path, seen, empty = "/jobs?queue=mail", [], 0
+    while path:
+        text = client.get(path).text
+        seen += re.findall(r'href="/jobs/([0-9a-f]{24})"', text)
+        empty += "None of these. 5 jobs were looked through" in text
+        older = re.search(r'href="([^"]+)" rel="next"', text)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert seen == [ids[number] for number in sorted(wanted, reverse=True)]
+    assert empty == 1
 
 
 def test_one_job_shows_its_data_result_and_progress(client: TestClient, scheduler: Scheduler) -> None:
@@ -166,3 +190,12 @@ def test_what_is_too_late_is_said(client: TestClient, scheduler: Scheduler) -> N
     form = confirmed(client, job_id, "cancel")
     scheduler.cancel_job(job_id)
     assert client.post(f"/jobs/{job_id}/cancel", data=form).status_code == 409
+
+
+def test_a_lost_attempt_is_shown_as_such(client: TestClient, scheduler: Scheduler) -> None:
+    job_id, boot = scheduler.add_job("noop").id, ObjectId()
+    scheduler.store.claims.claim([job_id], "claim", boot, "web-1")
+    scheduler.store.claims.take_back(boot, "web-1", max_lost=3)
+    answer = client.get(f"/jobs/{job_id}")
+    assert answer.status_code == 200
+    assert "</span> lost</span>" in answer.text

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from starlette.testclient import TestClient
+from starlette.types import Message
 from tests.support.hostile import VALUES
 from tests.support.web import ended, visit
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.store.inspect import Inspection
-from taskscheduler_daemon.web import tasks
+from taskscheduler_daemon.web import bodies, tasks
+from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.guard import HEADERS
 
 PROFILE = "Profile name only allows lowercase alphanumerical, dash and underscore characters"
@@ -47,6 +51,8 @@ WRONG_TASKS: list[tuple[Any, str]] = [
     ({"job": "os.system", "profile": "a"}, 'Job "os.system" is not registered'),
     ({"job": "echo", "profile": "a"}, 'Job "echo" is not registered'),
     ({"job": "\ud800", "profile": "a"}, 'Job "\ud800" is not registered'),
+    ({"job": "noop", "profile": "a", "parameter": {}}, 'Unknown "parameter"; there are profile, job, parameters'),
+    ({"job": "noop", "profile": "a", "tags": ["x"]}, 'Unknown "tags"; there are profile, job, parameters'),
 ]
 
 
@@ -66,6 +72,7 @@ WRONG_BODIES = [
     (b'{"job": "noop", "profile": "a", "parameters": {"x": 9223372036854775808}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": "\\ud800"}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": "%s"}}' % (b"x" * 1_100_000), 400),
+    (b'{"job": "noop", "profile": "a", "parameters": {"\\u0000": 1}}', 400),
     (b'{"x": "%s"}' % (b"x" * 7_000_000), 413),
 ]
 
@@ -93,6 +100,10 @@ WRONG_FILTERS: list[tuple[dict[str, str], str]] = [
     ({"status": "foo"}, 'Status "foo" does not exists'),
     ({"profile": "Foo Bar"}, PROFILE),
     ({"order": "foobar"}, 'Impossible to order by "foobar"'),
+    ({"status": ""}, 'Status "" does not exists'),
+    ({"profile": ""}, PROFILE),
+    ({"order": ""}, 'Impossible to order by ""'),
+    ({"tags": "x"}, 'Unknown "tags"; there are profile, status, order'),
 ]
 
 
@@ -158,13 +169,57 @@ def test_the_description_tells_what_is_answered(client: TestClient) -> None:
     }
     assert answers == {
         ("/tasks", "get"): {"200", "400", "401", "403", "500"},
-        ("/tasks", "post"): {"201", "400", "401", "403", "413", "500"},
+        ("/tasks", "post"): {"201", "400", "401", "403", "408", "413", "500"},
         ("/task/{identifier}", "get"): {"200", "400", "401", "403", "404", "500"},
     }
     assert "HTTPValidationError" not in json.dumps(described)
     parameters = {one["name"]: one["schema"] for one in described["paths"]["/tasks"]["get"]["parameters"]}
     assert set(parameters["order"]["enum"]) == {"date", "profile", "status"}
     assert {"waiting", "running", "finished", "failed"} <= set(parameters["status"]["enum"])
+    body = described["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["job"]["enum"] == ["noop"]
+
+
+def test_a_head_is_answered_like_a_get_without_its_body(client: TestClient) -> None:
+    task = client.post("/tasks", json={"profile": "a", "job": "noop"}).json()
+    for path in ("/tasks", f"/task/{task['identifier']}", "/task/foo", "/", "/jobs"):
+        head, whole = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+
+
+METHODS = {
+    "/tasks": "GET, HEAD, POST",
+    "/task/5f0000000000000000000000": "GET, HEAD",
+    "/jobs": "GET, HEAD",
+    "/jobs/5f0000000000000000000000/cancel": "GET, HEAD, POST",
+}
+
+
+def test_a_wrong_method_is_answered_with_the_right_ones(client: TestClient) -> None:
+    for path, methods in METHODS.items():
+        answer = client.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+def test_a_request_that_does_not_come_to_an_end_is_given_up(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "_PATIENCE", 0.05)
+    sent: list[Message] = []
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": "/tasks", "query_string": b"", "headers": headers}
+    asyncio.run(create_app(scheduler, ["noop"])(scope, never, send))
+    assert sent[0]["status"] == 408
+    assert list(scheduler.get_jobs({})) == []
 
 
 def test_a_database_that_is_away_is_a_technical_error() -> None:
