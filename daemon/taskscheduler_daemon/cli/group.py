@@ -31,6 +31,7 @@ COMMANDS = {
     "exec": ("executing", "Run a command as a job that keeps record of itself."),
     "flush": ("flushing", "Delete all jobs, or all of one class or queue."),
     "restore": ("restoring", "Let jobs wait again that lost nodes hold."),
+    "jobs": ("registered", "Show the jobs that modules register."),
     "counts": ("counting", "Count the jobs per class and status."),
     "listen": ("listening", "Follow all changes of status."),
     "status": ("overview", "Show nodes, workers, queues and counts on one screen."),
