@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from taskscheduler.clock import Clock
 from taskscheduler.errors import (
@@ -105,7 +105,7 @@ class Supervision:
             missing = isinstance(error, FileNotFoundError)
             reason = "command not found" if missing else getattr(error, "strerror", None) or str(error)
             self._remark(f"taskscheduler exec: {arguments[0]}: {reason}")
-            code: Final = NOT_FOUND if missing else NOT_EXECUTABLE
+            code = NOT_FOUND if missing else NOT_EXECUTABLE
             self._write(lambda: self._record.fail(f"{arguments[0]}: {reason}", exit_code=code))
             return code
 
