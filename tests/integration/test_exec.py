@@ -168,4 +168,8 @@ def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path)
     process = start("sh", "-c", f"echo $$ > {pidfile}; exec sleep 1000")
     pid = int(eventually(lambda: pidfile.exists() and pidfile.read_text(), 20))
     process.kill()
-    eventually(lambda: not is_running(pid), 10)
+    try:
+        eventually(lambda: not is_running(pid), 10)
+    finally:
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)
