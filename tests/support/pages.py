@@ -159,12 +159,15 @@ def _called(function: ast.expr) -> Any:
 
 
 def _parameters(function: Any) -> set[str] | None:
-    """The keywords that something takes; None if it is not known."""
+    """The keywords that something takes; None if it is not known, or takes any."""
     if function is None:
         return None
     parameters = inspect.signature(function).parameters.values()
     names = {parameter.name for parameter in parameters}
-    return names | _OPTIONS if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters) else names
+    further = {parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD}
+    if further - {"given", "options"}:
+        return None  # names of the caller's choice
+    return names | _OPTIONS if further else names
 
 
 @cache
