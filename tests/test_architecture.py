@@ -26,6 +26,7 @@ MAY_NAME = {
     "taskscheduler.waiting": {"PyMongoError", "ServerSelectionTimeoutError"},
     "taskscheduler_daemon.caretaker": {"OperationFailure", "PyMongoError"},
     "taskscheduler_daemon.claimer": {"PyMongoError"},
+    "taskscheduler_daemon.departures": {"PyMongoError"},
     "taskscheduler_daemon.follower": {"PyMongoError"},
     "taskscheduler_daemon.session": {"PyMongoError"},
     "taskscheduler_daemon.writer": {"PyMongoError"},

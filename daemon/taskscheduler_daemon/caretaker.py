@@ -175,8 +175,10 @@ class Caretaker:
 
     def _sweep(self) -> None:
         self._wake_claimer()
+        self._store.gates.sweep()
         if self._polls % _OTHERS_EVERY == 0:
             self._take_back_lost()
+            self._store.tracked.end_silent({})
             self._pay_debts()
             self._release_strays()
         if self._polls % _SCHEMA_EVERY == _SCHEMA_EVERY - 1:
@@ -191,7 +193,9 @@ class Caretaker:
                 # a little late rather than a little early: early would find nothing and ask again
                 self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
                 return
-            self._store.claims.promote(self._store.claims.due())
+            due = self._store.claims.due()
+            self._store.claims.promote(due)
+            self._store.gates.let_next_in(self._store.gates.park(due))
             self._wake_claimer()
 
     def _check_own(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after
+from taskscheduler.finishing import finish
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler_daemon.crowd import Crowd
 from taskscheduler_daemon.messages import Flag, Report, Run
@@ -19,7 +19,6 @@ HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
 _AHEAD_SECONDS = 0.1  #: claimed work that has not started takes at most so long
 _FIRST_BATCH = 1000  #: the most to claim ahead before the real rate is known
 _MOST_AHEAD = 3000
-_DONE = Verdict(Move.SUCCEED)
 
 
 @dataclass(slots=True)
@@ -48,10 +47,16 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
-        silence = options.get("silence_timeout", 0)
-        if silence:
-            flags |= Flag.WATCHED
-        return Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw, silence)
+        run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
+        return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
+
+    def _watched(self, run: Run) -> Run:
+        service = self.job.get("service")
+        silence = self.job["options"].get("silence_timeout", 0)
+        if service is None:
+            return run._replace(flags=run.flags | Flag.WATCHED, silence=silence)
+        flags = run.flags | Flag.WATCHED | Flag.SERVICE
+        return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
 
 def hook_run(document: RawBSONDocument) -> Run:
@@ -61,53 +66,8 @@ def hook_run(document: RawBSONDocument) -> Run:
 
 def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
     """What is to be written for the reported end of an attempt."""
-    job, worker = attempt.job, report.worker.hex()
-    options, content = job["options"], report.content()
-    hook = _has_hook(job, report, content)
-    if report.ending is Ending.SUCCEEDED and not options["interval"] and not hook:
-        result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
-        return Finish(attempt.fence, _DONE, worker, result=result, progress=said, keyed=keyed)
-    recurrence = Recurrence(
-        options["retry"], options["retry_interval"], options["interval"], job["retries"], job["lost"]
-    )
-    verdict = after(report.ending, recurrence, max_lost)
-    return Finish(
-        attempt.fence,
-        verdict,
-        worker if report.ending is not Ending.UNSTARTED else None,
-        lost=report.ending is Ending.LOST,
-        unstarted=report.ending is Ending.UNSTARTED,
-        result=content.get("result"),
-        error=_error(verdict, content.get("error"), job["lost"] + 1),
-        progress=content.get("said", {}),
-        retry_interval=options["retry_interval"],
-        interval=options["interval"],
-        interval_reference=options["interval_reference"],
-        series=(job["series"], job["seq"]) if "series" in job else None,
-        owes=_owes(verdict, hook),
-        ended_as=Status.TIMEOUT if report.ending is Ending.TIMED_OUT else Status.FAILED,
-    )
-
-
-def _has_hook(job: Mapping[str, Any], report: Report, content: dict[str, Any]) -> bool:
-    """Whether the class wants a notification, as far as the adder or the worker knew; in doubt a worker is asked."""
-    if report.ending in (Ending.SUCCEEDED, Ending.FAILED):
-        return bool(job.get("hook") or content.get("hook"))
-    return bool(job.get("hook", True))
-
-
-def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
-    if not verdict.status.is_final:
-        return ()
-    debts = ["next"] if verdict.plans_next else []
-    debts += ["family"] if verdict.status is not Status.DONE else []
-    return (*debts, "hook") if hook else tuple(debts)
-
-
-def _error(verdict: Verdict, error: dict[str, Any] | None, times: int) -> dict[str, Any] | None:
-    if verdict.move is not Move.POISON or error is None:
-        return error
-    return {**error, "type": "PoisonedJobError", "message": f"its worker died {times} times; {error['message']}"}
+    content, worker = report.content(), report.worker.hex()
+    return finish(attempt.fence, attempt.job, report.ending, content, worker, max_lost, report.seconds)
 
 
 class Ledger:

@@ -25,13 +25,14 @@ from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
 from taskscheduler_daemon.lifetime import next_retirement, outgrown, to_measure, to_retire
-from taskscheduler_daemon.messages import NO_WORKER, Kind, Report, Run
+from taskscheduler_daemon.messages import NO_WORKER, Flag, Kind, Report, Run
 from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.options import PoolOptions
 from taskscheduler_daemon.pool import Doom, Member, Pool
 from taskscheduler_daemon.process import (
     ForkError,
     adopt_orphans,
+    kill,
     kill_adopted,
     kill_tree,
     own_memory,
@@ -169,23 +170,29 @@ class WorkerManager:
     ) -> None:
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self._up.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
+        self._let_restart(run)
+
+    def _let_restart(self, run: Run) -> None:
+        """A run has ended, also one that was cancelled: a service may be started again."""
+        if run.flags & Flag.SERVICE:
+            self._up.push(messages.gone(run.job_id, run.attempt))
 
     def _hand_back_waiting(self, runs: list[Run] | None = None) -> None:
         for run in self._pool.drain() if runs is None else runs:
             self._report(Ending.UNSTARTED, run)
 
     def _cancel(self, job_id: bytes, now: float) -> None:
-        if self._pool.remove_waiting(job_id):
-            return
         member = self._pool.holder(job_id)
-        if member is None:
+        if member is not None:
+            self._take_back(member, now)  # the worker may not have begun it
+        run = self._pool.remove_waiting(job_id)
+        if run is not None and run.flags & Flag.SERVICE:
+            self._report(Ending.UNSTARTED, run)
+        if run is not None or member is None:
             return
         if job_id in member.background:
             self._async.end(member, job_id, Doom.CANCELED, now)
             return
-        self._take_back(member, now)
-        if self._pool.remove_waiting(job_id):
-            return  # the worker had not begun it
         if member.running is not None and member.running.job_id == job_id:
             self._doom(member, Doom.CANCELED, now)
 
@@ -199,6 +206,8 @@ class WorkerManager:
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._leave(member)
+            if member.runs and member.runs[0].flags & Flag.SERVICE:
+                self._doom(member, Doom.RETURNED, now)
 
     def _recycle(self) -> None:
         for member in list(self._pool.members.values()):
@@ -263,6 +272,9 @@ class WorkerManager:
             member.resident = own_memory(member.pid) or 0
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
+        if member.doom is not None and member.runs and member.runs[0].flags & Flag.SERVICE:
+            self._hands[member.pid].let_go()  # it ends as it was asked to, and counts as what it was asked for
+            return
         report = Report.decode(message)
         if member.background and self._async.ended(member, report, message, self._up.push):
             member.since = now
@@ -273,6 +285,7 @@ class WorkerManager:
                 logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
                 return
             self._up.push(message)
+            self._let_restart(run)
         if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
             self._retire(member, now)
         elif member.leaving:
@@ -319,6 +332,9 @@ class WorkerManager:
             if now >= member.kill_at:
                 kill_tree(member.pid)
                 member.kill_at = now + 1.0  # until it is reaped
+            elif now >= member.interrupt_at:
+                member.interrupt_at = _FOREVER
+                signal_group(member.pid, signal.SIGTERM)
             elif now >= member.times_out_at():
                 self._doom(member, Doom.TIMED_OUT, now)
             elif now >= member.silent_at():
@@ -331,6 +347,8 @@ class WorkerManager:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):
                 self._doom(member, Doom.RETURNED, now)
+                member.interrupt_at = min(member.interrupt_at, now)
+                member.kill_at = min(member.kill_at, now + self._link.settings.kill_grace)
         if now >= self._lease_until and self._pool.holds():
             self._lose_lease(now)
         self._hand_back_stale(now)
@@ -345,7 +363,10 @@ class WorkerManager:
             self._doom(member, Doom.SILENT, now)
 
     def _doom(self, member: Member, doom: Doom, now: float) -> None:
-        """End what a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time."""
+        """End what a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.
+
+        A service that is stopped is asked to end first, and has the time that it was promised.
+        """
         if member.background:
             self._async.end_all(member, doom, now)
             return
@@ -356,6 +377,10 @@ class WorkerManager:
             return
         member.doom = doom
         self._hands[member.pid].slot.verdict = doom.status
+        if run is not None and run.flags & Flag.SERVICE and doom in (Doom.CANCELED, Doom.RETURNED):
+            member.interrupt_at, member.kill_at = now + run.soft, now + run.hard
+            kill(member.pid, signal.SIGTERM)
+            return
         member.kill_at = now + self._link.settings.kill_grace
         signal_group(member.pid, signal.SIGTERM)
 
@@ -430,7 +455,7 @@ class WorkerManager:
 
     def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
         """Say how the job ended that a worker took with it."""
-        if member.doom is not Doom.CANCELED:
+        if member.doom is not Doom.CANCELED or run.flags & Flag.SERVICE:
             ending, error = obituary(run, member.doom, ended, self._link.settings.limits.cpu)
             # whether the job wants to be notified only a worker could tell: in doubt it is
             hook = {"hook": True} if ending is Ending.FAILED else {}

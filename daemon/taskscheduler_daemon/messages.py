@@ -13,9 +13,10 @@ from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 
 _RUN = struct.Struct("<BB12sId")
-_WATCH = struct.Struct("<d")
+_WATCH = struct.Struct("<ddd")
 _REPORT = struct.Struct("<BB12sI12sd")
 _HELD = struct.Struct("<12sI12sd")
+_GONE = struct.Struct("<B12sI")
 _TIME = struct.Struct("<Bd")
 _INTERRUPT = struct.Struct("<BB12s")
 
@@ -42,6 +43,7 @@ class Kind(IntEnum):
     HELD = 22  #: the attempts that the manager holds
     BROKEN = 23  #: no worker can be built
     STOPPED = 24
+    GONE = 25  #: nothing is left of an attempt of a service
 
 
 class Flag(IntFlag):
@@ -51,7 +53,8 @@ class Flag(IntFlag):
     FORCED = 1  #: in a worker of its own
     HOOK = 2  #: call `notification` instead of `start`
     ASYNC = 4  #: in the event loop of a worker, beside others
-    WATCHED = 16  #: has a limit by silence, which follows the header
+    WATCHED = 16  #: has limits of its own, which follow the header
+    SERVICE = 32  #: is asked to stop before it is interrupted
 
 
 class Run(NamedTuple):
@@ -63,18 +66,21 @@ class Run(NamedTuple):
     flags: int
     body: bytes  #: the job as BSON: _id, class, data
     silence: float = 0.0  #: seconds without a sign of life after which it is killed; 0: no limit
+    soft: float = 0.0  #: of a service: seconds from the request to stop until it is interrupted
+    hard: float = 0.0  #: the same until it is killed
 
     def encode(self) -> bytes:
         head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
-        return head + _WATCH.pack(self.silence) + self.body if self.flags & Flag.WATCHED else head + self.body
+        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & Flag.WATCHED else b""
+        return head + limits + self.body
 
     @classmethod
     def decode(cls, message: bytes) -> Run:
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
         if not flags & Flag.WATCHED:
             return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
-        (silence,) = _WATCH.unpack_from(message, _RUN.size)
-        return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], silence)
+        limits = _WATCH.unpack_from(message, _RUN.size)
+        return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], *limits)
 
 
 NO_WORKER = bytes(12)
@@ -144,6 +150,15 @@ def timed(kind: Kind, seconds: float) -> bytes:
 
 def time_of(message: bytes) -> float:
     return float(_TIME.unpack(message)[1])
+
+
+def gone(job_id: bytes, attempt: int) -> bytes:
+    return _GONE.pack(Kind.GONE, job_id, attempt)
+
+
+def gone_attempt(message: bytes) -> tuple[bytes, int]:
+    _, job_id, attempt = _GONE.unpack(message)
+    return job_id, attempt
 
 
 def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:

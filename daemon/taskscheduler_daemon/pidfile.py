@@ -20,7 +20,8 @@ from typing import Any
 from taskscheduler.clock import Deadline
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
-from taskscheduler_daemon.process import kill, started_at
+from taskscheduler.program import started_at
+from taskscheduler_daemon.process import kill
 
 _FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
 _LONGEST = 200  #: bytes of a pidfile

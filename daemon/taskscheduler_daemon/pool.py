@@ -63,6 +63,7 @@ class Member:
     since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
     doom: Doom | None = None
     kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
+    interrupt_at: float = float("inf")  #: when a service that was asked to stop is interrupted
     alive_at: float = 0.0  #: the last sign of life that is known of
     allowance: float = float("inf")  #: how many more jobs it may be given
     born: float = 0.0  #: when it was ready
@@ -139,14 +140,14 @@ class Pool:
         member.allowance += len(runs)
         self.put_back(runs, now)
 
-    def remove_waiting(self, job_id: bytes) -> bool:
-        """Forget a run that has not been handed over; whether there was one."""
+    def remove_waiting(self, job_id: bytes) -> Run | None:
+        """Forget a run that has not been handed over; None if there was none."""
         for line in (self.waiting, self.forced, self.asynchronous.waiting):
             for entry in line:
                 if entry.run.job_id == job_id:
                     line.remove(entry)
-                    return True
-        return False
+                    return entry.run
+        return None
 
     def drain(self) -> list[Run]:
         """Give up everything that has not been handed to a worker."""
@@ -339,7 +340,7 @@ class Pool:
     def next_event(self, now: float) -> float:
         """The time at which something is to be decided although nothing happens."""
         times = [
-            min(member.times_out_at(), member.silent_at(), member.kill_at, member.alarm)
+            min(member.times_out_at(), member.silent_at(), member.interrupt_at, member.kill_at, member.alarm)
             for member in self.members.values()
         ]
         if self._waits() or any(len(member.runs) > 1 for member in self.members.values()):

@@ -155,15 +155,6 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         os._exit(code)
 
 
-def started_at(pid: int) -> int | None:
-    """When a process was started, in ticks since the system was; None if it is gone, or this system does not tell."""
-    try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return None if state in "ZX" else int(rest[18])
-
-
 def own_memory(pid: int) -> int | None:
     """The bytes of memory that a process has for itself: resident, but neither of files nor shared. None: not told."""
     try:

@@ -24,6 +24,7 @@ from taskscheduler_daemon import messages
 from taskscheduler_daemon.caretaker import Caretaker, Heart
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.departures import Departures
 from taskscheduler_daemon.follower import Follower
 from taskscheduler_daemon.ledger import Attempt, Ledger, finish_of, hook_run
 from taskscheduler_daemon.link import Link, writable
@@ -78,6 +79,7 @@ class Session:
         self._down, self._up = Sender(link.down), Receiver(link.up)
         self._ledger = Ledger()
         self._store = scheduler.store
+        self._departures = Departures(scheduler.store)
         self._workers: dict[ObjectId, dict[str, Any]] = {}
         self._pm = ""
         self._end: End | None = None
@@ -212,6 +214,8 @@ class Session:
 
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
+        if self._end in (None, End.CRASHED):
+            kill_tree(self._manager)  # nothing may run any more when it is handed back
         self._claimer.stop()
         self._follower.stop()
         self._caretaker.stop()
@@ -248,6 +252,8 @@ class Session:
             self._worker_changed(messages.facts_of(message))
         elif kind == Kind.BROKEN:
             self._end = End.BROKEN
+        elif kind == Kind.GONE:
+            self._departures.gone(*messages.gone_attempt(message))
         elif kind == Kind.STOPPED:
             self._end = End.STOPPED
 
@@ -312,6 +318,7 @@ class Session:
         late = [attempt for attempt in attempts if attempt.fence.job_id in self._stopped_ids]
         for attempt in late:  # cancelled after they were read back and before we knew them
             self._forget(attempt.fence.job_id)
+            self._departures.gone(attempt.fence.job_id.binary, attempt.fence.attempt)
         attempts = [attempt for attempt in attempts if attempt not in late] if late else attempts
         self._down.push(*(attempt.run().encode() for attempt in attempts))
         if not self._down.flush():
@@ -331,7 +338,10 @@ class Session:
 
     def _forget(self, job_id: ObjectId) -> bool:
         attempt = self._ledger.get(job_id.binary)
-        return attempt is not None and self._ledger.take(job_id.binary, attempt.fence.attempt) is not None
+        if attempt is None or self._ledger.take(job_id.binary, attempt.fence.attempt) is None:
+            return False
+        self._departures.expect(attempt)
+        return True
 
     def _missing(self, fence: Fence) -> None:
         """An attempt that the manager does not know: a message was lost. Whether it ran is not known either."""

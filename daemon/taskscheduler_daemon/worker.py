@@ -24,6 +24,7 @@ from taskscheduler.job import REGISTRY, has_notification, is_async
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import StopRequest
 from taskscheduler_daemon import wire
 from taskscheduler_daemon.asyncwork import AsyncWork
 from taskscheduler_daemon.exits import EXIT_OK
@@ -66,6 +67,7 @@ class Worker:
         self._loop: AsyncWork | None = None  #: as long as there was no async job
         self._worn_out = False  #: whether this worker ends after its job
         self._events: WorkerEvents | None = None  #: as long as nobody listens
+        self.stop_request: StopRequest | None = None  #: that of the service which runs here
         self._unreaped = 0  #: jobs since orphans were last reaped
         self._socket: socket.socket
         self._slot: Slot
@@ -116,17 +118,20 @@ class Worker:
         return wire.receive(self._socket) if message is None else message
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        """SIGTERM: the job has to end now; `finally` blocks run, then the process goes."""
-        if self._loop is not None and self._loop.is_running:
+        """SIGTERM: the job has to end now; `finally` blocks run, then the process goes. A service is asked first."""
+        if self.stop_request is not None and not self.stop_request:
+            self.stop_request.ask()
+        elif self._loop is not None and self._loop.is_running:
             self._worn_out = True
             self._loop.interrupt_all(Status(self._slot.verdict))
-            return
-        raise JobInterrupted
+        else:
+            raise JobInterrupted
 
     def _take(self, run: Run) -> None:
         if not run.flags & Flag.ASYNC:
             self._process(run)
             return
+        self.stop_request = None
         with self._common_guard:
             others = self._async_work().serve(run)
         if self._worn_out:
@@ -142,6 +147,7 @@ class Worker:
     def _process(self, run: Run) -> None:
         self._run, self._said, self._sent_at = run, {}, float("-inf")
         document = bson.decode(run.body, codec_options=CODEC)
+        self.stop_request = StopRequest() if run.flags & Flag.SERVICE else None
         began = self._clock.monotonic()
         plain = False
         if run.flags & Flag.HOOK:
@@ -204,7 +210,7 @@ class Worker:
         """Call the job's `notification`; what it raises is logged, since its job has ended already."""
         try:
             with self._guard:
-                job = instance(document, self, self._container)
+                job = instance(document, self, self._container, lenient=True)
                 answer = job.notification(Status(document["status"]), Process(self.scheduler(), document))
             if iscoroutine(answer):
                 self._async_work().finish(answer)

@@ -12,11 +12,11 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
+from taskscheduler.finishing import follow
 from taskscheduler.lifecycle import Move, Verdict
 from taskscheduler.store import Store
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.client import is_refusal
-from taskscheduler.store.followup import HOOK
 from taskscheduler_daemon.duty import Crashed, duty
 
 logger = logging.getLogger(__name__)
@@ -150,17 +150,4 @@ class Writer:
             logger.warning("fence refused ends of jobs that are not ours any more", extra={"count": refused})
 
     def _follow(self, landed: list[Finish]) -> None:
-        store = self._store
-        entries = [
-            {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in landed
-        ]
-        if entries:
-            store.events.append(entries, self._node)
-        rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
-        if rearmed:
-            store.messages.added(rearmed, (), later=True, forced=True)
-        for one in landed:
-            if one.owes and one.verdict.status.is_final:
-                store.follow_up.settle(one.fence.job_id)
-                if HOOK in one.owes:
-                    self._call_hook(one.fence.job_id)
+        follow(self._store, landed, self._node, self._call_hook)

@@ -7,8 +7,10 @@
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.calling import Call, call
 from taskscheduler.errors import (
+    AlreadyRunningError,
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
@@ -27,6 +29,7 @@ from taskscheduler.errors import (
     JobTimeoutError,
     PayloadTooLargeError,
     SchedulerError,
+    ServiceNotFoundError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
@@ -35,9 +38,13 @@ from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Status
 from taskscheduler.outcome import Outcome
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import Service
+from taskscheduler.tracking import Record
 
 __all__ = [
+    "AlreadyRunningError",
     "AsyncProcess",
+    "AsyncRecord",
     "AsyncScheduler",
     "AuthenticationError",
     "Call",
@@ -60,8 +67,11 @@ __all__ = [
     "Outcome",
     "PayloadTooLargeError",
     "Process",
+    "Record",
     "Scheduler",
     "SchedulerError",
+    "Service",
+    "ServiceNotFoundError",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",

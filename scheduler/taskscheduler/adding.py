@@ -14,10 +14,11 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.handle import Outcome
-from taskscheduler.job import has_notification, is_async, job_class, job_name
+from taskscheduler.job import declaration, has_notification, is_async, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.solo import make_solo, solo_key
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
@@ -88,9 +89,16 @@ class Adding:
             raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
         new = self._new(job, data, asked)
         ignore_data = JobOptions.of(asked, self._defaults).ignore_data
-        key = once_key(new.document["class"], data, ignore_data)
+        key = once_key(new.document["class"], new.document["data"], ignore_data)
         document = {**new.document, "once": key, "once_key": key}
         return self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data)
+
+    def service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
+        """What a service is to be; nothing is stored."""
+        new = self._new(job, data, asked)
+        document = {**new.document, "service": dict(service)}
+        document.pop("async", None)  # it has a worker for itself
+        return NewJob(new.id, document, self._encode(document))
 
     def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
@@ -120,15 +128,20 @@ class Adding:
             raise SchedulerError("others add the same job again and again; try later")
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
-        name = job_name(job)
+        name, known = job_name(job), job_class(job)
         options = JobOptions.of(asked, self._defaults)
-        document = new_document(name, data, options, self._store.clock.now())
+        now = self._store.clock.now()
+        if known is not None:  # else only a worker can tell
+            data = declaration(known).accept(data)
+        document = new_document(name, data, options, now)
         if options.dedupe:
             document["dedupe"] = once_key(name, data, options.ignore_data)
-        if wake:
+        solo = options.solo if options.solo is not None else getattr(known, "solo", False)
+        if key := solo_key(solo, name):
+            make_solo(document, key, now)
+        elif wake:
             document["wake"] = True
-        known = job_class(job)
-        if known is not None:  # else only a worker can tell
+        if known is not None:
             document["hook"] = has_notification(known)
             if is_async(known) and not options.force_spawn:
                 document["async"] = True
@@ -168,6 +181,7 @@ class Adding:
         later = any(job.document["status"] == Status.POSTPONED for job in new)
         forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
         self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
+        self._store.gates.let_next_in({job.document["solo"] for job in new if "parked_at" in job.document})
 
 
 def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from bson import ObjectId
 
 from taskscheduler.aiocalling import AsyncCalls, ends
 from taskscheduler.aioprocess import AsyncProcess
+from taskscheduler.aiotracking import AsyncRecord
 from taskscheduler.aiowaiting import AsyncListener, Ends, tell
 from taskscheduler.calling import Tally
 from taskscheduler.clock import Deadline
@@ -24,8 +25,9 @@ from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeout
 from taskscheduler.events import event_name
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import SchedulerOptions, Seconds
 from taskscheduler.scheduler import Scheduler, named
+from taskscheduler.solo import Solo
 from taskscheduler.store.feed import Token
 from taskscheduler.waiting import Listener
 
@@ -33,6 +35,7 @@ T = TypeVar("T")
 AsyncHandler = Callable[[str, AsyncProcess], Any]
 
 _THREADS = 4
+_LOOK_EVERY = 0.1  #: seconds between two looks for a message of a service
 _PAGE = 100  #: jobs that get_jobs reads at a time
 
 
@@ -152,6 +155,18 @@ class AsyncScheduler:
         """Take back at once what nodes hold that are gone. See Scheduler.restore."""
         return await self._call(self._scheduler.restore, queue)
 
+    async def end_silent(self, job: Any = None) -> list[AsyncProcess]:
+        """End the records of programs that have fallen silent. See Scheduler.end_silent."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.end_silent, job)]
+
+    async def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Delete the jobs that ended longer ago than `age`. See Scheduler.delete_old_jobs."""
+        return await self._call(self._scheduler.delete_old_jobs, age, job)
+
+    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> AsyncRecord:
+        """A record of this program, for `async with`. See Scheduler.track."""
+        return AsyncRecord(self._call, partial(self._scheduler.track, name, solo, timeout, **fields))
+
     async def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by `"job"` or `"queue"`. See Scheduler.counts."""
         return await self._call(self._scheduler.counts, by)
@@ -159,6 +174,46 @@ class AsyncScheduler:
     async def stats(self) -> dict[str, Any]:
         """Jobs per status, queues, nodes and their slots. See Scheduler.stats."""
         return await self._call(self._scheduler.stats)
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    async def start_service(self, job: Any, data: Any = None, *, name: str | None = None, **given: Any) -> AsyncProcess:
+        """Make a service run, and keep it running. See Scheduler.start_service."""
+        return self._adopt(await self._call(self._scheduler.start_service, job, data, name=name, **given))
+
+    async def stop_service(self, name: str, wait: bool = True) -> AsyncProcess:
+        """Stop a service and do not start it again. See Scheduler.stop_service."""
+        return self._adopt(await self._call(self._scheduler.stop_service, name, wait))
+
+    async def restart_service(self, name: str) -> AsyncProcess:
+        """Stop a service and start it again at once. See Scheduler.restart_service."""
+        return self._adopt(await self._call(self._scheduler.restart_service, name))
+
+    async def service(self, name: str) -> AsyncProcess:
+        """The service of this name. See Scheduler.service."""
+        return self._adopt(await self._call(self._scheduler.service, name))
+
+    async def services(self) -> list[AsyncProcess]:
+        """All services by their names. See Scheduler.services."""
+        return [self._adopt(process) for process in await self._call(self._scheduler.services)]
+
+    async def send(self, service: str | AsyncProcess, value: Any) -> None:
+        """Send a value to a service. See Scheduler.send."""
+        await self._call(self._scheduler.send, self._core(service), value)
+
+    async def receive(self, service: str | AsyncProcess, timeout: float | None = None, default: Any = None) -> Any:
+        """The oldest value that a service has sent. See Scheduler.receive."""
+        deadline, missing = Deadline(timeout), object()
+        while True:
+            value = await self._call(self._scheduler.receive, self._core(service), 0, missing)
+            if value is not missing:
+                return value
+            if deadline.passed:
+                return default
+            await asyncio.sleep(deadline.left(_LOOK_EVERY))
+
+    def _core(self, service: str | AsyncProcess) -> str | Process:
+        return Process(self._scheduler, service.to_dict()) if isinstance(service, AsyncProcess) else service
 
     # -- waiting and listening --------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ def cancel(store: Store, job_id: ObjectId, only_queued: bool = False) -> tuple[D
         return None, []
     if before["status"] == Status.PROCESSING:
         store.messages.stop([job_id])
+    elif "gate" in before:
+        store.gates.let_next_in([before["gate"]])
     ended = [job_id, *(job for job, _ in store.follow_up.settle(job_id))]
     store.events.append([{"job": job_id, "status": int(Status.CANCELED), "attempt": before["attempt"]}])
     return before, ended

@@ -7,9 +7,11 @@
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
+    ├── ServiceNotFoundError (LookupError)   nobody has started a service of this name
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the job is not in a state in which this can be done
     ├── JobFailure                           raised inside a job that ends itself as failed
+    ├── AlreadyRunningError                  another one of a solo kind is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job ended, but not well; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
@@ -21,7 +23,8 @@
     │   └── UnsupportedServerError           no replica set, or older than 5.0
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
-`PoisonedJobError` and `ChildJobError` are never raised: they are the types stored in a failed job's `error`.
+`PoisonedJobError`, `ChildJobError`, `SilenceError` and `ProgramError` are never raised: they are the types stored in a
+failed job's `error`.
 """
 
 from __future__ import annotations
@@ -64,6 +67,14 @@ class JobNotFoundError(SchedulerError, LookupError):
         self.job_id = job_id
 
 
+class ServiceNotFoundError(SchedulerError, LookupError):
+    """Nobody has started a service of this name, or it ended so long ago that it is forgotten."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(f"Given service {name!r} does not exist; start it with start_service")
+        self.name = name
+
+
 class DuplicateJobError(SchedulerError):
     """The id chosen for a new job is already in use."""
 
@@ -78,6 +89,20 @@ class InvalidStateError(SchedulerError):
 
 class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
     """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
+
+
+class AlreadyRunningError(SchedulerError):
+    """A solo program was not started, since another one of its kind is at work; nothing was written."""
+
+    def __init__(self, process: ProcessState) -> None:
+        pid = (process.program or {}).get("pid")
+        since = f"{process.started:%Y-%m-%d %H:%M:%S} UTC" if process.started else "a moment ago"
+        super().__init__(
+            f"A job of type {process.job} is already {'running' if process.started else 'about to run'} solo since "
+            f"{since} with id {process.id}"
+            + (f" and pid {pid} on {process.node}." if pid else f" on node {process.node}." if process.node else ".")
+        )
+        self.process = process
 
 
 class WaitTimeoutError(SchedulerError, TimeoutError):

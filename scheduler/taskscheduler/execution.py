@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import bson
 
-from taskscheduler.errors import InvalidDataError, InvalidJobError, JobFailure
-from taskscheduler.job import REGISTRY, Job, Runtime
+from taskscheduler.declared import DataDeclaration
+from taskscheduler.errors import InvalidArgumentsError, InvalidDataError, InvalidJobError, JobFailure
+from taskscheduler.job import REGISTRY, Job, Runtime, declaration
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.outcome import Outcome
 from taskscheduler.record import CODEC, check_depth, check_payload
@@ -50,15 +51,32 @@ def find(name: str) -> type[Job]:
     return cls
 
 
-def instance(document: dict[str, Any], runtime: Runtime, container: Container | None) -> Job:
-    """The job object for one attempt, with its data, id and attempt set."""
+def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
+    """The job object for one attempt, with its data, id and attempt set.
+
+    InvalidArgumentsError if the data are not what the class declares; `lenient`, it gets them as they are stored.
+    """
     cls = find(document["class"])
     made = cls() if container is None else container.get(cls)
     if not isinstance(made, Job):
         raise InvalidJobError(f"the container gave {type(made).__name__} for {cls.name}, which is not a Job")
-    made.data, made.id, made.attempt = document.get("data"), document["_id"], document["attempt"]
+    made.data = _loaded(cls, document.get("data"), lenient)
+    made.id, made.attempt = document["_id"], document["attempt"]
     made._runtime = runtime
     return made
+
+
+def _loaded(cls: type[Job], data: Any, lenient: bool) -> Any:
+    """The data as the class declares them. Functions look themselves when they are called."""
+    declared = declaration(cls)
+    if not isinstance(declared, DataDeclaration):
+        return data
+    try:
+        return declared.load(data)
+    except InvalidArgumentsError:
+        if lenient:
+            return data
+        raise
 
 
 def execute(
@@ -179,7 +197,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, call: Callable[[Job], Any]) -> None:
     """Make the job object and hand it to `call`, for its notification hook."""
-    call(instance(document, runtime, container))
+    call(instance(document, runtime, container, lenient=True))
 
 
 def encode(content: dict[str, Any]) -> bytes:

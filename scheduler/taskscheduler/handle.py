@@ -121,7 +121,8 @@ class ProcessState:
     @property
     def at(self) -> datetime | None:
         """The time before which the job does not run."""
-        return self._document.get("at")
+        at: datetime | None = self._document.get("parked_at", self._document.get("at"))
+        return at
 
     @property
     def series(self) -> ObjectId | None:
@@ -136,6 +137,16 @@ class ProcessState:
     def tags(self) -> list[str]:
         """The texts that it was given to be found by."""
         return list(self._document.get("tags", ()))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a tracked program has stored about itself under names of its own."""
+        return dict(self._document.get("fields", {}))
+
+    @property
+    def program(self) -> dict[str, Any] | None:
+        """The program that keeps this record of itself: host, pid, started, boot; None for a job that nodes run."""
+        return self._document.get("program")
 
     def to_dict(self) -> dict[str, Any]:
         """The stored document."""
@@ -202,6 +213,8 @@ def failed_with(process: ProcessState) -> JobError | None:
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
+    if process.status is Status.TIMEOUT and (process.error or {}).get("type") == "SilenceError":
+        return JobTimeoutError(f"{name} gave {(process.error or {}).get('message')}", process)
     if process.status is Status.TIMEOUT:
         error, said = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
         if error.get("type") == "JobTimeoutError":

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, ca
 from bson import ObjectId
 
 from taskscheduler.arguments import Declaration
-from taskscheduler.errors import InvalidJobError, JobFailure, SchedulerError
+from taskscheduler.declared import DataDeclaration
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
 from taskscheduler.joblog import JobLogger
 from taskscheduler.outcome import Outcome
+from taskscheduler.solo import Solo, solo_option
 
 if TYPE_CHECKING:
     from taskscheduler.aio import AsyncScheduler
@@ -72,6 +74,8 @@ class Registry:
 REGISTRY = Registry()
 
 FUNCTION_JOBS = {"taskscheduler.FunctionJob", "taskscheduler.AsyncFunctionJob"}  #: bases of `@job` functions, no jobs
+SERVICE = "taskscheduler.Service"  #: the base of all services, the same
+_BASES = ("", *FUNCTION_JOBS, SERVICE)
 
 
 class Job:
@@ -81,18 +85,24 @@ class Job:
     registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
     and may be anything that BSON can hold. An attempt is `set_up`, `start`, `tear_down`, in this order.
 
+    An annotation `data: X` declares what is to be given: a plain type, a TypedDict, a dataclass or a pydantic model.
+    Anything else is refused when the job is added, as far as the class is known there, and before it runs; `self.data`
+    is then an instance of that dataclass or model.
+
     `start` may be a coroutine function, and then the other two, too: many such jobs run at once in one worker, up to
     the node's option `async_jobs`. They must never block: while one does, the others stand still. To cancel or time
     out one raises asyncio.CancelledError in it.
     """
 
     name: ClassVar[str] = ""
+    solo: ClassVar[Solo] = False  #: never two at once: of this class (True), or of all that share this key (a text)
     data: Any = None  #: what was given to add_job
     id: ObjectId  #: the job's id
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
     _is_async: ClassVar[bool] = False
+    _declaration: ClassVar[Declaration | DataDeclaration]  #: see `declaration`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -100,8 +110,9 @@ class Job:
             cls.name = f"{_module_name(cls.__module__)}.{cls.__qualname__}"
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
+        _check_solo(cls)
         cls._is_async = _check_async(cls)
-        if cls.name not in FUNCTION_JOBS:
+        if cls.name not in _BASES:
             REGISTRY.add(cls)
 
     def set_up(self) -> Any:
@@ -153,18 +164,33 @@ class Job:
         Writes are limited to one per `progress_rate_limit`; the last value always arrives. Raises ValueError for a
         progress outside 0..100, or more completed than the target.
         """
-        if completed is not None:
-            if progress is not None:
-                raise ValueError("give progress or completed, not both")
-            progress = _percent(completed, self.progress_target)
-        if progress is not None:
-            if not _is_number(progress) or not 0 <= progress <= 100:
-                raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
-            progress = round(float(progress), 2)
-        if message is not None and not isinstance(message, str):
-            raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+        progress = checked_progress(progress, message, completed, self.progress_target)
         if self._runtime is not None:
             self._runtime.report(progress, message)
+
+
+def _check_solo(cls: type[Job]) -> None:
+    try:
+        solo_option("solo", cls.solo)
+    except InvalidOptionError as error:
+        raise InvalidJobError(f"the job class {cls.__qualname__}: {error}") from None
+
+
+def checked_progress(
+    progress: float | None, message: str | None, completed: float | None = None, target: float = 100
+) -> float | None:
+    """The progress as it is stored; ValueError or TypeError if it or the message is none."""
+    if message is not None and not isinstance(message, str):
+        raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
+    if completed is not None:
+        if progress is not None:
+            raise ValueError("give progress or completed, not both")
+        progress = _percent(completed, target)
+    if progress is None:
+        return None
+    if not _is_number(progress) or not 0 <= progress <= 100:
+        raise ValueError(f"progress may only be between 0 to 100, not {progress!r}")
+    return round(float(progress), 2)
 
 
 def _is_number(value: Any) -> bool:
@@ -195,8 +221,6 @@ class FunctionJob(Job):
     name = "taskscheduler.FunctionJob"
     function: ClassVar[Callable[..., Any]]
 
-    _declaration: ClassVar[Declaration]
-
     def start(self) -> Any:
         return self._call()
 
@@ -208,10 +232,18 @@ class FunctionJob(Job):
 
     @classmethod
     def declaration(cls) -> Declaration:
-        """What the function takes; read on first use."""
-        if "_declaration" not in cls.__dict__:
-            cls._declaration = Declaration(cls.name, cls.function)
-        return cls._declaration
+        """What the function takes."""
+        return cast(Declaration, declaration(cls))
+
+
+def declaration(cls: type[Job]) -> Declaration | DataDeclaration:
+    """What a job takes, read from its annotations on first use."""
+    found = cls.__dict__.get("_declaration")
+    if found is None:
+        function = cls.function if issubclass(cls, FunctionJob) else None
+        found = DataDeclaration(cls.name, cls) if function is None else Declaration(cls.name, function)
+        cls._declaration = found
+    return found
 
 
 class AsyncFunctionJob(FunctionJob):
@@ -226,18 +258,21 @@ class AsyncFunctionJob(FunctionJob):
 @overload
 def job(function: F) -> F: ...
 @overload
-def job(*, name: str | None = None) -> Callable[[F], F]: ...
-def job(function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+def job(*, name: str | None = None, solo: Solo = False) -> Callable[[F], F]: ...
+def job(function: F | None = None, *, name: str | None = None, solo: Solo = False) -> F | Callable[[F], F]:
     """Register a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler).
+    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). Data that are not
+    what the signature and its annotations ask for are refused when the job is added, and before it runs. `solo` as for
+    classes.
     """
 
     def register(function: F) -> F:
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
             "name": name or qualified,
+            "solo": solo,
             "function": staticmethod(function),
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,
@@ -269,7 +304,7 @@ def job_name(job: Any) -> str:
             raise InvalidJobError("the name of a job must not be empty")
         return job
     cls = getattr(job, "__job__", job)
-    if isinstance(cls, type) and issubclass(cls, Job) and cls not in (Job, FunctionJob):
+    if isinstance(cls, type) and issubclass(cls, Job) and cls.name not in _BASES:
         return cls.name
     what = f"class {job.__qualname__}" if isinstance(job, type) else f"{type(job).__name__} {job!r:.80}"
     raise InvalidJobError(f"{what} is not a job: give a subclass of Job, a function decorated with @job or a name")

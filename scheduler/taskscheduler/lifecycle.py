@@ -7,14 +7,14 @@ POSTPONED ───────────► WAITING ────────�
     │                         RETRY_NOW         │ │ └── EXPIRE ────────► TIMEOUT
     └──────────── RETRY ────────────────────────┘ │
 WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT ──► FAILED
-DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING
+DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING;  ── REQUEUE_SOLO ──► POSTPONED
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, IntEnum, StrEnum, auto
 
 
 class Status(IntEnum):
@@ -64,6 +64,7 @@ class Move(Enum):
     CANCEL = auto()
     FAIL_PARENT = auto()  #: one of its children failed
     REQUEUE = auto()  #: it has ended, and somebody wants it tried once more
+    REQUEUE_SOLO = auto()  #: the same for a solo job, which must wait for its turn
 
 
 RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
@@ -79,6 +80,7 @@ RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
     Move.CANCEL: (LIVE, Status.CANCELED),
     Move.FAIL_PARENT: (LIVE, Status.FAILED),
     Move.REQUEUE: (FINAL, Status.WAITING),
+    Move.REQUEUE_SOLO: (FINAL, Status.POSTPONED),
 }
 
 
@@ -103,6 +105,25 @@ class Ending(Enum):
     UNSTARTED = auto()  #: handed back before it began
 
 
+class RestartPolicy(StrEnum):
+    """After which ends a service is started again."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What decides whether, and when, a service runs again."""
+
+    policy: RestartPolicy = RestartPolicy.ALWAYS
+    interval: float = 1  #: seconds before it is started again
+    longest: float = 60  #: the longest pause; whatever ran for so long was no quick failure
+    failures: int = 0  #: quick ones in a row before this run
+    ran: float = 0  #: seconds that this run took
+
+
 @dataclass(frozen=True, slots=True)
 class Recurrence:
     """What decides whether a job runs again."""
@@ -112,6 +133,7 @@ class Recurrence:
     interval: float = 0
     retries: int = 0  #: how often it was tried again already
     lost: int = 0  #: how often its worker or node died already
+    service: Restart | None = None  #: set for a service, which nothing above applies to
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +142,8 @@ class Verdict:
 
     move: Move
     plans_next: bool = False  #: the next run of the series is planned by the same write
+    pause: float | None = None  #: of a service that runs again: seconds until then
+    failures: int | None = None  #: the same: its quick failures in a row
 
     @property
     def status(self) -> Status:
@@ -131,6 +155,8 @@ _AFTER_FAILURE = {Ending.FAILED: Move.FAIL, Ending.TIMED_OUT: Move.EXPIRE}
 
 def after(ending: Ending, job: Recurrence, max_lost: int) -> Verdict:
     """The move that follows an attempt: retries first, then the interval; a lost worker costs no retry."""
+    if job.service is not None:
+        return _after_service(ending, job.service)
     repeats = job.interval != 0
     if ending is Ending.SUCCEEDED:
         return Verdict(Move.SUCCEED, plans_next=repeats)
@@ -142,3 +168,28 @@ def after(ending: Ending, job: Recurrence, max_lost: int) -> Verdict:
     if job.retry == -1 or job.retries < job.retry:
         return Verdict(Move.RETRY if job.retry_interval > 0 else Move.RETRY_NOW)
     return Verdict(_AFTER_FAILURE[ending], plans_next=repeats)
+
+
+_LAST_OF_SERVICE = {
+    Ending.SUCCEEDED: Move.SUCCEED,
+    Ending.FAILED: Move.FAIL,
+    Ending.TIMED_OUT: Move.EXPIRE,
+    Ending.LOST: Move.FAIL,
+    Ending.RETURNED: Move.FAIL,
+}
+
+
+def _after_service(ending: Ending, service: Restart) -> Verdict:
+    """Started again by its policy, never set aside; the pause doubles with each quick failure in a row.
+
+    A service that is never restarted runs once at most: lost, or interrupted by the stop of its node, it has failed.
+    """
+    never = service.policy is RestartPolicy.NEVER
+    if ending is Ending.UNSTARTED or (ending is Ending.RETURNED and not never):
+        return Verdict(Move.RELEASE)
+    if never or (ending is Ending.SUCCEEDED and service.policy is RestartPolicy.ON_FAILURE):
+        return Verdict(_LAST_OF_SERVICE[ending])
+    if ending is Ending.SUCCEEDED or service.ran >= service.longest:
+        return Verdict(Move.RETRY, pause=service.interval, failures=0)
+    pause = min(service.longest, service.interval * 2.0 ** min(service.failures, 60))
+    return Verdict(Move.RETRY, pause=pause, failures=service.failures + 1)

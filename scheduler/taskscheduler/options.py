@@ -12,6 +12,7 @@ from typing import Any, Literal
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.solo import Solo, solo_option
 
 Seconds = float | int | timedelta
 At = float | int | datetime | timedelta
@@ -156,6 +157,7 @@ JOB_CHECKS: Mapping[str, Check] = {
     "priority": lambda name, value: integer(name, value, least=-(2**31)),
     "parent": object_id,
     "tags": tags,
+    "solo": lambda name, value: None if value is None else solo_option(name, value),
 }
 
 
@@ -188,6 +190,7 @@ class JobOptions:
     priority: int = 0  #: higher first within a queue
     parent: ObjectId | None = None  #: the job that this one is a child of
     tags: tuple[str, ...] = ()  #: texts to find it by
+    solo: Solo | None = None  #: never two at once: of this class (True) or this key; None: as the class says
 
     @classmethod
     def of(cls, given: Mapping[str, Any], defaults: JobOptions | None = None) -> JobOptions:
@@ -202,6 +205,7 @@ class JobOptions:
 
 
 NODES = "taskscheduler.nodes"  #: the collection of nodes; its name is fixed
+MESSAGES = "taskscheduler.messages"  #: the same for the messages of services
 
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
@@ -251,7 +255,7 @@ class SchedulerOptions:
         return options
 
     def _check_names(self) -> None:
-        names = {NODES: "the collection of nodes"}
+        names = {NODES: "the collection of nodes", MESSAGES: "the collection of messages"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

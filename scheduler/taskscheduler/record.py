@@ -18,6 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import At, JobOptions
+from taskscheduler.solo import make_solo
 
 Document = dict[str, Any]
 
@@ -152,8 +153,8 @@ def fingerprint(data: Any) -> str:
 def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a stored job by their names; `at` is a unix time, 0 if none was given."""
     placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
-    tags = {"tags": document["tags"]} if "tags" in document else {}
-    return {**document.get("options", {}), **placed, **tags}
+    only = {name: document[name] for name in ("tags", "solo") if name in document}
+    return {**document.get("options", {}), **placed, **only}
 
 
 def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
@@ -185,4 +186,7 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "seq": ended["seq"] + 1,
     }
     kept = ("class", "queue", "priority", "data", "options", "series", "parent", "tags", "hook", "async", "v")
-    return fresh | {name: ended[name] for name in kept if name in ended}
+    fresh |= {name: ended[name] for name in kept if name in ended}
+    if "solo" in ended:
+        make_solo(fresh, ended["solo"], plan["created"])
+    return fresh

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -26,15 +27,19 @@ from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
 from taskscheduler.handle import Process
 from taskscheduler.job import job_name
+from taskscheduler.letters import Letters
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.options import SchedulerOptions, Seconds, seconds
 from taskscheduler.record import Document
+from taskscheduler.servicing import Servicing
+from taskscheduler.solo import Solo
 from taskscheduler.statistics import statistics
 from taskscheduler.store import Store
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Change, Token
 from taskscheduler.store.inspect import Inspection
+from taskscheduler.tracking import Record
 from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
 
 
@@ -62,6 +67,8 @@ class Scheduler:
         self._clock = clock
         self._connection = Connection(database, clock)
         self._adding = Adding(lambda: self._store, self._options, self._cancel, clock)
+        self._servicing = Servicing(lambda: self._store, self._adding, self._cancel, clock)
+        self._letters = Letters(lambda: self._store, lambda: self._options.max_payload)
         self._background: BackgroundListener | None = None
         self._endings = Endings(lambda: self._store, clock, self._announce_change)
 
@@ -152,6 +159,16 @@ class Scheduler:
         go on. JobNotFoundError if one was deleted meanwhile. What a callback raises ends the wait.
         """
         return Calls(self).run_batch(calls, callback, progress, timeout)
+
+    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> Record:
+        """A record of this program, which no node runs, as a job of this name: for a `with` block, or to `start`.
+
+        `solo`: as the job option; AlreadyRunningError where it starts, at once, if another one is at work, a job or a
+        program. `timeout`: the longest time without a sign of life, after which the record ends as TIMEOUT; 0: none.
+        Everything else is a field of your own. See Record.
+        """
+        with translated():
+            return Record(self._store, self._options, self._clock, name, solo, timeout, fields)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
@@ -247,12 +264,95 @@ class Scheduler:
         with translated():
             return restore(self._store, queue)
 
+    def end_silent(self, job: Any = None) -> list[Process]:
+        """End the records of tracked programs that were silent for longer than they promised; those that were ended.
+
+        Of one name or all. Nodes do so by themselves; this serves where none runs.
+        """
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            return [Process(self, document) for document in self._store.tracked.end_silent(query)]
+
+    def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Delete the jobs, of one class or all, that ended longer ago than `age`: seconds or a timedelta. How many."""
+        older = timedelta(seconds=seconds("age", age))
+        query = {} if job is None else {"class": job_name(job)}
+        with translated():
+            return self._store.tracked.delete_old(query, older)
+
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
         if by not in COUNTED_BY:
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
         with translated():
             return self._store.jobs.counts_by(COUNTED_BY[by])
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    def start_service(self, job: Any, data: Any = None, *, name: str | None = None, **given: Any) -> Process:
+        """Make a service run, and keep it running: one process in the whole cluster, on whichever node is there.
+
+        `name` (default: that of the job) is unique. Options: `restart` ("always", "on-failure", "never"),
+        `restart_interval` (1 s, doubled at each quick failure up to `restart_interval_max`, 60 s), `stop_soft` (5 s),
+        `stop_hard` (10 s), and of the job queue, priority, timeout and silence_timeout. What runs as it is defined here
+        is left alone, something else is stopped first; `process.outcome` says created, existing or replaced, and
+        `process.attempt` how often it was started. Raises as add_job does.
+        """
+        with translated():
+            document, outcome = self._servicing.start(job, data, {**given, "name": name})
+            return self._announced(Process(self, document, outcome))
+
+    def stop_service(self, name: str, wait: bool = True) -> Process:
+        """Stop a service and do not start it again; with `wait`, return when its process is gone.
+
+        It is asked to stop, interrupted after `stop_soft` seconds and killed after `stop_hard`; it ends CANCELED.
+        ServiceNotFoundError if there is none of this name; one that has ended is left as it is.
+        """
+        with translated():
+            return Process(self, self._servicing.stop(name, wait))
+
+    def restart_service(self, name: str) -> Process:
+        """Stop a service, if it runs, and start it again at once when its process is gone. ServiceNotFoundError."""
+        with translated():
+            return self._announced(Process(self, self._servicing.restart(name)))
+
+    def service(self, name: str) -> Process:
+        """The service of this name, whatever it does; ServiceNotFoundError if there is none."""
+        with translated():
+            return Process(self, self._servicing.get(name))
+
+    def services(self) -> list[Process]:
+        """All services by their names, also those that have ended, as long as jobs are kept."""
+        with translated():
+            return [Process(self, document) for document in self._servicing.all()]
+
+    def send(self, service: str | Process, value: Any) -> None:
+        """Send a value, anything that BSON can hold, to a service: it gets it from `receive`, once and in order.
+
+        It waits for a service that does not run, for a day. ServiceNotFoundError, InvalidDataError,
+        PayloadTooLargeError.
+        """
+        self._letters.send_to(self._service_id(service), value)
+
+    def receive(self, service: str | Process, timeout: float | None = None, default: Any = None) -> Any:
+        """The oldest value that a service has sent, waiting for one as long as `timeout` seconds; else `default`.
+
+        Each value is received once, whoever asks. ServiceNotFoundError.
+        """
+        return self._letters.receive_from(self._service_id(service), Deadline(timeout, self._clock), default)
+
+    def _service_id(self, service: str | Process) -> ObjectId:
+        return service.id if isinstance(service, Process) else self.service(service).id
+
+    @property
+    def letters(self) -> Letters:
+        """What carries the messages of services; for services, not for applications."""
+        return self._letters
+
+    def _announced(self, process: Process) -> Process:
+        if process.outcome != "existing":
+            self._announce(STATUS_EVENTS[process.status], process)
+        return process
 
     # -- waiting and listening --------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from taskscheduler import (
     Process,
     Scheduler,
     SchedulerError,
+    ServiceNotFoundError,
     Status,
     WaitTimeoutError,
 )
@@ -213,6 +214,26 @@ def test_every_method_of_the_scheduler_has_its_twin(uri: str) -> None:
             await scheduler.get_job(one.id)
         with pytest.raises(InvalidOptionError):
             await scheduler.add_job("noop", foobar=1)
+
+    run(uri, body)
+
+
+def test_services_have_their_twins(uri: str) -> None:
+    async def body(scheduler: AsyncScheduler) -> None:
+        started = await scheduler.start_service("parrot", name="polly", restart="never")
+        assert isinstance(started, AsyncProcess)
+        assert [process.id for process in await scheduler.services()] == [started.id]
+        assert (await scheduler.service("polly")).id == started.id
+        assert (await scheduler.stop_service("polly")).status is Status.CANCELED
+        assert (await scheduler.restart_service("polly")).status is Status.WAITING
+        await scheduler.send(started, 1)
+        assert await scheduler.receive("polly", timeout=0.2, default="nothing") == "nothing"
+        waiting = asyncio.ensure_future(scheduler.receive(started, timeout=20))
+        with Scheduler(uri) as other:
+            other.letters.send_from(started.id, {"said": 1})
+        assert await waiting == {"said": 1}
+        with pytest.raises(ServiceNotFoundError):
+            await scheduler.service("nobody")
 
     run(uri, body)
 

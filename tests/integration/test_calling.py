@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
-from tests.support.calls import Mail, collected, colliding, hello, refusing, resize
+from tests.support.calls import Crop, Mail, Picture, collected, colliding, hello, refusing, resize
 from tests.support.jobs import Noop, add_up
 from tests.support.nodes import NodeProcess
 
@@ -26,6 +26,7 @@ from taskscheduler import (
     WaitTimeoutError,
     call,
 )
+from taskscheduler.job import REGISTRY
 
 NAMES = ["Will", "Adam", "Morgan", "Alan", "Matt"]
 
@@ -142,6 +143,43 @@ def test_what_a_callback_raises_ends_the_wait(calls: Scheduler) -> None:
 
     with pytest.raises(KeyError, match="hello"):
         calls.run_batch([call(hello, "x"), (Noop, None, {"at": 4_000_000_000})], refuse, timeout=30)
+
+
+# -- declared arguments -----------------------------------------------------------------------------------------------
+
+
+def test_data_that_a_job_does_not_take_are_refused_and_nothing_is_written(calls: Scheduler) -> None:
+    before = calls.counts()
+    for add in (calls.add_job, calls.add_job_once):
+        with pytest.raises(InvalidArgumentsError, match="job resize: argument width must be int, not str"):
+            add(resize, {"name": "a.png", "width": "100"})
+    with pytest.raises(InvalidArgumentsError, match="job 1 of the batch: job calls-crop: argument name is missing"):
+        calls.add_jobs([(Crop, {"name": "x"}), (Crop, {"width": 5})])
+    with pytest.raises(InvalidArgumentsError, match="job resize: argument width must be int, not str"):
+        calls.submit("resize", "a.png", "100")
+    assert calls.counts() == before
+
+
+def test_a_dataclass_arrives_as_one(calls: Scheduler) -> None:
+    assert calls.run(Crop, Picture("a.png", 5)) == ["Picture", "a.png", 5]
+    assert calls.run(Crop, name="b.png") == ["Picture", "b.png", 100]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("resize", {"name": 1}, "job resize: argument name must be str, not int"),
+        ("calls-crop", {"name": 1}, "job calls-crop: argument name must be str, not int"),
+    ],
+)
+def test_a_worker_refuses_what_the_adder_could_not_know(
+    calls: Scheduler, monkeypatch: pytest.MonkeyPatch, name: str, data: Any, what: str
+) -> None:
+    monkeypatch.delitem(REGISTRY._classes, name)
+    process = calls.add_job(name, data).wait(timeout=30)
+    assert process.status is Status.FAILED
+    assert process.error is not None
+    assert (process.error["type"], process.error["message"]) == ("InvalidArgumentsError", what)
 
 
 def test_calls_with_asyncio(served: str) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from taskscheduler.lifecycle import LIVE, Ending, Move, Recurrence, Status, after, sources, target
 
 MORE = settings(max_examples=200, deadline=None)
-OF_ITSELF = [move for move in Move if move is not Move.REQUEUE]  #: that one is asked for by somebody
+ASKED_FOR = (Move.REQUEUE, Move.REQUEUE_SOLO)  #: by somebody
+OF_ITSELF = [move for move in Move if move not in ASKED_FOR]
 
 
 @MORE

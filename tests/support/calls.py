@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from taskscheduler import Job, job
@@ -31,6 +32,20 @@ def colliding(self: int, options: int, retry: int, queue: str) -> list[Any]:
 @job(name="refusing")
 def refusing(reason: str) -> None:
     raise ValueError(reason)
+
+
+@dataclass
+class Picture:
+    name: str
+    width: int = 100
+
+
+class Crop(Job):
+    name = "calls-crop"
+    data: Picture
+
+    def start(self) -> Any:
+        return [type(self.data).__name__, self.data.name, self.data.width]
 
 
 class Mail(Job):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from typing import Any
 
-from taskscheduler import Job
+from taskscheduler import Job, Service
+from taskscheduler.execution import JobInterrupted
 from tests.support.jobs import trace
 
 kept: list[bytes] = []
@@ -42,3 +44,50 @@ class Signs(Job):
             return
         while True:
             pause.wait(60)
+
+
+class Chronicle(Service):
+    """Traces its life, every 20 ms: `word attempt pid time`. The data say how it ends and what it does when asked."""
+
+    name = "chronicle"
+
+    def start(self) -> Any:
+        self._note("begin")
+        try:
+            return self._live()
+        except JobInterrupted:
+            self._note("interrupted")
+            if self.data.get("stubborn"):
+                while True:
+                    threading.Event().wait(0.02)
+                    self._note("beat")
+            raise
+        finally:
+            self._note("end")
+
+    def _live(self) -> Any:
+        lives = self.data.get("lives", 1e9)
+        deadline = time.monotonic() + lives
+        while time.monotonic() < deadline:
+            self._note("beat")
+            if self.data.get("deaf"):
+                threading.Event().wait(0.02)
+            elif self.wait(0.02):
+                time.sleep(self.data.get("tidies", 0))
+                return "asked"
+        if self.data.get("fails"):
+            raise ValueError("as told")
+        return "returned"
+
+    def _note(self, word: str) -> None:
+        trace(self.data["trace"], word, self.attempt, os.getpid(), time.monotonic())
+
+
+class Parrot(Service):
+    """Sends back what it gets, with its attempt."""
+
+    name = "parrot"
+
+    def start(self) -> None:
+        for value in self.messages():
+            self.send({"heard": value, "attempt": self.attempt})

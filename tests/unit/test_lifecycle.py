@@ -17,6 +17,8 @@ from taskscheduler.lifecycle import (
     Ending,
     Move,
     Recurrence,
+    Restart,
+    RestartPolicy,
     Status,
     Verdict,
     after,
@@ -40,6 +42,7 @@ ALLOWED: dict[Move, tuple[set[Status], Status]] = {
     Move.CANCEL: ({WAITING, POSTPONED, PROCESSING}, Status.CANCELED),
     Move.FAIL_PARENT: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
     Move.REQUEUE: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, WAITING),
+    Move.REQUEUE_SOLO: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, POSTPONED),
 }
 
 
@@ -73,7 +76,7 @@ def test_a_move_leads_where_the_table_says(move: Move) -> None:
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_only_somebody_who_asks_for_it_makes_a_job_leave_a_final_status(status: Status) -> None:
-    assert [move for move in Move if status in sources(move)] == [Move.REQUEUE]
+    assert [move for move in Move if status in sources(move)] == [Move.REQUEUE, Move.REQUEUE_SOLO]
 
 
 @pytest.mark.parametrize("status", sorted(LIVE))
@@ -156,6 +159,47 @@ CASES = [
     (Ending.UNSTARTED, ONCE, Move.RELEASE, False),
     (Ending.UNSTARTED, Recurrence(lost=9, interval=60, retry=2, retries=2), Move.RELEASE, False),
 ]
+
+
+ALWAYS, ON_FAILURE, NEVER = RestartPolicy
+AGAIN = Verdict(Move.RETRY, pause=2, failures=1)
+SERVICE_CASES = [
+    (Ending.SUCCEEDED, ALWAYS, Verdict(Move.RETRY, pause=2, failures=0)),
+    (Ending.SUCCEEDED, ON_FAILURE, Verdict(Move.SUCCEED)),
+    (Ending.SUCCEEDED, NEVER, Verdict(Move.SUCCEED)),
+    (Ending.FAILED, ALWAYS, AGAIN),
+    (Ending.FAILED, ON_FAILURE, AGAIN),
+    (Ending.FAILED, NEVER, Verdict(Move.FAIL)),
+    (Ending.TIMED_OUT, ALWAYS, AGAIN),
+    (Ending.TIMED_OUT, ON_FAILURE, AGAIN),
+    (Ending.TIMED_OUT, NEVER, Verdict(Move.EXPIRE)),
+    (Ending.LOST, ALWAYS, AGAIN),
+    (Ending.LOST, ON_FAILURE, AGAIN),
+    (Ending.LOST, NEVER, Verdict(Move.FAIL)),
+    (Ending.RETURNED, ALWAYS, Verdict(Move.RELEASE)),
+    (Ending.RETURNED, ON_FAILURE, Verdict(Move.RELEASE)),
+    (Ending.RETURNED, NEVER, Verdict(Move.FAIL)),
+    *((Ending.UNSTARTED, policy, Verdict(Move.RELEASE)) for policy in RestartPolicy),
+]
+
+
+@pytest.mark.parametrize(("ending", "policy", "verdict"), SERVICE_CASES)
+def test_what_follows_a_run_of_a_service(ending: Ending, policy: RestartPolicy, verdict: Verdict) -> None:
+    service = Restart(policy, interval=2, longest=60, failures=0, ran=1)
+    assert after(ending, Recurrence(lost=100, retries=100, service=service), MAX_LOST) == verdict
+
+
+def test_the_cases_cover_every_ending_of_a_service() -> None:
+    assert {case[:2] for case in SERVICE_CASES} == {(ending, policy) for ending in Ending for policy in RestartPolicy}
+
+
+@pytest.mark.parametrize(
+    ("failures", "ran", "pause", "then"),
+    [(0, 0, 2, 1), (1, 0, 4, 2), (2, 9.9, 8, 3), (3, 0, 10, 4), (10**6, 0, 10, 10**6 + 1), (5, 10, 2, 0)],
+)
+def test_quick_failures_in_a_row_double_the_pause(failures: int, ran: float, pause: float, then: int) -> None:
+    service = Restart(ALWAYS, interval=2, longest=10, failures=failures, ran=ran)
+    assert after(Ending.FAILED, Recurrence(service=service), 3) == Verdict(Move.RETRY, pause=pause, failures=then)
 
 
 @pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)

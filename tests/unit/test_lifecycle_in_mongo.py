@@ -50,7 +50,7 @@ def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
     assert jobs.find_one({"_id": 1})["status"] == int(target(move) if allowed else status)
 
 
-@pytest.mark.parametrize("move", [move for move in Move if move is not Move.REQUEUE])
+@pytest.mark.parametrize("move", [move for move in Move if move not in (Move.REQUEUE, Move.REQUEUE_SOLO)])
 @pytest.mark.parametrize("status", [status for status in Status if status.is_final])
 def test_a_job_that_has_ended_matches_the_filter_of_no_other_move(jobs: Any, status: Status, move: Move) -> None:
     jobs.insert_one({"_id": 1, "status": int(status)})
@@ -222,7 +222,11 @@ def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status,
 
 
 def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:
-    change = JobStore._final(Move.CANCEL)
-    assert change["$set"] == {"status": int(Status.CANCELED), "pending": ["family", "hook"]}
-    assert change["$unset"] == {"once": ""}
-    assert change["$currentDate"] == {"ended": True}
+    turn, ended, gone = JobStore._final(Move.CANCEL)
+    assert set(turn["$set"]) == {"gate", "gate_until"}
+    assert ended["$set"] == {
+        "status": {"$literal": int(Status.CANCELED)},
+        "pending": {"$literal": ["family", "hook"]},
+        "ended": "$$NOW",
+    }
+    assert gone == {"$unset": ["once", "parked_at"]}

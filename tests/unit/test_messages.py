@@ -26,10 +26,10 @@ def test_a_run_comes_out_as_it_went_in(attempt: int, timeout: float, flags: Flag
 
 
 @pytest.mark.parametrize("silence", [0.5, 1e9])
-def test_a_limit_by_silence_comes_out_as_it_went_in_and_costs_other_runs_nothing(silence: float) -> None:
-    run = Run(ID.binary, 1, 5, Flag.WATCHED | Flag.FORCED, b"\0body", silence)
+def test_limits_of_its_own_come_out_as_they_went_in_and_cost_other_runs_nothing(silence: float) -> None:
+    run = Run(ID.binary, 1, 5, Flag.WATCHED | Flag.FORCED, b"\0body", silence, 5.0, 10.0)
     assert Run.decode(run.encode()) == run
-    assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 8
+    assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 24
 
 
 @pytest.mark.parametrize("kind", [Kind.REPORT, Kind.PROGRESS])

@@ -30,6 +30,7 @@ JOB_DEFAULTS = {
     "parent": None,
     "dedupe": False,
     "tags": (),
+    "solo": None,
 }
 
 SCHEDULER_DEFAULTS = {

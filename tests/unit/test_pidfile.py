@@ -15,8 +15,8 @@ import pytest
 from tests.support.eventually import eventually
 
 from taskscheduler.errors import WaitTimeoutError
+from taskscheduler.program import started_at
 from taskscheduler_daemon.pidfile import Pidfile, PidfileError, stop_node
-from taskscheduler_daemon.process import started_at
 
 _HOLD = """
 import signal, sys

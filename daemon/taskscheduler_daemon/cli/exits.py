@@ -13,6 +13,7 @@ from taskscheduler.errors import (
     InvalidOptionError,
     InvalidStateError,
     JobNotFoundError,
+    ServiceNotFoundError,
     WaitTimeoutError,
 )
 
@@ -23,7 +24,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1  #: a job failed, or only a part was done
     USAGE = 2  #: wrong options or arguments
-    NOT_FOUND = 3  #: no such job
+    NOT_FOUND = 3  #: no such job or service
     DATABASE = 4  #: MongoDB cannot be reached or refuses us
     REFUSED = 5  #: not done, because it was not allowed or confirmed
     TIMED_OUT = 124  #: the wait ended before the job; as timeout(1)
@@ -32,7 +33,7 @@ class Exit(IntEnum):
 
 CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), Exit.USAGE),
-    ((JobNotFoundError,), Exit.NOT_FOUND),
+    ((JobNotFoundError, ServiceNotFoundError), Exit.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), Exit.DATABASE),
     ((DuplicateJobError, InvalidStateError), Exit.REFUSED),
     ((WaitTimeoutError,), Exit.TIMED_OUT),

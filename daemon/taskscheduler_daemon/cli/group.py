@@ -33,6 +33,7 @@ COMMANDS = {
     "status": ("overview", "Show nodes, workers, queues and counts on one screen."),
     "doctor": ("doctor", "Check everything that jobs depend on, and say what helps."),
     "bench": ("bench", "Measure how fast this database adds and runs jobs."),
+    "service": ("services", "List, start, stop and talk to services, which are kept alive."),
     "node": ("serving", "Run a queue node, or stop one."),
     "web": ("webserving", "Serve the web pages and the webservice."),
     "dev": ("developing", "Run a node for development, with an embedded server."),

@@ -29,7 +29,7 @@ from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.cli.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
 
 _BAR = 40
-_SECONDS = ("interval", "retry_interval", "timeout")
+_SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
 
 Fields = list[tuple[str, str]]
 
@@ -95,11 +95,17 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("alive", local(job.alive) if job.status is Status.PROCESSING else ""),
         ("progress", _bar(job.progress, fancy) if job.progress else ""),
         ("options", _options(job)),
+        ("program", _program(job)),
+        ("fields", _if(job.fields, "{}") and json_line(job.fields)),
         ("series", _if(job.series, "{}")),
         ("parent", _if(job.parent, "{}")),
         ("lost", _if(job.to_dict().get("lost"), "{} times with its worker or node")),
     ]
     return [(name, value) for name, value in fields if value]
+
+
+def _program(job: Process) -> str:
+    return "pid {pid} on {host}".format_map(job.program) if job.program else ""
 
 
 def _if(value: Any, form: str) -> str:

@@ -10,10 +10,14 @@ from taskscheduler.record import Document
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import check_server, durable, translated
 from taskscheduler.store.followup import FollowUp
+from taskscheduler.store.gate import Gates
 from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.log import EventLog, MessageQueue
+from taskscheduler.store.mailbox import Mailbox
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import ensure
+from taskscheduler.store.services import ServiceStore
+from taskscheduler.store.tracked import TrackedStore
 
 
 class Store:
@@ -30,7 +34,15 @@ class Store:
         self.messages = MessageQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
-        self.follow_up = FollowUp(self.jobs, self.messages, self.events)
+        self.services = ServiceStore(self.database, options)
+        self.mailbox = Mailbox(self.database, self.clock)
+        self.gates = Gates(self.jobs.collection, self.messages)
+        self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
+        self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events, self.clock)
+
+    def drop(self) -> None:
+        """Delete the whole database; for tests that have one of their own."""
+        self.database.client.drop_database(self.database.name)
 
     def close(self) -> None:
         """Send what is still to be sent; the client is closed by whoever opened it."""

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 from pymongo import UpdateMany
 
-from taskscheduler.lifecycle import Move, Status, Verdict, sources, target
+from taskscheduler.lifecycle import Ending, Move, Recurrence, Status, Verdict, after, sources, target
 from taskscheduler.record import Document, successor_id
+from taskscheduler.serviceoptions import restart_of, seconds_alive
+from taskscheduler.store.turns import out_of_turn, queued_again
 
 KEPT_ATTEMPTS = 20
 #: what a job loses that is queued again; without the key of the option `dedupe` it stands in the way of none
@@ -51,29 +53,33 @@ class Finish:
     series: tuple[ObjectId, int] | None = None  #: series and number of this run
     owes: tuple[str, ...] = ()  #: debts to settle after the write
     keyed: bool = False  #: whether the job holds a key of add_job_once
+    solo: str | None = None  #: the key of a solo job, whose turn it is
     ended_as: Status = Status.FAILED  #: how the attempt ended, for its entry in `attempts`
 
     @property
     def plain(self) -> bool:
         """Whether nothing is to be written but that it is done, so that many can be written as one."""
         nothing = self.result is None and not self.progress and not self.owes and not self.keyed
-        return nothing and self.verdict.move is Move.SUCCEED and self.fence.attempt == 1
+        return nothing and self.solo is None and self.verdict.move is Move.SUCCEED and self.fence.attempt == 1
 
 
 def orphan(job: Mapping[str, Any], node: str, max_lost: int) -> Finish:
-    poisoned = job.get("lost", 0) + 1 >= max_lost
     interval = job["options"]["interval"]
-    verdict = Verdict(Move.POISON if poisoned else Move.RELEASE, plans_next=poisoned and interval != 0)
+    recurrence = Recurrence(interval=interval, lost=job.get("lost", 0), service=restart_of(job, seconds_alive(job)))
+    verdict = after(Ending.LOST, recurrence, max_lost)
+    poisoned = verdict.move is Move.POISON
     message = f"node {node} was lost while it ran the job"
     return Finish(
         Fence(job["_id"], job["claim"], job["attempt"]),
         verdict,
         lost=True,
         error={"type": "PoisonedJobError" if poisoned else "NodeLostError", "message": message},
+        retry_interval=verdict.pause or 0,
         interval=interval,
         interval_reference=job["options"]["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
         owes=_orphan_owes(verdict, job.get("hook", True)),
+        solo=job.get("solo"),
     )
 
 
@@ -88,7 +94,7 @@ def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any]) -> list
     interval = parent["options"]["interval"]
     verdict = Verdict(Move.FAIL_PARENT, plans_next=interval != 0)
     fence = Fence(parent["_id"], parent.get("claim", ""), parent["attempt"])
-    return _ended(
+    ended = _ended(
         Finish(
             fence,
             verdict,
@@ -100,6 +106,7 @@ def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any]) -> list
             owes=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
         )
     )
+    return [out_of_turn(), *ended, {"$unset": ["parked_at"]}]
 
 
 def claiming(claim: str, boot: ObjectId, node: str) -> Document:
@@ -143,7 +150,8 @@ def requeued(job: Mapping[str, Any]) -> list[Document]:
         **_literal({"started": None, "ended": None, "worker": None, "node": None}),
         **_literal({"retries": 0, "lost": 0, "progress": 0.0}),
     }
-    gone = [*_UNCLAIM, "message", "error", "result", "pending"]
+    stage |= queued_again(job)
+    gone = [*_UNCLAIM, "message", "error", "result", "pending", "gate", "gate_until"]
     if "series" in job:
         stage["options.interval"] = {"$literal": 0}
         gone += ["series", "seq"]
@@ -158,6 +166,11 @@ def has_landed(one: Finish, job: Mapping[str, Any] | None) -> bool:
     if one.verdict.status.is_final:
         return (job["status"], job.get("claim")) == (one.verdict.status, one.fence.claim)
     return str(job.get("rearmed", "")).startswith(f"{one.fence.attempt}:")
+
+
+def ended_update(one: Finish) -> list[Document]:
+    """The update that gives a job its final status."""
+    return _ended(one)
 
 
 def finishing(one: Finish) -> UpdateMany:
@@ -184,7 +197,8 @@ def _done(one: Finish) -> Document:
         change["result"] = one.result
     if one.progress.get("message") is not None:
         change["message"] = one.progress["message"]
-    return {"$set": change, "$currentDate": {"ended": True}, "$unset": {"once": "", "error": ""}}
+    gone = dict.fromkeys(("once", "error", *(("gate",) if one.solo else ())), "")
+    return {"$set": change, "$currentDate": {"ended": True}, "$unset": gone}
 
 
 def _literal(values: Mapping[str, Any]) -> Document:
@@ -207,6 +221,8 @@ def _ended(one: Finish) -> list[Document]:
         stage["next"] = _next(one, one.series)
     else:
         gone.append("once")
+    if one.solo:
+        gone.append("gate")
     return [{"$set": stage}, *([{"$unset": gone}] if gone else [])]
 
 
@@ -241,7 +257,10 @@ def _rearmed(one: Finish) -> list[Document]:
         stage["error"] = {"$literal": one.error}
     if one.lost:
         stage["lost"] = {"$add": ["$lost", 1]}
+    if one.verdict.failures is not None:
+        stage["service.failures"] = {"$literal": one.verdict.failures}
     if not released:
         stage["retries"] = {"$add": ["$retries", 1]}
         stage["at"] = {"$add": ["$$NOW", round(one.retry_interval * 1000)]}
-    return [{"$set": stage}, {"$unset": [*_UNCLAIM, "message"]}]
+    turn_is_over = one.solo is not None and one.verdict.status is not Status.WAITING
+    return [{"$set": stage}, {"$unset": [*_UNCLAIM, "message", *(["gate"] if turn_is_over else [])]}]

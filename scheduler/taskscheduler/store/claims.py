@@ -22,6 +22,7 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.lifecycle import Move, Status, target
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import CODEC, Document
+from taskscheduler.solo import FAR
 from taskscheduler.store.attempts import (
     Fence,
     Finish,
@@ -39,7 +40,23 @@ from taskscheduler.store.schema import CLAIM_ORDER
 _DUE_BATCH = 1000
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
 _READ_BACK = dict.fromkeys(
-    ("class", "data", "attempt", "options", "retries", "lost", "hook", "parent", "series", "seq", "once", "async"), 1
+    (
+        "class",
+        "data",
+        "attempt",
+        "options",
+        "retries",
+        "lost",
+        "hook",
+        "parent",
+        "series",
+        "seq",
+        "once",
+        "async",
+        "solo",
+        "service",
+    ),
+    1,
 )
 _SMALL = 2048  #: bytes
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -234,7 +251,8 @@ class ClaimStore:
         query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
         if queue is not None:
             query["queue"] = queue
-        fields = {**_FENCE_FIELDS, "lost": 1, "options": 1, "series": 1, "seq": 1, "hook": 1}
+        parts = ("lost", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
+        fields = {**_FENCE_FIELDS, **dict.fromkeys(parts, 1)}
         jobs = list(self.collection.find(query, fields).hint("held"))
         finishes = [orphan(job, node, max_lost) for job in jobs]
         if finishes:
@@ -247,10 +265,11 @@ class ClaimStore:
         return [job["_id"] for job in self.collection.find(query, {"_id": 1}).hint("due").limit(_DUE_BATCH)]
 
     def promote(self, ids: Sequence[ObjectId]) -> int:
-        """Make due jobs wait for a free slot; how many were not yet."""
+        """Make due jobs wait for a free slot, but for solo jobs, which wait for their turn; how many were not yet."""
         query = {
             "_id": {"$in": list(ids)},
             "status": from_statuses(Move.PROMOTE),
+            "solo": {"$exists": False},
             "$expr": {"$lte": ["$at", "$$NOW"]},
         }
         change = {"$set": {"status": int(target(Move.PROMOTE))}}
@@ -259,7 +278,7 @@ class ClaimStore:
     def seconds_until_due(self) -> float | None:
         """How long until the next postponed job is due by the server's clock; None if there is none."""
         stages: list[Document] = [
-            {"$match": {"status": int(Status.POSTPONED)}},
+            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
             {"$sort": {"at": 1}},
             {"$limit": 1},
             {"$project": {"left": {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}}},

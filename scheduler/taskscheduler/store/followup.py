@@ -18,6 +18,7 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.lifecycle import LIVE, Status
 from taskscheduler.record import Document, successor
+from taskscheduler.store.gate import Gates
 from taskscheduler.store.jobs import ENDED_FILTER, JobStore
 from taskscheduler.store.log import EventLog, MessageQueue
 
@@ -39,10 +40,11 @@ def _struck_out(debt: str, *gone: str) -> list[Document]:
 class FollowUp:
     """Pays the debts of ended jobs."""
 
-    def __init__(self, jobs: JobStore, messages: MessageQueue, events: EventLog) -> None:
+    def __init__(self, jobs: JobStore, messages: MessageQueue, events: EventLog, gates: Gates) -> None:
         self._jobs = jobs
         self._messages = messages
         self._events = events
+        self._gates = gates
 
     def settle(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
         """Do all that a library may do for one ended job; the other jobs that this ended, with their status."""
@@ -100,6 +102,8 @@ class FollowUp:
             return  # added already, or an add_job_once has put another job in its place
         later = document["status"] == Status.POSTPONED
         self._messages.added([document["_id"]], [document["queue"]], later, document["options"]["force_spawn"])
+        if "parked_at" in document:
+            self._gates.let_next_in([document["solo"]])
 
     def _settle_family(self, job: Mapping[str, Any], ended: list[tuple[ObjectId, Status]]) -> None:
         status = Status(job["status"])
@@ -120,4 +124,6 @@ class FollowUp:
         self._events.append([{"job": job_id, "status": int(status), "attempt": before["attempt"]}])
         if before["status"] == Status.PROCESSING:
             self._messages.stop([job_id])
+        elif "gate" in before:
+            self._gates.let_next_in([before["gate"]])
         ended += self.settle(job_id)

@@ -16,6 +16,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.lifecycle import LIVE, Status
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
+from taskscheduler.solo import FAR
 from taskscheduler.store.client import check_server, durable, translated
 from taskscheduler.store.jobs import LIVE_FILTER
 from taskscheduler.store.nodes import NodeStore
@@ -150,7 +151,7 @@ class Inspection:
         """Seconds until the next postponed job is due; None if there is none."""
         left = {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}
         stages: list[Document] = [
-            {"$match": {"status": int(Status.POSTPONED)}},
+            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
             {"$sort": {"at": 1}},
             {"$limit": 1},
             {"$project": {"left": left}},

@@ -22,6 +22,7 @@ from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import CODEC, Document, NewJob, fingerprint
 from taskscheduler.store.attempts import failed_by_child, from_statuses, requeued
 from taskscheduler.store.client import is_transient
+from taskscheduler.store.turns import out_of_turn
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
 _BATCH = 1000  #: documents per insert command
@@ -192,12 +193,15 @@ class JobStore:
             raise OnceTakenError from error
 
     @staticmethod
-    def _final(move: Move, extra: Mapping[str, Any] | None = None) -> Document:
-        return {
-            "$set": {"status": int(target(move)), "pending": ["family", "hook"], **(extra or {})},
-            "$currentDate": {"ended": True},
-            "$unset": {"once": ""},
-        }
+    def _final(move: Move) -> list[Document]:
+        values = {"status": int(target(move)), "pending": ["family", "hook"]}
+        stage = {**{name: {"$literal": value} for name, value in values.items()}, "ended": "$$NOW"}
+        return [out_of_turn(), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
+
+    def bring_forward(self, seconds: float) -> None:
+        """Let all queued jobs be due so many seconds earlier; for tests."""
+        earlier = {"$subtract": ["$at", round(seconds * 1000)]}
+        self.collection.update_many({"status": QUEUED_FILTER}, [{"$set": {"at": earlier}}])
 
     def children(self, parent: ObjectId) -> list[ObjectId]:
         """The live children of a job."""

@@ -23,6 +23,8 @@ _NAMESPACE_EXISTS = 48
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
+PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
+
 
 def job_indexes(retention: float) -> list[IndexModel]:
     """All indexes of the job store. They are partial, so that jobs in another state cost nothing.
@@ -69,8 +71,27 @@ def job_indexes(retention: float) -> list[IndexModel]:
             name="tags",
             partialFilterExpression={"tags": {"$exists": True}},
         ),
+        IndexModel(
+            [("gate", ASCENDING)], name="gate", unique=True, partialFilterExpression={"gate": {"$exists": True}}
+        ),
+        IndexModel(
+            [("solo", ASCENDING), *PARKED_ORDER],
+            name="parked",
+            partialFilterExpression={"parked_at": {"$exists": True}},
+        ),
+        IndexModel(
+            [("program.host", ASCENDING)],
+            name="tracked",
+            partialFilterExpression={"program": {"$exists": True}, "status": int(Status.PROCESSING)},
+        ),
         IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
         IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
+        IndexModel(
+            [("service.name", ASCENDING)],
+            name="service",
+            unique=True,
+            partialFilterExpression={"service.name": {"$exists": True}},
+        ),
         IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
         IndexModel(
             [("status", ASCENDING), ("_id", DESCENDING)], name="unsuccessful", partialFilterExpression=unsuccessful
@@ -96,15 +117,13 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
         (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
-    _ensure_indexes(database, options.job_store, job_indexes(options.job_retention))
-    _ensure_indexes(
-        database, NODES, [IndexModel([("alive", ASCENDING)], name=_TTL, expireAfterSeconds=_NODE_RETENTION)]
-    )
+    ensure_indexes(database, options.job_store, job_indexes(options.job_retention))
+    ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name=_TTL, expireAfterSeconds=_NODE_RETENTION)])
     if "job_retention" in options.given:
         _ensure_retention(database, options)
 
 
-def _ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
+def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
     """Create what is missing, and nothing else: most users need not be allowed to."""
     present = database[collection].index_information()
     lacking = [model for model in wanted if not _is_there(model.document, present)]

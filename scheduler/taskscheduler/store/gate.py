@@ -1,0 +1,82 @@
+"""Lets solo jobs of the same key in, one after the other. Every operation is one write that may be repeated and raced.
+
+Who ends a job lets the next one in; who dies in between leaves that to the sweeps of the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bson import ObjectId
+from pymongo import ReturnDocument
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from taskscheduler.lifecycle import Move
+from taskscheduler.record import Document
+from taskscheduler.store.attempts import from_statuses
+from taskscheduler.store.log import MessageQueue
+from taskscheduler.store.schema import PARKED_ORDER
+from taskscheduler.store.turns import letting_in, parking
+
+_KEYS_PER_SWEEP = 200
+
+
+class Gates:
+    """The gates of all keys: at most one job of each is between WAITING and its end."""
+
+    def __init__(self, collection: Collection[Document], messages: MessageQueue) -> None:
+        self._collection = collection
+        self._messages = messages
+        self._swept = ""  #: the last key that a sweep has looked at
+
+    def park(self, ids: Sequence[ObjectId]) -> set[str]:
+        """Take those of these jobs that are solo out of the way of the others that are due; their keys."""
+        solo = {"_id": {"$in": list(ids)}, "solo": {"$exists": True}}
+        keys = {str(job["solo"]) for job in self._collection.find(solo, {"solo": 1})}
+        due = {**solo, "status": from_statuses(Move.PROMOTE), "$expr": {"$lte": ["$at", "$$NOW"]}}
+        self._collection.update_many(due, parking())
+        return keys
+
+    def let_next_in(self, keys: Iterable[str]) -> None:
+        """For each key: make the next parked job wait for a slot, unless it is another one's turn."""
+        for key in keys:
+            while not self._let_in(key) and self.clear(key):
+                pass
+
+    def _let_in(self, key: str) -> bool:
+        """Whether nothing more is to be done: somebody was let in, or nobody is parked."""
+        parked = {"solo": key, "parked_at": {"$exists": True}, "status": from_statuses(Move.PROMOTE)}
+        try:
+            job = self._collection.find_one_and_update(
+                parked, letting_in(key), sort=PARKED_ORDER, hint="parked", return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            return False
+        if job is not None:
+            self._messages.added([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
+        return True
+
+    def clear(self, key: str) -> bool:
+        """Whether the gate was held for a job only that has been killed by now, and is free."""
+        over = {"gate": key, "gate_until": {"$exists": True}, "$expr": {"$lte": ["$gate_until", "$$NOW"]}}
+        change = {"$unset": {"gate": "", "gate_until": ""}}
+        return self._collection.update_one(over, change).modified_count == 1
+
+    def sweep(self) -> None:
+        """Let in who was forgotten. Of many keys only some at a time."""
+        keys = self._parked_keys()
+        held = self._collection.find({"gate": {"$in": keys}, "gate_until": {"$exists": False}}, {"gate": 1})
+        taken = {job["gate"] for job in held}
+        self.let_next_in(key for key in keys if key not in taken)
+
+    def _parked_keys(self) -> list[str]:
+        keys: list[str] = []
+        while len(keys) < _KEYS_PER_SWEEP:
+            query = {"solo": {"$gt": self._swept}, "parked_at": {"$exists": True}}
+            found = self._collection.find(query, {"solo": 1}).sort("solo", 1).hint("parked").limit(1)
+            self._swept = next((str(job["solo"]) for job in found), "")
+            if not self._swept:
+                break
+            keys.append(self._swept)
+        return keys

@@ -1,0 +1,59 @@
+"""Services as MongoDB knows them: one job document each, found by its unique name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ReturnDocument
+from pymongo.database import Database
+
+from taskscheduler.lifecycle import Move, Status
+from taskscheduler.options import SchedulerOptions
+from taskscheduler.record import Document
+from taskscheduler.store.attempts import Fence, from_statuses, requeued
+
+
+class ServiceStore:
+    """Finds services, arms them again, and notes when the process of one that was cancelled is gone.
+
+    A job that was cancelled while it ran keeps `claim` and `boot`. As long as a service has them, its process may
+    still be there; whoever starts it again waits for that.
+    """
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+        self._collection = database[options.job_store]
+
+    def get(self, name: str) -> Document | None:
+        """The service of this name, whatever it does."""
+        return self._collection.find_one({"service.name": name})
+
+    def all(self) -> list[Document]:
+        """All services by their names, also those that have ended."""
+        return list(self._collection.find({"service.name": {"$exists": True}}).sort("service.name", 1).hint("service"))
+
+    def rearm(self, job: Mapping[str, Any], definition: Mapping[str, Any] | None = None) -> Document | None:
+        """Let an ended service wait for a worker, perhaps as something else; None if it has changed since `job`."""
+        query = {
+            "_id": job["_id"],
+            "status": from_statuses(Move.REQUEUE),
+            "ended": job["ended"],
+            "attempt": job["attempt"],
+            "pending": {"$nin": ["next", "family"]},
+        }
+        fresh: Document = {"service.failures": {"$literal": 0}}
+        if definition is not None:
+            fresh = {name: {"$literal": value} for name, value in definition.items()}
+        update = [*requeued(job), {"$set": fresh}]
+        return self._collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
+
+    def gone(self, fence: Fence) -> None:
+        """Nothing is left of the process of an attempt that was cancelled."""
+        query = {**fence.filter(), "status": int(Status.CANCELED)}
+        self._collection.update_one(query, {"$unset": {"claim": "", "boot": ""}})
+
+    def is_gone(self, job_id: ObjectId) -> bool:
+        """Whether nothing is known to be left of the last attempt."""
+        found = self._collection.find_one({"_id": job_id}, {"claim": 1})
+        return found is None or "claim" not in found

@@ -1,0 +1,128 @@
+"""What tracked programs do to their records, and what others do to those of programs that have fallen silent.
+
+A record is a job that is PROCESSING from the start and that no node has claimed: it has `claim` and `program`, but no
+`boot`, so no node takes it for one of its own. All times are the server's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from taskscheduler.clock import Clock
+from taskscheduler.lifecycle import Move, Status, Verdict
+from taskscheduler.record import Document
+from taskscheduler.store.attempts import Fence, Finish, ended_update
+from taskscheduler.store.followup import FAMILY, FollowUp
+from taskscheduler.store.gate import Gates
+from taskscheduler.store.jobs import ENDED_FILTER
+from taskscheduler.store.log import EventLog
+
+_RUNNING: Document = {"program": {"$exists": True}, "status": int(Status.PROCESSING)}
+_SILENT = {
+    "$lt": [{"$add": ["$alive", {"$multiply": ["$options.silence_timeout", 1000]}]}, "$$NOW"],
+}
+_TRIES = 10
+
+
+class TrackedStore:
+    """The records of programs that no node runs."""
+
+    def __init__(
+        self, collection: Collection[Document], gates: Gates, follow_up: FollowUp, events: EventLog, clock: Clock
+    ) -> None:
+        self._collection = collection
+        self._gates = gates
+        self._follow_up = follow_up
+        self._events = events
+        self._clock = clock
+
+    def begin(self, document: Document) -> Document | None:
+        """Store a record that runs from now on. If it is solo and not its turn: the job whose turn it is."""
+        for _ in range(_TRIES):
+            try:
+                self._insert(document)
+            except DuplicateKeyError:
+                holder = self._holder(document["gate"])
+                if holder is not None:
+                    return holder
+            else:
+                self._log(document, Status.PROCESSING)
+                return None
+        return document
+
+    def _insert(self, document: Document) -> None:
+        times = {"created": True, "started": True, "alive": True, "at": True}
+        fixed = {name: value for name, value in document.items() if name not in (*times, "_id")}
+        self._collection.update_one(
+            {"_id": document["_id"]}, {"$setOnInsert": fixed, "$currentDate": times}, upsert=True
+        )
+
+    def _holder(self, key: str) -> Document | None:
+        """Whose turn it is; None if nobody's any more."""
+        self.end_silent({"gate": key})
+        return None if self._gates.clear(key) else self._collection.find_one({"gate": key})
+
+    def say(self, fence: Fence, said: Mapping[str, Any]) -> bool:
+        """Note a sign of life and what came with it; False if the record has been ended by others."""
+        update: Document = {"$currentDate": {"alive": True}}
+        if said:
+            update["$set"] = dict(said)
+        return self._collection.update_one(fence.filter(), update).matched_count == 1
+
+    def end(self, one: Finish) -> bool:
+        """Write how a program ended; False if the record has been ended by others."""
+        return self._end(one, one.fence.filter())
+
+    def let_go(self, fence: Fence) -> None:
+        """The program knows that others have ended its record, and is to end: the next of its key may begin."""
+        over = {"_id": fence.job_id, "claim": fence.claim, "gate_until": {"$exists": True}}
+        before = self._collection.find_one_and_update(over, {"$unset": {"gate": "", "gate_until": ""}})
+        if before is not None:
+            self._gates.let_next_in([before["solo"]])
+
+    def end_silent(self, query: Mapping[str, Any]) -> list[Document]:
+        """End the matching records without a sign of life for longer than they promised; as they are now."""
+        silent = {**_RUNNING, "options.silence_timeout": {"$gt": 0}, "$expr": _SILENT}
+        found = list(self._collection.find({**query, **silent}).hint("tracked"))
+        ended = [job["_id"] for job in found if self._end(_silenced(job), {**_fence(job).filter(), "$expr": _SILENT})]
+        return list(self._collection.find({"_id": {"$in": ended}})) if ended else []
+
+    def delete_old(self, query: Mapping[str, Any], age: timedelta) -> int:
+        """Delete the matching jobs, tracked or not, that ended longer ago and owe nothing; how many."""
+        old = {"ended": {"$lt": self._clock.now() - age}, "status": ENDED_FILTER, "pending": {"$exists": False}}
+        return self._collection.delete_many({**query, **old}).deleted_count
+
+    def _end(self, one: Finish, query: Document) -> bool:
+        before = self._collection.find_one_and_update(query, ended_update(one))
+        if before is None:
+            return False
+        self._log(before, one.verdict.status)
+        if one.solo:
+            self._gates.let_next_in([one.solo])
+        if one.owes:
+            self._follow_up.settle(one.fence.job_id)
+        return True
+
+    def _log(self, job: Mapping[str, Any], status: Status) -> None:
+        entry = {"job": job["_id"], "status": int(status), "attempt": job["attempt"]}
+        self._events.append([entry], job["node"])
+
+
+def _fence(job: Mapping[str, Any]) -> Fence:
+    return Fence(job["_id"], job["claim"], job["attempt"])
+
+
+def _silenced(job: Mapping[str, Any]) -> Finish:
+    message = f"no sign of life for {job['options']['silence_timeout']:g} s"
+    return Finish(
+        _fence(job),
+        Verdict(Move.EXPIRE),
+        error={"type": "SilenceError", "message": message},
+        owes=(FAMILY,),
+        solo=job.get("solo"),
+    )

@@ -1,0 +1,64 @@
+"""Pure: how the turn of a solo job is written; see taskscheduler.solo.
+
+solo        the key; every solo job has it
+gate        the same key, as long as it is this job's turn; one job of a key can have it
+gate_until  the gate of a job that was ended from outside while it ran: its worker is gone by then
+parked_at   the time of a job that is due and waits for its turn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskscheduler.lifecycle import Move, Status, target
+from taskscheduler.record import Document
+from taskscheduler.solo import FAR
+
+KILLED_WITHIN = 2.0  #: seconds; after this nothing is left of an attempt that was ended from outside
+
+
+def parking() -> list[Document]:
+    """The update of a solo job that is due: it leaves those that wait for their time."""
+    return [{"$set": {"parked_at": "$at", "at": {"$literal": FAR}}}]
+
+
+def letting_in(key: str) -> list[Document]:
+    """The update that gives a parked job its turn; refused by the index if another one has it."""
+    stage = {
+        "status": {"$literal": int(target(Move.PROMOTE))},
+        "gate": {"$literal": key},
+        "at": "$parked_at",
+        "alive": "$$NOW",
+    }
+    return [{"$set": stage}, {"$unset": ["parked_at"]}]
+
+
+def out_of_turn() -> Document:
+    """The stage, before the status changes, that ends the turn of a job which is ended from outside.
+
+    One that runs keeps the gate until nothing can be left of it: a program that only knows its database until it has
+    been silent for too long, a worker until it is killed.
+    """
+    running = {"$eq": ["$status", int(Status.PROCESSING)]}
+    silent = {"$add": ["$alive", {"$multiply": [{"$ifNull": ["$options.silence_timeout", 0]}, 1000]}]}
+    killed = {"$add": ["$$NOW", round(KILLED_WITHIN * 1000)]}
+    holds = {"$and": [running, {"$ne": [{"$type": "$gate"}, "missing"]}]}
+    until = {"$cond": [{"$eq": [{"$type": "$program"}, "missing"]}, killed, {"$max": [killed, silent]}]}
+    return {
+        "$set": {
+            "gate_until": {"$cond": [holds, until, "$$REMOVE"]},
+            "gate": {"$cond": [running, "$gate", "$$REMOVE"]},
+        }
+    }
+
+
+def queued_again(job: Mapping[str, Any]) -> Document:
+    """What sets an ended solo job apart from others when it is put back to the queue; nothing for the others."""
+    if "solo" not in job:
+        return {}
+    return {
+        "status": {"$literal": int(target(Move.REQUEUE_SOLO))},
+        "at": {"$literal": FAR},
+        "parked_at": "$$NOW",
+    }

@@ -1,0 +1,237 @@
+"""Runs jobs in this very process, for tests and small programs: no node, no fork, and a time that can be advanced.
+
+    @pytest.fixture
+    def scheduler():
+        with fresh_scheduler() as scheduler:
+            yield scheduler
+
+    def test_a_mail_is_tried_again_after_an_hour(scheduler):
+        with InlineNode(scheduler) as node:
+            process = scheduler.add_job(MailJob, {"to": "nobody"}, retry=1, retry_interval=3600)
+            node.run_due()
+            assert process.refresh().status is Status.POSTPONED
+            node.advance(3600)
+            node.run_due()
+            assert process.wait().status is Status.FAILED
+            assert len(process.attempts) == 2
+
+It is the code that a node has: jobs are claimed from a real database, and what follows an attempt is decided and
+written in the same way, with retries, intervals, families and notifications. What takes a process of its own is
+missing: a job cannot be killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence
+are not; and who waits for a job that has not been run waits for ever. Async jobs run one at a time, too, and not where
+an event loop is running already. No real node should serve the database meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+import bson
+from bson import ObjectId
+
+from taskscheduler import embedded
+from taskscheduler.aio import AsyncScheduler
+from taskscheduler.asyncexecution import execute_async
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.errors import SchedulerError
+from taskscheduler.execution import Container, execute, notify
+from taskscheduler.finishing import finish, follow
+from taskscheduler.handle import Process
+from taskscheduler.job import REGISTRY, has_notification, is_async
+from taskscheduler.lifecycle import Ending, Status
+from taskscheduler.options import seconds as checked_seconds
+from taskscheduler.record import CODEC, Document
+from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.attempts import Fence
+from taskscheduler.store.client import translated
+from taskscheduler.store.followup import FAMILY, HOOK, NEXT
+
+logger = logging.getLogger(__name__)
+
+_MAX_LOST = 3  #: nothing is lost here
+_ROUND = 10_000  #: jobs that run in one round at most
+
+
+@contextmanager
+def fresh_scheduler(**options: Any) -> Iterator[Scheduler]:
+    """A scheduler on a database of its own on the embedded server, deleted at the end. Takes scheduler options."""
+    with embedded.acquire() as server:
+        address = server.address
+        place = f"{address.host}:{address.port}/test_{ObjectId()}?replicaSet={address.replica_set}"
+        with Scheduler(f"mongodb://{place}", options=options) as scheduler:
+            try:
+                yield scheduler
+            finally:
+                scheduler.store.drop()
+
+
+class InlineNode:
+    """A node that runs jobs when it is told to, in the thread that tells it.
+
+    It serves the given queues, or all; `container` makes the instances of jobs, as for a worker.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        queues: Sequence[str] = (),
+        container: Container | None = None,
+        name: str = "inline",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._scheduler = scheduler
+        self._queues = list(queues)
+        self._container = container
+        self._name = name
+        self._clock = clock
+        self._boot = ObjectId()
+        self._worker = ObjectId()
+
+    def __enter__(self) -> InlineNode:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to be closed: the scheduler is its owner's."""
+
+    def run_due(self) -> list[Process]:
+        """Run each job that is due now once, by priority and age; those that ran, as they are now.
+
+        What is added or becomes due by it waits for the next call.
+        """
+        with translated():
+            return [process for job_id in self._due() if (process := self._run(job_id)) is not None]
+
+    def run_until_idle(self, most: int = 1000) -> list[Process]:
+        """Run jobs until none is due. SchedulerError if that takes more than `most` attempts: an interval of -1?"""
+        ran: list[Process] = []
+        while batch := self.run_due():
+            ran += batch
+            if len(ran) > most:
+                raise SchedulerError(f"jobs are still due after {len(ran)} attempts; do they go on for ever?")
+        return ran
+
+    def advance(self, seconds: float | timedelta) -> None:
+        """Let time pass for the jobs that are queued now: they are due so much earlier.
+
+        The clock of the server stays as it is, and what is added later counts from it.
+        """
+        with translated():
+            self._settle()
+            self._scheduler.store.jobs.bring_forward(checked_seconds("seconds", seconds))
+
+    def _due(self) -> list[ObjectId]:
+        claims = self._scheduler.store.claims
+        self._settle()
+        gates = self._scheduler.store.gates
+        while due := claims.due():
+            claims.promote(due)
+            gates.let_next_in(gates.park(due))
+        gates.sweep()
+        queues = self._queues or claims.queues()
+        return [job["_id"] for job in claims.candidates(queues, _ROUND)] if queues else []
+
+    def _run(self, job_id: ObjectId) -> Process | None:
+        """One attempt; None if the job is not to be had any more."""
+        store, claim = self._scheduler.store, uuid.uuid4().hex
+        taken = store.claims.claim_one(job_id, self._queues, claim, self._boot, self._name)
+        if not taken:
+            return None
+        document: Document = bson.decode(taken[0].raw, CODEC)
+        fence = Fence(job_id, claim, document["attempt"])
+        store.events.append([{"job": job_id, "status": int(Status.PROCESSING), "attempt": fence.attempt}], self._name)
+        began = self._clock.monotonic()
+        ending, content = self._execute(document, _Runtime(self._scheduler, fence, document, str(self._worker)))
+        lasted = self._clock.monotonic() - began
+        end = finish(fence, document, ending, content, str(self._worker), _MAX_LOST, lasted)
+        if store.claims.finish([end]):  # else it was cancelled or deleted while it ran
+            follow(store, [end], self._name, self._call_hook)
+        self._settle()
+        if content.get("error", {}).get("type") == "KeyboardInterrupt":
+            raise KeyboardInterrupt  # from the person at the terminal
+        return Process(self._scheduler, store.jobs.get(job_id) or document)
+
+    def _execute(self, document: Document, runtime: _Runtime) -> tuple[Ending, dict[str, Any]]:
+        began, limit = self._clock.monotonic(), document["options"]["timeout"]
+        most = self._scheduler.options.max_payload
+        if is_async(REGISTRY.find(document["class"])):
+            ending, content = asyncio.run(execute_async(document, runtime, self._container, most))
+        else:
+            ending, content = execute(document, runtime, self._container, most)
+        if limit and self._clock.monotonic() - began > limit:
+            error = {"type": "JobTimeoutError", "message": f"ran longer than {limit:g} s"}
+            ending, content = Ending.TIMED_OUT, {"error": error}
+        if runtime.said:
+            content["said"] = runtime.said
+        if has_notification(REGISTRY.find(document["class"])):
+            content["hook"] = True
+        return ending, content
+
+    def _settle(self) -> None:
+        """Pay what ended jobs owe, also those that were cancelled."""
+        follow_up, seen = self._scheduler.store.follow_up, set[ObjectId]()
+        while jobs := [job for job in follow_up.waiting_for([NEXT, FAMILY, HOOK], 100) if job["_id"] not in seen]:
+            for job in jobs:
+                seen.add(job["_id"])
+                follow_up.settle(job["_id"])
+                self._call_hook(job["_id"])
+
+    def _call_hook(self, job_id: ObjectId) -> None:
+        store = self._scheduler.store
+        document = store.jobs.get(job_id) if store.follow_up.paid(job_id, HOOK) else None
+        if document is None:
+            return
+        process = Process(self._scheduler, document)
+        runtime = _Runtime(self._scheduler, None, document, "")
+        try:
+            notify(document, runtime, self._container, lambda job: _settled(job.notification(process.status, process)))
+        except Exception:
+            logger.exception("notification failed", extra={"job": str(job_id)})
+
+
+def _settled(answer: Any) -> None:
+    """See a coroutine to its end."""
+    if inspect.iscoroutine(answer):
+        asyncio.run(answer)
+
+
+class _Runtime:
+    """What a job may ask for while it runs; every sign of life is written at once."""
+
+    def __init__(self, scheduler: Scheduler, fence: Fence | None, document: Mapping[str, Any], worker: str) -> None:
+        self._scheduler = scheduler
+        self._fence = fence
+        self._parent = document.get("parent")
+        self._worker = worker
+        self.said: dict[str, Any] = {}
+
+    def report(self, progress: float | None, message: str | None) -> None:
+        if progress is not None:
+            self.said["progress"] = progress
+        if message is not None:
+            self.said["message"] = message[:1000].encode(errors="replace").decode()
+        if self._fence is not None:
+            said = {**self.said, "worker": self._worker}
+            self._scheduler.store.claims.progress([(self._fence, said, self._parent)])
+
+    def scheduler(self) -> Scheduler:
+        return self._scheduler
+
+    def async_scheduler(self) -> AsyncScheduler:
+        return AsyncScheduler.of(self._scheduler)
+
+    @property
+    def is_interrupted(self) -> bool:
+        return False
+
+    def interruption(self) -> Status:
+        return Status.CANCELED  # never asked: nothing interrupts a job here

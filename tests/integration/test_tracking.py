@@ -1,0 +1,279 @@
+"""Programs that keep record of themselves: seen by all, ended by whoever may, and solo beside jobs and each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+from tests.integration.test_aio import run
+from tests.support.eventually import eventually
+from tests.support.jobs import traces
+from tests.support.nodes import NodeProcess
+from tests.support.programs import tracked_program
+
+from taskscheduler import (
+    AlreadyRunningError,
+    AsyncScheduler,
+    InvalidDataError,
+    InvalidOptionError,
+    InvalidStateError,
+    JobCanceledError,
+    JobNotFoundError,
+    JobTimeoutError,
+    PayloadTooLargeError,
+    Scheduler,
+    Status,
+)
+from taskscheduler.program import boot_id, started_at
+
+Documents = Database[dict[str, Any]]
+StartNode = Callable[..., NodeProcess]
+
+
+def silence(database: Documents, job_id: Any, seconds: float = 1000) -> None:
+    """Let the last sign of life be so many seconds ago."""
+    earlier = [{"$set": {"alive": {"$subtract": ["$$NOW", seconds * 1000]}}}]
+    assert database["taskscheduler.jobs"].update_one({"_id": job_id}, earlier).modified_count == 1
+
+
+# -- what is seen of it -----------------------------------------------------------------------------------------------
+
+
+def test_a_program_is_a_job_that_runs_from_the_start_to_the_end_of_the_block(scheduler: Scheduler) -> None:
+    with scheduler.track("import", timeout=60, source="ftp") as record:
+        seen = scheduler.get_job(record.id)
+        assert (seen.job, seen.status, seen.attempt, seen.node) == ("import", Status.PROCESSING, 1, os.uname().nodename)
+        assert seen.program == {
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "started": started_at(os.getpid()),
+            "boot": boot_id(),
+        }
+        assert seen.options["silence_timeout"] == 60
+        assert seen.fields == {"source": "ftp"}
+        record.update_progress(50, "half")
+        record["rows"] = 12
+        record.update(rows=13, files=["a", "b"])
+        assert record["rows"] == 13
+        assert [one.id for one in scheduler.get_jobs({"fields.rows": {"$gt": 5}})] == [record.id]
+        assert [one.id for one in scheduler.get_jobs()] == [record.id]
+    done = seen.refresh()
+    assert (done.status, done.progress, done.message) == (Status.DONE, 100.0, "half")
+    assert done.fields == {"source": "ftp", "rows": 13, "files": ["a", "b"]}
+    assert done.started is not None
+    assert done.ended is not None
+    assert done.wait(timeout=5).result_value is None
+
+
+def test_an_exception_in_the_block_fails_the_record_and_goes_on(scheduler: Scheduler) -> None:
+    record = scheduler.track("import", solo=True)
+    with pytest.raises(ZeroDivisionError), record:
+        1 / 0  # noqa: B018
+    failed = scheduler.get_job(record.id)
+    assert failed.status is Status.FAILED
+    assert failed.error is not None
+    assert failed.error["type"] == "ZeroDivisionError"
+    assert "1 / 0" in failed.error["traceback"]
+    scheduler.track("import", solo=True).start().finish()
+
+
+def test_it_goes_without_a_block(scheduler: Scheduler) -> None:
+    good, bad, worse = (scheduler.track("import").start() for _ in range(3))
+    good.finish(result={"rows": 3})
+    bad.finish(success=False, result=[1])
+    worse.fail("no such host")
+    assert scheduler.get_job(good.id).result_value == {"rows": 3}
+    assert [scheduler.get_job(one.id).status for one in (good, bad, worse)] == [
+        Status.DONE,
+        Status.FAILED,
+        Status.FAILED,
+    ]
+    assert scheduler.get_job(bad.id).result_value == [1]
+    assert (scheduler.get_job(worse.id).error or {})["message"] == "no such host"
+    for wrong in (good.start, good.finish, good.sign_of_life, scheduler.track("import").sign_of_life):
+        with pytest.raises(InvalidStateError):
+            wrong()
+
+
+def test_the_last_value_arrives_although_writes_are_limited(scheduler: Scheduler) -> None:
+    with scheduler.track("import") as record:
+        for percent in range(100):
+            record.update_progress(percent)
+        eventually(lambda: scheduler.get_job(record.id).progress == 99.0)
+
+
+@pytest.mark.parametrize("name", ["", "$set", "a.b", "a\0b"])
+def test_a_field_that_cannot_be_one_is_refused(scheduler: Scheduler, name: str) -> None:
+    with scheduler.track("import") as record, pytest.raises(InvalidOptionError, match="a field must not be called"):
+        record[name] = 1
+
+
+def test_what_cannot_be_stored_is_refused_and_changes_nothing(scheduler: Scheduler) -> None:
+    with scheduler.track("import", rows=1) as record:
+        with pytest.raises(InvalidDataError):
+            record["rows"] = object()
+        with pytest.raises(PayloadTooLargeError):
+            record["rows"] = bytes(2_000_000)
+        with pytest.raises(ValueError, match="between 0 to 100"):
+            record.update_progress(101)
+        assert record["rows"] == 1
+    assert scheduler.get_job(record.id).fields == {"rows": 1}
+    with pytest.raises(InvalidOptionError, match="option timeout"):
+        scheduler.track("import", timeout=-1)
+    with pytest.raises(InvalidOptionError, match="option solo"):
+        scheduler.track("import", solo=7)  # type: ignore[arg-type]
+
+
+def test_the_twin_for_asyncio(uri: str) -> None:
+    async def body(scheduler: AsyncScheduler) -> None:
+        async with scheduler.track("import", solo=True, rows=1) as record:
+            await record.update_progress(10)
+            await record.sign_of_life()
+            await record.update(rows=2)
+            with pytest.raises(AlreadyRunningError):
+                await scheduler.track("import", solo=True).start()
+        done = await scheduler.get_job(record.record.id)
+        assert (done.status, done.fields) == (Status.DONE, {"rows": 2})
+        failed = await scheduler.track("import").start()
+        await failed.fail("because")
+        finished = await scheduler.track("import").start()
+        await finished.finish(result=1)
+        assert await scheduler.end_silent() == []
+        assert await scheduler.delete_old_jobs(0) == 3
+
+    run(uri, body)
+
+
+# -- ended by others --------------------------------------------------------------------------------------------------
+
+
+def test_a_program_hears_that_its_record_was_ended(scheduler: Scheduler, database: Documents) -> None:
+    ways: list[tuple[Callable[[Any], Any], type[Exception]]] = [
+        (scheduler.cancel_job, JobCanceledError),
+        (scheduler.delete_job, JobNotFoundError),
+        (lambda job_id: (silence(database, job_id), scheduler.end_silent()), JobTimeoutError),
+    ]
+    for end, error in ways:
+        with pytest.raises(error), scheduler.track("import") as record:
+            end(record.id)
+            record.update(rows=1)
+        with pytest.raises(error), scheduler.track("import") as record:
+            end(record.id)  # and it does not ask before it finishes
+
+
+def test_the_record_of_a_silent_program_is_ended(scheduler: Scheduler, database: Documents) -> None:
+    silent, alive, endless = (scheduler.track("import", timeout=one).start() for one in (5, 5, 0))
+    silence(database, silent.id, 6)
+    silence(database, alive.id, 4)
+    silence(database, endless.id, 10**6)
+    assert scheduler.end_silent("another") == []
+    assert [one.id for one in scheduler.end_silent()] == [silent.id]
+    ended = scheduler.get_job(silent.id)
+    assert ended.status is Status.TIMEOUT
+    assert ended.error == {"type": "SilenceError", "message": "no sign of life for 5 s"}
+    with pytest.raises(JobTimeoutError, match="no sign of life for 5 s"):
+        ended.result()
+    assert scheduler.get_job(alive.id).status is Status.PROCESSING
+
+
+def test_nodes_end_silent_records_and_nothing_else_of_them(
+    scheduler: Scheduler, database: Documents, start_node: StartNode
+) -> None:
+    alive, silent = scheduler.track("import").start(), scheduler.track("import", timeout=1).start()
+    start_node(orphaned_timeout=1)
+    eventually(lambda: scheduler.get_job(silent.id).status is Status.TIMEOUT, 20)
+    assert scheduler.restore() == 0
+    alive.sign_of_life()
+    alive.finish()
+
+
+def test_a_record_cannot_be_tried_again(scheduler: Scheduler) -> None:
+    with scheduler.track("import") as record:
+        pass
+    with pytest.raises(InvalidStateError, match="only that program"):
+        scheduler.retry_job(record.id)
+
+
+def test_old_jobs_are_deleted_by_age_and_class(scheduler: Scheduler, database: Documents) -> None:
+    old, young, other = (scheduler.track(name).start() for name in ("import", "import", "export"))
+    running = scheduler.track("import").start()
+    for one in (old, young, other):
+        one.finish()
+    earlier = [{"$set": {"ended": {"$subtract": ["$$NOW", 61 * 1000]}}}]
+    database["taskscheduler.jobs"].update_many({"_id": {"$in": [old.id, other.id]}}, earlier)
+    assert scheduler.delete_old_jobs(60, "import") == 1
+    assert scheduler.delete_old_jobs(60) == 1
+    assert {one.id for one in scheduler.get_jobs({})} == {young.id, running.id}
+
+
+# -- solo -------------------------------------------------------------------------------------------------------------
+
+
+def test_of_many_programs_that_start_at_once_one_runs(scheduler: Scheduler, uri: str) -> None:
+    with ExitStack() as stack:
+        programs = [stack.enter_context(tracked_program(uri, "import", '{"solo": true}')) for _ in range(6)]
+        for program in programs:
+            program.told()
+        said = [program.says() for program in programs]
+        winner = next(program for program, word in zip(programs, said, strict=True) if word.startswith("started"))
+        refused = [word for word in said if word.startswith("refused")]
+        assert len(refused) == 5
+        expected = (
+            r"refused A job of type import is already running solo since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC "
+            rf"with id [0-9a-f]{{24}} and pid {winner.process.pid} on \S+\."
+        )
+        assert all(re.fullmatch(expected, word) for word in refused)
+        winner.told()
+        assert winner.process.wait(10) == 0
+    scheduler.track("import", solo=True).start().finish()
+
+
+def test_a_killed_program_blocks_no_longer_than_its_timeout(
+    scheduler: Scheduler, database: Documents, uri: str
+) -> None:
+    with tracked_program(uri, "import", '{"solo": true, "timeout": 2}') as program:
+        program.told()
+        held = program.says().split()[1]
+        program.kill()
+    with pytest.raises(AlreadyRunningError) as caught:
+        scheduler.track("import", solo=True).start()
+    assert str(caught.value.process.id) == held
+    eventually(lambda: scheduler.end_silent(), 20)
+
+    with tracked_program(uri, "import", '{"solo": true}') as program:
+        program.told()
+        silence(database, (program.says().split()[1] and scheduler.end_silent()) or next(scheduler.get_jobs()).id)
+        program.kill()
+    scheduler.track("import", solo=True).start().finish()  # no node runs: the starter ends the silent one itself
+
+
+def test_programs_and_jobs_of_a_key_exclude_each_other(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    path, until = tmp_path / "running", tmp_path / "until"
+    start_node()
+    with scheduler.track("import", solo="key"):
+        job = scheduler.add_job("wait", {"trace": str(path), "until": str(until)}, solo="key")
+        assert job.refresh().status is Status.POSTPONED
+    eventually(lambda: traces(path), 20, "whoever ends the record lets the job in")
+    with pytest.raises(AlreadyRunningError, match="type wait is already running solo"):
+        scheduler.track("import", solo="key").start()
+    until.touch()
+    job.wait(timeout=20, throw=True)
+    scheduler.track("import", solo="key").start().finish()
+
+
+def test_a_cancelled_program_keeps_its_turn_until_it_has_heard_of_it(scheduler: Scheduler) -> None:
+    first = scheduler.track("import", solo=True).start()
+    scheduler.cancel_job(first.id)
+    with pytest.raises(AlreadyRunningError):
+        scheduler.track("import", solo=True).start()
+    with pytest.raises(JobCanceledError):
+        first.update()
+    scheduler.track("import", solo=True).start().finish()
