@@ -7,7 +7,7 @@ RUN python -m venv /opt/taskscheduler
 COPY pyproject.toml README.md LICENSE ./
 COPY scheduler scheduler
 COPY daemon daemon
-RUN /opt/taskscheduler/bin/pip install --no-cache-dir --disable-pip-version-check '.[daemon,cli]'
+RUN /opt/taskscheduler/bin/pip install --no-cache-dir --disable-pip-version-check '.[daemon,cli,web]'
 
 FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin taskscheduler

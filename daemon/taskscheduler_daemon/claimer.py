@@ -61,6 +61,7 @@ class Claimer:
         self._held_until = float("inf")  #: when the lease ends, by our clock
         self._lookout = Lookout(queues)
         self._share = Share(boot, lease)
+        self._async_left = False  #: whether async jobs may wait that there was no room for
         self._abandoned: list[str] = []  #: claims of which it is not known what they got
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[Taken]]]]] = deque()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
@@ -87,7 +88,9 @@ class Claimer:
 
     def slots_free(self) -> None:
         """Look for jobs soon if the last look left some behind."""
-        if self._lookout.more and not self._wake.is_set() and self._ledger.room():
+        if self._wake.is_set():
+            return
+        if (self._lookout.more and self._ledger.room()) or (self._async_left and self._ledger.async_room()):
             self._wake.set()
 
     @property
@@ -132,8 +135,10 @@ class Claimer:
         if self._left > 0 and self._lookout.take_forced():
             served = self._queues or None
             self._claim(self._store.claims.forced(served, int(min(_FORCED_PER_CLAIM, self._left))))
+            self._async_left = True
+        self._claim_async()
         for job_id in self._lookout.take_named():
-            if self._wanted():
+            if self._wanted() and not self._ledger.async_full:
                 self._claim_one(job_id)
             else:
                 self._lookout.more = True
@@ -142,6 +147,17 @@ class Claimer:
                 self._begin(self._search(wanted))
         finally:
             self._end(0)
+        self._claim_async()
+
+    def _claim_async(self) -> None:
+        """Async jobs that wait behind others for which there is no slot."""
+        while self._async_left and not self._lapsed and not self._stopped.is_set():
+            wanted = int(min(self._ledger.async_room(), _MOST_PER_CLAIM, self._left))
+            if wanted <= 0:
+                return
+            ids = self._store.claims.asynchronous(self._queues or None, wanted)
+            self._async_left = len(ids) == wanted
+            self._claim(ids)
 
     @property
     def _lapsed(self) -> bool:
@@ -162,7 +178,7 @@ class Claimer:
         if mark is None:
             self._end(0)  # a look from the head of a queue would find once more what is being claimed
         look_at = share.look_at(wanted, queues)
-        jobs = claims.candidates(queues, look_at, mark) if queues else []
+        jobs = claims.candidates(queues, look_at, mark, but_async=self._ledger.async_full) if queues else []
         ids = self._ours(jobs, wanted, mark is None)
         lookout.found(jobs, look_at, left=len(ids) < len(jobs))
         if mark is not None and len(jobs) < look_at and share.shared:
@@ -235,6 +251,7 @@ class Claimer:
         if not attempts:
             return
         self._left -= len(attempts)
+        self._async_left |= self._ledger.has_async
         self._hand_on(attempts)
         entries = [{"job": a.fence.job_id, "status": 2, "attempt": a.fence.attempt} for a in attempts]
         self._store.events.append(entries, self._node)

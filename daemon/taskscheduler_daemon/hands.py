@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from taskscheduler_daemon import wire
-from taskscheduler_daemon.messages import Run
+from taskscheduler_daemon.messages import Kind, Run, kind_of
 from taskscheduler_daemon.slot import Slot
 
 
@@ -23,11 +23,16 @@ class Hands:
         """Hand a run to the worker; whether its socket had room."""
         return wire.send(self.end, run.encode())
 
+    def tell(self, message: bytes) -> None:
+        """Send anything else; a worker that does not read is killed sooner or later."""
+        wire.send(self.end, message)
+
     def take_back(self) -> list[Run]:
         """What the worker was given and has not taken: the kernel gives each packet to exactly one of us."""
         runs = []
         while (packet := wire.steal(self.inbox)) is not None:
-            runs.append(Run.decode(packet))
+            if kind_of(packet) == Kind.RUN:
+                runs.append(Run.decode(packet))
         return runs
 
     def let_go(self) -> None:

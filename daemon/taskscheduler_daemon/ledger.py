@@ -12,6 +12,7 @@ from bson.raw_bson import RawBSONDocument
 
 from taskscheduler.finishing import finish
 from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler_daemon.crowd import Crowd
 from taskscheduler_daemon.messages import Flag, Report, Run
 
 HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
@@ -33,6 +34,7 @@ class Attempt:
     worker: ObjectId | None = None
     seconds: float = -1.0
     forced: bool = field(init=False)  #: whether it runs in a worker of its own, beyond the slots
+    is_async: bool = False  #: whether it runs in the event loop of a worker, beside others
 
     def __post_init__(self) -> None:
         self.forced = bool(self.job["options"]["force_spawn"])
@@ -44,7 +46,7 @@ class Attempt:
     def run(self) -> Run:
         """What the manager is sent."""
         options = self.job["options"]
-        flags = Flag.FORCED if self.forced else Flag.NONE
+        flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
         return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
 
@@ -75,6 +77,7 @@ class Ledger:
         self._attempts: dict[bytes, Attempt] = {}
         self._lock = threading.Lock()
         self._forced = 0  #: how many of them take no slot
+        self._crowd = Crowd()
         self._slots = 0
         self._mean = 0.0
         self._rate = 0.0
@@ -88,8 +91,17 @@ class Ledger:
         with self._lock:
             for attempt in attempts:
                 former = self._attempts.get(attempt.fence.job_id.binary)
+                if former is not None:
+                    self._count(former, -1)
+                attempt.is_async = self._crowd.takes(attempt)
                 self._attempts[attempt.fence.job_id.binary] = attempt
-                self._forced += attempt.forced - (former is not None and former.forced)
+                self._count(attempt, 1)
+
+    def _count(self, attempt: Attempt, change: int) -> None:
+        if attempt.forced:
+            self._forced += change
+        elif attempt.is_async:
+            self._crowd.held += change
 
     def take(self, job_id: bytes, attempt: int) -> Attempt | None:
         """Remove an attempt that has ended; None if it is not ours (any more)."""
@@ -97,7 +109,7 @@ class Ledger:
             found = self._attempts.get(job_id)
             if found is None or found.fence.attempt != attempt:
                 return None
-            self._forced -= found.forced
+            self._count(found, -1)
             return self._attempts.pop(job_id)
 
     def get(self, job_id: bytes) -> Attempt | None:
@@ -114,7 +126,8 @@ class Ledger:
     def clear(self) -> list[Attempt]:
         """Remove and give all attempts."""
         with self._lock:
-            attempts, self._attempts, self._forced = list(self._attempts.values()), {}, 0
+            attempts, self._attempts = list(self._attempts.values()), {}
+            self._forced = self._crowd.held = 0
         return attempts
 
     # -- how much to claim ------------------------------------------------------------------------------------------
@@ -123,9 +136,29 @@ class Ledger:
     def slots(self) -> int:
         return self._slots
 
-    def set_slots(self, slots: int) -> None:
-        """How many jobs the manager can run at once."""
+    def set_slots(self, slots: int, async_jobs: int = 0) -> None:
+        """How many jobs the manager can run at once, and how many async ones in each of its event loops."""
         self._slots = slots
+        self._crowd.set_limits(slots, async_jobs)
+
+    def learn_async(self, name: str) -> None:
+        """A worker says that the jobs of this class are async."""
+        self._crowd.names.add(name)
+
+    @property
+    def has_async(self) -> bool:
+        """Whether there are async attempts here."""
+        return self._crowd.held > 0
+
+    @property
+    def async_full(self) -> bool:
+        """Whether no more async attempts can be made here now."""
+        return self._crowd.held > 0 and self._crowd.left() <= 0
+
+    def async_room(self) -> int:
+        """How many more to claim now that are known to be async."""
+        with self._lock:
+            return self._crowd.room(len(self._attempts) - self._forced - self._crowd.held)
 
     def learn(self, seconds: float) -> None:
         """A job took so long to run."""
@@ -146,16 +179,22 @@ class Ledger:
 
     def target(self) -> int:
         """How many attempts this node should hold: one for each slot, and what can start in the next 100 ms."""
-        if not self._slots or self._mean <= 0.0:
-            return self._slots
-        ahead = int(_AHEAD_SECONDS * self._slots / self._mean)
+        slots = self._slots - self._crowd.workers()
+        if not slots or self._mean <= 0.0:
+            return slots
+        ahead = int(_AHEAD_SECONDS * slots / self._mean)
         # twice: what is being claimed takes about as long to come as what is here takes to run
         known = max(_FIRST_BATCH, int(self._rate * _AHEAD_SECONDS * 2))
-        return self._slots + min(ahead, known, _MOST_AHEAD)
+        return slots + min(ahead, known, _MOST_AHEAD)
 
     def room(self, asked: int = 0) -> int:
-        """How many more to claim now, `asked` being under way; 0 until a worthwhile part of the target is free."""
-        target = self.target()
-        room = target - (len(self._attempts) - self._forced) - asked
+        """How many more to claim now, `asked` being under way; 0 until a worthwhile part of the target is free.
+
+        What they are is not known before: while there are async ones, each may be one, for which there is less room.
+        """
+        target, crowd = self.target(), self._crowd
+        room = target - (len(self._attempts) - self._forced - crowd.held) - asked
         worthwhile = max(1, (target - self._slots) // 2)
-        return room if room >= worthwhile else 0
+        if room < worthwhile:
+            return 0
+        return room if not crowd.held or crowd.left() <= 0 else max(0, min(room, crowd.left() - asked))

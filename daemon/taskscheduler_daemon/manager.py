@@ -20,6 +20,7 @@ from taskscheduler.lifecycle import Ending
 from taskscheduler.record import CODEC
 from taskscheduler_daemon import messages, wire
 from taskscheduler_daemon.account import account
+from taskscheduler_daemon.asyncruns import AsyncRuns
 from taskscheduler_daemon.channel import Receiver, Sender
 from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK, Exit
 from taskscheduler_daemon.hands import Hands
@@ -78,6 +79,7 @@ class WorkerManager:
     def process(self, link: ManagerEnd) -> int:
         """Serve a node until it stops or dies; the exit code of the process."""
         self._link, self._down, self._up = link, Receiver(link.down), Sender(link.up)
+        self._async = AsyncRuns(self._tell_worker, self._report, link.settings.kill_grace)
         adopt_orphans()
         self._signals = Signals([signal.SIGCHLD, signal.SIGTERM])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
@@ -121,13 +123,9 @@ class WorkerManager:
     def _next_event(self, now: float) -> float:
         timers = [self._pool.next_event(now), next_retirement(self._pool), self._stop_at, self._talk_at]
         timers.append(self._strangers_at)
-        if self._holds():
+        if self._pool.holds():
             timers += [self._lease_until, max(self._held_at + _HELD_EVERY, now)]
         return min(timers)
-
-    def _holds(self) -> bool:
-        pool = self._pool
-        return bool(pool.waiting or pool.forced) or any(member.runs for member in pool.members.values())
 
     # -- messages from and to the node ------------------------------------------------------------------------------
 
@@ -155,7 +153,8 @@ class WorkerManager:
     def _introduce(self) -> None:
         """Say how many jobs can run here; with every renewal of the lease, as the node can do nothing without it."""
         options = self._pool.options
-        self._up.push(messages.notice(Kind.POOL, slots=options.slots, pm=str(options.pm)))
+        facts = {"slots": options.slots, "async_jobs": options.async_limit, "pm": str(options.pm)}
+        self._up.push(messages.notice(Kind.POOL, **facts))
 
     def _flush(self) -> None:
         """Send what waits for the node; watch for room in the queue as long as something is left."""
@@ -178,8 +177,8 @@ class WorkerManager:
         if run.flags & Flag.SERVICE:
             self._up.push(messages.gone(run.job_id, run.attempt))
 
-    def _hand_back_waiting(self) -> None:
-        for run in self._pool.drain():
+    def _hand_back_waiting(self, runs: list[Run] | None = None) -> None:
+        for run in self._pool.drain() if runs is None else runs:
             self._report(Ending.UNSTARTED, run)
 
     def _cancel(self, job_id: bytes, now: float) -> None:
@@ -190,6 +189,9 @@ class WorkerManager:
         if run is not None and run.flags & Flag.SERVICE:
             self._report(Ending.UNSTARTED, run)
         if run is not None or member is None:
+            return
+        if job_id in member.background:
+            self._async.end(member, job_id, Doom.CANCELED, now)
             return
         if member.running is not None and member.running.job_id == job_id:
             self._doom(member, Doom.CANCELED, now)
@@ -204,7 +206,7 @@ class WorkerManager:
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._leave(member)
-            if member.runs and member.runs[0].flags & Flag.SERVICE:
+            if member.serves:
                 self._doom(member, Doom.RETURNED, now)
 
     def _recycle(self) -> None:
@@ -255,8 +257,11 @@ class WorkerManager:
             if kind == Kind.READY:
                 self._ready(member, now)
             elif kind == Kind.PROGRESS:
-                self._hands[member.pid].talks = True
-                self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
+                if member.background:  # which leave nothing in the slot
+                    self._async.alive(member, Report.decode(message).job_id, now)
+                else:
+                    self._hands[member.pid].talks = True
+                    self._talk_at = min(self._talk_at, now + self._link.settings.progress_limit)
                 self._up.push(message)
             elif kind == Kind.REPORT:
                 self._ended(member, message, now)
@@ -267,27 +272,33 @@ class WorkerManager:
             member.resident = own_memory(member.pid) or 0
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
-        if member.doom is not None and member.runs and member.runs[0].flags & Flag.SERVICE:
+        if member.doom is not None and member.serves:
             self._hands[member.pid].let_go()  # it ends as it was asked to, and counts as what it was asked for
             return
         report = Report.decode(message)
-        run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
-        self._hands[member.pid].talks = False
-        if run is None:
-            logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
-            return
-        self._up.push(message)
-        self._let_restart(run)
+        if member.background and self._async.ended(member, report, message, self._up.push):
+            member.since = now
+        else:
+            run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
+            self._hands[member.pid].talks = False
+            if run is None:
+                logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
+                return
+            self._up.push(message)
+            self._let_restart(run)
         if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
             self._retire(member, now)
-        elif member.leaving and not member.runs:
+        elif member.leaving:
             self._leave(member)
 
     def _leave(self, member: Member) -> None:
         """Give a worker no more jobs; one that has none ends now."""
         member.leaving = True
-        if not member.runs and member.doom is None:
+        if not member.runs and not member.background and member.doom is None:
             self._hands[member.pid].let_go()
+
+    def _tell_worker(self, member: Member, message: bytes) -> None:
+        self._hands[member.pid].tell(message)
 
     def _retire(self, member: Member, now: float) -> None:
         """Let a worker end after the job that it runs; others make what it was given ahead."""
@@ -306,8 +317,10 @@ class WorkerManager:
             if self._pool.waiting:
                 self._assign(now)
 
-    def _take_back(self, member: Member, now: float) -> None:
-        """Take from a worker what it was handed and has not begun."""
+    def _take_back(self, member: Member, now: float, dead: bool = False) -> None:
+        """Take from a worker what it was handed and has not begun; an event loop begins everything at once."""
+        if member.background and not dead:
+            return
         runs = self._hands[member.pid].take_back()
         if runs:
             self._pool.taken_back(member, runs, now)
@@ -326,15 +339,17 @@ class WorkerManager:
                 self._doom(member, Doom.TIMED_OUT, now)
             elif now >= member.silent_at():
                 self._check_silence(member, now)
+            if now >= member.alarm:
+                self._async.keep_deadlines(member, now)
         for member in to_retire(self._pool, now):
             self._retire(member, now)
         if now >= self._stop_at:
             self._stop_at = _FOREVER
             for member in list(self._pool.members.values()):
                 self._doom(member, Doom.RETURNED, now)
-                member.interrupt_at = min(member.interrupt_at, now)
-                member.kill_at = min(member.kill_at, now + self._link.settings.kill_grace)
-        if now >= self._lease_until and self._holds():
+                if member.serves:
+                    member.hurry(now, self._link.settings.kill_grace)
+        if now >= self._lease_until and self._pool.holds():
             self._lose_lease(now)
         self._hand_back_stale(now)
         self._give_account(now)
@@ -348,10 +363,13 @@ class WorkerManager:
             self._doom(member, Doom.SILENT, now)
 
     def _doom(self, member: Member, doom: Doom, now: float) -> None:
-        """End the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.
+        """End what a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.
 
         A service that is stopped is asked to end first, and has the time that it was promised.
         """
+        if member.background:
+            self._async.end_all(member, doom, now)
+            return
         run = member.running
         self._take_back(member, now)
         self._from_worker(member)  # the end of the job may have been on its way
@@ -359,8 +377,8 @@ class WorkerManager:
             return
         member.doom = doom
         self._hands[member.pid].slot.verdict = doom.status
-        if run is not None and run.flags & Flag.SERVICE and doom in (Doom.CANCELED, Doom.RETURNED):
-            member.interrupt_at, member.kill_at = now + run.soft, now + run.hard
+        if run is not None and member.serves and doom in (Doom.CANCELED, Doom.RETURNED):
+            member.asked(run, now)
             kill(member.pid, signal.SIGTERM)
             return
         member.kill_at = now + self._link.settings.kill_grace
@@ -374,11 +392,13 @@ class WorkerManager:
         self._hand_back_waiting()
         for member in list(self._pool.members.values()):
             self._take_back(member, now)
-            if member.runs:
+            if member.runs or member.background:
                 kill_tree(member.pid)
         self._hand_back_waiting()
 
     def _hand_back_stale(self, now: float) -> None:
+        if self._pool.stale_async(now):
+            self._hand_back_waiting(self._pool.asynchronous.drain())
         stuck = self._pool.stale(now)
         if stuck is None:
             return
@@ -389,7 +409,7 @@ class WorkerManager:
     def _give_account(self, now: float) -> None:
         if now >= self._talk_at:
             self._read_slots(now)
-        if now < self._held_at + _HELD_EVERY or not self._holds():
+        if now < self._held_at + _HELD_EVERY or not self._pool.holds():
             return
         self._held_at = now
         self._up.push(messages.held(account(self._pool, now)))
@@ -420,13 +440,14 @@ class WorkerManager:
             return
         now = self._clock.monotonic()
         self._from_worker(member)
-        self._take_back(member, now)
+        self._take_back(member, now, dead=True)
         self._pool.gone(ended.pid, now)
         hands = self._hands.pop(ended.pid)
         self._selector.unregister(hands.end)
         hands.close()
         if member.running is not None:
             self._bury(member, member.running, ended, now)
+        self._async.bury(member, ended, now)
         if self._pool.stopping:
             self._hand_back_waiting()
         facts = {"worker": ObjectId(member.id), "pid": ended.pid, "exit": str(ended)}

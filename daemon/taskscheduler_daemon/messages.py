@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import bson
 from bson import ObjectId
 
-from taskscheduler.lifecycle import Ending
+from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 
 _RUN = struct.Struct("<BB12sId")
@@ -18,6 +18,7 @@ _REPORT = struct.Struct("<BB12sI12sd")
 _HELD = struct.Struct("<12sI12sd")
 _GONE = struct.Struct("<B12sI")
 _TIME = struct.Struct("<Bd")
+_INTERRUPT = struct.Struct("<BB12s")
 
 
 class Kind(IntEnum):
@@ -30,6 +31,8 @@ class Kind(IntEnum):
     LEASE = 3  #: the monotonic time until which jobs may run
     STOP = 4  #: finish within so many seconds, hand the rest back
     RECYCLE = 5  #: replace the workers, each after its job
+    # manager -> worker
+    INTERRUPT = 6  #: end an async job
     # worker -> manager -> node
     REPORT = 10  #: an attempt has ended
     PROGRESS = 11
@@ -49,6 +52,7 @@ class Flag(IntFlag):
     NONE = 0
     FORCED = 1  #: in a worker of its own
     HOOK = 2  #: call `notification` instead of `start`
+    ASYNC = 4  #: in the event loop of a worker, beside others
     WATCHED = 16  #: has limits of its own, which follow the header
     SERVICE = 32  #: is asked to stop before it is interrupted
 
@@ -127,6 +131,16 @@ def cancel(ids: list[ObjectId]) -> bytes:
 
 def canceled_ids(message: bytes) -> list[bytes]:
     return [message[start : start + 12] for start in range(1, len(message), 12)]
+
+
+def interrupt(job_id: bytes, verdict: Status) -> bytes:
+    """`verdict` is what becomes of the job."""
+    return _INTERRUPT.pack(Kind.INTERRUPT, verdict, job_id)
+
+
+def interruption(message: bytes) -> tuple[bytes, Status]:
+    _, verdict, job_id = _INTERRUPT.unpack(message)
+    return job_id, Status(verdict)
 
 
 def timed(kind: Kind, seconds: float) -> bytes:

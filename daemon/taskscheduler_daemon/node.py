@@ -58,8 +58,8 @@ class QueueNode:
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
     connects. Options as keywords: those of the node (name, queues, jobs, orphaned_timeout, stop_timeout, kill_grace,
     max_jobs, max_lost, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool
-    (pm, min_children, max_children, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl); InvalidOptionError
-    for anything else. `emitter` is a blinker Namespace of yours.
+    (pm, min_children, max_children, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
+    InvalidOptionError for anything else. `emitter` is a blinker Namespace of yours.
     """
 
     def __init__(

@@ -19,12 +19,19 @@ def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tu
     ending = Ending.LOST if doom is None else _ENDINGS.get(doom, Ending.LOST)
     cause = {"exit_code": ended.code} if ended.signal is None else {"signal": ended.signal}
     facts = {"peak_memory": ended.peak_kib * 1024, **cause}
-    if ending is Ending.TIMED_OUT:
-        silent = doom is Doom.SILENT
-        message = f"gave no sign of life for {run.silence:g} s" if silent else f"ran longer than {run.timeout:g} s"
-        return ending, {"type": "JobTimeoutError", "message": message, **facts}
+    if doom is not None and (error := late(run, doom)) is not None:
+        return ending, {**error, **facts}
     if ending is Ending.LOST and max_cpu and ended.signal == signal.SIGXCPU:
         message = f"{cpu_used_up(max_cpu)} and was killed, as it did not end by itself"
         return Ending.FAILED, {"type": "CpuLimitError", "message": message, **facts}
     message = f"the worker {ended} while it ran the job (peak memory {ended.peak_kib // 1024} MiB)"
     return ending, {"type": "WorkerLostError", "message": message, **facts}
+
+
+def late(run: Run, doom: Doom) -> dict[str, Any] | None:
+    """The error of a job that has had its time, if it has."""
+    if doom not in (Doom.TIMED_OUT, Doom.SILENT):
+        return None
+    silent = doom is Doom.SILENT
+    message = f"gave no sign of life for {run.silence:g} s" if silent else f"ran longer than {run.timeout:g} s"
+    return {"type": "JobTimeoutError", "message": message}

@@ -42,6 +42,7 @@ class PoolOptions:
     pm: ProcessManagement = ProcessManagement.DYNAMIC
     min_children: int = 1  #: workers at start (dynamic), or always (static)
     max_children: int = 2  #: upper limit (dynamic, ondemand); force_spawn jobs come on top
+    async_jobs: int = 100  #: how many async jobs one worker runs at once; 0, and ondemand: one, as of all others
     worker_max_jobs: int = 0  #: a worker is replaced after so many jobs; 0: never, as for the two below
     worker_max_age: float = 0  #: seconds after which a worker is replaced
     worker_max_growth: int = 0  #: bytes by which a worker's own memory may grow before it is replaced
@@ -56,8 +57,13 @@ class PoolOptions:
 
     @property
     def slots(self) -> int:
-        """How many jobs can run at once, forced ones apart."""
+        """How many jobs can run at once, forced and async ones apart."""
         return self.min_children if self.pm is ProcessManagement.STATIC else self.max_children
+
+    @property
+    def async_limit(self) -> int:
+        """How many async jobs a worker runs in its event loop; 0: it has none, and they run as others do."""
+        return 0 if self.pm is ProcessManagement.ONDEMAND else self.async_jobs
 
 
 def _names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
@@ -90,6 +96,7 @@ POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "pm": _process_management,
     "min_children": lambda name, value: integer(name, value, least=0, most=10_000),
     "max_children": lambda name, value: integer(name, value, least=1, most=10_000),
+    "async_jobs": lambda name, value: integer(name, value, least=0, most=10_000),
     "worker_max_jobs": lambda name, value: integer(name, value, least=0),
     "worker_max_age": seconds,
     "worker_max_growth": lambda name, value: _limit(integer, name, value, least=LEAST_GROWTH, most=2**50),

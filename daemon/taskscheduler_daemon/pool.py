@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from taskscheduler.lifecycle import Status
+from taskscheduler_daemon.asyncline import AsyncLine, Background
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions, ProcessManagement
 
@@ -56,6 +57,9 @@ class Member:
     ready: bool = False
     leaving: bool = False  #: gets no more jobs
     runs: deque[Run] = field(default_factory=deque)  #: handed over; the first one is running
+    background: dict[bytes, Background] = field(default_factory=dict)  #: async ones by job, which run at once
+    alarm: float = float("inf")  #: none of them is to be looked at earlier
+    sacrificed: bool = False  #: killed for the sake of one of them; the others run again
     since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
     doom: Doom | None = None
     kill_at: float = float("inf")  #: when SIGKILL follows SIGTERM
@@ -72,7 +76,20 @@ class Member:
 
     @property
     def free(self) -> bool:
-        return self.ready and not self.leaving and self.doom is None and not self.runs
+        return self.ready and not self.leaving and self.doom is None and not self.runs and not self.background
+
+    @property
+    def serves(self) -> bool:
+        """Whether it runs a service, which is asked to stop before it is interrupted."""
+        return bool(self.runs and self.runs[0].flags & Flag.SERVICE)
+
+    def asked(self, run: Run, now: float) -> None:
+        """The service that it runs was asked to stop: it has the time that it was promised."""
+        self.interrupt_at, self.kill_at = now + run.soft, now + run.hard
+
+    def hurry(self, now: float, grace: float) -> None:
+        """Whatever it was promised, it must be gone when the grace time is over."""
+        self.interrupt_at, self.kill_at = min(self.interrupt_at, now), min(self.kill_at, now + grace)
 
     def times_out_at(self) -> float:
         """When the running job has had its time; infinity if it has no limit."""
@@ -102,6 +119,7 @@ class Pool:
         self.members: dict[int, Member] = {}  #: by pid
         self.waiting: deque[Waiting] = deque()
         self.forced: deque[Waiting] = deque()  #: each waits for a worker of its own
+        self.asynchronous = AsyncLine(options)
         self.stopping = False
         self._mean = 0.0  #: seconds that a job takes, newest weighing most
         self._boot_failures = 0
@@ -111,17 +129,25 @@ class Pool:
 
     def accept(self, run: Run, now: float) -> None:
         """Take over a run from the node."""
-        (self.forced if run.flags & Flag.FORCED else self.waiting).append(Waiting(run, now))
+        self._line(run).append(Waiting(run, now))
+
+    def _line(self, run: Run) -> deque[Waiting]:
+        if run.flags & Flag.FORCED:
+            return self.forced
+        return self.asynchronous.waiting if run.flags & Flag.ASYNC else self.waiting
 
     def put_back(self, runs: list[Run], now: float) -> None:
         """Runs that were handed to a worker and did not begin: first in the line again."""
         for run in reversed(runs):
-            (self.forced if run.flags & Flag.FORCED else self.waiting).appendleft(Waiting(run, now))
+            self._line(run).appendleft(Waiting(run, now))
 
     def taken_back(self, member: Member, runs: list[Run], now: float) -> None:
         """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them."""
         back = {(run.job_id, run.attempt) for run in runs}
         member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
+        for run in runs:
+            if run.flags & Flag.ASYNC:
+                member.background.pop(run.job_id, None)
         if runs and member.allowance <= 0:
             member.leaving = False  # it has not had its last job yet
         member.allowance += len(runs)
@@ -129,7 +155,7 @@ class Pool:
 
     def remove_waiting(self, job_id: bytes) -> Run | None:
         """Forget a run that has not been handed over; None if there was none."""
-        for line in (self.waiting, self.forced):
+        for line in (self.waiting, self.forced, self.asynchronous.waiting):
             for entry in line:
                 if entry.run.job_id == job_id:
                     line.remove(entry)
@@ -138,23 +164,40 @@ class Pool:
 
     def drain(self) -> list[Run]:
         """Give up everything that has not been handed to a worker."""
-        runs = [entry.run for entry in (*self.waiting, *self.forced)]
-        self.waiting.clear()
-        self.forced.clear()
+        runs = [entry.run for entry in self.unassigned()]
+        for line in (self.waiting, self.forced, self.asynchronous.waiting):
+            line.clear()
         return runs
+
+    def unassigned(self) -> list[Waiting]:
+        """All that no worker has yet."""
+        return [*self.waiting, *self.forced, *self.asynchronous.waiting]
+
+    def holds(self) -> bool:
+        """Whether there is any run here at all."""
+        if self._waits():
+            return True
+        return any(member.runs or member.background for member in self.members.values())
+
+    def _waits(self) -> bool:
+        return bool(self.waiting or self.forced or self.asynchronous.waiting)
 
     def holder(self, job_id: bytes) -> Member | None:
         """The worker that has been handed this job."""
         for member in self.members.values():
-            if any(run.job_id == job_id for run in member.runs):
+            if job_id in member.background or any(run.job_id == job_id for run in member.runs):
                 return member
         return None
 
     def began(self, member: Member, run: Run, now: float) -> None:
         """A run was handed to a worker."""
-        if not member.runs:
-            member.since = now
-        member.runs.append(run)
+        if run.flags & Flag.ASYNC:
+            entry = member.background[run.job_id] = Background(run, now)
+            member.alarm = min(member.alarm, entry.wants_at())
+        else:
+            if not member.runs:
+                member.since = now
+            member.runs.append(run)
         member.allowance -= 1
         if member.allowance <= 0:
             member.leaving = True
@@ -171,20 +214,39 @@ class Pool:
 
     def assignments(self) -> Iterator[tuple[Member, Run]]:
         """Which waiting run goes to which worker now; ask until it ends, telling `began` after each."""
-        while self.waiting:
-            member = self._least_loaded()
-            if member is None:
-                return
+        while (member := self._async_member()) is not None:
+            yield member, self.asynchronous.waiting.popleft().run
+        reserved = self._reserved()
+        while self.waiting and (member := self._least_loaded(reserved)) is not None:
             yield member, self.waiting.popleft().run
         for member in list(self.members.values()):
             if member.forced and member.free and self.forced:
                 yield member, self.forced.popleft().run
 
-    def _least_loaded(self) -> Member | None:
+    def _async_member(self) -> Member | None:
+        """The worker that is to have the first async run."""
+        if not self.asynchronous.waiting:
+            return None
+        since = self.waiting[0].since if self.waiting else float("inf")
+        return self.asynchronous.member(list(self.members.values()), since)
+
+    def _reserved(self) -> Member | None:
+        """A worker that gets no more of the others, so that it comes to the async runs which have waited longer."""
+        line = self.asynchronous.waiting
+        if not line or not self.waiting or self.waiting[0].since <= line[0].since:
+            return None
+        ordinary = [m for m in self.members.values() if m.ready and not m.forced and not m.leaving and m.doom is None]
+        if any(member.background for member in ordinary):
+            return None
+        return min(ordinary, key=lambda member: len(member.runs), default=None)
+
+    def _least_loaded(self, reserved: Member | None) -> Member | None:
         depth = self.depth()
         best = None
         for member in self.members.values():
             if not member.ready or member.leaving or member.doom is not None or member.forced:
+                continue
+            if member.background or member is reserved:
                 continue
             load = len(member.runs)
             if load < (1 if member.single else depth) and (best is None or load < len(best.runs)):
@@ -217,9 +279,19 @@ class Pool:
         if any(member.free and not member.forced for member in self.members.values()) or self.stopping:
             return None
         stuck = [m for m in self.members.values() if len(m.runs) > 1 and now - m.since > STALE_SECONDS]
-        old = bool(self.waiting) and now - self.waiting[0].since > STALE_SECONDS and not self.room()
+        # where async jobs run, a few of the others may have to wait until one of their workers has none left
+        bearable = self.options.slots if any(member.background for member in self.members.values()) else 0
+        crowded = len(self.waiting) > bearable
+        old = crowded and now - self.waiting[0].since > STALE_SECONDS and not self.room()
         moving = any(now - m.since < STALE_SECONDS for m in self.members.values() if m.runs)
         return stuck if (stuck or old) and not moving else None
+
+    def stale_async(self, now: float) -> bool:
+        """Whether async runs are to go back to the node: no worker has had room for them for so long."""
+        line = self.asynchronous.waiting
+        if not line or self.stopping or now - line[0].since <= STALE_SECONDS or self._async_member() is not None:
+            return False
+        return not self.room() or not self.asynchronous.workers_wanted(self.members.values())
 
     # -- workers ----------------------------------------------------------------------------------------------------
 
@@ -239,8 +311,8 @@ class Pool:
 
     def _ordinary_to_spawn(self) -> int:
         alive = [m for m in self.members.values() if not m.forced and not m.leaving]
-        spare = sum(1 for member in alive if not member.runs)
-        needed = max(0, len(self.waiting) - spare)
+        spare = sum(1 for member in alive if not member.runs and not member.background)
+        needed = max(0, len(self.waiting) + self.asynchronous.workers_wanted(alive) - spare)
         if self.options.pm is ProcessManagement.STATIC:
             return min(self.room(), max(0, self.options.min_children - len(alive)))
         if self.options.pm is ProcessManagement.ONDEMAND:
@@ -281,10 +353,10 @@ class Pool:
     def next_event(self, now: float) -> float:
         """The time at which something is to be decided although nothing happens."""
         times = [
-            min(member.times_out_at(), member.silent_at(), member.interrupt_at, member.kill_at)
+            min(member.times_out_at(), member.silent_at(), member.interrupt_at, member.kill_at, member.alarm)
             for member in self.members.values()
         ]
-        if self.waiting or self.forced or any(len(member.runs) > 1 for member in self.members.values()):
+        if self._waits() or any(len(member.runs) > 1 for member in self.members.values()):
             times.append(now + STALE_SECONDS / 3)
         if self._spawn_after > now:
             times.append(self._spawn_after)

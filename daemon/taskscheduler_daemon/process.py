@@ -12,9 +12,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from taskscheduler.errors import SchedulerError
+from taskscheduler.program import started_at
 from taskscheduler_daemon.exits import EXIT_CRASHED, EXIT_OK, Exit
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,13 @@ class ForkError(SchedulerError):
 def _prctl(option: int, argument: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0)
+
+
+def dying_with_parent(number: int) -> Callable[[], None]:
+    """What a child calls after the fork to be sent a signal when its parent dies; nothing is looked up any more."""
+    if sys.platform != "linux":
+        return int
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def set_title(title: str) -> None:
@@ -249,6 +258,26 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def signal_program(pid: int, started: int, number: int) -> bool:
+    """Send a signal to the process that has this pid and was started then, and to no other; whether it was sent.
+
+    The descriptor holds on to one process: a pid that is given to another one in between is not hit.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if started_at(pid) != started:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def kill_tree(pid: int) -> None:

@@ -39,6 +39,7 @@ from taskscheduler_daemon.writer import Writer
 logger = logging.getLogger(__name__)
 
 _RATE_EVERY = 0.1
+_MENTIONS_ASYNC = b"\x08async\0"  #: in a report, as BSON; its content is not decoded for nothing
 _REMEMBER_WOKEN = 100
 _REMEMBER_STOPPED = 5.0  #: seconds; no claim takes longer to read back
 _STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
@@ -261,7 +262,7 @@ class Session:
         if (self._pm, self._ledger.slots) == (facts["pm"], facts["slots"]):
             return
         self._pm = facts["pm"]
-        self._ledger.set_slots(facts["slots"])
+        self._ledger.set_slots(facts["slots"], facts["async_jobs"])
         self._claimer.look_everywhere()
         self._heart.beat_now()
 
@@ -272,12 +273,16 @@ class Session:
             return
         if report.ending is Ending.UNSTARTED:
             self._claimer.give_back(1)
-            self._ledger.stalled()
+            if not attempt.is_async:
+                self._ledger.stalled()
         else:
-            self._ledger.learn(report.seconds)
+            if not attempt.is_async:
+                self._ledger.learn(report.seconds)
             self._ended_as[report.ending] += 1
         if attempt.forced:
             self._departures.ended(attempt)
+        if _MENTIONS_ASYNC in report.body and report.content().get("async"):
+            self._ledger.learn_async(attempt.job["class"])
         self._writer.put(finish_of(attempt, report, self._options.max_lost))
 
     def _progressed(self, report: Report) -> None:
@@ -355,7 +360,7 @@ class Session:
     def _woken(self, job: dict[str, Any]) -> None:
         """A job that wakes us itself."""
         self._woken_ids.append(job["_id"])
-        later, forced = job["status"] == Status.POSTPONED, job["options"]["force_spawn"]
+        later, forced = job["status"] == Status.POSTPONED, job["options"]["force_spawn"] or "async" in job
         self._claimer.heard([job["_id"]], [job["queue"]], forced, later)
         if later:
             self._caretaker.look_for_due()

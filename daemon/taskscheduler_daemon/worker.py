@@ -7,21 +7,26 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from inspect import iscoroutine
 from types import FrameType
 from typing import Any, Self
 
 import bson
 from bson import ObjectId
 
+from taskscheduler.aio import AsyncScheduler
+from taskscheduler.asyncexecution import INTERRUPTED, AsyncRuntime, execute_async
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
-from taskscheduler.execution import Container, JobInterrupted, encode, execute, instance
+from taskscheduler.errors import SchedulerError
+from taskscheduler.execution import Container, End, JobInterrupted, encode, execute, notify
 from taskscheduler.handle import Process, ProcessState
-from taskscheduler.job import REGISTRY, has_notification
+from taskscheduler.job import REGISTRY, has_notification, is_async
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.service import StopRequest
 from taskscheduler_daemon import wire
+from taskscheduler_daemon.asyncwork import AsyncWork
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.limits import CpuLimitError, Guard, Limits
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run
@@ -58,7 +63,9 @@ class Worker:
         self._run: Run | None = None
         self._said: dict[str, Any] = {}
         self._sent_at = float("-inf")
-        self._guard = Guard(_NO_LIMITS)
+        self._guard = self._common_guard = Guard(_NO_LIMITS)
+        self._loop: AsyncWork | None = None  #: as long as there was no async job
+        self._worn_out = False  #: whether this worker ends after its job
         self._events: WorkerEvents | None = None  #: as long as nobody listens
         self.stop_request: StopRequest | None = None  #: that of the service which runs here
         self._unreaped = 0  #: jobs since orphans were last reaped
@@ -81,7 +88,7 @@ class Worker:
         self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int, limits: Limits = _NO_LIMITS
     ) -> int:
         """Take runs from the socket until it is closed; the exit code of the process."""
-        self._guard = Guard(limits)
+        self._guard, self._common_guard = Guard(limits), Guard(limits.without_cpu())
         self._socket, self._slot, self._pid = end, slot, os.getpid()
         self._limit, self._max_payload = progress_limit, max_payload
         adopt_orphans()
@@ -91,7 +98,8 @@ class Worker:
             wire.send(end, bytes([Kind.READY]))
             self._tell(STARTED)
             while (message := self._next()) is not None:
-                self._process(Run.decode(message))
+                if message[0] == Kind.RUN:  # an INTERRUPT comes too late
+                    self._take(Run.decode(message))
         except JobInterrupted:
             pass
         finally:
@@ -111,48 +119,87 @@ class Worker:
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM: the job has to end now; `finally` blocks run, then the process goes. A service is asked first."""
-        if self.stop_request is None or self.stop_request:
+        if self.stop_request is not None and not self.stop_request:
+            self.stop_request.ask()
+            return
+        if self._loop is not None and self._loop.is_running:
+            self._worn_out = True
+            self._loop.interrupt_all(Status(self._slot.verdict))
+            return
+        raise JobInterrupted
+
+    def _take(self, run: Run) -> None:
+        if not run.flags & Flag.ASYNC:
+            self._process(run)
+            return
+        with self._common_guard:
+            others = self._async_work().serve(run)
+        if self._worn_out:
             raise JobInterrupted
-        self.stop_request.ask()
+        for other in others:
+            self._process(other)
+
+    def _async_work(self) -> AsyncWork:
+        if self._loop is None:
+            self._loop = AsyncWork(self, self._socket, self._limit, self._clock)
+        return self._loop
 
     def _process(self, run: Run) -> None:
         self._run, self._said, self._sent_at = run, {}, float("-inf")
         document = bson.decode(run.body, codec_options=CODEC)
         self.stop_request = StopRequest() if run.flags & Flag.SERVICE else None
         began = self._clock.monotonic()
+        plain = False
         if run.flags & Flag.HOOK:
-            ending: Ending = Ending.SUCCEEDED
-            content: dict[str, Any] = {}
+            end: End = (Ending.SUCCEEDED, {})
             self._notify(document)
+        elif is_async(REGISTRY.find(document["class"])):
+            end = self._process_alone(run)
         else:
+            plain = True
             if self._events is not None:
                 self._tell(FETCHED, document)
-            ending, content = execute(document, self, self._container, self._max_payload, self._guard)
+            end = execute(document, self, self._container, self._max_payload, self._guard)
         self._end_fork()
         self._guard.loosen()
-        if self._events is not None and not run.flags & Flag.HOOK:
-            self._tell_end(document, ending, content)
+        if plain and self._events is not None:
+            self._tell_end(document, end)
         seconds = self._clock.monotonic() - began
         self._run = None
-        if self._said:
-            content["said"] = self._said
+        if not self._report(run, document, end, self._said, seconds):
+            raise JobInterrupted  # the manager is gone
+        if self._worn_out:
+            raise JobInterrupted  # what this job has left behind must not be the end of the next one
+
+    def _process_alone(self, run: Run) -> End:
+        """An async job that came as an ordinary one: the node did not know, and is told."""
+        with self._common_guard:
+            ending, content = self._async_work().alone(run)
+        if ending is Ending.RETURNED:
+            raise JobInterrupted
+        return ending, {**content, "async": True}
+
+    def _report(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> bool:
+        """Send the end of a run; whether the manager is still there."""
+        ending, content = end
+        if content.get("error", {}).get("type") in _EXHAUSTED:
+            self._worn_out = True
+        if said:
+            content["said"] = said
         if has_notification(REGISTRY.find(document["class"])):
             content["hook"] = True
-        body = encode(content)
-        if not self._send(Kind.REPORT, ending, run, seconds, body):
-            raise JobInterrupted  # the manager is gone
-        if content.get("error", {}).get("type") in _EXHAUSTED:
-            raise JobInterrupted  # what this job has left behind must not be the end of the next one
+        return self._send(Kind.REPORT, ending, run, seconds, encode(content))
 
     def _tell(self, event: str, document: Mapping[str, Any] | None = None, **changes: Any) -> None:
         if self._events is not None:
             changed = {"status": int(Status.PROCESSING), **(document or {}), **changes}
             self._events.emit(event, self, None if document is None else ProcessState(changed))
 
-    def _tell_end(self, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> None:
+    def _tell_end(self, document: Mapping[str, Any], end: End) -> None:
+        ending, content = end
         succeeded = ending is Ending.SUCCEEDED
         status = Status.DONE if succeeded else Status.FAILED
-        self._tell(EXECUTED if succeeded else FAILED, document, status=int(status), **content)
+        self._tell(EXECUTED if succeeded else FAILED, document, **{**content, "status": int(status)})
 
     def _end_fork(self) -> None:
         """A job may have forked, and both come back: the fork is no worker, and must not report or take a run."""
@@ -163,14 +210,35 @@ class Worker:
         """Call the job's `notification`; what it raises is logged, since its job has ended already."""
         try:
             with self._guard:
-                job = instance(document, self, self._container, lenient=True)
-                job.notification(Status(document["status"]), Process(self.scheduler(), document))
+                answer = notify(document, self, self._container, Process(self.scheduler(), document))
+            if iscoroutine(answer):
+                self._async_work().finish(answer)
         except (Exception, CpuLimitError):
             logger.exception("notification failed", extra={"job": str(document["_id"])})
 
     def _send(self, kind: Kind, ending: Ending, run: Run, seconds: float, body: bytes) -> bool:
         report = Report(kind, ending, run.job_id, run.attempt, self.id.binary, seconds, body)
         return wire.send(self._socket, report.encode())
+
+    # -- what the event loop asks for -------------------------------------------------------------------------------
+
+    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> End:
+        """Make one attempt of an async job."""
+        self._tell(FETCHED, document)
+        end = await execute_async(document, runtime, self._container, self._max_payload)
+        if end is not INTERRUPTED:
+            self._tell_end(document, end)
+        return end
+
+    def send_end(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> None:
+        """Report the end of an async job."""
+        self._end_fork()
+        self._report(run, document, (end[0], dict(end[1])), said, seconds)
+
+    def send_progress(self, run: Run, content: bytes) -> None:
+        """Report what an async job says."""
+        self._slot.touch(self._clock.monotonic())
+        self._send(Kind.PROGRESS, Ending.SUCCEEDED, run, 0.0, content)
 
     # -- what a running job may ask for -----------------------------------------------------------------------------
 
@@ -190,6 +258,10 @@ class Worker:
             self._send(Kind.PROGRESS, Ending.SUCCEEDED, self._run, 0.0, content)
         else:
             self._slot.write(content)
+
+    def async_scheduler(self) -> AsyncScheduler:
+        """For async jobs, which are lent that of the event loop."""
+        raise SchedulerError("async_scheduler is for async jobs; use scheduler")
 
     def interruption(self) -> Status:
         """Why the job has to end now; WAITING also if the signal did not come from the manager."""

@@ -14,7 +14,7 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.handle import Outcome
-from taskscheduler.job import declaration, has_notification, job_class, job_name
+from taskscheduler.job import declaration, has_notification, is_async, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
@@ -142,6 +142,8 @@ class Adding:
             document["wake"] = True
         if known is not None:
             document["hook"] = has_notification(known)
+            if is_async(known) and not options.force_spawn:
+                document["async"] = True
         new = NewJob(document["_id"], document, self._encode(document))
         if options.parent is not None and self._store.jobs.get(options.parent) is None:
             raise JobNotFoundError(options.parent)  # before anything is written
@@ -176,7 +178,7 @@ class Adding:
         if not new:
             return
         later = any(job.document["status"] == Status.POSTPONED for job in new)
-        forced = any(job.document["options"]["force_spawn"] for job in new)
+        forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
         self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
         self._store.gates.let_next_in({job.document["solo"] for job in new if "parked_at" in job.document})
 

@@ -42,6 +42,11 @@ _PAGE = 100  #: jobs that get_jobs reads at a time
 class _Core(Scheduler):
     """The scheduler that does the work, with what its twin needs of the inside."""
 
+    def share(self, other: Scheduler) -> None:
+        """Work on the connection of another one, by its options."""
+        self._connection, self._options = other._connection, other._options
+        self._adding.use(other._options)
+
     def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
         return Listener(self, self._store, named(query or {}), after, self._wants_progress)
 
@@ -71,6 +76,13 @@ class AsyncScheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._handling: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def of(cls, scheduler: Scheduler) -> AsyncScheduler:
+        """The twin of a scheduler, on its connection; closing either closes that."""
+        twin = cls()
+        twin._scheduler.share(scheduler)
+        return twin
 
     # -- adding, finding, ending ------------------------------------------------------------------------------------
 
@@ -290,12 +302,20 @@ class AsyncScheduler:
 
     async def close(self) -> None:
         """End what waits and listens, and close what this scheduler opened itself."""
+        await self.part()
+        await self._call(self._scheduler.close)
+        self._end_threads()
+
+    async def part(self) -> None:
+        """End what waits and listens here, and leave the connection to the scheduler whose twin this is."""
         listeners = list(self._listeners)
         for listener in listeners:
             listener.stop()
         for listener in listeners:
             await self._call(listener.join)
-        await self._call(self._scheduler.close)
+        self._end_threads()
+
+    def _end_threads(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False)

@@ -48,7 +48,7 @@ class AsyncRecord:
         """Say how far it is. See Record.update_progress."""
         await self._call(self.record.update_progress, progress, message)
 
-    async def update(self, **fields: Any) -> None:
+    async def update(self, /, **fields: Any) -> None:
         """Store fields of your own. See Record.update."""
         await self._call(self.record.update, **fields)
 

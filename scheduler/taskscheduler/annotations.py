@@ -38,7 +38,7 @@ def check_of(hint: Any) -> Check | None:
     if _among(origin or hint, _MAPPINGS):
         return _mapping_of(hint, check_of(given[1]) if len(given) == 2 else None)
     if typing.is_typeddict(hint):
-        return fields_check(hints_of(hint), _required(hint))
+        return fields_check(hints_of(hint), required_keys(hint))
     return None
 
 
@@ -99,7 +99,7 @@ def first_wrong(values: Iterable[tuple[str, Any, Check | None]]) -> str | None:
     return None
 
 
-def _required(kind: Any) -> set[str]:
+def required_keys(kind: Any) -> set[str]:
     """The keys that a TypedDict must have; the class itself does not know it where annotations are texts."""
     marks = {name: get_origin(hint) for name, hint in hints_of(kind, notes=True).items()}
     told = {name for name, mark in marks.items() if mark is Required}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ import bson
 
 from taskscheduler.declared import DataDeclaration
 from taskscheduler.errors import InvalidArgumentsError, InvalidDataError, InvalidJobError, JobFailure
+from taskscheduler.handle import Process
 from taskscheduler.job import REGISTRY, Job, Runtime, declaration
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.outcome import Outcome
@@ -195,9 +195,9 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {**said, "traceback": encoded.decode(errors="ignore")}
 
 
-def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, call: Callable[[Job], Any]) -> None:
-    """Make the job object and hand it to `call`, for its notification hook."""
-    call(instance(document, runtime, container, lenient=True))
+def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, process: Process) -> Any:
+    """Call the notification hook of the job that has ended; what it returns may be a coroutine."""
+    return instance(document, runtime, container, lenient=True).notification(process.status, process)
 
 
 def encode(content: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from taskscheduler.outcome import Outcome
 from taskscheduler.solo import Solo, solo_option
 
 if TYPE_CHECKING:
+    from taskscheduler.aio import AsyncScheduler
     from taskscheduler.handle import Process
     from taskscheduler.lifecycle import Status
     from taskscheduler.scheduler import Scheduler
@@ -34,6 +36,10 @@ class Runtime(Protocol):
 
     def scheduler(self) -> Scheduler:
         """A scheduler on the worker's own connection, made on first use."""
+        ...
+
+    def async_scheduler(self) -> AsyncScheduler:
+        """The same for the event loop of async jobs."""
         ...
 
     def interruption(self) -> Status:
@@ -67,9 +73,10 @@ class Registry:
 
 REGISTRY = Registry()
 
-FUNCTION_JOB = "taskscheduler.FunctionJob"  #: the base of all `@job` functions, no job itself
-SERVICE = "taskscheduler.Service"  #: the base of all services, the same
-_BASES = ("", FUNCTION_JOB, SERVICE)
+#: bases of jobs, no jobs themselves
+_FUNCTION_JOB, _ASYNC_FUNCTION_JOB = "taskscheduler.FunctionJob", "taskscheduler.AsyncFunctionJob"
+SERVICE = "taskscheduler.Service"
+_BASES = ("", _FUNCTION_JOB, _ASYNC_FUNCTION_JOB, SERVICE)
 
 
 class Job:
@@ -82,6 +89,10 @@ class Job:
     An annotation `data: X` declares what is to be given: a plain type, a TypedDict, a dataclass or a pydantic model.
     Anything else is refused when the job is added, as far as the class is known there, and before it runs; `self.data`
     is then an instance of that dataclass or model.
+
+    `start` may be a coroutine function, and then the other two, too: many such jobs run at once in one worker, up to
+    the node's option `async_jobs`. They must never block: while one does, the others stand still. To cancel or time
+    out one raises asyncio.CancelledError in it.
     """
 
     name: ClassVar[str] = ""
@@ -92,6 +103,7 @@ class Job:
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
     _declaration: ClassVar[Declaration | DataDeclaration]  #: see `declaration`
+    _is_async: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -100,6 +112,7 @@ class Job:
         if not isinstance(cls.name, str) or not cls.name:
             raise InvalidJobError(f"the name of the job class {cls.__qualname__} must be a text that is not empty")
         _check_solo(cls)
+        cls._is_async = _check_async(cls)
         if cls.name not in _BASES:
             REGISTRY.add(cls)
 
@@ -117,7 +130,7 @@ class Job:
         job that had succeeded, else it is logged. Nothing can be called when the worker itself dies or is killed.
         """
 
-    def notification(self, status: Status, process: Process) -> None:
+    def notification(self, status: Status, process: Process) -> Any:
         """Called in a worker, once, when the job has reached its final status."""
 
     @property
@@ -135,6 +148,13 @@ class Job:
     def fail(self, message: str) -> NoReturn:
         """End the attempt as a failure: raises JobFailure, which is stored with this message and no traceback."""
         raise JobFailure(message)
+
+    @property
+    def async_scheduler(self) -> AsyncScheduler:
+        """What `scheduler` is to others, for async jobs: on the same connection, and it does not block the loop."""
+        if self._runtime is None:
+            raise SchedulerError("a job has a scheduler only while a worker runs it")
+        return self._runtime.async_scheduler()
 
     def update_progress(
         self, progress: float | None = None, message: str | None = None, *, completed: float | None = None
@@ -186,13 +206,26 @@ def _percent(completed: Any, target: Any) -> float:
     return float(100 * completed / target)
 
 
+def _check_async(cls: type[Job]) -> bool:
+    """Whether `start` is a coroutine function; if not, nothing around it may be one."""
+    if inspect.iscoroutinefunction(cls.start):
+        return True
+    for hook in ("set_up", "tear_down"):
+        if inspect.iscoroutinefunction(getattr(cls, hook)):
+            raise InvalidJobError(f"{hook} of job {cls.name} is a coroutine function, so start must be one, too")
+    return False
+
+
 class FunctionJob(Job):
     """What `@job` makes of a function."""
 
-    name = FUNCTION_JOB
+    name = _FUNCTION_JOB
     function: ClassVar[Callable[..., Any]]
 
     def start(self) -> Any:
+        return self._call()
+
+    def _call(self) -> Any:
         declared = self.declaration()
         args, named = declared.given(self.data)
         lent = {"job": self} if declared.wants_job else {}
@@ -212,6 +245,15 @@ def declaration(cls: type[Job]) -> Declaration | DataDeclaration:
         found = DataDeclaration(cls.name, cls) if function is None else Declaration(cls.name, function)
         cls._declaration = found
     return found
+
+
+class AsyncFunctionJob(FunctionJob):
+    """What `@job` makes of a coroutine function."""
+
+    name = _ASYNC_FUNCTION_JOB
+
+    async def start(self) -> Any:
+        return await self._call()
 
 
 @overload
@@ -237,7 +279,8 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
             "__qualname__": function.__qualname__,
             "__doc__": function.__doc__,
         }
-        function.__job__ = type(function.__name__, (FunctionJob,), body)  # type: ignore[attr-defined]
+        base = AsyncFunctionJob if inspect.iscoroutinefunction(function) else FunctionJob
+        function.__job__ = type(function.__name__, (base,), body)  # type: ignore[attr-defined]
         return function
 
     return register if function is None else register(function)
@@ -266,6 +309,11 @@ def job_name(job: Any) -> str:
         return cls.name
     what = f"class {job.__qualname__}" if isinstance(job, type) else f"{type(job).__name__} {job!r:.80}"
     raise InvalidJobError(f"{what} is not a job: give a subclass of Job, a function decorated with @job or a name")
+
+
+def is_async(cls: type[Job] | None) -> bool:
+    """Whether jobs of this class run in the event loop of a worker, many at once."""
+    return cls is not None and cls._is_async
 
 
 def has_notification(cls: type | None) -> bool:

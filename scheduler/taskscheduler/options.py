@@ -19,7 +19,7 @@ At = float | int | datetime | timedelta
 
 _YEAR_10000 = 253_402_300_800  #: the first unix time that Python's dates cannot hold
 _LONGEST = 100 * 366 * 86_400  #: no interval is longer than a century
-_MOST_TAGS, _LONGEST_TAG = 50, 100
+MOST_TAGS, LONGEST_TAG = 50, 100
 _QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
 
 
@@ -113,13 +113,13 @@ def tags(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple | set | frozenset):
         raise InvalidOptionError(f"option {name} must be a list of texts, not {type(value).__name__}")
     for tag in value:
-        if not isinstance(tag, str) or not 1 <= len(tag) <= _LONGEST_TAG or not _is_unicode(tag):
+        if not isinstance(tag, str) or not 1 <= len(tag) <= LONGEST_TAG or not _is_unicode(tag):
             raise InvalidOptionError(
-                f"option {name} must be a list of texts of 1 to {_LONGEST_TAG} characters; {tag!r:.120} is none"
+                f"option {name} must be a list of texts of 1 to {LONGEST_TAG} characters; {tag!r:.120} is none"
             )
     found = dict.fromkeys(sorted(value) if isinstance(value, set | frozenset) else value)
-    if len(found) > _MOST_TAGS:
-        raise InvalidOptionError(f"option {name} must have {_MOST_TAGS} texts at most, not {len(found)}")
+    if len(found) > MOST_TAGS:
+        raise InvalidOptionError(f"option {name} must have {MOST_TAGS} texts at most, not {len(found)}")
     return tuple(found)
 
 

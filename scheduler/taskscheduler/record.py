@@ -185,7 +185,7 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "worker": None,
         "seq": ended["seq"] + 1,
     }
-    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "tags", "hook", "v")
+    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "tags", "hook", "async", "v")
     fresh |= {name: ended[name] for name in kept if name in ended}
     if "solo" in ended:
         make_solo(fresh, ended["solo"], plan["created"])

@@ -23,24 +23,28 @@ are not; and who waits for a job that has not been run waits for ever. No real n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from inspect import iscoroutine
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import bson
 from bson import ObjectId
 
 from taskscheduler import embedded
+from taskscheduler.aio import AsyncScheduler
+from taskscheduler.asyncexecution import execute_async
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.errors import SchedulerError
-from taskscheduler.execution import Container, execute, notify
+from taskscheduler.execution import Container, End, execute, notify
 from taskscheduler.finishing import finish, follow
 from taskscheduler.handle import Process
-from taskscheduler.job import REGISTRY, has_notification
+from taskscheduler.job import REGISTRY, has_notification, is_async
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.options import seconds as checked_seconds
 from taskscheduler.record import CODEC, Document
@@ -50,6 +54,8 @@ from taskscheduler.store.client import translated
 from taskscheduler.store.followup import FAMILY, HOOK, NEXT
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _MAX_LOST = 3  #: nothing is lost here
 _ROUND = 10_000  #: jobs that run in one round at most
@@ -157,7 +163,7 @@ class InlineNode:
 
     def _execute(self, document: Document, runtime: _Runtime) -> tuple[Ending, dict[str, Any]]:
         began, limit = self._clock.monotonic(), document["options"]["timeout"]
-        ending, content = execute(document, runtime, self._container, self._scheduler.options.max_payload)
+        ending, content = self._attempt(document, runtime)
         if limit and self._clock.monotonic() - began > limit:
             error = {"type": "JobTimeoutError", "message": f"ran longer than {limit:g} s"}
             ending, content = Ending.TIMED_OUT, {"error": error}
@@ -166,6 +172,12 @@ class InlineNode:
         if has_notification(REGISTRY.find(document["class"])):
             content["hook"] = True
         return ending, content
+
+    def _attempt(self, document: Document, runtime: _Runtime) -> End:
+        most = self._scheduler.options.max_payload
+        if not is_async(REGISTRY.find(document["class"])):
+            return execute(document, runtime, self._container, most)
+        return _in_a_loop(runtime.lent(execute_async(document, runtime, self._container, most)))
 
     def _settle(self) -> None:
         """Pay what ended jobs owe, also those that were cancelled."""
@@ -184,9 +196,20 @@ class InlineNode:
         process = Process(self._scheduler, document)
         runtime = _Runtime(self._scheduler, None, document, "")
         try:
-            notify(document, runtime, self._container, lambda job: job.notification(process.status, process))
+            answer = notify(document, runtime, self._container, process)
+            if iscoroutine(answer):
+                _in_a_loop(runtime.lent(answer))
         except Exception:
             logger.exception("notification failed", extra={"job": str(job_id)})
+
+
+def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    work.close()
+    raise SchedulerError("async jobs run in an event loop of their own: call run_due() from no coroutine")
 
 
 class _Runtime:
@@ -198,6 +221,8 @@ class _Runtime:
         self._parent = document.get("parent")
         self._worker = worker
         self.said: dict[str, Any] = {}
+        self.is_interrupted = False
+        self._twin: AsyncScheduler | None = None
 
     def report(self, progress: float | None, message: str | None) -> None:
         if progress is not None:
@@ -210,6 +235,18 @@ class _Runtime:
 
     def scheduler(self) -> Scheduler:
         return self._scheduler
+
+    def async_scheduler(self) -> AsyncScheduler:
+        self._twin = self._twin or AsyncScheduler.of(self._scheduler)
+        return self._twin
+
+    async def lent(self, work: Awaitable[T]) -> T:
+        """What comes of it, with a scheduler for the event loop as long as it takes."""
+        try:
+            return await work
+        finally:
+            if self._twin is not None:
+                await self._twin.part()
 
     def interruption(self) -> Status:
         return Status.CANCELED  # never asked: nothing interrupts a job here

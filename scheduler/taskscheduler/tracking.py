@@ -89,9 +89,12 @@ class Record(ProcessState):
         else:
             self._fail(content["error"])
 
-    def fail(self, message: str, result: Any = None) -> None:
-        """End the record as FAILED, with a text that says why and anything else that BSON can hold."""
-        self._fail({"type": "ProgramError", "message": str(message)}, result)
+    def fail(self, message: str, result: Any = None, /, **details: Any) -> None:
+        """End the record as FAILED, with a text that says why, and anything else that BSON can hold.
+
+        `details` stand beside the text in `process.error`.
+        """
+        self._fail({**details, "type": "ProgramError", "message": str(message)}, result)
 
     def _fail(self, error: Mapping[str, Any], result: Any = None) -> None:
         said = {} if result is None else {"result": result}
@@ -134,7 +137,7 @@ class Record(ProcessState):
         said = {"progress": progress, "message": message}
         self._say({name: value for name, value in said.items() if value is not None})
 
-    def update(self, **fields: Any) -> None:
+    def update(self, /, **fields: Any) -> None:
         """Store fields of your own; at once, if the record is started."""
         with self._lock, translated():
             self._take(fields)

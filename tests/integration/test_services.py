@@ -74,6 +74,12 @@ def test_a_service_runs_beside_the_jobs_and_starting_it_again_changes_nothing(
     assert scheduler.service("chronicle").attempt == 1
     assert scheduler.service("chronicle").status is Status.PROCESSING
     assert [process.id for process in scheduler.services()] == [service.id]
+    once = scheduler.add_job_once("chronicle", chronicle.data, queue="nobody", ignore_data=True)
+    assert once.outcome == "created", "a service is no job that add_job_once may take for the same"
+    before = set(node.workers) - {chronicle.pid}
+    node.send(signal.SIGHUP)
+    eventually(lambda: not before & set(node.workers), 20, "new workers")
+    assert chronicle.pid in node.workers
     assert len(chronicle.words("begin")) == 1
 
 
@@ -152,17 +158,19 @@ def test_a_service_that_is_never_restarted_runs_once_whatever_happens(
     assert (service.status, service.attempt) == (Status.FAILED, 2)
 
 
-@pytest.mark.parametrize("victim", ["worker", "manager", "node"])
+@pytest.mark.parametrize("victim", ["worker", "manager", "node", "frozen node"])
 def test_whatever_is_killed_a_service_comes_back_and_never_runs_twice(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle, victim: str
 ) -> None:
     nodes = [start_node(jobs=JOBS, orphaned_timeout=1.5) for _ in range(2)]
     scheduler.start_service("chronicle", chronicle.data, **QUICK)
-    for count in range(1, 5 if victim != "node" else 2):
+    for count in range(1, 2 if "node" in victim else 4):
         chronicle.begun(count)
         [home] = [node for node in nodes if chronicle.pid in node.tree()]
         if victim == "node":
             home.kill()
+        elif victim == "frozen node":
+            home.send(signal.SIGSTOP)
         else:
             os.kill(chronicle.pid if victim == "worker" else home.manager, signal.SIGKILL)
         chronicle.begun(count + 1)
@@ -240,7 +248,8 @@ def test_the_time_that_a_node_has_to_stop_binds_its_services(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle
 ) -> None:
     node = start_node(jobs=JOBS, stop_timeout=0.5, kill_grace=0.3)
-    scheduler.start_service("chronicle", {**chronicle.data, "deaf": True}, stop_soft=60, stop_hard=120)
+    data = {**chronicle.data, "deaf": True, "stubborn": True}
+    scheduler.start_service("chronicle", data, stop_soft=60, stop_hard=120)
     chronicle.begun(1)
     assert node.stop(20) == 0
     assert not is_running(chronicle.pid)

@@ -234,6 +234,28 @@ def test_flush_leaves_no_lock_behind(scheduler: Scheduler) -> None:
     assert scheduler.add_job(Spans, "a").refresh().status is Status.WAITING
 
 
+def test_every_write_about_turns_uses_an_index(scheduler: Scheduler, database: Documents) -> None:
+    template = scheduler.add_job("noop").refresh().to_dict()
+    jobs = database["taskscheduler.jobs"]
+    jobs.insert_many([{**template, "_id": ObjectId(), "status": number % 7} for number in range(700)])
+    added = [scheduler.add_job("noop", solo="key") for _ in range(20)]
+    gates, tracked = scheduler.store.gates, scheduler.store.tracked
+    database.command("profile", 2)
+    try:
+        gates.park([one.id for one in added])
+        gates.let_next_in(["key"])
+        gates.clear("key")
+        gates.sweep()
+        tracked.end_silent({})
+        tracked.end_silent({"gate": "key"})
+    finally:
+        database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.taskscheduler.jobs"}))
+    assert len(seen) >= 8
+    assert [entry["planSummary"] for entry in seen if "IXSCAN" not in entry.get("planSummary", "IXSCAN")] == []
+    assert max(entry.get("docsExamined", 0) for entry in seen) <= 20
+
+
 # -- what dies --------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +269,7 @@ def test_a_running_one_that_is_cancelled_is_gone_before_the_next_begins(
     second = scheduler.add_job("trace", str(behind), solo="waiting")
     os.kill(node.manager, signal.SIGSTOP)  # so that nobody kills the first one for a while
     first.cancel()
+    scheduler.store.gates.sweep()  # as every node does again and again
     assert second.refresh().status is Status.POSTPONED
     os.kill(node.manager, signal.SIGCONT)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 20, "the first one is killed")
@@ -260,6 +283,8 @@ def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_n
     os.kill(int(eventually(lambda: traces(path), 20)[0][2]), signal.SIGKILL)
     eventually(lambda: len(traces(path)) == 2, 20, "it runs again")
     assert [words[0] for words in traces(path)] == [str(jobs[0].id)] * 2
+    scheduler.store.gates.sweep()
+    assert jobs[1].refresh().status is Status.POSTPONED
     until.touch()
     scheduler.wait_for(jobs, throw=True, timeout=20)
 

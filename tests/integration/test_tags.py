@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 from tests.support.nodes import NodeProcess
 
@@ -58,7 +59,7 @@ def test_other_tags_make_another_job_of_add_job_once(scheduler: Scheduler) -> No
 def test_all_runs_of_a_series_have_the_tags(scheduler: Scheduler, node: NodeProcess) -> None:
     first = scheduler.add_job(Noop, tags=["nightly"], interval=3600)
     first.wait(timeout=30)
-    following = list(scheduler.get_jobs({"series": first.id, "_id": {"$ne": first.id}}))
+    following = eventually(lambda: list(scheduler.get_jobs({"series": first.id, "_id": {"$ne": first.id}})))
     assert [process.tags for process in following] == [["nightly"]]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo.database import Database
 from tests.integration.test_aio import run
 from tests.support.eventually import eventually
@@ -31,6 +33,7 @@ from taskscheduler import (
     Status,
 )
 from taskscheduler.program import boot_id, started_at
+from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]
@@ -154,14 +157,20 @@ def test_the_twin_for_asyncio(uri: str) -> None:
 
 
 def test_a_program_hears_that_its_record_was_ended(scheduler: Scheduler, database: Documents) -> None:
+
+    def fall_silent(job_id: Any) -> None:
+        silence(database, job_id)
+        scheduler.end_silent()
+
     ways: list[tuple[Callable[[Any], Any], type[Exception]]] = [
         (scheduler.cancel_job, JobCanceledError),
         (scheduler.delete_job, JobNotFoundError),
-        (lambda job_id: (silence(database, job_id), scheduler.end_silent()), JobTimeoutError),
+        (fall_silent, JobTimeoutError),
     ]
     for end, error in ways:
-        with pytest.raises(error), scheduler.track("import") as record:
-            end(record.id)
+        record = scheduler.track("import").start()
+        end(record.id)
+        with pytest.raises(error):
             record.update(rows=1)
         with pytest.raises(error), scheduler.track("import") as record:
             end(record.id)  # and it does not ask before it finishes
@@ -212,6 +221,57 @@ def test_old_jobs_are_deleted_by_age_and_class(scheduler: Scheduler, database: D
     assert {one.id for one in scheduler.get_jobs({})} == {young.id, running.id}
 
 
+@pytest.fixture
+def command(uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs the command in this process: exit code, output, standard error."""
+    monkeypatch.setenv("TASKSCHEDULER_URI", uri)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(list(arguments))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_a_silent_program_of_this_host_is_signalled_and_nobody_else(
+    scheduler: Scheduler, database: Documents, uri: str, command: Callable[..., Any]
+) -> None:
+    jobs = database["taskscheduler.jobs"]
+    with ExitStack() as stack:
+        programs = [stack.enter_context(tracked_program(uri, "import")) for _ in range(4)]
+        ids = []
+        for program in programs:
+            program.told()
+            ids.append(ObjectId(program.says().split()[1]))
+        for job_id in ids:
+            silence(database, job_id)
+        jobs.update_one({"_id": ids[1]}, {"$set": {"program.host": "elsewhere"}})
+        jobs.update_one({"_id": ids[2]}, {"$set": {"program.boot": "before"}})
+        jobs.update_one({"_id": ids[3]}, {"$inc": {"program.started": -1}})  # its pid has been given to another one
+        code, out, _ = command("end-silent", "--signal", "term", "import")
+        assert code == 0
+        assert out.endswith("Ended 4 jobs.\n")
+        assert f"{ids[0]} ended: no sign of life for 300 s; its program, pid {programs[0].process.pid}, was sig" in out
+        assert f"{ids[1]} ended: no sign of life for 300 s; not signalled: its program ran on elsewhere" in out
+        assert "is gone" in out.split(str(ids[3]))[1]
+        assert programs[0].process.wait(10) == -signal.SIGTERM
+        assert [program.process.poll() for program in programs[1:]] == [None, None, None]
+    assert command("end-silent")[:2] == (0, "Ended 0 jobs.\n")
+    code, _, error = command("end-silent", "--signal", "NOPE")
+    assert (code, "'NOPE' is no signal" in error) == (2, True)
+
+
+def test_the_command_deletes_old_jobs_when_told_so(scheduler: Scheduler, command: Callable[..., Any]) -> None:
+    with scheduler.track("import", rows=3) as record:
+        pass
+    assert command("delete-old", "--age", "0")[0] == 5
+    assert command("delete-old", "--age", "60d", "--yes")[:2] == (0, "Deleted 0 jobs.\n")
+    assert '{"rows": 3}' in command("show", str(record.id), "-o", "table")[1]
+    assert command("delete-old", "--age", "0", "--yes", "another")[:2] == (0, "Deleted 0 jobs.\n")
+    assert command("delete-old", "--age", "0", "--yes", "import")[:2] == (0, "Deleted 1 jobs.\n")
+
+
 # -- solo -------------------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +308,8 @@ def test_a_killed_program_blocks_no_longer_than_its_timeout(
 
     with tracked_program(uri, "import", '{"solo": true}') as program:
         program.told()
-        silence(database, (program.says().split()[1] and scheduler.end_silent()) or next(scheduler.get_jobs()).id)
+        program.says()
+        silence(database, next(scheduler.get_jobs()).id)
         program.kill()
     scheduler.track("import", solo=True).start().finish()  # no node runs: the starter ends the silent one itself
 

@@ -14,6 +14,7 @@ from taskscheduler_daemon.options import PoolOptions, ProcessManagement
 from taskscheduler_daemon.pool import Member, Pool
 
 MOST_AHEAD = 64
+ASYNC_JOBS = 3
 
 
 class Hands:
@@ -24,6 +25,7 @@ class Hands:
         self.inbox: deque[Run] = deque()
         self.current: Run | None = None
         self.reports: deque[Run] = deque()
+        self.loop: list[Run] = []  #: async jobs that run at once
         self.begun = 0
 
 
@@ -39,8 +41,8 @@ class PoolHistory(RuleBasedStateMachine):
     def build(self, pm: ProcessManagement, least: int, more: int, most: int) -> None:
         if pm is ProcessManagement.STATIC:
             least = max(1, least)
-        given = {"pm": pm, "min_children": least, "max_children": max(1, least + more), "worker_max_jobs": most}
-        self.pool = Pool(PoolOptions.of(given))
+        counts = {"min_children": least, "max_children": max(1, least + more), "async_jobs": ASYNC_JOBS}
+        self.pool = Pool(PoolOptions.of({"pm": pm, **counts, "worker_max_jobs": most}))
         self.now = 0.0
         self.pids = 0
         self.hands: dict[int, Hands] = {}
@@ -51,10 +53,12 @@ class PoolHistory(RuleBasedStateMachine):
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
-    @rule(forced=st.booleans(), count=st.integers(1, 6))
-    def accept(self, forced: bool, count: int) -> None:
-        for _ in range(count):
-            run = Run(ObjectId().binary, 1, 0, Flag.FORCED if forced and count == 1 else Flag.NONE, b"")
+    @rule(flag=st.sampled_from([Flag.NONE, Flag.FORCED, Flag.ASYNC]), count=st.integers(1, 6))
+    def accept(self, flag: Flag, count: int) -> None:
+        if flag is Flag.ASYNC and not self.pool.options.async_limit:
+            flag = Flag.NONE  # as the node does
+        for _ in range(1 if flag is Flag.FORCED else count):
+            run = Run(ObjectId().binary, 1, 0, flag, b"")
             self.accepted[run.job_id] = run
             if self.pool.stopping:
                 self.over[run.job_id] += 1
@@ -96,7 +100,8 @@ class PoolHistory(RuleBasedStateMachine):
                 self.pool.put_back([run], self.now)
                 return
             self.pool.began(member, run, self.now)
-            self.hands[member.pid].inbox.append(run)
+            hands = self.hands[member.pid]
+            (hands.loop if run.flags & Flag.ASYNC else hands.inbox).append(run)
 
     def _take_back(self, member: Member, between: int = -1) -> None:
         """Take the packets out of a socket; before number `between` an idle worker is faster and takes one."""
@@ -130,6 +135,18 @@ class PoolHistory(RuleBasedStateMachine):
             hands.reports.append(hands.current)
             hands.current = None
 
+    @rule(which=st.integers(0, 9), place=st.integers(0, 2))
+    def finish_async(self, which: int, place: int) -> None:
+        busy = [hands for hands in self.hands.values() if hands.loop]
+        if busy:
+            hands = busy[which % len(busy)]
+            self._over_async(hands, hands.loop.pop(place % len(hands.loop)))
+
+    def _over_async(self, hands: Hands, run: Run) -> None:
+        del hands.member.background[run.job_id]
+        self.over[run.job_id] += 1
+        self._leave_if_done(hands)
+
     @rule(which=st.integers(0, 9), seconds=st.sampled_from([1e-5, 0.0004, 0.003, 1.0]))
     def read_reports(self, which: int, seconds: float) -> None:
         talking = [hands for hands in self.hands.values() if hands.reports]
@@ -144,7 +161,7 @@ class PoolHistory(RuleBasedStateMachine):
         self._leave_if_done(hands)
 
     def _leave_if_done(self, hands: Hands) -> None:
-        if hands.member.leaving and not hands.member.runs:
+        if hands.member.leaving and not hands.member.runs and not hands.loop:
             self._die(hands)
 
     @rule(which=st.integers(0, 9))
@@ -159,7 +176,7 @@ class PoolHistory(RuleBasedStateMachine):
         assert self.pool.gone(member.pid, self.now) is member
         del self.hands[member.pid]
         assert list(member.runs) == ([hands.current] if hands.current else [])
-        for run in member.runs:
+        for run in (*member.runs, *hands.loop):
             self.over[run.job_id] += 1
         if self.pool.stopping:
             self._hand_back()
@@ -182,6 +199,10 @@ class PoolHistory(RuleBasedStateMachine):
         if holder is None:
             return
         hands = self.hands[holder.pid]
+        if job_id in holder.background:
+            hands.loop.remove(self.accepted[job_id])
+            self._over_async(hands, self.accepted[job_id])
+            return
         self._take_back(holder, between)
         if self.pool.remove_waiting(job_id):
             self.over[job_id] += 1
@@ -192,6 +213,9 @@ class PoolHistory(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 2))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
+        if self.pool.stale_async(self.now):
+            for run in self.pool.asynchronous.drain():
+                self.over[run.job_id] += 1
         stuck = self.pool.stale(self.now)
         if stuck is None:
             return
@@ -214,9 +238,8 @@ class PoolHistory(RuleBasedStateMachine):
             self._leave_if_done(hands)
 
     def _hand_back(self) -> None:
-        for line in (self.pool.waiting, self.pool.forced):
-            while line:
-                self.over[line.popleft().run.job_id] += 1
+        for run in self.pool.drain():
+            self.over[run.job_id] += 1
 
     # -- what must hold -------------------------------------------------------------------------------------------
 
@@ -225,8 +248,9 @@ class PoolHistory(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         places = Counter(self.over)
-        places.update(entry.run.job_id for entry in (*self.pool.waiting, *self.pool.forced))
+        places.update(entry.run.job_id for entry in self.pool.unassigned())
         places.update(run.job_id for member in self.pool.members.values() for run in member.runs)
+        places.update(job_id for member in self.pool.members.values() for job_id in member.background)
         assert set(places) == set(self.accepted)
         assert set(places.values()) <= {1}
 
@@ -235,6 +259,7 @@ class PoolHistory(RuleBasedStateMachine):
         for hands in getattr(self, "hands", {}).values():
             current = [hands.current] if hands.current else []
             assert list(hands.member.runs) == [*hands.reports, *current, *hands.inbox]
+            assert list(hands.member.background) == [run.job_id for run in hands.loop]
 
     @invariant()
     def no_run_is_started_twice(self) -> None:
@@ -250,6 +275,16 @@ class PoolHistory(RuleBasedStateMachine):
             assert len(member.runs) <= (1 if member.single else MOST_AHEAD)
         forced = [member for member in self.pool.members.values() if member.forced]
         assert len(forced) <= sum(1 for run in self.accepted.values() if run.flags & Flag.FORCED)
+
+    @invariant()
+    def async_jobs_are_never_beside_others_and_leave_them_a_worker(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        members = self.pool.members.values()
+        assert not any(member.runs and member.background for member in members)
+        assert all(len(member.background) <= ASYNC_JOBS for member in members)
+        looping = sum(1 for member in members if member.background and not member.leaving)
+        assert looping <= max(1, self.pool.options.slots - 1)
 
     def teardown(self) -> None:
         """Whatever has happened, all that is left gets done, unless the pool stops."""
@@ -270,11 +305,12 @@ class PoolHistory(RuleBasedStateMachine):
                     hands.reports.append(hands.current)
                     hands.current = None
                 self._read(hands)
+                while hands.loop:
+                    self._over_async(hands, hands.loop.pop())
             self.every_run_is_in_exactly_one_place()
             self.no_limit_is_exceeded()
         assert set(self.over) == set(self.accepted)
-        assert not self.pool.waiting
-        assert not self.pool.forced
+        assert not self.pool.unassigned()
 
 
 PoolHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

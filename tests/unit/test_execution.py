@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import bson
 import pytest
@@ -24,6 +24,7 @@ from taskscheduler.execution import (
     notify,
     storable,
 )
+from taskscheduler.handle import Process, ProcessState
 from taskscheduler.job import Job, job
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC, DEEPEST
@@ -42,6 +43,9 @@ class FakeRuntime:
         return None
 
     def scheduler(self) -> Any:
+        return None
+
+    def async_scheduler(self) -> Any:
         return None
 
     def interruption(self) -> Status:
@@ -345,10 +349,11 @@ def test_a_container_is_not_asked_for_a_job_that_nobody_registered() -> None:
     assert asked == []
 
 
-def test_the_job_for_a_hook_is_made_like_any_other() -> None:
+def test_the_job_for_a_hook_is_made_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Job] = []
-    given = document(data=5, attempt=2)
-    notify(given, FakeRuntime(), None, seen.append)
+    monkeypatch.setattr(Does, "notification", lambda job, status, process: seen.append(job))
+    given = document(data=5, attempt=2) | {"status": 3}
+    notify(given, FakeRuntime(), None, cast("Process", ProcessState(given)))
     assert (seen[0].data, seen[0].id, seen[0].attempt) == (5, given["_id"], 2)
     assert isinstance(instance(given, FakeRuntime(), None), Does)
 

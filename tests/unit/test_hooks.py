@@ -29,6 +29,9 @@ class Recorder:
     def scheduler(self) -> Any:
         return None
 
+    def async_scheduler(self) -> Any:
+        return None
+
     def interruption(self) -> Status:
         return Status.CANCELED
 

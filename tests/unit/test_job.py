@@ -11,8 +11,8 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError, SchedulerError
 from taskscheduler.job import (
-    FUNCTION_JOB,
     REGISTRY,
+    AsyncFunctionJob,
     FunctionJob,
     Job,
     has_notification,
@@ -21,6 +21,7 @@ from taskscheduler.job import (
     job_name,
 )
 from taskscheduler.lifecycle import Status
+from taskscheduler.service import Service
 
 HERE = "tests.unit.test_job"
 
@@ -95,7 +96,8 @@ def test_the_registry_never_imports_what_it_does_not_know() -> None:
 
 
 def test_the_base_classes_are_no_jobs() -> None:
-    assert REGISTRY.find(FUNCTION_JOB) is None
+    bases = [cls.name for cls in (FunctionJob, AsyncFunctionJob, Service)]
+    assert [name for name in bases if REGISTRY.find(name) is not None] == []
     assert REGISTRY.find("") is None
     assert REGISTRY.find("taskscheduler.job.Job") is None
 
@@ -309,6 +311,9 @@ class Recorder:
 
     def scheduler(self) -> Any:
         return "the scheduler"
+
+    def async_scheduler(self) -> Any:
+        return "the async scheduler"
 
     def interruption(self) -> Status:
         return Status.WAITING

@@ -252,3 +252,81 @@ def test_a_stall_ends_claiming_ahead() -> None:
     assert ledger.target() == 1002
     ledger.stalled()
     assert ledger.target() <= 3
+
+
+# -- async attempts ---------------------------------------------------------------------------------------------------
+
+
+def async_attempt(options: dict[str, Any] | None = None) -> Attempt:
+    return attempt(1, options, **{"async": True})
+
+
+def crowded(count: int, slots: int = 2, each: int = 10) -> Ledger:
+    """A ledger of a node with so many slots and async attempts."""
+    ledger = Ledger()
+    ledger.set_slots(slots, each)
+    ledger.add([async_attempt() for _ in range(count)])
+    return ledger
+
+
+def test_async_attempts_are_flagged_where_the_manager_has_room_for_them() -> None:
+    ledger = Ledger()
+    ledger.set_slots(2, 10)
+    marked, plain = async_attempt(), attempt()
+    forced = async_attempt({"force_spawn": True})
+    ledger.add([marked, plain, forced])
+    assert [one.run().flags for one in (marked, plain, forced)] == [Flag.ASYNC, Flag.NONE, Flag.FORCED]
+    ledger.learn_async(str(plain.job["class"]))
+    again = attempt()
+    ledger.add([again])
+    assert again.run().flags == Flag.ASYNC
+    ledger.set_slots(2, 0)
+    one_per_worker = async_attempt()
+    ledger.add([one_per_worker])
+    assert one_per_worker.run().flags == Flag.NONE
+
+
+@pytest.mark.parametrize(
+    ("held", "slots", "room", "async_room"),
+    [
+        (0, 2, 2, 10),  # nothing is known: one for each slot, and async ones in one worker
+        (3, 2, 1, 7),  # one worker is theirs
+        (10, 2, 1, 0),
+        (12, 2, 1, 0),
+        (10, 3, 2, 10),
+        (15, 3, 1, 5),
+        (10, 1, 1, 0),  # the only worker takes turns
+        (0, 1, 1, 10),
+    ],
+)
+def test_async_attempts_take_few_slots(held: int, slots: int, room: int, async_room: int) -> None:
+    ledger = crowded(held, slots)
+    assert (ledger.room(), ledger.async_room()) == (room, async_room)
+    assert ledger.async_full == (held > 0 and held >= 10 * max(1, slots - 1))
+
+
+def test_other_attempts_leave_no_worker_for_async_ones() -> None:
+    ledger = crowded(0)
+    ledger.add([attempt()])
+    assert ledger.async_room() == 10
+    ledger.add([attempt()])
+    assert (ledger.room(), ledger.async_room()) == (0, 0)
+
+
+def test_what_may_be_async_is_claimed_only_as_far_as_there_is_room_for_that() -> None:
+    ledger = crowded(4)
+    ledger.learn(0.001)
+    assert ledger.room() == 6
+    assert ledger.room(asked=2) == 4
+    full = crowded(10)
+    full.learn(0.001)
+    assert full.room() > 50  # none of these will be async: they are passed over
+
+
+def test_async_attempts_that_end_make_room_again() -> None:
+    ledger = crowded(10)
+    for one in ledger.all()[:4]:
+        ledger.take(one.fence.job_id.binary, 1)
+    assert (ledger.async_room(), ledger.async_full) == (4, False)
+    ledger.clear()
+    assert (ledger.room(), ledger.async_room(), ledger.has_async) == (2, 10, False)

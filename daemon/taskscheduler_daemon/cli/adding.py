@@ -38,6 +38,8 @@ extended JSON such as {"$date": "2026-11-21T08:00:00Z"}; - reads it from the sta
 @click.option("--priority", type=int, help="Higher first within its queue.")
 @click.option("--queue", metavar="NAME", help="The queue that it waits in.")
 @click.option("--force-spawn", is_flag=True, help="A worker of its own, beyond max_children.")
+@click.option("--solo", is_flag=True, help="Never beside another one of its class.")
+@click.option("--solo-key", metavar="KEY", help="Never beside another one with this key.")
 @click.option("--id", type=OBJECT_ID, help="An id of your choice.")
 @click.option(
     "--tag", "-t", "tags", multiple=True, envvar="TASKSCHEDULER_TAG", help="A text to find it by; repeatable."
@@ -58,6 +60,7 @@ def command(
     settings: Settings,
     job: str,
     data: Any,
+    solo_key: str | None,
     parent: str | None,
     tags: Sequence[str],
     once: bool,
@@ -70,6 +73,8 @@ def command(
     if once and given["dedupe"]:
         raise click.UsageError("give --once or --dedupe, not both")
     options = {name: value for name, value in given.items() if value is not None and value is not False}
+    if solo_key is not None:
+        options["solo"] = solo_key
     if tags:
         options["tags"] = tags
     with opened(settings) as database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from taskscheduler.errors import (
+    AlreadyRunningError,
     DatabaseError,
     DuplicateJobError,
     EmbeddedServerError,
@@ -27,6 +28,7 @@ class Exit(IntEnum):
     NOT_FOUND = 3  #: no such job or service
     DATABASE = 4  #: MongoDB cannot be reached or refuses us
     REFUSED = 5  #: not done, because it was not allowed or confirmed
+    ALREADY_RUNNING = 75  #: a solo program was not started; as EX_TEMPFAIL of sysexits
     TIMED_OUT = 124  #: the wait ended before the job; as timeout(1)
     INTERRUPTED = 130  #: Ctrl-C
 
@@ -36,6 +38,7 @@ CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
     ((JobNotFoundError, ServiceNotFoundError), Exit.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), Exit.DATABASE),
     ((DuplicateJobError, InvalidStateError), Exit.REFUSED),
+    ((AlreadyRunningError,), Exit.ALREADY_RUNNING),
     ((WaitTimeoutError,), Exit.TIMED_OUT),
 )
 

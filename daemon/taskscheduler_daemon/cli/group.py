@@ -26,8 +26,12 @@ COMMANDS = {
     "retry": ("retrying", "Let jobs that have ended run once more."),
     "edit": ("editing", "Give a job another status: waiting or canceled."),
     "delete": ("deleting", "Delete single jobs."),
+    "delete-old": ("forgetting", "Delete the jobs that ended some time ago."),
+    "end-silent": ("silencing", "End the records of programs that have fallen silent."),
+    "exec": ("executing", "Run a command as a job that keeps record of itself."),
     "flush": ("flushing", "Delete all jobs, or all of one class or queue."),
     "restore": ("restoring", "Let jobs wait again that lost nodes hold."),
+    "jobs": ("registered", "Show the jobs that modules register."),
     "counts": ("counting", "Count the jobs per class and status."),
     "listen": ("listening", "Follow all changes of status."),
     "status": ("overview", "Show nodes, workers, queues and counts on one screen."),
@@ -79,7 +83,7 @@ def cli(context: click.Context) -> None:
     90s, 5m, 1h30m, 2d. When the output is not a terminal, it is TSV.
 
     Exit codes: 0 ok, 1 a job failed or only a part was done, 2 usage, 3 not found, 4 database unreachable, 5 refused,
-    124 wait timed out, 130 Ctrl-C.
+    75 a solo program runs already, 124 wait timed out, 130 Ctrl-C.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -18,6 +18,7 @@ _POOL = [
     click.option("--pm", type=_POOLS, help="How workers are managed.  [default: dynamic]"),
     click.option("--min-children", type=int, help="Workers at start, or always (static).  [default: 1]"),
     click.option("--max-children", type=int, help="Most workers.  [default: 2]"),
+    click.option("--async-jobs", type=int, help="Async jobs that one worker runs at once.  [default: 100]"),
     click.option("--worker-max-jobs", type=int, help="Replace a worker after so many jobs.  [default: never]"),
     click.option("--worker-max-age", type=DURATION, help="Replace a worker after so long.  [default: never]"),
     click.option("--worker-max-growth", type=SIZE, help="Replace a worker grown by so much: 100M.  [default: never]"),

@@ -101,6 +101,8 @@ def note(job: Process, now: datetime) -> str:
 def _due(job: Process, now: datetime) -> str:
     if job.status is not Status.POSTPONED or job.at is None:
         return ""
+    if "parked_at" in job.to_dict():
+        return "waits for its turn"
     left = (job.at - now).total_seconds()
     when = f"in {brief(left)}" if left > 0 else "now"
     return ("retry " if job.to_dict().get("retries") else "due ") + when

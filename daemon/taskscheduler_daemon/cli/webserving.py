@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 import uvicorn
 
-from taskscheduler.job import REGISTRY
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.modules import registered
 from taskscheduler_daemon.cli.settings import Settings, remark
-from taskscheduler_daemon.factory import import_modules
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.guard import is_loopback
 
 HELP = """Serve the web pages and the webservice until SIGTERM or Ctrl-C.
 
 Only jobs that the modules of --jobs register can be added through it. With a token, programs send it as
-"Authorization: Bearer TOKEN", and browsers ask for it as the password of any user. It speaks plain HTTP: put a proxy
-that speaks TLS before it where others could listen.
+"Authorization: Bearer TOKEN", and browsers ask for it as the password of any user. Without one it listens on this
+machine only. It speaks plain HTTP: put a proxy that speaks TLS before it where others could listen. GET /openapi.json
+describes the webservice.
 """
-
-_BUILT_IN = "taskscheduler."
 
 
 @cli_command("web", output=False, help=HELP)
@@ -45,23 +44,29 @@ def command(
     if not token and not is_loopback(host):
         raise click.UsageError(f"{host} can be reached by others: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
     signal.signal(signal.SIGTERM, _end)  # what the server gets it raises again, when it has finished its requests
-    registered = _registered([part for item in jobs for part in item.split(",") if part])
-    with opened(settings) as database:
+    names_of_jobs = [entry.name for entry in registered(jobs)]
+    with opened(settings) as database, _listening(host, port) as door:
         database.inspection.server()
-        app = create_app(database.scheduler, registered, token, [host, *names])
-        remark(f"taskscheduler: http://{host if ':' not in host else f'[{host}]'}:{port}/")
+        app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
+        remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
         level = "info" if settings.verbose else "warning"
-        uvicorn.run(app, host=host, port=port, log_level=level, server_header=False, proxy_headers=False)
+        config = uvicorn.Config(app, log_level=level, server_header=False, proxy_headers=False)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[door])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = str(error.strerror or error).partition(" (")[0]
+        raise click.UsageError(f"cannot listen on {_place(host, port)}: {reason}; see --host and --port") from error
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _end(*_: object) -> None:
     sys.exit(0)
-
-
-def _registered(modules: Sequence[str]) -> list[str]:
-    """Import the modules, also from the current directory; the names of the jobs that can be added."""
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    import_modules(modules)
-    return [name for name in REGISTRY.names() if not name.startswith(_BUILT_IN)]

@@ -48,12 +48,18 @@ def style() -> Response:
 
 @router.get("/jobs")
 def list_jobs(
-    request: Request, status: str = "", job: str = "", queue: str = "", before: str = "", said: str = ""
+    request: Request,
+    status: str = "",
+    job: str = "",
+    queue: str = "",
+    tag: str = "",
+    before: str = "",
+    said: str = "",
 ) -> Response:
     """The newest jobs that match, a page at a time."""
     site = site_of(request)
-    query = _query(status, job, queue, before)
-    edge = site.inspection.edge(_id_of(before), MOST_SEARCHED) if _is_search(status, job or queue) else None
+    query = _query(status, job, queue, tag, before)
+    edge = site.inspection.edge(_id_of(before), MOST_SEARCHED) if not tag and _is_search(status, job or queue) else None
     if edge:
         query["_id"] = {**query.get("_id", {}), "$gte": edge}
     found = site.inspection.recent(query, PAGE + 1)
@@ -61,7 +67,8 @@ def list_jobs(
     found = sorted(found, key=lambda document: ObjectId(document["_id"]), reverse=True)
     rest, documents = found[PAGE:], found[:PAGE]
     now = site.scheduler.store.clock.now()
-    filters = {name: value for name, value in (("status", status), ("job", job), ("queue", queue)) if value}
+    given = {"status": status, "job": job, "queue": queue, "tag": tag}
+    filters = {name: value for name, value in given.items() if value}
     last = documents[-1]["_id"] if rest else edge
     older = {**filters, "before": str(last)} if last else None
     return page(
@@ -72,6 +79,7 @@ def list_jobs(
         status=status,
         job=line(job, 300),
         queue=line(queue, 300),
+        tag=line(tag, 300),
         filtered=bool(filters),
         searched=MOST_SEARCHED if edge and not rest else None,
         older=older and f"/jobs?{urlencode(older, errors='replace')}",
@@ -80,8 +88,8 @@ def list_jobs(
     )
 
 
-def _query(status: str, job: str, queue: str, before: str) -> dict[str, Any]:
-    query: dict[str, Any] = {name: value for name, value in (("class", job), ("queue", queue)) if value}
+def _query(status: str, job: str, queue: str, tag: str, before: str) -> dict[str, Any]:
+    query: dict[str, Any] = {name: value for name, value in (("class", job), ("queue", queue), ("tags", tag)) if value}
     if status:
         if status not in STATUSES:
             raise HTTPException(400, f'There is no status "{line(status)}"')

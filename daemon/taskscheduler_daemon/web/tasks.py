@@ -18,6 +18,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from taskscheduler.errors import InvalidDataError, InvalidJobError, InvalidOptionError
 from taskscheduler.lifecycle import Status
+from taskscheduler.options import LONGEST_TAG, MOST_TAGS
+from taskscheduler.options import tags as checked_tags
 from taskscheduler_daemon.cli.text import JSON_OPTIONS
 from taskscheduler_daemon.web.bodies import body_of, json_object
 from taskscheduler_daemon.web.site import site_of
@@ -39,7 +41,7 @@ _NAMES = {status: name for name, several in STATUSES.items() for status in sever
 _ACCEPTED = {**{status.label: (status,) for status in Status}, **STATUSES}
 _RANK = {name: rank for rank, name in enumerate(STATUSES)}
 ORDERS = ("date", "profile", "status")
-FILTERS = ("profile", "status", "order")
+FILTERS = ("profile", "status", "order", "tags", "tags[]")  #: the last one is how PHP writes a list
 
 
 class Task(BaseModel):
@@ -51,8 +53,10 @@ class Task(BaseModel):
     job: str = Field(description="the registered name")
     date: str = Field(description="when it was added, as in RFC 2822")
     parameters: Any = Field(description="the data of the job; values that JSON lacks as relaxed extended JSON")
+    tags: list[str] = Field(default_factory=list, description="left out where there are none")
 
 
+Tag = Annotated[str, Field(min_length=1, max_length=LONGEST_TAG)]
 _Mapping = Annotated[dict[str, Any], Field(json_schema_extra={"propertyNames": {"pattern": r"^[^\x00]*$"}})]
 _NoItems = Annotated[list[Any], Field(max_length=0)]
 
@@ -65,6 +69,7 @@ class NewTask(BaseModel):
     profile: str = Field(pattern="^[_a-z0-9-]+$")
     job: str = Field(min_length=1, description="the registered name of a job; others are refused")
     parameters: _Mapping | _NoItems | None = None
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)] | None = None
 
 
 class Error(BaseModel):
@@ -93,6 +98,7 @@ def _choice(*names: str) -> Any:
 
 router = APIRouter(tags=["tasks"])
 Text = str | SkipJsonSchema[None]
+_TAGS = Query(max_length=MOST_TAGS, json_schema_extra={"items": {"type": "string", "minLength": 1}})
 
 
 @router.get("/tasks", response_model=list[Task], responses=_errors(400, 500), summary="List tasks")
@@ -101,14 +107,17 @@ def list_tasks(
     profile: Annotated[Text, Query(json_schema_extra={"pattern": "^[_a-z0-9-]+$"})] = None,
     status: Annotated[Text, _choice(*_ACCEPTED)] = None,
     order: Annotated[Text, _choice(*ORDERS)] = None,
+    tags: Annotated[list[str] | SkipJsonSchema[None], _TAGS] = None,
 ) -> Response:
-    """The newest 1000 tasks that match, in this order (default: status), then by date."""
+    """The newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date."""
     _only(request.query_params, FILTERS)
     query: dict[str, Any] = {}
     if status is not None:
         query["status"] = {"$in": [int(one) for one in _statuses(status)]}
     if profile is not None:
         query["queue"] = _profile(profile)
+    if wanted := [*(tags or ()), *request.query_params.getlist("tags[]")]:
+        query["tags"] = {"$in": _tags(wanted)}
     order = _order("status" if order is None else order)
     found = [_task(job) for job in site_of(request).inspection.newest(query, MOST_TASKS, MOST_BYTES)]
     return _answer([task for _, task in sorted(found, key=lambda dated: _place(order, *dated))])
@@ -134,12 +143,12 @@ def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Resp
     """Add a job. Only what the modules of --jobs have registered can be added."""
     site, given = site_of(request), json_object(body)
     name, profile = _needed(given, "job"), _profile(_needed(given, "profile"))
-    parameters = _parameters(given.get("parameters"))
+    parameters, tags = _parameters(given.get("parameters")), _tags(given.get("tags"))
     _only(given, NewTask.model_fields)
     if name not in site.jobs:
         raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered')
     try:
-        added = site.scheduler.add_job(name, parameters, queue=profile)
+        added = site.scheduler.add_job(name, parameters, queue=profile, tags=tags)
     except (InvalidDataError, InvalidJobError, InvalidOptionError) as error:
         raise HTTPException(400, str(error)) from error
     return _answer(_task(added.to_dict())[1], 201)
@@ -173,6 +182,19 @@ def _parameters(value: Any) -> dict[str, Any]:
     return value
 
 
+def _tags(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise HTTPException(400, "Malformed tags")
+    if not all(isinstance(tag, str) for tag in value):
+        raise HTTPException(400, "Tag value must be a string")
+    try:
+        return list(checked_tags("tags", value))
+    except InvalidOptionError as error:
+        raise HTTPException(400, str(error)) from error
+
+
 def _statuses(name: str) -> tuple[Status, ...]:
     if name not in _ACCEPTED:
         raise HTTPException(400, f'Status "{name:.{_ECHO}}" does not exists')
@@ -202,6 +224,7 @@ def _task(job: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
         "job": job.get("class", ""),
         "date": format_datetime(date),
         "parameters": {} if data is None else data,
+        **({"tags": job["tags"]} if "tags" in job else {}),
     }
 
 

@@ -28,7 +28,7 @@ from taskscheduler_daemon.cli.text import clean_lines, iso, local
 from taskscheduler_daemon.web.shorten import clip, line, shown
 
 _MOST_TRACEBACK = 10_000
-_HIDDEN = {"at", "queue", "priority", "parent"}
+_HIDDEN = {"at", "queue", "priority", "parent", "tags"}
 
 Row = dict[str, Any]
 
@@ -107,6 +107,7 @@ def _facts(job: Process) -> list[tuple[str, str]]:
     stored = job.to_dict()
     return [
         ("Queue", str(job.options.get("queue") or "")),
+        ("Tags", ", ".join(job.tags)),
         ("Priority", str(job.options.get("priority") or "")),
         ("Added", local(job.created)),
         ("Due", local(job.at) if job.at != job.created else ""),

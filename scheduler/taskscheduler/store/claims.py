@@ -54,6 +54,7 @@ _READ_BACK = dict.fromkeys(
         "once",
         "solo",
         "service",
+        "async",
     ),
     1,
 )
@@ -108,12 +109,17 @@ class ClaimStore:
                 return names
             names.append(name)
 
-    def candidates(self, queues: Sequence[str], count: int, after: Mark | None = None) -> list[Document]:
+    def candidates(
+        self, queues: Sequence[str], count: int, after: Mark | None = None, but_async: bool = False
+    ) -> list[Document]:
         """The next waiting jobs: highest priority first, then the longest due. Their _id, queue, priority and at.
 
-        With `after`, only those of its queue behind its place, unless some of higher priority wait there.
+        With `after`, only those of its queue behind its place, unless some of higher priority wait there. `but_async`
+        passes over async jobs, for which every document has to be looked at.
         """
         waiting: Document = {"status": int(Status.WAITING)}
+        if but_async:
+            waiting["async"] = {"$exists": False}
         if after is None:
             return self._in_claim_order({**waiting, "queue": {"$in": list(queues)}}, count)
         waiting["queue"] = after.queue
@@ -135,6 +141,14 @@ class ClaimStore:
         if queues is not None:
             query["queue"] = {"$in": list(queues)}
         return [entry["_id"] for entry in self.collection.find(query, {"_id": 1}).hint("force").limit(count)]
+
+    def asynchronous(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
+        """Waiting async jobs in the order in which they are claimed."""
+        query: Document = {"async": True, "status": int(Status.WAITING)}
+        if queues is not None:
+            query["queue"] = {"$in": list(queues)}
+        found = self.collection.find(query, {"_id": 1}).sort([("priority", -1), ("at", 1)]).hint("async").limit(count)
+        return [entry["_id"] for entry in found]
 
     def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
         """Try to take these jobs: how many were got; `claimed` tells which. May be carried out although it raises."""

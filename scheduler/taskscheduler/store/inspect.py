@@ -27,7 +27,7 @@ _MAX_QUEUES = 50
 _MAX_CLASSES = 100
 _MAX_TIME_MS = 10_000
 _BULKY = {"data": 0, "result": 0}
-_TOLD = ("class", "queue", "status", "created", "data")
+_TOLD = ("class", "queue", "status", "created", "data", "tags")
 _COUNT_INDEX = {
     Status.WAITING: "claim",
     Status.POSTPONED: "due",

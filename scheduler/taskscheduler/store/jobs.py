@@ -150,7 +150,7 @@ class JobStore:
         if keyed is not None:
             return keyed
         wanted, oldest = fingerprint(data), None
-        query: Document = {"class": name, "status": LIVE_FILTER}
+        query: Document = {"class": name, "status": LIVE_FILTER, "service": {"$exists": False}}
         if not ignore_data:
             query["$expr"] = _may_equal(data)
         for job in self.collection.find(query).sort("_id", 1):

@@ -50,7 +50,9 @@ class MessageQueue:
         self._thread: threading.Thread | None = None
 
     def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False) -> None:
-        """Tell the nodes that these jobs are stored, and whether some wait for their time or are force_spawn jobs."""
+        """Tell the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
+        async jobs and those of force_spawn.
+        """
         with self._changed:
             self._added += ids
             self._queues.update(queues)

@@ -44,6 +44,11 @@ def job_indexes(retention: float) -> list[IndexModel]:
             name="force",
             partialFilterExpression={"status": int(Status.WAITING), "options.force_spawn": True},
         ),
+        IndexModel(
+            [("priority", DESCENDING), ("at", ASCENDING)],
+            name="async",
+            partialFilterExpression={"status": int(Status.WAITING), "async": True},
+        ),
         IndexModel([("at", ASCENDING)], name="due", partialFilterExpression={"status": int(Status.POSTPONED)}),
         IndexModel(
             [("boot", ASCENDING), ("claim", ASCENDING)],

@@ -50,8 +50,17 @@ def test_what_jobs_say_is_escaped_and_shortened(client: TestClient, scheduler: S
     assert "899000 more characters" in text
     assert "100000 bytes: 00 ff" in text
     assert "&#34;\\u202ekey&#34;" in text
-    for name in ("status", "job", "queue", "before", "said"):
+    for name in ("status", "job", "queue", "tag", "before", "said"):
         assert "<script" not in client.get("/jobs", params={name: SCRIPT}).text
+
+
+def test_jobs_are_found_by_a_tag(client: TestClient, scheduler: Scheduler) -> None:
+    one, two = (scheduler.add_job("noop", tags=tags).id for tags in (["red", SCRIPT], ["blue"]))
+    found = client.get("/jobs", params={"tag": "red"}).text
+    assert (str(one) in found, str(two) in found) == (True, False)
+    text = client.get(f"/jobs/{one}").text
+    assert "red, &lt;script&gt;" in text
+    assert "<script" not in text
 
 
 def test_the_pages_need_neither_scripts_nor_styles_of_their_own(client: TestClient, scheduler: Scheduler) -> None:
@@ -111,7 +120,7 @@ def test_a_search_without_an_index_ends_and_can_go_on(
 ) -> None:
     monkeypatch.setattr(pages, "PAGE", 2)
     monkeypatch.setattr(pages, "MOST_SEARCHED", 5)
-    wanted = {3, 4, 5, 6, 15}  # of 18, so that pages end in all ways: full, at the edge, without any, at the end
+    wanted = {3, 4, 5, 6, 13}  # of 18: 13 is the edge, then there is none, then a full page
     jobs = [("noop", None, {"queue": "mail" if number in wanted else "default"}) for number in range(18)]
     ids = [str(job.id) for job in scheduler.add_jobs(jobs)]
     path, seen, empty = "/jobs?queue=mail", [], 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 
 from click.testing import CliRunner
 from starlette.testclient import TestClient
@@ -75,6 +76,15 @@ def test_every_answer_tells_the_browser_to_run_nothing(client: TestClient) -> No
         headers = client.get(path).headers
         assert {name: headers.get(name) for name in HEADERS} == HEADERS
         assert "unsafe" not in headers["content-security-policy"]
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(uri: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = CliRunner().invoke(cli, ["web", "--port", port], obj=Settings(uri=uri), env={"TASKSCHEDULER_URI": uri})
+    assert ran.exit_code == 2
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; see --host and --port" in ran.output
+    assert "http://" not in ran.output
 
 
 def test_other_hosts_are_served_only_with_a_token(uri: str) -> None:

@@ -22,6 +22,9 @@ from taskscheduler_daemon.web.guard import HEADERS
 
 PROFILE = "Profile name only allows lowercase alphanumerical, dash and underscore characters"
 
+EMPTY_TAG = "option tags must be a list of texts of 1 to 100 characters; '' is none"
+MANY_TAGS = "option tags must have 50 texts at most, not 51"
+
 
 def test_a_task_is_added_and_found_again_as_it_was_posted(client: TestClient, scheduler: Scheduler) -> None:
     body = {"profile": "foobar", "job": "noop", "parameters": {"name_1": "value_1", "name_2": "value_2"}}
@@ -39,6 +42,24 @@ def test_a_task_is_added_and_found_again_as_it_was_posted(client: TestClient, sc
     assert parsedate_to_datetime(task["date"]) == (stored.created and stored.created.replace(microsecond=0))
 
 
+def test_tasks_are_found_by_any_of_their_tags(client: TestClient) -> None:
+    posted = {}
+    for name, tags in (("one", ["red", "old"]), ("two", ["blue", "red", "blue"]), ("none", None), ("empty", [])):
+        body = {"profile": name, "job": "noop", "tags": tags}
+        posted[name] = client.post("/tasks", json=body).json()
+    assert [posted[name].get("tags") for name in posted] == [["red", "old"], ["blue", "red"], None, None]
+
+    def found(query: str) -> set[str]:
+        return {task["profile"] for task in client.get(f"/tasks?{query}").json()}
+
+    assert found("tags=red") == {"one", "two"}
+    assert found("tags=old&tags=blue") == {"one", "two"}
+    assert found("tags[]=old&tags%5B%5D=green") == {"one"}
+    assert found("tags=blue&profile=one") == set()
+    assert found("tags=green") == set()
+    assert client.get("/tasks?tags=").json() == {"message": EMPTY_TAG, "code": 400}
+
+
 WRONG_TASKS: list[tuple[Any, str]] = [
     ({}, "Missing job"),
     ({"profile": "a"}, "Missing job"),
@@ -51,8 +72,11 @@ WRONG_TASKS: list[tuple[Any, str]] = [
     ({"job": "os.system", "profile": "a"}, 'Job "os.system" is not registered'),
     ({"job": "echo", "profile": "a"}, 'Job "echo" is not registered'),
     ({"job": "\ud800", "profile": "a"}, 'Job "\ud800" is not registered'),
-    ({"job": "noop", "profile": "a", "parameter": {}}, 'Unknown "parameter"; there are profile, job, parameters'),
-    ({"job": "noop", "profile": "a", "tags": ["x"]}, 'Unknown "tags"; there are profile, job, parameters'),
+    ({"job": "noop", "profile": "a", "parameter": {}}, 'Unknown "parameter"; there are profile, job, parameters, tags'),
+    ({"job": "noop", "profile": "a", "tags": "x"}, "Malformed tags"),
+    ({"job": "noop", "profile": "a", "tags": ["x", 5]}, "Tag value must be a string"),
+    ({"job": "noop", "profile": "a", "tags": [""]}, EMPTY_TAG),
+    ({"job": "noop", "profile": "a", "tags": [str(number) for number in range(51)]}, MANY_TAGS),
 ]
 
 
@@ -103,7 +127,7 @@ WRONG_FILTERS: list[tuple[dict[str, str], str]] = [
     ({"status": ""}, 'Status "" does not exists'),
     ({"profile": ""}, PROFILE),
     ({"order": ""}, 'Impossible to order by ""'),
-    ({"tags": "x"}, 'Unknown "tags"; there are profile, status, order'),
+    ({"tag": "x"}, 'Unknown "tag"; there are profile, status, order, tags, tags[]'),
 ]
 
 

@@ -1,0 +1,224 @@
+"""The event loop of a worker: many async jobs at once, until none is left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import bson
+from bson import ObjectId
+
+from taskscheduler.aio import AsyncScheduler
+from taskscheduler.asyncexecution import INTERRUPTED, AsyncRuntime
+from taskscheduler.clock import Clock
+from taskscheduler.execution import End
+from taskscheduler.lifecycle import Status
+from taskscheduler.record import CODEC
+from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon.messages import Flag, Kind, Run
+
+logger = logging.getLogger(__name__)
+
+_AT_A_TIME = 64  #: messages that are read before the jobs get their turn again
+
+
+class Host(Protocol):
+    """The worker, as its event loop needs it."""
+
+    def scheduler(self) -> Scheduler: ...
+
+    def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> Coroutine[Any, Any, End]:
+        """Make the attempt; raises nothing."""
+        ...
+
+    def send_end(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> None: ...
+
+    def send_progress(self, run: Run, content: bytes) -> None: ...
+
+
+class AsyncAttempt:
+    """One run in the loop, and what it lends to its job."""
+
+    def __init__(self, work: AsyncWork, run: Run) -> None:
+        self.run = run
+        self.document: dict[str, Any] = bson.decode(run.body, codec_options=CODEC)
+        self.began = work.clock.monotonic()
+        self.said: dict[str, Any] = {}
+        self.is_interrupted = False
+        self.task: asyncio.Task[End]
+        self._work = work
+        self._verdict = Status.WAITING
+        self._sent_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def interrupt(self, verdict: Status) -> None:
+        """End the job; `verdict` is what becomes of it. Once: what it does about it is not to be disturbed again."""
+        if not self.is_interrupted:
+            self.is_interrupted, self._verdict = True, verdict
+            self.task.cancel()
+
+    def flush(self, send: bool = True) -> None:
+        """Send what has been said since the last message, or not: it goes with the end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            if send:
+                self._send()
+
+    def _send(self) -> None:
+        self._timer, self._sent_at = None, self._work.clock.monotonic()
+        names = {"id": ObjectId(self.run.job_id), "attempt": self.run.attempt}
+        self._work.host.send_progress(self.run, bson.encode({**self.said, **names}))
+
+    # -- what the job may ask for -----------------------------------------------------------------------------------
+
+    def report(self, progress: float | None, message: str | None) -> None:
+        """Pass on a sign of life: at most one message in the time limit, and the last one always. From any thread."""
+        work = self._work
+        if threading.get_ident() != work.thread:
+            work.loop.call_soon_threadsafe(self.report, progress, message)
+            return
+        if progress is not None:
+            self.said["progress"] = progress
+        if message is not None:
+            self.said["message"] = message[:1000].encode(errors="replace").decode()
+        wait = self._sent_at + work.progress_limit - work.clock.monotonic()
+        if self._timer is None and not self.task.done():
+            self._timer = work.loop.call_later(max(0.0, wait), self._send)
+
+    def scheduler(self) -> Scheduler:
+        return self._work.host.scheduler()
+
+    def async_scheduler(self) -> AsyncScheduler:
+        return self._work.scheduler()
+
+    def interruption(self) -> Status:
+        return self._verdict
+
+
+class AsyncWork:
+    """Runs async jobs in the one event loop of a worker, which is kept while there are none."""
+
+    def __init__(self, host: Host, inbox: socket.socket, progress_limit: float, clock: Clock) -> None:
+        self.host = host
+        self.progress_limit = progress_limit
+        self.clock = clock
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.get_ident()
+        self.is_running = False
+        self._inbox = inbox
+        self._attempts: dict[bytes, AsyncAttempt] = {}
+        self._others: list[Run] = []
+        self._empty = asyncio.Event()
+        self._scheduler: AsyncScheduler | None = None
+
+    def serve(self, first: Run) -> list[Run]:
+        """Make this run and all async ones that arrive meanwhile; when none is left, the other runs that arrived."""
+        self._run(self._serve(first))
+        others, self._others = self._others, []
+        return others
+
+    def alone(self, run: Run) -> End:
+        """Make this run and nothing else; its end is not sent."""
+        attempt = AsyncAttempt(self, run)
+
+        async def attempted() -> End:
+            self._start(attempt)
+            await asyncio.wait([attempt.task])
+            attempt.flush()
+            return _end_of(attempt.task)
+
+        end: End = self._run(attempted())
+        del self._attempts[run.job_id]
+        return end
+
+    def interrupt_all(self, verdict: Status) -> None:
+        """End all jobs; for signal handlers."""
+        self.loop.call_soon_threadsafe(self._interrupt_all, verdict)
+
+    def finish(self, answer: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine to its end while no job runs."""
+        self._run(answer)
+
+    def scheduler(self) -> AsyncScheduler:
+        if self._scheduler is None:
+            self._scheduler = AsyncScheduler.of(self.host.scheduler())
+        return self._scheduler
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        self.is_running = True
+        try:
+            task = self.loop.create_task(work)
+            while True:
+                try:
+                    return self.loop.run_until_complete(task)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    if task.done():
+                        raise
+                    # a task that a job has started; whoever awaits it gets the same
+                    logger.warning("task of an async job ended by %s", type(error).__name__)
+        finally:
+            self.is_running = False
+
+    async def _serve(self, first: Run) -> None:
+        self._begin(first)
+        self.loop.add_reader(self._inbox, self._read)
+        try:
+            while self._attempts:
+                self._empty.clear()
+                await self._empty.wait()
+        finally:
+            self.loop.remove_reader(self._inbox)
+
+    def _read(self) -> None:
+        for _ in range(_AT_A_TIME):
+            try:
+                message = wire.receive(self._inbox, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                return
+            if message is None:  # the worker gets no more, and ends when these jobs have
+                self.loop.remove_reader(self._inbox)
+                return
+            self._take(message)
+
+    def _take(self, message: bytes) -> None:
+        if messages.kind_of(message) == Kind.INTERRUPT:
+            job_id, verdict = messages.interruption(message)
+            if job_id in self._attempts:
+                self._attempts[job_id].interrupt(verdict)
+            return
+        run = Run.decode(message)
+        if run.flags & Flag.ASYNC:
+            self._begin(run)
+        else:
+            self._others.append(run)
+
+    def _begin(self, run: Run) -> None:
+        attempt = AsyncAttempt(self, run)
+        self._start(attempt)
+        attempt.task.add_done_callback(lambda _: self._ended(attempt))
+
+    def _start(self, attempt: AsyncAttempt) -> None:
+        self._attempts[attempt.run.job_id] = attempt
+        attempt.task = self.loop.create_task(self.host.attempt(attempt.document, attempt))
+
+    def _ended(self, attempt: AsyncAttempt) -> None:
+        end = _end_of(attempt.task)
+        attempt.flush(send=end is INTERRUPTED)
+        seconds = self.clock.monotonic() - attempt.began
+        del self._attempts[attempt.run.job_id]
+        if not self._attempts:
+            self._empty.set()
+        self.host.send_end(attempt.run, attempt.document, end, attempt.said, seconds)
+
+    def _interrupt_all(self, verdict: Status) -> None:
+        for attempt in self._attempts.values():
+            attempt.interrupt(verdict)
+
+
+def _end_of(task: asyncio.Task[End]) -> End:
+    return INTERRUPTED if task.cancelled() else task.result()

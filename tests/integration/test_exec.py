@@ -1,0 +1,169 @@
+"""`taskscheduler exec`: any command as a job, with its output, exit code and signals, ended when it is cancelled."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.proxy import Proxies
+from tests.support.eventually import eventually
+from tests.support.nodes import is_running
+
+from taskscheduler import Process, Scheduler, Status
+from taskscheduler_daemon.supervision import LONGEST_TAIL
+
+COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())", "exec"]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(uri: str) -> Iterator[Start]:
+    """Starts the command; whatever is left of it in the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        environment = {**os.environ, "TASKSCHEDULER_URI": uri}
+        started.append(
+            subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def running(scheduler: Scheduler) -> Process:
+    return eventually(lambda: next(scheduler.get_jobs(), None), 20, "the record")
+
+
+def only(scheduler: Scheduler) -> Process:
+    [job] = scheduler.get_jobs({})
+    return job
+
+
+def test_output_and_exit_code_pass_through_and_are_stored(scheduler: Scheduler, start: Start) -> None:
+    script = "read word; echo got $word; echo beside >&2"
+    process = start("--name", "greeting", "--field", "rows=3", "--field", "who=me", "--", "sh", "-c", script)
+    assert process.communicate("hello\n", timeout=30) == ("got hello\n", "beside\n")
+    assert process.returncode == 0
+    job = only(scheduler)
+    assert (job.job, job.status) == ("greeting", Status.DONE)
+    assert job.fields == {"command": ["sh", "-c", script], "rows": 3, "who": "me"}
+    assert sorted(job.result_value["output"].splitlines()) == ["beside", "got hello"]
+    assert (job.result_value["exit_code"], job.result_value["output_bytes"]) == (0, 17)
+
+
+def test_a_command_that_fails_fails_its_job(scheduler: Scheduler, start: Start) -> None:
+    process = start("sh", "-c", "head -c 200000 /dev/zero | tr '\\0' x; echo end; exit 3")
+    out, error = process.communicate(timeout=30)
+    assert (process.returncode, len(out), error) == (3, 200_004, "")
+    job = only(scheduler)
+    assert (job.job, job.status) == ("sh", Status.FAILED)
+    assert job.error == {"exit_code": 3, "type": "ProgramError", "message": "exit code 3"}
+    assert len(job.result_value["output"]) == LONGEST_TAIL
+    assert job.result_value["output"].endswith("xend\n")
+
+
+@pytest.mark.parametrize(("name", "code", "reason"), [("no-such-command", 127, "command not found"), ("/", 126, "")])
+def test_what_cannot_be_run_is_said_in_one_line(
+    scheduler: Scheduler, start: Start, name: str, code: int, reason: str
+) -> None:
+    process = start("--name", "none", "--", name)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error.count("\n")) == (code, 1)
+    assert error.startswith(f"taskscheduler exec: {name}: {reason}")
+    assert only(scheduler).status is Status.FAILED
+
+
+@pytest.mark.parametrize("arguments", [(), ("--field", "x", "true"), ("--silence", "1", "true")])
+def test_wrong_use_is_refused_before_anything_runs(scheduler: Scheduler, start: Start, arguments: tuple[str]) -> None:
+    process = start(*arguments)
+    assert process.communicate(timeout=30)[1].count("\n") == 1
+    assert process.returncode == 2
+    assert list(scheduler.get_jobs({})) == []
+
+
+def test_signals_are_passed_on(scheduler: Scheduler, start: Start) -> None:
+    for number, code in ((signal.SIGTERM, 7), (signal.SIGINT, 9)):
+        process = start("sh", "-c", "trap 'exit 7' TERM; trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.wait(20) == code
+    process = start("sh", "-c", "kill -9 $$")
+    assert process.wait(30) == 128 + 9
+    assert [(job.error or {})["message"] for job in scheduler.get_jobs({})][-1] == "killed by SIGKILL"
+
+
+def test_a_solo_command_runs_once_at_a_time(scheduler: Scheduler, start: Start) -> None:
+    first = start("--solo", "--name", "import", "cat")
+    job = running(scheduler)
+    second = start("--solo", "--name", "import", "echo", "never")
+    out, error = second.communicate(timeout=30)
+    assert (second.returncode, out) == (75, "")
+    assert error.startswith("taskscheduler exec: A job of type import is already running solo since ")
+    assert f"with id {job.id} and pid {first.pid} on " in error
+    first.communicate("", timeout=30)
+    assert first.returncode == 0
+    third = start("--solo", "--name", "import", "true")
+    assert third.wait(30) == 0
+
+
+def test_a_cancelled_command_is_ended_with_all_that_it_has_started(
+    scheduler: Scheduler, start: Start, tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+    process = start("--solo", "sh", "-c", f"trap '' TERM; sleep 1000 & echo $$ $! > {pids}; while :; do sleep 1; done")
+    below = [int(pid) for pid in eventually(lambda: pids.exists() and pids.read_text().split(), 20)]
+    running(scheduler).cancel()
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert "was cancelled; the command was ended" in error
+    eventually(lambda: not any(is_running(pid) for pid in below), 10)
+    assert only(scheduler).status is Status.CANCELED
+
+
+def test_a_command_that_takes_too_long_is_ended(scheduler: Scheduler, start: Start) -> None:
+    process = start("--timeout", "0.5", "sleep", "1000")
+    assert "ran longer than 0.5 s" in process.communicate(timeout=30)[1]
+    assert process.returncode == 124
+    assert "ran longer than 0.5 s" in (only(scheduler).error or {})["message"]
+
+
+def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: Start, uri: str, tmp_path: Path) -> None:
+    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
+    with Proxies([int(port)]) as proxies:
+        way = (
+            f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}?directConnection=true&serverSelectionTimeoutMS=500"
+        )
+        until = tmp_path / "until"
+        process = start(
+            "-u", way, "--silence", "3", "sh", "-c", f"while ! test -e {until}; do sleep 0.05; done; exit 4"
+        )
+        job = running(scheduler)
+        proxies.cut(int(port))
+        assert process.stderr is not None
+        assert "the command goes on" in process.stderr.readline()
+        proxies.heal(int(port))
+        alive = job.refresh().alive
+        eventually(lambda: job.refresh().alive != alive, 20, "a new sign of life")
+        until.touch()
+        assert process.wait(30) == 4
+    assert (job.refresh().error or {})["exit_code"] == 4
+
+
+def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+    process = start("sh", "-c", f"echo $$ > {pidfile}; exec sleep 1000")
+    pid = int(eventually(lambda: pidfile.exists() and pidfile.read_text(), 20))
+    process.kill()
+    eventually(lambda: not is_running(pid), 10)
