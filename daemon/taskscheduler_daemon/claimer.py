@@ -229,14 +229,16 @@ class Claimer:
 
     def _carry_out(self, ids: list[ObjectId]) -> tuple[str, list[Taken]]:
         """Claim, then read back: only what the majority says is ours counts, also if the claim ended in an error."""
-        claim = uuid.uuid4().hex
+        claim, got = uuid.uuid4().hex, len(ids)
         self._abandoned.append(claim)
         try:
-            self._store.claims.claim(ids, claim, self._boot, self._node)
+            got = self._store.claims.claim(ids, claim, self._boot, self._node)
         except PyMongoError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self._boot)
+        if len(taken) < got:  # cancelled in between, perhaps; nobody else can say that they will never begin
+            self._store.services.never_began(claim, self._boot)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
 
     def _take(self, asked: int, claim: str, taken: Sequence[Taken]) -> None:
@@ -262,4 +264,5 @@ class Claimer:
         """Give back what claims got that could not be read back; the database may have been slow to carry them out."""
         for claim in list(self._abandoned):
             self._store.claims.abandon(claim, self._boot)
+            self._store.services.never_began(claim, self._boot)
             self._abandoned.remove(claim)

@@ -279,6 +279,8 @@ class Session:
             if not attempt.is_async:
                 self._ledger.learn(report.seconds)
             self._ended_as[report.ending] += 1
+        if attempt.forced:
+            self._departures.ended(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._ledger.learn_async(attempt.job["class"])
         self._writer.put(finish_of(attempt, report, self._options.max_lost))
@@ -328,7 +330,10 @@ class Session:
         now = self._clock.monotonic()
         self._stopped_ids = {key: at for key, at in self._stopped_ids.items() if now - at < _REMEMBER_STOPPED}
         self._stopped_ids |= dict.fromkeys(ids, now)
-        self._kill([job_id for job_id in ids if self._forget(job_id)])
+        ours = [job_id for job_id in ids if self._forget(job_id)]
+        self._kill(ours)
+        for job_id in set(ids).difference(ours):
+            self._departures.canceled(job_id.binary)
 
     def _kill(self, ids: list[ObjectId]) -> None:
         """Not before the runs that wait to be sent: the manager must know a job to kill it."""

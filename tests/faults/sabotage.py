@@ -122,9 +122,9 @@ def no_read_back() -> None:
     claim = ClaimStore.claim
     asked: dict[str, list[ObjectId]] = {}
 
-    def asking(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> None:
+    def asking(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> int:
         asked[name] = list(ids)
-        claim(self, ids, name, boot, node)
+        return claim(self, ids, name, boot, node)
 
     def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
         found = self._raw.find({"_id": {"$in": asked.pop(name)}}, claims._READ_BACK)
@@ -158,9 +158,9 @@ def collide() -> None:
     """Nodes ask for the same jobs at the same time."""
     claim = ClaimStore.claim
 
-    def slow(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> None:
+    def slow(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> int:
         threading.Event().wait(0.3)
-        claim(self, ids, name, boot, node)
+        return claim(self, ids, name, boot, node)
 
     def all_of_them(
         self: Share, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float

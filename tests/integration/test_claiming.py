@@ -11,6 +11,7 @@ from bson import ObjectId
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.store.claims import Taken
 from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.ledger import Attempt, Ledger
 
@@ -65,6 +66,25 @@ def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler, bench: Bench) 
     assert process.refresh().status is Status.PROCESSING
 
 
+def test_a_service_that_is_cancelled_before_its_claim_is_read_back_will_never_begin(
+    scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whoever stops it would wait for the word of a node that does not know of it: as long as `claim` is there."""
+    scheduler.start_service(Noop, name="s")
+    read_back = scheduler.store.claims.claimed
+
+    def late(*claim: Any) -> list[Taken]:
+        scheduler.stop_service("s", wait=False)
+        return read_back(*claim)
+
+    monkeypatch.setattr(scheduler.store.claims, "claimed", late)
+    bench.claimer.heard([], ["default"], True, False)
+    bench.claimer._look()
+    stopped = scheduler.service("s")
+    assert (bench.taken, stopped.status, stopped.attempt) == ([], Status.CANCELED, 1)
+    assert "claim" not in stopped.to_dict()
+
+
 def test_two_claims_under_way_ask_for_different_jobs(
     scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,9 +98,9 @@ def test_two_claims_under_way_ask_for_different_jobs(
     asked: list[Sequence[ObjectId]] = []
     claim = scheduler.store.claims.claim
 
-    def noted(ids: Sequence[ObjectId], *more: Any) -> None:
+    def noted(ids: Sequence[ObjectId], *more: Any) -> int:
         asked.append(ids)
-        claim(ids, *more)
+        return claim(ids, *more)
 
     monkeypatch.setattr(scheduler.store.claims, "claim", noted)
     bench.look()

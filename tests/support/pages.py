@@ -17,8 +17,9 @@ from typing import Any
 
 import click
 
-from taskscheduler import AsyncScheduler, Job, Process, Scheduler, Status
+from taskscheduler import AsyncScheduler, Job, Process, Scheduler, Service, Status
 from taskscheduler.options import JOB_CHECKS, SCHEDULER_CHECKS
+from taskscheduler.tracking import Record
 from taskscheduler_daemon import QueueNode, Worker, WorkerManager
 from taskscheduler_daemon.cli.group import cli
 from taskscheduler_daemon.options import NODE_CHECKS, POOL_CHECKS
@@ -37,7 +38,8 @@ _OPTION = re.compile(r"--[a-z-]+")
 _OBJECTS: dict[str, Any] = {
     "scheduler": Scheduler,
     "process": Process(Scheduler("mongodb://host/app"), {"_id": None, "status": Status.WAITING}),
-    "self": Job,
+    "self": Service,  # a job, too
+    "record": Record,
     "worker": Worker,
     "node": QueueNode,
 }
@@ -145,7 +147,8 @@ def _is_right(span: str, known: set[str]) -> bool:
 def _exists(node: ast.AST) -> bool:
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _OBJECTS:
         owner = _OBJECTS[node.value.id]
-        return hasattr(owner, node.attr) or node.attr in getattr(owner, "__annotations__", ())
+        declared = [vars(cls).get("__annotations__", {}) for cls in getattr(owner, "__mro__", ())]
+        return hasattr(owner, node.attr) or any(node.attr in names for names in declared)
     if isinstance(node, ast.Call):
         taken = _parameters(_called(node.func))
         return taken is None or all(keyword.arg in taken for keyword in node.keywords if keyword.arg)

@@ -150,10 +150,10 @@ class ClaimStore:
         found = self.collection.find(query, {"_id": 1}).sort([("priority", -1), ("at", 1)]).hint("async").limit(count)
         return [entry["_id"] for entry in found]
 
-    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> None:
-        """Try to take these jobs; `claimed` tells which ones were got. May be carried out although it raises."""
+    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
+        """Try to take these jobs: how many were got; `claimed` tells which. May be carried out although it raises."""
         query = {"_id": {"$in": list(ids)}, "status": from_statuses(Move.CLAIM)}
-        self.collection.update_many(query, claiming(claim, boot, node))
+        return self.collection.update_many(query, claiming(claim, boot, node)).modified_count
 
     def claim_one(self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str) -> list[Taken]:
         """Take one job and read it in the same operation, which the driver retries; empty if it is not to be had."""

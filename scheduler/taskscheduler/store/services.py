@@ -53,6 +53,11 @@ class ServiceStore:
         query = {**fence.filter(), "status": int(Status.CANCELED)}
         self._collection.update_one(query, {"$unset": {"claim": "", "boot": ""}})
 
+    def never_began(self, claim: str, boot: ObjectId) -> None:
+        """Services that were cancelled before the node which had claimed them could know that it had."""
+        query = {"service.name": {"$exists": True}, "claim": claim, "boot": boot, "status": int(Status.CANCELED)}
+        self._collection.update_many(query, {"$unset": {"claim": "", "boot": ""}}, hint="service")
+
     def is_gone(self, job_id: ObjectId) -> bool:
         """Whether nothing is known to be left of the last attempt."""
         found = self._collection.find_one({"_id": job_id}, {"claim": 1})

@@ -1,0 +1,73 @@
+"""Of which cancelled services a node says that their processes are gone."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler.store.attempts import Fence
+from taskscheduler_daemon.departures import Departures
+from taskscheduler_daemon.ledger import Attempt
+
+
+class Noted:
+    """A store that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.fences: list[Fence] = []
+
+    @property
+    def services(self) -> Noted:
+        return self
+
+    def gone(self, fence: Fence) -> None:
+        self.fences.append(fence)
+
+
+@pytest.fixture
+def noted() -> Noted:
+    return Noted()
+
+
+@pytest.fixture
+def departures(noted: Noted) -> Departures:
+    return Departures(cast(Any, noted))
+
+
+def attempt(**more: Any) -> Attempt:
+    job = {"options": {"force_spawn": True}, **more}
+    return Attempt(Fence(ObjectId(), "claim", 3), job, b"", 0.0)
+
+
+def test_of_one_that_was_cancelled_when_the_manager_has_nothing_left_of_it(
+    departures: Departures, noted: Noted
+) -> None:
+    service = attempt(service={})
+    departures.expect(service)
+    departures.gone(service.fence.job_id.binary, 2)
+    assert noted.fences == [], "an earlier attempt"
+    departures.gone(service.fence.job_id.binary, 3)
+    departures.gone(service.fence.job_id.binary, 3)
+    assert noted.fences == [service.fence]
+
+
+def test_of_one_that_ended_by_itself_just_before_it_was_cancelled(departures: Departures, noted: Noted) -> None:
+    service = attempt(service={})
+    departures.ended(service)
+    departures.gone(service.fence.job_id.binary, 3)
+    assert noted.fences == [], "nobody has cancelled it"
+    departures.canceled(service.fence.job_id.binary)
+    departures.canceled(service.fence.job_id.binary)
+    assert noted.fences == [service.fence]
+
+
+def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
+    job = attempt()
+    departures.expect(job)
+    departures.ended(job)
+    departures.gone(job.fence.job_id.binary, 3)
+    departures.canceled(job.fence.job_id.binary)
+    departures.canceled(ObjectId().binary)
+    assert noted.fences == []
