@@ -136,6 +136,14 @@ class Ledger:
     def slots(self) -> int:
         return self._slots
 
+    @property
+    def busy(self) -> int:
+        """How many slots are taken: async attempts share one, forced ones take none."""
+        with self._lock:
+            others = len(self._attempts) - self._forced - self._crowd.held
+            crowded = max(self._crowd.workers(), min(1, self._crowd.held))
+            return min(self._slots, others + crowded)
+
     def set_slots(self, slots: int, async_jobs: int = 0) -> None:
         """How many jobs the manager can run at once, and how many async ones in each of its event loops."""
         self._slots = slots

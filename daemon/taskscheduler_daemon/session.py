@@ -399,11 +399,12 @@ class Session:
         self._signals.wake()
 
     def _facts(self) -> dict[str, Any]:
-        running = {attempt.worker: attempt for attempt in self._ledger.all() if attempt.worker is not None}
+        placed = [(attempt.worker, attempt) for attempt in self._ledger.all() if attempt.worker is not None]
+        running, several = dict(placed), Counter(worker for worker, _ in placed)
         workers = [
-            {**facts, "job": running[worker].fence.job_id, "seconds": running[worker].seconds}
+            {**facts, "job": running[worker].fence.job_id, "seconds": running[worker].seconds, "jobs": several[worker]}
             if worker in running
-            else {**facts, "job": None, "seconds": 0.0}
+            else {**facts, "job": None, "seconds": 0.0, "jobs": 0}
             for worker, facts in list(self._workers.items())
         ]
         return {
@@ -414,6 +415,7 @@ class Session:
             "slots": self._ledger.slots,
             "queues": list(self._options.queues),
             "lease": self._lease,
+            "busy": self._ledger.busy,
             "running": len(self._ledger),
             "ended": {ending.name.lower(): count for ending, count in list(self._ended_as.items())},
             "workers": workers,

@@ -88,4 +88,4 @@ def _percent(job: Process) -> float:
 
 def _without_percent(text: str) -> str:
     first, _, rest = text.partition(" ")
-    return rest if first.endswith("%") else text
+    return rest if first.rstrip(";").endswith("%") else text
