@@ -99,8 +99,8 @@ def run_time(job: Process, now: datetime) -> str:
 
 
 def note(job: Process, now: datetime) -> str:
-    """What matters about a job in a list: its news, and whether it is no job as others."""
-    return _SEVERAL.join(part for part in (news(job, now), kind(job)) if part)
+    """What matters about a job in a list: whether it is no job as others, and its news."""
+    return _SEVERAL.join(part for part in (kind(job), news(job, now)) if part)
 
 
 def news(job: Process, now: datetime) -> str:

@@ -13,7 +13,15 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.ids import resolve
-from taskscheduler_daemon.cli.kinds import given_options, program, restarts, service_name, sign_of_life, turn
+from taskscheduler_daemon.cli.kinds import (
+    given_options,
+    is_service,
+    program,
+    restarts,
+    service_name,
+    sign_of_life,
+    turn,
+)
 from taskscheduler_daemon.cli.listing import record
 from taskscheduler_daemon.cli.render import (
     LOOKS,
@@ -71,7 +79,8 @@ def _show(settings: Settings, job: Process, now: datetime) -> None:
         _line(settings, name, value)
     for number, attempt in enumerate(reversed(job.attempts)):
         _line(settings, "" if number else "attempts", _attempt(attempt, now, settings.fancy))
-    _line(settings, "data", json_line(job.data))
+    if job.data is not None or not job.program:
+        _line(settings, "data", json_line(job.data))
     if job.status is Status.DONE:
         _line(settings, "result", json_line(job.result_value))
     _show_error(settings, job)
@@ -83,7 +92,7 @@ def _line(settings: Settings, name: str, value: str) -> None:
 
 def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
     """What there is to tell, but for attempts, data and result."""
-    times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", tries(job))]
+    times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", "" if is_service(job) else tries(job))]
     fields = [
         ("now", news(job, now)),
         ("service", service_name(job)),

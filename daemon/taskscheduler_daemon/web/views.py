@@ -65,7 +65,7 @@ def job_page(job: Process, now: datetime) -> Row:
         "message": line(progress(job), 500),
         "facts": [(name, line(value, 500)) for name, value in _facts(job, now) if value],
         "attempts": [_attempt(attempt, now) for attempt in reversed(job.attempts)],
-        "data": shown(job.data),
+        "data": None if job.program and job.data is None else shown(job.data),
         "result": shown(job.result_value) if job.status is Status.DONE else None,
         "error": _error(job.error),
         "fields": shown(job.fields) if job.fields else None,
@@ -76,6 +76,7 @@ def job_page(job: Process, now: datetime) -> Row:
 def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
     stored = job.to_dict()
     return [
+        ("Program", program(job)),
         ("Service", service_name(job)),
         ("Restart", restarts(job)),
         ("Solo", turn(job)),
@@ -87,7 +88,6 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Started", local(job.started)),
         ("Ended", local(job.ended)),
         ("Last sign of life", sign_of_life(job, now)),
-        ("Program", program(job)),
         ("Node", "" if job.program else str(job.node or "")),
         ("Worker", str(job.worker or "")),
         ("Interval", interval(job)),
