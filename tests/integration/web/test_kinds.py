@@ -118,10 +118,10 @@ def test_the_record_of_a_program_is_never_tried_again(client: TestClient, schedu
 def test_whatever_they_say_is_escaped_and_shortened(client: TestClient, scheduler: Scheduler, record: Record) -> None:
     hostile = {SCRIPT: SCRIPT * 500, "\x1b[31m": "\u202e", "many": list(range(5000))}
     stored(
-        scheduler, record.id, fields=hostile, program={"host": SCRIPT * 50, "pid": SCRIPT}, solo=SCRIPT, tags=[SCRIPT]
+        scheduler, record.id, fields=hostile, program={"host": SCRIPT * 3000, "pid": SCRIPT}, solo=SCRIPT, tags=[SCRIPT]
     )
     service = scheduler.start_service("noop", name="feed")
-    kept = {**service.to_dict()["service"], "name": SCRIPT * 50, "restart": SCRIPT, "failures": SCRIPT}
+    kept = {**service.to_dict()["service"], "name": SCRIPT * 3000, "restart": SCRIPT, "failures": SCRIPT}
     stored(scheduler, service.id, service=kept)
     odd = scheduler.track("odd").start()
     stored(scheduler, odd.id, program={"pid": [1]}, fields={"x": SCRIPT})
