@@ -22,7 +22,7 @@ class Crowd:
 
     def takes(self, attempt: Attempt) -> bool:
         """Whether an attempt is to run beside others."""
-        if not self._each or attempt.forced:
+        if not self._each or attempt.forced or "service" in attempt.job:
             return False
         return "async" in attempt.job or attempt.job["class"] in self.names
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from taskscheduler.clock import Clock
 from taskscheduler.errors import (
@@ -104,7 +105,7 @@ class Supervision:
             missing = isinstance(error, FileNotFoundError)
             reason = "command not found" if missing else getattr(error, "strerror", None) or str(error)
             self._remark(f"taskscheduler exec: {arguments[0]}: {reason}")
-            code: Final = NOT_FOUND if missing else NOT_EXECUTABLE
+            code = NOT_FOUND if missing else NOT_EXECUTABLE
             self._write(lambda: self._record.fail(f"{arguments[0]}: {reason}", exit_code=code))
             return code
 
@@ -149,12 +150,7 @@ class Supervision:
         """Whether there may be more."""
         data = os.read(descriptor, 65_536)
         self._tail.add(data)
-        left = data
-        try:
-            while left:
-                left = left[os.write(target, left) :]
-        except OSError:
-            pass  # nobody reads what we write; the command goes on
+        _write_all(target, data)
         return bool(data)
 
     def _end_if_due(self, pid: int) -> None:
@@ -209,6 +205,17 @@ class Supervision:
             write()
         except SchedulerError as error:
             self._remark(f"taskscheduler exec: the end of the command was not stored: {error}")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Wait for a reader that is slow; if there is none any more, the command goes on without."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+        except OSError:
+            return
 
 
 def _how(code: int) -> str:

@@ -97,6 +97,7 @@ class Adding:
         """What a service is to be; nothing is stored."""
         new = self._new(job, data, asked)
         document = {**new.document, "service": dict(service)}
+        document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))
 
     def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:

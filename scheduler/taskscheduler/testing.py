@@ -18,7 +18,8 @@
 It is the code that a node has: jobs are claimed from a real database, and what follows an attempt is decided and
 written in the same way, with retries, intervals, families and notifications. What takes a process of its own is
 missing: a job cannot be killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence
-are not; and who waits for a job that has not been run waits for ever. No real node should serve the database meanwhile.
+are not; and who waits for a job that has not been run waits for ever. Async jobs run one at a time, too, and not where
+an event loop is running already. No real node should serve the database meanwhile.
 """
 
 from __future__ import annotations

@@ -49,8 +49,9 @@ class Record(ProcessState):
         self._store = store
         self._clock = clock
         self._max_payload = options.max_payload
-        self._pause = options.progress_rate_limit / 1000
         super().__init__(_document(store, job_name(name), solo_option("solo", solo), timeout))
+        silence = self._document["options"]["silence_timeout"] or float("inf")
+        self._pause = min(options.progress_rate_limit / 1000, silence / 3)
         self._fields: dict[str, Any] = {}
         self._fence = Fence(self.id, self._document["claim"], 1)
         self._lock = threading.RLock()

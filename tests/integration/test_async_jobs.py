@@ -17,6 +17,7 @@ from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
 
 from taskscheduler import Process, Scheduler, Status
+from taskscheduler.testing import InlineNode
 
 StartNode = Callable[..., NodeProcess]
 JOBS = ["tests.support.jobs", "tests.support.asyncjobs"]
@@ -209,3 +210,26 @@ def test_the_last_progress_arrives_and_the_scheduler_of_the_loop_works(
     hooked = scheduler.add_job("async_hooked", str(tmp_path / "trace"))
     assert hooked.result(20)
     eventually(lambda: traces(tmp_path / "trace") == [[str(hooked.id), "done"]], 20)
+
+
+def test_async_jobs_run_in_this_very_process_too(scheduler: Scheduler, tmp_path: Path) -> None:
+    with InlineNode(scheduler) as node:
+        doubled = scheduler.add_job("async_double", {"number": 4})
+        failed = scheduler.add_job("async_raises", "exit")
+        hooked = scheduler.add_job("async_hooked", str(tmp_path / "trace"))
+        node.run_due()
+        assert doubled.result(0) == {"double": 8, "attempt": 1}
+        assert failed.refresh().status is Status.FAILED
+    assert traces(tmp_path / "trace") == [[str(hooked.id), "done"]]
+
+
+def test_one_that_gives_no_sign_of_life_is_ended(
+    start_node: StartNode, scheduler: Scheduler, waits: Callable[..., list[Process]], tmp_path: Path
+) -> None:
+    start_node(jobs=JOBS)
+    (beside,) = waits(1)
+    (quiet,) = waits(1, silence_timeout=1)
+    assert quiet.wait(20).status is Status.TIMEOUT
+    assert (quiet.error or {})["message"] == "gave no sign of life for 1 s"
+    (tmp_path / "go").touch()
+    assert (beside.wait(20).status, beside.attempt) == (Status.DONE, 1)

@@ -151,6 +151,12 @@ def test_the_next_run_of_an_interval_stands_in_the_way_of_none(scheduler: Schedu
     assert scheduler.store.jobs.collection.count_documents({"series": first.id, **QUEUED}) == 1
 
 
+def test_a_solo_job_that_has_to_wait_is_queued(scheduler: Scheduler) -> None:
+    claim(scheduler, scheduler.add_job(Noop, solo=True))
+    parked = add(scheduler, 1, solo=True)
+    assert add(scheduler, 1, solo=True).id == parked.id
+
+
 def test_40_threads_add_one(scheduler: Scheduler) -> None:
     barrier = threading.Barrier(40)
     scheduler.counts()

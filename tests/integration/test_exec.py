@@ -147,12 +147,14 @@ def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: S
         )
         until = tmp_path / "until"
         process = start(
-            "-u", way, "--silence", "3", "sh", "-c", f"while ! test -e {until}; do sleep 0.05; done; exit 4"
+            "-u", way, "--silence", "3", "sh", "-c", f"echo ready; while ! test -e {until}; do sleep 0.05; done; exit 4"
         )
         job = running(scheduler)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
         proxies.cut(int(port))
         assert process.stderr is not None
-        assert "the command goes on" in process.stderr.readline()
+        assert any("the command goes on" in line for line in process.stderr)
         proxies.heal(int(port))
         alive = job.refresh().alive
         eventually(lambda: job.refresh().alive != alive, 20, "a new sign of life")
@@ -166,4 +168,8 @@ def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path)
     process = start("sh", "-c", f"echo $$ > {pidfile}; exec sleep 1000")
     pid = int(eventually(lambda: pidfile.exists() and pidfile.read_text(), 20))
     process.kill()
-    eventually(lambda: not is_running(pid), 10)
+    try:
+        eventually(lambda: not is_running(pid), 10)
+    finally:
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)

@@ -86,8 +86,8 @@ def test_every_status_can_be_asked_for(scheduler: Scheduler, one_of_each: dict[S
 
 
 def test_a_class_or_a_function_may_stand_for_its_name(scheduler: Scheduler) -> None:
-    jobs = (Noop, Echo, Fail, add_up)
-    noop, echo, fail, total = (scheduler.add_job(job) for job in jobs)
+    noop, echo, fail = (scheduler.add_job(job) for job in (Noop, Echo, Fail))
+    total = scheduler.submit(add_up, 1, 2)
     queries: list[tuple[dict[str, Any], list[Process]]] = [
         ({"class": Noop}, [noop]),
         ({"class": "noop"}, [noop]),

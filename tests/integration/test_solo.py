@@ -151,6 +151,10 @@ def test_a_parked_job_shows_its_real_time(scheduler: Scheduler) -> None:
     assert parked.at is not None
     assert parked.created is not None
     assert abs((parked.at - parked.created).total_seconds()) < 5
+    at = parked.at
+    parked.cancel()
+    assert parked.at == at
+    assert not {"parked_at", "gate"} & set(parked.to_dict())
 
 
 def test_thousands_of_parked_jobs_delay_nobody(

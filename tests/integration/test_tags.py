@@ -77,6 +77,13 @@ def test_tags_on_the_command_line(run: Run) -> None:
     assert "option tags must be a list of texts of 1 to 100 characters" in said
 
 
+def test_data_are_checked_on_the_command_line_if_the_module_is_named(run: Run) -> None:
+    (said,) = run("add", "resize", '{"name": 5}', "--jobs", "tests.support.calls", code=2)
+    assert said == "taskscheduler: job resize: argument name must be str, not int"
+    assert run("list", "-o", "id") == []
+    assert len(run("add", "resize", '{"name": "a.png"}', "--jobs", "tests.support.calls", "-o", "id")) == 1
+
+
 def test_dedupe_on_the_command_line(run: Run) -> None:
     (one,) = run("add", "mail", "1", "--dedupe", "-o", "id")
     assert run("add", "mail", "1", "--dedupe", "-o", "tsv")[1].split("\t") == [one, "waiting", "existing"]

@@ -37,6 +37,8 @@ SCENARIOS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "a job of its own": ("noop", None, {"force_spawn": True, "priority": 5, "queue": "other"}),
     "not due": ("noop", None, {"at": timedelta(hours=1)}),
     "a timeout that is not reached": ("noop", None, {"timeout": 30}),
+    "a solo job": ("noop", None, {"solo": "testing"}),
+    "another of its kind": ("sum", [1], {"solo": "testing"}),
     "a job that adds another": ("uses_scheduler", None, {}),
 }
 
@@ -143,6 +145,15 @@ def test_jobs_that_go_on_for_ever_are_noticed(scheduler: Scheduler, inline: Inli
     scheduler.add_job("noop", interval=-1)
     with pytest.raises(SchedulerError, match="jobs are still due after 11 attempts; do they go on for ever"):
         inline.run_until_idle(most=10)
+
+
+def test_solo_jobs_run_one_after_the_other(scheduler: Scheduler, inline: InlineNode) -> None:
+    added = [scheduler.add_job("noop", solo=True) for _ in range(3)]
+    parked = [one.refresh().to_dict()["at"] for one in added[1:]]
+    inline.advance(3600)
+    assert [one.refresh().to_dict()["at"] for one in added[1:]] == parked
+    assert [one.id for one in inline.run_due()] == [added[0].id]
+    assert [one.id for one in inline.run_until_idle()] == [one.id for one in added[1:]]
 
 
 def test_only_its_queues_are_served(scheduler: Scheduler) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,6 +103,15 @@ def test_it_goes_without_a_block(scheduler: Scheduler) -> None:
     for wrong in (good.start, good.finish, good.sign_of_life, scheduler.track("import").sign_of_life):
         with pytest.raises(InvalidStateError):
             wrong()
+
+
+def test_a_limit_of_writes_makes_nobody_silent(scheduler: Scheduler) -> None:
+    scheduler.set_options(progress_rate_limit=60_000)
+    with scheduler.track("import", timeout=0.3) as record:
+        for _ in range(60):
+            record.sign_of_life()
+            threading.Event().wait(0.01)
+        assert scheduler.end_silent() == []
 
 
 def test_the_last_value_arrives_although_writes_are_limited(scheduler: Scheduler) -> None:

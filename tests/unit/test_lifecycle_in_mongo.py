@@ -223,7 +223,7 @@ def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status,
 
 def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:
     turn, ended, gone = JobStore._final(Move.CANCEL)
-    assert set(turn["$set"]) == {"gate", "gate_until"}
+    assert set(turn["$set"]) == {"gate", "gate_until", "at"}
     assert ended["$set"] == {
         "status": {"$literal": int(Status.CANCELED)},
         "pending": {"$literal": ["family", "hook"]},

@@ -13,6 +13,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.ids import resolve
 from taskscheduler_daemon.cli.listing import record
+from taskscheduler_daemon.cli.modules import registered
 from taskscheduler_daemon.cli.parameters import AT, DATA, DURATION, INTERVAL, OBJECT_ID
 from taskscheduler_daemon.cli.render import LOOKS, state
 from taskscheduler_daemon.cli.settings import Settings, say
@@ -45,6 +46,14 @@ extended JSON such as {"$date": "2026-11-21T08:00:00Z"}; - reads it from the sta
     "--tag", "-t", "tags", multiple=True, envvar="TASKSCHEDULER_TAG", help="A text to find it by; repeatable."
 )
 @click.option("--parent", metavar="ID", help="The job that this one is a child of.")
+@click.option(
+    "--jobs",
+    "modules",
+    metavar="MODULE",
+    multiple=True,
+    allow_from_autoenv=False,  # that of a node must not be imported for every job that is added
+    help="Look first whether the job of this module takes the data; repeatable, or a,b.",
+)
 @click.option("--once", is_flag=True, help="Only if the same job is not live already.")
 @click.option("--dedupe", is_flag=True, help="Only if the same job is not queued already, running ones aside.")
 @click.option("--ignore-data", is_flag=True, help="With --once or --dedupe: any job of the class is the same.")
@@ -63,6 +72,7 @@ def command(
     solo_key: str | None,
     parent: str | None,
     tags: Sequence[str],
+    modules: Sequence[str],
     once: bool,
     wanted: bool,
     wait_timeout: float | None,
@@ -77,6 +87,8 @@ def command(
         options["solo"] = solo_key
     if tags:
         options["tags"] = tags
+    if modules:
+        registered(modules)
     with opened(settings) as database:
         if parent is not None:
             options["parent"] = resolve(parent, database.inspection.recent_ids)

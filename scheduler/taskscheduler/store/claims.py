@@ -52,9 +52,9 @@ _READ_BACK = dict.fromkeys(
         "series",
         "seq",
         "once",
+        "async",
         "solo",
         "service",
-        "async",
     ),
     1,
 )

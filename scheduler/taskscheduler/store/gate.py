@@ -66,6 +66,8 @@ class Gates:
     def sweep(self) -> None:
         """Let in who was forgotten. Of many keys only some at a time."""
         keys = self._parked_keys()
+        if not keys:
+            return
         held = self._collection.find({"gate": {"$in": keys}, "gate_until": {"$exists": False}}, {"gate": 1})
         taken = {job["gate"] for job in held}
         self.let_next_in(key for key in keys if key not in taken)

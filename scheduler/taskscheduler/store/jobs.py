@@ -199,9 +199,10 @@ class JobStore:
         return [out_of_turn(), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
 
     def bring_forward(self, seconds: float) -> None:
-        """Let all queued jobs be due so many seconds earlier; for tests."""
+        """Let all queued jobs be due so many seconds earlier, but those that wait for their turn; for tests."""
+        query = {"status": QUEUED_FILTER, "parked_at": {"$exists": False}}
         earlier = {"$subtract": ["$at", round(seconds * 1000)]}
-        self.collection.update_many({"status": QUEUED_FILTER}, [{"$set": {"at": earlier}}])
+        self.collection.update_many(query, [{"$set": {"at": earlier}}])
 
     def children(self, parent: ObjectId) -> list[ObjectId]:
         """The live children of a job."""

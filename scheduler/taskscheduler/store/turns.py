@@ -49,6 +49,7 @@ def out_of_turn() -> Document:
         "$set": {
             "gate_until": {"$cond": [holds, until, "$$REMOVE"]},
             "gate": {"$cond": [running, "$gate", "$$REMOVE"]},
+            "at": {"$ifNull": ["$parked_at", "$at"]},
         }
     }
 

@@ -11,6 +11,7 @@ import pytest
 from bson import ObjectId
 from starlette.testclient import TestClient
 from starlette.types import Message
+from tests.support.calls import resize
 from tests.support.hostile import VALUES
 from tests.support.web import ended, visit
 
@@ -40,6 +41,14 @@ def test_a_task_is_added_and_found_again_as_it_was_posted(client: TestClient, sc
     assert stored.options["queue"] == "foobar"
     assert stored.data == body["parameters"]
     assert parsedate_to_datetime(task["date"]) == (stored.created and stored.created.replace(microsecond=0))
+
+
+def test_parameters_that_the_job_does_not_take_are_refused(scheduler: Scheduler) -> None:
+    with TestClient(create_app(scheduler, ["resize"], None, []), "http://localhost:8080") as client:
+        answer = client.post("/tasks", json={"profile": "a", "job": "resize", "parameters": {"name": 5}})
+    assert resize.__module__ == "tests.support.calls"
+    assert (answer.status_code, answer.json()["message"]) == (400, "job resize: argument name must be str, not int")
+    assert list(scheduler.get_jobs({})) == []
 
 
 def test_tasks_are_found_by_any_of_their_tags(client: TestClient) -> None:
