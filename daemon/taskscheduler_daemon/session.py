@@ -231,6 +231,7 @@ class Session:
 
     def _hand_back_rest(self) -> None:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
+        self._departures.all_gone()
         error = {"type": "WorkerLostError", "message": "the worker manager died while it held the job"}
         for attempt in self._ledger.clear():
             ending = Ending.LOST if self._manager_died else Ending.RETURNED
@@ -279,7 +280,7 @@ class Session:
             if not attempt.is_async:
                 self._ledger.learn(report.seconds)
             self._ended_as[report.ending] += 1
-        if attempt.forced:
+        if attempt.exclusive:
             self._departures.ended(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._ledger.learn_async(attempt.job["class"])
