@@ -64,7 +64,7 @@ _SERVICE = {
     ),
 }
 
-#: no node can run a program again; it may not hear of it if its record is deleted, as it does then with an error
+#: without a retry: no node can run a program
 _PROGRAM = {
     "cancel": Action(
         "cancel",

@@ -206,7 +206,7 @@ def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, 
 
 def _do(site: Site, job: Process, action: Action) -> None:
     if job.status not in action.allowed:
-        raise HTTPException(409, f"The job is {job.status.label}; it is too late to {action.name} it, or too early")
+        raise HTTPException(409, f"The job is {job.status.label}; it is too late to {action.label} it, or too early")
     if action.name == "cancel":
         site.scheduler.cancel_job(job.id)
     elif action.name == "retry":

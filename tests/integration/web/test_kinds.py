@@ -97,7 +97,9 @@ def test_a_service_is_stopped_and_started(client: TestClient, scheduler: Schedul
     service = scheduler.start_service("noop", name="feed")
     for name, label, status in (("cancel", "Stop", Status.CANCELED), ("retry", "Start", Status.WAITING)):
         path = f"/jobs/{service.id}/{name}"
-        assert f"{label} the service</button>" in client.get(path).text
+        asked = client.get(path).text
+        assert f"{label} the service</button>" in asked
+        assert "service feed" in asked
         answer = client.post(path, data=confirmed(client, service.id, name), follow_redirects=False)
         assert "The service " in client.get(answer.headers["location"]).text
         assert scheduler.service("feed").status is status
