@@ -4,38 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from taskscheduler_daemon.member import Member, Waiting
 from taskscheduler_daemon.messages import Run
 from taskscheduler_daemon.options import PoolOptions
-
-if TYPE_CHECKING:
-    from taskscheduler_daemon.pool import Doom, Member, Waiting
-
-_NEVER = float("inf")
-
-
-@dataclass(slots=True)
-class Background:
-    """An async run in the event loop of a worker."""
-
-    run: Run
-    since: float  #: when it was handed over
-    doom: Doom | None = None  #: why it has to end
-    kill_at: float = _NEVER  #: when its worker is killed if it does not
-    alive_at: float = 0.0  #: the last sign of life
-
-    def times_out_at(self) -> float:
-        """When it has had its time."""
-        return self.since + self.run.timeout if self.run.timeout else _NEVER
-
-    def wants_at(self) -> float:
-        """When something is to be done about it."""
-        if self.doom is not None:
-            return self.kill_at
-        silent_at = max(self.since, self.alive_at) + self.run.silence if self.run.silence else _NEVER
-        return min(self.times_out_at(), silent_at)
 
 
 class AsyncLine:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from taskscheduler_daemon.member import NEVER, Member
 from taskscheduler_daemon.options import ProcessManagement
-from taskscheduler_daemon.pool import Member, Pool
+from taskscheduler_daemon.pool import Pool
 
 #: seconds between two looks at the memory of one worker, at ends of its jobs
 MEASURE_EVERY = 0.1
-_NEVER = float("inf")
 
 
 def to_retire(pool: Pool, now: float) -> list[Member]:
@@ -20,7 +20,7 @@ def next_retirement(pool: Pool) -> float:
     ends = [_age_ends(pool, member) for member in pool.members.values()]
     if _excess(pool) > 0:
         ends += [member.since + pool.options.idle_ttl for member in _idle(pool)]
-    return min(ends, default=_NEVER)
+    return min(ends, default=NEVER)
 
 
 def to_measure(pool: Pool, member: Member, now: float) -> bool:
@@ -36,7 +36,7 @@ def outgrown(pool: Pool, member: Member, resident: int | None, now: float) -> bo
 
 def _age_ends(pool: Pool, member: Member) -> float:
     limited = pool.options.worker_max_age and member.ready and not member.leaving
-    return member.born + pool.options.worker_max_age if limited else _NEVER
+    return member.born + pool.options.worker_max_age if limited else NEVER
 
 
 def _surplus(pool: Pool, now: float) -> list[Member]:
