@@ -28,6 +28,7 @@ MAY_NAME = {
     "taskscheduler_daemon.claimer": {"PyMongoError"},
     "taskscheduler_daemon.departures": {"PyMongoError"},
     "taskscheduler_daemon.follower": {"PyMongoError"},
+    "taskscheduler_daemon.notifications": {"PyMongoError"},
     "taskscheduler_daemon.session": {"PyMongoError"},
     "taskscheduler_daemon.writer": {"PyMongoError"},
 }
