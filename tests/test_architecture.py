@@ -30,6 +30,7 @@ MAY_NAME = {
     "taskscheduler_daemon.follower": {"PyMongoError"},
     "taskscheduler_daemon.notifications": {"PyMongoError"},
     "taskscheduler_daemon.session": {"PyMongoError"},
+    "taskscheduler_daemon.taking": {"PyMongoError"},
     "taskscheduler_daemon.writer": {"PyMongoError"},
 }
 MAY_CONNECT = ("taskscheduler.store", "taskscheduler.embedded.replicaset")
