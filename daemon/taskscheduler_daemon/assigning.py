@@ -38,7 +38,7 @@ def _reserved(pool: Pool) -> Member | None:
     line = pool.asynchronous.waiting
     if not line or not pool.waiting or pool.waiting[0].since <= line[0].since:
         return None
-    ordinary = [m for m in pool.members.values() if m.ready and not m.forced and not m.leaving and m.doom is None]
+    ordinary = [member for member in pool.members.values() if member.takes_ordinary]
     if any(member.background for member in ordinary):
         return None
     return min(ordinary, key=lambda member: len(member.runs), default=None)
@@ -73,7 +73,7 @@ def well_supplied(pool: Pool) -> bool:
 
 def victim(pool: Pool) -> Member | None:
     """A worker whose handed-over jobs another one, which has nothing to do, should take."""
-    if pool.waiting or not any(member.free and not member.forced for member in pool.members.values()):
+    if pool.waiting or not pool.idle():
         return None
     loaded = [member for member in pool.members.values() if len(member.runs) > 1]
     return max(loaded, key=lambda member: len(member.runs), default=None)

@@ -25,7 +25,7 @@ class AsyncLine:
         Jobs that are not async, the first of which waits since `other_since`, get a worker in their turn: the last
         free one, or where there is but one, that one as soon as its async jobs have ended.
         """
-        ordinary = [m for m in members if m.ready and not m.forced and not m.leaving and m.doom is None]
+        ordinary = [member for member in members if member.takes_ordinary]
         busy = [member for member in ordinary if member.background]
         theirs = other_since < self.waiting[0].since
         if theirs and self._slots == 1 and busy:

@@ -74,6 +74,7 @@ class Custody:
 
     def give_up_all(self, ending: Ending) -> None:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
+        self._departures.all_gone()
         for attempt in self._ledger.clear():
             self._give_up(attempt, ending, "the worker manager died while it held the job")
 

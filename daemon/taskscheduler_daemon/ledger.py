@@ -34,10 +34,12 @@ class Attempt:
     worker: ObjectId | None = None
     seconds: float = -1.0
     forced: bool = field(init=False)  #: whether it runs in a worker of its own, beyond the slots
+    exclusive: bool = field(init=False)  #: whether others wait until nothing is left of it
     is_async: bool = False  #: whether it runs in the event loop of a worker, beside others
 
     def __post_init__(self) -> None:
         self.forced = bool(self.job["options"]["force_spawn"])
+        self.exclusive = "solo" in self.job or "service" in self.job
 
     @property
     def parent(self) -> ObjectId | None:
@@ -47,6 +49,8 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
+        if self.exclusive:
+            flags |= Flag.EXCLUSIVE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
         return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
 

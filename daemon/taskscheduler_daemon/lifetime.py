@@ -19,7 +19,7 @@ def next_retirement(pool: Pool) -> float:
     """When there may be something to retire although nothing happens."""
     ends = [_age_ends(pool, member) for member in pool.members.values()]
     if _excess(pool) > 0:
-        ends += [member.since + pool.options.idle_ttl for member in _idle(pool)]
+        ends += [member.since + pool.options.idle_ttl for member in pool.idle()]
     return min(ends, default=NEVER)
 
 
@@ -43,7 +43,7 @@ def _surplus(pool: Pool, now: float) -> list[Member]:
     excess = _excess(pool)
     if excess <= 0:
         return []
-    idle = [member for member in _idle(pool) if now - member.since >= pool.options.idle_ttl]
+    idle = [member for member in pool.idle() if now - member.since >= pool.options.idle_ttl]
     return sorted(idle, key=lambda member: member.since)[:excess]
 
 
@@ -53,7 +53,3 @@ def _excess(pool: Pool) -> int:
         return 0
     kept = [member for member in pool.members.values() if not member.forced and not member.leaving]
     return len(kept) - pool.options.min_children
-
-
-def _idle(pool: Pool) -> list[Member]:
-    return [member for member in pool.members.values() if member.free and not member.forced]

@@ -84,7 +84,7 @@ class _Management:
         self._pool = pool = Pool(options)
         self._up = up = Uplink(link, self._selector)
         self._crew = crew = Crew(pool)
-        runs = AsyncRuns(crew.tell, up.report, settings.kill_grace)
+        runs = AsyncRuns(crew.tell, up.report, up.left, settings.kill_grace)
         self._mail = mail = WorkerMail(pool, crew, runs, up, settings.progress_limit, self._clock)
         self._deadlines = Deadlines(pool, crew, mail, runs, settings.kill_grace)
         self._orders = Orders(pool, crew, self._deadlines, runs, up)

@@ -89,6 +89,11 @@ class Member:
         return self.ready and not self.leaving and self.doom is None and not self.runs and not self.background
 
     @property
+    def takes_ordinary(self) -> bool:
+        """Whether it may be given runs at all, other than one that is to have a worker of its own."""
+        return self.ready and not self.leaving and self.doom is None and not self.forced
+
+    @property
     def serves(self) -> bool:
         """Whether it runs a service, which is asked to stop before it is interrupted."""
         return bool(self.runs and self.runs[0].flags & Flag.SERVICE)

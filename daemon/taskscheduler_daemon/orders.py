@@ -9,7 +9,7 @@ from taskscheduler_daemon.asyncruns import AsyncRuns
 from taskscheduler_daemon.crew import Crew
 from taskscheduler_daemon.deadlines import Deadlines
 from taskscheduler_daemon.member import NEVER, Doom
-from taskscheduler_daemon.messages import Flag, Kind, Run
+from taskscheduler_daemon.messages import Kind, Run
 from taskscheduler_daemon.pool import Pool
 from taskscheduler_daemon.process import kill_tree
 from taskscheduler_daemon.uplink import Uplink
@@ -57,11 +57,11 @@ class Orders:
         if member is not None:
             self._crew.take_back(member, now)  # the worker may not have begun it
         run = self._pool.remove_waiting(job_id)
-        if run is not None and run.flags & Flag.SERVICE:
-            self._up.hand_back([run])
-        if run is not None or member is None:
+        if run is not None:
+            self._up.left(run)
+        elif member is None:
             return
-        if job_id in member.background:
+        elif job_id in member.background:
             self._async.end(member, job_id, Doom.CANCELED, now)
         elif member.running is not None and member.running.job_id == job_id:
             self._deadlines.doom(member, Doom.CANCELED, now)

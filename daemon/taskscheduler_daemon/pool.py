@@ -86,6 +86,10 @@ class Pool:
         """Whether there is a run that no worker has."""
         return bool(self.waiting or self.forced or self.asynchronous.waiting)
 
+    def idle(self) -> list[Member]:
+        """The workers that could begin any ordinary job now."""
+        return [member for member in self.members.values() if member.free and not member.forced]
+
     def holder(self, job_id: bytes) -> Member | None:
         """The worker that has been handed this job."""
         for member in self.members.values():

@@ -57,7 +57,7 @@ class Reports:
             if not attempt.is_async:
                 self._ledger.learn(report.seconds)
             self.ended_as[report.ending] += 1
-        if attempt.forced:
+        if attempt.exclusive:
             self._departures.ended(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._ledger.learn_async(attempt.job["class"])

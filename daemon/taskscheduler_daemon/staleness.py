@@ -15,7 +15,7 @@ def stale(pool: Pool, now: float) -> list[Member] | None:
 
     That is when no slot has become free for so long that other nodes could have taken the work.
     """
-    if any(member.free and not member.forced for member in pool.members.values()) or pool.stopping:
+    if pool.stopping or pool.idle():
         return None
     stuck = [m for m in pool.members.values() if len(m.runs) > 1 and now - m.since > STALE_SECONDS]
     # where async jobs run, a few of the others may have to wait until one of their workers has none left

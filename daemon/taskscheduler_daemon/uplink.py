@@ -48,14 +48,14 @@ class Uplink:
         """Say how a run has ended of which its worker does not."""
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
-        self.let_restart(run)
+        self.left(run)
 
     def hand_back(self, runs: Iterable[Run]) -> None:
         """These have not begun, and will not begin here."""
         for run in runs:
             self.report(Ending.UNSTARTED, run)
 
-    def let_restart(self, run: Run) -> None:
-        """A run has ended, also one that was cancelled: a service may be started again."""
-        if run.flags & Flag.SERVICE:
+    def left(self, run: Run) -> None:
+        """A run has ended, also one that was cancelled: others may wait until nothing is left of it."""
+        if run.flags & Flag.EXCLUSIVE:
             self.push(messages.gone(run.job_id, run.attempt))

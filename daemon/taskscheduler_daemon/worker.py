@@ -1,4 +1,7 @@
-"""A worker: takes one run after another from its socket, makes it, reports it before it takes the next."""
+"""A worker: takes one run after another from its socket, makes it, reports it before it takes the next.
+
+Async runs are an exception: they are left to an event loop, which makes all that arrive at once.
+"""
 
 from __future__ import annotations
 

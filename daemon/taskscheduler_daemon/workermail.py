@@ -73,7 +73,7 @@ class WorkerMail:
                 logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
                 return
             self._up.push(message)
-            self._up.let_restart(run)
+            self._up.left(run)
         if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
             self._crew.retire(member, now)
         elif member.leaving:

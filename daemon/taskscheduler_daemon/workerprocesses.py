@@ -16,7 +16,7 @@ from taskscheduler_daemon.crew import Crew
 from taskscheduler_daemon.exits import Exit
 from taskscheduler_daemon.hands import Hands
 from taskscheduler_daemon.member import NEVER, Doom, Member
-from taskscheduler_daemon.messages import Flag, Kind, Run
+from taskscheduler_daemon.messages import Kind, Run
 from taskscheduler_daemon.obituary import obituary
 from taskscheduler_daemon.pool import Pool
 from taskscheduler_daemon.process import ForkError, kill_adopted, kill_tree, spawn
@@ -106,11 +106,13 @@ class WorkerProcesses:
 
     def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
         """Say how the job ended that a worker took with it."""
-        if member.doom is not Doom.CANCELED or run.flags & Flag.SERVICE:
-            ending, error = obituary(run, member.doom, ended, self._settings.limits.cpu)
-            # whether the job wants to be notified only a worker could tell: in doubt it is
-            hook = {"hook": True} if ending is Ending.FAILED else {}
-            self._up.report(ending, run, member.id, now - member.since, error=error, **hook)
+        if member.doom is Doom.CANCELED:
+            self._up.left(run)
+            return
+        ending, error = obituary(run, member.doom, ended, self._settings.limits.cpu)
+        # whether the job wants to be notified only a worker could tell: in doubt it is
+        hook = {"hook": True} if ending is Ending.FAILED else {}
+        self._up.report(ending, run, member.id, now - member.since, error=error, **hook)
 
     def kill_strangers(self, now: float) -> None:
         """Children that are no workers are orphans of dead ones; look again until none is left."""

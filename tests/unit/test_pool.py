@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -531,8 +532,10 @@ def test_a_cancelled_job_that_its_worker_has_not_read_yet_never_runs(
     ondemand: tuple[Pool, Crew, Member, Run],
 ) -> None:
     pool, crew, member, run = ondemand
-    nothing = cast(Any, None)
-    Orders(pool, crew, nothing, nothing, nothing).cancel(run.job_id, 1.0)
+    left: list[Run] = []
+    nothing, uplink = cast(Any, None), cast(Any, SimpleNamespace(left=left.append))
+    Orders(pool, crew, nothing, nothing, uplink).cancel(run.job_id, 1.0)
+    assert left == [run]
     assert run not in member.runs
     assert [entry.run for entry in pool.waiting] == []
 
