@@ -60,6 +60,16 @@ def test_async_runs_are_packed_into_one_worker_and_others_get_the_other_one() ->
     assert len(made.asynchronous.waiting) == 1
 
 
+@pytest.mark.parametrize(("how", "value"), [("leaving", True), ("doom", Doom.RETURNED)])
+def test_a_worker_that_goes_is_not_filled(how: str, value: object) -> None:
+    made = pool(1)
+    accept(made, ASYNC)
+    assert len(assign(made)) == 1
+    setattr(made.members[1], how, value)
+    accept(made, ASYNC)
+    assert assign(made) == []
+
+
 def test_the_fullest_worker_is_filled_first() -> None:
     made = pool(3)
     accept(made, *[ASYNC] * 5)
