@@ -28,7 +28,9 @@ MAY_NAME = {
     "taskscheduler_daemon.claimer": {"PyMongoError"},
     "taskscheduler_daemon.departures": {"PyMongoError"},
     "taskscheduler_daemon.follower": {"PyMongoError"},
+    "taskscheduler_daemon.notifications": {"PyMongoError"},
     "taskscheduler_daemon.session": {"PyMongoError"},
+    "taskscheduler_daemon.taking": {"PyMongoError"},
     "taskscheduler_daemon.writer": {"PyMongoError"},
 }
 MAY_CONNECT = ("taskscheduler.store", "taskscheduler.embedded.replicaset")

@@ -4,38 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from taskscheduler_daemon.member import Member, Waiting
 from taskscheduler_daemon.messages import Run
 from taskscheduler_daemon.options import PoolOptions
-
-if TYPE_CHECKING:
-    from taskscheduler_daemon.pool import Doom, Member, Waiting
-
-_NEVER = float("inf")
-
-
-@dataclass(slots=True)
-class Background:
-    """An async run in the event loop of a worker."""
-
-    run: Run
-    since: float  #: when it was handed over
-    doom: Doom | None = None  #: why it has to end
-    kill_at: float = _NEVER  #: when its worker is killed if it does not
-    alive_at: float = 0.0  #: the last sign of life
-
-    def times_out_at(self) -> float:
-        """When it has had its time."""
-        return self.since + self.run.timeout if self.run.timeout else _NEVER
-
-    def wants_at(self) -> float:
-        """When something is to be done about it."""
-        if self.doom is not None:
-            return self.kill_at
-        silent_at = max(self.since, self.alive_at) + self.run.silence if self.run.silence else _NEVER
-        return min(self.times_out_at(), silent_at)
 
 
 class AsyncLine:
@@ -53,7 +25,7 @@ class AsyncLine:
         Jobs that are not async, the first of which waits since `other_since`, get a worker in their turn: the last
         free one, or where there is but one, that one as soon as its async jobs have ended.
         """
-        ordinary = [m for m in members if m.ready and not m.forced and not m.leaving and m.doom is None]
+        ordinary = [member for member in members if member.takes_ordinary]
         busy = [member for member in ordinary if member.background]
         theirs = other_since < self.waiting[0].since
         if theirs and self._slots == 1 and busy:

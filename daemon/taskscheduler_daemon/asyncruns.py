@@ -7,14 +7,12 @@ from collections.abc import Callable
 from taskscheduler.lifecycle import Ending
 from taskscheduler_daemon import messages
 from taskscheduler_daemon.exits import Exit
+from taskscheduler_daemon.member import NEVER, Doom, Member
 from taskscheduler_daemon.messages import Report, Run
 from taskscheduler_daemon.obituary import late, obituary
-from taskscheduler_daemon.pool import Doom, Member
 
 Tell = Callable[[Member, bytes], object]  #: send a message to a worker
-Say = Callable[
-    ..., None
-]  #: report the end of a run to the node: ending, run, worker, seconds, content; and it has left
+Say = Callable[..., None]  #: report to the node how a run has ended, and that nothing is left of it
 
 
 class AsyncRuns:
@@ -54,9 +52,9 @@ class AsyncRuns:
             else:
                 member.sacrificed = member.leaving = True
                 member.kill_at = entry.kill_at = now
-                member.alarm = float("inf")
+                member.alarm = NEVER
                 return
-        member.alarm = min((entry.wants_at() for entry in member.background.values()), default=float("inf"))
+        member.alarm = min((entry.wants_at() for entry in member.background.values()), default=NEVER)
 
     def ended(self, member: Member, report: Report, message: bytes, push: Callable[[bytes], None]) -> bool:
         """Pass on the end of an async run, or what its interruption makes of it; False if this is none."""

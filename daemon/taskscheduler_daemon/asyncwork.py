@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import bson
-from bson import ObjectId
 
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.asyncexecution import INTERRUPTED, AsyncRuntime
@@ -19,7 +18,7 @@ from taskscheduler.execution import End
 from taskscheduler.lifecycle import Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon import messages, wire
+from taskscheduler_daemon import lifesigns, messages, wire
 from taskscheduler_daemon.messages import Flag, Kind, Run
 
 logger = logging.getLogger(__name__)
@@ -71,8 +70,7 @@ class AsyncAttempt:
 
     def _send(self) -> None:
         self._timer, self._sent_at = None, self._work.clock.monotonic()
-        names = {"id": ObjectId(self.run.job_id), "attempt": self.run.attempt}
-        self._work.host.send_progress(self.run, bson.encode({**self.said, **names}))
+        self._work.host.send_progress(self.run, lifesigns.content(self.said, self.run))
 
     # -- what the job may ask for -----------------------------------------------------------------------------------
 
@@ -82,10 +80,7 @@ class AsyncAttempt:
         if threading.get_ident() != work.thread:
             work.loop.call_soon_threadsafe(self.report, progress, message)
             return
-        if progress is not None:
-            self.said["progress"] = progress
-        if message is not None:
-            self.said["message"] = message[:1000].encode(errors="replace").decode()
+        lifesigns.note(self.said, progress, message)
         wait = self._sent_at + work.progress_limit - work.clock.monotonic()
         if self._timer is None and not self.task.done():
             self._timer = work.loop.call_later(max(0.0, wait), self._send)

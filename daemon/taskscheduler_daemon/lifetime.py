@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from taskscheduler_daemon.member import NEVER, Member
 from taskscheduler_daemon.options import ProcessManagement
-from taskscheduler_daemon.pool import Member, Pool
+from taskscheduler_daemon.pool import Pool
 
 #: seconds between two looks at the memory of one worker, at ends of its jobs
 MEASURE_EVERY = 0.1
-_NEVER = float("inf")
 
 
 def to_retire(pool: Pool, now: float) -> list[Member]:
@@ -19,8 +19,8 @@ def next_retirement(pool: Pool) -> float:
     """When there may be something to retire although nothing happens."""
     ends = [_age_ends(pool, member) for member in pool.members.values()]
     if _excess(pool) > 0:
-        ends += [member.since + pool.options.idle_ttl for member in _idle(pool)]
-    return min(ends, default=_NEVER)
+        ends += [member.since + pool.options.idle_ttl for member in pool.idle()]
+    return min(ends, default=NEVER)
 
 
 def to_measure(pool: Pool, member: Member, now: float) -> bool:
@@ -36,14 +36,14 @@ def outgrown(pool: Pool, member: Member, resident: int | None, now: float) -> bo
 
 def _age_ends(pool: Pool, member: Member) -> float:
     limited = pool.options.worker_max_age and member.ready and not member.leaving
-    return member.born + pool.options.worker_max_age if limited else _NEVER
+    return member.born + pool.options.worker_max_age if limited else NEVER
 
 
 def _surplus(pool: Pool, now: float) -> list[Member]:
     excess = _excess(pool)
     if excess <= 0:
         return []
-    idle = [member for member in _idle(pool) if now - member.since >= pool.options.idle_ttl]
+    idle = [member for member in pool.idle() if now - member.since >= pool.options.idle_ttl]
     return sorted(idle, key=lambda member: member.since)[:excess]
 
 
@@ -53,7 +53,3 @@ def _excess(pool: Pool) -> int:
         return 0
     kept = [member for member in pool.members.values() if not member.forced and not member.leaving]
     return len(kept) - pool.options.min_children
-
-
-def _idle(pool: Pool) -> list[Member]:
-    return [member for member in pool.members.values() if member.free and not member.forced]

@@ -24,15 +24,14 @@ from taskscheduler_daemon.limits import Limits
 from taskscheduler_daemon.link import Link, Settings
 from taskscheduler_daemon.options import split
 from taskscheduler_daemon.preload import try_import
+from taskscheduler_daemon.proc import children, thread_count
 from taskscheduler_daemon.process import (
     ForkError,
     adopt_orphans,
-    children,
     kill_adopted,
     kill_tree,
     reap_strangers,
     spawn,
-    thread_count,
     wait_for,
 )
 from taskscheduler_daemon.session import End, Session

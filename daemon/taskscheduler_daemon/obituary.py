@@ -8,8 +8,8 @@ from typing import Any
 from taskscheduler.lifecycle import Ending
 from taskscheduler_daemon.exits import Exit
 from taskscheduler_daemon.limits import cpu_used_up
+from taskscheduler_daemon.member import Doom
 from taskscheduler_daemon.messages import Run
-from taskscheduler_daemon.pool import Doom
 
 _ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.SILENT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from taskscheduler.errors import InvalidJobError
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.factory import import_modules
-from taskscheduler_daemon.process import open_descriptors, spawn, thread_count, wait_for
+from taskscheduler_daemon.proc import open_descriptors, thread_count
+from taskscheduler_daemon.process import spawn, wait_for
 
 
 def try_import(modules: Sequence[str]) -> bool:

@@ -6,7 +6,6 @@ import ctypes
 import gc
 import logging
 import os
-import resource
 import select
 import signal
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from taskscheduler.errors import SchedulerError
 from taskscheduler.program import started_at
 from taskscheduler_daemon.exits import EXIT_CRASHED, EXIT_OK, Exit
+from taskscheduler_daemon.proc import children, descendants, open_descriptors, thread_count
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +52,6 @@ def set_title(title: str) -> None:
 def adopt_orphans() -> None:
     """Become the parent of orphaned descendants, so that none can slip away."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def thread_count() -> int:
-    """How many threads this process has, also those that Python did not start."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
 
 
 def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
@@ -164,31 +156,6 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         os._exit(code)
 
 
-def own_memory(pid: int) -> int | None:
-    """The bytes of memory that a process has for itself: resident, but neither of files nor shared. None: not told."""
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text().split()
-    except OSError:
-        return None
-    return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
-
-
-def open_descriptors() -> list[int]:
-    """The descriptors that this process has open."""
-    try:
-        entries = os.listdir("/proc/self/fd")
-    except OSError:
-        entries = os.listdir("/dev/fd")
-    found = []
-    for entry in entries:
-        try:
-            os.fstat(int(entry))
-            found.append(int(entry))
-        except OSError:
-            pass  # the one that listed the directory
-    return found
-
-
 def close_all_but(keep: set[int]) -> None:
     """Close every descriptor but the standard streams and these."""
     for descriptor in open_descriptors():
@@ -287,27 +254,6 @@ def kill_tree(pid: int) -> None:
     kill(pid)
     for child in below:
         kill(child)
-
-
-def children(pid: int) -> list[int]:
-    """The direct children of a process."""
-    found: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-    except (OSError, ValueError):
-        pass  # it is gone, or this system does not tell
-    return found
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below a process."""
-    found, todo = [], [pid]
-    while todo:
-        below = children(todo.pop())
-        found += below
-        todo += below
-    return found
 
 
 def _in_group(pid: int) -> bool:

@@ -1,4 +1,7 @@
-"""A worker: takes one run after another from its socket, makes it, reports it before it takes the next."""
+"""A worker: takes one run after another from its socket, makes it, reports it before it takes the next.
+
+Async runs are an exception: they are left to an event loop, which makes all that arrive at once.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ from taskscheduler.asyncexecution import INTERRUPTED, AsyncRuntime, execute_asyn
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.errors import SchedulerError
 from taskscheduler.execution import Container, End, JobInterrupted, encode, execute, notify
-from taskscheduler.handle import Process, ProcessState
+from taskscheduler.handle import Process
 from taskscheduler.job import REGISTRY, has_notification, is_async
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.service import StopRequest
-from taskscheduler_daemon import wire
+from taskscheduler_daemon import lifesigns, wire
 from taskscheduler_daemon.asyncwork import AsyncWork
 from taskscheduler_daemon.exits import EXIT_OK
 from taskscheduler_daemon.limits import CpuLimitError, Guard, Limits
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run
 from taskscheduler_daemon.process import adopt_orphans, reap_strangers
 from taskscheduler_daemon.slot import Slot
-from taskscheduler_daemon.workerevents import EXECUTED, FAILED, FETCHED, FINISHED, STARTED, WorkerEvents, WorkerHandler
+from taskscheduler_daemon.workerevents import FETCHED, FINISHED, STARTED, WorkerEvents, WorkerHandler
 
 logger = logging.getLogger(__name__)
 
@@ -166,10 +169,9 @@ class Worker:
             self._tell_end(document, end)
         seconds = self._clock.monotonic() - began
         self._run = None
-        if not self._report(run, document, end, self._said, seconds):
-            raise JobInterrupted  # the manager is gone
-        if self._worn_out:
-            raise JobInterrupted  # what this job has left behind must not be the end of the next one
+        is_heard = self._report(run, document, end, self._said, seconds)
+        if self._worn_out or not is_heard:
+            raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
     def _process_alone(self, run: Run) -> End:
         """An async job that came as an ordinary one: the node did not know, and is told."""
@@ -190,16 +192,13 @@ class Worker:
             content["hook"] = True
         return self._send(Kind.REPORT, ending, run, seconds, encode(content))
 
-    def _tell(self, event: str, document: Mapping[str, Any] | None = None, **changes: Any) -> None:
+    def _tell(self, event: str, document: Mapping[str, Any] | None = None) -> None:
         if self._events is not None:
-            changed = {"status": int(Status.PROCESSING), **(document or {}), **changes}
-            self._events.emit(event, self, None if document is None else ProcessState(changed))
+            self._events.tell(event, self, document)
 
     def _tell_end(self, document: Mapping[str, Any], end: End) -> None:
-        ending, content = end
-        succeeded = ending is Ending.SUCCEEDED
-        status = Status.DONE if succeeded else Status.FAILED
-        self._tell(EXECUTED if succeeded else FAILED, document, **{**content, "status": int(status)})
+        if self._events is not None:
+            self._events.tell_end(self, document, *end)
 
     def _end_fork(self) -> None:
         """A job may have forked, and both come back: the fork is no worker, and must not report or take a run."""
@@ -246,13 +245,10 @@ class Worker:
         """Pass on a sign of life: at most one message in the time limit, what comes in between through the slot."""
         if self._run is None:
             return
-        if progress is not None:
-            self._said["progress"] = progress
-        if message is not None:
-            self._said["message"] = message[:1000].encode(errors="replace").decode()
+        lifesigns.note(self._said, progress, message)
         now = self._clock.monotonic()
         self._slot.touch(now)
-        content: bytes = bson.encode({**self._said, "id": ObjectId(self._run.job_id), "attempt": self._run.attempt})
+        content = lifesigns.content(self._said, self._run)
         if now - self._sent_at >= self._limit:
             self._sent_at = now
             self._send(Kind.PROGRESS, Ending.SUCCEEDED, self._run, 0.0, content)

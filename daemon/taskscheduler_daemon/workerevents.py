@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from blinker import Namespace
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.handle import ProcessState
+from taskscheduler.lifecycle import Ending, Status
 
 if TYPE_CHECKING:
     from taskscheduler_daemon.worker import Worker
@@ -44,7 +45,18 @@ class WorkerEvents:
 
         self._signals.signal(event).connect(receive, weak=False)
 
-    def emit(self, event: str, worker: Worker, job: ProcessState | None = None) -> None:
+    def tell(self, event: str, worker: Worker, document: Mapping[str, Any] | None) -> None:
+        """Something happens to the job of this document, or to the worker itself."""
+        running = {"status": int(Status.PROCESSING)}
+        self._emit(event, worker, None if document is None else ProcessState({**running, **document}))
+
+    def tell_end(self, worker: Worker, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> None:
+        """A job has ended, with this content."""
+        succeeded = ending is Ending.SUCCEEDED
+        status = {"status": int(Status.DONE if succeeded else Status.FAILED)}
+        self._emit(EXECUTED if succeeded else FAILED, worker, ProcessState({**document, **content, **status}))
+
+    def _emit(self, event: str, worker: Worker, job: ProcessState | None) -> None:
         """Call every handler of `event`; one that raises is logged."""
         for receiver in list(self._signals.signal(event).receivers_for(worker)):
             try:

@@ -18,7 +18,7 @@ from pymongo import UpdateMany
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
 from taskscheduler.record import successor, successor_id
-from taskscheduler.store import attempts, claims
+from taskscheduler.store import attempts, claims, readback
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.nodes import NodeStore
@@ -127,8 +127,8 @@ def no_read_back() -> None:
         return claim(self, ids, name, boot, node)
 
     def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
-        found = self._raw.find({"_id": {"$in": asked.pop(name)}}, claims._READ_BACK)
-        return [claims._taken(bytes(job.raw)) for job in found]
+        found = self._raw.find({"_id": {"$in": asked.pop(name)}}, readback.READ_BACK)
+        return [readback.taken(bytes(job.raw)) for job in found]
 
     _replace(ClaimStore, "claim", asking)
     _replace(ClaimStore, "claimed", got)

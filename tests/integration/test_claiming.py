@@ -11,7 +11,7 @@ from bson import ObjectId
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.store.claims import Taken
+from taskscheduler.store.readback import Taken
 from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.ledger import Attempt, Ledger
 

@@ -9,9 +9,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from taskscheduler_daemon.assigning import assignments, victim
+from taskscheduler_daemon.member import Member
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions, ProcessManagement
-from taskscheduler_daemon.pool import Member, Pool
+from taskscheduler_daemon.pool import Pool
+from taskscheduler_daemon.staffing import to_spawn
+from taskscheduler_daemon.staleness import stale, stale_async
 
 MOST_AHEAD = 64
 ASYNC_JOBS = 3
@@ -67,7 +71,7 @@ class PoolHistory(RuleBasedStateMachine):
 
     @rule()
     def spawn(self) -> None:
-        ordinary, forced = self.pool.to_spawn(self.now)
+        ordinary, forced = to_spawn(self.pool, self.now)
         assert not self.pool.stopping or (ordinary, forced) == (0, 0)
         for number in range(ordinary + forced):
             self.pids += 1
@@ -84,15 +88,15 @@ class PoolHistory(RuleBasedStateMachine):
     def assign(self, full: int) -> None:
         """`full`: so many packets are taken, then a socket is full."""
         self._assign(full)
-        victim = self.pool.victim()
-        if victim is not None:
-            assert victim.runs
-            self._take_back(victim)
+        loaded = victim(self.pool)
+        if loaded is not None:
+            assert loaded.runs
+            self._take_back(loaded)
             if self.pool.waiting:
                 self._assign(0)
 
     def _assign(self, full: int) -> None:
-        for number, (member, run) in enumerate(self.pool.assignments()):
+        for number, (member, run) in enumerate(assignments(self.pool)):
             assert member.ready
             assert not member.leaving
             assert bool(run.flags & Flag.FORCED) == member.forced
@@ -213,10 +217,10 @@ class PoolHistory(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 2))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        if self.pool.stale_async(self.now):
+        if stale_async(self.pool, self.now):
             for run in self.pool.asynchronous.drain():
                 self.over[run.job_id] += 1
-        stuck = self.pool.stale(self.now)
+        stuck = stale(self.pool, self.now)
         if stuck is None:
             return
         for member in stuck:

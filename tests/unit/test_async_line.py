@@ -9,11 +9,15 @@ from bson import ObjectId
 
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler_daemon import messages
+from taskscheduler_daemon.assigning import assignments
 from taskscheduler_daemon.asyncruns import AsyncRuns
 from taskscheduler_daemon.exits import Exit
+from taskscheduler_daemon.member import Doom, Member
 from taskscheduler_daemon.messages import Flag, Kind, Report, Run
 from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.pool import STALE_SECONDS, Doom, Member, Pool
+from taskscheduler_daemon.pool import Pool
+from taskscheduler_daemon.staffing import to_spawn
+from taskscheduler_daemon.staleness import STALE_SECONDS, next_look, stale, stale_async
 
 GRACE = 0.5
 
@@ -33,7 +37,7 @@ def pool(workers: int, most: int | None = None, each: int = 3) -> Pool:
 def assign(pool: Pool, now: float = 0.0) -> list[tuple[int, Flag]]:
     """What is handed over now: the worker and the kind of each run."""
     given = []
-    for member, one in pool.assignments():
+    for member, one in assignments(pool):
         pool.began(member, one, now)
         given.append((member.pid, Flag(one.flags)))
     return given
@@ -54,6 +58,16 @@ def test_async_runs_are_packed_into_one_worker_and_others_get_the_other_one() ->
     assert [flag for _, flag in given].count(ASYNC) == 3  # as many as one worker may have
     assert {pid for pid, flag in given if flag is ASYNC} != {pid for pid, flag in given if flag is SYNC}
     assert len(made.asynchronous.waiting) == 1
+
+
+@pytest.mark.parametrize(("how", "value"), [("leaving", True), ("doom", Doom.RETURNED)])
+def test_a_worker_that_goes_is_not_filled(how: str, value: object) -> None:
+    made = pool(1)
+    accept(made, ASYNC)
+    assert len(assign(made)) == 1
+    setattr(made.members[1], how, value)
+    accept(made, ASYNC)
+    assert assign(made) == []
 
 
 def test_the_fullest_worker_is_filled_first() -> None:
@@ -84,7 +98,7 @@ def test_the_only_worker_goes_from_one_kind_to_the_other_in_the_order_of_arrival
     accept(made, SYNC, now=1.0)
     accept(made, ASYNC, now=2.0)
     assert assign(made) == [(1, ASYNC)]  # not the second one, which came after the other
-    assert made.stale(3.0) is None
+    assert stale(made, 3.0) is None
     member.background.clear()
     assert assign(made) == [(1, SYNC)]
     made.ended(member, member.runs[0].job_id, 1, 0.001, 3.0)
@@ -112,18 +126,18 @@ def test_what_no_worker_has_room_for_goes_back_to_the_node() -> None:
     made = pool(2)
     accept(made, *[ASYNC] * 4)
     assign(made)
-    assert not made.stale_async(STALE_SECONDS / 2)
-    assert made.next_event(0.0) <= STALE_SECONDS
-    assert made.stale_async(STALE_SECONDS * 2)
+    assert not stale_async(made, STALE_SECONDS / 2)
+    assert next_look(made, 0.0) <= STALE_SECONDS
+    assert stale_async(made, STALE_SECONDS * 2)
     assert len(made.asynchronous.drain()) == 1
-    assert not made.stale_async(STALE_SECONDS * 2)
+    assert not stale_async(made, STALE_SECONDS * 2)
 
 
 @pytest.mark.parametrize(("waiting", "spawned"), [(0, 0), (1, 1), (3, 1), (4, 2), (7, 3), (100, 3)])
 def test_workers_are_started_for_async_runs_but_not_the_last_one(waiting: int, spawned: int) -> None:
     made = pool(0, most=4)
     accept(made, *[ASYNC] * waiting)
-    assert made.to_spawn(0.0) == (spawned, 0)
+    assert to_spawn(made, 0.0) == (spawned, 0)
 
 
 # -- the end of single ones -------------------------------------------------------------------------------------------

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from taskscheduler_daemon.assigning import assignments
 from taskscheduler_daemon.lifetime import MEASURE_EVERY, next_retirement, outgrown, to_measure, to_retire
+from taskscheduler_daemon.member import Member
 from taskscheduler_daemon.messages import Run
 from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.pool import Member, Pool
+from taskscheduler_daemon.pool import Pool
+from taskscheduler_daemon.staffing import to_spawn
 
 FOREVER = float("inf")
 MB = 1024 * 1024
@@ -95,11 +98,11 @@ def test_those_that_go_already_are_no_surplus() -> None:
 
 def test_a_worker_is_given_as_many_jobs_as_it_may_have_and_no_more() -> None:
     pool, [member] = a_pool(worker_max_jobs=2)
-    pool._mean = 0.0001  # so short that many are given ahead
+    pool.mean = 0.0001  # so short that many are given ahead
     for _ in range(5):
         pool.accept(Run(ObjectId().binary, 1, 0, 0, b""), 0.0)
     handed = []
-    for worker, run in pool.assignments():
+    for worker, run in assignments(pool):
         pool.began(worker, run, 0.0)
         handed.append(run)
     assert len(handed) == 2
@@ -111,9 +114,9 @@ def test_a_worker_is_given_as_many_jobs_as_it_may_have_and_no_more() -> None:
 def test_the_place_of_a_worker_that_has_had_its_jobs_is_filled_when_it_is_gone() -> None:
     pool, [member] = a_pool(pm="static", min_children=1, worker_max_jobs=1)
     give(pool, member, 0.0)
-    assert pool.to_spawn(0.0) == (0, 0)
+    assert to_spawn(pool, 0.0) == (0, 0)
     pool.gone(member.pid, 0.0)
-    assert pool.to_spawn(0.0) == (1, 0)
+    assert to_spawn(pool, 0.0) == (1, 0)
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from bson import ObjectId
 
 from taskscheduler.lifecycle import Ending
 from taskscheduler_daemon.exits import Exit
+from taskscheduler_daemon.member import Doom
 from taskscheduler_daemon.messages import Run
 from taskscheduler_daemon.obituary import obituary
-from taskscheduler_daemon.pool import Doom
 
 RUN = Run(ObjectId().binary, 1, 5.0, 0, b"")
 

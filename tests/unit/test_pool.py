@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from bson import ObjectId
 
+from taskscheduler_daemon.assigning import assignments, depth, victim
+from taskscheduler_daemon.boots import MOST_BOOT_FAILURES
+from taskscheduler_daemon.crew import Crew
 from taskscheduler_daemon.hands import Hands
-from taskscheduler_daemon.manager import WorkerManager
+from taskscheduler_daemon.member import Doom, Member
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.pool import MOST_BOOT_FAILURES, STALE_SECONDS, Doom, Member, Pool
+from taskscheduler_daemon.orders import Orders
+from taskscheduler_daemon.pool import Pool
+from taskscheduler_daemon.staffing import room, to_spawn
+from taskscheduler_daemon.staleness import STALE_SECONDS, next_look, stale
 
 FOREVER = float("inf")
 
@@ -27,7 +34,7 @@ class Story:
 
     def spawn(self) -> list[Member]:
         """Start what the pool asks for."""
-        ordinary, forced = self.pool.to_spawn(self.now)
+        ordinary, forced = to_spawn(self.pool, self.now)
         made = [self.pool.spawned(ObjectId().binary, next(self.pids), False) for _ in range(ordinary)]
         return made + [self.pool.spawned(ObjectId().binary, next(self.pids), True) for _ in range(forced)]
 
@@ -43,7 +50,7 @@ class Story:
 
     def assign(self) -> list[tuple[int, Run]]:
         handed = []
-        for member, run in self.pool.assignments():
+        for member, run in assignments(self.pool):
             self.pool.began(member, run, self.now)
             handed.append((member.pid, run))
         return handed
@@ -101,7 +108,7 @@ def test_as_long_as_nothing_is_known_a_worker_gets_one_job_at_a_time() -> None:
     [member] = story.boot()
     story.accept(a_run(), a_run())
     assert len(story.assign()) == 1
-    assert story.pool.depth() == 1
+    assert depth(story.pool) == 1
     story.end(member, seconds=1.0)
     assert len(story.assign()) == 1
 
@@ -118,15 +125,15 @@ def test_the_least_loaded_worker_gets_the_next_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "depth"), [(10, 1), (0.0051, 1), (0.005, 3), (0.001, 11), (0.0001, 64), (0.00001, 64)]
+    ("seconds", "expected"), [(10, 1), (0.0051, 1), (0.005, 3), (0.001, 11), (0.0001, 64), (0.00001, 64)]
 )
-def test_a_worker_is_handed_ten_milliseconds_of_work_ahead(seconds: float, depth: int) -> None:
+def test_a_worker_is_handed_ten_milliseconds_of_work_ahead(seconds: float, expected: int) -> None:
     story = Story()
     story.boot()
     story.learn(seconds)
-    assert story.pool.depth() == depth
+    assert depth(story.pool) == expected
     story.accept(*(a_run() for _ in range(100)))
-    assert len(story.assign()) == depth
+    assert len(story.assign()) == expected
 
 
 def test_the_newest_jobs_weigh_most_in_what_is_expected() -> None:
@@ -134,9 +141,9 @@ def test_the_newest_jobs_weigh_most_in_what_is_expected() -> None:
     story.learn(10)
     for _ in range(100):
         story.learn(0.001)
-    assert story.pool.depth() > 1
+    assert depth(story.pool) > 1
     story.learn(10)
-    assert story.pool.depth() == 1
+    assert depth(story.pool) == 1
 
 
 def test_jobs_that_were_put_back_are_first_in_the_line_again() -> None:
@@ -223,7 +230,7 @@ def test_an_idle_worker_makes_the_most_loaded_one_a_victim() -> None:
     one, two, _ = story.boot()
     loaded(story, one, 2)
     loaded(story, two, 3)
-    assert story.pool.victim() is two
+    assert victim(story.pool) is two
 
 
 def test_there_is_no_victim_while_jobs_wait_or_nobody_is_idle() -> None:
@@ -231,27 +238,27 @@ def test_there_is_no_victim_while_jobs_wait_or_nobody_is_idle() -> None:
     one, two = story.boot()
     loaded(story, one, 3)
     story.accept(a_run())
-    assert story.pool.victim() is None
+    assert victim(story.pool) is None
     story.pool.remove_waiting(story.pool.waiting[0].run.job_id)
-    assert story.pool.victim() is one
+    assert victim(story.pool) is one
     loaded(story, two, 1)
-    assert story.pool.victim() is None
+    assert victim(story.pool) is None
 
 
 def test_the_job_that_runs_is_nobody_elses() -> None:
     story = Story(min_children=2)
     one, _ = story.boot()
     loaded(story, one, 1)
-    assert story.pool.victim() is None
+    assert victim(story.pool) is None
 
 
 def test_work_behind_a_long_job_is_stale() -> None:
     story = Story()
     [member] = story.boot()
     loaded(story, member, 2)
-    assert story.pool.stale(story.now) is None
-    assert story.pool.stale(story.now + STALE_SECONDS) is None
-    assert story.pool.stale(story.now + STALE_SECONDS + 0.01) == [member]
+    assert stale(story.pool, story.now) is None
+    assert stale(story.pool, story.now + STALE_SECONDS) is None
+    assert stale(story.pool, story.now + STALE_SECONDS + 0.01) == [member]
 
 
 def test_waiting_work_is_stale_when_no_worker_can_be_started_for_it() -> None:
@@ -259,21 +266,21 @@ def test_waiting_work_is_stale_when_no_worker_can_be_started_for_it() -> None:
     [member] = story.boot()
     loaded(story, member, 1)
     story.accept(a_run())
-    assert story.pool.stale(story.now + 1) == []
+    assert stale(story.pool, story.now + 1) == []
 
 
 def test_nothing_is_stale_while_a_worker_is_idle_or_finishing_jobs_or_the_pool_stops() -> None:
     story = Story(min_children=2)
     one, two = story.boot()
     loaded(story, one, 2)
-    assert story.pool.stale(story.now + 1) is None  # `two` is idle
+    assert stale(story.pool, story.now + 1) is None  # `two` is idle
     loaded(story, two, 1)
-    assert story.pool.stale(story.now + 1) == [one]
+    assert stale(story.pool, story.now + 1) == [one]
     two.since = story.now + 0.95
-    assert story.pool.stale(story.now + 1) is None  # `two` moves
+    assert stale(story.pool, story.now + 1) is None  # `two` moves
     two.since = story.now
     story.pool.stopping = True
-    assert story.pool.stale(story.now + 1) is None
+    assert stale(story.pool, story.now + 1) is None
 
 
 # -- how many workers -------------------------------------------------------------------------------------------------
@@ -303,7 +310,7 @@ def test_a_static_pool_has_always_the_same_number() -> None:
     assert len(story.boot()) == 3
     story.accept(*(a_run() for _ in range(10)))
     assert story.spawn() == []
-    assert story.pool.room() == 0
+    assert room(story.pool) == 0
 
 
 def test_an_ondemand_pool_starts_a_worker_per_job_and_no_more_than_allowed() -> None:
@@ -409,22 +416,22 @@ def test_workers_that_die_before_they_are_ready_are_started_ever_later() -> None
     for _ in range(4):
         [member] = story.spawn()
         story.pool.gone(member.pid, story.now)
-        assert story.pool.to_spawn(story.now) == (0, 0)
+        assert to_spawn(story.pool, story.now) == (0, 0)
         again = story.pool.next_event(story.now)
         pauses.append(again - story.now)
         story.now = again
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6])
-    assert not story.pool.broken
+    assert not story.pool.boots.broken
 
 
 def test_a_pool_is_broken_when_no_worker_can_be_built_again_and_again() -> None:
     story = Story()
     for _ in range(MOST_BOOT_FAILURES):
-        assert not story.pool.broken
+        assert not story.pool.boots.broken
         [member] = story.spawn()
         story.pool.gone(member.pid, story.now)
         story.now += 10
-    assert story.pool.broken
+    assert story.pool.boots.broken
 
 
 def test_one_worker_that_can_be_built_ends_the_doubts() -> None:
@@ -435,8 +442,8 @@ def test_one_worker_that_can_be_built_ends_the_doubts() -> None:
         story.now += 10
     [member] = story.boot()
     story.pool.gone(member.pid, story.now)
-    assert not story.pool.broken
-    assert story.pool.to_spawn(story.now) == (1, 0)
+    assert not story.pool.boots.broken
+    assert to_spawn(story.pool, story.now) == (1, 0)
 
 
 def test_the_end_of_a_stranger_is_nothing_to_the_pool() -> None:
@@ -500,45 +507,48 @@ def test_a_doomed_worker_does_not_time_out_once_more() -> None:
 def test_the_pool_is_looked_at_again_while_work_waits(run: Run) -> None:
     story = Story()
     story.accept(run)
-    assert story.now < story.pool.next_event(story.now) <= story.now + STALE_SECONDS
+    assert story.now < next_look(story.pool, story.now) <= story.now + STALE_SECONDS
 
 
-# -- the manager over a pool ------------------------------------------------------------------------------------------
+# -- a crew over a pool -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def ondemand() -> Iterator[tuple[WorkerManager, Member, Run]]:
-    """A manager that has sent a job to its only worker, which has not read it yet. Nothing is forked."""
-    manager = WorkerManager(cast(Any, None), pm="ondemand", max_children=1)
-    pool, run = manager._pool, a_run()
+def ondemand() -> Iterator[tuple[Pool, Crew, Member, Run]]:
+    """A job has been sent to the only worker, which has not read it yet. Nothing is forked."""
+    pool, run = Pool(PoolOptions.of({"pm": "ondemand", "max_children": 1})), a_run()
+    crew = Crew(pool)
     pool.accept(run, 0.0)
     member = pool.spawned(ObjectId().binary, 0, False)
-    hands = manager._hands[member.pid] = Hands()
+    hands = crew.hands[member.pid] = Hands()
     pool.ready(member, 0.0)
-    manager._assign(0.0)
+    crew.assign(0.0)
     assert list(member.runs) == [run]
-    yield manager, member, run
+    yield pool, crew, member, run
     hands.close()
 
 
 def test_a_cancelled_job_that_its_worker_has_not_read_yet_never_runs(
-    ondemand: tuple[WorkerManager, Member, Run],
+    ondemand: tuple[Pool, Crew, Member, Run],
 ) -> None:
-    manager, member, run = ondemand
-    manager._cancel(run.job_id, 1.0)
+    pool, crew, member, run = ondemand
+    left: list[Run] = []
+    nothing, uplink = cast(Any, None), cast(Any, SimpleNamespace(left=left.append))
+    Orders(pool, crew, nothing, nothing, uplink).cancel(run.job_id, 1.0)
+    assert left == [run]
     assert run not in member.runs
-    assert [entry.run for entry in manager._pool.waiting] == []
+    assert [entry.run for entry in pool.waiting] == []
 
 
 def test_a_worker_for_one_job_whose_job_was_taken_back_does_not_block_the_pool(
-    ondemand: tuple[WorkerManager, Member, Run],
+    ondemand: tuple[Pool, Crew, Member, Run],
 ) -> None:
-    manager, member, run = ondemand
-    manager._take_back(member, 1.0)
-    inbox = manager._hands[member.pid].inbox
+    pool, crew, member, run = ondemand
+    crew.take_back(member, 1.0)
+    inbox = crew.hands[member.pid].inbox
     inbox.setblocking(False)
     try:
         told_to_go = inbox.recv(1) == b""
     except BlockingIOError:
         told_to_go = False
-    assert told_to_go or list(manager._pool.assignments()) == [(member, run)]
+    assert told_to_go or list(assignments(pool)) == [(member, run)]

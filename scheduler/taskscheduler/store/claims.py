@@ -6,13 +6,11 @@ names `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a job in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-import bson
 from bson import ObjectId
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.collection import Collection
@@ -21,7 +19,7 @@ from pymongo.read_concern import ReadConcern
 
 from taskscheduler.lifecycle import Move, Status, target
 from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import CODEC, Document
+from taskscheduler.record import Document
 from taskscheduler.solo import FAR
 from taskscheduler.store.attempts import (
     Fence,
@@ -35,37 +33,13 @@ from taskscheduler.store.attempts import (
     orphan,
 )
 from taskscheduler.store.client import PROMPT
+from taskscheduler.store.readback import RAW, READ_BACK, Taken, documents, taken
 from taskscheduler.store.schema import CLAIM_ORDER
 
 _DUE_BATCH = 1000
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
-_READ_BACK = dict.fromkeys(
-    (
-        "class",
-        "data",
-        "attempt",
-        "options",
-        "retries",
-        "lost",
-        "hook",
-        "parent",
-        "series",
-        "seq",
-        "once",
-        "async",
-        "solo",
-        "service",
-    ),
-    1,
-)
-_SMALL = 2048  #: bytes
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(
-    document_class=RawBSONDocument,
-    tz_aware=True,
-    uuid_representation=CODEC.uuid_representation,
-    datetime_conversion=CODEC.datetime_conversion,
-)
 _PLACE = {"queue": 1, "priority": 1, "at": 1}
+_FENCE_FIELDS = {"claim": 1, "attempt": 1}
 
 
 class Mark(NamedTuple):
@@ -77,23 +51,13 @@ class Mark(NamedTuple):
     job_id: ObjectId
 
 
-class Taken(NamedTuple):
-    """A claimed job: what a node decides by, and the same as it is passed on to a worker."""
-
-    job: Mapping[str, Any]
-    raw: bytes
-
-
-_FENCE_FIELDS = {"claim": 1, "attempt": 1}
-
-
 class ClaimStore:
     """Jobs as a node sees them."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self.collection: Collection[Document] = database[options.job_store]
         majority = ReadConcern("majority")
-        self._raw = database.with_options(codec_options=_RAW, read_concern=majority)[options.job_store]
+        self._raw = database.with_options(codec_options=RAW, read_concern=majority)[options.job_store]
         self._prompt = database.get_collection(options.job_store, write_concern=PROMPT)
 
     # -- claiming ---------------------------------------------------------------------------------------------------
@@ -161,15 +125,15 @@ class ClaimStore:
         if queues:
             query["queue"] = {"$in": list(queues)}
         job = self._raw.find_one_and_update(
-            query, claiming(claim, boot, node), projection=_READ_BACK, return_document=ReturnDocument.AFTER
+            query, claiming(claim, boot, node), projection=READ_BACK, return_document=ReturnDocument.AFTER
         )
-        return [] if job is None else [_taken(bytes(job.raw))]
+        return [] if job is None else [taken(bytes(job.raw))]
 
     def claimed(self, claim: str, boot: ObjectId) -> list[Taken]:
         """The jobs that a claim has got, as a majority of the servers knows it."""
         query = {"boot": boot, "claim": claim, "status": int(Status.PROCESSING)}
-        batches = self._raw.find_raw_batches(query, _READ_BACK, batch_size=_LARGEST_BATCH, hint="held")
-        return [_taken(raw) for batch in batches for raw in _documents(cast(bytes, batch))]
+        batches = self._raw.find_raw_batches(query, READ_BACK, batch_size=_LARGEST_BATCH, hint="held")
+        return [taken(raw) for batch in batches for raw in documents(cast(bytes, batch))]
 
     def ended(self, job_id: ObjectId) -> RawBSONDocument | None:
         """The whole document of one job, not decoded."""
@@ -285,20 +249,3 @@ class ClaimStore:
         ]
         found = next(iter(self.collection.aggregate(stages, hint="due")), None)
         return None if found is None else float(found["left"])
-
-
-def _documents(batch: bytes) -> Iterator[bytes]:
-    """The single documents in the bytes that a server has sent: each begins with its length."""
-    start = 0
-    while start < len(batch):
-        end = start + int.from_bytes(batch[start : start + 4], "little")
-        yield batch[start:end]
-        start = end
-
-
-def _taken(raw: bytes) -> Taken:
-    """Small documents are decoded at once, which is quicker; of large ones only what is asked for."""
-    if len(raw) > _SMALL:
-        return Taken(RawBSONDocument(raw, _RAW), raw)
-    job: Document = bson.decode(raw, CODEC)
-    return Taken(job, raw)

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.jobs import JobStore
 from taskscheduler_daemon.caretaker import Caretaker
-from taskscheduler_daemon.claimer import Claimer
+from taskscheduler_daemon.taking import Taking
 from taskscheduler_daemon.writer import Writer
 
 
@@ -31,7 +31,7 @@ def _believe(self: Writer, finishes: Any) -> None:
     self._follow(finishes)
 
 
-def _trust(self: Claimer, ids: Any) -> Any:
+def _trust(self: Taking, ids: Any) -> Any:
     """A claim that ends in an error has got nothing."""
     claim = uuid.uuid4().hex
     self._store.claims.claim(ids, claim, self._boot, self._node)
@@ -43,8 +43,8 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(Caretaker, "_pay_debts"),
     "taking back": _out(Caretaker, "_take_back_lost"),
     "promotion": _out(ClaimStore, "promote"),
-    "reading back what a claim has got": _out(Claimer, "_carry_out", _trust),
-    "giving back abandoned claims": _out(Claimer, "_settle_abandoned"),
+    "reading back what a claim has got": _out(Taking, "_carry_out", _trust),
+    "giving back abandoned claims": _out(Taking, "settle_abandoned"),
     "release of strays": _out(Caretaker, "_release_strays"),
     "writing until it is known": _out(Writer, "_finish", _believe),
     "recognizing one's own insert": _out(JobStore, "_is_ours", lambda *_: False),

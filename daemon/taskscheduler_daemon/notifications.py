@@ -1,0 +1,49 @@
+"""Has workers call the notifications of ended jobs, each once, and owes again those that none had time for."""
+
+from __future__ import annotations
+
+import logging
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from taskscheduler.lifecycle import Ending
+from taskscheduler.store import Store
+from taskscheduler.store.followup import HOOK
+from taskscheduler_daemon.downlink import Downlink
+from taskscheduler_daemon.ledger import hook_run
+from taskscheduler_daemon.messages import Report
+
+logger = logging.getLogger(__name__)
+
+
+class Notifications:
+    """Those that are in the hands of the manager."""
+
+    def __init__(self, store: Store, down: Downlink) -> None:
+        self._store = store
+        self._down = down
+        self._called: set[bytes] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Take on no more of them."""
+        self._stopped = True
+
+    def call(self, job_id: ObjectId) -> None:
+        """Have a worker call the notification of an ended job, if nobody else has taken that on."""
+        if self._stopped or not self._store.follow_up.paid(job_id, HOOK):
+            return
+        document = self._store.claims.ended(job_id)
+        if document is not None:
+            self._called.add(job_id.binary)
+            self._down.hand_on([hook_run(document)])
+
+    def ended(self, report: Report) -> None:
+        """One that no worker had time for is owed again: here, or by another node. Other reports mean nothing."""
+        if report.job_id in self._called and report.ending is Ending.UNSTARTED:
+            try:
+                self._store.follow_up.owe(ObjectId(report.job_id), HOOK)
+            except PyMongoError as error:
+                logger.error("notification lost", extra={"job": report.job_id.hex(), "reason": str(error)[:200]})
+        self._called.discard(report.job_id)
