@@ -46,6 +46,10 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
+def test_a_service_may_be_tried_for_ever() -> None:
+    assert tries(job(Status.PROCESSING, attempt=7, lost=1, service={"name": "feed"})) == "7"
+
+
 def test_a_running_job_in_a_row() -> None:
     running = job(
         Status.PROCESSING, options={"retry": 2}, attempt=2, started=ago(118), progress=82.0, message="3.2 of 3.9 GB"

@@ -68,10 +68,12 @@ def row(job: Process, now: datetime) -> tuple[str, ...]:
 
 
 def tries(job: Process) -> str:
-    """`2/4`: the attempt and how many there may be; lost ones come on top, as they cost no retry."""
+    """`2/4`: the attempt and how many there may be; lost ones come on top, as they cost no retry. Of services: all."""
     retry = job.options.get("retry", 0)
     if job.attempt == 0:
         return ""
+    if "service" in job.to_dict():
+        return str(job.attempt)
     if retry == -1:
         return f"{job.attempt}/*"
     most = retry + 1 + int(job.to_dict().get("lost", 0))
