@@ -7,20 +7,23 @@ from collections.abc import Callable
 from taskscheduler.lifecycle import Ending
 from taskscheduler_daemon import messages
 from taskscheduler_daemon.exits import Exit
-from taskscheduler_daemon.messages import Report
+from taskscheduler_daemon.messages import Report, Run
 from taskscheduler_daemon.obituary import late, obituary
 from taskscheduler_daemon.pool import Doom, Member
 
 Tell = Callable[[Member, bytes], object]  #: send a message to a worker
-Say = Callable[..., None]  #: report the end of a run to the node: ending, run, worker, seconds, content
+Say = Callable[
+    ..., None
+]  #: report the end of a run to the node: ending, run, worker, seconds, content; and it has left
 
 
 class AsyncRuns:
     """What happens to the async runs of all workers between their start and their end."""
 
-    def __init__(self, tell: Tell, say: Say, grace: float) -> None:
+    def __init__(self, tell: Tell, say: Say, left: Callable[[Run], None], grace: float) -> None:
         self._tell = tell
         self._say = say
+        self._left = left
         self._grace = grace  #: seconds that a job gets to end after it was told to
 
     def end(self, member: Member, job_id: bytes, doom: Doom, now: float) -> None:
@@ -63,7 +66,10 @@ class AsyncRuns:
         del member.background[report.job_id]
         if report.ending is not Ending.RETURNED or entry.doom is None:
             push(message)
-        elif entry.doom is not Doom.CANCELED:
+            self._left(entry.run)
+        elif entry.doom is Doom.CANCELED:
+            self._left(entry.run)
+        else:
             error = late(entry.run, entry.doom)
             content = {} if error is None else {"error": error}
             ending = Ending.RETURNED if error is None else Ending.TIMED_OUT
@@ -74,7 +80,9 @@ class AsyncRuns:
         """Say what becomes of the runs that a worker took with it."""
         for entry in member.background.values():
             doom = entry.doom or (Doom.RETURNED if member.sacrificed else None)
-            if doom is not Doom.CANCELED:
+            if doom is Doom.CANCELED:
+                self._left(entry.run)
+            else:
                 ending, error = obituary(entry.run, doom, ended)
                 self._say(ending, entry.run, member.id, now - entry.since, error=error)
         member.background.clear()

@@ -238,8 +238,12 @@ class Claimer:
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self._boot)
         if len(taken) < got:  # cancelled in between, perhaps; nobody else can say that they will never begin
-            self._store.services.never_began(claim, self._boot)
+            self._never_began(claim)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
+
+    def _never_began(self, claim: str) -> None:
+        self._store.services.never_began(claim, self._boot)
+        self._store.gates.never_began(claim, self._boot)
 
     def _take(self, asked: int, claim: str, taken: Sequence[Taken]) -> None:
         """What a claim has got is ours from here on."""
@@ -264,5 +268,5 @@ class Claimer:
         """Give back what claims got that could not be read back; the database may have been slow to carry them out."""
         for claim in list(self._abandoned):
             self._store.claims.abandon(claim, self._boot)
-            self._store.services.never_began(claim, self._boot)
+            self._never_began(claim)
             self._abandoned.remove(claim)

@@ -1,4 +1,4 @@
-"""Tells the database when the process of a service that was cancelled is gone, so that it may be started again."""
+"""Tells the database when nothing is left of a service or solo job that was ended from outside: others wait for it."""
 
 from __future__ import annotations
 
@@ -7,47 +7,59 @@ import logging
 from pymongo.errors import PyMongoError
 
 from taskscheduler.store import Store
-from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.ledger import Attempt
 
 logger = logging.getLogger(__name__)
 
+_REMEMBERED = 1000  #: ends; whoever waits for the word on an older one waits for the lease
+
 
 class Departures:
-    """The cancelled services whose processes may still be here."""
+    """The exclusive jobs that were cancelled and whose processes may still be here."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._expected: dict[bytes, Fence] = {}
-        self._ended: dict[bytes, Fence] = {}  #: the newest attempt of each service that ended by itself
+        self._expected: dict[bytes, Attempt] = {}
+        self._ended: dict[bytes, Attempt] = {}  #: those that ended by themselves, the newest last
 
     def expect(self, attempt: Attempt) -> None:
-        """An attempt was cancelled; nothing to do unless it is one of a service."""
-        if "service" in attempt.job:
-            self._expected[attempt.fence.job_id.binary] = attempt.fence
+        """An attempt was cancelled; nothing to do unless it is exclusive."""
+        if attempt.exclusive:
+            self._expected[attempt.fence.job_id.binary] = attempt
 
     def ended(self, attempt: Attempt) -> None:
-        """An attempt has ended by itself; it may be cancelled before that is written."""
-        if "service" in attempt.job:
-            self._ended[attempt.fence.job_id.binary] = attempt.fence
+        """An exclusive attempt has ended by itself; it may be cancelled before that is written."""
+        job_id = attempt.fence.job_id.binary
+        self._ended.pop(job_id, None)
+        self._ended[job_id] = attempt
+        if len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
     def canceled(self, job_id: bytes) -> None:
         """A job was cancelled that is not here, or not any more."""
-        fence = self._ended.pop(job_id, None)
-        if fence is not None:
-            self._note(fence)
+        attempt = self._ended.pop(job_id, None)
+        if attempt is not None:
+            self._note(attempt)
 
     def gone(self, job_id: bytes, attempt: int) -> None:
         """The manager has nothing left of this attempt. Whoever waits for the word has a deadline, too."""
-        fence = self._expected.get(job_id)
-        if fence is None or fence.attempt != attempt:
+        expected = self._expected.get(job_id)
+        if expected is None or expected.fence.attempt != attempt:
             return
         del self._expected[job_id]
-        self._note(fence)
+        self._note(expected)
 
-    def _note(self, fence: Fence) -> None:
+    def all_gone(self) -> None:
+        """Nothing is left of any: the manager has ended."""
+        for attempt in list(self._expected.values()):
+            self.gone(attempt.fence.job_id.binary, attempt.fence.attempt)
+
+    def _note(self, attempt: Attempt) -> None:
         try:
-            self._store.services.gone(fence)
+            if "service" in attempt.job:
+                self._store.services.gone(attempt.fence)
+            else:
+                self._store.gates.left(attempt.fence)
         except PyMongoError as error:
-            reason = {"job": str(fence.job_id), "reason": str(error)[:200]}
-            logger.warning("end of a service not noted", extra=reason)
+            reason = {"job": str(attempt.fence.job_id), "reason": str(error)[:200]}
+            logger.warning("end of a cancelled job not noted", extra=reason)

@@ -34,10 +34,12 @@ class Attempt:
     worker: ObjectId | None = None
     seconds: float = -1.0
     forced: bool = field(init=False)  #: whether it runs in a worker of its own, beyond the slots
+    exclusive: bool = field(init=False)  #: whether others wait until nothing is left of it
     is_async: bool = False  #: whether it runs in the event loop of a worker, beside others
 
     def __post_init__(self) -> None:
         self.forced = bool(self.job["options"]["force_spawn"])
+        self.exclusive = "solo" in self.job or "service" in self.job
 
     @property
     def parent(self) -> ObjectId | None:
@@ -47,6 +49,8 @@ class Attempt:
         """What the manager is sent."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
+        if self.exclusive:
+            flags |= Flag.EXCLUSIVE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
         return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
 
@@ -135,6 +139,14 @@ class Ledger:
     @property
     def slots(self) -> int:
         return self._slots
+
+    @property
+    def busy(self) -> int:
+        """How many slots are taken: async attempts share one, forced ones take none."""
+        with self._lock:
+            others = len(self._attempts) - self._forced - self._crowd.held
+            crowded = max(self._crowd.workers(), min(1, self._crowd.held))
+            return min(self._slots, others + crowded)
 
     def set_slots(self, slots: int, async_jobs: int = 0) -> None:
         """How many jobs the manager can run at once, and how many async ones in each of its event loops."""

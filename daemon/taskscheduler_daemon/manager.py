@@ -79,7 +79,7 @@ class WorkerManager:
     def process(self, link: ManagerEnd) -> int:
         """Serve a node until it stops or dies; the exit code of the process."""
         self._link, self._down, self._up = link, Receiver(link.down), Sender(link.up)
-        self._async = AsyncRuns(self._tell_worker, self._report, link.settings.kill_grace)
+        self._async = AsyncRuns(self._tell_worker, self._report, self._let_restart, link.settings.kill_grace)
         adopt_orphans()
         self._signals = Signals([signal.SIGCHLD, signal.SIGTERM])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
@@ -173,8 +173,8 @@ class WorkerManager:
         self._let_restart(run)
 
     def _let_restart(self, run: Run) -> None:
-        """A run has ended, also one that was cancelled: a service may be started again."""
-        if run.flags & Flag.SERVICE:
+        """A run has ended, also one that was cancelled: others may wait until nothing is left of it."""
+        if run.flags & Flag.EXCLUSIVE:
             self._up.push(messages.gone(run.job_id, run.attempt))
 
     def _hand_back_waiting(self, runs: list[Run] | None = None) -> None:
@@ -186,8 +186,8 @@ class WorkerManager:
         if member is not None:
             self._take_back(member, now)  # the worker may not have begun it
         run = self._pool.remove_waiting(job_id)
-        if run is not None and run.flags & Flag.SERVICE:
-            self._report(Ending.UNSTARTED, run)
+        if run is not None:
+            self._let_restart(run)
         if run is not None or member is None:
             return
         if job_id in member.background:
@@ -455,7 +455,9 @@ class WorkerManager:
 
     def _bury(self, member: Member, run: Run, ended: Exit, now: float) -> None:
         """Say how the job ended that a worker took with it."""
-        if member.doom is not Doom.CANCELED or run.flags & Flag.SERVICE:
+        if member.doom is Doom.CANCELED:
+            self._let_restart(run)
+        else:
             ending, error = obituary(run, member.doom, ended, self._link.settings.limits.cpu)
             # whether the job wants to be notified only a worker could tell: in doubt it is
             hook = {"hook": True} if ending is Ending.FAILED else {}

@@ -43,7 +43,7 @@ class Kind(IntEnum):
     HELD = 22  #: the attempts that the manager holds
     BROKEN = 23  #: no worker can be built
     STOPPED = 24
-    GONE = 25  #: nothing is left of an attempt of a service
+    GONE = 25  #: nothing is left of an attempt that was exclusive
 
 
 class Flag(IntFlag):
@@ -55,6 +55,7 @@ class Flag(IntFlag):
     ASYNC = 4  #: in the event loop of a worker, beside others
     WATCHED = 16  #: has limits of its own, which follow the header
     SERVICE = 32  #: is asked to stop before it is interrupted
+    EXCLUSIVE = 64  #: another one begins when nothing is left of it: its node is told when that is so
 
 
 class Run(NamedTuple):

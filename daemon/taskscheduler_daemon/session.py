@@ -231,6 +231,7 @@ class Session:
 
     def _hand_back_rest(self) -> None:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
+        self._departures.all_gone()
         error = {"type": "WorkerLostError", "message": "the worker manager died while it held the job"}
         for attempt in self._ledger.clear():
             ending = Ending.LOST if self._manager_died else Ending.RETURNED
@@ -279,7 +280,7 @@ class Session:
             if not attempt.is_async:
                 self._ledger.learn(report.seconds)
             self._ended_as[report.ending] += 1
-        if attempt.forced:
+        if attempt.exclusive:
             self._departures.ended(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._ledger.learn_async(attempt.job["class"])
@@ -399,11 +400,12 @@ class Session:
         self._signals.wake()
 
     def _facts(self) -> dict[str, Any]:
-        running = {attempt.worker: attempt for attempt in self._ledger.all() if attempt.worker is not None}
+        placed = [(attempt.worker, attempt) for attempt in self._ledger.all() if attempt.worker is not None]
+        running, several = dict(placed), Counter(worker for worker, _ in placed)
         workers = [
-            {**facts, "job": running[worker].fence.job_id, "seconds": running[worker].seconds}
+            {**facts, "job": running[worker].fence.job_id, "seconds": running[worker].seconds, "jobs": several[worker]}
             if worker in running
-            else {**facts, "job": None, "seconds": 0.0}
+            else {**facts, "job": None, "seconds": 0.0, "jobs": 0}
             for worker, facts in list(self._workers.items())
         ]
         return {
@@ -414,6 +416,7 @@ class Session:
             "slots": self._ledger.slots,
             "queues": list(self._options.queues),
             "lease": self._lease,
+            "busy": self._ledger.busy,
             "running": len(self._ledger),
             "ended": {ending.name.lower(): count for ending, count in list(self._ended_as.items())},
             "workers": workers,

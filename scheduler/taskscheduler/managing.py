@@ -15,11 +15,11 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.record import Document
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
-from taskscheduler.store.turns import KILLED_WITHIN
 
 COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
 
 _PATIENCE = 10.0  #: seconds for which a retry contends with others that change the same job
+_KILLED_WITHIN = timedelta(seconds=2)  #: after this nothing is left of an attempt that was cancelled
 _SPARE = 10.0  #: seconds for all that lies between a cancelled service and the word that it is gone
 _LOOK_EVERY = 0.03
 _LEASE = 30.0  #: seconds, of a node that does not say
@@ -63,10 +63,20 @@ def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
     if "service" in job:
         await_gone(store, job["_id"], clock)
         return
+    if "gate" in job:
+        _await_turn(store, job["_id"])
+        return
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
     if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
-        left = (job["ended"] + timedelta(seconds=KILLED_WITHIN) - store.clock.now()).total_seconds()
-        threading.Event().wait(max(0.0, min(left, KILLED_WITHIN)))
+        left = (job["ended"] + _KILLED_WITHIN - store.clock.now()).total_seconds()
+        threading.Event().wait(max(0.0, min(left, _KILLED_WITHIN.total_seconds())))
+
+
+def _await_turn(store: Store, job_id: ObjectId) -> None:
+    """Its node says when nothing is left of a solo job; if that has died, its lease is waited for."""
+    pause = threading.Event()
+    while store.gates.is_held(job_id):
+        pause.wait(_LOOK_EVERY)
 
 
 def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:

@@ -47,7 +47,8 @@ def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
     """One node: `state` is up, silent (its lease has ended) or lost (others have taken its jobs back).
 
     `workers` are its processes, `ended` counts the attempts that ended there since it started, by how they ended:
-    succeeded, failed, timed_out, lost, returned.
+    succeeded, failed, timed_out, lost, returned. `running` are its attempts, `free` its slots that none of them takes:
+    async ones share a slot, and services have workers beyond the `total`.
     """
     running, total = int(document.get("running") or 0), int(document.get("slots") or 0)
     silent = float(document.get("silent") or 0)
@@ -58,7 +59,7 @@ def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
         "queues": list(document.get("queues") or []),
         "state": "lost" if document.get("lost") else state,
         "running": running,
-        "free": max(0, total - running),
+        "free": max(0, total - int(document.get("busy", running))),
         "total": total,
         "workers": len(document.get("workers") or []),
         "ended": {str(name): int(count) for name, count in (document.get("ended") or {}).items()},

@@ -16,7 +16,7 @@ from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess
 
-from taskscheduler import InvalidOptionError, Scheduler, Status
+from taskscheduler import DatabaseError, InvalidOptionError, Scheduler, Status
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.store.schema import ensure, missing_indexes
 
@@ -371,3 +371,11 @@ def test_adding_once_looks_at_few_documents(crowded: Scheduler) -> None:
     scans = [entry["command"] for entry in seen if "COLLSCAN" in entry.get("planSummary", "")]
     assert scans == []
     assert sum(entry["docsExamined"] for entry in seen) <= 10
+
+
+def test_a_collection_that_forgets_jobs_is_refused(scheduler: Scheduler, database: Documents) -> None:
+    """As php-task-scheduler v3 made one of that name; nothing else is made then."""
+    database.create_collection("taskscheduler.jobs", capped=True, size=1_000_000)
+    with pytest.raises(DatabaseError, match="give taskscheduler a database of its own"):
+        scheduler.add_job("noop")
+    assert database.list_collection_names() == ["taskscheduler.jobs"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,18 @@ class Flaps(Job):
         trace(self.data["trace"], self.id, began, SYSTEM_CLOCK.monotonic())
         if self.attempt <= self.data["fails"]:
             raise RuntimeError("not yet")
+
+
+class Heedless(Job):
+    """An async job that goes on although it is cancelled."""
+
+    name = "solo.heedless"
+
+    async def start(self) -> None:
+        trace(self.data, self.id, self.attempt, os.getpid())
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
 
 
 @job(name="solo.function", solo="of functions")
@@ -278,6 +292,39 @@ def test_a_running_one_that_is_cancelled_is_gone_before_the_next_begins(
     os.kill(node.manager, signal.SIGCONT)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 20, "the first one is killed")
     second.wait(timeout=20, throw=True)
+
+
+@pytest.mark.parametrize("job", ["stubborn", Heedless], ids=["sync", "async"])
+def test_one_that_takes_its_time_to_end_is_waited_for(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path, job: Any
+) -> None:
+    path, behind = tmp_path / "running", tmp_path / "behind"
+    first = scheduler.add_job(job, str(path), solo="waiting")
+    start_node(**HERE, kill_grace=4)
+    pid = int(eventually(lambda: traces(path), 20)[0][2])
+    second = scheduler.add_job("trace", str(behind), solo="waiting")
+    first.cancel()
+
+    def second_has_ended_and_began_late_enough() -> bool:
+        status = second.refresh().status
+        assert status is Status.POSTPONED or not Path(f"/proc/{pid}").exists()
+        scheduler.store.gates.sweep()
+        return status is Status.DONE
+
+    eventually(second_has_ended_and_began_late_enough, 20)
+
+
+def test_a_retried_one_waits_until_nothing_is_left_of_it(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    path = tmp_path / "running"
+    first = scheduler.add_job("stubborn", str(path), solo="waiting")
+    start_node(**HERE, kill_grace=3)
+    pid = int(eventually(lambda: traces(path), 20)[0][2])
+    first.cancel()
+    scheduler.retry_job(first.id)
+    assert not Path(f"/proc/{pid}").exists()
+    first.cancel()
 
 
 def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ class Manager:
         self.said: list[tuple[Ending, bytes]] = []
         self.errors: list[Any] = []
         self.pushed: list[bytes] = []
-        self.runs = AsyncRuns(self._tell, self._say, GRACE)
+        self.left: list[bytes] = []
+        self.runs = AsyncRuns(self._tell, self._say, lambda run: self.left.append(run.job_id), GRACE)
         self.pool = pool(2)
         self.member: Member = self.pool.members[1]
         for one in runs:

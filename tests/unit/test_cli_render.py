@@ -20,7 +20,7 @@ from taskscheduler_daemon.cli import tables
 from taskscheduler_daemon.cli.exits import Exit, exit_code
 from taskscheduler_daemon.cli.ids import resolve, resolve_all
 from taskscheduler_daemon.cli.nodeoptions import chosen
-from taskscheduler_daemon.cli.nodes import LOST, SILENT, UP, node_state, serves
+from taskscheduler_daemon.cli.nodes import LOST, SILENT, UP, describe, node_state, serves
 from taskscheduler_daemon.cli.render import COLUMNS, LOOKS, count, note, row, run_time, state, tries
 from taskscheduler_daemon.cli.text import clean, json_line, json_pretty, tsv
 from taskscheduler_daemon.logs import CompactFormatter
@@ -44,10 +44,6 @@ def job(status: Status, *, options: dict[str, Any] | None = None, **fields: Any)
 
 def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
-
-
-def test_a_service_may_be_tried_for_ever() -> None:
-    assert tries(job(Status.PROCESSING, attempt=7, lost=1, service={"name": "feed"})) == "7"
 
 
 def test_a_running_job_in_a_row() -> None:
@@ -78,6 +74,15 @@ def test_a_running_job_in_a_row() -> None:
         (job(Status.FAILED, progress=40.0, error={"type": "KeyError", "message": ""}), "40%; KeyError"),
         (job(Status.DONE, progress=100.0, message="42 sent", options={"interval": 60}), "42 sent"),
         (job(Status.CANCELED), ""),
+        (job(Status.POSTPONED, at=datetime(9999, 1, 1, tzinfo=UTC), parked_at=NOW), "waits for its turn"),
+        (job(Status.PROCESSING, program={"pid": 7, "host": "a"}, progress=50.0), "pid 7 on a; 50%"),
+        (job(Status.PROCESSING, program={"pid": 7}), "pid 7 on ?"),
+        (job(Status.PROCESSING, service={"name": "feed"}, attempt=3), "service feed"),
+        (job(Status.WAITING, service={"name": "Mail"}), "service"),
+        (
+            job(Status.POSTPONED, service={"name": "Mail"}, attempt=1, retries=1, at=NOW + timedelta(seconds=4)),
+            "service; starts again in 4s",
+        ),
     ],
 )
 def test_the_note_says_what_matters_now(process: Process, text: str) -> None:
@@ -89,6 +94,7 @@ def test_lost_attempts_do_not_look_like_too_many_tries() -> None:
     assert tries(job(Status.DONE, attempt=1)) == "1"
     assert tries(job(Status.PROCESSING, attempt=7, options={"retry": -1})) == "7/*"
     assert tries(job(Status.WAITING)) == ""
+    assert tries(job(Status.PROCESSING, attempt=9, lost=2, service={"name": "feed"})) == "9"
 
 
 def test_the_run_time_is_that_of_an_attempt_that_runs_or_has_ended() -> None:
@@ -185,6 +191,17 @@ def test_when_a_node_counts_as_up() -> None:
     assert node_state({"silent": 31.0, "lease": 30, "lost": True}) == LOST
     assert serves({"queues": []}, "mail")
     assert not serves({"queues": ["files"]}, "mail")
+
+
+def test_a_node_tells_its_slots_and_jobs_apart() -> None:
+    def told(**facts: int) -> str:
+        return describe({"slots": 2, **facts})[1][1]
+
+    assert told(running=1) == "1/2 busy"
+    assert told(running=5) == "2/2 busy, 5 jobs in all"
+    assert told(running=57, busy=1) == "1/2 busy, 57 jobs in all"
+    assert told(running=1, busy=0) == "0/2 busy, 1 job in all"
+    assert describe({})[1][1] == "0/? busy"
 
 
 def test_only_what_was_given_reaches_the_node() -> None:

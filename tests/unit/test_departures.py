@@ -22,8 +22,12 @@ class Noted:
     def services(self) -> Noted:
         return self
 
+    gates = services
+
     def gone(self, fence: Fence) -> None:
         self.fences.append(fence)
+
+    left = gone
 
 
 @pytest.fixture
@@ -63,10 +67,28 @@ def test_of_one_that_ended_by_itself_just_before_it_was_cancelled(departures: De
     assert noted.fences == [service.fence]
 
 
+def test_of_solo_jobs_also_when_the_manager_has_ended(departures: Departures, noted: Noted) -> None:
+    one, two = attempt(solo="key"), attempt(solo="key")
+    departures.expect(one)
+    departures.expect(two)
+    departures.gone(one.fence.job_id.binary, 3)
+    assert noted.fences == [one.fence]
+    departures.all_gone()
+    assert noted.fences == [one.fence, two.fence]
+
+
+def test_of_those_that_ended_by_themselves_only_the_newest_are_remembered(departures: Departures, noted: Noted) -> None:
+    many = [attempt(solo="key") for _ in range(1001)]
+    for one in many:
+        departures.ended(one)
+    departures.canceled(many[0].fence.job_id.binary)
+    departures.canceled(many[1].fence.job_id.binary)
+    assert noted.fences == [many[1].fence]
+
+
 def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
     job = attempt()
     departures.expect(job)
-    departures.ended(job)
     departures.gone(job.fence.job_id.binary, 3)
     departures.canceled(job.fence.job_id.binary)
     departures.canceled(ObjectId().binary)

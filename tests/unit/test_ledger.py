@@ -305,6 +305,15 @@ def test_async_attempts_take_few_slots(held: int, slots: int, room: int, async_r
     assert ledger.async_full == (held > 0 and held >= 10 * max(1, slots - 1))
 
 
+def test_async_attempts_share_a_slot_and_forced_ones_take_none() -> None:
+    ledger = crowded(3, 2)
+    ledger.add([attempt(options={"force_spawn": True})])
+    assert (ledger.busy, len(ledger)) == (1, 4)
+    ledger.add([attempt() for _ in range(5)])
+    assert ledger.busy == 2, "some of them wait for a slot"
+    assert [crowded(held, 1).busy for held in (0, 3)] == [0, 1]
+
+
 def test_other_attempts_leave_no_worker_for_async_ones() -> None:
     ledger = crowded(0)
     ledger.add([attempt()])

@@ -12,7 +12,7 @@ from bson import ObjectId
 from taskscheduler.lifecycle import RULES, Move, Status, Verdict, target
 from taskscheduler.record import successor_id
 from taskscheduler.store.attempts import Fence, Finish, _done, _ended, _rearmed, finishing, from_statuses, given_back
-from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.jobs import _ended_from_outside
 
 Document = dict[str, Any]
 
@@ -222,7 +222,7 @@ def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status,
 
 
 def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:
-    turn, ended, gone = JobStore._final(Move.CANCEL)
+    turn, ended, gone = _ended_from_outside(Move.CANCEL, 30)
     assert set(turn["$set"]) == {"gate", "gate_until", "at"}
     assert ended["$set"] == {
         "status": {"$literal": int(Status.CANCELED)},

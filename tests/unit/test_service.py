@@ -180,5 +180,5 @@ def test_a_lost_node_restarts_a_service_and_fails_one_that_is_never_restarted() 
 
 def test_a_run_of_a_service_says_how_it_is_stopped() -> None:
     run = run_of(a_service(stop_soft=2, stop_hard=3, silence_timeout=4)).run()
-    assert run.flags == Flag.FORCED | Flag.SERVICE | Flag.WATCHED
+    assert run.flags == Flag.FORCED | Flag.SERVICE | Flag.WATCHED | Flag.EXCLUSIVE
     assert (run.soft, run.hard, run.silence) == (2, 3, 4)

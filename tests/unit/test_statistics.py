@@ -43,6 +43,7 @@ def test_slots_are_free_unless_they_run_something_and_never_negative() -> None:
     assert (of_node(NODE)["running"], of_node(NODE)["free"], of_node(NODE)["total"]) == (1, 2, 3)
     assert of_node({**NODE, "running": 5})["free"] == 0  # workers of their own come on top
     assert of_node({})["total"] == 0
+    assert of_node({**NODE, "running": 57, "busy": 1})["free"] == 2, "async ones share a slot"
 
 
 def test_a_node_tells_its_workers_and_what_it_has_done() -> None:

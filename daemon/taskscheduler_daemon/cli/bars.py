@@ -14,7 +14,7 @@ from rich.text import Text
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import Status
-from taskscheduler_daemon.cli.render import LOOKS, note, run_time, state
+from taskscheduler_daemon.cli.render import LOOKS, news, run_time, state
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.cli.text import clean
 
@@ -58,7 +58,7 @@ class Bars:
             "percent": Text(f"{_percent(job):.0f}%"),
             "status": Text(state(job.status, self._fancy), f"color({LOOKS[job.status].color})"),
             "seconds": Text(seconds),
-            "note": Text(clean(_without_percent(note(job, now)))),
+            "note": Text(clean(_without_percent(news(job, now)))),
         }
 
     def close(self) -> None:
@@ -88,4 +88,4 @@ def _percent(job: Process) -> float:
 
 def _without_percent(text: str) -> str:
     first, _, rest = text.partition(" ")
-    return rest if first.endswith("%") else text
+    return rest if first.rstrip(";").endswith("%") else text

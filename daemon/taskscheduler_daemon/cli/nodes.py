@@ -23,6 +23,21 @@ def workers(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [worker for worker in node.get("workers") or [] if isinstance(worker, Mapping)]
 
 
+def busy(node: Mapping[str, Any]) -> int:
+    """How many of its slots are taken."""
+    running, slots = int(node.get("running") or 0), int(node.get("slots") or 0)
+    return int(node.get("busy", min(running, slots)))
+
+
+def load(taken: int, slots: object, running: int, between: str = "/") -> str:
+    """`1/2 busy`, and how many jobs run if that is another number.
+
+    Async ones share a slot, services and others with a worker of their own take none, the next ones wait for a slot.
+    """
+    said = f"{taken}{between}{slots} busy"
+    return said if running == taken else f"{said}, {running} {'job' if running == 1 else 'jobs'} in all"
+
+
 def serves(node: Mapping[str, Any], queue: str) -> bool:
     """Whether the node takes jobs of this queue."""
     return not node.get("queues") or queue in node["queues"]
@@ -34,7 +49,7 @@ def describe(node: Mapping[str, Any]) -> list[tuple[str, str]]:
     silent = float(node.get("silent") or 0)
     return [
         ("", str(node.get("pm") or "")),
-        ("", f"{node.get('running', 0)}/{node.get('slots', '?')} busy"),
+        ("", load(busy(node), node.get("slots", "?"), int(node.get("running") or 0))),
         ("queues", queues),
         ("pid", f"{node.get('pid', '?')}@{node.get('host', '?')}"),
         ("beat", f"{brief(max(0.0, silent))} ago"),

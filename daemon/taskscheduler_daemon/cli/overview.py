@@ -15,7 +15,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, looking
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.exits import Exit
-from taskscheduler_daemon.cli.nodes import LOST, SILENT, UP, describe, node_state, workers
+from taskscheduler_daemon.cli.nodes import LOST, SILENT, UP, busy, describe, load, node_state, workers
 from taskscheduler_daemon.cli.render import LOOKS, count, glyph
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.cli.text import aligned, clean, json_line, json_pretty, tsv
@@ -123,7 +123,9 @@ def _work(overview: Overview, worker: Mapping[str, Any]) -> tuple[str, str]:
     job = overview.jobs.get(job_id, {})
     percent = f"{job['progress']:.4g}%" if job.get("progress") else ""
     seconds = brief(float(worker["seconds"])) if worker.get("seconds") is not None else ""
-    return str(job_id), " ".join(part for part in (str(job.get("class", "")), seconds, percent) if part)
+    others = int(worker.get("jobs") or 1) - 1
+    more = f"and {others} more" if others else ""
+    return str(job_id), " ".join(part for part in (str(job.get("class", "")), seconds, percent, more) if part)
 
 
 def _draw(settings: Settings, overview: Overview) -> None:
@@ -152,7 +154,8 @@ def _summary(settings: Settings, overview: Overview) -> list[str]:
     kind = f"replica set {server.replica_set}" if server.replica_set else "sharded cluster"
     states = [node_state(node) for node in overview.nodes]
     up = [node for node in overview.nodes if node_state(node) == UP]
-    busy, slots = (sum(int(node.get(name) or 0) for node in up) for name in ("running", "slots"))
+    slots, running = (sum(int(node.get(name) or 0) for node in up) for name in ("slots", "running"))
+    slots_busy = load(sum(map(busy, up)), f"{slots} slots", running, " of ")
     nodes = ", ".join(f"{states.count(state)} {state}" for state in (UP, SILENT, LOST) if state in states)
     due = "" if overview.next_due is None else f" (next {brief(overview.next_due)})" if overview.next_due > 0 else ""
     each = [_count(settings, status, counts[status]) for status in Status]
@@ -160,7 +163,7 @@ def _summary(settings: Settings, overview: Overview) -> list[str]:
     place = clean(f"{overview.database} at {server.address}" if server.address else overview.database)
     return [
         f"{settings.paint('mongodb', bold=True)} {server.version}, {kind}, database {place}",
-        f"{settings.paint('nodes', bold=True)}   {nodes or 'none'}, {busy} of {slots} slots busy",
+        f"{settings.paint('nodes', bold=True)}   {nodes or 'none'}, {slots_busy}",
         f"{settings.paint('live', bold=True)}    {'   '.join(each[:3])}",
         f"{settings.paint('ended', bold=True)}   {'   '.join(each[3:])}",
     ]

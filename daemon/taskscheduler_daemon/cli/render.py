@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import FINAL, Status
 from taskscheduler_daemon.cli.durations import brief
+from taskscheduler_daemon.cli.kinds import WAITS_FOR_ITS_TURN, is_parked, is_service, kind
 
 COLUMNS = ("ID", "JOB", "STATE", "TRY", "AGE", "RUN", "NOTE")
 CAP = 10_000
@@ -68,11 +69,14 @@ def row(job: Process, now: datetime) -> tuple[str, ...]:
 
 
 def tries(job: Process) -> str:
-    """`2/4`: the attempt and how many there may be; lost ones come on top, as they cost no retry. Of services: all."""
+    """`2/4`: the attempt and how many there may be; lost ones come on top, as they cost no retry.
+
+    For a service, how often it was started.
+    """
     retry = job.options.get("retry", 0)
     if job.attempt == 0:
         return ""
-    if "service" in job.to_dict():
+    if is_service(job):
         return str(job.attempt)
     if retry == -1:
         return f"{job.attempt}/*"
@@ -95,6 +99,11 @@ def run_time(job: Process, now: datetime) -> str:
 
 
 def note(job: Process, now: datetime) -> str:
+    """What matters about a job in a list: whether it is no job as others, and its news."""
+    return _SEVERAL.join(part for part in (kind(job), news(job, now)) if part)
+
+
+def news(job: Process, now: datetime) -> str:
     """What matters about a job now: when it runs, how far it is, or what went wrong."""
     parts = [_due(job, now), progress(job), _spoken_error(job), interval(job)]
     return _SEVERAL.join(part for part in parts if part)
@@ -103,11 +112,12 @@ def note(job: Process, now: datetime) -> str:
 def _due(job: Process, now: datetime) -> str:
     if job.status is not Status.POSTPONED or job.at is None:
         return ""
-    if "parked_at" in job.to_dict():
-        return "waits for its turn"
+    if is_parked(job):
+        return WAITS_FOR_ITS_TURN
     left = (job.at - now).total_seconds()
     when = f"in {brief(left)}" if left > 0 else "now"
-    return ("retry " if job.to_dict().get("retries") else "due ") + when
+    again = job.attempt > 0 and is_service(job)
+    return ("starts again " if again else "retry " if job.to_dict().get("retries") else "due ") + when
 
 
 def progress(job: Process) -> str:

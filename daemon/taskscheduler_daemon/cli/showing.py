@@ -13,6 +13,15 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.ids import resolve
+from taskscheduler_daemon.cli.kinds import (
+    given_options,
+    is_service,
+    program,
+    restarts,
+    service_name,
+    sign_of_life,
+    turn,
+)
 from taskscheduler_daemon.cli.listing import record
 from taskscheduler_daemon.cli.render import (
     LOOKS,
@@ -20,7 +29,7 @@ from taskscheduler_daemon.cli.render import (
     attempt_label,
     attempt_look,
     error_line,
-    note,
+    news,
     run_time,
     state,
     tries,
@@ -70,7 +79,8 @@ def _show(settings: Settings, job: Process, now: datetime) -> None:
         _line(settings, name, value)
     for number, attempt in enumerate(reversed(job.attempts)):
         _line(settings, "" if number else "attempts", _attempt(attempt, now, settings.fancy))
-    _line(settings, "data", json_line(job.data))
+    if job.data is not None or not job.program:
+        _line(settings, "data", json_line(job.data))
     if job.status is Status.DONE:
         _line(settings, "result", json_line(job.result_value))
     _show_error(settings, job)
@@ -82,9 +92,11 @@ def _line(settings: Settings, name: str, value: str) -> None:
 
 def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
     """What there is to tell, but for attempts, data and result."""
-    times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", tries(job))]
+    times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", "" if is_service(job) else tries(job))]
     fields = [
-        ("now", note(job, now)),
+        ("now", news(job, now)),
+        ("service", service_name(job)),
+        ("restart", restarts(job)),
         ("tags", ", ".join(job.tags)),
         ("queue", str(job.options.get("queue")) + _if(job.options.get("priority"), ", priority {}")),
         ("times", "   ".join(f"{name} {value}" for name, value in times if value)),
@@ -92,20 +104,17 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("due", local(job.at) if job.at != job.created else ""),
         ("started", local(job.started) + _if(job.node, " on {}") + _if(job.worker, ", worker {}")),
         ("ended", local(job.ended)),
-        ("alive", local(job.alive) if job.status is Status.PROCESSING else ""),
+        ("alive", sign_of_life(job, now)),
         ("progress", _bar(job.progress, fancy) if job.progress else ""),
         ("options", _options(job)),
-        ("program", _program(job)),
+        ("solo", turn(job)),
+        ("program", program(job)),
         ("fields", _if(job.fields, "{}") and json_line(job.fields)),
         ("series", _if(job.series, "{}")),
         ("parent", _if(job.parent, "{}")),
         ("lost", _if(job.to_dict().get("lost"), "{} times with its worker or node")),
     ]
     return [(name, value) for name, value in fields if value]
-
-
-def _program(job: Process) -> str:
-    return "pid {pid} on {host}".format_map(job.program) if job.program else ""
 
 
 def _if(value: Any, form: str) -> str:
@@ -119,13 +128,7 @@ def _bar(percent: float, fancy: bool) -> str:
 
 
 def _options(job: Process) -> str:
-    hidden = {"at", "queue", "priority", "parent", "tags"}
-    shown = {name: value for name, value in job.options.items() if name not in hidden and value not in (0, False, None)}
-    if not shown.get("interval"):
-        shown.pop("interval_reference", None)
-    if not shown.get("retry"):
-        shown.pop("retry_interval", None)
-    return ", ".join(f"{name} {_option(name, value)}" for name, value in shown.items())
+    return ", ".join(f"{name} {_option(name, value)}" for name, value in given_options(job).items())
 
 
 def _option(name: str, value: Any) -> str:

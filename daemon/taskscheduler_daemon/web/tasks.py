@@ -44,15 +44,25 @@ ORDERS = ("date", "profile", "status")
 FILTERS = ("profile", "status", "order", "tags", "tags[]")  #: the last one is how PHP writes a list
 
 
+_STATUS_MEANS = (
+    "waiting: also a job that is postponed, one that waits for its turn, and a service that is about to be started "
+    "again; running: also a program that keeps record of itself; failed: also what was cancelled or ran out of time, "
+    "and a service that was stopped"
+)
+
+
 class Task(BaseModel):
     """A job, as JobQueue tells it."""
 
     identifier: str = Field(pattern="^[0-9a-f]{24}$")
-    status: str = Field(json_schema_extra={"enum": list(STATUSES)})
+    status: str = Field(json_schema_extra={"enum": list(STATUSES)}, description=_STATUS_MEANS)
     profile: str = Field(description="the queue")
     job: str = Field(description="the registered name")
     date: str = Field(description="when it was added, as in RFC 2822")
-    parameters: Any = Field(description="the data of the job; values that JSON lacks as relaxed extended JSON")
+    parameters: Any = Field(
+        description="the data of the job; values that JSON lacks as relaxed extended JSON; "
+        "empty for the record of a program, which has none"
+    )
     tags: list[str] = Field(default_factory=list, description="left out where there are none")
 
 

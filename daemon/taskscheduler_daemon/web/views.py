@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from taskscheduler.handle import Process
-from taskscheduler.lifecycle import FINAL, LIVE, Status
+from taskscheduler.lifecycle import Status
 from taskscheduler.store.inspect import Backlog
 from taskscheduler_daemon.cli.durations import brief
-from taskscheduler_daemon.cli.nodes import UP, node_state, serves
+from taskscheduler_daemon.cli.kinds import given_options, program, restarts, service_name, sign_of_life, turn
+from taskscheduler_daemon.cli.nodes import UP, busy, load, node_state, serves
 from taskscheduler_daemon.cli.render import (
     LOOKS,
     NO_END,
@@ -19,51 +20,19 @@ from taskscheduler_daemon.cli.render import (
     count,
     error_line,
     interval,
+    news,
     note,
     progress,
     run_time,
     tries,
 )
 from taskscheduler_daemon.cli.text import clean_lines, iso, local
+from taskscheduler_daemon.web.actions import offered
 from taskscheduler_daemon.web.shorten import clip, line, shown
 
 _MOST_TRACEBACK = 10_000
-_HIDDEN = {"at", "queue", "priority", "parent", "tags"}
 
 Row = dict[str, Any]
-
-
-class Action(NamedTuple):
-    """What a person may do with a job."""
-
-    name: str
-    said: str  #: after it was done
-    warning: str
-    allowed: frozenset[Status]
-
-
-ACTIONS = {
-    "cancel": Action(
-        "cancel",
-        "The job is cancelled.",
-        "If it waits, it never starts. If it runs, it is killed at once, with everything it started. "
-        "Runs of the same series that would follow are cancelled, too.",
-        LIVE,
-    ),
-    "retry": Action(
-        "retry",
-        "The job will run once more.",
-        "It runs once more with the same data, as a further attempt of the same job.",
-        FINAL,
-    ),
-    "delete": Action(
-        "delete",
-        "The job is deleted.",
-        "The job is removed with its data, result and attempts. If it has not ended, it is cancelled first. "
-        "This cannot be undone.",
-        frozenset(Status),
-    ),
-}
 
 
 def status_view(status: Status) -> Row:
@@ -94,18 +63,23 @@ def job_page(job: Process, now: datetime) -> Row:
         "job": line(job.job, 300),
         "progress": job.progress,
         "message": line(progress(job), 500),
-        "facts": [(name, line(value, 500)) for name, value in _facts(job) if value],
+        "facts": [(name, line(value, 500)) for name, value in _facts(job, now) if value],
         "attempts": [_attempt(attempt, now) for attempt in reversed(job.attempts)],
-        "data": shown(job.data),
+        "data": None if job.program and job.data is None else shown(job.data),
         "result": shown(job.result_value) if job.status is Status.DONE else None,
         "error": _error(job.error),
-        "actions": [action for action in ACTIONS.values() if job.status in action.allowed],
+        "fields": shown(job.fields) if job.fields else None,
+        "actions": offered(job),
     }
 
 
-def _facts(job: Process) -> list[tuple[str, str]]:
+def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
     stored = job.to_dict()
     return [
+        ("Program", program(job)),
+        ("Service", service_name(job)),
+        ("Restart", restarts(job)),
+        ("Solo", turn(job)),
         ("Queue", str(job.options.get("queue") or "")),
         ("Tags", ", ".join(job.tags)),
         ("Priority", str(job.options.get("priority") or "")),
@@ -113,8 +87,8 @@ def _facts(job: Process) -> list[tuple[str, str]]:
         ("Due", local(job.at) if job.at != job.created else ""),
         ("Started", local(job.started)),
         ("Ended", local(job.ended)),
-        ("Last sign of life", local(job.alive) if job.status is Status.PROCESSING else ""),
-        ("Node", str(job.node or "")),
+        ("Last sign of life", sign_of_life(job, now)),
+        ("Node", "" if job.program else str(job.node or "")),
         ("Worker", str(job.worker or "")),
         ("Interval", interval(job)),
         ("Options", _options(job)),
@@ -125,11 +99,7 @@ def _facts(job: Process) -> list[tuple[str, str]]:
 
 
 def _options(job: Process) -> str:
-    chosen = {name: value for name, value in job.options.items() if name not in _HIDDEN and value}
-    for name, details in (("retry", "retry_interval"), ("interval", "interval_reference")):
-        if name not in chosen:
-            chosen.pop(details, None)
-    return ", ".join(f"{name} {value}" for name, value in chosen.items())
+    return ", ".join(f"{name} {value}" for name, value in given_options(job).items())
 
 
 def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
@@ -164,6 +134,31 @@ def count_tiles(counts: Mapping[Status, int]) -> list[Row]:
     return [{"status": status_view(status), "count": count(number)} for status, number in counts.items()]
 
 
+def service_row(job: Process, now: datetime) -> Row:
+    """A service and how it fares."""
+    return {
+        "name": line(service_name(job), 80),
+        "id": str(job.id),
+        "status": status_view(job.status),
+        "starts": job.attempt,
+        "node": line(job.node or "", 80),
+        "run": run_time(job, now),
+        "note": line(news(job, now), 160),
+    }
+
+
+def program_row(job: Process, now: datetime) -> Row:
+    """A program that keeps record of itself."""
+    return {
+        "name": line(job.job, 80),
+        "id": str(job.id),
+        "program": line(program(job), 80),
+        "run": run_time(job, now),
+        "alive": brief(max(0.0, (now - job.alive).total_seconds())) if job.alive else "",
+        "note": line(news(job, now), 160),
+    }
+
+
 def queue_row(backlog: Backlog, nodes: list[Mapping[str, Any]]) -> Row:
     """The waiting jobs of a queue, and whether a node serves it."""
     served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
@@ -182,7 +177,7 @@ def node_row(node: Mapping[str, Any]) -> Row:
         "name": line(node.get("name") or node["_id"], 80),
         "state": "lost" if state not in (UP, "silent") else state,
         "pool": line(node.get("pm") or "", 20),
-        "busy": line(f"{node.get('running', 0)} of {node.get('slots', '?')}", 30),
+        "busy": line(load(busy(node), node.get("slots", "?"), int(node.get("running") or 0), " of "), 60),
         "queues": line(", ".join(map(str, node.get("queues") or [])) or "all", 200),
         "process": line(f"{node.get('pid', '?')} on {node.get('host', '?')}", 80),
         "beat": brief(max(0.0, float(node.get("silent") or 0))),

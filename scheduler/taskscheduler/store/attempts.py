@@ -34,6 +34,10 @@ class Fence(NamedTuple):
     def filter(self) -> Document:
         return {"_id": self.job_id, "status": int(Status.PROCESSING), "claim": self.claim, "attempt": self.attempt}
 
+    def named(self) -> Document:
+        """The same attempt whatever has become of it."""
+        return {"_id": self.job_id, "claim": self.claim, "attempt": self.attempt}
+
 
 @dataclass(slots=True)
 class Finish:
@@ -89,7 +93,7 @@ def _orphan_owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
     return (*(("next",) if verdict.plans_next else ()), "family", *(("hook",) if hook else ()))
 
 
-def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any]) -> list[Document]:
+def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any], lease: float) -> list[Document]:
     """The update that fails a parent, whatever it does, without a retry; the runs of a series go on."""
     interval = parent["options"]["interval"]
     verdict = Verdict(Move.FAIL_PARENT, plans_next=interval != 0)
@@ -106,7 +110,7 @@ def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any]) -> list
             owes=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
         )
     )
-    return [out_of_turn(), *ended, {"$unset": ["parked_at"]}]
+    return [out_of_turn(lease), *ended, {"$unset": ["parked_at"]}]
 
 
 def claiming(claim: str, boot: ObjectId, node: str) -> Document:

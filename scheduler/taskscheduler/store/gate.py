@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.lifecycle import Move
 from taskscheduler.record import Document
-from taskscheduler.store.attempts import from_statuses
+from taskscheduler.store.attempts import Fence, from_statuses
 from taskscheduler.store.log import MessageQueue
 from taskscheduler.store.schema import PARKED_ORDER
 from taskscheduler.store.turns import letting_in, parking
@@ -56,6 +56,24 @@ class Gates:
         if job is not None:
             self._messages.added([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
         return True
+
+    def left(self, fence: Fence) -> None:
+        """Nothing is left of an attempt that was ended from outside: the next of its key may begin."""
+        over = {**fence.named(), "gate_until": {"$exists": True}}
+        before = self._collection.find_one_and_update(over, {"$unset": {"gate": "", "gate_until": ""}})
+        if before is not None:
+            self.let_next_in([before["gate"]])
+
+    def never_began(self, claim: str, boot: ObjectId) -> None:
+        """Jobs that were ended from outside before the node which had claimed them could know that it had."""
+        query = {"gate": {"$gt": ""}, "claim": claim, "boot": boot, "gate_until": {"$exists": True}}
+        for job in self._collection.find(query, {"claim": 1, "attempt": 1}).hint("gate"):
+            self.left(Fence(job["_id"], job["claim"], job["attempt"]))
+
+    def is_held(self, job_id: ObjectId) -> bool:
+        """Whether a job that was ended from outside may still be at work."""
+        query = {"_id": job_id, "$expr": {"$gt": ["$gate_until", "$$NOW"]}}
+        return self._collection.find_one(query, {"_id": 1}) is not None
 
     def clear(self, key: str) -> bool:
         """Whether the gate was held for a job only that has been killed by now, and is free."""

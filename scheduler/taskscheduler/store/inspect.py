@@ -169,6 +169,10 @@ class Inspection:
     def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Document]:
         cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields)).sort("_id", -1)
         wanted = _wanted(query)
+        if "service.name" in query:
+            return cursor.hint("service").limit(limit).max_time_ms(_MAX_TIME_MS)
+        if "program" in query and wanted == {Status.PROCESSING}:
+            return cursor.hint("tracked").limit(limit).max_time_ms(_MAX_TIME_MS)
         if len(wanted) == 1 and (index := _LIST_INDEX.get(min(wanted))):
             cursor = cursor.hint(index)
         return cursor.limit(limit).max_time_ms(_MAX_TIME_MS)

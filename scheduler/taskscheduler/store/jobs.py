@@ -46,6 +46,7 @@ class JobStore:
         self.collection: Collection[Document] = database[options.job_store]
         self._confirming = self.collection.with_options(read_concern=ReadConcern("majority"))
         self._clock = clock
+        self._lease = float(options.orphaned_timeout)
 
     def insert(self, job: NewJob) -> None:
         """Store one job durably; DuplicateJobError or OnceTakenError if its id or key is in use."""
@@ -166,12 +167,13 @@ class JobStore:
     def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
         """Cancel a live job, or one that does not run; the document as it was before, or None if it was not so."""
         sources = QUEUED_FILTER if only_queued else from_statuses(Move.CANCEL)
-        return self.collection.find_one_and_update({"_id": job_id, "status": sources}, self._final(Move.CANCEL))
+        canceled = _ended_from_outside(Move.CANCEL, self._lease)
+        return self.collection.find_one_and_update({"_id": job_id, "status": sources}, canceled)
 
     def cancel_queued(self, job_ids: Iterable[ObjectId]) -> None:
         """Cancel those of the jobs that have not started."""
         query = {"_id": {"$in": list(job_ids)}, "status": QUEUED_FILTER}
-        self.collection.update_many(query, self._final(Move.CANCEL))
+        self.collection.update_many(query, _ended_from_outside(Move.CANCEL, self._lease))
 
     def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
         """Fail a live job because a child failed; the document before, or None if it was not live any more."""
@@ -179,7 +181,7 @@ class JobStore:
         if parent is None:
             return None
         query = {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)}
-        return self.collection.find_one_and_update(query, failed_by_child(parent, error))
+        return self.collection.find_one_and_update(query, failed_by_child(parent, error, self._lease))
 
     def requeue(self, job: Mapping[str, Any]) -> Document | None:
         """Put an ended job, whose debts are paid, back to the queue: its new document.
@@ -191,12 +193,6 @@ class JobStore:
             return self.collection.find_one_and_update(query, requeued(job), return_document=ReturnDocument.AFTER)
         except DuplicateKeyError as error:
             raise OnceTakenError from error
-
-    @staticmethod
-    def _final(move: Move) -> list[Document]:
-        values = {"status": int(target(move)), "pending": ["family", "hook"]}
-        stage = {**{name: {"$literal": value} for name, value in values.items()}, "ended": "$$NOW"}
-        return [out_of_turn(), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
 
     def bring_forward(self, seconds: float) -> None:
         """Let all queued jobs be due so many seconds earlier, but those that wait for their turn; for tests."""
@@ -249,6 +245,12 @@ class JobStore:
         groups = self.collection.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
         found = {entry["_id"]: entry["count"] for entry in groups}
         return {status: found.get(int(status), 0) for status in Status}
+
+
+def _ended_from_outside(move: Move, lease: float) -> list[Document]:
+    values = {"status": int(target(move)), "pending": ["family", "hook"]}
+    stage = {**{name: {"$literal": value} for name, value in values.items()}, "ended": "$$NOW"}
+    return [out_of_turn(lease), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
 
 
 def _may_equal(data: Any) -> Document:

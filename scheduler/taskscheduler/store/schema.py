@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
 
+from taskscheduler.errors import DatabaseError
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import NODES, SchedulerOptions
 from taskscheduler.record import Document
@@ -110,8 +111,16 @@ def _ttl(retention: float) -> int:
 
 
 def ensure(database: Database[Document], options: SchedulerOptions) -> None:
-    """Create the collections and indexes that are missing and apply sizes that were chosen on purpose."""
+    """Create the collections and indexes that are missing and apply sizes that were chosen on purpose.
+
+    DatabaseError if the collection of the jobs is one that forgets them, such as php-task-scheduler v3 made.
+    """
     existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
+    if existing.get(options.job_store, {}).get("capped"):
+        raise DatabaseError(
+            f"the collection {options.job_store} is there already and is capped, so jobs in it would be overwritten; "
+            "give taskscheduler a database of its own, or another collection with the option job_store"
+        )
     for name, size, chosen in (
         (options.job_queue, options.job_queue_size, "job_queue_size" in options.given),
         (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),

@@ -80,10 +80,7 @@ class TrackedStore:
 
     def let_go(self, fence: Fence) -> None:
         """The program knows that others have ended its record, and is to end: the next of its key may begin."""
-        over = {"_id": fence.job_id, "claim": fence.claim, "gate_until": {"$exists": True}}
-        before = self._collection.find_one_and_update(over, {"$unset": {"gate": "", "gate_until": ""}})
-        if before is not None:
-            self._gates.let_next_in([before["solo"]])
+        self._gates.left(fence)
 
     def end_silent(self, query: Mapping[str, Any]) -> list[Document]:
         """End the matching records without a sign of life for longer than they promised; as they are now."""

@@ -2,7 +2,8 @@
 
 solo        the key; every solo job has it
 gate        the same key, as long as it is this job's turn; one job of a key can have it
-gate_until  the gate of a job that was ended from outside while it ran: its worker is gone by then
+gate_until  the gate of a job that was ended from outside while it ran: until its node says that its process is gone,
+            at the latest until then, when a node that cannot say so has lost its lease
 parked_at   the time of a job that is due and waits for its turn
 """
 
@@ -15,7 +16,7 @@ from taskscheduler.lifecycle import Move, Status, target
 from taskscheduler.record import Document
 from taskscheduler.solo import FAR
 
-KILLED_WITHIN = 2.0  #: seconds; after this nothing is left of an attempt that was ended from outside
+_BEYOND_LEASE = 5.0  #: seconds; after this nothing is left of what a node ran whose lease has ended
 
 
 def parking() -> list[Document]:
@@ -34,15 +35,15 @@ def letting_in(key: str) -> list[Document]:
     return [{"$set": stage}, {"$unset": ["parked_at"]}]
 
 
-def out_of_turn() -> Document:
+def out_of_turn(lease: float) -> Document:
     """The stage, before the status changes, that ends the turn of a job which is ended from outside.
 
     One that runs keeps the gate until nothing can be left of it: a program that only knows its database until it has
-    been silent for too long, a worker until it is killed.
+    been silent for too long, a job of a node until the node says so, or for its `lease` if the node has died.
     """
     running = {"$eq": ["$status", int(Status.PROCESSING)]}
     silent = {"$add": ["$alive", {"$multiply": [{"$ifNull": ["$options.silence_timeout", 0]}, 1000]}]}
-    killed = {"$add": ["$$NOW", round(KILLED_WITHIN * 1000)]}
+    killed = {"$add": ["$$NOW", round((lease + _BEYOND_LEASE) * 1000)]}
     holds = {"$and": [running, {"$ne": [{"$type": "$gate"}, "missing"]}]}
     until = {"$cond": [{"$eq": [{"$type": "$program"}, "missing"]}, killed, {"$max": [killed, silent]}]}
     return {
