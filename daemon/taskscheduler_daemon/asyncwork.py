@@ -18,6 +18,7 @@ from taskscheduler.execution import End
 from taskscheduler.lifecycle import Status
 from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.service import StopRequest
 from taskscheduler_daemon import lifesigns, messages, wire
 from taskscheduler_daemon.messages import Flag, Kind, Run
 
@@ -28,6 +29,9 @@ _AT_A_TIME = 64  #: messages that are read before the jobs get their turn again
 
 class Host(Protocol):
     """The worker, as its event loop needs it."""
+
+    @property
+    def stop_request(self) -> StopRequest | None: ...
 
     def scheduler(self) -> Scheduler: ...
 
@@ -93,6 +97,11 @@ class AsyncAttempt:
 
     def interruption(self) -> Status:
         return self._verdict
+
+    @property
+    def stop_request(self) -> StopRequest | None:
+        """That of the service which runs here."""
+        return self._work.host.stop_request
 
 
 class AsyncWork:

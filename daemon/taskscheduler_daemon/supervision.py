@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from taskscheduler.clock import Clock
 from taskscheduler.errors import (
@@ -124,6 +124,7 @@ class Supervision:
                         self._forward(process.pid, signals.read())
                     elif not self._pass_on(key.fd, key.data):
                         selector.unregister(key.fileobj)
+                        cast(IO[bytes], key.fileobj).close()
                 self._end_if_due(process.pid)
                 if process.poll() is not None:
                     linger_until = min(linger_until, self._clock.monotonic() + _LINGER)
@@ -147,11 +148,10 @@ class Supervision:
                 signal_group(pid, number)
 
     def _pass_on(self, descriptor: int, target: int) -> bool:
-        """Whether there may be more."""
+        """Whether there may be more. Not without a reader: then the command is to find its pipe closed, too."""
         data = os.read(descriptor, 65_536)
         self._tail.add(data)
-        _write_all(target, data)
-        return bool(data)
+        return bool(data) and _write_all(target, data)
 
     def _end_if_due(self, pid: int) -> None:
         now = self._clock.monotonic()
@@ -207,15 +207,18 @@ class Supervision:
             self._remark(f"taskscheduler exec: the end of the command was not stored: {error}")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    """Wait for a reader that is slow; if there is none any more, the command goes on without."""
+def _write_all(descriptor: int, data: bytes) -> bool:
+    """Wait for a reader that is slow; whether there still is one. Nothing else keeps the command from going on."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
         except BlockingIOError:
             select.select([], [descriptor], [])
+        except BrokenPipeError:
+            return False
         except OSError:
-            return
+            break
+    return True
 
 
 def _how(code: int) -> str:

@@ -96,6 +96,10 @@ class Adding:
     def service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """What a service is to be; nothing is stored."""
         new = self._new(job, data, asked)
+        if "solo" in new.document:
+            raise InvalidOptionError(
+                f"job {new.document['class']} is solo and cannot be a service; the name of a service is unique anyway"
+            )
         document = {**new.document, "service": dict(service)}
         document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))

@@ -270,6 +270,8 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
     """
 
     def register(function: F) -> F:
+        if not callable(function) or not hasattr(function, "__qualname__"):
+            raise InvalidJobError(f"@job is for functions, not for {function!r:.60}; a name is given as @job(name=...)")
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
             "name": name or qualified,

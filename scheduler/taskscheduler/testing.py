@@ -208,9 +208,20 @@ def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    work.close()
-    raise SchedulerError("async jobs run in an event loop of their own: call run_due() from no coroutine")
+        pass
+    else:
+        work.close()
+        raise SchedulerError("async jobs run in an event loop of their own: call run_due() from no coroutine")
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except SystemExit:
+                if task.done():
+                    raise
+                logger.warning("task of an async job ended by SystemExit")  # whoever awaits it gets the same
 
 
 class _Runtime:

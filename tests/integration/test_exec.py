@@ -173,3 +173,12 @@ def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path)
     finally:
         if is_running(pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_command_sees_that_nobody_reads_it_any_more(scheduler: Scheduler, start: Start) -> None:
+    process = start("yes")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "y\n"
+    process.stdout.close()
+    assert process.wait(20) == 128 + signal.SIGPIPE
+    assert only(scheduler).error["message"] == "killed by SIGPIPE"  # type: ignore[index]

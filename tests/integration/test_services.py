@@ -14,11 +14,15 @@ from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
 
-from taskscheduler import InvalidOptionError, PayloadTooLargeError, Scheduler, ServiceNotFoundError, Status
+from taskscheduler import InvalidOptionError, Job, PayloadTooLargeError, Scheduler, ServiceNotFoundError, Status
 
 StartNode = Callable[..., NodeProcess]
 JOBS = ["tests.support.jobs", "tests.support.enduring"]
 QUICK: dict[str, Any] = {"restart_interval": 0.1, "restart_interval_max": 0.5}
+
+
+class SoloByClass(Job):
+    name, solo = "solo-by-class", True
 
 
 class Chronicle:
@@ -196,6 +200,15 @@ def test_a_service_that_is_asked_to_stop_ends_by_itself_and_stays_ended(
     assert len(chronicle.words("begin")) == 1
 
 
+def test_an_async_service_hears_that_it_is_to_stop(
+    scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle
+) -> None:
+    scheduler.start_service("async_patient", chronicle.data, stop_soft=20, stop_hard=20)
+    chronicle.begun(1)
+    scheduler.stop_service("async_patient")
+    assert len(chronicle.words("asked")) == 1
+
+
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_service_that_does_not_listen_is_interrupted_and_then_killed(
     scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, stubborn: bool
@@ -310,4 +323,6 @@ def test_mistakes_are_named(scheduler: Scheduler) -> None:
         given: dict[str, Any] = wrong
         with pytest.raises(InvalidOptionError, match=said):
             scheduler.start_service("chronicle", **given)
+    with pytest.raises(InvalidOptionError, match=r"job solo-by-class is solo and cannot be a service"):
+        scheduler.start_service(SoloByClass)
     assert scheduler.services() == []

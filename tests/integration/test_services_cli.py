@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.nodes import NodeProcess
 
-from taskscheduler import Scheduler
+from taskscheduler import Scheduler, Status
 from taskscheduler_daemon.cli import main
 
 Run = Callable[..., tuple[int, list[str], str]]
@@ -42,6 +42,8 @@ def test_the_life_of_a_service_from_the_command_line(
     assert run("service", "receive", "polly", "--timeout", "0")[0] == 124
     code, out, _ = run("service", "restart", "polly", "-o", "json")
     assert (code, json.loads("\n".join(out))[0]["service"]["stop_hard"]) == (0, 60)
+    assert run("service", "stop", "polly", "nobody")[0] == 3
+    assert scheduler.service("polly").status != Status.CANCELED  # nothing is done by halves
     code, out, _ = run("service", "stop", "polly")
     assert (code, out[1].split("\t")[:2]) == (0, ["polly", "canceled"])
     assert run("service", "status", "polly")[0] == 1

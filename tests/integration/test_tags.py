@@ -81,6 +81,8 @@ def test_data_are_checked_on_the_command_line_if_the_module_is_named(run: Run) -
     (said,) = run("add", "resize", '{"name": 5}', "--jobs", "tests.support.calls", code=2)
     assert said == "taskscheduler: job resize: argument name must be str, not int"
     assert run("list", "-o", "id") == []
+    (said,) = run("add", "resise", '{"name": "a.png"}', "--jobs", "tests.support.calls", code=2)
+    assert said.startswith("taskscheduler: job 'resise' is not registered by the modules of --jobs")
     assert len(run("add", "resize", '{"name": "a.png"}', "--jobs", "tests.support.calls", "-o", "id")) == 1
 
 

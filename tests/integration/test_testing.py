@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -250,6 +251,26 @@ def test_a_container_makes_the_instances(scheduler: Scheduler) -> None:
     process = scheduler.add_job(Greets)
     InlineNode(scheduler, container=Container()).run_due()
     assert process.result(timeout=5) == "hello"
+
+
+class LosesATask(Job):
+    """A task that it has started ends by SystemExit."""
+
+    name = "testing-loses-a-task"
+
+    async def start(self) -> str:
+        task = asyncio.ensure_future(self._exit())
+        await asyncio.wait([task])
+        return type(task.exception()).__name__
+
+    async def _exit(self) -> None:
+        raise SystemExit(3)
+
+
+def test_a_task_of_an_async_job_that_exits_ends_neither_the_job_nor_the_test(scheduler: Scheduler) -> None:
+    process = scheduler.add_job(LosesATask)
+    InlineNode(scheduler).run_due()
+    assert process.result(timeout=5) == "SystemExit"
 
 
 # -- as it is told ----------------------------------------------------------------------------------------------------

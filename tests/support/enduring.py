@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import threading
@@ -91,3 +92,15 @@ class Parrot(Service):
     def start(self) -> None:
         for value in self.messages():
             self.send({"heard": value, "attempt": self.attempt})
+
+
+class AsyncPatient(Service):
+    """Traces its start, and that it was asked to stop."""
+
+    name = "async_patient"
+
+    async def start(self) -> None:
+        trace(self.data["trace"], "begin", self.attempt, os.getpid())
+        while not self.stopping:
+            await asyncio.sleep(0.02)
+        trace(self.data["trace"], "asked", self.attempt, os.getpid())

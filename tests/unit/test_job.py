@@ -373,3 +373,8 @@ def test_a_class_that_overrides_notification_wants_to_be_told() -> None:
     assert not has_notification(Plain)
     assert not has_notification(job_class(bare))
     assert not has_notification(None)
+
+
+def test_a_name_that_is_given_to_the_decorator_itself_is_refused_with_the_cure() -> None:
+    with pytest.raises(InvalidJobError, match=r"@job is for functions, not for 'mail'; a name is given as @job\(name="):
+        job("mail")  # type: ignore[call-overload]

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from taskscheduler.catalog import Entry
+from taskscheduler.errors import InvalidJobError
 from taskscheduler.handle import Process
 from taskscheduler_daemon.cli.awaiting import watch
 from taskscheduler_daemon.cli.command import command as cli_command
@@ -88,7 +90,7 @@ def command(
     if tags:
         options["tags"] = tags
     if modules:
-        registered(modules)
+        _check_registered(job, registered(modules))
     with opened(settings) as database:
         if parent is not None:
             options["parent"] = resolve(parent, database.inspection.recent_ids)
@@ -96,6 +98,12 @@ def command(
         process = add(job, data, options)
         _print(settings, process)
         return watch(settings, database, [process.id], wait_timeout) if wanted else 0
+
+
+def _check_registered(job: str, entries: Sequence[Entry]) -> None:
+    names = [entry.name for entry in entries]
+    if job not in names:
+        raise InvalidJobError(f"job {job!r} is not registered by the modules of --jobs (those are: {', '.join(names)})")
 
 
 def _print(settings: Settings, process: Process) -> None:

@@ -64,13 +64,13 @@ def start(settings: Settings, job: str, data: Any, **given: Any) -> None:
 @cli_command("stop", help="Stop services and wait until their processes are gone.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def stop(settings: Settings, names: Sequence[str]) -> None:
-    _show(settings, lambda scheduler: [scheduler.stop_service(name) for name in names])
+    _show(settings, lambda scheduler: [scheduler.stop_service(name) for name in _known(scheduler, names)])
 
 
 @cli_command("restart", help="Stop services and start them again at once.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def restart(settings: Settings, names: Sequence[str]) -> None:
-    _show(settings, lambda scheduler: [scheduler.restart_service(name) for name in names])
+    _show(settings, lambda scheduler: [scheduler.restart_service(name) for name in _known(scheduler, names)])
 
 
 @cli_command("send", output=False, help="Send a value, as JSON, to a service; - reads it from the standard input.")
@@ -97,6 +97,13 @@ def receive(settings: Settings, name: str, timeout: float | None) -> int:
 command = cast("click.Group", service)
 for _below in (list_all, status, start, stop, restart, send, receive):
     command.add_command(_below)
+
+
+def _known(scheduler: Scheduler, names: Sequence[str]) -> Sequence[str]:
+    """The names, if all are those of services: nothing is done by halves."""
+    for name in names:
+        scheduler.service(name)
+    return names
 
 
 def _show(settings: Settings, find: Callable[[Scheduler], list[Process]]) -> list[Process]:
