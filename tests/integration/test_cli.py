@@ -311,6 +311,27 @@ def test_add_and_wait_shows_changes_as_they_happen(run: Run, scheduler: Schedule
     assert out[-1].split("\t")[3] == "done"
 
 
+@pytest.mark.parametrize("form", [[], ["-o", "id"], ["-o", "json"], ["-o", "ndjson"]], ids=str)
+def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler, form: list[str]) -> None:
+    job_id = ObjectId()
+
+    def end() -> None:
+        until(lambda: scheduler.store.jobs.get(job_id) is not None)
+        finish(scheduler, job_id, Status.DONE)
+
+    helper = threading.Thread(target=end)
+    helper.start()
+    code, out, _ = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", *form)
+    helper.join()
+    assert code == 0
+    if form[1:] == ["json"]:
+        assert [job["state"] for job in json.loads("\n".join(out))] == ["done"]
+    elif form[1:] == ["ndjson"]:
+        assert json.loads(out[-1])["state"] == "done"
+    else:
+        assert out == [str(job_id)]
+
+
 def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
     stopped = threading.Event()
 

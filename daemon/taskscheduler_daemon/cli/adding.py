@@ -96,8 +96,10 @@ def command(
             options["parent"] = resolve(parent, database.inspection.recent_ids)
         add = database.scheduler.add_job_once if once else database.scheduler.add_job
         process = add(job, data, options)
-        _print(settings, process)
-        return watch(settings, database, [process.id], wait_timeout) if wanted else 0
+        form = settings.form(piped="id")
+        if not (wanted and form in ("json", "ndjson")):  # which tell it as it is in the end
+            _print(settings, process, form)
+        return watch(settings, database, [process.id], wait_timeout, form) if wanted else 0
 
 
 def _check_registered(job: str, entries: Sequence[Entry]) -> None:
@@ -106,8 +108,7 @@ def _check_registered(job: str, entries: Sequence[Entry]) -> None:
         raise InvalidJobError(f"job {job!r} is not registered by the modules of --jobs (those are: {', '.join(names)})")
 
 
-def _print(settings: Settings, process: Process) -> None:
-    form = settings.form(piped="id")
+def _print(settings: Settings, process: Process, form: str) -> None:
     if form == "table":
         status = settings.paint(state(process.status, settings.fancy), LOOKS[process.status].color)
         outcome = "" if process.outcome == "created" else f" ({process.outcome})"

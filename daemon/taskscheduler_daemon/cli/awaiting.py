@@ -51,10 +51,13 @@ def command(settings: Settings, job_ids: Sequence[str], timeout: float | None) -
         return watch(settings, database, resolve_all(job_ids, database.inspection.recent_ids), timeout)
 
 
-def watch(settings: Settings, database: Opened, ids: Sequence[ObjectId], timeout: float | None) -> int:
-    """Show the jobs until all have ended; the exit code."""
+def watch(
+    settings: Settings, database: Opened, ids: Sequence[ObjectId], timeout: float | None, form: str | None = None
+) -> int:
+    """Show the jobs until all have ended; the exit code. With a `form`, who asks has told their ids already."""
     deadline, pause = Deadline(timeout), threading.Event()
-    view: View = Bars(settings) if settings.form() == "table" and settings.terminal else Lines(settings)
+    bars = settings.form() == "table" and settings.terminal
+    view: View = Bars(settings) if bars else Lines(form or settings.form(), told_ids=form is not None)
     try:
         while True:
             jobs = _look(database, ids)
@@ -82,8 +85,9 @@ def _look(database: Opened, ids: Sequence[ObjectId]) -> list[Process]:
 class Lines:
     """One line for each change, for outputs that are no terminal; JSON is one list at the end."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._form = settings.form()
+    def __init__(self, form: str, told_ids: bool = False) -> None:
+        self._form = form
+        self._told_ids = told_ids
         self._seen: dict[ObjectId, tuple[object, ...]] = {}
         self._jobs: Sequence[Process] = ()
         if self._form in ("tsv", "table"):
@@ -103,7 +107,7 @@ class Lines:
             say(tsv((iso(now), job.id, job.job, job.status.label, note(job, now))))
         elif self._form == "ndjson":
             say(json_line(record(job)))
-        elif self._form == "id" and job.status.is_final:
+        elif self._form == "id" and job.status.is_final and not self._told_ids:
             say(str(job.id))
 
     def close(self) -> None:
