@@ -296,23 +296,8 @@ def test_wait_ends_with_how_the_jobs_ended(run: Run, scheduler: Scheduler) -> No
     assert one_line(err)
 
 
-def test_add_and_wait_shows_changes_as_they_happen(run: Run, scheduler: Scheduler) -> None:
-    job_id = ObjectId()
-
-    def end() -> None:
-        until(lambda: scheduler.store.jobs.get(job_id) is not None)
-        finish(scheduler, job_id, Status.DONE)
-
-    helper = threading.Thread(target=end)
-    helper.start()
-    code, out, _ = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", "-o", "tsv")
-    helper.join()
-    assert code == 0
-    assert out[-1].split("\t")[3] == "done"
-
-
-@pytest.mark.parametrize("form", [[], ["-o", "id"], ["-o", "json"], ["-o", "ndjson"]], ids=str)
-def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler, form: list[str]) -> None:
+def add_and_wait(run: Run, scheduler: Scheduler, *form: str) -> tuple[ObjectId, list[str]]:
+    """The output of `add --wait` for a job that is done as soon as it is there."""
     job_id = ObjectId()
 
     def end() -> None:
@@ -324,12 +309,22 @@ def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler, fo
     code, out, _ = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", *form)
     helper.join()
     assert code == 0
-    if form[1:] == ["json"]:
-        assert [job["state"] for job in json.loads("\n".join(out))] == ["done"]
-    elif form[1:] == ["ndjson"]:
-        assert json.loads(out[-1])["state"] == "done"
-    else:
+    return job_id, out
+
+
+def test_add_and_wait_shows_changes_as_they_happen(run: Run, scheduler: Scheduler) -> None:
+    _, out = add_and_wait(run, scheduler, "-o", "tsv")
+    assert out[-1].split("\t")[3] == "done"
+
+
+def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler) -> None:
+    for form in ((), ("-o", "id")):
+        job_id, out = add_and_wait(run, scheduler, *form)
         assert out == [str(job_id)]
+    _, out = add_and_wait(run, scheduler, "-o", "json")
+    assert [job["state"] for job in json.loads("\n".join(out))] == ["done"]
+    _, out = add_and_wait(run, scheduler, "-o", "ndjson")
+    assert json.loads(out[-1])["state"] == "done"
 
 
 def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:

@@ -39,7 +39,7 @@ longer than --timeout, 126 if it cannot be executed, 127 if there is no such com
 @click.option(
     "--silence",
     type=DURATION,
-    default="300",
+    default="60s",
     show_default=True,
     help="After so long without contact to the database the record counts as lost; 0: never.",
 )
