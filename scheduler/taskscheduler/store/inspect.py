@@ -34,7 +34,7 @@ _COUNT_INDEX = {
     Status.PROCESSING: "held",
     Status.DONE: "retention",
 }
-_LIST_INDEX = {Status.POSTPONED: "due", Status.PROCESSING: "held"}  #: else all that wait would be passed over
+_LIST_INDEX = {Status.PROCESSING: "held"}  #: else all that wait would be passed over
 
 
 @dataclass(frozen=True, slots=True)
