@@ -33,6 +33,7 @@ from taskscheduler import (
     Scheduler,
     Status,
 )
+from taskscheduler.clock import SystemClock
 from taskscheduler.program import boot_id, started_at
 from taskscheduler_daemon.cli import main
 
@@ -229,6 +230,18 @@ def test_old_jobs_are_deleted_by_age_and_class(scheduler: Scheduler, database: D
     assert scheduler.delete_old_jobs(60, "import") == 1
     assert scheduler.delete_old_jobs(60) == 1
     assert {one.id for one in scheduler.get_jobs({})} == {young.id, running.id}
+
+
+def test_no_age_means_all_that_have_ended_by_the_servers_clock(uri: str) -> None:
+    """What a process knows of that clock was on its way for a while when it was read."""
+
+    class Slow(SystemClock):
+        def monotonic(self) -> float:
+            return super().monotonic() / 2
+
+    with Scheduler(uri, clock=Slow()) as scheduler:
+        scheduler.track("import").start().finish()
+        assert scheduler.delete_old_jobs(0) == 1
 
 
 @pytest.fixture

@@ -176,6 +176,15 @@ def test_without_their_indexes_the_same_commands_are_found_out(uri: str) -> None
     assert default_list.scans
 
 
+def test_old_jobs_are_deleted_by_the_index_of_ended_ones(uri: str) -> None:
+    site = Site(uri, Crowd(waiting=200, finished=5_000, postponed=100))  # the first ended an hour ago
+    deleted, (plan,) = site.plans(lambda site: site.scheduler.delete_old_jobs(3600))
+    site.close()
+    assert deleted
+    assert not plan.scans
+    assert plan.documents <= deleted + SPARE
+
+
 @crowds
 def test_the_next_due_job_is_one_look(site: Site) -> None:
     _, plans = site.plans(lambda site: site.scheduler.store.claims.seconds_until_due())

@@ -38,7 +38,7 @@ class Store:
         self.mailbox = Mailbox(self.database, self.clock)
         self.gates = Gates(self.jobs.collection, self.messages)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
-        self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events, self.clock)
+        self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events)
 
     def drop(self) -> None:
         """Delete the whole database; for tests that have one of their own."""

@@ -13,7 +13,6 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from taskscheduler.clock import Clock
 from taskscheduler.lifecycle import Move, Status, Verdict
 from taskscheduler.record import Document
 from taskscheduler.store.attempts import Fence, Finish, ended_update
@@ -32,14 +31,11 @@ _TRIES = 10
 class TrackedStore:
     """The records of programs that no node runs."""
 
-    def __init__(
-        self, collection: Collection[Document], gates: Gates, follow_up: FollowUp, events: EventLog, clock: Clock
-    ) -> None:
+    def __init__(self, collection: Collection[Document], gates: Gates, follow_up: FollowUp, events: EventLog) -> None:
         self._collection = collection
         self._gates = gates
         self._follow_up = follow_up
         self._events = events
-        self._clock = clock
 
     def begin(self, document: Document) -> Document | None:
         """Store a record that runs from now on. If it is solo and not its turn: the job whose turn it is."""
@@ -91,7 +87,8 @@ class TrackedStore:
 
     def delete_old(self, query: Mapping[str, Any], age: timedelta) -> int:
         """Delete the matching jobs, tracked or not, that ended longer ago and owe nothing; how many."""
-        old = {"ended": {"$lt": self._clock.now() - age}, "status": ENDED_FILTER, "pending": {"$exists": False}}
+        until = {"$subtract": ["$$NOW", age // timedelta(milliseconds=1)]}
+        old = {"status": ENDED_FILTER, "pending": {"$exists": False}, "$expr": {"$lte": ["$ended", until]}}
         return self._collection.delete_many({**query, **old}).deleted_count
 
     def _end(self, one: Finish, query: Document) -> bool:
