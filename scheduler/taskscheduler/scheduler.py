@@ -265,9 +265,8 @@ class Scheduler:
             return restore(self._store, queue)
 
     def end_silent(self, job: Any = None) -> list[Process]:
-        """End the records of tracked programs that were silent for longer than they promised; those that were ended.
-
-        Of one name or all. Nodes do so by themselves; this serves where none runs.
+        """End the records of tracked programs that were silent for longer than they promised, or that are gone from
+        this host; those that were ended. Of one name or all. Nodes do so by themselves; this serves where none runs.
         """
         query = {} if job is None else {"class": job_name(job)}
         with translated():

@@ -64,7 +64,7 @@ def command(
         )
         record.update(**{"command": list(arguments), **fields})
         try:
-            record.start()
+            record.start(supervises=True)
         except AlreadyRunningError as error:
             remark(f"taskscheduler exec: {error}")
             return Exit.ALREADY_RUNNING
