@@ -15,6 +15,7 @@ from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
 
 from taskscheduler import InvalidOptionError, Job, PayloadTooLargeError, Scheduler, ServiceNotFoundError, Status
+from taskscheduler_daemon.cli.render import attempt_label
 
 StartNode = Callable[..., NodeProcess]
 JOBS = ["tests.support.jobs", "tests.support.enduring"]
@@ -160,6 +161,7 @@ def test_a_service_that_is_never_restarted_runs_once_whatever_happens(
     node.stop()
     service.wait(20)
     assert (service.status, service.attempt) == (Status.FAILED, 2)
+    assert (service.error or {})["type"] == "NodeStoppedError"
 
 
 @pytest.mark.parametrize("victim", ["worker", "manager", "node", "frozen node"])
@@ -255,6 +257,10 @@ def test_a_node_that_stops_hands_its_services_to_another_one(
     assert len(chronicle.words("end")) == 1
     assert not chronicle.words("interrupted")
     chronicle.check()
+    [handed_back, _] = scheduler.service("chronicle").attempts
+    assert (handed_back["status"], handed_back["error"], handed_back["node"]) == (None, None, home.log.stem)
+    assert attempt_label(handed_back) == "handed back"
+    assert scheduler.service("chronicle").error is None
 
 
 def test_the_time_that_a_node_has_to_stop_binds_its_services(
