@@ -45,12 +45,20 @@ class Record(ProcessState):
     """
 
     def __init__(
-        self, store: Store, options: SchedulerOptions, clock: Clock, name: Any, solo: Solo, timeout: Any, fields: Any
+        self,
+        store: Store,
+        options: SchedulerOptions,
+        clock: Clock,
+        name: Any,
+        solo: Solo,
+        timeout: Any,
+        tags: Any,
+        fields: Any,
     ) -> None:
         self._store = store
         self._clock = clock
         self._max_payload = options.max_payload
-        super().__init__(_document(store, job_name(name), solo_option("solo", solo), timeout))
+        super().__init__(_document(store, job_name(name), solo_option("solo", solo), timeout, tags))
         silence = self._document["options"]["silence_timeout"] or float("inf")
         self._pause = min(options.progress_rate_limit / 1000, silence / 3)
         self._fields: dict[str, Any] = {}
@@ -232,8 +240,8 @@ class Record(ProcessState):
         self._said |= {f"fields.{name}": stored[name] for name in fields}
 
 
-def _document(store: Store, name: str, solo: Solo, timeout: Any) -> Document:
-    document = new_document(name, None, JobOptions(), store.clock.now())
+def _document(store: Store, name: str, solo: Solo, timeout: Any, tags: Any) -> Document:
+    document = new_document(name, None, JobOptions.of({"tags": tags}), store.clock.now())
     document |= {"status": int(Status.PROCESSING), "claim": uuid.uuid4().hex, "attempt": 1, "hook": False}
     document |= {"program": this_program(), "started": document["created"]}
     document["node"] = document["program"]["host"]
