@@ -94,7 +94,7 @@ class Session:
         store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
         down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
         self._notifications = notify = Notifications(store, down)
-        self._departures = Departures(store)
+        self._departures = Departures(store, lease)
         self._writer = writer = Writer(store, options.name, notify.call, crashed, clock)
         self._custody = custody = Custody(ledger, self._departures, down, writer, most, clock)
         self._claimer = claimer = Claimer(
@@ -249,6 +249,7 @@ class Session:
     def _renewed(self, until: float) -> None:
         self._claimer.renewed(until)
         self._down.lease(until)
+        self._departures.renew()
 
     def _lease_lost(self) -> None:
         logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})
