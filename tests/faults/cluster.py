@@ -1,4 +1,4 @@
-"""Everything that runs in a run: servers behind proxies, nodes, producers, a listener, the witness."""
+"""Everything that runs in a run: servers behind proxies, nodes, services, producers, programs, those who look on."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ NODE_OPTIONS: dict[str, Any] = {
     "kill_grace": KILL_GRACE,
     "stop_timeout": 3,
 }
+SERVICES = ("keeper", "fitful")
+SERVICE_OPTIONS: dict[str, Any] = {"restart_interval": 0.2, "restart_interval_max": 1, "stop_soft": 1, "stop_hard": 2}
 
 
 def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
@@ -127,6 +129,7 @@ class Cluster:
         self._rate = rate
         self.nodes: list[Member] = []
         self.producers: list[Member] = []
+        self.programs: list[Member] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Cluster:
@@ -158,9 +161,18 @@ class Cluster:
             self.nodes.append(self._member(name, "nodes", json.dumps({"name": name, **NODE_OPTIONS})))
         for number in range(producers):
             seed, rate = str(self._seed * 100 + number), str(self._rate / 2 / producers)  # an add means 2 jobs or so
-            self.producers.append(self._member(f"producer-{number}", "producer", seed, rate))
-        for member in (*self.nodes, *self.producers):
+            self.producers.append(self._member(f"producer-{number}", "producer", seed, rate, str(LEASE)))
+            self.programs.append(self._member(f"program-{number}", "program", json.dumps({"seed": seed})))
+        self._start_services()
+        for member in (*self.nodes, *self.producers, *self.programs):
             member.start()
+
+    def _start_services(self) -> None:
+        with self.scheduler() as scheduler:
+            for name in SERVICES:
+                job_id = scheduler.start_service(f"faults.{name}", name=name, **SERVICE_OPTIONS).id
+                self.history.write("add", ids=[job_id], expected="any")
+                self.history.write("acked", ids=[job_id])
 
     def _is_heard(self) -> bool:
         return any(event["what"] == "listening" for event in read(self.history_directory, self.listener.pid))
@@ -194,7 +206,7 @@ class Cluster:
                 self.servers.resume(port)
             else:
                 self.servers.start(port)
-        for member in (*self.nodes, *self.producers, self.listener):
+        for member in (*self.nodes, *self.producers, *self.programs, self.listener):
             member.start()
         eventually(self._fail_points_off, 30, "no failpoints")
 

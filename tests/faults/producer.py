@@ -1,6 +1,6 @@
 """A process that adds and cancels jobs of all kinds at a bounded rate, and writes down what it was promised.
 
-    python -m tests.faults.producer URI SEED PER_SECOND
+    python -m tests.faults.producer URI SEED PER_SECOND LEASE
 
 What it is about to do is written before, what came of it after: `add` and then `acked` or `unknown`, with the ids.
 """
@@ -28,6 +28,8 @@ _MOST_SERIES = 4
 _MOST_WAITING = 60  #: with more than that the nodes are given time
 _COUNT_EVERY = 1.0
 _KEYS = 6
+SHARED_KEY = "faults.shared"  #: of solo jobs, and of programs that no node runs
+_SOLO_KEYS = (True, "faults.red", SHARED_KEY)
 
 Options = dict[str, Any]
 
@@ -57,6 +59,8 @@ class Producer:
             self._once: 6,
             self._killer: 1,
             self._forced: 1,
+            self._solo: 4,
+            self._solo_canceled: 1,
         }
 
     def step(self) -> None:
@@ -108,7 +112,9 @@ class Producer:
         self._add("stubborn", None, "timeout", timeout=0.5)
 
     def _canceled(self) -> None:
-        job = self._add("nap", 4.0, "any", at=timedelta(seconds=self._random.choice([0, 0, 1.5])))
+        self._to_be_canceled(self._add("nap", 4.0, "any", at=timedelta(seconds=self._random.choice([0, 0, 1.5]))))
+
+    def _to_be_canceled(self, job: ObjectId | None) -> None:
         if job is not None:
             self._canceling.append((time.monotonic() + 1.0, job))
 
@@ -126,6 +132,12 @@ class Producer:
 
     def _forced(self) -> None:
         self._add("nap", 0.2, "done", force_spawn=True)
+
+    def _solo(self) -> None:
+        self._add("solo", self._random.uniform(0.05, 0.4), "done", solo=self._random.choice(_SOLO_KEYS))
+
+    def _solo_canceled(self) -> None:
+        self._to_be_canceled(self._add("solo", 4.0, "any", priority=1, solo=self._random.choice(_SOLO_KEYS)))
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +189,7 @@ class Producer:
             self._history.write("canceled", job=job_id)
 
 
-def main(uri: str, seed: int, per_second: float) -> int:
+def main(uri: str, seed: int, per_second: float, lease: float) -> int:
     """Add jobs until SIGTERM."""
     die_with_parent()
     stopped = threading.Event()
@@ -187,7 +199,7 @@ def main(uri: str, seed: int, per_second: float) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Scheduler(uri) as scheduler:
+    with Scheduler(uri, orphaned_timeout=lease) as scheduler:
         producer = Producer(scheduler, seed)
         due = time.monotonic()
         while not stopped.is_set():
@@ -198,4 +210,4 @@ def main(uri: str, seed: int, per_second: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
