@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler import Scheduler
 from tests.faults import processes
 from tests.faults.history import History, read
+from tests.faults.producer import SERVICES, start_service
 from tests.faults.proxy import Proxies
 from tests.faults.witness import Witness
 from tests.support.eventually import eventually
@@ -36,8 +37,6 @@ NODE_OPTIONS: dict[str, Any] = {
     "kill_grace": KILL_GRACE,
     "stop_timeout": 3,
 }
-SERVICES = ("keeper", "fitful")
-SERVICE_OPTIONS: dict[str, Any] = {"restart_interval": 0.2, "restart_interval_max": 1, "stop_soft": 1, "stop_hard": 2}
 
 
 def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
@@ -170,7 +169,7 @@ class Cluster:
     def _start_services(self) -> None:
         with self.scheduler() as scheduler:
             for name in SERVICES:
-                job_id = scheduler.start_service(f"faults.{name}", name=name, **SERVICE_OPTIONS).id
+                job_id = start_service(scheduler, name).id
                 self.history.write("add", ids=[job_id], expected="any")
                 self.history.write("acked", ids=[job_id])
 

@@ -13,8 +13,9 @@ from pymongo import MongoClient
 from taskscheduler import Scheduler
 from tests.faults import checks, processes
 from tests.faults.checker import Facts
-from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, NODE_OPTIONS, SERVICE_OPTIONS, Member
+from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, NODE_OPTIONS, Member
 from tests.faults.history import Event, History, read
+from tests.faults.producer import start_service
 from tests.faults.witness import JOBS, Witness
 from tests.support.eventually import eventually
 
@@ -70,7 +71,7 @@ class Control:
 
     def service(self, job: str) -> ObjectId:
         """Start a service under the name of its job."""
-        job_id = self.scheduler.start_service(f"faults.{job}", name=job, **SERVICE_OPTIONS).id
+        job_id = start_service(self.scheduler, job).id
         self.history.write("add", ids=[job_id], expected="any")
         self.history.write("acked", ids=[job_id])
         return job_id

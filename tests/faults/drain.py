@@ -26,14 +26,14 @@ Documents = dict[str, dict[str, Any]]
 
 def drain(cluster: Cluster) -> Documents:
     """All job documents as they are in the end, by id."""
-    cluster.history.write("over")
-    for program in cluster.programs:
-        program.kill()  # in the midst of its turn, perhaps
     for producer in cluster.producers:
         producer.ask_to_stop()
     for producer in cluster.producers:
         if producer.wait(_STOPPED_WITHIN) is None:
             producer.kill()
+    cluster.history.write("over")
+    for program in cluster.programs:
+        program.kill()  # in the midst of its turn, perhaps
     with cluster.scheduler() as scheduler, cluster.database() as database:
         jobs = database[JOBS]
         lasting = {"series": {"$exists": False}, "service": {"$exists": False}}

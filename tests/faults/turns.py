@@ -8,8 +8,8 @@ from tests.faults.checker import FINAL, Facts, Violation
 from tests.faults.executions import Execution, excused, pauses
 
 _MARGIN = 1.0  #: seconds that a thawed or cancelled job may take to be killed, on a busy machine
-FREED_LATE = 6.0  #: seconds beyond the silence of a program, when no fault is under way, until its key is free
-BACK_WITHIN = 10.0  #: seconds from the last fault to the first sign of life of each service
+FREED_LATE = 8.0  #: seconds beyond the silence of a program, when no fault is under way, until its key is free
+BACK_WITHIN = 15.0  #: seconds from the last fault to the first sign of life of each service
 
 
 def one_at_a_time(facts: Facts) -> Iterator[Violation]:

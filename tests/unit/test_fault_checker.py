@@ -403,7 +403,7 @@ def keep_the_turn_after_the_end(story: Story) -> None:
 
 
 def leave_the_record_of_a_dead_program(story: Story) -> None:
-    dead_program(story, 9.0)
+    dead_program(story, 11.0)
 
 
 def never_end_the_record_of_a_dead_program(story: Story) -> None:
@@ -415,11 +415,11 @@ def lose_a_service(story: Story) -> None:
     story.add(expected="any")
     story.tell("over")
     story.change("j", status=5)
-    story.tell("service", 10.0, job="j")
+    story.tell("service", 16.0, job="j")
 
 
 def bring_a_service_back_late(story: Story) -> None:
-    service(story, back_after=11.0)
+    service(story, back_after=16.0)
 
 
 def leave_a_stopped_service(story: Story) -> None:
