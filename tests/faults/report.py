@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tests.faults.checker import Facts, Violation
+from tests.faults.checker import TIMEOUT, Facts, Violation
 
 _MOST_SHOWN = 20
 
@@ -38,6 +38,16 @@ def mechanisms(facts: Facts) -> dict[str, int]:
     seen["a stream was reopened"] += sum(1 for _ in facts.of("resumed"))
     seen["a lost worker's job was handed back"] = sum(
         1 for change in facts.changes if change["set"].get("lost", 0) and change["set"].get("status") == 0
+    )
+    seen["a solo job was let in"] = sum(1 for change in facts.changes if "parked_at" in change["unset"])
+    seen["a program was refused"] = sum(1 for _ in facts.of("refused"))
+    seen["a silent program was ended"] = sum(
+        1
+        for change in facts.changes
+        if change["set"].get("status") == TIMEOUT and "program" in facts.documents.get(change["job"], {})
+    )
+    seen["a service was started again"] = sum(
+        len(runs) - 1 for job, runs in facts.runs.items() if facts.is_service(job)
     )
     seen["an add was refused or uncertain"] = sum(1 for _ in facts.of("unknown"))
     seen["a listener was told of a gap"] = sum(1 for _ in facts.of("gap"))
