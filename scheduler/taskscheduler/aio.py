@@ -139,9 +139,9 @@ class AsyncScheduler:
         """Cancel a job and the runs that would follow it. See Scheduler.cancel_job."""
         return await self._call(self._scheduler.cancel_job, job_id, only_queued)
 
-    async def flush(self, job: Any = None) -> int:
-        """Delete all jobs, or all of one class. See Scheduler.flush."""
-        return await self._call(self._scheduler.flush, job)
+    async def flush(self, job: Any = None, queue: str | None = None) -> int:
+        """Delete all jobs, or all of one class or queue. See Scheduler.flush."""
+        return await self._call(self._scheduler.flush, job, queue)
 
     async def retry_job(self, job_id: ObjectId) -> AsyncProcess:
         """Put an ended job back to the queue. See Scheduler.retry_job."""

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,8 @@ def test_every_method_of_the_scheduler_has_its_twin(uri: str) -> None:
         assert await scheduler.restore() == 0
         assert (await scheduler.retry_job(one.id)).status.is_final is False
         assert await scheduler.delete_job(one.id) is True
+        await scheduler.add_job("noop", queue="bulk")
+        assert await scheduler.flush(queue="bulk") == 1
         assert await scheduler.flush("noop") == 250
         with pytest.raises(JobNotFoundError):
             await scheduler.get_job(one.id)
@@ -341,6 +344,21 @@ def test_handlers_are_called_in_the_loop_and_may_be_coroutines(uri: str, caplog:
     with caplog.at_level(logging.ERROR, "taskscheduler"):
         run(uri, body)
     assert "event handler failed" in caplog.text
+
+
+def parameters(method: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    return [(one.name, one.kind, one.default) for one in signature(method).parameters.values()]
+
+
+@pytest.mark.parametrize(("one", "twin"), [(Scheduler, AsyncScheduler), (Process, AsyncProcess)])
+def test_twins_take_the_same_arguments(one: type, twin: type) -> None:
+    threads_only = {"listen", "listen_in_background", "future"}  # `async for` and `await` stand for them
+    inside = {"store", "endings", "letters", "disconnect"}  # for the daemon
+    public = {name for name in dir(one) if not name.startswith("_")} - threads_only - inside
+    assert public <= set(dir(twin))
+    for name in public:
+        here, there = getattr(one, name), getattr(twin, name)
+        assert not callable(here) or parameters(here) == parameters(there), name
 
 
 def test_it_belongs_to_one_event_loop(uri: str) -> None:
