@@ -63,6 +63,19 @@ def seconds(name: str, value: Any, *, endless: bool = False, least: float = 0) -
     return _plain(value)
 
 
+def waiting_time(value: Any, name: str = "timeout") -> float | None:
+    """For how many seconds to wait, from a number or a timedelta; None: for ever; else InvalidOptionError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if value is None or value == math.inf:
+        return None
+    if not _number(value):
+        raise InvalidOptionError(
+            f"{name} must be seconds (a number or a timedelta) or None (no limit), not {value!r:.60}"
+        )
+    return float(value)
+
+
 def _at(name: str, value: Any) -> At:
     if isinstance(value, datetime):
         if value.tzinfo is None:

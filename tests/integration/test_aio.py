@@ -170,7 +170,7 @@ def test_what_keeps_a_wait_from_ending_well_is_raised(uri: str) -> None:
     async def body(scheduler: AsyncScheduler) -> None:
         process = await scheduler.add_job("noop", at=LATER)
         for timeout in (0, 0.2):
-            with pytest.raises(WaitTimeoutError, match="1 jobs have not ended"):
+            with pytest.raises(WaitTimeoutError, match=rf"1 job has not ended within {timeout} seconds"):
                 await process.wait(timeout)
         await process.cancel()
         with pytest.raises(JobCanceledError):
@@ -353,12 +353,38 @@ def parameters(method: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
 @pytest.mark.parametrize(("one", "twin"), [(Scheduler, AsyncScheduler), (Process, AsyncProcess)])
 def test_twins_take_the_same_arguments(one: type, twin: type) -> None:
     threads_only = {"listen", "listen_in_background", "future"}  # `async for` and `await` stand for them
-    inside = {"store", "endings", "letters", "disconnect"}  # for the daemon
+    inside = {"store", "endings", "letters", "listener", "disconnect"}  # for the daemon
     public = {name for name in dir(one) if not name.startswith("_")} - threads_only - inside
     assert public <= set(dir(twin))
     for name in public:
         here, there = getattr(one, name), getattr(twin, name)
         assert not callable(here) or parameters(here) == parameters(there), name
+
+
+def test_what_cannot_be_waited_for_is_refused(uri: str) -> None:
+    async def body(scheduler: AsyncScheduler) -> None:
+        process = await scheduler.add_job("noop", at=LATER)
+        with pytest.raises(
+            InvalidOptionError, match=r"wait_for\(\) requires a list of AsyncProcess, not <AsyncProcess"
+        ):
+            await scheduler.wait_for(process)  # type: ignore[arg-type]
+        with pytest.raises(WaitTimeoutError, match=r"0\.2 seconds"):
+            await process.wait(timeout=timedelta(seconds=0.2))
+        calls: list[Callable[[], Any]] = [
+            lambda: process.wait(timeout="1"),  # type: ignore[arg-type]
+            lambda: scheduler.run_batch([], timeout="1"),  # type: ignore[arg-type]
+            lambda: scheduler.receive("none", timeout="1"),  # type: ignore[arg-type]
+            lambda: anext(scheduler.listen(timeout="1")),  # type: ignore[arg-type]
+        ]
+        for bad in calls:
+            with pytest.raises(InvalidOptionError, match="timeout must be seconds"):
+                await bad()
+        with pytest.raises(InvalidOptionError, match="a query must be a mapping"):
+            await anext(scheduler.get_jobs("failed"))  # type: ignore[arg-type]
+        with pytest.raises(InvalidOptionError, match=r"after must be the token that an earlier listen\(\) gave"):
+            await anext(scheduler.listen(after="x"))  # type: ignore[arg-type]
+
+    run(uri, body)
 
 
 def test_it_belongs_to_one_event_loop(uri: str) -> None:
