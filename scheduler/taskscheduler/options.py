@@ -119,6 +119,17 @@ def queue_name(name: str, value: Any) -> str:
     return value
 
 
+def names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
+    """A check for several names, each of which passes `check`."""
+
+    def all_checked(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise InvalidOptionError(f"option {name} must be a list of names, not {value!r:.60}")
+        return tuple(check(name, item) for item in value)
+
+    return all_checked
+
+
 def tags(name: str, value: Any) -> tuple[str, ...]:
     """`value` as texts without repetitions; InvalidOptionError unless it is a list of a few short ones."""
     if isinstance(value, str):
