@@ -139,7 +139,7 @@ class DatabaseError(SchedulerError):
 
 
 class DatabaseUnavailableError(DatabaseError, ConnectionError):
-    """No usable MongoDB server answered in time."""
+    """No usable MongoDB server answered in time, or it cannot tell whether it has carried an operation out."""
 
 
 class AuthenticationError(DatabaseError):

@@ -88,6 +88,14 @@ def present(facts: Facts) -> Iterator[Violation]:
         yield Violation("acknowledged adds are kept", job, "its document is gone")
 
 
+def refusals_are_certain(facts: Facts) -> Iterator[Violation]:
+    """What raises anything else than DatabaseUnavailableError has stored nothing."""
+    for event in facts.of("unknown"):
+        for job in set(event["ids"]) & set(facts.documents):
+            if not event["why"].startswith("DatabaseUnavailableError"):
+                yield Violation("what is refused is not stored", job, event["why"])
+
+
 def all_end(facts: Facts) -> Iterator[Violation]:
     for job, document in facts.documents.items():
         if document["status"] not in FINAL:

@@ -161,6 +161,7 @@ def nothing_crashes(facts: Facts) -> Iterator[Violation]:
 
 RULES: Sequence[Rule] = (
     checker.present,
+    checker.refusals_are_certain,
     checker.all_end,
     checker.nothing_unexpected,
     checker.one_completion,

@@ -7,9 +7,11 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from taskscheduler import Job, Service
+from taskscheduler.execution import JobInterrupted
 from tests.faults.history import of_environment
 
 _BEAT = 0.05
@@ -117,12 +119,14 @@ class Fitful(Recorded, Service):
 
 
 class Reluctant(Recorded, Service):
-    """A service that does not hear that it was asked to stop."""
+    """A service that does not hear that it was asked to stop, and cannot be interrupted."""
 
     name = "faults.reluctant"
 
     def work(self) -> None:
-        self.nap(60.0)
+        while True:
+            with suppress(JobInterrupted):
+                self.nap(60.0)
 
 
 class Stubborn(Recorded):

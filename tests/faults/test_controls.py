@@ -27,6 +27,7 @@ from tests.support.replicaset import ReplicaSet
 
 pytestmark = pytest.mark.faults
 
+SOLO = "solo jobs of one key do not overlap"
 Scenario = Callable[..., None]
 
 
@@ -135,15 +136,16 @@ def two_of_a_key(control: Control, *without: str) -> None:
     """A second job of a key is due while the first one runs."""
     control.node("first", *without, min_children=2, max_children=2)
     for seconds in (0.3, 0.6):
-        control.add("nap", 1.0, solo="key", at=timedelta(seconds=seconds))
+        control.add("nap", 2.5, solo="key", at=timedelta(seconds=seconds))
     control.await_end()
 
 
 def two_programs(control: Control, *without: str) -> None:
-    """Two programs want the same key again and again."""
+    """Two programs want the same key again and again, until one of them was refused or both have it."""
     pids = {control.program(name, *without).pid for name in ("one", "two")}
     control.node("first")
-    eventually(lambda: pids == {event["pid"] for event in control.seen("end")}, 20, "each had its turn")
+    eventually(lambda: pids == {event["pid"] for event in control.seen("end")}, 30, "each had its turn")
+    eventually(lambda: control.seen("refused") or control.violations() & {SOLO}, 30, "they meet")
     for pid in pids:
         send(pid, signal.SIGKILL)
     control.history.write("over")
@@ -185,8 +187,8 @@ CONTROLS: list[tuple[Scenario, str, str]] = [
     (wrong_clock, "second look", "executions do not overlap"),
     (same_jobs, "read-back", "an attempt starts once"),
     (lost_message, "rescan", "every job ends"),
-    (two_of_a_key, "turn", "solo jobs of one key do not overlap"),
-    (two_programs, "turn of programs", "solo jobs of one key do not overlap"),
+    (two_of_a_key, "turn", SOLO),
+    (two_programs, "turn of programs", SOLO),
     (silent_program, "end of the silent", "the key of a dead program is free again"),
     (service_that_ends, "restart", "a service comes back"),
 ]
@@ -225,7 +227,7 @@ def restart_what_does_not_listen(control: Control) -> None:
 
 def cancel_what_does_not_listen(control: Control) -> None:
     """A solo job is cancelled that takes its time to end, and another one of its key waits."""
-    control.node("first", min_children=2, max_children=2)
+    control.node("first", min_children=2, max_children=2, kill_grace=2.0)
     job = control.add("stubborn", expected="any", solo="key")
     other = control.add("quick", solo="key")
     control.await_start(job, 1)
@@ -253,7 +255,7 @@ def test_the_turn_of_a_cancelled_job_ends_when_its_process_is_gone(
         monkeypatch.setattr(jobs, "out_of_turn", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
     cancel_what_does_not_listen(control)
     found = control.violations()
-    assert "solo jobs of one key do not overlap" in found if broken else found == set()
+    assert SOLO in found if broken else found == set()
 
 
 # -- on a set of servers ----------------------------------------------------------------------------------------------

@@ -96,9 +96,9 @@ def test_a_job_that_goes_well_breaks_nothing(story: Story) -> None:
 
 def test_an_uncertain_add_may_be_stored_or_not(story: Story) -> None:
     story.tell("add", ids=["gone"], expected="done")
-    story.tell("unknown", ids=["gone"], why="")
+    story.tell("unknown", ids=["gone"], why="DatabaseError: refused")
     story.whole(acked=False)
-    story.tell("unknown", ids=["j"], why="")
+    story.tell("unknown", ids=["j"], why="DatabaseUnavailableError: cut")
     assert broken(story) == set()
     counted = checks.counts(story.facts)
     assert (counted["unknown"], counted["recovered"]) == (2, 1)
@@ -237,6 +237,11 @@ def test_a_dead_program_whose_record_is_ended_breaks_nothing(story: Story) -> No
 def lose_an_acknowledged_add(story: Story) -> None:
     story.whole()
     del story.documents["j"]
+
+
+def store_what_was_refused(story: Story) -> None:
+    story.whole(acked=False)
+    story.tell("unknown", ids=["j"], why="DatabaseError: refused")
 
 
 def leave_a_job_waiting(story: Story) -> None:
@@ -446,6 +451,7 @@ def crash_a_thread(story: Story) -> None:
 
 CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (lose_an_acknowledged_add, "acknowledged adds are kept"),
+    (store_what_was_refused, "what is refused is not stored"),
     (leave_a_job_waiting, "every job ends"),
     (leave_a_debt, "every debt is paid"),
     (run_what_nobody_added, "nothing runs that was not added"),
