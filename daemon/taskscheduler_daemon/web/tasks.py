@@ -156,7 +156,7 @@ def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Resp
     parameters, tags = _parameters(given.get("parameters")), _tags(given.get("tags"))
     _only(given, NewTask.model_fields)
     if name not in site.jobs:
-        raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered')
+        raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered by the modules of --jobs')
     try:
         added = site.scheduler.add_job(name, parameters, queue=profile, tags=tags)
     except (InvalidDataError, InvalidJobError, InvalidOptionError) as error:
