@@ -119,7 +119,10 @@ def list_tasks(
     order: Annotated[Text, _choice(*ORDERS)] = None,
     tags: Annotated[list[str] | SkipJsonSchema[None], _TAGS] = None,
 ) -> Response:
-    """The newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date."""
+    """The newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date.
+
+    Of a profile, ended tasks are looked for among the newest 500000 of all tasks.
+    """
     _only(request.query_params, FILTERS)
     query: dict[str, Any] = {}
     if status is not None:
