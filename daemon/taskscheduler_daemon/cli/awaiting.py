@@ -58,6 +58,7 @@ def watch(
     deadline, pause = Deadline(timeout), threading.Event()
     bars = settings.form() == "table" and settings.terminal
     view: View = Bars(settings) if bars else Lines(form or settings.form(), told_ids=form is not None)
+    interrupted = False
     try:
         while True:
             jobs = _look(database, ids)
@@ -67,8 +68,13 @@ def watch(
             if deadline.passed:
                 break
             pause.wait(deadline.left(_POLL))
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
         view.close()
+        if interrupted:
+            remark("taskscheduler: what has not ended goes on; taskscheduler cancel ID stops it")
     left = sum(not job.status.is_final for job in jobs)
     remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
     return Exit.TIMED_OUT

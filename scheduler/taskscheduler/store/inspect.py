@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 from bson import ObjectId
@@ -23,6 +25,7 @@ from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
 
 CAP = 10_000  #: no count goes further
+MOST_SEARCHED = 500_000  #: jobs among which ended ones of some queue are looked for, as no index has them by queue
 _MAX_QUEUES = 50
 _MAX_CLASSES = 100
 _MAX_TIME_MS = 10_000
@@ -200,15 +203,34 @@ class Inspection:
 
     @translated()
     def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
-        """The newest jobs that match, with their data; fewer if those take more than about so many bytes."""
+        """The newest jobs that match, with their data; fewer if those take more than about so many bytes.
+
+        Of a queue all live jobs are found, and those ended ones that are among the newest MOST_SEARCHED jobs.
+        """
         fields: Document = dict.fromkeys(_TOLD, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
         found: list[Document] = []
-        for job in self._found(query, limit, fields):
+        parts = [self._found(part, limit, fields) for part in self._bounded(query)]
+        for job in islice(merge(*parts, key=_id, reverse=True), limit):
+            if found and found[-1]["_id"] == job["_id"]:
+                continue  # it ended while we read
             most_bytes -= job.pop("bytes")
             found.append(job)
             if most_bytes <= 0:
                 break
         return found
+
+    def _bounded(self, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The query as parts that do not have to look at everything that has ever ended."""
+        wanted = _wanted(query) or frozenset(Status)
+        if "queue" not in query or "tags" in query or wanted <= LIVE:
+            return [query]
+        many = self._jobs.estimated_document_count() > MOST_SEARCHED
+        edge = self.edge(None, MOST_SEARCHED) if many else None
+        if edge is None:
+            return [query]
+        live, ended = ({"$in": sorted(map(int, part))} for part in (wanted & LIVE, wanted - LIVE))
+        parts: list[Mapping[str, Any]] = [{**query, "status": ended, "_id": {"$gte": edge}}]
+        return [{**query, "status": live}, *parts] if wanted & LIVE else parts
 
     @translated()
     def recent_ids(self) -> list[ObjectId]:
@@ -224,6 +246,11 @@ class Inspection:
 def _created(job: Mapping[str, Any]) -> datetime:
     created = job.get("created")
     return created if isinstance(created, datetime) else job["_id"].generation_time
+
+
+def _id(job: Mapping[str, Any]) -> ObjectId:
+    found: ObjectId = job["_id"]
+    return found
 
 
 def _wanted(query: Mapping[str, Any]) -> frozenset[Status]:
