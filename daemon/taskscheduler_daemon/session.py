@@ -24,6 +24,7 @@ from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.custody import Custody
 from taskscheduler_daemon.departures import Departures
 from taskscheduler_daemon.downlink import Downlink
+from taskscheduler_daemon.exits import EXIT_BOOT
 from taskscheduler_daemon.follower import Follower
 from taskscheduler_daemon.ledger import Ledger
 from taskscheduler_daemon.link import Link
@@ -52,7 +53,7 @@ class End(Enum):
     STOPPED = auto()
     MANAGER_DIED = auto()
     LEASE_LOST = auto()
-    BROKEN = auto()  #: no worker can be built
+    BROKEN = auto()  #: no worker can be built, or no manager
     CRASHED = auto()  #: a thread of the node ended by an exception that nobody expected
 
 
@@ -222,7 +223,9 @@ class Session:
             return
         for message in self._up.receive(most_frames=1_000_000):
             self._from_manager(message)
-        if self._end is None:
+        if self._end is None and how.code == EXIT_BOOT:
+            self._end = End.BROKEN
+        elif self._end is None:
             logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
             self._manager_died = True
             self._end = End.STOPPED if self._stopping else End.MANAGER_DIED
