@@ -47,3 +47,9 @@ def test_a_silent_job_has_timed_out_for_a_reason_of_its_own() -> None:
 def test_a_timeout_stays_one_whatever_kills_the_worker_then() -> None:
     assert obituary(RUN, Doom.TIMED_OUT, killed(signal.SIGXCPU), 2)[0] is Ending.TIMED_OUT
     assert obituary(RUN, Doom.RETURNED, killed(signal.SIGXCPU), 2)[0] is Ending.RETURNED
+
+
+def test_a_job_that_its_node_hands_back_as_it_stops_has_not_lost_its_worker() -> None:
+    ending, error = obituary(RUN, Doom.RETURNED, Exit(1, 0, None, 0))
+    assert (ending, error["type"], error["exit_code"]) == (Ending.RETURNED, "NodeStoppedError", 0)
+    assert error["message"] == "the node was stopped before the job had ended"
