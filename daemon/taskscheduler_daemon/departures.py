@@ -17,15 +17,36 @@ _REMEMBERED = 1000  #: ends; whoever waits for the word on an older one waits fo
 class Departures:
     """The exclusive jobs that were cancelled and whose processes may still be here."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, lease: float) -> None:
         self._store = store
+        self._lease = lease
         self._expected: dict[bytes, Attempt] = {}
         self._ended: dict[bytes, Attempt] = {}  #: those that ended by themselves, the newest last
+        self._unsaid: list[Attempt] = []  #: those of which nothing is left, but the database did not take it
 
     def expect(self, attempt: Attempt) -> None:
         """An attempt was cancelled; nothing to do unless it is exclusive."""
         if attempt.exclusive:
             self._expected[attempt.fence.job_id.binary] = attempt
+            self._hold(attempt)
+
+    def renew(self) -> None:
+        """The lease was renewed: so are the turns of what is still here, and what could not be said is said."""
+        unsaid, self._unsaid = self._unsaid, []
+        for attempt in unsaid:
+            self._note(attempt)
+        for attempt in list(self._expected.values()):
+            self._hold(attempt)
+
+    def _hold(self, attempt: Attempt) -> None:
+        """A service needs none: whoever starts it again waits as long as this node lives."""
+        if "solo" not in attempt.job:
+            return
+        try:
+            self._store.gates.hold(attempt.fence, self._lease)
+        except PyMongoError as error:
+            reason = {"job": str(attempt.fence.job_id), "reason": str(error)[:200]}
+            logger.warning("turn of a cancelled job not renewed", extra=reason)
 
     def ended(self, attempt: Attempt) -> None:
         """An exclusive attempt has ended by itself; it may be cancelled before that is written."""
@@ -61,5 +82,6 @@ class Departures:
             else:
                 self._store.gates.left(attempt.fence)
         except PyMongoError as error:
+            self._unsaid.append(attempt)
             reason = {"job": str(attempt.fence.job_id), "reason": str(error)[:200]}
-            logger.warning("end of a cancelled job not noted", extra=reason)
+            logger.warning("end of a cancelled job not noted yet", extra=reason)

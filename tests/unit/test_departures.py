@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.departures import Departures
@@ -17,6 +18,8 @@ class Noted:
 
     def __init__(self) -> None:
         self.fences: list[Fence] = []
+        self.held: list[Fence] = []
+        self.error: PyMongoError | None = None
 
     @property
     def services(self) -> Noted:
@@ -25,7 +28,12 @@ class Noted:
     gates = services
 
     def gone(self, fence: Fence) -> None:
+        if self.error is not None:
+            raise self.error
         self.fences.append(fence)
+
+    def hold(self, fence: Fence, lease: float) -> None:
+        self.held.append(fence)
 
     left = gone
 
@@ -37,7 +45,7 @@ def noted() -> Noted:
 
 @pytest.fixture
 def departures(noted: Noted) -> Departures:
-    return Departures(cast(Any, noted))
+    return Departures(cast(Any, noted), 30)
 
 
 def attempt(**more: Any) -> Attempt:
@@ -93,3 +101,24 @@ def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
     departures.canceled(job.fence.job_id.binary)
     departures.canceled(ObjectId().binary)
     assert noted.fences == []
+
+
+def test_of_what_the_database_did_not_take_when_the_lease_is_renewed(departures: Departures, noted: Noted) -> None:
+    service, noted.error = attempt(service={}), AutoReconnect("gone")
+    departures.expect(service)
+    departures.gone(service.fence.job_id.binary, 3)
+    departures.renew()
+    noted.error = None
+    departures.renew()
+    departures.renew()
+    assert noted.fences == [service.fence]
+
+
+def test_until_then_a_solo_job_keeps_its_turn(departures: Departures, noted: Noted) -> None:
+    solo = attempt(solo="key")
+    departures.expect(solo)
+    departures.expect(attempt(service={}))
+    departures.renew()
+    departures.gone(solo.fence.job_id.binary, 3)
+    departures.renew()
+    assert noted.held == [solo.fence] * 2
