@@ -15,6 +15,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.modules import registered
 from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.guard import is_loopback
 
@@ -43,6 +44,7 @@ def command(
 ) -> None:
     if not token and not is_loopback(host):
         raise click.UsageError(f"{host} can be reached by others: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
+    log_to_stderr(settings.verbose)
     signal.signal(signal.SIGTERM, _end)  # what the server gets it raises again, when it has finished its requests
     names_of_jobs = [entry.name for entry in registered(jobs)]
     with opened(settings) as database, _listening(host, port) as door:
@@ -50,7 +52,7 @@ def command(
         app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
         remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
         level = "info" if settings.verbose else "warning"
-        config = uvicorn.Config(app, log_level=level, server_header=False, proxy_headers=False)
+        config = uvicorn.Config(app, log_config=None, log_level=level, server_header=False, proxy_headers=False)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[door])
 
