@@ -44,13 +44,13 @@ def command(
 ) -> None:
     if not token and not is_loopback(host):
         raise click.UsageError(f"{host} can be reached by others: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
-    log_to_stderr(settings.verbose)
     signal.signal(signal.SIGTERM, _end)  # what the server gets it raises again, when it has finished its requests
     names_of_jobs = [entry.name for entry in registered(jobs)]
     with opened(settings) as database, _listening(host, port) as door:
         database.inspection.server()
         app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
         remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
+        log_to_stderr(settings.verbose)
         level = "info" if settings.verbose else "warning"
         config = uvicorn.Config(app, log_config=None, log_level=level, server_header=False, proxy_headers=False)
         with suppress(KeyboardInterrupt):
