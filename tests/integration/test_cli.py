@@ -406,6 +406,15 @@ def test_wait_on_a_terminal_draws_a_bar(scheduler: Scheduler) -> None:
     assert "Mail[bold]" in said
 
 
+def test_who_waits_on_a_terminal_is_told_that_no_node_is_there(scheduler: Scheduler) -> None:
+    job = scheduler.add_job("Mail", queue="letters")
+    code, said = on_terminal("wait", str(job.id), "--timeout", "0")
+    assert (code, "no node that is up serves the queue letters" in said) == (124, True)
+    scheduler.store.nodes.register(ObjectId(), {"name": "web-1", "queues": ["letters"], "lease": 3600})
+    code, said = on_terminal("wait", str(job.id), "--timeout", "0")
+    assert (code, "no node" in said) == (124, False)
+
+
 def test_flush_asks_on_a_terminal(scheduler: Scheduler) -> None:
     scheduler.add_job("Mail")
     ours, theirs = pty.openpty()

@@ -76,8 +76,14 @@ def test_restore_asks_and_then_takes_back_what_lost_nodes_hold(run: Run, schedul
     scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", ObjectId(), "gone"))
     assert run("restore")[0] == 5
     assert job.refresh().status is Status.PROCESSING
-    assert run("restore", "--yes")[:2] == (0, ["1 jobs wait again"])
+    assert run("restore", "--yes") == (0, ["1 jobs wait again"], "")
     assert job.refresh().status is Status.WAITING
+    boot = ObjectId()
+    scheduler.store.nodes.register(boot, {"name": "web-1", "lease": 3600})
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", boot, "web-1"))
+    code, out, error = run("restore", "--yes")
+    assert (code, out) == (0, ["0 jobs wait again"])
+    assert error.startswith("1 run and are left alone")
 
 
 def test_flush_takes_a_queue(run: Run, scheduler: Scheduler) -> None:

@@ -20,6 +20,7 @@ from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.exits import Exit
 from taskscheduler_daemon.cli.ids import resolve_all
 from taskscheduler_daemon.cli.listing import record
+from taskscheduler_daemon.cli.nodes import UP, node_state, serves
 from taskscheduler_daemon.cli.parameters import DURATION
 from taskscheduler_daemon.cli.render import note
 from taskscheduler_daemon.cli.settings import Settings, remark, say
@@ -57,6 +58,8 @@ def watch(
     """Show the jobs until all have ended; the exit code. With a `form`, who asks has told their ids already."""
     deadline, pause = Deadline(timeout), threading.Event()
     bars = settings.form() == "table" and settings.terminal
+    if bars:
+        _say_unserved(database, _look(database, ids))
     view: View = Bars(settings) if bars else Lines(form or settings.form(), told_ids=form is not None)
     interrupted = False
     try:
@@ -78,6 +81,16 @@ def watch(
     left = sum(not job.status.is_final for job in jobs)
     remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
     return Exit.TIMED_OUT
+
+
+def _say_unserved(database: Opened, jobs: Sequence[Process]) -> None:
+    """Who waits at a terminal is told at once if that may take for ever."""
+    nodes = [node for node in database.inspection.nodes() if node_state(node) == UP]
+    queues = {job.options["queue"] for job in jobs if job.status is Status.WAITING}
+    for queue in sorted(queue for queue in queues if not any(serves(node, queue) for node in nodes)):
+        remark(
+            f"taskscheduler: no node that is up serves the queue {queue}; start one: taskscheduler node --jobs MODULE"
+        )
 
 
 def _look(database: Opened, ids: Sequence[ObjectId]) -> list[Process]:

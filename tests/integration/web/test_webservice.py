@@ -281,12 +281,16 @@ def test_a_request_that_does_not_come_to_an_end_is_given_up(
     assert list(scheduler.get_jobs({})) == []
 
 
-def test_a_database_that_is_away_is_a_technical_error() -> None:
+def test_a_database_that_is_away_is_a_technical_error(caplog: pytest.LogCaptureFixture) -> None:
     gone = Scheduler("mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=50&replicaSet=rs0")
     with gone, visit(gone) as client:
         answer = client.get("/tasks")
-        assert (answer.status_code, answer.json()) == (500, {"message": "Technical error", "code": 500})
+        said = "Technical error: the database does not answer"
+        assert (answer.status_code, answer.json()) == (500, {"message": said, "code": 500})
         page = client.get("/")
         assert page.status_code == 500
-        assert "Technical error" in page.text
+        assert said in page.text
+        (_, record) = [record for record in caplog.records if record.getMessage() == "request failed"]
+        assert "no MongoDB server could be reached" in vars(record)["reason"]
+        assert record.exc_info is None  # the reason is enough
         assert page.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
