@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Deadline
 from taskscheduler.errors import JobNotFoundError
-from taskscheduler.handle import Process
+from taskscheduler.handle import Process, failed_with
 from taskscheduler.lifecycle import Status
 from taskscheduler_daemon.cli.bars import Bars
 from taskscheduler_daemon.cli.command import command as cli_command
@@ -63,6 +63,8 @@ def watch(
             jobs = _look(database, ids)
             view.update(jobs)
             if all(job.status.is_final for job in jobs):
+                if form == "id":
+                    _tell_failures(jobs)
                 return Exit.OK if all(job.status is Status.DONE for job in jobs) else Exit.FAILED
             if deadline.passed:
                 break
@@ -72,6 +74,13 @@ def watch(
     left = sum(not job.status.is_final for job in jobs)
     remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
     return Exit.TIMED_OUT
+
+
+def _tell_failures(jobs: Sequence[Process]) -> None:
+    """Nothing but ids has been said so far."""
+    for job in jobs:
+        if (failure := failed_with(job)) is not None:
+            remark(f"taskscheduler: {failure}")
 
 
 def _look(database: Opened, ids: Sequence[ObjectId]) -> list[Process]:
