@@ -307,35 +307,43 @@ def test_wait_ends_with_how_the_jobs_ended(run: Run, scheduler: Scheduler) -> No
     assert one_line(err)
 
 
-def add_and_wait(run: Run, scheduler: Scheduler, *form: str) -> tuple[ObjectId, list[str]]:
-    """The output of `add --wait` for a job that is done as soon as it is there."""
+def add_and_wait(
+    run: Run, scheduler: Scheduler, *form: str, status: Status = Status.DONE
+) -> tuple[ObjectId, int, list[str], str]:
+    """What `add --wait` gives for a job that ends as soon as it is there: its id, exit code, output and errors."""
     job_id = ObjectId()
 
     def end() -> None:
         until(lambda: scheduler.store.jobs.get(job_id) is not None)
-        finish(scheduler, job_id, Status.DONE)
+        finish(scheduler, job_id, status)
 
     helper = threading.Thread(target=end)
     helper.start()
-    code, out, _ = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", *form)
+    code, out, err = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", *form)
     helper.join()
-    assert code == 0
-    return job_id, out
+    return job_id, code, out, err
 
 
 def test_add_and_wait_shows_changes_as_they_happen(run: Run, scheduler: Scheduler) -> None:
-    _, out = add_and_wait(run, scheduler, "-o", "tsv")
-    assert out[-1].split("\t")[3] == "done"
+    _, code, out, _ = add_and_wait(run, scheduler, "-o", "tsv")
+    assert (code, out[-1].split("\t")[3]) == (0, "done")
 
 
 def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler) -> None:
     for form in ((), ("-o", "id")):
-        job_id, out = add_and_wait(run, scheduler, *form)
-        assert out == [str(job_id)]
-    _, out = add_and_wait(run, scheduler, "-o", "json")
+        job_id, code, out, err = add_and_wait(run, scheduler, *form)
+        assert (code, out, err) == (0, [str(job_id)], "")
+    _, _, out, _ = add_and_wait(run, scheduler, "-o", "json")
     assert [job["state"] for job in json.loads("\n".join(out))] == ["done"]
-    _, out = add_and_wait(run, scheduler, "-o", "ndjson")
+    _, _, out, _ = add_and_wait(run, scheduler, "-o", "ndjson")
     assert json.loads(out[-1])["state"] == "done"
+
+
+def test_add_and_wait_says_why_a_job_failed_where_it_prints_but_its_id(run: Run, scheduler: Scheduler) -> None:
+    job_id, code, out, err = add_and_wait(run, scheduler, status=Status.FAILED)
+    assert (code, out) == (1, [str(job_id)])
+    assert err.startswith(f"taskscheduler: job Mail {job_id} failed: ")
+    assert one_line(err)
 
 
 def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
