@@ -80,7 +80,8 @@ class Custody:
 
     def _give_up(self, attempt: Attempt, ending: Ending, reason: str) -> None:
         """Write an end for an attempt of which nobody can tell any more how it ended."""
-        body = messages.body(error={"type": "WorkerLostError", "message": reason})
+        lost = ending is Ending.LOST
+        body = messages.body(error={"type": "WorkerLostError", "message": reason}) if lost else b""
         fence = attempt.fence
         report = Report(Kind.REPORT, ending, fence.job_id.binary, fence.attempt, NO_WORKER, 0.0, body)
         self._writer.put(finish_of(attempt, report, self._max_lost))

@@ -14,9 +14,14 @@ from taskscheduler_daemon.messages import Run
 _ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.SILENT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 
 
-def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tuple[Ending, dict[str, Any]]:
-    """How the attempt ended, and its error: what happened, exit code or signal, and peak memory in bytes."""
+def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tuple[Ending, dict[str, Any] | None]:
+    """How the attempt ended, and its error: what happened, exit code or signal, and peak memory in bytes.
+
+    None for one that is handed back: that its worker ended is no fault of it.
+    """
     ending = Ending.LOST if doom is None else _ENDINGS.get(doom, Ending.LOST)
+    if ending is Ending.RETURNED:
+        return ending, None
     cause = {"exit_code": ended.code} if ended.signal is None else {"signal": ended.signal}
     facts = {"peak_memory": ended.peak_kib * 1024, **cause}
     if doom is not None and (error := late(run, doom)) is not None:

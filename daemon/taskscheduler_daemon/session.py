@@ -158,6 +158,7 @@ class Session:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop()
             elif number == signal.SIGHUP:
+                logger.info("workers are replaced, each after its job; new code needs a restart of the node")
                 self._down.recycle()
             elif number == signal.SIGCHLD:
                 self._check_manager()

@@ -23,8 +23,8 @@
     │   └── UnsupportedServerError           no replica set, or older than 5.0
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
-`PoisonedJobError`, `ChildJobError`, `SilenceError` and `ProgramError` are never raised: they are the types stored in a
-failed job's `error`.
+`PoisonedJobError`, `ChildJobError`, `SilenceError`, `ProgramError`, `ProgramLostError` and `NodeStoppedError` are never
+raised: they are the types stored in a failed job's `error`.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ class AlreadyRunningError(SchedulerError):
 
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
+
+    @classmethod
+    def of(cls, left: int, timeout: float | None) -> WaitTimeoutError:
+        """The error for so many jobs that are left after so many seconds."""
+        return cls(f"{left} {'job has' if left == 1 else 'jobs have'} not ended within {timeout:g} seconds")
 
 
 class JobError(SchedulerError):

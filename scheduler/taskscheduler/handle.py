@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import JobCanceledError, JobError, JobFailedError, JobTimeoutError
 from taskscheduler.lifecycle import Status
+from taskscheduler.options import Seconds
 from taskscheduler.record import stored_options
 
 if TYPE_CHECKING:
@@ -193,12 +194,12 @@ class Process(ProcessState):
         self.refresh()
         return canceled
 
-    def wait(self, timeout: float | None = None, throw: bool = False) -> Process:
+    def wait(self, timeout: Seconds | None = None, throw: bool = False) -> Process:
         """Block until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
         self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: Seconds | None = None) -> Any:
         """Wait, then give what the job returned; JobFailedError, JobTimeoutError or JobCanceledError if it did not."""
         self.wait(timeout=timeout, throw=True)
         return self.result_value

@@ -109,6 +109,12 @@ def test_a_class_that_is_no_job_is_refused_in_a_query(scheduler: Scheduler) -> N
         list(scheduler.get_jobs({"class": dict}))
 
 
+@pytest.mark.parametrize("bad", ["failed", 4, [Status.FAILED]])
+def test_what_is_no_query_is_refused_at_the_call(scheduler: Scheduler, bad: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=r'a query must be a mapping, such as \{"class": MailJob\}, not'):
+        scheduler.get_jobs(bad)
+
+
 def test_data_and_options_can_be_asked_for(scheduler: Scheduler) -> None:
     wanted = scheduler.add_job("mail", {"to": "a@b.c", "tries": [1, 2]}, retry=3, queue="post", priority=2)
     scheduler.add_job("mail", {"to": "x@y.z"})

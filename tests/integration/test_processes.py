@@ -271,6 +271,7 @@ def test_sighup_replaces_idle_workers(scheduler: Scheduler, start_node: StartNod
     before = set(eventually(lambda: len(node.workers) == 2 and node.workers))
     node.send(signal.SIGHUP)
     eventually(lambda: len(node.workers) == 2 and not before & set(node.workers), 10, "two new workers")
+    assert "new code needs a restart of the node" in node.log.read_text()
     assert scheduler.add_job("echo").result(timeout=10)
 
 
