@@ -16,9 +16,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
-from taskscheduler.store.attempts import Fence
 from taskscheduler.store.followup import FAMILY, HOOK, NEXT
 from taskscheduler.store.schema import ensure
+from taskscheduler_daemon.custody import Custody
 from taskscheduler_daemon.duty import Crashed, duty
 from taskscheduler_daemon.ledger import Ledger
 from taskscheduler_daemon.lost import Watch
@@ -108,8 +108,7 @@ class Caretaker:
         boot: ObjectId,
         wake_claimer: Callable[[], None],
         idle: threading.Event,
-        cancel: Callable[[list[ObjectId]], None],
-        missing: Callable[[Fence], None],
+        custody: Custody,
         strays: Strays,
         call_hook: Callable[[ObjectId], None],
         max_lost: int,
@@ -123,8 +122,7 @@ class Caretaker:
         self._boot = boot
         self._wake_claimer = wake_claimer
         self._idle = idle
-        self._cancel = cancel
-        self._missing = missing
+        self._custody = custody
         self._strays = strays
         self._call_hook = call_hook
         self._max_lost = max_lost
@@ -175,6 +173,7 @@ class Caretaker:
 
     def _sweep(self) -> None:
         self._wake_claimer()
+        self._custody.retell()
         self._store.gates.sweep()
         if self._polls % _OTHERS_EVERY == 0:
             self._take_back_lost()
@@ -207,10 +206,10 @@ class Caretaker:
         held = self._store.claims.still_held([attempt.fence for attempt in old])
         gone = [attempt.fence.job_id for attempt in old if attempt.fence.job_id not in held]
         if gone:
-            self._cancel(gone)
+            self._custody.cancel(gone)
         for attempt in old:
             if now - max(attempt.claimed_at, attempt.seen_at) > max(self._lease, _SILENCE):
-                self._missing(attempt.fence)
+                self._custody.missing(attempt.fence)
         self._note_running(now, [attempt for attempt in old if attempt.fence.job_id in held])
 
     def _note_running(self, now: float, attempts: list[Any]) -> None:

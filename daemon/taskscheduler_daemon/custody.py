@@ -72,10 +72,15 @@ class Custody:
         self._down.cancel([fence.job_id])  # a manager that only did not answer may still have it
         self._give_up(attempt, Ending.LOST, "the worker manager lost track of the job")
 
+    def retell(self) -> None:
+        """Tell the database of what has gone from here, where it could not be told before."""
+        self._departures.retell()
+
     def give_up_all(self, ending: Ending) -> None:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
         self._departures.all_gone()
         for attempt in self._ledger.clear():
+            self._departures.ended(attempt)
             self._give_up(attempt, ending, "the worker manager died while it held the job")
 
     def _give_up(self, attempt: Attempt, ending: Ending, reason: str) -> None:

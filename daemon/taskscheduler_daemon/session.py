@@ -91,7 +91,7 @@ class Session:
         down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
         self._notifications = notify = Notifications(store, down)
         self._departures = Departures(store)
-        self._writer = writer = Writer(store, options.name, notify.call, crashed, clock)
+        self._writer = writer = Writer(store, options.name, self._departures.refused, notify.call, crashed, clock)
         self._custody = custody = Custody(ledger, self._departures, down, writer, most, clock)
         self._claimer = claimer = Claimer(
             store, ledger, boot, options.name, options.queues, custody.hand_on, crashed, clock, jobs_left, lease
@@ -106,8 +106,7 @@ class Session:
             boot,
             claimer.look_everywhere,
             claimer.idle,
-            custody.cancel,
-            custody.missing,
+            custody,
             Strays(claimer.unsettled, writer.mark),
             notify.call,
             most,

@@ -42,7 +42,8 @@ def mechanisms(facts: Facts) -> dict[str, int]:
     seen["a solo job was let in"] = sum(1 for change in facts.changes if "parked_at" in change["unset"])
     seen["a program was refused"] = sum(1 for _ in facts.of("refused"))
     ends = Counter((document.get("error") or {}).get("type") for document in facts.documents.values())
-    seen["a silent program was ended"], seen["a dead program was ended"] = ends["SilenceError"], ends["ProgramLostError"]
+    seen["a silent program was ended"] = ends["SilenceError"]
+    seen["a dead program was ended"] = ends["ProgramLostError"]
     seen["a service was started again"] = sum(
         len(runs) - 1 for job, runs in facts.runs.items() if facts.is_service(job)
     )

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from pymongo.errors import AutoReconnect
 
 from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.departures import Departures
@@ -17,6 +18,7 @@ class Noted:
 
     def __init__(self) -> None:
         self.fences: list[Fence] = []
+        self.failures = 0
 
     @property
     def services(self) -> Noted:
@@ -25,6 +27,9 @@ class Noted:
     gates = services
 
     def gone(self, fence: Fence) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise AutoReconnect("cut")
         self.fences.append(fence)
 
     left = gone
@@ -84,6 +89,31 @@ def test_of_those_that_ended_by_themselves_only_the_newest_are_remembered(depart
     departures.canceled(many[0].fence.job_id.binary)
     departures.canceled(many[1].fence.job_id.binary)
     assert noted.fences == [many[1].fence]
+
+
+def test_of_one_whose_end_was_refused_although_nobody_said_why(departures: Departures, noted: Noted) -> None:
+    service, newer = attempt(service={}), attempt(solo="key")
+    departures.ended(service)
+    departures.ended(newer)
+    departures.refused(newer.fence._replace(attempt=2))
+    departures.refused(Fence(ObjectId(), "claim", 3))
+    assert noted.fences == [], "an earlier attempt, and a job that others may run beside"
+    departures.refused(service.fence)
+    departures.refused(service.fence)
+    assert noted.fences == [service.fence]
+
+
+def test_again_when_the_database_could_not_be_told(departures: Departures, noted: Noted) -> None:
+    one, two = attempt(service={}), attempt(solo="key")
+    noted.failures = 3
+    for exclusive in (one, two):
+        departures.ended(exclusive)
+        departures.canceled(exclusive.fence.job_id.binary)
+    departures.retell()
+    assert noted.fences == []
+    departures.retell()
+    departures.retell()
+    assert sorted(noted.fences, key=str) == sorted([one.fence, two.fence], key=str)
 
 
 def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
