@@ -59,8 +59,7 @@ class Reports:
             if not attempt.is_async:
                 self._ledger.learn(report.seconds)
             self.ended_as[report.ending] += 1
-        if attempt.exclusive:
-            self._departures.ended(attempt)
+        self._departures.ended(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._ledger.learn_async(attempt.job["class"])
         finish = finish_of(attempt, report, self._max_lost)

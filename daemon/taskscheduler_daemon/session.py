@@ -95,13 +95,13 @@ class Session:
         store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
         down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
         self._notifications = notify = Notifications(store, down)
-        self._departures = Departures(store, lease)
-        self._writer = writer = Writer(store, options.name, notify.call, crashed, clock)
-        self._custody = custody = Custody(ledger, self._departures, down, writer, most, clock)
+        self._departures = departures = Departures(store, lease)
+        self._writer = writer = Writer(store, options.name, departures.refused, notify.call, crashed, clock)
+        self._custody = custody = Custody(ledger, departures, down, writer, most, clock)
         self._claimer = claimer = Claimer(
             store, ledger, boot, options.name, options.queues, custody.hand_on, crashed, clock, jobs_left, lease
         )
-        self._reports = Reports(ledger, claimer, writer, notify, self._departures, down, most, clock)
+        self._reports = Reports(ledger, claimer, writer, notify, departures, down, most, clock)
         self._facts = NodeFacts(options, ledger, lease, self._reports.ended_as)
         self._heart = Heart(store, boot, lease, self._facts.all, self._renewed, self._lease_lost, crashed, clock)
         self._caretaker = Caretaker(
@@ -113,6 +113,7 @@ class Session:
             claimer.idle,
             custody.cancel,
             self._missing,
+            departures.renew,
             Strays(claimer.unsettled, writer.mark),
             notify.call,
             most,
@@ -253,7 +254,6 @@ class Session:
     def _renewed(self, until: float) -> None:
         self._claimer.renewed(until)
         self._down.lease(until)
-        self._departures.renew()
 
     def _lease_lost(self) -> None:
         logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})

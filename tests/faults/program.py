@@ -95,6 +95,7 @@ class Turn:
 def main(uri: str, seed: str, without: list[str]) -> int:
     """One record after the other until SIGTERM."""
     die_with_parent()
+    os.setpgrp()  # as a shell does it: it is gone when nothing is left of its group
     sabotage.apply(without)
     stopped, dice = threading.Event(), random.Random(seed)
 

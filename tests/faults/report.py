@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tests.faults.checker import TIMEOUT, Facts, Violation
+from tests.faults.checker import Facts, Violation
 
 _MOST_SHOWN = 20
 
@@ -41,11 +41,9 @@ def mechanisms(facts: Facts) -> dict[str, int]:
     )
     seen["a solo job was let in"] = sum(1 for change in facts.changes if "parked_at" in change["unset"])
     seen["a program was refused"] = sum(1 for _ in facts.of("refused"))
-    seen["a silent program was ended"] = sum(
-        1
-        for change in facts.changes
-        if change["set"].get("status") == TIMEOUT and "program" in facts.documents.get(change["job"], {})
-    )
+    ends = Counter((document.get("error") or {}).get("type") for document in facts.documents.values())
+    seen["a silent program was ended"] = ends["SilenceError"]
+    seen["a dead program was ended"] = ends["ProgramLostError"]
     seen["a service was started again"] = sum(
         len(runs) - 1 for job, runs in facts.runs.items() if facts.is_service(job)
     )
