@@ -110,6 +110,7 @@ class Caretaker:
         idle: threading.Event,
         cancel: Callable[[list[ObjectId]], None],
         missing: Callable[[Fence], None],
+        renew_turns: Callable[[], None],
         strays: Strays,
         call_hook: Callable[[ObjectId], None],
         max_lost: int,
@@ -125,6 +126,7 @@ class Caretaker:
         self._idle = idle
         self._cancel = cancel
         self._missing = missing
+        self._renew_turns = renew_turns
         self._strays = strays
         self._call_hook = call_hook
         self._max_lost = max_lost
@@ -175,6 +177,7 @@ class Caretaker:
 
     def _sweep(self) -> None:
         self._wake_claimer()
+        self._renew_turns()
         self._store.gates.sweep()
         if self._polls % _OTHERS_EVERY == 0:
             self._take_back_lost()

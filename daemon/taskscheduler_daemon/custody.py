@@ -76,6 +76,7 @@ class Custody:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
         self._departures.all_gone()
         for attempt in self._ledger.clear():
+            self._departures.ended(attempt)
             self._give_up(attempt, ending, "the worker manager died while it held the job")
 
     def _give_up(self, attempt: Attempt, ending: Ending, reason: str) -> None:

@@ -7,6 +7,7 @@ import logging
 from pymongo.errors import PyMongoError
 
 from taskscheduler.store import Store
+from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.ledger import Attempt
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ class Departures:
         self._lease = lease
         self._expected: dict[bytes, Attempt] = {}
         self._ended: dict[bytes, Attempt] = {}  #: those that ended by themselves, the newest last
-        self._unsaid: list[Attempt] = []  #: those of which nothing is left, but the database did not take it
+        self._untold: list[Attempt] = []  #: those of which the database could not be told
 
     def expect(self, attempt: Attempt) -> None:
         """An attempt was cancelled; nothing to do unless it is exclusive."""
@@ -31,10 +32,9 @@ class Departures:
             self._hold(attempt)
 
     def renew(self) -> None:
-        """The lease was renewed: so are the turns of what is still here, and what could not be said is said."""
-        unsaid, self._unsaid = self._unsaid, []
-        for attempt in unsaid:
-            self._note(attempt)
+        """Keep the turns of what is still here, and tell the database what it could not be told before."""
+        while self._untold and self._note(self._untold.pop(0)):
+            pass
         for attempt in list(self._expected.values()):
             self._hold(attempt)
 
@@ -49,7 +49,9 @@ class Departures:
             logger.warning("turn of a cancelled job not renewed", extra=reason)
 
     def ended(self, attempt: Attempt) -> None:
-        """An exclusive attempt has ended by itself; it may be cancelled before that is written."""
+        """An attempt has ended by itself; an exclusive one may be cancelled before that is written."""
+        if not attempt.exclusive:
+            return
         job_id = attempt.fence.job_id.binary
         self._ended.pop(job_id, None)
         self._ended[job_id] = attempt
@@ -61,6 +63,12 @@ class Departures:
         attempt = self._ended.pop(job_id, None)
         if attempt is not None:
             self._note(attempt)
+
+    def refused(self, fence: Fence) -> None:
+        """The end of an attempt was not written, as others had ended it before; the word of that may be lost."""
+        attempt = self._ended.get(fence.job_id.binary)
+        if attempt is not None and attempt.fence == fence:
+            self.canceled(fence.job_id.binary)
 
     def gone(self, job_id: bytes, attempt: int) -> None:
         """The manager has nothing left of this attempt. Whoever waits for the word has a deadline, too."""
@@ -75,13 +83,16 @@ class Departures:
         for attempt in list(self._expected.values()):
             self.gone(attempt.fence.job_id.binary, attempt.fence.attempt)
 
-    def _note(self, attempt: Attempt) -> None:
+    def _note(self, attempt: Attempt) -> bool:
+        """Whether the database could be told."""
         try:
             if "service" in attempt.job:
                 self._store.services.gone(attempt.fence)
             else:
                 self._store.gates.left(attempt.fence)
         except PyMongoError as error:
-            self._unsaid.append(attempt)
             reason = {"job": str(attempt.fence.job_id), "reason": str(error)[:200]}
             logger.warning("end of a cancelled job not noted yet", extra=reason)
+            self._untold.append(attempt)
+            return False
+        return True

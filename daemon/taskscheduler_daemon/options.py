@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.options import checked, integer, queue_name, seconds
+from taskscheduler.options import checked, integer, names, queue_name, seconds
 
 LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
 LEAST_GROWTH = 1024 * 1024
@@ -66,15 +66,6 @@ class PoolOptions:
         return 0 if self.pm is ProcessManagement.ONDEMAND else self.async_jobs
 
 
-def _names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
-    def all_checked(name: str, value: Any) -> tuple[str, ...]:
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise InvalidOptionError(f"option {name} must be a list of names")
-        return tuple(check(name, item) for item in value)
-
-    return all_checked
-
-
 def _module(name: str, value: Any) -> str:
     if not isinstance(value, str) or not _MODULE.fullmatch(value):
         raise InvalidOptionError(f"option {name} must name modules like myapp.jobs, not {value!r}")
@@ -105,8 +96,8 @@ POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
 
 NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "name": _node_name,
-    "queues": _names(queue_name),
-    "jobs": _names(_module),
+    "queues": names(queue_name),
+    "jobs": names(_module),
     "orphaned_timeout": lambda name, value: seconds(name, value, least=0.5),
     "stop_timeout": seconds,
     "kill_grace": seconds,

@@ -25,6 +25,7 @@ from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.custody import Custody
 from taskscheduler_daemon.departures import Departures
 from taskscheduler_daemon.downlink import Downlink
+from taskscheduler_daemon.exits import EXIT_BOOT
 from taskscheduler_daemon.follower import Follower
 from taskscheduler_daemon.ledger import Ledger
 from taskscheduler_daemon.link import Link
@@ -53,7 +54,7 @@ class End(Enum):
     STOPPED = auto()
     MANAGER_DIED = auto()
     LEASE_LOST = auto()
-    BROKEN = auto()  #: no worker can be built
+    BROKEN = auto()  #: no worker can be built, or no manager
     CRASHED = auto()  #: a thread of the node ended by an exception that nobody expected
 
 
@@ -95,13 +96,13 @@ class Session:
         store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
         down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
         self._notifications = notify = Notifications(store, down)
-        self._departures = Departures(store, lease)
-        self._writer = writer = Writer(store, options.name, notify.call, crashed, clock)
-        self._custody = custody = Custody(ledger, self._departures, down, writer, most, clock)
+        self._departures = departures = Departures(store, lease)
+        self._writer = writer = Writer(store, options.name, departures.refused, notify.call, crashed, clock)
+        self._custody = custody = Custody(ledger, departures, down, writer, most, clock)
         self._claimer = claimer = Claimer(
             store, ledger, boot, options.name, options.queues, custody.hand_on, crashed, clock, jobs_left, lease
         )
-        self._reports = Reports(ledger, claimer, writer, notify, self._departures, down, most, clock)
+        self._reports = Reports(ledger, claimer, writer, notify, departures, down, most, clock)
         self._facts = NodeFacts(options, ledger, lease, self._reports.ended_as)
         self._heart = Heart(store, boot, lease, self._facts.all, self._renewed, self._lease_lost, crashed, clock)
         self._caretaker = Caretaker(
@@ -113,6 +114,7 @@ class Session:
             claimer.idle,
             custody.cancel,
             self._missing,
+            departures.renew,
             Strays(claimer.unsettled, writer.mark),
             notify.call,
             most,
@@ -166,6 +168,7 @@ class Session:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop()
             elif number == signal.SIGHUP:
+                logger.info("workers are replaced, each after its job; new code needs a restart of the node")
                 self._down.recycle()
             elif number == signal.SIGCHLD:
                 self._check_manager()
@@ -233,7 +236,9 @@ class Session:
             return
         for message in self._up.receive(most_frames=1_000_000):
             self._from_manager(message)
-        if self._end is None:
+        if self._end is None and how.code == EXIT_BOOT:
+            self._end = End.BROKEN
+        elif self._end is None:
             logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
             self._manager_died = True
             self._end = End.STOPPED if self._stopping else End.MANAGER_DIED
@@ -248,7 +253,6 @@ class Session:
         if self._heard_at > float("-inf"):
             self._asked_at = min(self._asked_at, self._clock.monotonic())  # it answers each of these
         self._down.lease(until)
-        self._departures.renew()
 
     def _lease_lost(self) -> None:
         logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})

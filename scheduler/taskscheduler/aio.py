@@ -24,12 +24,12 @@ from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import event_name
 from taskscheduler.handle import Process
+from taskscheduler.inputs import listed
 from taskscheduler.lifecycle import Status
-from taskscheduler.options import SchedulerOptions, Seconds
-from taskscheduler.scheduler import Scheduler, named
+from taskscheduler.options import SchedulerOptions, Seconds, waiting_time
+from taskscheduler.scheduler import Scheduler
 from taskscheduler.solo import Solo
 from taskscheduler.store.feed import Token
-from taskscheduler.waiting import Listener
 
 T = TypeVar("T")
 AsyncHandler = Callable[[str, AsyncProcess], Any]
@@ -46,9 +46,6 @@ class _Core(Scheduler):
         """Work on the connection of another one, by its options."""
         self._connection, self._options = other._connection, other._options
         self._adding.use(other._options)
-
-    def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
-        return Listener(self, self._store, named(query or {}), after, self._wants_progress)
 
     def announce(self, event: str, process: Process) -> None:
         self._announce(event, process)
@@ -119,7 +116,7 @@ class AsyncScheduler:
         calls: Iterable[Any],
         callback: Callable[[AsyncProcess], Any] | None = None,
         progress: Callable[[int, int], Any] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
     ) -> bool:
         """Add many jobs and wait until all have ended; callbacks may be coroutines. See Scheduler.run_batch."""
         return await AsyncCalls(self).run_batch(calls, callback, progress, timeout)
@@ -139,9 +136,9 @@ class AsyncScheduler:
         """Cancel a job and the runs that would follow it. See Scheduler.cancel_job."""
         return await self._call(self._scheduler.cancel_job, job_id, only_queued)
 
-    async def flush(self, job: Any = None) -> int:
-        """Delete all jobs, or all of one class. See Scheduler.flush."""
-        return await self._call(self._scheduler.flush, job)
+    async def flush(self, job: Any = None, queue: str | None = None) -> int:
+        """Delete all jobs, or all of one class or queue. See Scheduler.flush."""
+        return await self._call(self._scheduler.flush, job, queue)
 
     async def retry_job(self, job_id: ObjectId) -> AsyncProcess:
         """Put an ended job back to the queue. See Scheduler.retry_job."""
@@ -203,9 +200,9 @@ class AsyncScheduler:
         """Send a value to a service. See Scheduler.send."""
         await self._call(self._scheduler.send, self._core(service), value)
 
-    async def receive(self, service: str | AsyncProcess, timeout: float | None = None, default: Any = None) -> Any:
+    async def receive(self, service: str | AsyncProcess, timeout: Seconds | None = None, default: Any = None) -> Any:
         """The oldest value that a service has sent. See Scheduler.receive."""
-        deadline, missing = Deadline(timeout), object()
+        deadline, missing = Deadline(waiting_time(timeout)), object()
         while True:
             value = await self._call(self._scheduler.receive, self._core(service), 0, missing)
             if value is not missing:
@@ -220,15 +217,12 @@ class AsyncScheduler:
     # -- waiting and listening --------------------------------------------------------------------------------------
 
     async def wait_for(
-        self, processes: Iterable[AsyncProcess], throw: bool = False, timeout: float | None = None
+        self, processes: Iterable[AsyncProcess], throw: bool = False, timeout: Seconds | None = None
     ) -> list[AsyncProcess]:
         """Return when all jobs have ended, and refresh them. See Scheduler.wait_for."""
-        waited = list(processes)
-        for process in waited:
-            if not isinstance(process, AsyncProcess):
-                raise InvalidOptionError(f"wait_for() requires a list of AsyncProcess, not of {type(process).__name__}")
+        waited, limit = listed(processes, AsyncProcess), waiting_time(timeout)
         if waited:
-            await self._wait(Ends(waited, asyncio.get_running_loop()), timeout)
+            await self._wait(Ends(waited, asyncio.get_running_loop()), limit)
         if throw:
             for process in waited:
                 process.raise_for_status()
@@ -242,14 +236,14 @@ class AsyncScheduler:
         finally:
             endings.forget(ends.watch)
         if ends.left:
-            raise WaitTimeoutError(f"{ends.left} jobs have not ended within {timeout} seconds")
+            raise WaitTimeoutError.of(ends.left, timeout)
 
     def ends(self, tally: Tally[AsyncProcess], timeout: float | None) -> AsyncGenerator[AsyncProcess, None]:
         """The jobs of a batch as they end; for `run_batch`."""
         return ends(self._scheduler.endings, tally, timeout, self._call)
 
     def listen(
-        self, query: Mapping[str, Any] | None = None, timeout: float | None = None, after: Token | None = None
+        self, query: Mapping[str, Any] | None = None, timeout: Seconds | None = None, after: Token | None = None
     ) -> AsyncListener:
         """The changes of status of all jobs that match, for `async for`, until `timeout` seconds are over.
 
@@ -257,8 +251,9 @@ class AsyncScheduler:
         step on. A later `listen(after=changes.token)` goes on there. See Scheduler.listen.
         """
         self._bind()
+        deadline = Deadline(waiting_time(timeout))
         listener = AsyncListener(
-            partial(self._scheduler.listener, query, after), self._adopt, self._scheduler.announce, Deadline(timeout)
+            partial(self._scheduler.listener, query, after), self._adopt, self._scheduler.announce, deadline
         )
         self._listeners.add(listener)
         return listener

@@ -15,6 +15,7 @@ from taskscheduler.aiowaiting import tell
 from taskscheduler.calling import NO_OPTIONS, Tally, call, check_callbacks, checked_options, with_common
 from taskscheduler.clock import Deadline
 from taskscheduler.endings import Endings, Watch
+from taskscheduler.options import Seconds, waiting_time
 from taskscheduler.record import Document
 
 if TYPE_CHECKING:
@@ -43,13 +44,14 @@ class AsyncCalls:
         calls: Iterable[Any],
         callback: Callable[[AsyncProcess], Any] | None = None,
         progress: Callable[[int, int], Any] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
     ) -> bool:
         """Add many jobs and wait until all have ended; callbacks may be coroutines. See Scheduler.run_batch."""
         check_callbacks(callback=callback, progress=progress)
+        limit = waiting_time(timeout)
         added = await self._scheduler.add_jobs([with_common(entry, self._options) for entry in calls])
         tally = Tally(added)
-        async with aclosing(self._scheduler.ends(tally, timeout)) as ends:
+        async with aclosing(self._scheduler.ends(tally, limit)) as ends:
             async for process in ends:
                 if callback is not None:
                     await _settled(callback(process))

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskscheduler.handle import Outcome, ProcessState
+from taskscheduler.options import Seconds
 
 if TYPE_CHECKING:
     from taskscheduler.aio import AsyncScheduler
@@ -36,12 +37,12 @@ class AsyncProcess(ProcessState):
         await self.refresh()
         return canceled
 
-    async def wait(self, timeout: float | None = None, throw: bool = False) -> AsyncProcess:
+    async def wait(self, timeout: Seconds | None = None, throw: bool = False) -> AsyncProcess:
         """Return when the job is DONE, FAILED, CANCELED or TIMEOUT. See AsyncScheduler.wait_for."""
         await self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
-    async def result(self, timeout: float | None = None) -> Any:
+    async def result(self, timeout: Seconds | None = None) -> Any:
         """Wait, then give what the job returned; JobFailedError, JobTimeoutError or JobCanceledError if it did not."""
         await self.wait(timeout=timeout, throw=True)
         return self.result_value

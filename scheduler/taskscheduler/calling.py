@@ -17,7 +17,7 @@ from taskscheduler.errors import InvalidOptionError, WaitTimeoutError
 from taskscheduler.handle import Process, ProcessState
 from taskscheduler.job import FunctionJob, job_class, job_name
 from taskscheduler.lifecycle import Status
-from taskscheduler.options import JobOptions
+from taskscheduler.options import JobOptions, Seconds, waiting_time
 from taskscheduler.record import Document
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Tally(Generic[P]):
         return process
 
     def late(self, timeout: float | None) -> WaitTimeoutError:
-        return WaitTimeoutError(f"{self.left} jobs of the batch have not ended within {timeout} seconds")
+        return WaitTimeoutError.of(self.left, timeout)
 
 
 def ends(endings: Endings, tally: Tally[Process], timeout: float | None) -> Generator[Process, None, None]:
@@ -147,13 +147,13 @@ class Calls:
         calls: Iterable[Any],
         callback: Callable[[Process], Any] | None = None,
         progress: Callable[[int, int], Any] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
     ) -> bool:
         """Add many jobs and wait until all have ended. See Scheduler.run_batch."""
         check_callbacks(callback=callback, progress=progress)
-        scheduler = self._scheduler
+        scheduler, limit = self._scheduler, waiting_time(timeout)
         tally = Tally(scheduler.add_jobs([with_common(entry, self._options) for entry in calls]))
-        with closing(ends(scheduler.endings, tally, timeout)) as ended:
+        with closing(ends(scheduler.endings, tally, limit)) as ended:
             for process in ended:
                 if callback is not None:
                     callback(process)

@@ -108,6 +108,11 @@ class AlreadyRunningError(SchedulerError):
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
 
+    @classmethod
+    def of(cls, left: int, timeout: float | None) -> WaitTimeoutError:
+        """The error for so many jobs that are left after so many seconds."""
+        return cls(f"{left} {'job has' if left == 1 else 'jobs have'} not ended within {timeout:g} seconds")
+
 
 class JobError(SchedulerError):
     """A job ended in another way than DONE."""
@@ -134,7 +139,7 @@ class DatabaseError(SchedulerError):
 
 
 class DatabaseUnavailableError(DatabaseError, ConnectionError):
-    """No usable MongoDB server answered in time."""
+    """No usable MongoDB server answered in time, or it cannot tell whether it has carried an operation out."""
 
 
 class AuthenticationError(DatabaseError):

@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import JobCanceledError, JobError, JobFailedError, JobTimeoutError
 from taskscheduler.lifecycle import Status
+from taskscheduler.options import Seconds
 from taskscheduler.record import stored_options
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class ProcessState:
 
     @property
     def worker(self) -> str | None:
-        """The id of the worker that runs or ran the job."""
+        """The id of the worker that runs or ran the job; known seconds after its start, at its progress or end."""
         return self._document.get("worker")
 
     @property
@@ -193,12 +194,12 @@ class Process(ProcessState):
         self.refresh()
         return canceled
 
-    def wait(self, timeout: float | None = None, throw: bool = False) -> Process:
+    def wait(self, timeout: Seconds | None = None, throw: bool = False) -> Process:
         """Block until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
         self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: Seconds | None = None) -> Any:
         """Wait, then give what the job returned; JobFailedError, JobTimeoutError or JobCanceledError if it did not."""
         self.wait(timeout=timeout, throw=True)
         return self.result_value

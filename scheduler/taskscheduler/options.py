@@ -63,6 +63,19 @@ def seconds(name: str, value: Any, *, endless: bool = False, least: float = 0) -
     return _plain(value)
 
 
+def waiting_time(value: Any, name: str = "timeout") -> float | None:
+    """For how many seconds to wait, from a number or a timedelta; None: for ever; else InvalidOptionError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if value is None or value == math.inf:
+        return None
+    if not _number(value):
+        raise InvalidOptionError(
+            f"{name} must be seconds (a number or a timedelta) or None (no limit), not {value!r:.60}"
+        )
+    return float(value)
+
+
 def _at(name: str, value: Any) -> At:
     if isinstance(value, datetime):
         if value.tzinfo is None:
@@ -104,6 +117,17 @@ def queue_name(name: str, value: Any) -> str:
             f"option {name} must be a name of lowercase letters, digits, dashes and underscores, not {value!r}"
         )
     return value
+
+
+def names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
+    """A check for several names, each of which passes `check`."""
+
+    def all_checked(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise InvalidOptionError(f"option {name} must be a list of names, not {value!r:.60}")
+        return tuple(check(name, item) for item in value)
+
+    return all_checked
 
 
 def tags(name: str, value: Any) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ from taskscheduler.errors import (
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
 from taskscheduler.handle import Process
+from taskscheduler.inputs import check_callable, check_token, listed, named
+from taskscheduler.inputs import job_id as checked_id
 from taskscheduler.job import job_name
 from taskscheduler.letters import Letters
 from taskscheduler.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
-from taskscheduler.options import SchedulerOptions, Seconds, seconds
+from taskscheduler.options import SchedulerOptions, Seconds, queue_name, seconds, waiting_time
 from taskscheduler.record import Document
 from taskscheduler.servicing import Servicing
 from taskscheduler.solo import Solo
@@ -150,7 +152,7 @@ class Scheduler:
         calls: Iterable[Any],
         callback: Callable[[Process], Any] | None = None,
         progress: Callable[[int, int], Any] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
     ) -> bool:
         """Add many jobs, wait until all have ended; True if all of them did well.
 
@@ -177,7 +179,7 @@ class Scheduler:
     def get_job(self, job_id: ObjectId) -> Process:
         """The job with this id; JobNotFoundError if there is none."""
         with translated():
-            document = self._store.jobs.get(_job_id(job_id))
+            document = self._store.jobs.get(checked_id(job_id))
         if document is None:
             raise JobNotFoundError(job_id)
         return Process(self, document)
@@ -187,10 +189,12 @@ class Scheduler:
 
         A job class may stand where its name is stored: `{"class": MailJob}`.
         """
+        return self._found(None if query is None else named(query))
+
+    def _found(self, query: Mapping[str, Any] | None) -> Iterator[Process]:
         with translated():
             jobs = self._store.jobs
-            found = jobs.find_live() if query is None else jobs.find(named(query))
-            for document in found:
+            for document in jobs.find_live() if query is None else jobs.find(query):
                 yield Process(self, document)
 
     # -- ending -----------------------------------------------------------------------------------------------------
@@ -202,7 +206,7 @@ class Scheduler:
         a job that runs or has ended is left alone and the answer is False; True: it was cancelled before its start.
         """
         with translated():
-            before = self._cancel(_job_id(job_id), only_queued)
+            before = self._cancel(checked_id(job_id), only_queued)
             document = before or self._store.jobs.get(job_id)
             if document is None:
                 raise JobNotFoundError(job_id)
@@ -230,7 +234,7 @@ class Scheduler:
         """Delete all jobs, or all of one class or queue; running ones are stopped. How many were deleted."""
         query: dict[str, Any] = {} if job is None else {"class": job_name(job)}
         if queue is not None:
-            query["queue"] = queue
+            query["queue"] = queue_name("queue", queue)
         with translated():
             running = self._store.jobs.running(query)
             deleted = self._store.jobs.delete(query)
@@ -247,7 +251,7 @@ class Scheduler:
         add_job_once has been added in its place; JobNotFoundError if the id is unknown.
         """
         with translated():
-            process = Process(self, requeue(self._store, _job_id(job_id), self._clock))
+            process = Process(self, requeue(self._store, checked_id(job_id), self._clock))
         self._announce(STATUS_EVENTS[process.status], process)
         return process
 
@@ -263,6 +267,8 @@ class Scheduler:
 
         Nodes do so by themselves a while after a node has died; this serves where none is left to do it.
         """
+        if queue is not None:
+            queue_name("queue", queue)
         with translated():
             return restore(self._store, queue)
 
@@ -335,12 +341,13 @@ class Scheduler:
         """
         self._letters.send_to(self._service_id(service), value)
 
-    def receive(self, service: str | Process, timeout: float | None = None, default: Any = None) -> Any:
+    def receive(self, service: str | Process, timeout: Seconds | None = None, default: Any = None) -> Any:
         """The oldest value that a service has sent, waiting for one as long as `timeout` seconds; else `default`.
 
         Each value is received once, whoever asks. ServiceNotFoundError.
         """
-        return self._letters.receive_from(self._service_id(service), Deadline(timeout, self._clock), default)
+        deadline = Deadline(waiting_time(timeout), self._clock)
+        return self._letters.receive_from(self._service_id(service), deadline, default)
 
     def _service_id(self, service: str | Process) -> ObjectId:
         return service.id if isinstance(service, Process) else self.service(service).id
@@ -358,19 +365,16 @@ class Scheduler:
     # -- waiting and listening --------------------------------------------------------------------------------------
 
     def wait_for(
-        self, processes: Iterable[Process], throw: bool = False, timeout: float | None = None
+        self, processes: Iterable[Process], throw: bool = False, timeout: Seconds | None = None
     ) -> list[Process]:
         """Block until all jobs are DONE, FAILED, CANCELED or TIMEOUT, and refresh them; works from any thread.
 
         With `throw`, the first that did not end DONE raises its JobError. WaitTimeoutError after `timeout` seconds,
         JobNotFoundError if one was deleted meanwhile.
         """
-        waited = list(processes)
-        for process in waited:
-            if not isinstance(process, Process):
-                raise InvalidOptionError(f"wait_for() requires a list of Process, not of {type(process).__name__}")
+        waited, limit = listed(processes, Process), waiting_time(timeout)
         with translated():
-            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress).wait(timeout)
+            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress).wait(limit)
         if throw:
             for process in waited:
                 process.raise_for_status()
@@ -387,7 +391,7 @@ class Scheduler:
         self,
         callback: Callable[[Process], Any],
         query: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         after: Token | None = None,
     ) -> Token | None:
         """Call `callback(process)` at every change of a status, until it returns True or `timeout` seconds are over.
@@ -396,10 +400,18 @@ class Scheduler:
         missing a change, as long as the server's oplog reaches back. If history was lost, handlers of the event `gap`
         are called, and then the callback with every job that may have changed.
         """
+        check_callable("the callback of listen()", callback)
+        deadline = Deadline(waiting_time(timeout), self._clock)
         with translated():
-            listener = Listener(self, self._store, named(query or {}), after, self._wants_progress)
-            listener.run(callback, self._announce, Deadline(timeout, self._clock))
+            listener = self.listener(query, after)
+            listener.run(callback, self._announce, deadline)
         return listener.token
+
+    def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
+        """What follows the changes; for `listen` and its twins, not for applications."""
+        check_token(after)
+        asked = {} if query is None else named(query)
+        return Listener(self, self._store, asked, after, self._wants_progress)
 
     def listen_in_background(
         self, query: Mapping[str, Any] | None = None, after: Token | None = None
@@ -409,7 +421,7 @@ class Scheduler:
         The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events.
         """
         with translated():
-            listener = Listener(self, self._store, named(query or {}), after, self._wants_progress)
+            listener = self.listener(query, after)
             listener.open()
         self._background = BackgroundListener(listener, self._events.emit, self._clock)
         return self._background
@@ -488,22 +500,3 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _job_id(value: Any) -> ObjectId:
-    if not isinstance(value, ObjectId):
-        raise InvalidOptionError(f"a job id must be an ObjectId, not {value!r:.60}")
-    return value
-
-
-def named(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A query in which job classes and functions are replaced by their names."""
-
-    def name(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: name(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [name(item) for item in value]
-        return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
-
-    return {key: name(value) for key, value in query.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidJobError
 from taskscheduler.job import SERVICE, Job
+from taskscheduler.options import Seconds, waiting_time
 
 _FOREVER = 3600.0
 _NOTHING = object()
@@ -61,9 +62,9 @@ class Service(Job):
         """Whether the service was asked to stop."""
         return bool(self._stop_request)
 
-    def wait(self, seconds: float | None = None) -> bool:
+    def wait(self, seconds: Seconds | None = None) -> bool:
         """Wait so many seconds, or for ever, or until the service is asked to stop: True."""
-        deadline = Deadline(seconds)
+        deadline = Deadline(waiting_time(seconds, "seconds"))
         while not self._stop_request.wait(deadline.left(_FOREVER)):
             if deadline.passed:
                 return False
@@ -76,12 +77,14 @@ class Service(Job):
         """
         self.scheduler.letters.send_from(self.id, value)
 
-    def receive(self, timeout: float | None = None, default: Any = None) -> Any:
+    def receive(self, timeout: Seconds | None = None, default: Any = None) -> Any:
         """The oldest value that was sent to this service, waiting for one as long as `timeout` seconds.
 
         `default` if none came in time, or the service was asked to stop. Each value is received once.
         """
-        return self.scheduler.letters.receive_at(self.id, Deadline(timeout), default, self._stop_request.wait)
+        return self.scheduler.letters.receive_at(
+            self.id, Deadline(waiting_time(timeout)), default, self._stop_request.wait
+        )
 
     def messages(self) -> Iterator[Any]:
         """What is sent to this service, until it is asked to stop."""

@@ -18,16 +18,18 @@
 It is the code that a node has: jobs are claimed from a real database, and what follows an attempt is decided and
 written in the same way, with retries, intervals, families and notifications. What takes a process of its own is
 missing: a job cannot be killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence
-are not; and who waits for a job that has not been run waits for ever. Async jobs run one at a time, too, and not where
-an event loop is running already. No real node should serve the database meanwhile.
+are not; and who waits for a job that has not been run waits for ever. Async jobs run one at a time, too. A service is
+asked to stop as soon as it waits. No real node should serve the database meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import uuid
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from inspect import iscoroutine
@@ -41,12 +43,13 @@ from taskscheduler import embedded
 from taskscheduler.aio import AsyncScheduler
 from taskscheduler.asyncexecution import execute_async
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
-from taskscheduler.errors import SchedulerError
+from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.execution import Container, End, execute, notify
 from taskscheduler.finishing import finish, follow
 from taskscheduler.handle import Process
 from taskscheduler.job import REGISTRY, has_notification, is_async
 from taskscheduler.lifecycle import Ending, Status
+from taskscheduler.options import integer, names, queue_name
 from taskscheduler.options import seconds as checked_seconds
 from taskscheduler.record import CODEC, Document
 from taskscheduler.scheduler import Scheduler
@@ -89,8 +92,10 @@ class InlineNode:
         name: str = "inline",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if not isinstance(scheduler, Scheduler):
+            raise InvalidOptionError(f"an InlineNode needs a Scheduler, not {type(scheduler).__name__}")
         self._scheduler = scheduler
-        self._queues = list(queues)
+        self._queues = list(names(queue_name)("queues", queues))
         self._container = container
         self._name = name
         self._clock = clock
@@ -115,6 +120,7 @@ class InlineNode:
 
     def run_until_idle(self, most: int = 1000) -> list[Process]:
         """Run jobs until none is due. SchedulerError if that takes more than `most` attempts: an interval of -1?"""
+        integer("most", most, least=1)
         ran: list[Process] = []
         while batch := self.run_due():
             ran += batch
@@ -205,23 +211,41 @@ class InlineNode:
 
 
 def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """What comes of it in an event loop of its own, beside the one that may be running here."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        pass
-    else:
-        work.close()
-        raise SchedulerError("async jobs run in an event loop of their own: call run_due() from no coroutine")
+        return _run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_run, work).result()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(work)
         while True:
             try:
                 return loop.run_until_complete(task)
-            except SystemExit:
+            except (SystemExit, RuntimeError) as error:  # of a task that a job has started, or of loop.stop()
                 if task.done():
                     raise
-                logger.warning("task of an async job ended by SystemExit")  # whoever awaits it gets the same
+                logger.warning("the event loop of an async job goes on after %s", type(error).__name__)
+
+
+class _StopAtRest:
+    """Asks a service to stop as soon as it waits; an async one, which asks but never waits, when it asks again."""
+
+    def __init__(self, is_async: bool) -> None:
+        self._more = 1 if is_async else math.inf
+
+    def __bool__(self) -> bool:
+        self._more -= 1
+        return self._more < 0
+
+    def wait(self, _seconds: float) -> bool:
+        self._more = 0
+        return True
 
 
 class _Runtime:
@@ -232,6 +256,7 @@ class _Runtime:
         self._fence = fence
         self._parent = document.get("parent")
         self._worker = worker
+        self.stop_request = _StopAtRest(is_async(REGISTRY.find(document["class"])))
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
         self._twin: AsyncScheduler | None = None

@@ -64,7 +64,7 @@ class Waiter:
             self._read()
             while self._waiting:
                 if deadline.passed:
-                    raise WaitTimeoutError(f"{len(self._waiting)} jobs have not ended within {timeout} seconds")
+                    raise WaitTimeoutError.of(len(self._waiting), timeout)
                 self._step(feed)
 
     def _step(self, feed: Feed) -> None:

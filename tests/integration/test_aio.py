@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_what_keeps_a_wait_from_ending_well_is_raised(uri: str) -> None:
     async def body(scheduler: AsyncScheduler) -> None:
         process = await scheduler.add_job("noop", at=LATER)
         for timeout in (0, 0.2):
-            with pytest.raises(WaitTimeoutError, match="1 jobs have not ended"):
+            with pytest.raises(WaitTimeoutError, match=rf"1 job has not ended within {timeout} seconds"):
                 await process.wait(timeout)
         await process.cancel()
         with pytest.raises(JobCanceledError):
@@ -209,6 +210,8 @@ def test_every_method_of_the_scheduler_has_its_twin(uri: str) -> None:
         assert await scheduler.restore() == 0
         assert (await scheduler.retry_job(one.id)).status.is_final is False
         assert await scheduler.delete_job(one.id) is True
+        await scheduler.add_job("noop", queue="bulk")
+        assert await scheduler.flush(queue="bulk") == 1
         assert await scheduler.flush("noop") == 250
         with pytest.raises(JobNotFoundError):
             await scheduler.get_job(one.id)
@@ -341,6 +344,47 @@ def test_handlers_are_called_in_the_loop_and_may_be_coroutines(uri: str, caplog:
     with caplog.at_level(logging.ERROR, "taskscheduler"):
         run(uri, body)
     assert "event handler failed" in caplog.text
+
+
+def parameters(method: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    return [(one.name, one.kind, one.default) for one in signature(method).parameters.values()]
+
+
+@pytest.mark.parametrize(("one", "twin"), [(Scheduler, AsyncScheduler), (Process, AsyncProcess)])
+def test_twins_take_the_same_arguments(one: type, twin: type) -> None:
+    threads_only = {"listen", "listen_in_background", "future"}  # `async for` and `await` stand for them
+    inside = {"store", "endings", "letters", "listener", "disconnect"}  # for the daemon
+    public = {name for name in dir(one) if not name.startswith("_")} - threads_only - inside
+    assert public <= set(dir(twin))
+    for name in public:
+        here, there = getattr(one, name), getattr(twin, name)
+        assert not callable(here) or parameters(here) == parameters(there), name
+
+
+def test_what_cannot_be_waited_for_is_refused(uri: str) -> None:
+    async def body(scheduler: AsyncScheduler) -> None:
+        process = await scheduler.add_job("noop", at=LATER)
+        with pytest.raises(
+            InvalidOptionError, match=r"wait_for\(\) requires a list of AsyncProcess, not <AsyncProcess"
+        ):
+            await scheduler.wait_for(process)  # type: ignore[arg-type]
+        with pytest.raises(WaitTimeoutError, match=r"0\.2 seconds"):
+            await process.wait(timeout=timedelta(seconds=0.2))
+        calls: list[Callable[[], Any]] = [
+            lambda: process.wait(timeout="1"),  # type: ignore[arg-type]
+            lambda: scheduler.run_batch([], timeout="1"),  # type: ignore[arg-type]
+            lambda: scheduler.receive("none", timeout="1"),  # type: ignore[arg-type]
+            lambda: anext(scheduler.listen(timeout="1")),  # type: ignore[arg-type]
+        ]
+        for bad in calls:
+            with pytest.raises(InvalidOptionError, match="timeout must be seconds"):
+                await bad()
+        with pytest.raises(InvalidOptionError, match="a query must be a mapping"):
+            await anext(scheduler.get_jobs("failed"))  # type: ignore[arg-type]
+        with pytest.raises(InvalidOptionError, match=r"after must be the token that an earlier listen\(\) gave"):
+            await anext(scheduler.listen(after="x"))  # type: ignore[arg-type]
+
+    run(uri, body)
 
 
 def test_it_belongs_to_one_event_loop(uri: str) -> None:

@@ -122,7 +122,7 @@ def test_an_empty_batch_is_true(calls: Scheduler) -> None:
 
 
 def test_a_batch_that_takes_too_long_goes_on(calls: Scheduler) -> None:
-    with pytest.raises(WaitTimeoutError, match=r"1 jobs of the batch have not ended within 0.2 seconds"):
+    with pytest.raises(WaitTimeoutError, match=r"1 job has not ended within 0.2 seconds"):
         calls.with_options(at=4_000_000_000).run_batch([call(hello, "later")], timeout=0.2)
     assert calls.counts()["hello"][Status.POSTPONED] == 1
 

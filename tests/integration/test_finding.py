@@ -20,6 +20,7 @@ from taskscheduler import (
     SchedulerError,
     Status,
 )
+from taskscheduler.store.inspect import Inspection
 
 Documents = Database[dict[str, Any]]
 
@@ -109,6 +110,12 @@ def test_a_class_that_is_no_job_is_refused_in_a_query(scheduler: Scheduler) -> N
         list(scheduler.get_jobs({"class": dict}))
 
 
+@pytest.mark.parametrize("bad", ["failed", 4, [Status.FAILED]])
+def test_what_is_no_query_is_refused_at_the_call(scheduler: Scheduler, bad: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=r'a query must be a mapping, such as \{"class": MailJob\}, not'):
+        scheduler.get_jobs(bad)
+
+
 def test_data_and_options_can_be_asked_for(scheduler: Scheduler) -> None:
     wanted = scheduler.add_job("mail", {"to": "a@b.c", "tries": [1, 2]}, retry=3, queue="post", priority=2)
     scheduler.add_job("mail", {"to": "x@y.z"})
@@ -177,3 +184,23 @@ def test_the_default_list_works_without_its_indexes(scheduler: Scheduler, databa
     assert list(scheduler.get_jobs()) == []
     process = scheduler.add_job(Noop)
     assert [found.id for found in scheduler.get_jobs()] == [process.id]
+
+
+def test_few_postponed_jobs_are_found_behind_many_that_wait(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By age that takes too long, here at once; then the index that has only them is taken, and they are sorted."""
+    late = [scheduler.add_job("noop", at=timedelta(hours=9 - hour)).id for hour in range(5)]
+    waiting = [process.id for process in scheduler.add_jobs([("noop",)] * 5)]
+    inspection = Inspection(scheduler.store.database, scheduler.options)
+    asked: list[Status] = []
+
+    def too_slow(self: Inspection, query: dict[str, Any], limit: int, fields: dict[str, Any]) -> Any:
+        asked.extend(map(Status, query["status"]["$in"]))
+        return self._jobs.find({"$where": "sleep(100) || true"})
+
+    monkeypatch.setattr(Inspection, "_found", too_slow)
+    for status, ids in ((Status.POSTPONED, late), (Status.WAITING, waiting)):
+        found = inspection.recent({"status": {"$in": [int(status)]}}, 3)
+        assert [job["_id"] for job in found] == ids[:1:-1]
+    assert asked == [Status.POSTPONED, Status.WAITING]

@@ -131,6 +131,16 @@ def test_a_query_that_cannot_be_asked_of_changes_is_refused(scheduler: Scheduler
         scheduler.listen(lambda process: True, {"$where": "1"}, timeout=1)
 
 
+def test_what_is_no_callback_query_or_token_is_refused(scheduler: Scheduler) -> None:
+    with pytest.raises(InvalidOptionError, match=r"the callback of listen\(\) must be callable, not NoneType"):
+        scheduler.listen(None, timeout=1)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match="a query must be a mapping"):
+        scheduler.listen(lambda process: True, "done", timeout=1)  # type: ignore[arg-type]
+    for token in ("x", {"id": 1}):
+        with pytest.raises(InvalidOptionError, match=r"after must be the token that an earlier listen\(\) gave"):
+            scheduler.listen_in_background(after=token)  # type: ignore[arg-type]
+
+
 def test_a_token_resumes_where_the_last_listener_ended(scheduler: Scheduler, database: Documents) -> None:
     ear = Ear(scheduler, database, enough=1)
     scheduler.add_job("noop", "first")

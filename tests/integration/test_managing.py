@@ -220,3 +220,10 @@ def test_jobs_are_counted_by_name_and_status(scheduler: Scheduler) -> None:
     assert {name: sum(found.values()) for name, found in scheduler.counts("queue").items()} == {"bulk": 1, "default": 3}
     with pytest.raises(InvalidOptionError, match='must be "job" or "queue"'):
         scheduler.counts("data")
+
+
+@pytest.mark.parametrize("bad", ["Bulk", "", 5])
+def test_what_cannot_be_a_queue_is_refused(scheduler: Scheduler, bad: Any) -> None:
+    for call in (scheduler.flush, scheduler.restore):
+        with pytest.raises(InvalidOptionError, match="option queue must be a name of lowercase letters"):
+            call(queue=bad)

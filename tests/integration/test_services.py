@@ -227,6 +227,18 @@ def test_an_async_service_hears_that_it_is_to_stop(
     assert len(chronicle.words("asked")) == 1
 
 
+def test_a_service_that_ends_while_its_node_does_not_hear_that_it_was_stopped(
+    scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message to the node is lost, and the service ends before the node looks by itself."""
+    monkeypatch.setattr(scheduler.store.messages, "stop", lambda _: None)
+    scheduler.start_service("chronicle", {**chronicle.data, "lives": 0.3}, **QUICK)
+    for count in range(1, 4):
+        chronicle.begun(count)
+        scheduler.restart_service("chronicle")
+    chronicle.check()
+
+
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_service_that_does_not_listen_is_interrupted_and_then_killed(
     scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, stubborn: bool

@@ -15,7 +15,17 @@ from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
 
 import taskscheduler.testing
-from taskscheduler import InvalidOptionError, Job, Process, Scheduler, SchedulerError, Status, job
+from taskscheduler import (
+    AsyncScheduler,
+    InvalidOptionError,
+    Job,
+    Process,
+    Scheduler,
+    SchedulerError,
+    Service,
+    Status,
+    job,
+)
 from taskscheduler.store.followup import HOOK
 from taskscheduler.testing import InlineNode, fresh_scheduler
 
@@ -271,6 +281,77 @@ def test_a_task_of_an_async_job_that_exits_ends_neither_the_job_nor_the_test(sch
     process = scheduler.add_job(LosesATask)
     InlineNode(scheduler).run_due()
     assert process.result(timeout=5) == "SystemExit"
+
+
+def test_async_jobs_run_beside_the_event_loop_of_the_test(scheduler: Scheduler) -> None:
+    async def body() -> list[Process]:
+        return InlineNode(scheduler).run_due()
+
+    process = scheduler.add_job(LosesATask)
+    assert asyncio.run(body()) == [process]
+    assert process.result(timeout=5) == "SystemExit"
+
+
+# -- services ---------------------------------------------------------------------------------------------------------
+
+
+class Doubles(Service):
+    name = "testing-doubles"
+
+    def start(self) -> None:
+        for number in self.messages():
+            self.send(2 * number)
+
+
+class DoublesAsync(Service):
+    name = "testing-doubles-async"
+
+    async def start(self) -> None:
+        while not self.stopping:
+            self.send(2 * self.receive(timeout=0, default=0))
+
+
+class Waits(Service):
+    name = "testing-waits"
+
+    def start(self) -> None:
+        assert self.wait(3600)
+        assert self.wait()
+
+
+@pytest.mark.parametrize("service", [Doubles, DoublesAsync])
+def test_a_service_answers_what_was_sent_and_stops(
+    scheduler: Scheduler, inline: InlineNode, service: type[Service]
+) -> None:
+    process = scheduler.start_service(service)
+    for number in range(1, 4):
+        scheduler.send(process, number)
+    inline.run_due()
+    while scheduler.receive(process, timeout=0) != 6:
+        inline.advance(1)  # the pause before it is started again
+        assert inline.run_due() == [process]
+    assert process.refresh().status is Status.POSTPONED
+    assert scheduler.stop_service(service.name).status is Status.CANCELED
+
+
+def test_a_service_that_waits_is_asked_to_stop(scheduler: Scheduler, inline: InlineNode) -> None:
+    process = scheduler.start_service(Waits, restart="on-failure")
+    assert inline.run_until_idle() == [process]
+    assert process.refresh().status is Status.DONE
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_what_could_run_nothing_in_silence_is_refused(scheduler: Scheduler, inline: InlineNode) -> None:
+    with pytest.raises(InvalidOptionError, match="option queues must be a list of names, not 'mail'"):
+        InlineNode(scheduler, queues="mail")
+    with pytest.raises(InvalidOptionError, match="option queues must be a name of lowercase letters"):
+        InlineNode(scheduler, queues=["Mail"])
+    with pytest.raises(InvalidOptionError, match="an InlineNode needs a Scheduler, not AsyncScheduler"):
+        InlineNode(AsyncScheduler(scheduler.store.database))  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match="option most must be"):
+        inline.run_until_idle(most=0)
 
 
 # -- as it is told ----------------------------------------------------------------------------------------------------

@@ -218,6 +218,35 @@ def test_anything_but_processes_is_refused(scheduler: Scheduler, bad: list[Any])
         scheduler.wait_for([scheduler.add_job("noop"), *bad], timeout=0)
 
 
+@pytest.mark.parametrize("bad", [None, 5])
+def test_anything_but_a_list_is_refused(scheduler: Scheduler, bad: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=rf"wait_for\(\) requires a list of Process, not {bad}"):
+        scheduler.wait_for(bad)
+    process = scheduler.add_job("noop")
+    with pytest.raises(InvalidOptionError, match=rf"requires a list of Process, not <Process {process.id}"):
+        scheduler.wait_for(process)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", ["1", True, [1], float("nan")])
+def test_a_timeout_is_a_number_of_seconds_or_a_timedelta(scheduler: Scheduler, bad: Any) -> None:
+    process = scheduler.add_job("noop")
+    calls: list[Callable[[], Any]] = [
+        lambda: process.wait(timeout=bad),
+        lambda: process.result(timeout=bad),
+        lambda: scheduler.run_batch(["noop"], timeout=bad),
+        lambda: scheduler.listen(lambda _: None, timeout=bad),
+        lambda: scheduler.receive(process, timeout=bad),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidOptionError, match=r"timeout must be seconds \(a number or a timedelta\) or None"):
+            call()
+    assert [one.id for one in scheduler.get_jobs()] == [process.id]  # a batch is not added in vain
+    with pytest.raises(WaitTimeoutError, match=r"1 job has not ended within 0\.2 seconds"):
+        process.wait(timeout=timedelta(seconds=0.2))
+    assert process.cancel()
+    assert process.wait(timeout=float("inf")).status is Status.CANCELED
+
+
 def test_dropped_queue_and_event_collections_do_not_matter(
     scheduler: Scheduler, database: Documents, node: NodeProcess, tmp_path: Path
 ) -> None:

@@ -477,7 +477,7 @@ def test_node_options_have_the_defaults_of_the_contract() -> None:
 
 
 def test_node_options_are_checked() -> None:
-    assert refusal(NodeOptions.of, {"queues": "mail"}) == "option queues must be a list of names"
+    assert refusal(NodeOptions.of, {"queues": "mail"}) == "option queues must be a list of names, not 'mail'"
     assert refusal(NodeOptions.of, {"queues": ["Mail"]}).startswith("option queues must be a name of lowercase")
     assert refusal(NodeOptions.of, {"jobs": ["a-b"]}) == "option jobs must name modules like myapp.jobs, not 'a-b'"
     assert refusal(NodeOptions.of, {"max_jobs": True}) == "option max_jobs must be an integer"

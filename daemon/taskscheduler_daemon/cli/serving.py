@@ -21,7 +21,8 @@ from taskscheduler_daemon.node import QueueNode
 HELP = """Run a queue node in the foreground until SIGTERM or Ctrl-C.
 
 Modules are looked for in the current directory, too. SIGTERM lets running jobs finish for --stop-timeout; a second
-one kills. SIGHUP renews idle workers. The log goes to the standard error.
+one kills. SIGHUP replaces the workers, each after its job; new code needs a restart. The log goes to the standard
+error.
 
 With --daemonize the command ends when the node is ready, which goes on in the background; stop it with
 `taskscheduler node stop --pidfile FILE`.
