@@ -332,7 +332,7 @@ def test_however_long_it_takes_its_node_keeps_the_turn(
     """The lease of who cancels it has ended long before."""
     path, behind = tmp_path / "running", tmp_path / "behind"
     first = scheduler.add_job("stubborn", str(path), solo="waiting")
-    start_node(**HERE, kill_grace=8, orphaned_timeout=2)
+    start_node(**HERE, kill_grace=7, orphaned_timeout=2)
     pid = int(eventually(lambda: traces(path), 20)[0][2])
     second = scheduler.add_job("trace", str(behind), solo="waiting")
     with Scheduler(uri, orphaned_timeout=0.5) as hasty:
