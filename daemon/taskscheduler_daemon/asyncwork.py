@@ -117,28 +117,31 @@ class AsyncWork:
         self._inbox = inbox
         self._attempts: dict[bytes, AsyncAttempt] = {}
         self._others: list[Run] = []
-        self._empty = asyncio.Event()
+        self._idle: asyncio.Future[None] = self.loop.create_future()
         self._scheduler: AsyncScheduler | None = None
 
     def serve(self, first: Run) -> list[Run]:
         """Make this run and all async ones that arrive meanwhile; when none is left, the other runs that arrived."""
-        self._run(self._serve(first))
+        self._begin(first)
+        self.loop.add_reader(self._inbox, self._read)
+        try:
+            while self._attempts:
+                self._idle = self.loop.create_future()  # no task of ours, which a job could find and cancel
+                self._run(self._idle)
+        finally:
+            self.loop.remove_reader(self._inbox)
         others, self._others = self._others, []
         return others
 
     def alone(self, run: Run) -> End:
         """Make this run and nothing else; its end is not sent."""
-        attempt = AsyncAttempt(self, run)
-
-        async def attempted() -> End:
-            self._start(attempt)
-            await asyncio.wait([attempt.task])
-            attempt.flush()
-            return _end_of(attempt.task)
-
-        end: End = self._run(attempted())
+        attempt, ended = AsyncAttempt(self, run), self.loop.create_future()
+        self._start(attempt)
+        attempt.task.add_done_callback(lambda _: ended.set_result(None))
+        self._run(ended)
+        attempt.flush()
         del self._attempts[run.job_id]
-        return end
+        return _end_of(attempt.task)
 
     def interrupt_all(self, verdict: Status) -> None:
         """End all jobs; for signal handlers."""
@@ -146,37 +149,31 @@ class AsyncWork:
 
     def finish(self, answer: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine to its end while no job runs."""
-        self._run(answer)
+        self._run(self.loop.create_task(answer))
 
     def scheduler(self) -> AsyncScheduler:
         if self._scheduler is None:
             self._scheduler = AsyncScheduler.of(self.host.scheduler())
         return self._scheduler
 
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def _run(self, work: asyncio.Future[Any]) -> None:
         self.is_running = True
         try:
-            task = self.loop.create_task(work)
             while True:
                 try:
-                    return self.loop.run_until_complete(task)
+                    self.loop.run_until_complete(work)
+                    return
                 except (SystemExit, KeyboardInterrupt) as error:
-                    if task.done():
+                    if work.done():
                         raise
                     # a task that a job has started; whoever awaits it gets the same
                     logger.warning("task of an async job ended by %s", type(error).__name__)
+                except RuntimeError:
+                    if work.done():
+                        raise
+                    logger.warning("an async job has stopped the event loop, which goes on")
         finally:
             self.is_running = False
-
-    async def _serve(self, first: Run) -> None:
-        self._begin(first)
-        self.loop.add_reader(self._inbox, self._read)
-        try:
-            while self._attempts:
-                self._empty.clear()
-                await self._empty.wait()
-        finally:
-            self.loop.remove_reader(self._inbox)
 
     def _read(self) -> None:
         for _ in range(_AT_A_TIME):
@@ -215,8 +212,8 @@ class AsyncWork:
         attempt.flush(send=end is INTERRUPTED)
         seconds = self.clock.monotonic() - attempt.began
         del self._attempts[attempt.run.job_id]
-        if not self._attempts:
-            self._empty.set()
+        if not self._attempts and not self._idle.done():
+            self._idle.set_result(None)
         self.host.send_end(attempt.run, attempt.document, end, attempt.said, seconds)
 
     def _interrupt_all(self, verdict: Status) -> None:

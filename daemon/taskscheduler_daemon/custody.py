@@ -72,10 +72,6 @@ class Custody:
         self._down.cancel([fence.job_id])  # a manager that only did not answer may still have it
         self._give_up(attempt, Ending.LOST, "the worker manager lost track of the job")
 
-    def retell(self) -> None:
-        """Tell the database of what has gone from here, where it could not be told before."""
-        self._departures.retell()
-
     def give_up_all(self, ending: Ending) -> None:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
         self._departures.all_gone()

@@ -18,8 +18,9 @@ _REMEMBERED = 1000  #: ends; whoever waits for the word on an older one waits fo
 class Departures:
     """The exclusive jobs that were cancelled and whose processes may still be here."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, lease: float) -> None:
         self._store = store
+        self._lease = lease
         self._expected: dict[bytes, Attempt] = {}
         self._ended: dict[bytes, Attempt] = {}  #: those that ended by themselves, the newest last
         self._untold: list[Attempt] = []  #: those of which the database could not be told
@@ -28,6 +29,24 @@ class Departures:
         """An attempt was cancelled; nothing to do unless it is exclusive."""
         if attempt.exclusive:
             self._expected[attempt.fence.job_id.binary] = attempt
+            self._hold(attempt)
+
+    def renew(self) -> None:
+        """Keep the turns of what is still here, and tell the database what it could not be told before."""
+        while self._untold and self._note(self._untold.pop(0)):
+            pass
+        for attempt in list(self._expected.values()):
+            self._hold(attempt)
+
+    def _hold(self, attempt: Attempt) -> None:
+        """A service needs none: whoever starts it again waits as long as this node lives."""
+        if "solo" not in attempt.job:
+            return
+        try:
+            self._store.gates.hold(attempt.fence, self._lease)
+        except PyMongoError as error:
+            reason = {"job": str(attempt.fence.job_id), "reason": str(error)[:200]}
+            logger.warning("turn of a cancelled job not renewed", extra=reason)
 
     def ended(self, attempt: Attempt) -> None:
         """An attempt has ended by itself; an exclusive one may be cancelled before that is written."""
@@ -63,11 +82,6 @@ class Departures:
         """Nothing is left of any: the manager has ended."""
         for attempt in list(self._expected.values()):
             self.gone(attempt.fence.job_id.binary, attempt.fence.attempt)
-
-    def retell(self) -> None:
-        """Tell the database what it could not be told before."""
-        while self._untold and self._note(self._untold.pop(0)):
-            pass
 
     def _note(self, attempt: Attempt) -> bool:
         """Whether the database could be told."""

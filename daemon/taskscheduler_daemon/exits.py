@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 EXIT_OK = 0
 EXIT_CRASHED = 70  #: a process of ours ended by an exception that nobody expected
-EXIT_BOOT = 71  #: a worker could not be built
+EXIT_BOOT = 71  #: a worker or the manager could not be built
 
 
 @dataclass(frozen=True, slots=True)

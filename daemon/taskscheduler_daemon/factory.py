@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bson import ObjectId
 
-from taskscheduler.errors import InvalidJobError
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, SchedulerError
 from taskscheduler.execution import Container
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.manager import WorkerManager
 from taskscheduler_daemon.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 class WorkerFactory(Protocol):
@@ -32,6 +35,31 @@ class WorkerFactory(Protocol):
     def build_manager(self) -> WorkerManager: ...
 
     def build_worker(self, id: ObjectId, /) -> Worker: ...
+
+
+def check_factory(factory: Any) -> None:
+    """InvalidOptionError unless it is an object with the methods of a WorkerFactory."""
+    if isinstance(factory, type):
+        raise InvalidOptionError(f"the worker factory must be an object, not a class: give {factory.__name__}()")
+    for method in ("build_manager", "build_worker"):
+        if not callable(getattr(factory, method, None)):
+            raise InvalidOptionError(f"the worker factory {type(factory).__name__} has no method {method}")
+
+
+def built_manager(factory: WorkerFactory) -> WorkerManager | None:
+    """The manager that a factory builds; None if it builds none, and the log says why."""
+    try:
+        manager: Any = factory.build_manager()
+    except SchedulerError as error:
+        logger.error("the worker factory cannot build a manager: %s", error)
+        return None
+    except Exception:
+        logger.exception("the worker factory cannot build a manager")
+        return None
+    if isinstance(manager, WorkerManager):
+        return manager
+    logger.error("build_manager must return a WorkerManager, not %s", type(manager).__name__)
+    return None
 
 
 class ModuleWorkerFactory:

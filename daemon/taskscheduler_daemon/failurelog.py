@@ -19,6 +19,7 @@ MOST_PER_SECOND = 100  #: lines; a queue of jobs that all fail must not fill the
 LONGEST_REASON = 300
 _SAID = {Ending.FAILED: "job failed", Ending.TIMED_OUT: "job ran out of time", Ending.LOST: "job lost its worker"}
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d+)', re.MULTILINE)
+_OURS = ("taskscheduler", "execution.py")  #: raised here, an error is not about a line of the job
 
 
 class FailureLog:
@@ -60,9 +61,12 @@ def _reason(error: Mapping[str, Any]) -> str:
 
 
 def _where(traceback: str) -> dict[str, str]:
-    """File and line that raised."""
+    """File and line of the job that raised."""
     frames = _FRAME.findall(traceback)
-    return {"at": f"{Path(frames[-1][0]).name}:{frames[-1][1]}"} if frames else {}
+    if not frames:
+        return {}
+    path, line = Path(frames[-1][0]), frames[-1][1]
+    return {} if path.parts[-2:] == _OURS else {"at": f"{path.name}:{line}"}
 
 
 def _next(finish: Finish) -> str:

@@ -12,14 +12,14 @@ from typing import Any, Self
 from blinker import Namespace
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
-from taskscheduler.errors import DatabaseUnavailableError, SchedulerError
+from taskscheduler.errors import DatabaseUnavailableError, InvalidOptionError, SchedulerError
 from taskscheduler.events import Events, Handler
 from taskscheduler.execution import Container
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.client import translated
 from taskscheduler.waiting import BackgroundListener, Listener
-from taskscheduler_daemon.exits import EXIT_OK
-from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
+from taskscheduler_daemon.exits import EXIT_BOOT, EXIT_OK
+from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory, built_manager, check_factory
 from taskscheduler_daemon.limits import Limits
 from taskscheduler_daemon.link import Link, Settings
 from taskscheduler_daemon.options import split
@@ -73,6 +73,10 @@ class QueueNode:
         **options: Any,
     ) -> None:
         self._options, self._pool = split(options)
+        if not isinstance(scheduler, Scheduler):
+            raise InvalidOptionError(f"a QueueNode needs a Scheduler, not {type(scheduler).__name__}")
+        if factory is not None:
+            check_factory(factory)
         self._scheduler = scheduler
         self._factory = factory
         self._container = container
@@ -183,7 +187,8 @@ class QueueNode:
         end = link.manager_end()
 
         def main() -> int:
-            return factory.build_manager().process(end)
+            manager = built_manager(factory)
+            return EXIT_BOOT if manager is None else manager.process(end)
 
         manager = spawn(main, title="ts-manager", keep=link.manager_descriptors(), die_with_parent=False)
         link.forked()

@@ -94,7 +94,7 @@ class ProcessState:
 
     @property
     def worker(self) -> str | None:
-        """The id of the worker that runs or ran the job."""
+        """The id of the worker that runs or ran the job; known seconds after its start, at its progress or end."""
         return self._document.get("worker")
 
     @property

@@ -206,8 +206,14 @@ def _percent(completed: Any, target: Any) -> float:
     return float(100 * completed / target)
 
 
+def _check_no_generator(start: Any, name: str) -> None:
+    if inspect.isgeneratorfunction(start) or inspect.isasyncgenfunction(start):
+        raise InvalidJobError(f"job {name} yields, so nothing would run; let it return its result")
+
+
 def _check_async(cls: type[Job]) -> bool:
     """Whether `start` is a coroutine function; if not, nothing around it may be one."""
+    _check_no_generator(cls.start, cls.name)
     if inspect.iscoroutinefunction(cls.start):
         return True
     for hook in ("set_up", "tear_down"):
@@ -270,11 +276,10 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
     """
 
     def register(function: F) -> F:
-        if not callable(function) or not hasattr(function, "__qualname__"):
-            raise InvalidJobError(f"@job is for functions, not for {function!r:.60}; a name is given as @job(name=...)")
+        _check_function(function)
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
-            "name": name or qualified,
+            "name": qualified if name is None else name,
             "solo": solo,
             "function": staticmethod(function),
             "__module__": function.__module__,
@@ -286,6 +291,18 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
         return function
 
     return register if function is None else register(function)
+
+
+def _check_function(function: Any) -> None:
+    if isinstance(function, type):
+        raise InvalidJobError(
+            f"@job is for functions, not for the class {function.__qualname__}; a Job needs no decorator"
+        )
+    if not callable(function) or not hasattr(function, "__qualname__"):
+        raise InvalidJobError(f"@job is for functions, not for {function!r:.60}; a name is given as @job(name=...)")
+    if not hasattr(function, "__dict__") or inspect.ismethod(function):
+        raise InvalidJobError(f"@job is for functions, not for {function!r:.60}; let a function call it")
+    _check_no_generator(function, function.__qualname__)
 
 
 def _module_name(module: str) -> str:

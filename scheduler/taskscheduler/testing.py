@@ -227,10 +227,10 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         while True:
             try:
                 return loop.run_until_complete(task)
-            except SystemExit:
+            except (SystemExit, RuntimeError) as error:  # of a task that a job has started, or of loop.stop()
                 if task.done():
                     raise
-                logger.warning("task of an async job ended by SystemExit")  # whoever awaits it gets the same
+                logger.warning("the event loop of an async job goes on after %s", type(error).__name__)
 
 
 class _StopAtRest:

@@ -199,6 +199,17 @@ def test_every_other_end_of_an_async_job(start_node: StartNode, scheduler: Sched
     assert (beside.wait(20).status, beside.attempt) == (Status.DONE, 1)
 
 
+def test_one_that_meddles_with_the_event_loop_harms_nobody(
+    start_node: StartNode, scheduler: Scheduler, waits: Callable[..., list[Process]], tmp_path: Path
+) -> None:
+    node = start_node(jobs=JOBS)
+    alone = [scheduler.add_job("async_meddles", how).result(20) for how in ("cancel", "stop", "cancel")]
+    (beside,) = waits(1)
+    assert {*alone, scheduler.add_job("async_meddles", "stop").result(20)} <= set(node.workers)  # none has died
+    (tmp_path / "go").touch()
+    assert (beside.wait(20).status, beside.attempt) == (Status.DONE, 1)
+
+
 def test_the_last_progress_arrives_and_the_scheduler_of_the_loop_works(
     start_node: StartNode, scheduler: Scheduler, tmp_path: Path
 ) -> None:
@@ -217,7 +228,9 @@ def test_async_jobs_run_in_this_very_process_too(scheduler: Scheduler, tmp_path:
         doubled = scheduler.add_job("async_double", {"number": 4})
         failed = scheduler.add_job("async_raises", "exit")
         hooked = scheduler.add_job("async_hooked", str(tmp_path / "trace"))
+        stopped = scheduler.add_job("async_meddles", "stop")
         node.run_due()
+        assert stopped.result(0) == os.getpid()
         assert doubled.result(0) == {"double": 8, "attempt": 1}
         assert failed.refresh().status is Status.FAILED
     assert traces(tmp_path / "trace") == [[str(hooked.id), "done"]]

@@ -133,7 +133,7 @@ def test_add_once_says_what_became_of_it(run: Run) -> None:
         (["add"], 2, "Missing argument"),
         (["frob"], 2, "No such command"),
         (["list", "--frob"], 2, "No such option"),
-        (["list", "--status", "finished"], 2, "waiting, postponed"),
+        (["list", "--status", "over"], 2, "waiting, postponed"),
         (["list", "--limit", "0"], 2, "1 to 10000"),
         (["show", "0" * 24], 3, "not found"),
         (["show", "abc"], 2, "last 5 digits"),
@@ -183,6 +183,17 @@ def test_list_filters_and_limits(run: Run, scheduler: Scheduler) -> None:
     assert len(run("list", "-o", "id", "--queue", "mail", "--limit", "2")[1]) == 2
     assert run("list", "-o", "id", "--status", "done", "--status", "failed")[1] == []
     assert [job["state"] for job in json.loads("\n".join(run("-o", "json", "list", "--all")[1]))] == ["waiting"] * 5
+
+
+def test_list_by_queue_says_which(run: Run, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("Mail", None, {"queue": "mail"}), ("Copy", None, {"queue": "files"})])
+    assert [line.split("\t")[-1] for line in run("list", "--order", "queue")[1]] == [
+        "NOTE",
+        "queue files",
+        "queue mail",
+    ]
+    assert [line.split("\t")[-1] for line in run("list")[1]] == ["NOTE", "", ""]
+    assert run("list", "--status", "finished", "--status", "running")[1:] == (["\t".join(COLUMNS)], "")
 
 
 def test_list_shows_the_newest_run_of_a_series_although_its_id_is_a_hash(run: Run, scheduler: Scheduler) -> None:
@@ -296,35 +307,43 @@ def test_wait_ends_with_how_the_jobs_ended(run: Run, scheduler: Scheduler) -> No
     assert one_line(err)
 
 
-def add_and_wait(run: Run, scheduler: Scheduler, *form: str) -> tuple[ObjectId, list[str]]:
-    """The output of `add --wait` for a job that is done as soon as it is there."""
+def add_and_wait(
+    run: Run, scheduler: Scheduler, *form: str, status: Status = Status.DONE
+) -> tuple[ObjectId, int, list[str], str]:
+    """What `add --wait` gives for a job that ends as soon as it is there: its id, exit code, output and errors."""
     job_id = ObjectId()
 
     def end() -> None:
         until(lambda: scheduler.store.jobs.get(job_id) is not None)
-        finish(scheduler, job_id, Status.DONE)
+        finish(scheduler, job_id, status)
 
     helper = threading.Thread(target=end)
     helper.start()
-    code, out, _ = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", *form)
+    code, out, err = run("add", "Mail", "--id", job_id, "--wait", "--wait-timeout", "30s", *form)
     helper.join()
-    assert code == 0
-    return job_id, out
+    return job_id, code, out, err
 
 
 def test_add_and_wait_shows_changes_as_they_happen(run: Run, scheduler: Scheduler) -> None:
-    _, out = add_and_wait(run, scheduler, "-o", "tsv")
-    assert out[-1].split("\t")[3] == "done"
+    _, code, out, _ = add_and_wait(run, scheduler, "-o", "tsv")
+    assert (code, out[-1].split("\t")[3]) == (0, "done")
 
 
 def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler) -> None:
     for form in ((), ("-o", "id")):
-        job_id, out = add_and_wait(run, scheduler, *form)
-        assert out == [str(job_id)]
-    _, out = add_and_wait(run, scheduler, "-o", "json")
+        job_id, code, out, err = add_and_wait(run, scheduler, *form)
+        assert (code, out, err) == (0, [str(job_id)], "")
+    _, _, out, _ = add_and_wait(run, scheduler, "-o", "json")
     assert [job["state"] for job in json.loads("\n".join(out))] == ["done"]
-    _, out = add_and_wait(run, scheduler, "-o", "ndjson")
+    _, _, out, _ = add_and_wait(run, scheduler, "-o", "ndjson")
     assert json.loads(out[-1])["state"] == "done"
+
+
+def test_add_and_wait_says_why_a_job_failed_where_it_prints_but_its_id(run: Run, scheduler: Scheduler) -> None:
+    job_id, code, out, err = add_and_wait(run, scheduler, status=Status.FAILED)
+    assert (code, out) == (1, [str(job_id)])
+    assert err.startswith(f"taskscheduler: job Mail {job_id} failed: ")
+    assert one_line(err)
 
 
 def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
@@ -395,6 +414,15 @@ def test_wait_on_a_terminal_draws_a_bar(scheduler: Scheduler) -> None:
     assert "Mail[bold]" in said
 
 
+def test_who_waits_on_a_terminal_is_told_that_no_node_is_there(scheduler: Scheduler) -> None:
+    job = scheduler.add_job("Mail", queue="letters")
+    code, said = on_terminal("wait", str(job.id), "--timeout", "0")
+    assert (code, "no node that is up serves the queue letters" in said) == (124, True)
+    scheduler.store.nodes.register(ObjectId(), {"name": "web-1", "queues": ["letters"], "lease": 3600})
+    code, said = on_terminal("wait", str(job.id), "--timeout", "0")
+    assert (code, "no node" in said) == (124, False)
+
+
 def test_flush_asks_on_a_terminal(scheduler: Scheduler) -> None:
     scheduler.add_job("Mail")
     ours, theirs = pty.openpty()
@@ -425,6 +453,16 @@ def test_ctrl_c_ends_quietly_with_130(scheduler: Scheduler) -> None:
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_who_stops_waiting_is_told_that_the_job_goes_on(scheduler: Scheduler) -> None:
+    command = [*COMMAND, "wait", str(scheduler.add_job("Mail").id)]
+    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waiting.stdout is not None
+    assert [waiting.stdout.readline().split("\t")[3] for _ in range(2)] == ["STATE", "waiting"]
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, one_line(err.rstrip() + "\n"), "goes on" in err) == (130, True, True)
 
 
 def test_a_node_runs_jobs_of_a_module_in_its_directory(tmp_path: Path, scheduler: Scheduler) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
 
-from taskscheduler import Process, Scheduler, Status
+from taskscheduler import InvalidOptionError, Process, Scheduler, Status
+from taskscheduler_daemon import QueueNode
 
 StartNode = Callable[..., NodeProcess]
 
@@ -407,3 +410,55 @@ def test_ten_thousand_jobs_leave_memory_processes_and_descriptors_flat(
     for pid, (descriptors, resident) in after.items():
         assert descriptors <= before[pid][0] + 2, f"descriptors of {pid}"
         assert resident <= before[pid][1] + 8 * 1024, f"KiB of {pid}"
+
+
+# -- worker factories -------------------------------------------------------------------------------------------------
+
+_FACTORY = """
+import logging, sys
+from taskscheduler import Scheduler, SchedulerError
+from taskscheduler_daemon import QueueNode, WorkerManager
+logging.basicConfig(format="%(message)s")
+
+class Factory:
+    def build_manager(self):
+        return {manager}
+
+    def build_worker(self, id):
+        raise AssertionError("no manager, no worker")
+
+try:
+    QueueNode(Scheduler(sys.argv[1]), Factory()).process()
+except SchedulerError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("manager", "reason"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("WorkerManager(self, min_children=3)", "option min_children must not be greater than option max_children"),
+        ("None", "build_manager must return a WorkerManager"),
+    ],
+)
+def test_a_node_whose_manager_cannot_be_built_ends_and_says_why(uri: str, manager: str, reason: str) -> None:
+    script = _FACTORY.format(manager=manager)
+    ended = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count(reason) == 1
+    assert ended.stderr.endswith("the worker factory or a job module fails; see the log\n")
+
+
+def test_what_is_no_factory_or_scheduler_is_refused(scheduler: Scheduler) -> None:
+    class Half:
+        def build_manager(self) -> None: ...
+
+    refused: list[tuple[tuple[Any, ...], str]] = [
+        ((scheduler, Half), r"must be an object, not a class: give Half\(\)"),
+        ((scheduler, Half()), "the worker factory Half has no method build_worker"),
+        (("mongodb://host/app",), "a QueueNode needs a Scheduler, not str"),
+    ]
+    for given, text in refused:
+        with pytest.raises(InvalidOptionError, match=text):
+            QueueNode(*given)

@@ -178,19 +178,21 @@ def test_a_service_that_is_never_restarted_runs_once_whatever_happens(
     assert (service.error or {})["type"] == "NodeStoppedError"
 
 
-@pytest.mark.parametrize("victim", ["worker", "manager", "node", "frozen node"])
+@pytest.mark.parametrize("victim", ["worker", "manager", "frozen manager", "node", "frozen node"])
 def test_whatever_is_killed_a_service_comes_back_and_never_runs_twice(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle, victim: str
 ) -> None:
     nodes = [start_node(jobs=JOBS, orphaned_timeout=1.5) for _ in range(2)]
     scheduler.start_service("chronicle", chronicle.data, **QUICK)
-    for count in range(1, 2 if "node" in victim else 4):
+    for count in range(1, 4 if victim in ("worker", "manager") else 2):
         chronicle.begun(count)
         [home] = [node for node in nodes if chronicle.pid in node.tree()]
         if victim == "node":
             home.kill()
         elif victim == "frozen node":
             home.send(signal.SIGSTOP)
+        elif victim == "frozen manager":
+            os.kill(home.manager, signal.SIGSTOP)
         else:
             os.kill(chronicle.pid if victim == "worker" else home.manager, signal.SIGKILL)
         chronicle.begun(count + 1)

@@ -72,6 +72,21 @@ class Blocks(Job):
         return self.attempt
 
 
+class Meddles(Job):
+    """Stops the event loop that it runs in, or cancels all other tasks there."""
+
+    name = "async_meddles"
+
+    async def start(self) -> int:
+        if self.data == "stop":
+            asyncio.get_running_loop().stop()
+        else:
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        await asyncio.sleep(0.05)
+        return os.getpid()
+
+
 class AsyncProgress(Job):
     """Reports all percents at once, also from another thread, then waits for the file."""
 

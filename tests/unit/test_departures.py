@@ -18,6 +18,7 @@ class Noted:
 
     def __init__(self) -> None:
         self.fences: list[Fence] = []
+        self.held: list[Fence] = []
         self.failures = 0
 
     @property
@@ -32,6 +33,9 @@ class Noted:
             raise AutoReconnect("cut")
         self.fences.append(fence)
 
+    def hold(self, fence: Fence, lease: float) -> None:
+        self.held.append(fence)
+
     left = gone
 
 
@@ -42,7 +46,7 @@ def noted() -> Noted:
 
 @pytest.fixture
 def departures(noted: Noted) -> Departures:
-    return Departures(cast(Any, noted))
+    return Departures(cast(Any, noted), 30)
 
 
 def attempt(**more: Any) -> Attempt:
@@ -109,10 +113,10 @@ def test_again_when_the_database_could_not_be_told(departures: Departures, noted
     for exclusive in (one, two):
         departures.ended(exclusive)
         departures.canceled(exclusive.fence.job_id.binary)
-    departures.retell()
+    departures.renew()
     assert noted.fences == []
-    departures.retell()
-    departures.retell()
+    departures.renew()
+    departures.renew()
     assert sorted(noted.fences, key=str) == sorted([one.fence, two.fence], key=str)
 
 
@@ -123,3 +127,13 @@ def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
     departures.canceled(job.fence.job_id.binary)
     departures.canceled(ObjectId().binary)
     assert noted.fences == []
+
+
+def test_until_then_a_solo_job_keeps_its_turn(departures: Departures, noted: Noted) -> None:
+    solo = attempt(solo="key")
+    departures.expect(solo)
+    departures.expect(attempt(service={}))
+    departures.renew()
+    departures.gone(solo.fence.job_id.binary, 3)
+    departures.renew()
+    assert noted.held == [solo.fence] * 2

@@ -161,6 +161,20 @@ def test_a_uri_that_cannot_be_used_is_refused_without_showing_its_password(uri: 
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("mongodb://me:x/secret@host/app", "its user or password must be percent-encoded"),
+        ("mongodb://me:secret@host/app?retries=3", "Unknown option: retries"),
+        ("mongodb://me:secret@host:x/app", "Port contains non-digit characters"),
+        ("me:secret@host/app", "Invalid URI scheme"),
+    ],
+)
+def test_what_is_wrong_with_a_uri_is_told_also_where_it_has_a_password(uri: str, reason: str) -> None:
+    with pytest.raises(InvalidOptionError, match=rf"is not a usable MongoDB URI: {reason}"):
+        connect(uri)
+
+
 def test_a_uri_must_name_a_database() -> None:
     with pytest.raises(InvalidOptionError, match="the URI must name a database: mongodb://host:port/DATABASE"):
         connect("mongodb://host")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler.execution import describe
+from taskscheduler.errors import InvalidJobError
+from taskscheduler.execution import describe, find
 from taskscheduler.finishing import finish
 from taskscheduler.lifecycle import Ending
 from taskscheduler.store.attempts import Fence
@@ -67,6 +68,15 @@ def test_a_failure_is_told_with_file_and_line(log: FailureLog, caplog: pytest.Lo
     assert "raise error" in Path(__file__).read_text().splitlines()[int(line) - 1]
     assert "then" not in said
     assert "secret" not in str(said)
+
+
+def test_a_job_that_is_not_registered_has_no_line(log: FailureLog, caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        find("no.such.job")
+    except InvalidJobError as error:
+        end(log, Ending.FAILED, describe(error))
+    assert "is not registered on this node" in caplog.records[0].getMessage()
+    assert "at" not in vars(caplog.records[0])
 
 
 @pytest.mark.parametrize(

@@ -378,3 +378,30 @@ def test_a_class_that_overrides_notification_wants_to_be_told() -> None:
 def test_a_name_that_is_given_to_the_decorator_itself_is_refused_with_the_cure() -> None:
     with pytest.raises(InvalidJobError, match=r"@job is for functions, not for 'mail'; a name is given as @job\(name="):
         job("mail")  # type: ignore[call-overload]
+
+
+def test_a_job_that_yields_is_refused_since_nothing_of_it_would_run() -> None:
+    def steps() -> Any:
+        yield 1
+
+    async def steps_async() -> Any:
+        yield 1
+
+    for function in (steps, steps_async):
+        with pytest.raises(InvalidJobError, match=rf"{function.__name__} yields, so nothing would run"):
+            job(function)
+        with pytest.raises(InvalidJobError, match="job steps yields, so nothing would run; let it return its result"):
+            type("Steps", (Job,), {"name": "steps", "start": function})
+
+
+def test_only_functions_become_jobs() -> None:
+    class Mail(Job):
+        def start(self) -> None: ...
+
+    with pytest.raises(InvalidJobError, match=r"not for the class .*Mail; a Job needs no decorator"):
+        job(Mail)
+    for other in (len, Mail().start):
+        with pytest.raises(InvalidJobError, match=r"@job is for functions, not for <.*; let a function call it"):
+            job(other)
+    with pytest.raises(InvalidJobError, match="must be a text that is not empty"):
+        job(name="")(lambda: None)

@@ -91,11 +91,21 @@ def _what_is_wrong(uri: str, error: Exception) -> str:
     reason = str(error)
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
-    elif "@" in uri:
-        reason = "its user or password must be percent-encoded, or the rest is not as in mongodb://host:port/DATABASE"
-    elif _SECRETS.search(uri):
+    elif _SECRETS.search(uri.rpartition("@")[2]):
         reason = "one of its options is not usable"
+    elif "@" in uri:
+        reason = _wrong_without_credentials(uri) or "its user or password must be percent-encoded"
     return f"{redacted(uri)!r} is not a usable MongoDB URI: {reason}"
+
+
+def _wrong_without_credentials(uri: str) -> str:
+    """What is wrong besides user and password, in the driver's words; nothing, if these are all that can be."""
+    scheme, separator, rest = uri.partition("://")
+    try:
+        parse_uri(scheme + separator + rest.rpartition("@")[2] if separator else uri.rpartition("@")[2], warn=False)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def redacted(uri: str) -> str:
