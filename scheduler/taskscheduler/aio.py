@@ -220,10 +220,7 @@ class AsyncScheduler:
         """Return when all jobs have ended, and refresh them. See Scheduler.wait_for."""
         waited, limit = listed(processes, AsyncProcess), waiting_time(timeout)
         if waited:
-            await self._wait(Ends(waited, asyncio.get_running_loop()), limit)
-        if throw:
-            for process in waited:
-                process.raise_for_status()
+            await self._wait(Ends(waited, asyncio.get_running_loop(), throw), limit)
         return waited
 
     async def _wait(self, ends: Ends, timeout: float | None) -> None:

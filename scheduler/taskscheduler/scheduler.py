@@ -368,15 +368,12 @@ class Scheduler:
     ) -> list[Process]:
         """Block until all jobs are DONE, FAILED, CANCELED or TIMEOUT, and refresh them; works from any thread.
 
-        With `throw`, the first that did not end DONE raises its JobError. WaitTimeoutError after `timeout` seconds,
-        JobNotFoundError if one was deleted meanwhile.
+        With `throw`, the first that ends, but not DONE, raises its JobError at once. WaitTimeoutError after `timeout`
+        seconds, JobNotFoundError if one was deleted meanwhile.
         """
         waited, limit = listed(processes, Process), waiting_time(timeout)
         with translated():
-            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress).wait(limit)
-        if throw:
-            for process in waited:
-                process.raise_for_status()
+            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress, throw).wait(limit)
         return waited
 
     def future(self, process: Process) -> Future[Any]:

@@ -149,6 +149,16 @@ def test_with_throw_the_outcome_of_the_job_is_raised(scheduler: Scheduler, node:
         assert process.wait(10).status.is_final
 
 
+def test_with_throw_the_first_failure_ends_the_wait_for_all(scheduler: Scheduler, node: NodeProcess) -> None:
+    never = scheduler.add_job("noop", at=timedelta(hours=1))
+    failing = scheduler.add_job("fail", at=timedelta(milliseconds=300))
+    for stack in ([never, failing], [never, failing.refresh()], [failing.wait(20), never]):
+        with pytest.raises(JobFailedError) as caught:
+            scheduler.wait_for(stack, throw=True, timeout=20)
+        assert caught.value.process is failing
+    assert never.refresh().status is Status.POSTPONED
+
+
 def test_timeouts_raise_and_leave_the_jobs_alone(scheduler: Scheduler) -> None:
     process = scheduler.add_job("noop")
     waits: list[Callable[[], Any]] = [
