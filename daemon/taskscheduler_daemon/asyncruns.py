@@ -9,7 +9,7 @@ from taskscheduler_daemon import messages
 from taskscheduler_daemon.exits import Exit
 from taskscheduler_daemon.member import NEVER, Doom, Member
 from taskscheduler_daemon.messages import Report, Run
-from taskscheduler_daemon.obituary import cut_short, obituary
+from taskscheduler_daemon.obituary import late, obituary
 
 Tell = Callable[[Member, bytes], object]  #: send a message to a worker
 Say = Callable[..., None]  #: report to the node how a run has ended, and that nothing is left of it
@@ -68,19 +68,19 @@ class AsyncRuns:
         elif entry.doom is Doom.CANCELED:
             self._left(entry.run)
         else:
-            ending = Ending.RETURNED if entry.doom is Doom.RETURNED else Ending.TIMED_OUT
-            error = cut_short(entry.run, entry.doom)
-            self._say(ending, entry.run, member.id, report.seconds, error=error)
+            error = late(entry.run, entry.doom)
+            content = {} if error is None else {"error": error}
+            ending = Ending.RETURNED if error is None else Ending.TIMED_OUT
+            self._say(ending, entry.run, member.id, report.seconds, **content)
         return True
 
     def bury(self, member: Member, ended: Exit, now: float) -> None:
         """Say what becomes of the runs that a worker took with it."""
         for entry in member.background.values():
-            if entry.doom is Doom.CANCELED:
+            doom = entry.doom or (Doom.RETURNED if member.sacrificed else None)
+            if doom is Doom.CANCELED:
                 self._left(entry.run)
-                continue
-            ending, error = obituary(entry.run, entry.doom, ended)
-            if entry.doom is None and member.sacrificed:
-                ending = Ending.RETURNED  # not its fault
-            self._say(ending, entry.run, member.id, now - entry.since, error=error)
+            else:
+                ending, error = obituary(entry.run, doom, ended)
+                self._say(ending, entry.run, member.id, now - entry.since, error=error)
         member.background.clear()

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 RENEWALS, SAFE_PART = 3, 0.8
 POLL = 2.0  #: seconds between two looks, +- a quarter so that nodes do not march in step
 _OTHERS_EVERY, _SCHEMA_EVERY = 2, 30  #: in polls
-_SILENCE = 3.0  #: seconds; the manager gives account of what it holds every second
+SILENCE = 3.0  #: seconds; the manager gives account of what it holds every second
 _SOON = 0.4  #: seconds; younger attempts are not checked, as most end before it would matter
 #: seconds between two looks at our own jobs while nobody follows the messages of those that are cancelled
 _CHECK_WHEN_BUSY = 0.4
@@ -110,6 +110,7 @@ class Caretaker:
         idle: threading.Event,
         cancel: Callable[[list[ObjectId]], None],
         missing: Callable[[Fence], None],
+        renew_turns: Callable[[], None],
         strays: Strays,
         call_hook: Callable[[ObjectId], None],
         max_lost: int,
@@ -125,6 +126,7 @@ class Caretaker:
         self._idle = idle
         self._cancel = cancel
         self._missing = missing
+        self._renew_turns = renew_turns
         self._strays = strays
         self._call_hook = call_hook
         self._max_lost = max_lost
@@ -175,6 +177,7 @@ class Caretaker:
 
     def _sweep(self) -> None:
         self._wake_claimer()
+        self._renew_turns()
         self._store.gates.sweep()
         if self._polls % _OTHERS_EVERY == 0:
             self._take_back_lost()
@@ -209,7 +212,7 @@ class Caretaker:
         if gone:
             self._cancel(gone)
         for attempt in old:
-            if now - max(attempt.claimed_at, attempt.seen_at) > max(self._lease, _SILENCE):
+            if now - max(attempt.claimed_at, attempt.seen_at) > max(self._lease, SILENCE):
                 self._missing(attempt.fence)
         self._note_running(now, [attempt for attempt in old if attempt.fence.job_id in held])
 

@@ -76,11 +76,13 @@ class Custody:
         """Nobody works on these any more: the manager is gone, with whatever it did not report."""
         self._departures.all_gone()
         for attempt in self._ledger.clear():
+            self._departures.ended(attempt)
             self._give_up(attempt, ending, "the worker manager died while it held the job")
 
     def _give_up(self, attempt: Attempt, ending: Ending, reason: str) -> None:
         """Write an end for an attempt of which nobody can tell any more how it ended."""
-        body = messages.body(error={"type": "WorkerLostError", "message": reason})
+        lost = ending is Ending.LOST
+        body = messages.body(error={"type": "WorkerLostError", "message": reason}) if lost else b""
         fence = attempt.fence
         report = Report(Kind.REPORT, ending, fence.job_id.binary, fence.attempt, NO_WORKER, 0.0, body)
         self._writer.put(finish_of(attempt, report, self._max_lost))

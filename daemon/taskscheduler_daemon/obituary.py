@@ -14,12 +14,17 @@ from taskscheduler_daemon.messages import Run
 _ENDINGS = {Doom.TIMED_OUT: Ending.TIMED_OUT, Doom.SILENT: Ending.TIMED_OUT, Doom.RETURNED: Ending.RETURNED}
 
 
-def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tuple[Ending, dict[str, Any]]:
-    """How the attempt ended, and its error: what happened, exit code or signal, and peak memory in bytes."""
+def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tuple[Ending, dict[str, Any] | None]:
+    """How the attempt ended, and its error: what happened, exit code or signal, and peak memory in bytes.
+
+    None for one that is handed back: that its worker ended is no fault of it.
+    """
     ending = Ending.LOST if doom is None else _ENDINGS.get(doom, Ending.LOST)
+    if ending is Ending.RETURNED:
+        return ending, None
     cause = {"exit_code": ended.code} if ended.signal is None else {"signal": ended.signal}
     facts = {"peak_memory": ended.peak_kib * 1024, **cause}
-    if doom is not None and (error := cut_short(run, doom)) is not None:
+    if doom is not None and (error := late(run, doom)) is not None:
         return ending, {**error, **facts}
     if ending is Ending.LOST and max_cpu and ended.signal == signal.SIGXCPU:
         message = f"{cpu_used_up(max_cpu)} and was killed, as it did not end by itself"
@@ -28,11 +33,9 @@ def obituary(run: Run, doom: Doom | None, ended: Exit, max_cpu: float = 0) -> tu
     return ending, {"type": "WorkerLostError", "message": message, **facts}
 
 
-def cut_short(run: Run, doom: Doom) -> dict[str, Any] | None:
-    """The error of a job that was made to end; None for one that was cancelled."""
-    if doom is Doom.RETURNED:
-        return {"type": "NodeStoppedError", "message": "the node was stopped before the job had ended"}
-    if doom is Doom.CANCELED:
+def late(run: Run, doom: Doom) -> dict[str, Any] | None:
+    """The error of a job that has had its time, if it has."""
+    if doom not in (Doom.TIMED_OUT, Doom.SILENT):
         return None
     silent = doom is Doom.SILENT
     message = f"gave no sign of life for {run.silence:g} s" if silent else f"ran longer than {run.timeout:g} s"

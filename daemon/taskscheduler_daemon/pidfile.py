@@ -101,9 +101,9 @@ class Pidfile:
     def _open(self, more: int) -> int:
         try:
             return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o644)
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not more:
+                raise
             raise PidfileError(f"{self.path} cannot be used as a pidfile: {error.strerror}") from error
 
     def _is_file(self, descriptor: int) -> bool:
@@ -153,7 +153,8 @@ def start_node(
         [*command, *_arguments(options)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if ran.returncode:
-        raise SchedulerError(f"the node was not started: {ran.stderr.strip() or f'exit code {ran.returncode}'}")
+        said = ran.stderr.strip().removeprefix("taskscheduler: ")
+        raise SchedulerError(f"the node was not started: {said or f'exit code {ran.returncode}'}")
     return True
 
 

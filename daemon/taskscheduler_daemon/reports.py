@@ -11,6 +11,7 @@ from taskscheduler_daemon import messages
 from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.departures import Departures
 from taskscheduler_daemon.downlink import Downlink
+from taskscheduler_daemon.failurelog import FailureLog
 from taskscheduler_daemon.ledger import Ledger, finish_of
 from taskscheduler_daemon.messages import Report
 from taskscheduler_daemon.notifications import Notifications
@@ -20,7 +21,7 @@ _MENTIONS_ASYNC = b"\x08async\0"  #: in a report, as BSON; its content is not de
 
 
 class Reports:
-    """Keeps the ledger and has written what is to be written."""
+    """Keeps the ledger, has written what is to be written, and has failures told to the log."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Reports:
         self._down = down
         self._max_lost = max_lost
         self._clock = clock
+        self._failures = FailureLog(clock)
 
     def ended(self, report: Report) -> None:
         """An attempt has ended, or was handed back."""
@@ -57,11 +59,13 @@ class Reports:
             if not attempt.is_async:
                 self._ledger.learn(report.seconds)
             self.ended_as[report.ending] += 1
-        if attempt.exclusive:
-            self._departures.ended(attempt)
+        self._departures.ended(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._ledger.learn_async(attempt.job["class"])
-        self._writer.put(finish_of(attempt, report, self._max_lost))
+        finish = finish_of(attempt, report, self._max_lost)
+        if report.ending is not Ending.SUCCEEDED:
+            self._failures.ended(attempt, report.ending, finish)
+        self._writer.put(finish)
 
     def progressed(self, report: Report) -> None:
         """A running job has given a sign of life."""

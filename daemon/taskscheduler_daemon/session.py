@@ -17,8 +17,9 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import Clock
 from taskscheduler.lifecycle import Ending
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon import messages
-from taskscheduler_daemon.caretaker import Caretaker, Heart
+from taskscheduler_daemon.caretaker import SILENCE, Caretaker, Heart
 from taskscheduler_daemon.channel import Receiver
 from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.custody import Custody
@@ -83,21 +84,24 @@ class Session:
         self._manager_died = False  #: without having said that it stops
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
+        self._heard_at = clock.monotonic()  #: when the manager last said anything
+        self._doubted = False  #: whether it is to be killed if it says nothing
         self._up_channel, self._up = link.up, Receiver(link.up)
         self._down = Downlink(link.down, signals.wake)
-        self._compose(jobs_left, float(options.orphaned_timeout or self._store.options.orphaned_timeout))
+        self._lease = float(options.orphaned_timeout or self._store.options.orphaned_timeout)
+        self._compose(jobs_left, self._lease)
 
     def _compose(self, jobs_left: int, lease: float) -> None:
         store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
         down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
         self._notifications = notify = Notifications(store, down)
-        self._departures = Departures(store)
-        self._writer = writer = Writer(store, options.name, notify.call, crashed, clock)
-        self._custody = custody = Custody(ledger, self._departures, down, writer, most, clock)
+        self._departures = departures = Departures(store, lease)
+        self._writer = writer = Writer(store, options.name, departures.refused, notify.call, crashed, clock)
+        self._custody = custody = Custody(ledger, departures, down, writer, most, clock)
         self._claimer = claimer = Claimer(
             store, ledger, boot, options.name, options.queues, custody.hand_on, crashed, clock, jobs_left, lease
         )
-        self._reports = Reports(ledger, claimer, writer, notify, self._departures, down, most, clock)
+        self._reports = Reports(ledger, claimer, writer, notify, departures, down, most, clock)
         self._facts = NodeFacts(options, ledger, lease, self._reports.ended_as)
         self._heart = Heart(store, boot, lease, self._facts.all, self._renewed, self._lease_lost, crashed, clock)
         self._caretaker = Caretaker(
@@ -108,7 +112,8 @@ class Session:
             claimer.look_everywhere,
             claimer.idle,
             custody.cancel,
-            custody.missing,
+            self._missing,
+            departures.renew,
             Strays(claimer.unsettled, writer.mark),
             notify.call,
             most,
@@ -151,9 +156,12 @@ class Session:
         return self._end
 
     def _step(self, signaled: bool) -> None:
-        for message in self._up.receive():
+        now = self._clock.monotonic()
+        for message in (received := self._up.receive()):
             self._from_manager(message)
-        self._ledger.rate(self._clock.monotonic())
+        if received:
+            self._heard_at = now
+        self._ledger.rate(now)
         self._claimer.slots_free()
         for number in self._signals.read() if signaled else ():
             if number in (signal.SIGTERM, signal.SIGINT):
@@ -166,10 +174,11 @@ class Session:
                 reap_strangers(known=self._manager)
         if self._claimer.exhausted and not len(self._ledger) and not self._stopping:
             self.stop()
-        if self._clock.monotonic() >= self._kill_at:
-            logger.error("the worker manager does not end; killing it")
+        if self._clock.monotonic() >= self._kill_at or (self._doubted and not self._manager_answers()):
+            logger.error("the worker manager does not answer, or end; killing it")
             self._kill_at = float("inf")
             kill_tree(self._manager)
+        self._doubted = False
 
     def _until_kill(self) -> float:
         return max(0.0, min(_LONGEST_WAIT, self._kill_at - self._clock.monotonic()))
@@ -229,6 +238,18 @@ class Session:
             logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
             self._manager_died = True
             self._end = End.STOPPED if self._stopping else End.MANAGER_DIED
+
+    def _missing(self, fence: Fence) -> None:
+        """An attempt of which the manager has said nothing for long. If it hangs, the job may still run."""
+        if self._manager_answers():
+            self._custody.missing(fence)
+        else:
+            self._doubted = True
+            self._signals.wake()
+
+    def _manager_answers(self) -> bool:
+        """Whether it has said anything lately: it answers every renewal of the lease."""
+        return self._clock.monotonic() - self._heard_at <= max(self._lease, SILENCE)
 
     def _renewed(self, until: float) -> None:
         self._claimer.renewed(until)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskscheduler.handle import Process
-from taskscheduler.program import boot_id, this_program
+from taskscheduler.program import is_of_here
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.process import signal_program
 
@@ -31,8 +31,9 @@ def end_silent(scheduler: Scheduler, job: Any = None, number: int | None = None)
 
 def _signal(process: Process, number: int) -> str:
     program = process.program or {}
-    if (program.get("host"), program.get("boot")) != (this_program()["host"], boot_id()):
-        return f"not signalled: its program ran on {program.get('host')}, or before this host was started anew"
+    if not is_of_here(program):
+        where = f"on {program.get('host')}, in another container, or before this host was started anew"
+        return f"not signalled: its program ran {where}"
     if program.get("started") is None or not signal_program(program["pid"], program["started"], number):
         return f"not signalled: its program, pid {program.get('pid')}, is gone"
     return f"its program, pid {program['pid']}, was signalled"

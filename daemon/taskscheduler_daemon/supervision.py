@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import IO, Any, cast
 
 from taskscheduler.clock import Clock
@@ -80,7 +81,8 @@ class Supervision:
             if isinstance(process, int):
                 return process
             over = threading.Event()
-            life = threading.Thread(target=self._live, args=(over, signals), name="taskscheduler-life", daemon=True)
+            facts = (process.pid, over, signals)
+            life = threading.Thread(target=self._live, args=facts, name="taskscheduler-life", daemon=True)
             life.start()
             self._watch(process, signals)
             over.set()
@@ -164,24 +166,32 @@ class Supervision:
             signal_group(pid, signal.SIGKILL)
             self._kill_at = now + KILL_GRACE
 
-    def _live(self, over: threading.Event, signals: Signals) -> None:
+    def _live(self, group: int, over: threading.Event, signals: Signals) -> None:
         """Show signs of life. A database that cannot be reached is no reason to end the command."""
         warned = False
-        while not over.wait(self._life_every):
+        say: Callable[[], None] = partial(self._record.stands_for, group)
+        while not over.is_set():
             try:
-                self._record.sign_of_life()
+                say()
                 warned = False
             except (JobError, JobNotFoundError, InvalidStateError) as error:
-                if isinstance(error, JobTimeoutError) and "solo" not in self._record.to_dict():
-                    self._remark(f"taskscheduler exec: {error}; the command goes on without a record")
-                else:
-                    self._lost = error
-                    signals.wake()
+                if not over.is_set():
+                    self._lose(error, signals)
                 return
             except SchedulerError as error:
                 if not warned:
                     self._remark(f"taskscheduler exec: no sign of life written: {error}; the command goes on")
                 warned = True
+            say = self._record.sign_of_life  # what could not be written goes with it
+            over.wait(self._life_every)
+
+    def _lose(self, error: SchedulerError, signals: Signals) -> None:
+        """Others have ended the record."""
+        if isinstance(error, JobTimeoutError) and "solo" not in self._record.to_dict():
+            self._remark(f"taskscheduler exec: {error}; the command goes on without a record")
+        else:
+            self._lost = error
+            signals.wake()
 
     # -- when it has ended ------------------------------------------------------------------------------------------
 

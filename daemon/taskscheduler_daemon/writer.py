@@ -33,10 +33,17 @@ class Writer:
     """Takes ends of attempts and signs of life; what gathers while one write is under way goes into the next."""
 
     def __init__(
-        self, store: Store, node: str, call_hook: Callable[[ObjectId], None], crashed: Crashed, clock: Clock
+        self,
+        store: Store,
+        node: str,
+        refused: Callable[[Fence], None],
+        call_hook: Callable[[ObjectId], None],
+        crashed: Crashed,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._node = node
+        self._refused = refused
         self._call_hook = call_hook
         self._clock = clock
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
@@ -144,10 +151,13 @@ class Writer:
         return [one]
 
     def _report_fenced(self, finishes: list[Finish], landed: list[Finish]) -> None:
-        refused = len(finishes) - len(landed)
+        known = {id(one) for one in landed}
+        refused = [one.fence for one in finishes if id(one) not in known]
         if refused:
-            self.fenced += refused
-            logger.warning("fence refused ends of jobs that are not ours any more", extra={"count": refused})
+            self.fenced += len(refused)
+            logger.warning("fence refused ends of jobs that are not ours any more", extra={"count": len(refused)})
+        for fence in refused:
+            self._refused(fence)
 
     def _follow(self, landed: list[Finish]) -> None:
         follow(self._store, landed, self._node, self._call_hook)

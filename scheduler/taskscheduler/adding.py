@@ -18,6 +18,7 @@ from taskscheduler.job import declaration, has_notification, is_async, job_class
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, SchedulerOptions
 from taskscheduler.record import Document, NewJob, encode, fingerprint, new_document, once_key, stored_options
+from taskscheduler.service import check_kind
 from taskscheduler.solo import make_solo, solo_key
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
@@ -95,11 +96,7 @@ class Adding:
 
     def service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """What a service is to be; nothing is stored."""
-        new = self._new(job, data, asked)
-        if "solo" in new.document:
-            raise InvalidOptionError(
-                f"job {new.document['class']} is solo and cannot be a service; the name of a service is unique anyway"
-            )
+        new = self._new(job, data, asked, serves=True)
         document = {**new.document, "service": dict(service)}
         document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))
@@ -131,11 +128,12 @@ class Adding:
         if deadline.passed:
             raise SchedulerError("others add the same job again and again; try later")
 
-    def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False) -> NewJob:
+    def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False) -> NewJob:
         name, known = job_name(job), job_class(job)
         options = JobOptions.of(asked, self._defaults)
         now = self._store.clock.now()
         if known is not None:  # else only a worker can tell
+            check_kind(known, serves)
             data = declaration(known).accept(data)
         document = new_document(name, data, options, now)
         if options.dedupe:

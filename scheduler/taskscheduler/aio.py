@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -160,9 +160,11 @@ class AsyncScheduler:
         """Delete the jobs that ended longer ago than `age`. See Scheduler.delete_old_jobs."""
         return await self._call(self._scheduler.delete_old_jobs, age, job)
 
-    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> AsyncRecord:
+    def track(
+        self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, tags: Collection[str] = (), **fields: Any
+    ) -> AsyncRecord:
         """A record of this program, for `async with`. See Scheduler.track."""
-        return AsyncRecord(self._call, partial(self._scheduler.track, name, solo, timeout, **fields))
+        return AsyncRecord(self._call, partial(self._scheduler.track, name, solo, timeout, tags, **fields))
 
     async def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by `"job"` or `"queue"`. See Scheduler.counts."""

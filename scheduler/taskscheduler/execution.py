@@ -17,6 +17,7 @@ from taskscheduler.job import REGISTRY, Job, Runtime, declaration
 from taskscheduler.lifecycle import Ending, Status
 from taskscheduler.outcome import Outcome
 from taskscheduler.record import CODEC, check_depth, check_payload
+from taskscheduler.service import check_kind
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,11 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
     """The job object for one attempt, with its data, id and attempt set.
 
     InvalidArgumentsError if the data are not what the class declares; `lenient`, it gets them as they are stored.
+    InvalidJobError if it is not to be run so, which nobody knew who added it by its name alone.
     """
     cls = find(document["class"])
+    if not lenient:
+        check_kind(cls, "service" in document)
     made = cls() if container is None else container.get(cls)
     if not isinstance(made, Job):
         raise InvalidJobError(f"the container gave {type(made).__name__} for {cls.name}, which is not a Job")

@@ -51,7 +51,7 @@ def finish(
         lost=ending is Ending.LOST,
         unstarted=ending is Ending.UNSTARTED,
         result=content.get("result"),
-        error=_error(verdict, content.get("error"), job["lost"] + 1),
+        error=_error(ending, verdict, content.get("error"), job["lost"] + 1),
         progress=content.get("said", {}),
         retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
         interval=options["interval"],
@@ -78,7 +78,9 @@ def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
     return (*debts, "hook") if hook else tuple(debts)
 
 
-def _error(verdict: Verdict, error: Mapping[str, Any] | None, times: int) -> Mapping[str, Any] | None:
+def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, times: int) -> Mapping[str, Any] | None:
+    if ending is Ending.RETURNED and verdict.status.is_final:
+        return {"type": "NodeStoppedError", "message": "its node stopped while it ran, and it is not started again"}
     if verdict.move is not Move.POISON or error is None:
         return error
     return {**error, "type": "PoisonedJobError", "message": f"its worker died {times} times; {error['message']}"}

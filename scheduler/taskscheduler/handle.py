@@ -81,7 +81,7 @@ class ProcessState:
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error.
 
-        The status is None for one that was lost with its worker or node, or handed back when its node stopped.
+        The status is None for one that was lost with its worker or node, or handed back without an error.
         """
         earlier = [
             {**one, "status": None if one["status"] is None else Status(one["status"])}

@@ -15,6 +15,7 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.record import Document
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
+from taskscheduler.store.nodes import lease_of
 
 COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
 
@@ -22,7 +23,6 @@ _PATIENCE = 10.0  #: seconds for which a retry contends with others that change 
 _KILLED_WITHIN = timedelta(seconds=2)  #: after this nothing is left of an attempt that was cancelled
 _SPARE = 10.0  #: seconds for all that lies between a cancelled service and the word that it is gone
 _LOOK_EVERY = 0.03
-_LEASE = 30.0  #: seconds, of a node that does not say
 _MAX_LOST = 3  #: lost workers that set a job aside, as nodes have it unless told otherwise
 
 
@@ -89,10 +89,10 @@ def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
         job = store.jobs.get(job_id)
         if job is None or "service" not in job or "claim" not in job or job["status"] != Status.CANCELED:
             return
-        node = next((node for node in store.nodes.all() if node["_id"] == job["boot"]), None)
-        if node is None or _is_gone(store, node):
+        node = store.nodes.find(job["boot"])
+        if node is None or store.nodes.is_over(node):
             return
-        patience = job["service"]["stop_hard"] + float(node.get("lease") or _LEASE) + _SPARE
+        patience = job["service"]["stop_hard"] + lease_of(node) + _SPARE
         deadline = deadline or Deadline(patience, clock)
         if deadline.passed:
             raise InvalidStateError(f"service {job['service']['name']!r} was stopped, but its node does not say so")
@@ -128,7 +128,7 @@ def restore(store: Store, queue: str | None) -> int:
     waiting: list[ObjectId] = []
     for boot in owners:
         node = nodes.get(boot)
-        if node is not None and not _is_gone(store, node):
+        if node is not None and not store.nodes.is_over(node):
             continue
         name = str(boot) if node is None else str(node["name"])
         for job_id, status in store.claims.take_back(boot, name, _MAX_LOST, queue):
@@ -139,14 +139,6 @@ def restore(store: Store, queue: str | None) -> int:
     _tell_all(store, waiting)
     store.gates.sweep()
     return len(waiting)
-
-
-def _is_gone(store: Store, node: Mapping[str, Any]) -> bool:
-    """Whether the lease of a node is over; from now on it is, whatever the node does next."""
-    if "lost" in node:
-        return True
-    silent = float(node["silent"]) > float(node.get("lease") or _LEASE)
-    return silent and store.nodes.declare_lost(node["_id"], node["beat"])
 
 
 def _tell_all(store: Store, job_ids: list[ObjectId]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from types import TracebackType
@@ -162,15 +162,17 @@ class Scheduler:
         """
         return Calls(self).run_batch(calls, callback, progress, timeout)
 
-    def track(self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, **fields: Any) -> Record:
+    def track(
+        self, name: Any, /, solo: Solo = False, timeout: Seconds = 300, tags: Collection[str] = (), **fields: Any
+    ) -> Record:
         """A record of this program, which no node runs, as a job of this name: for a `with` block, or to `start`.
 
         `solo`: as the job option; AlreadyRunningError where it starts, at once, if another one is at work, a job or a
         program. `timeout`: the longest time without a sign of life, after which the record ends as TIMEOUT; 0: none.
-        Everything else is a field of your own. See Record.
+        `tags`: as the job option. Everything else is a field of your own. See Record.
         """
         with translated():
-            return Record(self._store, self._options, self._clock, name, solo, timeout, fields)
+            return Record(self._store, self._options, self._clock, name, solo, timeout, tags, fields)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
@@ -271,9 +273,8 @@ class Scheduler:
             return restore(self._store, queue)
 
     def end_silent(self, job: Any = None) -> list[Process]:
-        """End the records of tracked programs that were silent for longer than they promised; those that were ended.
-
-        Of one name or all. Nodes do so by themselves; this serves where none runs.
+        """End the records of tracked programs that were silent for longer than they promised, or that are gone from
+        this host; those that were ended. Of one name or all. Nodes do so by themselves; this serves where none runs.
         """
         query = {} if job is None else {"class": job_name(job)}
         with translated():
@@ -300,8 +301,8 @@ class Scheduler:
 
         `name` (default: that of the job) is unique. Options: `restart` ("always", "on-failure", "never"),
         `restart_interval` (1 s, doubled at each quick failure up to `restart_interval_max`, 60 s), `stop_soft` (5 s),
-        `stop_hard` (10 s), and of the job queue, priority, timeout and silence_timeout. What runs as it is defined here
-        is left alone, something else is stopped first; `process.outcome` says created, existing or replaced, and
+        `stop_hard` (10 s), and of the job queue, priority, timeout, silence_timeout, tags. What runs as it is defined
+        here is left alone, something else is stopped first; `process.outcome` says created, existing or replaced, and
         `process.attempt` how often it was started. Raises as add_job does.
         """
         with translated():

@@ -13,7 +13,7 @@ from taskscheduler.options import checked, seconds
 
 _LEAST_PAUSE = 0.1  #: a service that ends at once must not keep a core busy
 #: options of jobs that make sense for something that always runs
-_JOB_OPTIONS = ("queue", "priority", "timeout", "silence_timeout")
+_JOB_OPTIONS = ("queue", "priority", "timeout", "silence_timeout", "tags")
 
 
 def _policy(_name: str, value: Any) -> str:

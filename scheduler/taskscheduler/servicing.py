@@ -27,7 +27,7 @@ from taskscheduler.store.jobs import OnceTakenError
 _PATIENCE = 30.0  #: seconds, beyond those that its stop may take, for which others are contended with
 _PAUSE = 0.02
 #: what may differ between two definitions of a service, and is replaced by the newer one
-_DEFINITION = ("class", "data", "queue", "priority", "options", "service", "hook")
+_DEFINITION = ("class", "data", "queue", "priority", "options", "tags", "service", "hook")
 
 
 class Servicing:
@@ -112,7 +112,7 @@ class Servicing:
     def _rearmed(self, found: Document, definition: Document | None) -> Document | None:
         self._store.follow_up.settle(found["_id"])
         await_gone(self._store, found["_id"], self._clock)
-        wanted = None if definition is None else {name: definition[name] for name in _DEFINITION if name in definition}
+        wanted = None if definition is None else {name: definition.get(name) for name in _DEFINITION}
         armed = self._store.services.rearm(found, wanted)
         if armed is not None:
             tell(self._store, armed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Mapping
@@ -44,12 +45,20 @@ class Record(ProcessState):
     """
 
     def __init__(
-        self, store: Store, options: SchedulerOptions, clock: Clock, name: Any, solo: Solo, timeout: Any, fields: Any
+        self,
+        store: Store,
+        options: SchedulerOptions,
+        clock: Clock,
+        name: Any,
+        solo: Solo,
+        timeout: Any,
+        tags: Any,
+        fields: Any,
     ) -> None:
         self._store = store
         self._clock = clock
         self._max_payload = options.max_payload
-        super().__init__(_document(store, job_name(name), solo_option("solo", solo), timeout))
+        super().__init__(_document(store, job_name(name), solo_option("solo", solo), timeout, tags))
         silence = self._document["options"]["silence_timeout"] or float("inf")
         self._pause = min(options.progress_rate_limit / 1000, silence / 3)
         self._fields: dict[str, Any] = {}
@@ -59,15 +68,22 @@ class Record(ProcessState):
         self._timer: threading.Timer | None = None
         self._written_at = float("-inf")
         self._begun = self._over = False
+        self._pid = os.getpid()  #: of the process that has started it
         self._take(fields)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
-        """Store the record, if the block does not; AlreadyRunningError if it is solo and another one is at work."""
+    def start(self, supervises: bool = False) -> Self:
+        """Store the record, if the block does not; AlreadyRunningError if it is solo and another one is at work.
+
+        `supervises`: it stands for a process group that `stands_for` is going to name.
+        """
         if self._begun:
             raise InvalidStateError(f"record {self.id} was started already")
         self._begun = True
+        program = this_program() | ({"group": None} if supervises else {})
+        self._pid = program["pid"]
+        self.replace({**self._document, "program": program})
         document = {**self._document, "fields": self._fields}
         encode(document, self._max_payload)
         with translated():
@@ -78,6 +94,16 @@ class Record(ProcessState):
         self._said.clear()
         self._written_at = self._clock.monotonic()
         return self
+
+    def stands_for(self, group: int) -> None:
+        """Say which process group must be gone beside this process before others take the program for gone.
+
+        That of this process, unless you say otherwise; of one that `supervises` none, until it is said.
+        """
+        with self._lock, translated():
+            self._check_running()
+            self._said["program.group"] = group
+            self._write()
 
     def finish(self, success: bool = True, result: Any = None) -> None:
         """End the record: DONE with a result, or FAILED. Raises what the class says if others have ended it."""
@@ -181,6 +207,8 @@ class Record(ProcessState):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if os.getpid() != self._pid:
+            self._said["program.group"] = None  # a fork goes on with it: it may outlive the process that began it
         if not self._store.tracked.say(self._fence, self._said):
             self._raise_ended()
         self._said = {}
@@ -212,8 +240,8 @@ class Record(ProcessState):
         self._said |= {f"fields.{name}": stored[name] for name in fields}
 
 
-def _document(store: Store, name: str, solo: Solo, timeout: Any) -> Document:
-    document = new_document(name, None, JobOptions(), store.clock.now())
+def _document(store: Store, name: str, solo: Solo, timeout: Any, tags: Any) -> Document:
+    document = new_document(name, None, JobOptions.of({"tags": tags}), store.clock.now())
     document |= {"status": int(Status.PROCESSING), "claim": uuid.uuid4().hex, "attempt": 1, "hook": False}
     document |= {"program": this_program(), "started": document["created"]}
     document["node"] = document["program"]["host"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,8 @@ def test_nodes_with_a_factory_run_jobs(uri: str, tmp_path: Path) -> None:
     try:
         log = stage.start(sys.executable, "imagesnode.py", ready="started")
         stage.run(COMMAND, "add", "thumbnail", '{"path": ""}', "--queue", "images")
-        eventually(lambda: "failed" in log.read_text(), 20, "a handler of the worker")
+        told = re.compile(r"^failed [0-9a-f]{24} [0-9a-f]{24}$", re.MULTILINE)
+        eventually(lambda: told.search(log.read_text()), 20, "a handler of the worker")
         stage.start(sys.executable, "newsletternode.py", ready="worker")
         stage.run(COMMAND, "add", "newsletter.CleanTemp", '{"max_age": 1}', "--wait")
     finally:

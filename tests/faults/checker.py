@@ -41,6 +41,9 @@ class Facts:
     lease: float = 2.5
     ended: set[str] = field(default_factory=set)
 
+    def is_service(self, job: str) -> bool:
+        return "service" in self.documents.get(job, {})
+
     def of(self, *kinds: str) -> Iterator[Event]:
         """The events of these kinds in order."""
         return (event for event in self.events if event["what"] in kinds)
@@ -85,6 +88,14 @@ def present(facts: Facts) -> Iterator[Violation]:
         yield Violation("acknowledged adds are kept", job, "its document is gone")
 
 
+def refusals_are_certain(facts: Facts) -> Iterator[Violation]:
+    """What raises anything else than DatabaseUnavailableError has stored nothing."""
+    for event in facts.of("unknown"):
+        for job in set(event["ids"]) & set(facts.documents):
+            if not event["why"].startswith("DatabaseUnavailableError"):
+                yield Violation("what is refused is not stored", job, event["why"])
+
+
 def all_end(facts: Facts) -> Iterator[Violation]:
     for job, document in facts.documents.items():
         if document["status"] not in FINAL:
@@ -103,10 +114,12 @@ def nothing_unexpected(facts: Facts) -> Iterator[Violation]:
 
 
 def one_completion(facts: Facts) -> Iterator[Violation]:
-    """A job that has ended does not change any more, whoever comes late."""
+    """A job that has ended does not change any more, whoever comes late; a service may be started again."""
     ended: dict[str, Event] = {}
     for change in facts.changes:
         job, status = change["job"], change["set"].get("status")
+        if status == WAITING and facts.is_service(job):
+            ended.pop(job, None)
         if job in ended and (touched := _OF_THE_END & set(change["set"])):
             yield Violation("a job is finished once", job, f"{sorted(touched)} changed after its end")
         if status in FINAL or (change["op"] == "replace" and status in FINAL):
@@ -161,7 +174,8 @@ def legal_moves(facts: Facts) -> Iterator[Violation]:
         if status is None:
             continue
         before = known.get(job)
-        if change["op"] == "update" and before is not None and status not in _MOVES.get(before, set()):
+        ended_may = {WAITING} if facts.is_service(job) else set()
+        if change["op"] == "update" and before is not None and status not in _MOVES.get(before, ended_may):
             yield Violation("statuses change by the rules", job, f"from {before} to {status}")
         known[job] = status
 
@@ -174,7 +188,10 @@ def not_early(facts: Facts) -> Iterator[Violation]:
 
 
 def retries_bounded(facts: Facts) -> Iterator[Violation]:
+    """But for services, which are started again for ever."""
     for job, document in facts.documents.items():
+        if facts.is_service(job):
+            continue
         retry = document["options"]["retry"]
         if retry >= 0 and document["retries"] > retry:
             yield Violation("retries are bounded", job, f"{document['retries']} retries of {retry}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tests.faults import checker
+from tests.faults import checker, turns
 from tests.faults.checker import CANCELED, DONE, FAILED, FINAL, TIMEOUT, Facts, Rule, Violation
 from tests.faults.executions import Execution, excused, overlaps, pauses
 
@@ -161,6 +161,7 @@ def nothing_crashes(facts: Facts) -> Iterator[Violation]:
 
 RULES: Sequence[Rule] = (
     checker.present,
+    checker.refusals_are_certain,
     checker.all_end,
     checker.nothing_unexpected,
     checker.one_completion,
@@ -178,6 +179,11 @@ RULES: Sequence[Rule] = (
     children_fail_parents,
     canceled_never_start,
     timeouts_hold,
+    turns.one_at_a_time,
+    turns.turns_end,
+    turns.dead_programs_end,
+    turns.services_come_back,
+    turns.services_stop,
     listeners_hear_all,
     nothing_left,
     nothing_crashes,
@@ -192,7 +198,7 @@ def violations(facts: Facts) -> list[Violation]:
 def counts(facts: Facts) -> dict[str, int]:
     """The figures that tell how much was done and how much of it went wrong."""
     ended = {job for job, document in facts.documents.items() if document["status"] in FINAL}
-    unknown = facts.ids("unknown") | (facts.attempted - facts.acked - facts.ids("existing"))
+    unknown = facts.ids("unknown") | (facts.attempted - facts.acked - facts.ids("existing") - facts.ids("refused"))
     twice = [job for job, runs in facts.runs.items() if _ran_twice(runs)]
     overlapped = [job for job, runs in facts.runs.items() if overlaps(runs)]
     return {
@@ -205,6 +211,9 @@ def counts(facts: Facts) -> dict[str, int]:
         "overlapped": len(overlapped),
         "fenced": sum(len(event["ends"]) for event in facts.of("fenced")),
         "reaped": sum(len(event["jobs"]) for event in facts.of("reaped")),
+        "solo runs": _executions(facts, "solo"),
+        "service runs": _executions(facts, "service"),
+        "program runs": _executions(facts, "program"),
         "executions": sum(len(runs) for runs in facts.runs.values()),
         "done": sum(1 for document in facts.documents.values() if document["status"] == DONE),
         "recorded": sum(len(event["ends"]) for event in facts.of("recorded")),
@@ -212,6 +221,11 @@ def counts(facts: Facts) -> dict[str, int]:
         "heard": sum(1 for _ in facts.of("heard")),
         "gaps": sum(1 for _ in facts.of("gap")),
     }
+
+
+def _executions(facts: Facts, field: str) -> int:
+    """How often jobs with this field were executed."""
+    return sum(len(facts.runs.get(job, ())) for job, document in facts.documents.items() if field in document)
 
 
 def _ran_twice(runs: Sequence[Execution]) -> bool:

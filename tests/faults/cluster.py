@@ -1,4 +1,4 @@
-"""Everything that runs in a run: servers behind proxies, nodes, producers, a listener, the witness."""
+"""Everything that runs in a run: servers behind proxies, nodes, services, producers, programs, those who look on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler import Scheduler
 from tests.faults import processes
 from tests.faults.history import History, read
+from tests.faults.producer import SERVICES, start_service
 from tests.faults.proxy import Proxies
 from tests.faults.witness import Witness
 from tests.support.eventually import eventually
@@ -127,6 +128,7 @@ class Cluster:
         self._rate = rate
         self.nodes: list[Member] = []
         self.producers: list[Member] = []
+        self.programs: list[Member] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Cluster:
@@ -158,9 +160,18 @@ class Cluster:
             self.nodes.append(self._member(name, "nodes", json.dumps({"name": name, **NODE_OPTIONS})))
         for number in range(producers):
             seed, rate = str(self._seed * 100 + number), str(self._rate / 2 / producers)  # an add means 2 jobs or so
-            self.producers.append(self._member(f"producer-{number}", "producer", seed, rate))
-        for member in (*self.nodes, *self.producers):
+            self.producers.append(self._member(f"producer-{number}", "producer", seed, rate, str(LEASE)))
+            self.programs.append(self._member(f"program-{number}", "program", json.dumps({"seed": seed})))
+        self._start_services()
+        for member in (*self.nodes, *self.producers, *self.programs):
             member.start()
+
+    def _start_services(self) -> None:
+        with self.scheduler() as scheduler:
+            for name in SERVICES:
+                job_id = start_service(scheduler, name).id
+                self.history.write("add", ids=[job_id], expected="any")
+                self.history.write("acked", ids=[job_id])
 
     def _is_heard(self) -> bool:
         return any(event["what"] == "listening" for event in read(self.history_directory, self.listener.pid))
@@ -194,7 +205,7 @@ class Cluster:
                 self.servers.resume(port)
             else:
                 self.servers.start(port)
-        for member in (*self.nodes, *self.producers, self.listener):
+        for member in (*self.nodes, *self.producers, *self.programs, self.listener):
             member.start()
         eventually(self._fail_points_off, 30, "no failpoints")
 

@@ -15,6 +15,7 @@ from tests.faults import checks, processes
 from tests.faults.checker import Facts
 from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, NODE_OPTIONS, Member
 from tests.faults.history import Event, History, read
+from tests.faults.producer import start_service
 from tests.faults.witness import JOBS, Witness
 from tests.support.eventually import eventually
 
@@ -29,7 +30,7 @@ class Control:
         self._directory = directory / "history"
         self._directory.mkdir()
         self.history = History(self._directory)
-        self._nodes: list[Member] = []
+        self._members: list[Member] = []
         self.scheduler = Scheduler(uri)
         assert self.scheduler.store
         self._witness = Witness(uri, self.history)
@@ -42,8 +43,8 @@ class Control:
 
     def __exit__(self, *_: object) -> None:
         processes.kill_all(self._directory)
-        for node in self._nodes:
-            node.wait(10)
+        for member in self._members:
+            member.wait(10)
         self._witness.__exit__()
         self.scheduler.close()
         self._client.close()
@@ -55,10 +56,30 @@ class Control:
         given = {"name": name, **NODE_OPTIONS, "min_children": 1, "max_children": 1, "sabotage": sabotage, **options}
         node = Member(name, self._directory, self._directory.parent, "nodes", self._uri, json.dumps(given))
         node.start()
-        self._nodes.append(node)
+        self._members.append(node)
         ready = {"what": "log", "text": "node ready", "by": name}
         eventually(lambda: self._seen(ready), 20, f"{name} is ready")
         return node
+
+    def program(self, name: str, *sabotage: str) -> Member:
+        """A program that keeps record of itself again and again."""
+        given = json.dumps({"seed": name, "sabotage": sabotage})
+        program = Member(name, self._directory, self._directory.parent, "program", self._uri, given)
+        program.start()
+        self._members.append(program)
+        return program
+
+    def service(self, job: str) -> ObjectId:
+        """Start a service under the name of its job."""
+        job_id = start_service(self.scheduler, job).id
+        self.history.write("add", ids=[job_id], expected="any")
+        self.history.write("acked", ids=[job_id])
+        return job_id
+
+    def stop_service(self, job: str, job_id: ObjectId) -> None:
+        """Stop a service; it was to be there until now."""
+        self.scheduler.stop_service(job)
+        self.history.write("service", job=job_id)
 
     def add(self, job: str, data: Any = None, expected: str = "done", **options: Any) -> ObjectId:
         """Add a job, as producers do."""

@@ -8,8 +8,11 @@ from typing import Any
 from pymongo.collection import Collection
 
 from taskscheduler import Scheduler
+from taskscheduler.errors import SchedulerError
 from tests.faults.cluster import Cluster
+from tests.faults.executions import executions
 from tests.faults.history import read
+from tests.faults.turns import BACK_WITHIN
 from tests.faults.witness import JOBS
 from tests.support.eventually import eventually
 
@@ -28,10 +31,15 @@ def drain(cluster: Cluster) -> Documents:
     for producer in cluster.producers:
         if producer.wait(_STOPPED_WITHIN) is None:
             producer.kill()
+    cluster.history.write("over")
+    for program in cluster.programs:
+        program.kill()  # in the midst of its turn, perhaps
     with cluster.scheduler() as scheduler, cluster.database() as database:
         jobs = database[JOBS]
-        _patiently(lambda: jobs.find_one({**_WORK, "series": {"$exists": False}}) is None, _DRAINED_WITHIN)
+        lasting = {"series": {"$exists": False}, "service": {"$exists": False}}
+        _patiently(lambda: jobs.find_one({**_WORK, **lasting}) is None, _DRAINED_WITHIN)
         _end_series(cluster, scheduler, jobs)
+        _end_services(cluster, scheduler)
         _patiently(lambda: jobs.find_one(_WORK) is None, _DRAINED_WITHIN)
         _patiently(lambda: jobs.find_one({"pending": {"$exists": True}}) is None, _DRAINED_WITHIN / 4)
         cluster.witness.catch_up()
@@ -60,6 +68,25 @@ def _end_series(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[st
     for series, seq in before.items():
         cluster.history.write("series", series=str(series), advanced=after[series] > seq)
         scheduler.cancel_job(series)
+
+
+def _end_services(cluster: Cluster, scheduler: Scheduler) -> None:
+    """Each must have shown signs of life since the faults ended, before it is stopped."""
+    services = {str(service.id): service for service in scheduler.services()}
+
+    def alive() -> set[str]:
+        events = read(cluster.history_directory)
+        over = next(event["t"] for event in events if event["what"] == "over")
+        return {job for job, runs in executions(events).items() if job in services and runs[-1].last > over}
+
+    _patiently(lambda: len(alive()) == len(services), BACK_WITHIN)
+    for job_id, service in services.items():
+        try:
+            scheduler.stop_service(service.to_dict()["service"]["name"])
+        except SchedulerError as error:
+            cluster.history.write("service", job=job_id, why=str(error))
+        else:
+            cluster.history.write("service", job=job_id)
 
 
 _LAST: dict[str, Any] = {"$group": {"_id": "$series", "seq": {"$last": "$seq"}}}

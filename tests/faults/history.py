@@ -33,9 +33,10 @@ class History:
         os.write(self._file, line.encode() + b"\n")
 
     def _open(self) -> None:
-        self._pid = os.getpid()
-        path = self._directory / f"{self._pid}-{time.monotonic_ns()}.jsonl"  # pids are used again
+        pid = os.getpid()
+        path = self._directory / f"{pid}-{time.monotonic_ns()}.jsonl"  # pids are used again
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._pid = pid  # now that other threads may write, too
 
 
 def of_environment() -> History:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
-from taskscheduler import Job
+from taskscheduler import Job, Service
+from taskscheduler.execution import JobInterrupted
 from tests.faults.history import of_environment
 
 _BEAT = 0.05
@@ -85,6 +88,45 @@ class Killer(Recorded):
     def work(self) -> None:
         if self.attempt <= self.data:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Solo(Nap):
+    """Never two at once."""
+
+    name = "faults.solo"
+    solo = True
+
+
+class Keeper(Recorded, Service):
+    """A service that runs until it is asked to stop."""
+
+    name = "faults.keeper"
+
+    def work(self) -> None:
+        while not self.wait(_BEAT):
+            self._note("beat")
+
+
+class Fitful(Recorded, Service):
+    """A service that ends by itself after a while, well or badly."""
+
+    name = "faults.fitful"
+
+    def work(self) -> None:
+        self.nap(random.uniform(0.2, 1.5))
+        if random.random() < 0.3:
+            raise RuntimeError("a service that fails")
+
+
+class Reluctant(Recorded, Service):
+    """A service that does not hear that it was asked to stop, and cannot be interrupted."""
+
+    name = "faults.reluctant"
+
+    def work(self) -> None:
+        while True:
+            with suppress(JobInterrupted):
+                self.nap(60.0)
 
 
 class Stubborn(Recorded):

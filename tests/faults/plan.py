@@ -26,6 +26,9 @@ PROCESS_FAULTS: Mapping[str, int] = {
     "kill producer": 1,
     "kill listener": 1,
     "kill all nodes": 1,
+    "kill program": 2,
+    "pause program": 1,
+    "cut program off": 1,
 }
 SERVER_FAULTS: Mapping[str, int] = {
     "step down": 2,

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 
 from tests.faults.cluster import LEASE, Cluster, Member, exit_code
+from tests.faults.program import SILENCE
 
 Fault = Callable[[Cluster, float], Iterator[float]]
 
@@ -114,6 +115,18 @@ def _restarted(member: Member) -> Iterator[float]:
     member.start()
 
 
+def kill_program(cluster: Cluster, choice: float) -> Iterator[float]:
+    yield from _restarted(one_of(cluster.programs, choice))
+
+
+def pause_program(cluster: Cluster, choice: float) -> Iterator[float]:
+    yield from paused(cluster, [one_of(cluster.programs, choice).pid], SILENCE * (0.5 + choice))
+
+
+def cut_program_off(cluster: Cluster, choice: float) -> Iterator[float]:
+    yield from _between(cluster, "cut", one_of(cluster.programs, choice).name, SILENCE * (0.5 + choice))
+
+
 def kill_all_nodes(cluster: Cluster, choice: float) -> Iterator[float]:
     for node in cluster.nodes:
         node.kill()
@@ -137,4 +150,7 @@ PROCESS_FAULTS: Mapping[str, Fault] = {
     "kill producer": kill_producer,
     "kill listener": kill_listener,
     "kill all nodes": kill_all_nodes,
+    "kill program": kill_program,
+    "pause program": pause_program,
+    "cut program off": cut_program_off,
 }

@@ -1,6 +1,6 @@
 """A process that adds and cancels jobs of all kinds at a bounded rate, and writes down what it was promised.
 
-    python -m tests.faults.producer URI SEED PER_SECOND
+    python -m tests.faults.producer URI SEED PER_SECOND LEASE
 
 What it is about to do is written before, what came of it after: `add` and then `acked` or `unknown`, with the ids.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler import Scheduler
+from taskscheduler import Process, Scheduler
 from taskscheduler.errors import SchedulerError
 from tests.faults.history import of_environment
 from tests.faults.processes import die_with_parent
@@ -28,8 +28,17 @@ _MOST_SERIES = 4
 _MOST_WAITING = 60  #: with more than that the nodes are given time
 _COUNT_EVERY = 1.0
 _KEYS = 6
+SHARED_KEY = "faults.shared"  #: of solo jobs, and of programs that no node runs
+SERVICES = ("keeper", "fitful")
+SERVICE_OPTIONS: dict[str, Any] = {"restart_interval": 0.2, "restart_interval_max": 1, "stop_soft": 1, "stop_hard": 2}
+_SOLO_KEYS = (True, "faults.red", SHARED_KEY)
 
 Options = dict[str, Any]
+
+
+def start_service(scheduler: Scheduler, name: str) -> Process:
+    """Make one of the services of a run be there."""
+    return scheduler.start_service(f"faults.{name}", name=name, **SERVICE_OPTIONS)
 
 
 class Producer:
@@ -42,6 +51,7 @@ class Producer:
         self._series = 0
         self._counted_at, self._waiting = 0.0, 0
         self._canceling: list[tuple[float, ObjectId]] = []
+        self._stopped = set(SERVICES)  #: services that we may have stopped and not started again
         self._mix: dict[Callable[[], None], float] = {
             self._quick: 30,
             self._bulk: 8,
@@ -57,6 +67,9 @@ class Producer:
             self._once: 6,
             self._killer: 1,
             self._forced: 1,
+            self._solo: 4,
+            self._solo_canceled: 1,
+            self._restarted: 1,
         }
 
     def step(self) -> None:
@@ -64,6 +77,8 @@ class Producer:
         if self._canceling and self._canceling[0][0] <= time.monotonic():
             self._cancel(self._canceling.pop(0)[1])
             return
+        if self._stopped:
+            self.start_services()
         if not self._is_too_much():
             self._random.choices(list(self._mix), list(self._mix.values()))[0]()
 
@@ -108,7 +123,9 @@ class Producer:
         self._add("stubborn", None, "timeout", timeout=0.5)
 
     def _canceled(self) -> None:
-        job = self._add("nap", 4.0, "any", at=timedelta(seconds=self._random.choice([0, 0, 1.5])))
+        self._to_be_canceled(self._add("nap", 4.0, "any", at=timedelta(seconds=self._random.choice([0, 0, 1.5]))))
+
+    def _to_be_canceled(self, job: ObjectId | None) -> None:
         if job is not None:
             self._canceling.append((time.monotonic() + 1.0, job))
 
@@ -126,6 +143,22 @@ class Producer:
 
     def _forced(self) -> None:
         self._add("nap", 0.2, "done", force_spawn=True)
+
+    def _solo(self) -> None:
+        self._add("solo", self._random.uniform(0.05, 0.4), "done", solo=self._random.choice(_SOLO_KEYS))
+
+    def _solo_canceled(self) -> None:
+        self._to_be_canceled(self._add("solo", 4.0, "any", priority=1, solo=self._random.choice(_SOLO_KEYS)))
+
+    def _restarted(self) -> None:
+        name = self._random.choice(SERVICES)
+        self._stopped.add(name)
+        self._serve(name, lambda: self._scheduler.restart_service(name))
+
+    def start_services(self) -> None:
+        """Start what we may have stopped, by now or before we were killed."""
+        for name in sorted(self._stopped):
+            self._serve(name, lambda name=name: start_service(self._scheduler, name))  # type: ignore[misc]
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -167,6 +200,14 @@ class Producer:
         else:
             self._history.write("acked", ids=[job_id])
 
+    def _serve(self, name: str, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except SchedulerError as error:
+            self._history.write("not_served", service=name, why=f"{type(error).__name__}: {error}"[:200])
+        else:
+            self._stopped.discard(name)
+
     def _cancel(self, job_id: ObjectId) -> None:
         self._history.write("cancel", job=job_id)
         try:
@@ -177,7 +218,7 @@ class Producer:
             self._history.write("canceled", job=job_id)
 
 
-def main(uri: str, seed: int, per_second: float) -> int:
+def main(uri: str, seed: int, per_second: float, lease: float) -> int:
     """Add jobs until SIGTERM."""
     die_with_parent()
     stopped = threading.Event()
@@ -187,15 +228,16 @@ def main(uri: str, seed: int, per_second: float) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Scheduler(uri) as scheduler:
+    with Scheduler(uri, orphaned_timeout=lease) as scheduler:
         producer = Producer(scheduler, seed)
         due = time.monotonic()
         while not stopped.is_set():
             producer.step()
             due = max(due + 1 / per_second, time.monotonic())  # what was missed is not made up for
             stopped.wait(max(0.0, due - time.monotonic()))
+        producer.start_services()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))

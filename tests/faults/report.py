@@ -39,6 +39,14 @@ def mechanisms(facts: Facts) -> dict[str, int]:
     seen["a lost worker's job was handed back"] = sum(
         1 for change in facts.changes if change["set"].get("lost", 0) and change["set"].get("status") == 0
     )
+    seen["a solo job was let in"] = sum(1 for change in facts.changes if "parked_at" in change["unset"])
+    seen["a program was refused"] = sum(1 for _ in facts.of("refused"))
+    ends = Counter((document.get("error") or {}).get("type") for document in facts.documents.values())
+    seen["a silent program was ended"] = ends["SilenceError"]
+    seen["a dead program was ended"] = ends["ProgramLostError"]
+    seen["a service was started again"] = sum(
+        len(runs) - 1 for job, runs in facts.runs.items() if facts.is_service(job)
+    )
     seen["an add was refused or uncertain"] = sum(1 for _ in facts.of("unknown"))
     seen["a listener was told of a gap"] = sum(1 for _ in facts.of("gap"))
     return seen

@@ -16,12 +16,15 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateMany
 
+from taskscheduler import finishing
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
 from taskscheduler.record import successor, successor_id
-from taskscheduler.store import attempts, claims, readback
+from taskscheduler.store import attempts, claims, gate, readback
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.tracked import TrackedStore
+from taskscheduler.store.turns import letting_in
 from taskscheduler_daemon.caretaker import Caretaker
 from taskscheduler_daemon.claimer import Claimer
 from taskscheduler_daemon.lost import Watch
@@ -139,6 +142,31 @@ def no_rescan() -> None:
     _replace(Claimer, "look_everywhere", lambda self: None)
 
 
+def no_turn() -> None:
+    """A job whose time has come is let in whoever has the turn of its key."""
+    _replace(gate, "letting_in", lambda key: letting_in(f"{key} {ObjectId()}"))
+
+
+def no_turn_of_programs() -> None:
+    """A program begins whoever has the turn of its key."""
+    begin = TrackedStore.begin
+
+    def begun(self: TrackedStore, document: dict[str, Any]) -> Any:
+        return begin(self, {**document, "gate": f"{document['gate']} {ObjectId()}"})
+
+    _replace(TrackedStore, "begin", begun)
+
+
+def no_end_of_the_silent() -> None:
+    """Nobody ends the record of a program that says nothing any more."""
+    _replace(TrackedStore, "end_silent", lambda self, query: [])
+
+
+def no_restart() -> None:
+    """A service that has ended is left as it is."""
+    _replace(finishing, "restart_of", lambda job, ran: None)
+
+
 # -- traps ------------------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +208,10 @@ PATCHES: dict[str, Callable[[], None]] = {
     "second look": no_second_look,
     "read-back": no_read_back,
     "rescan": no_rescan,
+    "turn": no_turn,
+    "turn of programs": no_turn_of_programs,
+    "end of the silent": no_end_of_the_silent,
+    "restart": no_restart,
     "trap: die before the next run": die_before_the_next_run,
     "trap: collide": collide,
 }

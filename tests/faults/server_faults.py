@@ -115,7 +115,8 @@ def fail_after_writing(cluster: Cluster, choice: float) -> Iterator[float]:
 
 def _failing(cluster: Cluster, data: dict[str, Any], times: int) -> Iterator[float]:
     """Each client in turn: a failpoint knows one application name, and servers among themselves must not be hit."""
-    for client in [member.name for member in (*cluster.nodes, *cluster.producers, cluster.listener)]:
+    members = (*cluster.nodes, *cluster.producers, *cluster.programs, cluster.listener)
+    for client in [member.name for member in members]:
         primary = cluster.servers.primary()
         cluster.servers.fail_point(primary, "failCommand", {"times": times}, {**data, "appName": client})
         yield 0.6

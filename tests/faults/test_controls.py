@@ -5,22 +5,29 @@ Where several mechanisms protect the same thing, the others are taken away in bo
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from bson import ObjectId
 from pymongo.write_concern import WriteConcern
 
-from taskscheduler.store import client
+from taskscheduler import servicing
+from taskscheduler.store import client, jobs
 from tests.faults.controls import Control
+from tests.faults.processes import send
+from tests.faults.program import SILENCE
 from tests.faults.sabotage import WRONG_CLOCK
+from tests.faults.turns import BACK_WITHIN, FREED_LATE
 from tests.support.eventually import eventually
 from tests.support.replicaset import ReplicaSet
 
 pytestmark = pytest.mark.faults
 
+SOLO = "solo jobs of one key do not overlap"
 Scenario = Callable[..., None]
 
 
@@ -125,6 +132,53 @@ def lost_message(control: Control, *without: str) -> None:
         pass  # for the checker to say
 
 
+def two_of_a_key(control: Control, *without: str) -> None:
+    """A second job of a key is due while the first one runs."""
+    control.node("first", *without, min_children=2, max_children=2)
+    for seconds in (0.3, 0.6):
+        control.add("nap", 2.5, solo="key", at=timedelta(seconds=seconds))
+    control.await_end()
+
+
+def two_programs(control: Control, *without: str) -> None:
+    """Two programs want the same key again and again, until one of them was refused or both have it."""
+    pids = {control.program(name, *without).pid for name in ("one", "two")}
+    control.node("first")
+    eventually(lambda: pids == {event["pid"] for event in control.seen("end")}, 30, "each had its turn")
+    eventually(lambda: control.seen("refused") or control.violations() & {SOLO}, 30, "they meet")
+    for pid in pids:
+        send(pid, signal.SIGKILL)
+    control.history.write("over")
+    control.await_end()
+
+
+def silent_program(control: Control, *without: str) -> None:
+    """A program freezes in its turn."""
+    control.node("first", *without)
+    program = control.program("one", *without)
+    job = ObjectId(eventually(lambda: control.seen("beat"), 20, "its turn")[-1]["job"])
+    control.pause([program.pid])
+    control.history.write("over")
+    try:
+        eventually(lambda: control.count(_id=job, status=2) == 0, SILENCE + FREED_LATE + 1, "the end of its record")
+    except AssertionError:
+        pass  # for the checker to say
+
+
+def service_that_ends(control: Control, *without: str) -> None:
+    """A service ends by itself."""
+    control.node("first", *without)
+    service = control.service("fitful")
+    eventually(lambda: control.seen("end"), 20, "its end")
+    control.history.write("over")
+    try:
+        control.await_start(service, 3, BACK_WITHIN + 1)
+    except AssertionError:
+        pass  # for the checker to say
+    control.stop_service("fitful", service)
+    control.await_end()
+
+
 CONTROLS: list[tuple[Scenario, str, str]] = [
     (late_report, "fence", "a job is finished once"),
     (silent_node, "deadline", "executions do not overlap"),
@@ -133,6 +187,10 @@ CONTROLS: list[tuple[Scenario, str, str]] = [
     (wrong_clock, "second look", "executions do not overlap"),
     (same_jobs, "read-back", "an attempt starts once"),
     (lost_message, "rescan", "every job ends"),
+    (two_of_a_key, "turn", SOLO),
+    (two_programs, "turn of programs", SOLO),
+    (silent_program, "end of the silent", "the key of a dead program is free again"),
+    (service_that_ends, "restart", "a service comes back"),
 ]
 
 
@@ -150,6 +208,54 @@ def test_with_the_mechanism_it_finds_none(control: Control, scenario: Scenario, 
     assert control.violations() == set()
     if mechanism == "fence":
         assert control.seen("fenced")
+
+
+# -- what the library does where it is called --------------------------------------------------------------------------
+
+
+def restart_what_does_not_listen(control: Control) -> None:
+    """A service is to be started again that takes its time to end."""
+    for name in ("first", "second"):
+        control.node(name)
+    service = control.service("reluctant")
+    control.await_start(service, 1)
+    control.scheduler.restart_service("reluctant")
+    control.await_start(service, 2)
+    control.stop_service("reluctant", service)
+    control.await_end()
+
+
+def cancel_what_does_not_listen(control: Control) -> None:
+    """A solo job is cancelled that takes its time to end, and another one of its key waits."""
+    control.node("first", min_children=2, max_children=2, kill_grace=2.0)
+    job = control.add("stubborn", expected="any", solo="key")
+    other = control.add("quick", solo="key")
+    control.await_start(job, 1)
+    control.scheduler.cancel_job(job)
+    control.await_start(other, 1)
+    control.await_end()
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["as it is", "without"])
+def test_a_service_is_started_again_when_its_process_is_gone(
+    control: Control, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    if broken:
+        monkeypatch.setattr(servicing, "await_gone", lambda *_: None)
+    restart_what_does_not_listen(control)
+    found = control.violations()
+    assert "executions do not overlap" in found if broken else found == set()
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["as it is", "without"])
+def test_the_turn_of_a_cancelled_job_ends_when_its_process_is_gone(
+    control: Control, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    if broken:
+        monkeypatch.setattr(jobs, "out_of_turn", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
+    cancel_what_does_not_listen(control)
+    found = control.violations()
+    assert SOLO in found if broken else found == set()
 
 
 # -- on a set of servers ----------------------------------------------------------------------------------------------

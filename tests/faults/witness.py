@@ -85,7 +85,7 @@ class Witness:
         if kind == "update":
             described = change["updateDescription"]
             fields = _plain(described["updatedFields"], _KEPT)
-            gone = [name for name in described["removedFields"] if name in (*_KEPT, "once", "next")]
+            gone = [name for name in described["removedFields"] if name in (*_KEPT, "once", "next", "parked_at")]
             self._history.write("change", n=self._number, op=kind, job=str(job_id), set=fields, unset=gone)
         else:
             fields = _plain(change.get("fullDocument") or {}, _KEPT_OF_NEW)

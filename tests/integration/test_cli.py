@@ -133,7 +133,7 @@ def test_add_once_says_what_became_of_it(run: Run) -> None:
         (["add"], 2, "Missing argument"),
         (["frob"], 2, "No such command"),
         (["list", "--frob"], 2, "No such option"),
-        (["list", "--status", "finished"], 2, "waiting, postponed"),
+        (["list", "--status", "over"], 2, "waiting, postponed"),
         (["list", "--limit", "0"], 2, "1 to 10000"),
         (["show", "0" * 24], 3, "not found"),
         (["show", "abc"], 2, "last 5 digits"),
@@ -183,6 +183,17 @@ def test_list_filters_and_limits(run: Run, scheduler: Scheduler) -> None:
     assert len(run("list", "-o", "id", "--queue", "mail", "--limit", "2")[1]) == 2
     assert run("list", "-o", "id", "--status", "done", "--status", "failed")[1] == []
     assert [job["state"] for job in json.loads("\n".join(run("-o", "json", "list", "--all")[1]))] == ["waiting"] * 5
+
+
+def test_list_by_queue_says_which(run: Run, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("Mail", None, {"queue": "mail"}), ("Copy", None, {"queue": "files"})])
+    assert [line.split("\t")[-1] for line in run("list", "--order", "queue")[1]] == [
+        "NOTE",
+        "queue files",
+        "queue mail",
+    ]
+    assert [line.split("\t")[-1] for line in run("list")[1]] == ["NOTE", "", ""]
+    assert run("list", "--status", "finished", "--status", "running")[1:] == (["\t".join(COLUMNS)], "")
 
 
 def test_list_shows_the_newest_run_of_a_series_although_its_id_is_a_hash(run: Run, scheduler: Scheduler) -> None:
@@ -403,6 +414,15 @@ def test_wait_on_a_terminal_draws_a_bar(scheduler: Scheduler) -> None:
     assert "Mail[bold]" in said
 
 
+def test_who_waits_on_a_terminal_is_told_that_no_node_is_there(scheduler: Scheduler) -> None:
+    job = scheduler.add_job("Mail", queue="letters")
+    code, said = on_terminal("wait", str(job.id), "--timeout", "0")
+    assert (code, "no node that is up serves the queue letters" in said) == (124, True)
+    scheduler.store.nodes.register(ObjectId(), {"name": "web-1", "queues": ["letters"], "lease": 3600})
+    code, said = on_terminal("wait", str(job.id), "--timeout", "0")
+    assert (code, "no node" in said) == (124, False)
+
+
 def test_flush_asks_on_a_terminal(scheduler: Scheduler) -> None:
     scheduler.add_job("Mail")
     ours, theirs = pty.openpty()
@@ -433,6 +453,16 @@ def test_ctrl_c_ends_quietly_with_130(scheduler: Scheduler) -> None:
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_who_stops_waiting_is_told_that_the_job_goes_on(scheduler: Scheduler) -> None:
+    command = [*COMMAND, "wait", str(scheduler.add_job("Mail").id)]
+    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waiting.stdout is not None
+    assert [waiting.stdout.readline().split("\t")[3] for _ in range(2)] == ["STATE", "waiting"]
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, one_line(err.rstrip() + "\n"), "goes on" in err) == (130, True, True)
 
 
 def test_a_node_runs_jobs_of_a_module_in_its_directory(tmp_path: Path, scheduler: Scheduler) -> None:

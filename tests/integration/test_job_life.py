@@ -448,6 +448,7 @@ def test_an_exception_is_stored_with_type_message_and_traceback(scheduler: Sched
     assert process.result_value is None
     with pytest.raises(JobFailedError, match="ValueError: i am an exception"):
         process.result()
+    assert "WARNING job failed: ValueError: i am an exception" in node.log.read_text()  # before it is written
 
 
 def test_every_kind_of_exception_fails_the_job_and_not_the_worker(scheduler: Scheduler, start_node: StartNode) -> None:

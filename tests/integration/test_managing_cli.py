@@ -51,11 +51,12 @@ def test_edit_gives_only_what_somebody_can_decide(run: Run, scheduler: Scheduler
     job = scheduler.add_job("Mail")
     assert run("edit", job.id, "canceled")[:2] == (0, ["ID\tSTATE", f"{job.id}\tcanceled"])
     assert run("edit", job.id, "waiting")[:2] == (0, ["ID\tSTATE", f"{job.id}\twaiting"])
-    for status in ("running", "postponed", "done", "failed", "timeout"):
+    for status in ("running", "postponed", "done", "finished", "failed", "timeout"):
         code, out, error = run("edit", job.id, status)
         assert (code, out) == (5, [])
         assert error.startswith("taskscheduler: a job cannot be marked as ")
     assert run("edit", job.id, "nonsense")[0] == 2
+    assert run("edit", "5f5f5f5f5f5f5f5f5f5f5f5f", "waiting")[:2] == (3, [])
     scheduler.store.jobs.collection.update_one({"_id": job.id}, {"$set": {"status": int(Status.DONE)}})
     code, _, error = run("edit", job.id, "canceled")
     assert (code, "is done; only a job that has not ended" in error) == (5, True)
@@ -75,8 +76,14 @@ def test_restore_asks_and_then_takes_back_what_lost_nodes_hold(run: Run, schedul
     scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", ObjectId(), "gone"))
     assert run("restore")[0] == 5
     assert job.refresh().status is Status.PROCESSING
-    assert run("restore", "--yes")[:2] == (0, ["1 jobs wait again"])
+    assert run("restore", "--yes") == (0, ["1 jobs wait again"], "")
     assert job.refresh().status is Status.WAITING
+    boot = ObjectId()
+    scheduler.store.nodes.register(boot, {"name": "web-1", "lease": 3600})
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", boot, "web-1"))
+    code, out, error = run("restore", "--yes")
+    assert (code, out) == (0, ["0 jobs wait again"])
+    assert error.startswith("1 run and are left alone")
 
 
 def test_flush_takes_a_queue(run: Run, scheduler: Scheduler) -> None:
@@ -165,9 +172,11 @@ def test_a_node_runs_in_the_background_until_it_is_stopped_by_its_pidfile(
 
 
 def test_a_node_that_cannot_start_says_why(uri: str, pidfile: Path) -> None:
-    with pytest.raises(SchedulerError, match=r"not ready: .*no_such_module"):
+    with pytest.raises(SchedulerError, match=r"^the node was not started: the node is not ready: .*no_such_module"):
         start_node(pidfile, uri, jobs=["no_such_module"])
     assert not pidfile.exists()
+    with pytest.raises(SchedulerError, match=r"missing/node\.pid cannot be used as a pidfile: No such file"):
+        start_node(pidfile.parent / "missing" / "node.pid", uri, jobs=["tests.support.jobs"])
 
 
 def test_options_of_the_background_are_refused_where_they_make_no_sense(run: Run, tmp_path: Path) -> None:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.enduring import Chronicle as Chronicler
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
 
-from taskscheduler import InvalidOptionError, Job, PayloadTooLargeError, Scheduler, ServiceNotFoundError, Status
+from taskscheduler import (
+    InvalidJobError,
+    InvalidOptionError,
+    Job,
+    PayloadTooLargeError,
+    Scheduler,
+    ServiceNotFoundError,
+    Status,
+)
+from taskscheduler_daemon.cli.render import attempt_label
 
 StartNode = Callable[..., NodeProcess]
 JOBS = ["tests.support.jobs", "tests.support.enduring"]
@@ -78,13 +90,16 @@ def test_a_service_runs_beside_the_jobs_and_starting_it_again_changes_nothing(
     assert scheduler.service("chronicle").attempt == 1
     assert scheduler.service("chronicle").status is Status.PROCESSING
     assert [process.id for process in scheduler.services()] == [service.id]
-    once = scheduler.add_job_once("chronicle", chronicle.data, queue="nobody", ignore_data=True)
-    assert once.outcome == "created", "a service is no job that add_job_once may take for the same"
     before = set(node.workers) - {chronicle.pid}
     node.send(signal.SIGHUP)
     eventually(lambda: not before & set(node.workers), 20, "new workers")
     assert chronicle.pid in node.workers
     assert len(chronicle.words("begin")) == 1
+
+
+def test_a_service_is_no_job_that_add_job_once_may_take_for_the_same(scheduler: Scheduler) -> None:
+    scheduler.start_service("echo", 1)
+    assert scheduler.add_job_once("echo", 1).outcome == "created"
 
 
 def test_a_service_that_is_defined_anew_is_replaced_in_place(
@@ -160,21 +175,24 @@ def test_a_service_that_is_never_restarted_runs_once_whatever_happens(
     node.stop()
     service.wait(20)
     assert (service.status, service.attempt) == (Status.FAILED, 2)
+    assert (service.error or {})["type"] == "NodeStoppedError"
 
 
-@pytest.mark.parametrize("victim", ["worker", "manager", "node", "frozen node"])
+@pytest.mark.parametrize("victim", ["worker", "manager", "frozen manager", "node", "frozen node"])
 def test_whatever_is_killed_a_service_comes_back_and_never_runs_twice(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle, victim: str
 ) -> None:
     nodes = [start_node(jobs=JOBS, orphaned_timeout=1.5) for _ in range(2)]
     scheduler.start_service("chronicle", chronicle.data, **QUICK)
-    for count in range(1, 2 if "node" in victim else 4):
+    for count in range(1, 4 if victim in ("worker", "manager") else 2):
         chronicle.begun(count)
         [home] = [node for node in nodes if chronicle.pid in node.tree()]
         if victim == "node":
             home.kill()
         elif victim == "frozen node":
             home.send(signal.SIGSTOP)
+        elif victim == "frozen manager":
+            os.kill(home.manager, signal.SIGSTOP)
         else:
             os.kill(chronicle.pid if victim == "worker" else home.manager, signal.SIGKILL)
         chronicle.begun(count + 1)
@@ -207,6 +225,18 @@ def test_an_async_service_hears_that_it_is_to_stop(
     chronicle.begun(1)
     scheduler.stop_service("async_patient")
     assert len(chronicle.words("asked")) == 1
+
+
+def test_a_service_that_ends_while_its_node_does_not_hear_that_it_was_stopped(
+    scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message to the node is lost, and the service ends before the node looks by itself."""
+    monkeypatch.setattr(scheduler.store.messages, "stop", lambda _: None)
+    scheduler.start_service("chronicle", {**chronicle.data, "lives": 0.3}, **QUICK)
+    for count in range(1, 4):
+        chronicle.begun(count)
+        scheduler.restart_service("chronicle")
+    chronicle.check()
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
@@ -255,6 +285,10 @@ def test_a_node_that_stops_hands_its_services_to_another_one(
     assert len(chronicle.words("end")) == 1
     assert not chronicle.words("interrupted")
     chronicle.check()
+    [handed_back, _] = scheduler.service("chronicle").attempts
+    assert (handed_back["status"], handed_back["error"], handed_back["node"]) == (None, None, home.log.stem)
+    assert attempt_label(handed_back) == "handed back"
+    assert scheduler.service("chronicle").error is None
 
 
 def test_the_time_that_a_node_has_to_stop_binds_its_services(
@@ -323,6 +357,33 @@ def test_mistakes_are_named(scheduler: Scheduler) -> None:
         given: dict[str, Any] = wrong
         with pytest.raises(InvalidOptionError, match=said):
             scheduler.start_service("chronicle", **given)
-    with pytest.raises(InvalidOptionError, match=r"job solo-by-class is solo and cannot be a service"):
+    with pytest.raises(InvalidJobError, match=r"job solo-by-class is solo and cannot be a service"):
         scheduler.start_service(SoloByClass)
+    for add in (scheduler.add_job, scheduler.add_job_once):
+        with pytest.raises(InvalidJobError, match=r"chronicle is a service: start it with start_service"):
+            add(Chronicler)
+    with pytest.raises(InvalidJobError, match=r"job 1 of the batch: chronicle is a service"):
+        scheduler.add_jobs(["echo", Chronicler])
     assert scheduler.services() == []
+    assert list(scheduler.get_jobs({})) == []
+
+
+def test_what_a_name_does_not_tell_the_node_refuses(uri: str, node: NodeProcess, chronicle: Chronicle) -> None:
+    """Here the names are known: another process that has imported nothing adds them."""
+    script = f"""
+from taskscheduler import Scheduler
+with Scheduler({uri!r}) as scheduler:
+    scheduler.add_job("chronicle", {chronicle.data!r})
+    scheduler.add_job("async_patient", {chronicle.data!r})
+    scheduler.start_service("loner", {chronicle.data!r}, restart="never")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with Scheduler(uri) as scheduler:
+        jobs = sorted(scheduler.get_jobs({}), key=lambda job: job.job)
+        errors = [(job.wait(20).error or {}) for job in jobs]
+    assert [(error["type"], error["message"].split(":")[0]) for error in errors] == [
+        ("InvalidJobError", "async_patient is a service"),
+        ("InvalidJobError", "chronicle is a service"),
+        ("InvalidJobError", "job loner is solo and cannot be a service; the name of a service is unique anyway"),
+    ]
+    assert not chronicle.path.exists()

@@ -52,7 +52,7 @@ def test_the_life_of_a_service_from_the_command_line(
 def test_mistakes_are_one_line(run: Run) -> None:
     assert run("service", "stop", "nobody")[::2] == (
         3,
-        "taskscheduler: Given service 'nobody' does not exist; start it with start_service\n",
+        "taskscheduler: Given service 'nobody' does not exist; start it with: taskscheduler service start\n",
     )
     code, _, error = run("service", "start", "parrot", "--restart", "sometimes")
     assert (code, "'sometimes' is not one of 'always', 'on-failure', 'never'" in error) == (2, True)

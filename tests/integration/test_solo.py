@@ -314,6 +314,55 @@ def test_one_that_takes_its_time_to_end_is_waited_for(
     eventually(second_has_ended_and_began_late_enough, 20)
 
 
+def test_however_long_it_takes_its_node_keeps_the_turn(
+    scheduler: Scheduler, uri: str, start_node: StartNode, tmp_path: Path
+) -> None:
+    """The lease of who cancels it has ended long before."""
+    path, behind = tmp_path / "running", tmp_path / "behind"
+    first = scheduler.add_job("stubborn", str(path), solo="waiting")
+    start_node(**HERE, kill_grace=8, orphaned_timeout=2)
+    pid = int(eventually(lambda: traces(path), 20)[0][2])
+    second = scheduler.add_job("trace", str(behind), solo="waiting")
+    with Scheduler(uri, orphaned_timeout=0.5) as hasty:
+        hasty.cancel_job(first.id)
+
+    def first_is_gone() -> bool:
+        status = second.refresh().status
+        gone = not Path(f"/proc/{pid}").exists()
+        assert gone or status is Status.POSTPONED
+        scheduler.store.gates.sweep()
+        return gone
+
+    eventually(first_is_gone, 30)
+    second.wait(timeout=20, throw=True)
+
+
+@pytest.mark.parametrize("how", ["killed", "cut off"])
+def test_a_node_that_cannot_say_that_it_is_gone_keeps_the_turn_for_its_own_lease(
+    scheduler: Scheduler, uri: str, database: Documents, start_node: StartNode, tmp_path: Path, how: str
+) -> None:
+    path, behind = tmp_path / "running", tmp_path / "behind"
+    first = wait_job(scheduler, path, tmp_path / "never")
+    home = start_node(**HERE, orphaned_timeout=2 if how == "killed" else 30)
+    eventually(lambda: traces(path), 20)
+    second = scheduler.add_job("trace", str(behind), solo="waiting")
+    home.send(signal.SIGSTOP)
+    if how == "killed":
+        start_node(**HERE, orphaned_timeout=2)
+        first.cancel()
+        home.kill()
+        second.wait(timeout=20, throw=True)  # not that of who has cancelled it, 30 s
+        return
+    with Scheduler(uri, orphaned_timeout=0.5) as hasty:
+        hasty.cancel_job(first.id)
+    over = [{"$set": {"gate_until": "$$NOW"}}]
+    database["taskscheduler.jobs"].update_one({"_id": first.id}, over)
+    scheduler.store.gates.sweep()
+    assert second.refresh().status is Status.POSTPONED, "the first one may run as long as its node has not lost it"
+    home.send(signal.SIGCONT)
+    second.wait(timeout=20, throw=True)
+
+
 def test_a_retried_one_waits_until_nothing_is_left_of_it(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     claims.claim([process.id], "claim", process.id, "node")
     stepping = Stepping(claims.collection)
     monkeypatch.setattr(claims, "collection", stepping)
-    writer = Writer(scheduler.store, "node", lambda _: None, lambda: None, SYSTEM_CLOCK)
+    writer = Writer(scheduler.store, "node", lambda _: None, lambda _: None, lambda: None, SYSTEM_CLOCK)
     writer.start()
     try:
         writer.put(Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED), "worker"))

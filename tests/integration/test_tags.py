@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 from tests.support.nodes import NodeProcess
 
-from taskscheduler import Scheduler
+from taskscheduler import InvalidOptionError, Scheduler
 from taskscheduler_daemon.cli import main
 
 Run = Callable[..., list[str]]
@@ -54,6 +54,26 @@ def test_other_tags_make_another_job_of_add_job_once(scheduler: Scheduler) -> No
     assert scheduler.add_job_once(Noop).id == first.id
     assert scheduler.add_job_once(Noop, tags=["a"]).id == first.id
     assert scheduler.add_job_once(Noop, tags=["b"]).outcome == "replaced"
+
+
+def test_services_and_programs_are_found_by_their_tags(scheduler: Scheduler) -> None:
+    service = scheduler.start_service("parrot", tags=["birds"])
+    assert scheduler.start_service("parrot", tags=["birds"]).outcome == "existing"
+    with scheduler.track("import", tags=["birds", "nightly"]) as record:
+        assert {job.id for job in scheduler.get_jobs({"tags": "birds"})} == {service.id, record.id}
+    assert record.tags == ["birds", "nightly"]
+    again = scheduler.start_service("parrot")
+    assert (again.id, again.outcome) == (service.id, "replaced")
+    assert "tags" not in again.refresh().to_dict()
+    with pytest.raises(InvalidOptionError, match="option tags must be a list of texts"):
+        scheduler.track("import", tags="birds")
+
+
+def test_the_command_line_tags_services_and_commands(scheduler: Scheduler, run: Run) -> None:
+    run("service", "start", "parrot", "--tag", "birds")
+    run("exec", "--tag", "birds", "-t", "nightly", "true")
+    listed = [json.loads(line) for line in run("list", "--all", "--tag", "birds", "-o", "ndjson")]
+    assert {job["class"]: job["tags"] for job in listed} == {"parrot": ["birds"], "true": ["birds", "nightly"]}
 
 
 def test_all_runs_of_a_series_have_the_tags(scheduler: Scheduler, node: NodeProcess) -> None:

@@ -34,7 +34,7 @@ from taskscheduler import (
     Status,
 )
 from taskscheduler.clock import SystemClock
-from taskscheduler.program import boot_id, started_at
+from taskscheduler.program import boot_id, started_at, this_program
 from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]
@@ -59,6 +59,8 @@ def test_a_program_is_a_job_that_runs_from_the_start_to_the_end_of_the_block(sch
             "pid": os.getpid(),
             "started": started_at(os.getpid()),
             "boot": boot_id(),
+            "space": this_program()["space"],
+            "group": os.getpgrp(),
         }
         assert seen.options["silence_timeout"] == 60
         assert seen.fields == {"source": "ftp"}
@@ -317,23 +319,24 @@ def test_of_many_programs_that_start_at_once_one_runs(scheduler: Scheduler, uri:
     scheduler.track("import", solo=True).start().finish()
 
 
-def test_a_killed_program_blocks_no_longer_than_its_timeout(
+def test_a_killed_program_of_another_host_blocks_no_longer_than_its_timeout(
     scheduler: Scheduler, database: Documents, uri: str
 ) -> None:
-    with tracked_program(uri, "import", '{"solo": true, "timeout": 2}') as program:
-        program.told()
-        held = program.says().split()[1]
-        program.kill()
+    def killed(timeout: int) -> ObjectId:
+        with tracked_program(uri, "import", f'{{"solo": true, "timeout": {timeout}}}') as program:
+            program.told()
+            job_id = ObjectId(program.says().split()[1])
+            database["taskscheduler.jobs"].update_one({"_id": job_id}, {"$set": {"program.host": "elsewhere"}})
+            program.kill()
+            return job_id
+
+    held = killed(2)
     with pytest.raises(AlreadyRunningError) as caught:
         scheduler.track("import", solo=True).start()
-    assert str(caught.value.process.id) == held
+    assert caught.value.process.id == held
     eventually(lambda: scheduler.end_silent(), 20)
 
-    with tracked_program(uri, "import", '{"solo": true}') as program:
-        program.told()
-        program.says()
-        silence(database, next(scheduler.get_jobs()).id)
-        program.kill()
+    silence(database, killed(300))
     scheduler.track("import", solo=True).start().finish()  # no node runs: the starter ends the silent one itself
 
 

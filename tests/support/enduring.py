@@ -84,6 +84,15 @@ class Chronicle(Service):
         trace(self.data["trace"], word, self.attempt, os.getpid(), time.monotonic())
 
 
+class Loner(Job):
+    """Solo, and traces its start."""
+
+    name, solo = "loner", True
+
+    def start(self) -> None:
+        trace(self.data["trace"], "begin", self.attempt, os.getpid(), time.monotonic())
+
+
 class Parrot(Service):
     """Sends back what it gets, with its attempt."""
 

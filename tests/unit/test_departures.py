@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from pymongo.errors import AutoReconnect
 
 from taskscheduler.store.attempts import Fence
 from taskscheduler_daemon.departures import Departures
@@ -17,6 +18,8 @@ class Noted:
 
     def __init__(self) -> None:
         self.fences: list[Fence] = []
+        self.held: list[Fence] = []
+        self.failures = 0
 
     @property
     def services(self) -> Noted:
@@ -25,7 +28,13 @@ class Noted:
     gates = services
 
     def gone(self, fence: Fence) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise AutoReconnect("cut")
         self.fences.append(fence)
+
+    def hold(self, fence: Fence, lease: float) -> None:
+        self.held.append(fence)
 
     left = gone
 
@@ -37,7 +46,7 @@ def noted() -> Noted:
 
 @pytest.fixture
 def departures(noted: Noted) -> Departures:
-    return Departures(cast(Any, noted))
+    return Departures(cast(Any, noted), 30)
 
 
 def attempt(**more: Any) -> Attempt:
@@ -86,6 +95,31 @@ def test_of_those_that_ended_by_themselves_only_the_newest_are_remembered(depart
     assert noted.fences == [many[1].fence]
 
 
+def test_of_one_whose_end_was_refused_although_nobody_said_why(departures: Departures, noted: Noted) -> None:
+    service, newer = attempt(service={}), attempt(solo="key")
+    departures.ended(service)
+    departures.ended(newer)
+    departures.refused(newer.fence._replace(attempt=2))
+    departures.refused(Fence(ObjectId(), "claim", 3))
+    assert noted.fences == [], "an earlier attempt, and a job that others may run beside"
+    departures.refused(service.fence)
+    departures.refused(service.fence)
+    assert noted.fences == [service.fence]
+
+
+def test_again_when_the_database_could_not_be_told(departures: Departures, noted: Noted) -> None:
+    one, two = attempt(service={}), attempt(solo="key")
+    noted.failures = 3
+    for exclusive in (one, two):
+        departures.ended(exclusive)
+        departures.canceled(exclusive.fence.job_id.binary)
+    departures.renew()
+    assert noted.fences == []
+    departures.renew()
+    departures.renew()
+    assert sorted(noted.fences, key=str) == sorted([one.fence, two.fence], key=str)
+
+
 def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
     job = attempt()
     departures.expect(job)
@@ -93,3 +127,13 @@ def test_of_nothing_else(departures: Departures, noted: Noted) -> None:
     departures.canceled(job.fence.job_id.binary)
     departures.canceled(ObjectId().binary)
     assert noted.fences == []
+
+
+def test_until_then_a_solo_job_keeps_its_turn(departures: Departures, noted: Noted) -> None:
+    solo = attempt(solo="key")
+    departures.expect(solo)
+    departures.expect(attempt(service={}))
+    departures.renew()
+    departures.gone(solo.fence.job_id.binary, 3)
+    departures.renew()
+    assert noted.held == [solo.fence] * 2

@@ -191,6 +191,12 @@ def test_a_uri_must_name_a_database() -> None:
         (OperationFailure("x", 18, {"errmsg": "bad"}), AuthenticationError, "refused this user or password: bad"),
         (OperationFailure("x", 13), AuthenticationError, "does not allow this to the user: x"),
         (OperationFailure("odd, full error: {}", 99), DatabaseError, "MongoDB refused the operation: odd"),
+        (
+            OperationFailure("interrupted", 11602),
+            DatabaseUnavailableError,
+            "did not confirm the operation: interrupted",
+        ),
+        (WriteConcernError("no majority", 64), DatabaseUnavailableError, "did not confirm the operation: no majority"),
         (PyMongoError("else"), DatabaseError, "MongoDB could not be used: else"),
     ],
 )

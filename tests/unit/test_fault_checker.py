@@ -96,9 +96,9 @@ def test_a_job_that_goes_well_breaks_nothing(story: Story) -> None:
 
 def test_an_uncertain_add_may_be_stored_or_not(story: Story) -> None:
     story.tell("add", ids=["gone"], expected="done")
-    story.tell("unknown", ids=["gone"], why="")
+    story.tell("unknown", ids=["gone"], why="DatabaseError: refused")
     story.whole(acked=False)
-    story.tell("unknown", ids=["j"], why="")
+    story.tell("unknown", ids=["j"], why="DatabaseUnavailableError: cut")
     assert broken(story) == set()
     counted = checks.counts(story.facts)
     assert (counted["unknown"], counted["recovered"]) == (2, 1)
@@ -171,12 +171,77 @@ def series(story: Story, numbers: list[int]) -> None:
         document |= {"series": "s0", "seq": number}
 
 
+def two_turns(story: Story, program: bool = False, frozen: bool = False) -> None:
+    """Two jobs of one key, of which the first one goes on while the second one runs."""
+    for job in ("a", "b"):
+        story.add(job, expected="any")["solo"] = "key"
+        story.claim(job)
+    if program:
+        story.documents["a"] |= {"program": {}}
+        story.documents["a"]["options"] |= {"silence_timeout": 2}
+    story.tell("start", job="a", attempt=1, pid=10, manager=5)
+    if frozen:
+        story.tell("pause", pids=[10])
+    story.tell("start", 3.0, job="b", attempt=1, pid=11, manager=6)
+    if frozen:
+        story.tell("resume", pids=[10])
+    story.tell("beat", job="a", attempt=1, pid=10, manager=5)
+    for job in ("a", "b"):
+        story.finish(job)
+
+
+def test_a_frozen_holder_of_a_key_may_overlap_until_it_is_killed(story: Story) -> None:
+    two_turns(story, frozen=True)
+    assert broken(story) == set()
+
+
+def service(story: Story, back_after: float = 1.0) -> None:
+    """A service that is lost with its node in the last fault, comes back, and is stopped."""
+    story.add(expected="any")
+    story.claim()
+    story.tell("start", job="j", attempt=1, pid=10, manager=5)
+    story.tell("over")
+    story.change("j", status=1)
+    story.change("j", status=0)
+    story.tell("nothing", back_after)
+    story.claim(attempt=2)
+    story.run(attempt=2, pid=11)
+    story.finish(status=5, attempt=2)
+    story.tell("service", job="j")
+
+
+def test_a_service_that_comes_back_breaks_nothing(story: Story) -> None:
+    service(story)
+    assert broken(story) == set()
+
+
+def dead_program(story: Story, ended_after: float) -> None:
+    """A program is killed with the last fault, and others end its record."""
+    story.add(expected="any")["program"] = {}
+    story.documents["j"]["options"]["silence_timeout"] = 2
+    story.claim()
+    story.tell("start", job="j", attempt=1, pid=10, manager=10)
+    story.tell("over")
+    story.tell("nothing", ended_after)
+    story.finish(status=6)
+
+
+def test_a_dead_program_whose_record_is_ended_breaks_nothing(story: Story) -> None:
+    dead_program(story, 4.0)
+    assert broken(story) == set()
+
+
 # -- and one history for each way to break one ------------------------------------------------------------------------
 
 
 def lose_an_acknowledged_add(story: Story) -> None:
     story.whole()
     del story.documents["j"]
+
+
+def store_what_was_refused(story: Story) -> None:
+    story.whole(acked=False)
+    story.tell("unknown", ids=["j"], why="DatabaseError: refused")
 
 
 def leave_a_job_waiting(story: Story) -> None:
@@ -330,6 +395,48 @@ def keep_a_change_from_the_listener(story: Story) -> None:
     story.events = [event for event in story.events if event["what"] != "heard" or event["status"] != 3]
 
 
+def run_two_of_a_key(story: Story) -> None:
+    two_turns(story)
+
+
+def go_on_as_a_frozen_program(story: Story) -> None:
+    two_turns(story, program=True, frozen=True)
+
+
+def keep_the_turn_after_the_end(story: Story) -> None:
+    story.whole()["gate"] = "key"
+
+
+def leave_the_record_of_a_dead_program(story: Story) -> None:
+    dead_program(story, 11.0)
+
+
+def never_end_the_record_of_a_dead_program(story: Story) -> None:
+    dead_program(story, 0.0)
+    story.events = [event for event in story.events if event.get("set", {}).get("status") != 6]
+
+
+def lose_a_service(story: Story) -> None:
+    story.add(expected="any")
+    story.tell("over")
+    story.change("j", status=5)
+    story.tell("service", 16.0, job="j")
+
+
+def bring_a_service_back_late(story: Story) -> None:
+    service(story, back_after=16.0)
+
+
+def leave_a_stopped_service(story: Story) -> None:
+    service(story)
+    story.tell("beat", job="j", attempt=2, pid=11, manager=5)
+
+
+def fail_to_stop_a_service(story: Story) -> None:
+    service(story)
+    story.tell("service", job="j", why="its node does not say so")
+
+
 def leave_a_process(story: Story) -> None:
     story.tell("left", pids=[1])
 
@@ -344,6 +451,7 @@ def crash_a_thread(story: Story) -> None:
 
 CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (lose_an_acknowledged_add, "acknowledged adds are kept"),
+    (store_what_was_refused, "what is refused is not stored"),
     (leave_a_job_waiting, "every job ends"),
     (leave_a_debt, "every debt is paid"),
     (run_what_nobody_added, "nothing runs that was not added"),
@@ -373,6 +481,15 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (start_a_cancelled_job, "a cancelled job never starts"),
     (let_a_cancelled_job_run, "a cancelled job is killed"),
     (let_a_job_run_over_its_time, "a timeout is kept"),
+    (run_two_of_a_key, "solo jobs of one key do not overlap"),
+    (go_on_as_a_frozen_program, "solo jobs of one key do not overlap"),
+    (keep_the_turn_after_the_end, "a turn ends with its job"),
+    (leave_the_record_of_a_dead_program, "the key of a dead program is free again"),
+    (never_end_the_record_of_a_dead_program, "the key of a dead program is free again"),
+    (lose_a_service, "a service comes back"),
+    (bring_a_service_back_late, "a service comes back"),
+    (leave_a_stopped_service, "a service stops when it is asked to"),
+    (fail_to_stop_a_service, "a service stops when it is asked to"),
     (keep_a_change_from_the_listener, "a listener misses nothing"),
     (leave_a_process, "no process is left"),
     (crash_a_thread, "no part of a node crashes"),

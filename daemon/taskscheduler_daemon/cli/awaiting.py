@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Protocol
 
 import click
@@ -20,6 +21,7 @@ from taskscheduler_daemon.cli.durations import brief
 from taskscheduler_daemon.cli.exits import Exit
 from taskscheduler_daemon.cli.ids import resolve_all
 from taskscheduler_daemon.cli.listing import record
+from taskscheduler_daemon.cli.nodes import UP, node_state, serves
 from taskscheduler_daemon.cli.parameters import DURATION
 from taskscheduler_daemon.cli.render import note
 from taskscheduler_daemon.cli.settings import Settings, remark, say
@@ -55,25 +57,44 @@ def watch(
     settings: Settings, database: Opened, ids: Sequence[ObjectId], timeout: float | None, form: str | None = None
 ) -> int:
     """Show the jobs until all have ended; the exit code. With a `form`, who asks has told their ids already."""
-    deadline, pause = Deadline(timeout), threading.Event()
     bars = settings.form() == "table" and settings.terminal
+    if bars:
+        _say_unserved(database, _look(database, ids))
     view: View = Bars(settings) if bars else Lines(form or settings.form(), told_ids=form is not None)
     try:
-        while True:
-            jobs = _look(database, ids)
-            view.update(jobs)
-            if all(job.status.is_final for job in jobs):
-                if form == "id":
-                    _tell_failures(jobs)
-                return Exit.OK if all(job.status is Status.DONE for job in jobs) else Exit.FAILED
-            if deadline.passed:
-                break
-            pause.wait(deadline.left(_POLL))
-    finally:
-        view.close()
+        with closing(view):
+            jobs = _until_ended(database, ids, view, Deadline(timeout))
+    except KeyboardInterrupt:
+        remark("taskscheduler: what has not ended goes on; taskscheduler cancel ID stops it")
+        raise
     left = sum(not job.status.is_final for job in jobs)
-    remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
-    return Exit.TIMED_OUT
+    if left:
+        remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
+        return Exit.TIMED_OUT
+    if form == "id":
+        _tell_failures(jobs)
+    return Exit.OK if all(job.status is Status.DONE for job in jobs) else Exit.FAILED
+
+
+def _until_ended(database: Opened, ids: Sequence[ObjectId], view: View, deadline: Deadline) -> Sequence[Process]:
+    """The jobs as they are when all have ended, or the deadline has passed."""
+    pause = threading.Event()
+    while True:
+        jobs = _look(database, ids)
+        view.update(jobs)
+        if deadline.passed or all(job.status.is_final for job in jobs):
+            return jobs
+        pause.wait(deadline.left(_POLL))
+
+
+def _say_unserved(database: Opened, jobs: Sequence[Process]) -> None:
+    """Who waits at a terminal is told at once if that may take for ever."""
+    nodes = [node for node in database.inspection.nodes() if node_state(node) == UP]
+    queues = {job.options["queue"] for job in jobs if job.status is Status.WAITING}
+    for queue in sorted(queue for queue in queues if not any(serves(node, queue) for node in nodes)):
+        remark(
+            f"taskscheduler: no node that is up serves the queue {queue}; start one: taskscheduler node --jobs MODULE"
+        )
 
 
 def _tell_failures(jobs: Sequence[Process]) -> None:

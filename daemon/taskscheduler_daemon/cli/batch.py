@@ -31,7 +31,8 @@ def treat_all(settings: Settings, given: Sequence[str], treat: Treatment) -> int
             except (InvalidStateError, JobNotFoundError) as error:
                 remark(f"taskscheduler: {error}")
                 refusals.append(exit_code(error))
-    _print(settings, done)
+    if done or settings.form() == "json":
+        _print(settings, done)
     if not refusals:
         return Exit.OK
     return Exit.FAILED if done else max(refusals)

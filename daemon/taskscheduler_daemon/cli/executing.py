@@ -44,6 +44,7 @@ longer than --timeout, 126 if it cannot be executed, 127 if there is no such com
     help="After so long without contact to the database the record counts as lost; 0: never.",
 )
 @click.option("--timeout", type=DURATION, default="0", help="End the command after so long.  [default: never]")
+@click.option("--tag", "-t", "tags", multiple=True, help="A text to find it by; repeatable.")
 @click.option("--field", "given", metavar="NAME=VALUE", multiple=True, help="Store this with the job; repeatable.")
 def command(
     settings: Settings,
@@ -53,6 +54,7 @@ def command(
     solo_key: str | None,
     silence: float,
     timeout: float,
+    tags: Sequence[str],
     given: Sequence[str],
 ) -> int:
     if 0 < silence < _SHORTEST_SILENCE:
@@ -60,11 +62,11 @@ def command(
     fields = dict(map(_field, given))
     with opened(settings) as database:
         record = database.scheduler.track(
-            name or Path(arguments[0]).name or "exec", solo=solo_key or solo, timeout=silence
+            name or Path(arguments[0]).name or "exec", solo=solo_key or solo, timeout=silence, tags=tags
         )
         record.update(**{"command": list(arguments), **fields})
         try:
-            record.start()
+            record.start(supervises=True)
         except AlreadyRunningError as error:
             remark(f"taskscheduler exec: {error}")
             return Exit.ALREADY_RUNNING

@@ -1,4 +1,4 @@
-"""Decides what the exit code of `taskscheduler` says, and which error leads to which code."""
+"""Decides what the exit code of `taskscheduler` says, which error leads to which code, and what is said of it."""
 
 from __future__ import annotations
 
@@ -46,3 +46,10 @@ CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
 def exit_code(error: BaseException) -> Exit:
     """The exit code for an error that ends the command."""
     return next((code for classes, code in CODES if isinstance(error, classes)), Exit.FAILED)
+
+
+def said(error: Exception) -> str:
+    """What the command says of an error: its cure is a command, too."""
+    if isinstance(error, ServiceNotFoundError):
+        return f"Given service {error.name!r} does not exist; start it with: taskscheduler service start"
+    return str(error)

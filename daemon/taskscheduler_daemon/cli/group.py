@@ -120,8 +120,9 @@ def _refused(error: click.ClickException) -> int:
 def _failed(error: Exception) -> int:
     known = importlib.import_module("taskscheduler.errors").SchedulerError
     if isinstance(error, known):
-        remark(f"taskscheduler: {_line(str(error))}")
-        return int(importlib.import_module(f"{_PACKAGE}.exits").exit_code(error))
+        exits = importlib.import_module(f"{_PACKAGE}.exits")
+        remark(f"taskscheduler: {_line(exits.said(error))}")
+        return int(exits.exit_code(error))
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         remark(f"taskscheduler: {error.name} is missing; pip install 'mongo-taskscheduler[{_EXTRAS[error.name]}]'")
         return 2

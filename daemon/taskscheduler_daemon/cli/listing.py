@@ -70,7 +70,7 @@ def _show(settings: Settings, database: Opened, query: dict[str, Any], limit: in
     documents = database.inspection.recent(query, limit + 1)
     more, documents = len(documents) > limit, documents[:limit]
     jobs = sorted((Process(database.scheduler, document) for document in documents), key=ORDERS[order])
-    _print(settings, database, jobs)
+    _print(settings, database, jobs, with_queue=order == "queue")
     if settings.terminal and settings.form() == "table":
         _say_rest(len(jobs), more, query)
 
@@ -94,14 +94,14 @@ def _query(
     return {name: value for name, value in query.items() if value}
 
 
-def _print(settings: Settings, database: Opened, jobs: Sequence[Process]) -> None:
+def _print(settings: Settings, database: Opened, jobs: Sequence[Process], with_queue: bool) -> None:
     now, form = database.scheduler.store.clock.now(), settings.form()
     if form == "table":
-        draw_jobs(settings, jobs, now)
+        draw_jobs(settings, jobs, now, with_queue)
     elif form == "tsv":
         say(tsv(COLUMNS))
         for job in jobs:
-            say(tsv(row(job, now)))
+            say(tsv(row(job, now, with_queue)))
     elif form == "json":
         say(json_pretty([record(job) for job in jobs]))
     else:
@@ -116,7 +116,7 @@ def record(job: Process) -> dict[str, Any]:
 
 def _say_rest(shown: int, more: bool, query: dict[str, Any]) -> None:
     if shown == 0:
-        everything = "no such jobs" if query else "no jobs"
-        remark(f"{everything}; add one: taskscheduler add NAME '{{\"key\": 1}}'; ended ones: taskscheduler list --all")
+        ended = "; ended ones: taskscheduler list --all" if "status" in query else ""
+        remark(f"no {'such ' if query else ''}jobs; add one: taskscheduler add NAME '{{\"key\": 1}}'{ended}")
     elif more:
         remark(f"only the newest {shown} are shown; --limit shows more")

@@ -43,7 +43,7 @@ def _object_id(text: str) -> ObjectId:
 
 
 def _status(text: str) -> Status:
-    names = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROCESSING"}
+    names = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROCESSING", "finished": "DONE"}
     wanted = names.get(text.lower(), text.upper())
     if wanted not in Status.__members__:
         raise ValueError(f"{text!r} is not one of {', '.join(status.label for status in Status)}")

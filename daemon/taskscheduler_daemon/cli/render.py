@@ -63,9 +63,11 @@ def state(status: Status, fancy: bool) -> str:
     return glyph(status, fancy) + ("" if fancy and status is Status.TIMEOUT else " ") + status.label
 
 
-def row(job: Process, now: datetime) -> tuple[str, ...]:
-    """The cells of a job, in the order of COLUMNS, with its plain status."""
-    return (str(job.id), job.job, job.status.label, tries(job), age(job, now), run_time(job, now), note(job, now))
+def row(job: Process, now: datetime, with_queue: bool = False) -> tuple[str, ...]:
+    """The cells of a job, in the order of COLUMNS, with its plain status; the queue in front of the note."""
+    queue = f"queue {job.options['queue']}" if with_queue else ""
+    said = _SEVERAL.join(part for part in (queue, note(job, now)) if part)
+    return (str(job.id), job.job, job.status.label, tries(job), age(job, now), run_time(job, now), said)
 
 
 def tries(job: Process) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from taskscheduler.lifecycle import Status
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.confirming import confirmed
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exits import Exit
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.render import count
+from taskscheduler_daemon.cli.settings import Settings, remark, say
 
 HELP = """Let jobs wait again at once that nodes hold whose heartbeat has stopped.
 
@@ -25,5 +27,8 @@ def command(settings: Settings, queue: str | None, yes: bool) -> int:
         if not yes and not confirmed(question, "nothing was restored"):
             return Exit.REFUSED
         restored = database.scheduler.restore(queue)
+        held = database.inspection.counts()[Status.PROCESSING]
     say(f"{restored} jobs wait again")
+    if held and not restored:
+        remark(f"{count(held)} run and are left alone: a node is gone when its heartbeat has stood still for its lease")
     return Exit.OK

@@ -56,8 +56,9 @@ def status(settings: Settings, name: str) -> int:
 @click.option("--queue", metavar="NAME", help="The queue whose nodes may run it.")
 @click.option("--priority", type=int, help="Higher first within its queue.")
 @click.option("--silence-timeout", type=DURATION, help="Longest time without a sign of life.")
+@click.option("--tag", "-t", "tags", multiple=True, help="A text to find it by; repeatable.")
 def start(settings: Settings, job: str, data: Any, **given: Any) -> None:
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in given.items() if value not in (None, ())}
     _show(settings, lambda scheduler: [scheduler.start_service(job, data, **options)])
 
 

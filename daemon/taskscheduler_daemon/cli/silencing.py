@@ -14,7 +14,7 @@ from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.cli.text import clean
 from taskscheduler_daemon.silence import end_silent
 
-HELP = """End the records of tracked programs that have shown no sign of life for longer than they promised.
+HELP = """End the records of tracked programs that were silent for longer than promised, or are gone from this host.
 
 Of the class JOB, or all. Nodes do so by themselves; this is for where none runs, and for --signal: it is sent to the
 programs of this host, never to another process that was given a pid later. Programs of other hosts get none.

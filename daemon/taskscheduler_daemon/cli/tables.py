@@ -20,10 +20,10 @@ _GAP = "  "
 _YIELDING = ((_NOTE, 30), (_JOB, 16), (_NOTE, 8))
 
 
-def draw_jobs(settings: Settings, jobs: Iterable[Process], now: datetime) -> None:
+def draw_jobs(settings: Settings, jobs: Iterable[Process], now: datetime, with_queue: bool = False) -> None:
     """Print the jobs as a table; cut to the width of the terminal, not at all elsewhere."""
     listed = list(jobs)
-    rows = [cells_of(job, now, settings.fancy) for job in listed]
+    rows = [cells_of(job, now, settings.fancy, with_queue) for job in listed]
     width = shutil.get_terminal_size().columns if settings.terminal else None
     widths = fit([list(COLUMNS), *rows], width)
     more = "…" if settings.fancy else ".."
@@ -34,9 +34,9 @@ def draw_jobs(settings: Settings, jobs: Iterable[Process], now: datetime) -> Non
         say(_GAP.join(padded).rstrip())
 
 
-def cells_of(job: Process, now: datetime, fancy: bool) -> list[str]:
+def cells_of(job: Process, now: datetime, fancy: bool, with_queue: bool = False) -> list[str]:
     """The printable cells of a job."""
-    cells = [clean(cell) for cell in row(job, now)]
+    cells = [clean(cell) for cell in row(job, now, with_queue)]
     cells[_STATE] = state(job.status, fancy)
     return cells
 

@@ -15,6 +15,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.modules import registered
 from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.guard import is_loopback
 
@@ -49,8 +50,9 @@ def command(
         database.inspection.server()
         app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
         remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
+        log_to_stderr(settings.verbose)
         level = "info" if settings.verbose else "warning"
-        config = uvicorn.Config(app, log_level=level, server_header=False, proxy_headers=False)
+        config = uvicorn.Config(app, log_config=None, log_level=level, server_header=False, proxy_headers=False)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[door])
 

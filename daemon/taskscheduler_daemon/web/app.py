@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from taskscheduler.errors import InvalidStateError, JobNotFoundError, SchedulerError
+from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.web import pages, tasks
 from taskscheduler_daemon.web.csrf import Csrf
@@ -25,6 +25,7 @@ _SERVICE = ("/task", "/openapi.json")  #: what programs ask for; all else are pa
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
 _MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page only shows something."}
 _TECHNICAL = "Technical error"
+_NO_DATABASE = "Technical error: the database does not answer"
 
 
 def create_app(
@@ -94,5 +95,7 @@ def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 404, f"Task {name} does not exists" if service else f"There is no job {name}")
     if isinstance(error, InvalidStateError):
         return _answer(request, 409, str(error))
-    logger.error("request failed", exc_info=error, extra={"path": request.url.path})
-    return _answer(request, 500, _TECHNICAL)
+    known = isinstance(error, SchedulerError)  # which says what is wrong; of others one needs to know where
+    reason = {"reason": str(error)} if known else {}
+    logger.error("request failed", exc_info=None if known else error, extra={"path": request.url.path, **reason})
+    return _answer(request, 500, _NO_DATABASE if isinstance(error, DatabaseUnavailableError) else _TECHNICAL)

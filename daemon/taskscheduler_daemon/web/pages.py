@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from taskscheduler.handle import Process
 from taskscheduler.lifecycle import LIVE, Status
 from taskscheduler_daemon.cli.kinds import KINDS
+from taskscheduler_daemon.cli.text import local
 from taskscheduler_daemon.web.actions import ACTIONS, Action, actions_of, done, noun
 from taskscheduler_daemon.web.bodies import form_of
 from taskscheduler_daemon.web.csrf import COOKIE, FIELD
@@ -65,6 +66,7 @@ def overview(request: Request) -> Response:
         programs=[program_row(job, now) for job in programs[:SHOWN]],
         more_programs=len(programs) > SHOWN,
         database=look.name,
+        time=local(now),
     )
 
 

@@ -119,7 +119,10 @@ def list_tasks(
     order: Annotated[Text, _choice(*ORDERS)] = None,
     tags: Annotated[list[str] | SkipJsonSchema[None], _TAGS] = None,
 ) -> Response:
-    """The newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date."""
+    """The newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date.
+
+    Of a profile, ended tasks are looked for among the newest 500000 of all tasks.
+    """
     _only(request.query_params, FILTERS)
     query: dict[str, Any] = {}
     if status is not None:
@@ -156,7 +159,7 @@ def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Resp
     parameters, tags = _parameters(given.get("parameters")), _tags(given.get("tags"))
     _only(given, NewTask.model_fields)
     if name not in site.jobs:
-        raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered')
+        raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered by the modules of --jobs')
     try:
         added = site.scheduler.add_job(name, parameters, queue=profile, tags=tags)
     except (InvalidDataError, InvalidJobError, InvalidOptionError) as error:

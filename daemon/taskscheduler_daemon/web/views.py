@@ -181,5 +181,4 @@ def node_row(node: Mapping[str, Any]) -> Row:
         "queues": line(", ".join(map(str, node.get("queues") or [])) or "all", 200),
         "process": line(f"{node.get('pid', '?')} on {node.get('host', '?')}", 80),
         "beat": brief(max(0.0, float(node.get("silent") or 0))),
-        "version": line(node.get("version") or "", 20),
     }

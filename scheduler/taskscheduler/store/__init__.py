@@ -36,7 +36,7 @@ class Store:
         self.nodes = NodeStore(self.database)
         self.services = ServiceStore(self.database, options)
         self.mailbox = Mailbox(self.database, self.clock)
-        self.gates = Gates(self.jobs.collection, self.messages)
+        self.gates = Gates(self.jobs.collection, self.nodes, self.messages)
         self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
         self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events)
 

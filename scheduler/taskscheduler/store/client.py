@@ -183,6 +183,8 @@ def translated() -> Iterator[None]:
     except OperationFailure as error:
         if error.code in _NOT_AUTHORIZED:
             raise AuthenticationError(refused_login(error)) from error
+        if is_transient(error):
+            raise DatabaseUnavailableError(f"MongoDB did not confirm the operation: {details_of(error)}") from error
         raise DatabaseError(f"MongoDB refused the operation: {details_of(error)}") from error
     except ConnectionFailure as error:
         raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {first_sentence(error)}") from error

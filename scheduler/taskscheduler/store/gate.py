@@ -5,7 +5,8 @@ Who ends a job lets the next one in; who dies in between leaves that to the swee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from bson import ObjectId
 from pymongo import ReturnDocument
@@ -16,8 +17,9 @@ from taskscheduler.lifecycle import Move
 from taskscheduler.record import Document
 from taskscheduler.store.attempts import Fence, from_statuses
 from taskscheduler.store.log import MessageQueue
+from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import PARKED_ORDER
-from taskscheduler.store.turns import letting_in, parking
+from taskscheduler.store.turns import holding, letting_in, parking
 
 _KEYS_PER_SWEEP = 200
 
@@ -25,8 +27,9 @@ _KEYS_PER_SWEEP = 200
 class Gates:
     """The gates of all keys: at most one job of each is between WAITING and its end."""
 
-    def __init__(self, collection: Collection[Document], messages: MessageQueue) -> None:
+    def __init__(self, collection: Collection[Document], nodes: NodeStore, messages: MessageQueue) -> None:
         self._collection = collection
+        self._nodes = nodes
         self._messages = messages
         self._swept = ""  #: the last key that a sweep has looked at
 
@@ -70,16 +73,40 @@ class Gates:
         for job in self._collection.find(query, {"claim": 1, "attempt": 1}).hint("gate"):
             self.left(Fence(job["_id"], job["claim"], job["attempt"]))
 
+    def hold(self, fence: Fence, lease: float) -> None:
+        """Something is left of an attempt that was ended from outside: it keeps its turn as long as this node lives."""
+        self._collection.update_one({**fence.named(), "gate_until": {"$exists": True}}, holding(lease))
+
     def is_held(self, job_id: ObjectId) -> bool:
         """Whether a job that was ended from outside may still be at work."""
-        query = {"_id": job_id, "$expr": {"$gt": ["$gate_until", "$$NOW"]}}
-        return self._collection.find_one(query, {"_id": 1}) is not None
+        held = self._held({"_id": job_id})
+        return held is not None and self._may_be_left(held)
 
     def clear(self, key: str) -> bool:
-        """Whether the gate was held for a job only that has been killed by now, and is free."""
-        over = {"gate": key, "gate_until": {"$exists": True}, "$expr": {"$lte": ["$gate_until", "$$NOW"]}}
-        change = {"$unset": {"gate": "", "gate_until": ""}}
-        return self._collection.update_one(over, change).modified_count == 1
+        """Whether the gate was held for a job only of which nothing can be left any more, and is free."""
+        held = self._held({"gate": key})
+        if held is None or self._may_be_left(held):
+            return False
+        over = {"_id": held["_id"], "gate": key, "gate_until": held["gate_until"]}
+        return self._collection.update_one(over, {"$unset": {"gate": "", "gate_until": ""}}).modified_count == 1
+
+    def _held(self, query: Document) -> Document | None:
+        """A job that was ended from outside and has the gate, and whether its time is `over`."""
+        over = {"$lte": ["$gate_until", "$$NOW"]}
+        stages: list[Document] = [
+            {"$match": {**query, "gate_until": {"$exists": True}}},
+            {"$project": {"boot": 1, "gate_until": 1, "over": over}},
+        ]
+        return next(iter(self._collection.aggregate(stages)), None)
+
+    def _may_be_left(self, held: Mapping[str, Any]) -> bool:
+        """A node that has beaten since the time was over knows nothing of the job; one that is cut off may have it."""
+        if "boot" not in held:
+            return not held["over"]
+        node = self._nodes.find(held["boot"])
+        if node is None or "lost" in node:
+            return False
+        return not held["over"] or (node["alive"] <= held["gate_until"] and not self._nodes.is_over(node))
 
     def sweep(self) -> None:
         """Let in who was forgotten. Of many keys only some at a time."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 from bson import ObjectId
 from pymongo.cursor import Cursor
 from pymongo.database import Database
+from pymongo.errors import ExecutionTimeout
 from pymongo.read_concern import ReadConcern
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
@@ -23,9 +26,11 @@ from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
 
 CAP = 10_000  #: no count goes further
+MOST_SEARCHED = 500_000  #: jobs among which ended ones of some queue are looked for, as no index has them by queue
 _MAX_QUEUES = 50
 _MAX_CLASSES = 100
 _MAX_TIME_MS = 10_000
+_QUICK_MS = 200  #: for a look that may pass over millions of jobs, where there is another way
 _BULKY = {"data": 0, "result": 0}
 _TOLD = ("class", "queue", "status", "created", "data", "tags")
 _COUNT_INDEX = {
@@ -35,6 +40,7 @@ _COUNT_INDEX = {
     Status.DONE: "retention",
 }
 _LIST_INDEX = {Status.PROCESSING: "held"}  #: else all that wait would be passed over
+_OWN_INDEX = {Status.WAITING: "claim", Status.POSTPONED: "due"}  #: of a status alone, but not by age
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,15 @@ class Inspection:
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
         """The newest jobs that match, without data and result."""
-        return sorted(self._found(query, limit, fields or _BULKY), key=_created, reverse=True)
+        fields = fields or _BULKY
+        found, own = self._found(query, limit, fields), _own_index(query)
+        if own is None:
+            return sorted(found, key=_created, reverse=True)
+        try:
+            return sorted(found.max_time_ms(_QUICK_MS), key=_created, reverse=True)
+        except ExecutionTimeout:  # too many newer jobs wait for something else
+            few = self._jobs.find(query, fields).hint(own).sort("_id", -1).allow_disk_use(True)
+            return sorted(few.limit(limit).max_time_ms(_MAX_TIME_MS), key=_created, reverse=True)
 
     def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Document]:
         cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields)).sort("_id", -1)
@@ -200,15 +214,34 @@ class Inspection:
 
     @translated()
     def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
-        """The newest jobs that match, with their data; fewer if those take more than about so many bytes."""
+        """The newest jobs that match, with their data; fewer if those take more than about so many bytes.
+
+        Of a queue all live jobs are found, and those ended ones that are among the newest MOST_SEARCHED jobs.
+        """
         fields: Document = dict.fromkeys(_TOLD, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
         found: list[Document] = []
-        for job in self._found(query, limit, fields):
+        parts = [self._found(part, limit, fields) for part in self._bounded(query)]
+        for job in islice(merge(*parts, key=_id, reverse=True), limit):
+            if found and found[-1]["_id"] == job["_id"]:
+                continue  # it ended while we read
             most_bytes -= job.pop("bytes")
             found.append(job)
             if most_bytes <= 0:
                 break
         return found
+
+    def _bounded(self, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The query as parts that do not have to look at everything that has ever ended."""
+        wanted = _wanted(query) or frozenset(Status)
+        if "queue" not in query or "tags" in query or wanted <= LIVE:
+            return [query]
+        many = self._jobs.estimated_document_count() > MOST_SEARCHED
+        edge = self.edge(None, MOST_SEARCHED) if many else None
+        if edge is None:
+            return [query]
+        live, ended = ({"$in": sorted(map(int, part))} for part in (wanted & LIVE, wanted - LIVE))
+        parts: list[Mapping[str, Any]] = [{**query, "status": ended, "_id": {"$gte": edge}}]
+        return [{**query, "status": live}, *parts] if wanted & LIVE else parts
 
     @translated()
     def recent_ids(self) -> list[ObjectId]:
@@ -224,6 +257,19 @@ class Inspection:
 def _created(job: Mapping[str, Any]) -> datetime:
     created = job.get("created")
     return created if isinstance(created, datetime) else job["_id"].generation_time
+
+
+def _own_index(query: Mapping[str, Any]) -> str | None:
+    """The index that has all jobs that a query asks for and nothing else that lives; None if there is none."""
+    wanted = _wanted(query)
+    if len(wanted) != 1 or "service.name" in query or "program" in query:
+        return None
+    return _OWN_INDEX.get(min(wanted))
+
+
+def _id(job: Mapping[str, Any]) -> ObjectId:
+    found: ObjectId = job["_id"]
+    return found
 
 
 def _wanted(query: Mapping[str, Any]) -> frozenset[Status]:

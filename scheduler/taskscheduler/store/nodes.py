@@ -15,6 +15,13 @@ from pymongo.database import Database
 from taskscheduler.options import NODES
 from taskscheduler.record import Document
 
+_LEASE = 30.0  #: seconds, of a node that does not say
+
+
+def lease_of(node: Mapping[str, Any]) -> float:
+    """For how many seconds a node may be silent."""
+    return float(node.get("lease") or _LEASE)
+
 
 class NodeStore:
     """Heartbeats, and what they say about other nodes."""
@@ -41,8 +48,22 @@ class NodeStore:
 
     def all(self) -> list[Document]:
         """Every node of the last day; `silent` is the number of seconds since its heartbeat by the server's clock."""
+        return self._told([{"$sort": {"started": 1}}])
+
+    def _told(self, stages: list[Document]) -> list[Document]:
         silent = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
-        return list(self._collection.aggregate([{"$set": {"silent": silent}}, {"$sort": {"started": 1}}]))
+        return list(self._collection.aggregate([*stages, {"$set": {"silent": silent}}]))
+
+    def find(self, boot: ObjectId) -> Document | None:
+        """One node as `all` has it; None if it has signed off."""
+        return next(iter(self._told([{"$match": {"_id": boot}}])), None)
+
+    def is_over(self, node: Mapping[str, Any]) -> bool:
+        """Whether the lease of a node is over; from now on it is, whatever the node does next."""
+        if "lost" in node:
+            return True
+        silent = float(node["silent"]) > lease_of(node)
+        return silent and self.declare_lost(node["_id"], node["beat"])
 
     def declare_lost(self, boot: ObjectId, beat: int) -> bool:
         """End the lease of a node whose heartbeat stood still at `beat`; False if it moved in the meantime."""

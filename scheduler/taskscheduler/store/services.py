@@ -34,7 +34,10 @@ class ServiceStore:
         return list(self._collection.find({"service.name": {"$exists": True}}).sort("service.name", 1).hint("service"))
 
     def rearm(self, job: Mapping[str, Any], definition: Mapping[str, Any] | None = None) -> Document | None:
-        """Let an ended service wait for a worker, perhaps as something else; None if it has changed since `job`."""
+        """Let an ended service wait for a worker, perhaps as something else; None if it has changed since `job`.
+
+        What is None in the `definition` is not stored, but for the data.
+        """
         query = {
             "_id": job["_id"],
             "status": from_statuses(Move.REQUEUE),
@@ -44,7 +47,10 @@ class ServiceStore:
         }
         fresh: Document = {"service.failures": {"$literal": 0}}
         if definition is not None:
-            fresh = {name: {"$literal": value} for name, value in definition.items()}
+            fresh = {
+                name: "$$REMOVE" if value is None and name != "data" else {"$literal": value}
+                for name, value in definition.items()
+            }
         update = [*requeued(job), {"$set": fresh}]
         return self._collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
 

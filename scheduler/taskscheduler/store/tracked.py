@@ -1,4 +1,4 @@
-"""What tracked programs do to their records, and what others do to those of programs that have fallen silent.
+"""What tracked programs do to their records, and what others do to those of programs that are silent or gone.
 
 A record is a job that is PROCESSING from the start and that no node has claimed: it has `claim` and `program`, but no
 `boot`, so no node takes it for one of its own. All times are the server's.
@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.lifecycle import Move, Status, Verdict
+from taskscheduler.program import is_gone, this_host
 from taskscheduler.record import Document
 from taskscheduler.store.attempts import Fence, Finish, ended_update
 from taskscheduler.store.followup import FAMILY, FollowUp
@@ -25,6 +26,8 @@ _RUNNING: Document = {"program": {"$exists": True}, "status": int(Status.PROCESS
 _SILENT = {
     "$lt": [{"$add": ["$alive", {"$multiply": ["$options.silence_timeout", 1000]}]}, "$$NOW"],
 }
+#: what is to be known of a record to end it
+_BRIEF = dict.fromkeys(("claim", "attempt", "solo", "program", "options"), 1)
 _TRIES = 10
 
 
@@ -61,7 +64,13 @@ class TrackedStore:
     def _holder(self, key: str) -> Document | None:
         """Whose turn it is; None if nobody's any more."""
         self.end_silent({"gate": key})
-        return None if self._gates.clear(key) else self._collection.find_one({"gate": key})
+        if self._gates.clear(key):
+            return None
+        holder = self._collection.find_one({"gate": key})
+        if holder is None or not _is_left_behind(holder):
+            return holder
+        self.let_go(_fence(holder))
+        return None
 
     def say(self, fence: Fence, said: Mapping[str, Any]) -> bool:
         """Note a sign of life and what came with it; False if the record has been ended by others."""
@@ -79,11 +88,19 @@ class TrackedStore:
         self._gates.left(fence)
 
     def end_silent(self, query: Mapping[str, Any]) -> list[Document]:
-        """End the matching records without a sign of life for longer than they promised; as they are now."""
-        silent = {**_RUNNING, "options.silence_timeout": {"$gt": 0}, "$expr": _SILENT}
-        found = list(self._collection.find({**query, **silent}).hint("tracked"))
-        ended = [job["_id"] for job in found if self._end(_silenced(job), {**_fence(job).filter(), "$expr": _SILENT})]
+        """End the matching records of programs that are silent or gone; as they are now.
+
+        Silent: without a sign of life for longer than they promised. Gone: of this host, and nothing is left of them.
+        """
+        silent = {"options.silence_timeout": {"$gt": 0}, "$expr": _SILENT}
+        ends = [(_silenced(job), {"$expr": _SILENT}) for job in self._running({**query, **silent})]
+        here = self._running({**query, "program.host": this_host()})
+        ends += [(_lost(job), {"program": job["program"]}) for job in here if is_gone(job["program"])]
+        ended = [one.fence.job_id for one, still in ends if self._end(one, {**one.fence.filter(), **still})]
         return list(self._collection.find({"_id": {"$in": ended}})) if ended else []
+
+    def _running(self, query: Mapping[str, Any]) -> list[Document]:
+        return list(self._collection.find({**query, **_RUNNING}, _BRIEF).hint("tracked"))
 
     def delete_old(self, query: Mapping[str, Any], age: timedelta) -> int:
         """Delete the matching jobs, tracked or not, that ended longer ago and owe nothing; how many."""
@@ -111,12 +128,20 @@ def _fence(job: Mapping[str, Any]) -> Fence:
     return Fence(job["_id"], job["claim"], job["attempt"])
 
 
+def _is_left_behind(holder: Mapping[str, Any]) -> bool:
+    """Whether a record that was ended by others has its turn only because its program was to hear of that first."""
+    return "gate_until" in holder and "program" in holder and is_gone(holder["program"])
+
+
 def _silenced(job: Mapping[str, Any]) -> Finish:
     message = f"no sign of life for {job['options']['silence_timeout']:g} s"
-    return Finish(
-        _fence(job),
-        Verdict(Move.EXPIRE),
-        error={"type": "SilenceError", "message": message},
-        owes=(FAMILY,),
-        solo=job.get("solo"),
-    )
+    return _ended_by_others(job, Move.EXPIRE, {"type": "SilenceError", "message": message})
+
+
+def _lost(job: Mapping[str, Any]) -> Finish:
+    message = f"its program, pid {job['program']['pid']} on {job['program']['host']}, is gone"
+    return _ended_by_others(job, Move.FAIL, {"type": "ProgramLostError", "message": message})
+
+
+def _ended_by_others(job: Mapping[str, Any], move: Move, error: Document) -> Finish:
+    return Finish(_fence(job), Verdict(move), error=error, owes=(FAMILY,), solo=job.get("solo"))

@@ -3,7 +3,8 @@
 solo        the key; every solo job has it
 gate        the same key, as long as it is this job's turn; one job of a key can have it
 gate_until  the gate of a job that was ended from outside while it ran: until its node says that its process is gone,
-            at the latest until then, when a node that cannot say so has lost its lease
+            or is lost; or until then, which a living node puts off with each renewal of its lease as long as the
+            process is there
 parked_at   the time of a job that is due and waits for its turn
 """
 
@@ -53,6 +54,12 @@ def out_of_turn(lease: float) -> Document:
             "at": {"$ifNull": ["$parked_at", "$at"]},
         }
     }
+
+
+def holding(lease: float) -> list[Document]:
+    """The update by which a node keeps the turn of a job that was ended from outside and is still there."""
+    until = {"$add": ["$$NOW", round((lease + _BEYOND_LEASE) * 1000)]}
+    return [{"$set": {"gate_until": {"$max": ["$gate_until", until]}}}]
 
 
 def queued_again(job: Mapping[str, Any]) -> Document:

@@ -100,7 +100,7 @@ def act(orders: Orders) -> None:
     for name in orders.without:
         REMOVALS[name]()
     if orders.crash_at:
-        crashing.arm(orders.crash_at, orders.crash_since)
+        crashing.arm(orders.crash_at, Path(orders.directory, f"{orders.log}.calls"), orders.crash_since)
     if orders.fail_at:
         ambiguous.arm(orders.fail_at, orders.fail_when, orders.fail_times)
     try:

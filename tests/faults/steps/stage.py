@@ -94,6 +94,11 @@ class Stage:
         path = self.directory / f"{what}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def calls(self, what: str) -> list[str]:
+        """The calls of the database after which a process with a switch lived on: each a command and its collection."""
+        path = self.directory / f"{what}.calls"
+        return path.read_text().splitlines() if path.exists() else []
+
     def statuses(self, query: Mapping[str, Any] | None = None) -> Counter[Status]:
         return Counter(Status(job["status"]) for job in self.jobs.find(query or {}, {"status": 1}))
 

@@ -6,6 +6,7 @@ One test tries n = 1, 2, 3, ... until what the process does comes to its end bef
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -44,20 +45,39 @@ def test_a_node_may_crash_after_every_call(stages: list[Stage], name: str) -> No
     assert every_step(stages, lambda stage, n: crash_of_a_node(stage, SCENARIOS[name], n)) > 10
 
 
+#: how a node makes an empty database ready, and begins to follow it
+MAKING_READY = [
+    "listCollections 1",
+    "create taskscheduler.queue",
+    "create taskscheduler.events",
+    "listIndexes taskscheduler.jobs",
+    "createIndexes taskscheduler.jobs",
+    "listIndexes taskscheduler.nodes",
+    "createIndexes taskscheduler.nodes",
+    "aggregate 1",
+]
+#: what its threads begin with, in any order: it registers, and looks for jobs, for debts and for lost nodes
+BEGINNING = Counter(["update taskscheduler.nodes", *["find taskscheduler.jobs"] * 3, "aggregate taskscheduler.nodes"])
+
+
 def test_a_node_may_crash_after_every_call_of_its_start(stages: list[Stage]) -> None:
     """On an empty database, which it makes ready first; the job is added by somebody who finds it half made."""
+
+    def begun(stage: Stage) -> bool:
+        return Counter(stage.calls("node")[len(MAKING_READY) :]) >= BEGINNING and "node ready" in stage.said("node")
 
     def play(stage: Stage, n: int) -> bool:
         stage.clear(schema=True)
         with stage.acting("node", {"orphaned_timeout": LEASE}, crash_at=n) as node:
-            eventually(lambda: node.ended or "node ready" in stage.said("node"), 30, "ready or crashed")
-            ready_first = not node.ended
+            eventually(lambda: node.ended or begun(stage), 30, "begun or crashed")
+            calls = stage.calls("node")
+            assert calls[: len(MAKING_READY)] == MAKING_READY[: len(calls)]
         stage.scheduler.add_job("trace", stage.log)
         healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1})
         stage.verify()
-        return ready_first
+        return Counter(calls[len(MAKING_READY) :]) >= BEGINNING
 
-    assert every_step(stages, play) > 10
+    assert every_step(stages, play) > len(MAKING_READY) + BEGINNING.total()
 
 
 # -- applications -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from taskscheduler import DatabaseError, Scheduler, Status
+from taskscheduler import DatabaseError, DatabaseUnavailableError, Scheduler, Status
 from tests.faults.steps.acting import Actor
 from tests.faults.steps.server import Server
 from tests.faults.steps.stage import LEASE, Stage
@@ -128,6 +128,22 @@ def test_an_insert_that_is_refused_for_good_is_an_error_and_stores_nothing(serve
         with server.failing(["insert"], FAULTS["no such thing"]), pytest.raises(DatabaseError):
             scheduler.add_job("noop")
     assert stage.statuses() == {Status.WAITING: 1}
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "no such thing"])
+def test_an_add_of_which_nobody_can_know_says_so(
+    server: Server, stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Only this error leaves it open whether the job was stored."""
+    monkeypatch.setattr("taskscheduler.store.jobs._PATIENCE", 0.5)
+    monkeypatch.setattr("taskscheduler.store.jobs.JobStore._are_durable", lambda *_: False)  # no majority is there
+    with Scheduler(stage.uri) as scheduler:
+        scheduler.add_job("noop")
+        with server.failing(["insert"], FAULTS[name]):
+            with pytest.raises(DatabaseUnavailableError):
+                scheduler.add_job("noop")
+            with pytest.raises(DatabaseUnavailableError):
+                scheduler.add_jobs(["noop"] * 3)
 
 
 @pytest.mark.parametrize("commands", [["update"], ["find"], ["insert", "update", "findAndModify"]])

@@ -71,7 +71,14 @@ def test_the_pages_need_neither_scripts_nor_styles_of_their_own(client: TestClie
         assert len(re.findall("<h1", text)) == 1
         wide = re.findall(r'<div class="wide"[^>]*>', text)  # scrolls to the side, also by the keys
         assert all('tabindex="0" role="region" aria-label=' in region for region in wide)
+        assert all("data-label=" in cell for cell in re.findall("<td[^>]*>", text))  # where a row is no line but a card
     assert client.get("/style.css").headers["content-type"].startswith("text/css")
+
+
+def test_a_long_name_breaks_at_its_dots(client: TestClient, scheduler: Scheduler) -> None:
+    job_id = scheduler.add_job("billing.<b>.Send").id
+    for path in ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/cancel"):
+        assert "billing.<wbr>&lt;b&gt;.<wbr>Send" in client.get(path).text
 
 
 def test_deep_data_are_shown(client: TestClient, scheduler: Scheduler) -> None:

@@ -16,6 +16,7 @@ from tests.support.hostile import VALUES
 from tests.support.web import ended, visit
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.store import inspect
 from taskscheduler.store.inspect import Inspection
 from taskscheduler_daemon.web import bodies, tasks
 from taskscheduler_daemon.web.app import create_app
@@ -41,6 +42,31 @@ def test_a_task_is_added_and_found_again_as_it_was_posted(client: TestClient, sc
     assert stored.options["queue"] == "foobar"
     assert stored.data == body["parameters"]
     assert parsedate_to_datetime(task["date"]) == (stored.created and stored.created.replace(microsecond=0))
+
+
+def test_ended_tasks_of_a_profile_are_found_among_the_newest_of_all(
+    client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No index has them, and a search must not look at millions; live ones are found wherever they are."""
+    rare = {"queue": "rare"}
+    old_done, old_live, done, failed = scheduler.add_jobs([("noop", None, rare)] * 4)
+    scheduler.add_jobs([("noop",)] * 2)
+    stored = scheduler.store.jobs.collection
+    stored.update_many({"_id": {"$in": [old_done.id, done.id]}}, {"$set": {"status": int(Status.DONE)}})
+    stored.update_one({"_id": failed.id}, {"$set": {"status": int(Status.FAILED)}})
+
+    def found(query: str) -> set[ObjectId]:
+        return {ObjectId(task["identifier"]) for task in client.get(f"/tasks?{query}").json()}
+
+    assert found("profile=rare") == {old_done.id, old_live.id, done.id, failed.id}
+    monkeypatch.setattr(inspect, "MOST_SEARCHED", 4)
+    assert found("profile=rare") == {old_live.id, done.id, failed.id}
+    assert found("profile=rare&status=finished") == {done.id}
+    assert found("profile=rare&status=waiting") == {old_live.id}
+    assert len(found("profile=default")) == 2
+    assert len(found("")) == 6
+    monkeypatch.setattr(inspect, "MOST_SEARCHED", 6)
+    assert len(found("profile=rare")) == 4
 
 
 def test_parameters_that_the_job_does_not_take_are_refused(scheduler: Scheduler) -> None:
@@ -78,9 +104,9 @@ WRONG_TASKS: list[tuple[Any, str]] = [
     ({"job": "noop", "profile": "a\n"}, PROFILE),
     ({"job": "noop", "profile": "a", "parameters": "text"}, "Malformed parameters"),
     ({"job": "noop", "profile": "a", "parameters": [1]}, "Malformed parameters"),
-    ({"job": "os.system", "profile": "a"}, 'Job "os.system" is not registered'),
-    ({"job": "echo", "profile": "a"}, 'Job "echo" is not registered'),
-    ({"job": "\ud800", "profile": "a"}, 'Job "\ud800" is not registered'),
+    ({"job": "os.system", "profile": "a"}, 'Job "os.system" is not registered by the modules of --jobs'),
+    ({"job": "echo", "profile": "a"}, 'Job "echo" is not registered by the modules of --jobs'),
+    ({"job": "\ud800", "profile": "a"}, 'Job "\ud800" is not registered by the modules of --jobs'),
     ({"job": "noop", "profile": "a", "parameter": {}}, 'Unknown "parameter"; there are profile, job, parameters, tags'),
     ({"job": "noop", "profile": "a", "tags": "x"}, "Malformed tags"),
     ({"job": "noop", "profile": "a", "tags": ["x", 5]}, "Tag value must be a string"),
@@ -255,12 +281,16 @@ def test_a_request_that_does_not_come_to_an_end_is_given_up(
     assert list(scheduler.get_jobs({})) == []
 
 
-def test_a_database_that_is_away_is_a_technical_error() -> None:
+def test_a_database_that_is_away_is_a_technical_error(caplog: pytest.LogCaptureFixture) -> None:
     gone = Scheduler("mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=50&replicaSet=rs0")
     with gone, visit(gone) as client:
         answer = client.get("/tasks")
-        assert (answer.status_code, answer.json()) == (500, {"message": "Technical error", "code": 500})
+        said = "Technical error: the database does not answer"
+        assert (answer.status_code, answer.json()) == (500, {"message": said, "code": 500})
         page = client.get("/")
         assert page.status_code == 500
-        assert "Technical error" in page.text
+        assert said in page.text
+        (_, record) = [record for record in caplog.records if record.getMessage() == "request failed"]
+        assert "no MongoDB server could be reached" in vars(record)["reason"]
+        assert record.exc_info is None  # the reason is enough
         assert page.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]

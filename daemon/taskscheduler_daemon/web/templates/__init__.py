@@ -7,12 +7,21 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 _HERE = Path(__file__).parent
 STYLE = _HERE / "style.css"
 _TEMPLATES = Environment(
     loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+
+
+def _breakable(name: str) -> Markup:
+    """A name with modules, which a line may break after each dot."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
+_TEMPLATES.filters["breakable"] = _breakable
 
 
 def page(name: str, code: int = 200, **values: Any) -> HTMLResponse:
