@@ -24,7 +24,7 @@ from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import event_name
 from taskscheduler.handle import Process
-from taskscheduler.inputs import listed
+from taskscheduler.inputs import batch, listed
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import SchedulerOptions, Seconds, waiting_time
 from taskscheduler.scheduler import Scheduler
@@ -91,7 +91,7 @@ class AsyncScheduler:
 
     async def add_jobs(self, jobs: Iterable[Any]) -> list[AsyncProcess]:
         """Store many jobs in few writes. See Scheduler.add_jobs."""
-        return [self._adopt(process) for process in await self._call(self._scheduler.add_jobs, list(jobs))]
+        return [self._adopt(process) for process in await self._call(self._scheduler.add_jobs, list(batch(jobs)))]
 
     async def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any

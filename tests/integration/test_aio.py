@@ -392,6 +392,9 @@ def test_what_cannot_be_waited_for_is_refused(uri: str) -> None:
         for bad in calls:
             with pytest.raises(InvalidOptionError, match="timeout must be seconds"):
                 await bad()
+        for start in (scheduler.add_jobs, scheduler.run_batch):
+            with pytest.raises(InvalidOptionError, match="a batch must be a list of jobs, not 'noop'"):
+                await start("noop")
         with pytest.raises(InvalidOptionError, match="a query must be a mapping"):
             await anext(scheduler.get_jobs("failed"))  # type: ignore[arg-type]
         with pytest.raises(InvalidOptionError, match=r"after must be the token that an earlier listen\(\) gave"):
