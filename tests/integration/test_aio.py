@@ -390,7 +390,7 @@ def test_what_cannot_be_waited_for_is_refused(uri: str) -> None:
             lambda: anext(scheduler.listen(timeout="1")),  # type: ignore[arg-type]
         ]
         for bad in calls:
-            with pytest.raises(InvalidOptionError, match="timeout must be seconds"):
+            with pytest.raises(InvalidOptionError, match="timeout must be a number of seconds"):
                 await bad()
         for start in (scheduler.add_jobs, scheduler.run_batch):
             with pytest.raises(InvalidOptionError, match="a batch must be a list of jobs, not 'noop'"):

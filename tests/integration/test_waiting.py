@@ -248,13 +248,15 @@ def test_a_timeout_is_a_number_of_seconds_or_a_timedelta(scheduler: Scheduler, b
         lambda: scheduler.receive(process, timeout=bad),
     ]
     for call in calls:
-        with pytest.raises(InvalidOptionError, match=r"timeout must be seconds \(a number or a timedelta\) or None"):
+        with pytest.raises(InvalidOptionError, match=r"timeout must be a number of seconds, a timedelta or None"):
             call()
     assert [one.id for one in scheduler.get_jobs()] == [process.id]  # a batch is not added in vain
     with pytest.raises(WaitTimeoutError, match=r"1 job has not ended within 0\.2 seconds"):
         process.wait(timeout=timedelta(seconds=0.2))
     assert process.cancel()
-    assert process.wait(timeout=float("inf")).status is Status.CANCELED
+    for long in (float("inf"), 10**400, timedelta.max):
+        assert process.wait(timeout=long).status is Status.CANCELED
+        assert scheduler.run_batch([], timeout=long)
 
 
 def test_dropped_queue_and_event_collections_do_not_matter(
