@@ -24,7 +24,7 @@ from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import event_name
 from taskscheduler.handle import Process
-from taskscheduler.inputs import listed
+from taskscheduler.inputs import batch, listed
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import SchedulerOptions, Seconds, waiting_time
 from taskscheduler.scheduler import Scheduler
@@ -91,7 +91,7 @@ class AsyncScheduler:
 
     async def add_jobs(self, jobs: Iterable[Any]) -> list[AsyncProcess]:
         """Store many jobs in few writes. See Scheduler.add_jobs."""
-        return [self._adopt(process) for process in await self._call(self._scheduler.add_jobs, list(jobs))]
+        return [self._adopt(process) for process in await self._call(self._scheduler.add_jobs, list(batch(jobs)))]
 
     async def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -222,10 +222,7 @@ class AsyncScheduler:
         """Return when all jobs have ended, and refresh them. See Scheduler.wait_for."""
         waited, limit = listed(processes, AsyncProcess), waiting_time(timeout)
         if waited:
-            await self._wait(Ends(waited, asyncio.get_running_loop()), limit)
-        if throw:
-            for process in waited:
-                process.raise_for_status()
+            await self._wait(Ends(waited, asyncio.get_running_loop(), throw), limit)
         return waited
 
     async def _wait(self, ends: Ends, timeout: float | None) -> None:

@@ -15,6 +15,7 @@ from taskscheduler.aiowaiting import tell
 from taskscheduler.calling import NO_OPTIONS, Tally, call, check_callbacks, checked_options, with_common
 from taskscheduler.clock import Deadline
 from taskscheduler.endings import Endings, Watch
+from taskscheduler.inputs import batch
 from taskscheduler.options import Seconds, waiting_time
 from taskscheduler.record import Document
 
@@ -49,7 +50,7 @@ class AsyncCalls:
         """Add many jobs and wait until all have ended; callbacks may be coroutines. See Scheduler.run_batch."""
         check_callbacks(callback=callback, progress=progress)
         limit = waiting_time(timeout)
-        added = await self._scheduler.add_jobs([with_common(entry, self._options) for entry in calls])
+        added = await self._scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)])
         tally = Tally(added)
         async with aclosing(self._scheduler.ends(tally, limit)) as ends:
             async for process in ends:

@@ -13,7 +13,7 @@ from bson import ObjectId
 from taskscheduler.aioprocess import AsyncProcess
 from taskscheduler.clock import Deadline
 from taskscheduler.endings import Watch
-from taskscheduler.handle import Process
+from taskscheduler.handle import Process, failed_with
 from taskscheduler.record import Document
 from taskscheduler.store.client import translated
 from taskscheduler.store.feed import Token
@@ -24,10 +24,11 @@ _LOOK = 0.2  #: seconds after which a thread that waits looks whether it shall s
 
 
 class Ends:
-    """The ends of some jobs, told to an event loop. No thread waits."""
+    """The ends of some jobs, told to an event loop. No thread waits. With `throw`, a bad one ends the wait."""
 
-    def __init__(self, processes: Iterable[AsyncProcess], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, processes: Iterable[AsyncProcess], loop: asyncio.AbstractEventLoop, throw: bool = False) -> None:
         self._loop = loop
+        self._throw = throw
         self._done: asyncio.Future[None] = loop.create_future()
         self._done.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, should nobody ask
         self._waiting: dict[ObjectId, list[AsyncProcess]] = {}
@@ -59,7 +60,9 @@ class Ends:
             return
         for process in processes:
             process.replace(outcome)
-        if not self._waiting:
+        if self._throw and processes and (failure := failed_with(processes[0])) is not None:
+            self._done.set_exception(failure)
+        elif not self._waiting:
             self._done.set_result(None)
 
 

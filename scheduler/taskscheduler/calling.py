@@ -15,6 +15,7 @@ from taskscheduler.clock import Deadline
 from taskscheduler.endings import Endings, Watch
 from taskscheduler.errors import InvalidOptionError, WaitTimeoutError
 from taskscheduler.handle import Process, ProcessState
+from taskscheduler.inputs import batch
 from taskscheduler.job import FunctionJob, job_class, job_name
 from taskscheduler.lifecycle import Status
 from taskscheduler.options import JobOptions, Seconds, waiting_time
@@ -152,7 +153,7 @@ class Calls:
         """Add many jobs and wait until all have ended. See Scheduler.run_batch."""
         check_callbacks(callback=callback, progress=progress)
         scheduler, limit = self._scheduler, waiting_time(timeout)
-        tally = Tally(scheduler.add_jobs([with_common(entry, self._options) for entry in calls]))
+        tally = Tally(scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))
         with closing(ends(scheduler.endings, tally, limit)) as ended:
             for process in ended:
                 if callback is not None:

@@ -23,8 +23,8 @@
     │   └── UnsupportedServerError           no replica set, or older than 5.0
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
-`PoisonedJobError`, `ChildJobError`, `SilenceError`, `ProgramError`, `ProgramLostError` and `NodeStoppedError` are never
-raised: they are the types stored in a failed job's `error`.
+`PoisonedJobError`, `ChildJobError`, `SilenceError`, `ProgramError`, `ProgramLostError`, and for an attempt that was cut
+short `WorkerLostError`, `NodeLostError` and `NodeStoppedError`, are never raised: they are types stored in an `error`.
 """
 
 from __future__ import annotations

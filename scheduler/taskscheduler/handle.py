@@ -223,5 +223,6 @@ def failed_with(process: ProcessState) -> JobError | None:
         return JobTimeoutError(f"{name} {said} and was killed", process)
     if process.status is Status.FAILED:
         error = process.error or {}
-        return JobFailedError(f"{name} failed: {error.get('type')}: {error.get('message')}", process)
+        why = ": ".join(str(part) for part in (error.get("type"), error.get("message")) if part)
+        return JobFailedError(f"{name} failed" + (f": {why}" if why else ""), process)
     return None

@@ -33,6 +33,13 @@ def listed(processes: Iterable[P], kind: type[P]) -> list[P]:
     return waited
 
 
+def batch(jobs: Iterable[Any]) -> Iterable[Any]:
+    """The jobs of one batch; a text or a mapping would be taken apart in silence."""
+    if isinstance(jobs, str | bytes | Mapping) or not isinstance(jobs, Iterable):
+        raise InvalidOptionError(f"a batch must be a list of jobs, not {jobs!r:.60}")
+    return jobs
+
+
 def check_callable(what: str, given: Callable[..., Any]) -> None:
     """Whether it can be called back."""
     if not callable(given):

@@ -71,9 +71,9 @@ def waiting_time(value: Any, name: str = "timeout") -> float | None:
         return None
     if not _number(value):
         raise InvalidOptionError(
-            f"{name} must be seconds (a number or a timedelta) or None (no limit), not {value!r:.60}"
+            f"{name} must be a number of seconds, a timedelta or None (no limit), not {value!r:.60}"
         )
-    return float(value)
+    return float(min(value, _LONGEST))  # more is too much for the system's clocks
 
 
 def _at(name: str, value: Any) -> At:

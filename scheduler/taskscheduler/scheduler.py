@@ -26,7 +26,7 @@ from taskscheduler.errors import (
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
 from taskscheduler.futures import job_future
 from taskscheduler.handle import Process
-from taskscheduler.inputs import check_callable, check_token, listed, named
+from taskscheduler.inputs import batch, check_callable, check_token, listed, named
 from taskscheduler.inputs import job_id as checked_id
 from taskscheduler.job import job_name
 from taskscheduler.letters import Letters
@@ -95,7 +95,7 @@ class Scheduler:
         option `dedupe` take a write each.
         """
         with translated():
-            return self._added(self._adding.many(jobs))
+            return self._added(self._adding.many(batch(jobs)))
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -369,15 +369,12 @@ class Scheduler:
     ) -> list[Process]:
         """Block until all jobs are DONE, FAILED, CANCELED or TIMEOUT, and refresh them; works from any thread.
 
-        With `throw`, the first that did not end DONE raises its JobError. WaitTimeoutError after `timeout` seconds,
-        JobNotFoundError if one was deleted meanwhile.
+        With `throw`, the first that ends, but not DONE, raises its JobError at once. WaitTimeoutError after `timeout`
+        seconds, JobNotFoundError if one was deleted meanwhile.
         """
         waited, limit = listed(processes, Process), waiting_time(timeout)
         with translated():
-            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress).wait(limit)
-        if throw:
-            for process in waited:
-                process.raise_for_status()
+            Waiter(self._store, waited, self._clock, self._announce_change, self._wants_progress, throw).wait(limit)
         return waited
 
     def future(self, process: Process) -> Future[Any]:
@@ -385,6 +382,8 @@ class Scheduler:
 
         One thread and one change stream, from the first use until `close`, serve all futures of a scheduler.
         """
+        if not isinstance(process, Process):
+            raise InvalidOptionError(f"future() requires a Process, not {type(process).__name__}")
         return job_future(process, self._endings)
 
     def listen(

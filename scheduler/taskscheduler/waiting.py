@@ -42,9 +42,11 @@ class Waiter:
         clock: Clock,
         announce: Callable[[Change], None],
         progress: bool = False,
+        throw: bool = False,
     ) -> None:
         self._store = store
         self._progress = progress
+        self._throw = throw
         self._clock = clock
         self._announce = announce
         self._waiting: dict[ObjectId, list[Process]] = {}
@@ -53,7 +55,10 @@ class Waiter:
         self._read_at = clock.monotonic()
 
     def wait(self, timeout: float | None) -> None:
-        """Return when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted."""
+        """Return when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted.
+
+        With `throw`, the first that did not end DONE raises its JobError, whatever the others do.
+        """
         deadline = Deadline(timeout, self._clock)
         self._read()
         if not self._waiting:
@@ -80,8 +85,14 @@ class Waiter:
     def _take(self, document: Mapping[str, Any]) -> None:
         if document["_id"] in self._waiting:
             stored = self._store.jobs.get(document["_id"])
-            for process in self._waiting.pop(document["_id"]):
+            ended = self._waiting.pop(document["_id"])
+            for process in ended:
                 process.replace(stored or document)
+            self._judge(ended[0])
+
+    def _judge(self, process: Process) -> None:
+        if self._throw:
+            process.raise_for_status()
 
     def _read(self) -> None:
         self._read_at = self._clock.monotonic()
@@ -97,6 +108,7 @@ class Waiter:
                 del self._waiting[job_id]
                 if known != {status}:
                     self._announce(Change(status, found[job_id]))
+                self._judge(processes[0])
 
     def _read_patiently(self) -> None:
         try:

@@ -440,6 +440,14 @@ def test_a_batch_from_a_generator_that_breaks_writes_nothing(refusing: Scheduler
         refusing.add_jobs(broken())
 
 
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("bad", ["noop", {"noop": 1}, None, 5])
+def test_what_is_no_list_of_jobs_is_no_batch(refusing: Scheduler, bad: Any) -> None:
+    for call in (refusing.add_jobs, refusing.run_batch):
+        with pytest.raises(InvalidOptionError, match="a batch must be a list of jobs, not"):
+            call(bad)
+
+
 # -- hostile data -----------------------------------------------------------------------------------------------------
 
 

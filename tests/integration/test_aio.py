@@ -120,6 +120,19 @@ def test_hundreds_of_jobs_are_awaited_at_once_without_a_thread_each(served: str)
     run(served, body)
 
 
+def test_with_throw_the_first_failure_ends_the_wait_for_all(served: str) -> None:
+    async def body(scheduler: AsyncScheduler) -> None:
+        never = await scheduler.add_job("noop", at=LATER)
+        failing = await scheduler.add_job("fail", at=timedelta(milliseconds=300))
+        for stack in ([never, failing], [never, failing], [await failing, never]):
+            with pytest.raises(JobFailedError) as caught:
+                await scheduler.wait_for(stack, throw=True, timeout=20)
+            assert caught.value.process is failing
+        assert await never.cancel()
+
+    run(served, body)
+
+
 def test_waiting_leaves_room_for_other_calls_and_the_loop(uri: str) -> None:
     async def body(scheduler: AsyncScheduler) -> None:
         waited = await scheduler.add_jobs([("noop", None, {"at": LATER})] * 50)
@@ -377,8 +390,11 @@ def test_what_cannot_be_waited_for_is_refused(uri: str) -> None:
             lambda: anext(scheduler.listen(timeout="1")),  # type: ignore[arg-type]
         ]
         for bad in calls:
-            with pytest.raises(InvalidOptionError, match="timeout must be seconds"):
+            with pytest.raises(InvalidOptionError, match="timeout must be a number of seconds"):
                 await bad()
+        for start in (scheduler.add_jobs, scheduler.run_batch):
+            with pytest.raises(InvalidOptionError, match="a batch must be a list of jobs, not 'noop'"):
+                await start("noop")
         with pytest.raises(InvalidOptionError, match="a query must be a mapping"):
             await anext(scheduler.get_jobs("failed"))  # type: ignore[arg-type]
         with pytest.raises(InvalidOptionError, match=r"after must be the token that an earlier listen\(\) gave"):

@@ -308,14 +308,14 @@ def test_wait_ends_with_how_the_jobs_ended(run: Run, scheduler: Scheduler) -> No
 
 
 def add_and_wait(
-    run: Run, scheduler: Scheduler, *form: str, status: Status = Status.DONE
+    run: Run, scheduler: Scheduler, *form: str, status: Status = Status.DONE, **fields: object
 ) -> tuple[ObjectId, int, list[str], str]:
     """What `add --wait` gives for a job that ends as soon as it is there: its id, exit code, output and errors."""
     job_id = ObjectId()
 
     def end() -> None:
         until(lambda: scheduler.store.jobs.get(job_id) is not None)
-        finish(scheduler, job_id, status)
+        finish(scheduler, job_id, status, **fields)
 
     helper = threading.Thread(target=end)
     helper.start()
@@ -340,10 +340,10 @@ def test_add_and_wait_can_be_read_by_programs(run: Run, scheduler: Scheduler) ->
 
 
 def test_add_and_wait_says_why_a_job_failed_where_it_prints_but_its_id(run: Run, scheduler: Scheduler) -> None:
-    job_id, code, out, err = add_and_wait(run, scheduler, status=Status.FAILED)
+    error = {"type": "ValueError", "message": "no address"}
+    job_id, code, out, err = add_and_wait(run, scheduler, status=Status.FAILED, error=error)
     assert (code, out) == (1, [str(job_id)])
-    assert err.startswith(f"taskscheduler: job Mail {job_id} failed: ")
-    assert one_line(err)
+    assert err == f"taskscheduler: job Mail {job_id} failed: ValueError: no address\n"
 
 
 def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:

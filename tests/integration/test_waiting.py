@@ -149,6 +149,16 @@ def test_with_throw_the_outcome_of_the_job_is_raised(scheduler: Scheduler, node:
         assert process.wait(10).status.is_final
 
 
+def test_with_throw_the_first_failure_ends_the_wait_for_all(scheduler: Scheduler, node: NodeProcess) -> None:
+    never = scheduler.add_job("noop", at=timedelta(hours=1))
+    failing = scheduler.add_job("fail", at=timedelta(milliseconds=300))
+    for stack in ([never, failing], [never, failing.refresh()], [failing.wait(20), never]):
+        with pytest.raises(JobFailedError) as caught:
+            scheduler.wait_for(stack, throw=True, timeout=20)
+        assert caught.value.process is failing
+    assert never.refresh().status is Status.POSTPONED
+
+
 def test_timeouts_raise_and_leave_the_jobs_alone(scheduler: Scheduler) -> None:
     process = scheduler.add_job("noop")
     waits: list[Callable[[], Any]] = [
@@ -238,13 +248,15 @@ def test_a_timeout_is_a_number_of_seconds_or_a_timedelta(scheduler: Scheduler, b
         lambda: scheduler.receive(process, timeout=bad),
     ]
     for call in calls:
-        with pytest.raises(InvalidOptionError, match=r"timeout must be seconds \(a number or a timedelta\) or None"):
+        with pytest.raises(InvalidOptionError, match=r"timeout must be a number of seconds, a timedelta or None"):
             call()
     assert [one.id for one in scheduler.get_jobs()] == [process.id]  # a batch is not added in vain
     with pytest.raises(WaitTimeoutError, match=r"1 job has not ended within 0\.2 seconds"):
         process.wait(timeout=timedelta(seconds=0.2))
     assert process.cancel()
-    assert process.wait(timeout=float("inf")).status is Status.CANCELED
+    for long in (float("inf"), 10**400, timedelta.max):
+        assert process.wait(timeout=long).status is Status.CANCELED
+        assert scheduler.run_batch([], timeout=long)
 
 
 def test_dropped_queue_and_event_collections_do_not_matter(

@@ -47,6 +47,14 @@ def a_service(failures: int = 0, **options: Any) -> dict[str, Any]:
 # -- asking to stop ---------------------------------------------------------------------------------------------------
 
 
+def test_it_waits_for_seconds_or_a_timedelta() -> None:
+    service = Feed()
+    assert service.wait(timedelta(milliseconds=1)) is False
+    assert service.wait(0) is False
+    with pytest.raises(InvalidOptionError, match=r"seconds must be a number of seconds, a timedelta or None"):
+        service.wait("60")  # type: ignore[arg-type]
+
+
 def test_a_request_wakes_whoever_waits_also_from_a_signal_handler() -> None:
     request = StopRequest()
     assert not request
