@@ -6,11 +6,13 @@ Generators: they do it, yield for how many seconds it lasts, and heal it when th
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 from tests.faults.cluster import LEASE, Cluster, Member, exit_code
+from tests.faults.history import Event, read
 from tests.faults.program import SILENCE
 
+_LOOKS = 30
 Fault = Callable[[Cluster, float], Iterator[float]]
 
 
@@ -116,15 +118,31 @@ def _restarted(member: Member) -> Iterator[float]:
 
 
 def kill_program(cluster: Cluster, choice: float) -> Iterator[float]:
-    yield from _restarted(one_of(cluster.programs, choice))
+    yield from _restarted((yield from _in_its_turn(cluster, choice)))
 
 
 def pause_program(cluster: Cluster, choice: float) -> Iterator[float]:
-    yield from paused(cluster, [one_of(cluster.programs, choice).pid], SILENCE * (0.5 + choice))
+    program = yield from _in_its_turn(cluster, choice)
+    yield from paused(cluster, [program.pid], SILENCE * (0.5 + choice))
 
 
 def cut_program_off(cluster: Cluster, choice: float) -> Iterator[float]:
-    yield from _between(cluster, "cut", one_of(cluster.programs, choice).name, SILENCE * (0.5 + choice))
+    program = yield from _in_its_turn(cluster, choice)
+    yield from _between(cluster, "cut", program.name, SILENCE * (0.5 + choice))
+
+
+def _in_its_turn(cluster: Cluster, choice: float) -> Generator[float, None, Member]:
+    """A program that has its turn; any one, if none gets it soon."""
+    for _ in range(_LOOKS):
+        for program in cluster.programs:
+            if program.running and _works(read(cluster.history_directory, program.pid)):
+                return program
+        yield 0.1
+    return one_of(cluster.programs, choice)
+
+
+def _works(events: list[Event]) -> bool:
+    return bool(events) and events[-1]["what"] in ("start", "beat")
 
 
 def kill_all_nodes(cluster: Cluster, choice: float) -> Iterator[float]:
