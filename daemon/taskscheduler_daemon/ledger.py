@@ -16,6 +16,9 @@ from taskscheduler_daemon.crowd import Crowd
 from taskscheduler_daemon.messages import Flag, Report, Run
 
 HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
+#: stands for the attempt in a run of a hook, so that its end is not taken for that of the job: that may still be here,
+#: cancelled by somebody of whom this node has not heard yet
+NOTIFICATION = 0
 _AHEAD_SECONDS = 0.1  #: claimed work that has not started takes at most so long
 _FIRST_BATCH = 1000  #: the most to claim ahead before the real rate is known
 _MOST_AHEAD = 3000
@@ -65,7 +68,7 @@ class Attempt:
 
 def hook_run(document: RawBSONDocument) -> Run:
     """A run that calls a job's notification hook."""
-    return Run(document["_id"].binary, document["attempt"], HOOK_TIMEOUT, Flag.HOOK, bytes(document.raw))
+    return Run(document["_id"].binary, NOTIFICATION, HOOK_TIMEOUT, Flag.HOOK, bytes(document.raw))
 
 
 def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:

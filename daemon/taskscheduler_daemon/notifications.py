@@ -11,7 +11,7 @@ from taskscheduler.lifecycle import Ending
 from taskscheduler.store import Store
 from taskscheduler.store.followup import HOOK
 from taskscheduler_daemon.downlink import Downlink
-from taskscheduler_daemon.ledger import hook_run
+from taskscheduler_daemon.ledger import NOTIFICATION, hook_run
 from taskscheduler_daemon.messages import Report
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class Notifications:
 
     def ended(self, report: Report) -> None:
         """One that no worker had time for is owed again: here, or by another node. Other reports mean nothing."""
+        if report.attempt != NOTIFICATION:
+            return
         if report.job_id in self._called and report.ending is Ending.UNSTARTED:
             try:
                 self._store.follow_up.owe(ObjectId(report.job_id), HOOK)

@@ -60,7 +60,7 @@ class Pool:
         """Forget a run that has not been handed over; None if there was none."""
         for line in (self.waiting, self.forced, self.asynchronous.waiting):
             for entry in line:
-                if entry.run.job_id == job_id:
+                if _makes(entry.run, job_id):
                     line.remove(entry)
                     return entry.run
         return None
@@ -93,7 +93,7 @@ class Pool:
     def holder(self, job_id: bytes) -> Member | None:
         """The worker that has been handed this job."""
         for member in self.members.values():
-            if job_id in member.background or any(run.job_id == job_id for run in member.runs):
+            if job_id in member.background or any(_makes(run, job_id) for run in member.runs):
                 return member
         return None
 
@@ -151,3 +151,8 @@ class Pool:
         if self.boots.not_before > now:
             times.append(self.boots.not_before)
         return min(times, default=NEVER)
+
+
+def _makes(run: Run, job_id: bytes) -> bool:
+    """Whether it is an attempt of this job, not its notification."""
+    return run.job_id == job_id and not run.flags & Flag.HOOK

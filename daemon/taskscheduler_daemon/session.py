@@ -84,12 +84,13 @@ class Session:
         self._manager_died = False  #: without having said that it stops
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
-        self._heard_at = clock.monotonic()  #: when the manager last said anything
-        self._doubted = False  #: whether it is to be killed if it says nothing
+        self._heard_at = float("-inf")  #: when the manager last said anything
+        self._asked_at = float("inf")  #: since when it owes an answer
         self._up_channel, self._up = link.up, Receiver(link.up)
         self._down = Downlink(link.down, signals.wake)
-        self._lease = float(options.orphaned_timeout or self._store.options.orphaned_timeout)
-        self._compose(jobs_left, self._lease)
+        lease = float(options.orphaned_timeout or self._store.options.orphaned_timeout)
+        self._patience = max(lease, SILENCE)  #: seconds that the manager has to answer
+        self._compose(jobs_left, lease)
 
     def _compose(self, jobs_left: int, lease: float) -> None:
         store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
@@ -160,7 +161,7 @@ class Session:
         for message in (received := self._up.receive()):
             self._from_manager(message)
         if received:
-            self._heard_at = now
+            self._heard_at, self._asked_at = now, float("inf")
         self._ledger.rate(now)
         self._claimer.slots_free()
         for number in self._signals.read() if signaled else ():
@@ -174,11 +175,14 @@ class Session:
                 reap_strangers(known=self._manager)
         if self._claimer.exhausted and not len(self._ledger) and not self._stopping:
             self.stop()
-        if self._clock.monotonic() >= self._kill_at or (self._doubted and not self._manager_answers()):
-            logger.error("the worker manager does not answer, or end; killing it")
-            self._kill_at = float("inf")
+        self._end_manager_if_due(self._clock.monotonic())
+
+    def _end_manager_if_due(self, now: float) -> None:
+        """Kill it if it does not end, or hangs: what it runs is to be handed back, for which nothing may be left."""
+        if now >= self._kill_at or now - self._asked_at > self._patience:
+            logger.error("the worker manager does not answer, or end; killing it", extra={"manager": self._manager})
+            self._kill_at = self._asked_at = float("inf")
             kill_tree(self._manager)
-        self._doubted = False
 
     def _until_kill(self) -> float:
         return max(0.0, min(_LONGEST_WAIT, self._kill_at - self._clock.monotonic()))
@@ -240,19 +244,14 @@ class Session:
             self._end = End.STOPPED if self._stopping else End.MANAGER_DIED
 
     def _missing(self, fence: Fence) -> None:
-        """An attempt of which the manager has said nothing for long. If it hangs, the job may still run."""
-        if self._manager_answers():
+        """An attempt of which the manager has said nothing for long. One that may hang may still run it."""
+        if self._asked_at == float("inf") and self._clock.monotonic() - self._heard_at <= self._patience:
             self._custody.missing(fence)
-        else:
-            self._doubted = True
-            self._signals.wake()
-
-    def _manager_answers(self) -> bool:
-        """Whether it has said anything lately: it answers every renewal of the lease."""
-        return self._clock.monotonic() - self._heard_at <= max(self._lease, SILENCE)
 
     def _renewed(self, until: float) -> None:
         self._claimer.renewed(until)
+        if self._heard_at > float("-inf"):
+            self._asked_at = min(self._asked_at, self._clock.monotonic())  # it answers each of these
         self._down.lease(until)
 
     def _lease_lost(self) -> None:

@@ -36,8 +36,10 @@ class WorkerMail:
 
     def read(self, member: Member) -> None:
         """Deal with all that a worker has said."""
-        now = self._clock.monotonic()
-        for message in wire.drain(self._hands[member.pid].end):
+        hands, now = self._hands.get(member.pid), self._clock.monotonic()
+        if hands is None:
+            return  # it has ended: what it said was read then, a moment after it was found to have said something
+        for message in wire.drain(hands.end):
             kind = messages.kind_of(message)
             if kind == Kind.READY:
                 self._ready(member, now)

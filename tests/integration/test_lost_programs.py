@@ -72,9 +72,13 @@ def test_nobody_judges_the_programs_of_other_hosts_and_containers(
 
 def test_a_program_that_was_cancelled_and_killed_has_no_turn(scheduler: Scheduler, program: Program) -> None:
     scheduler.cancel_job(begun(program))
+    job = scheduler.add_job("noop", solo="import")
     with pytest.raises(AlreadyRunningError):
         another(scheduler)
     program.kill()
+    scheduler.store.gates.sweep()  # as every node of its host does
+    assert job.refresh().status is Status.WAITING
+    job.cancel()
     another(scheduler).finish()
 
 

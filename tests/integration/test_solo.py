@@ -294,6 +294,18 @@ def test_a_running_one_that_is_cancelled_is_gone_before_the_next_begins(
     second.wait(timeout=20, throw=True)
 
 
+def test_a_manager_that_hangs_holds_no_turn(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    path, behind = tmp_path / "running", tmp_path / "behind"
+    first = wait_job(scheduler, path, tmp_path / "never")
+    node = start_node(**HERE, orphaned_timeout=1.5)
+    pid = int(eventually(lambda: traces(path), 20)[0][2])
+    second = scheduler.add_job("trace", str(behind), solo="waiting")
+    os.kill(node.manager, signal.SIGSTOP)
+    first.cancel()
+    second.wait(timeout=20, throw=True)
+    assert not Path(f"/proc/{pid}").exists()
+
+
 @pytest.mark.parametrize("job", ["stubborn", Heedless], ids=["sync", "async"])
 def test_one_that_takes_its_time_to_end_is_waited_for(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, job: Any

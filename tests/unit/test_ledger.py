@@ -90,7 +90,16 @@ def test_a_run_carries_the_job_as_it_is_stored() -> None:
 def test_a_forced_job_is_marked_and_so_is_a_hook() -> None:
     assert attempt(options={"force_spawn": True}).run().flags == Flag.FORCED
     hook = hook_run(RawBSONDocument(attempt(2, status=3).raw))
-    assert (hook.flags, hook.timeout, hook.attempt) == (Flag.HOOK, HOOK_TIMEOUT, 2)
+    assert (hook.flags, hook.timeout) == (Flag.HOOK, HOOK_TIMEOUT)
+
+
+def test_the_end_of_a_hook_is_not_taken_for_that_of_the_job() -> None:
+    """Others may have cancelled the job, so that its hook is called while it still runs here."""
+    one, ledger = attempt(1), Ledger()
+    ledger.add([one])
+    hook = hook_run(RawBSONDocument(one.raw))
+    assert ledger.take(hook.job_id, hook.attempt) is None
+    assert ledger.take(one.fence.job_id.binary, 1) is one
 
 
 # -- what is written --------------------------------------------------------------------------------------------------

@@ -215,6 +215,17 @@ def test_the_holder_of_a_job_is_found_and_a_waiting_one_can_be_removed() -> None
     assert not story.pool.forced
 
 
+def test_who_looks_for_a_job_does_not_find_its_hook() -> None:
+    story = Story()
+    [member] = story.boot()
+    running, waiting = (a_run()._replace(flags=Flag.HOOK, attempt=0) for _ in range(2))
+    story.accept(running, waiting)
+    story.assign()
+    assert member.running is running
+    assert story.pool.holder(running.job_id) is None
+    assert not story.pool.remove_waiting(waiting.job_id)
+
+
 # -- work that is handed over to idle workers or back to the node -----------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.lifecycle import Move
+from taskscheduler.program import is_gone
 from taskscheduler.record import Document
 from taskscheduler.store.attempts import Fence, from_statuses
 from taskscheduler.store.log import MessageQueue
@@ -95,15 +96,15 @@ class Gates:
         over = {"$lte": ["$gate_until", "$$NOW"]}
         stages: list[Document] = [
             {"$match": {**query, "gate_until": {"$exists": True}}},
-            {"$project": {"boot": 1, "gate_until": 1, "over": over}},
+            {"$project": {"boot": 1, "program": 1, "gate_until": 1, "over": over}},
         ]
         return next(iter(self._collection.aggregate(stages)), None)
 
     def _may_be_left(self, held: Mapping[str, Any]) -> bool:
         """A node that has beaten since the time was over knows nothing of the job; one that is cut off may have it."""
-        if "boot" not in held:
-            return not held["over"]
-        node = self._nodes.find(held["boot"])
+        if "program" in held:
+            return not held["over"] and not is_gone(held["program"])
+        node = self._nodes.find(held["boot"]) if "boot" in held else None
         if node is None or "lost" in node:
             return False
         return not held["over"] or (node["alive"] <= held["gate_until"] and not self._nodes.is_over(node))

@@ -64,13 +64,7 @@ class TrackedStore:
     def _holder(self, key: str) -> Document | None:
         """Whose turn it is; None if nobody's any more."""
         self.end_silent({"gate": key})
-        if self._gates.clear(key):
-            return None
-        holder = self._collection.find_one({"gate": key})
-        if holder is None or not _is_left_behind(holder):
-            return holder
-        self.let_go(_fence(holder))
-        return None
+        return None if self._gates.clear(key) else self._collection.find_one({"gate": key})
 
     def say(self, fence: Fence, said: Mapping[str, Any]) -> bool:
         """Note a sign of life and what came with it; False if the record has been ended by others."""
@@ -126,11 +120,6 @@ class TrackedStore:
 
 def _fence(job: Mapping[str, Any]) -> Fence:
     return Fence(job["_id"], job["claim"], job["attempt"])
-
-
-def _is_left_behind(holder: Mapping[str, Any]) -> bool:
-    """Whether a record that was ended by others has its turn only because its program was to hear of that first."""
-    return "gate_until" in holder and "program" in holder and is_gone(holder["program"])
 
 
 def _silenced(job: Mapping[str, Any]) -> Finish:
