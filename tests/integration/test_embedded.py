@@ -22,6 +22,10 @@ from pymongo import MongoClient
 
 from taskscheduler.embedded import acquire
 from taskscheduler.embedded.binary import ENVIRONMENT
+from taskscheduler.embedded.launch import launch_keeper
+from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.state import StateDir, open_state_dir
+from taskscheduler.embedded.usage import use
 from taskscheduler.errors import EmbeddedServerError
 
 SECONDS = 40.0
@@ -325,3 +329,23 @@ def test_state_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(EmbeddedServerError, match="cannot be created"):
         acquire(tmp_path / "file" / "state")
+
+
+def is_kept(state: StateDir) -> bool:
+    lock = FileLock(state.keeper_lock)
+    try:
+        return not lock.try_exclusive()
+    finally:
+        lock.close()
+
+
+def test_whoever_gives_up_a_start_can_wait_for_the_end_of_the_keeper_by_its_lock(tmp_path: Path) -> None:
+    state = open_state_dir(tmp_path / "state")
+    usage = use(state, Deadline(SECONDS, lambda: "too slow"))
+    try:
+        with pytest.raises(EmbeddedServerError, match="given up"):
+            launch_keeper(state, Deadline(0, lambda: "given up"))
+        assert is_kept(state)  # not only some moments later
+    finally:
+        usage.release()
+    until(lambda: not is_kept(state), "the keeper has ended")

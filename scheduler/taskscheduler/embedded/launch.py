@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from taskscheduler.embedded.binary import ENVIRONMENT, find_mongod
-from taskscheduler.embedded.locks import Deadline
+from taskscheduler.embedded.locks import Deadline, FileLock
 from taskscheduler.embedded.state import StateDir, last_line, trim
 from taskscheduler.errors import EmbeddedServerError
 
@@ -19,6 +19,7 @@ _KEEPER = "taskscheduler.embedded.keeper"
 # it, and a stranger to those that wait for all of their children.
 _DETACH = ("/bin/sh", "-c", '"$@" &', "sh")
 _LONGEST_REPORT = 65536
+_LOOK, _LOOKS = 0.05, 100  #: seconds between two looks at a lock, and how many
 
 
 def launch_keeper(state: StateDir, deadline: Deadline) -> None:
@@ -31,7 +32,11 @@ def launch_keeper(state: StateDir, deadline: Deadline) -> None:
     log_start = state.keeper_log.stat().st_size if state.keeper_log.exists() else 0
     with state.keeper_log.open("ab") as log, _launch(state, binary, log) as launcher:
         assert launcher.stdout is not None
-        said = _await_report(launcher.stdout, deadline)
+        try:
+            said = _await_report(launcher.stdout, deadline)
+        except BaseException:
+            _await_lock(state, launcher.stdout)
+            raise
     if said in ("ready", "busy"):
         return
     reason = said.removeprefix("failed ")
@@ -57,6 +62,18 @@ def _launch(state: StateDir, binary: Path, log: IO[bytes]) -> subprocess.Popen[b
 def _import_path() -> str:
     # What can be imported here, however it came to be, can be imported by the keeper.
     return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+
+
+def _await_lock(state: StateDir, stdout: IO[bytes]) -> None:
+    """After an interruption: who waits for the keeper's end does so by its lock, which it may not have taken yet."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        for _ in range(_LOOKS):
+            lock = FileLock(state.keeper_lock)
+            is_free = lock.try_exclusive()
+            lock.close()
+            if not is_free or selector.select(_LOOK):
+                return
 
 
 def _await_report(stdout: IO[bytes], deadline: Deadline) -> str:
