@@ -135,14 +135,14 @@ class Producer:
             return
         for number in range(self._random.randint(1, 3)):
             fails = number == 0 and self._random.random() < 0.4
-            self._add("flaky" if fails else "nap", 1000 if fails else 0.2, "any", parent=parent)
+            self._add("flaky" if fails else "nap", 1000 if fails else 0.25, "any", parent=parent)
 
     def _killer(self) -> None:
         poison = self._random.random() < 0.2
         self._add("killer", 1000 if poison else 1, "poisoned" if poison else "done")
 
     def _forced(self) -> None:
-        self._add("nap", 0.2, "done", force_spawn=True)
+        self._add("nap", 0.25, "done", force_spawn=True)  # unlike all of `_once`, which would replace it
 
     def _solo(self) -> None:
         self._add("solo", self._random.uniform(0.05, 0.4), "done", solo=self._random.choice(_SOLO_KEYS))

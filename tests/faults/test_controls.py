@@ -65,7 +65,7 @@ def late_report(control: Control, *without: str) -> None:
 def silent_node(control: Control, *without: str) -> None:
     """A node cannot renew its lease; its manager and its worker go on."""
     first = control.node("first", *without)
-    overtaken(control, first.pid, control.add("nap", 5.5))
+    overtaken(control, first.pid, control.add("nap", 7.0))
 
 
 def thawed_host(control: Control, *without: str) -> None:
