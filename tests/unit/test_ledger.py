@@ -13,7 +13,7 @@ from taskscheduler.lifecycle import Ending, Move, Status, Verdict
 from taskscheduler.options import JobOptions
 from taskscheduler.record import CODEC
 from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.ledger import HOOK_TIMEOUT, Attempt, Ledger, finish_of, hook_run
+from taskscheduler_daemon.ledger import HOOK_TIMEOUT, NOTIFICATION, Attempt, Ledger, finish_of, hook_run
 from taskscheduler_daemon.messages import Flag, Kind, Report, body
 
 WORKER = ObjectId()
@@ -90,7 +90,7 @@ def test_a_run_carries_the_job_as_it_is_stored() -> None:
 def test_a_forced_job_is_marked_and_so_is_a_hook() -> None:
     assert attempt(options={"force_spawn": True}).run().flags == Flag.FORCED
     hook = hook_run(RawBSONDocument(attempt(2, status=3).raw))
-    assert (hook.flags, hook.timeout) == (Flag.HOOK, HOOK_TIMEOUT)
+    assert (hook.flags, hook.timeout, hook.attempt) == (Flag.HOOK, HOOK_TIMEOUT, NOTIFICATION)
 
 
 def test_the_end_of_a_hook_is_not_taken_for_that_of_the_job() -> None:
