@@ -143,7 +143,9 @@ class Session:
         with selectors.DefaultSelector() as selector:
             selector.register(self._up_channel, selectors.EVENT_READ)
             selector.register(self._signals, selectors.EVENT_READ)
-            return self._loop(selector)
+            end = self._loop(selector)
+        # who was asked to stop has nothing to begin anew, whatever came in between
+        return End.STOPPED if self._stopping and end is not End.BROKEN else end
 
     def _loop(self, selector: selectors.BaseSelector) -> End:
         writing, down = False, self._down
@@ -241,7 +243,7 @@ class Session:
         elif self._end is None:
             logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
             self._manager_died = True
-            self._end = End.STOPPED if self._stopping else End.MANAGER_DIED
+            self._end = End.MANAGER_DIED
 
     def _missing(self, fence: Fence) -> None:
         """An attempt of which the manager has said nothing for long. One that may hang may still run it."""

@@ -257,6 +257,22 @@ def test_sigterm_hands_a_job_back_that_does_not_finish_and_another_node_takes_it
     assert (stored["lost"], stored["retries"]) == (0, 0)
 
 
+def test_a_node_that_was_asked_to_stop_does_not_begin_anew_when_it_has_lost_its_lease(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    log, release = tmp_path / "log", tmp_path / "release"
+    node, nodes = start_node(stop_timeout=60, orphaned_timeout=2), scheduler.store.nodes
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    started(log)
+    node.tree()
+    node.send(signal.SIGTERM)
+    eventually(lambda: "node stops" in node.log.read_text())
+    eventually(lambda: any(nodes.declare_lost(one["_id"], one["beat"]) for one in nodes.all()))
+    assert node.process.wait(20) == 0
+    assert node.log.read_text().count("node ready") == 1
+    assert process.refresh().status is Status.PROCESSING, "for those who have taken it over"
+
+
 def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
     log = tmp_path / "log"
     node = start_node(stop_timeout=60)
