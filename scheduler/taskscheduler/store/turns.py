@@ -3,8 +3,8 @@
 solo        the key; every solo job has it
 gate        the same key, as long as it is this job's turn; one job of a key can have it
 gate_until  the gate of a job that was ended from outside while it ran: until its node says that its process is gone,
-            or is lost; or until then, which a living node puts off with each renewal of its lease as long as the
-            process is there
+            or is lost; or until then, which a living node puts off at each of its sweeps as long as the process is
+            there
 parked_at   the time of a job that is due and waits for its turn
 """
 
