@@ -2,8 +2,9 @@
 
 Nodes that look at the head of one queue at the same time find the same jobs, and all but one of them ask in vain:
 measured with four nodes, every second job. So each looks at some more jobs than it wants and asks for those whose ids
-leave its own remainder. What is left at the head of a queue from one look there to the next is anybody's: no job waits
-for a node that is busy for long.
+leave its own remainder. A node that finds none of these asks for its part of what the others do not come to, so that
+nodes without work do not ask for the same jobs either. What is left at the head of a queue from one look there to the
+next is anybody's: no job waits for a node that is busy for long.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _READ_EVERY = 4.0  #: seconds for which the other nodes are taken to be the same
 _PER_NODE = 0.04
 _FEW = 4  #: such a part of what a node wants it takes of what others left
 _LEFT = 1.5  #: seconds after which jobs at the head of the queue are anybody's
-_COURTESY = 0.05  #: seconds for which a node with free slots leaves jobs to the others
+_COURTESY = 0.05  #: seconds for which a node with free slots leaves jobs to others that come before it
 _AT_ONCE = 0.1  #: they are asked for so soon after a claim that others were faster with
 
 
@@ -84,16 +85,28 @@ class Share:
         seats = {queue: self._seat(queue, wanted) for queue in {job["queue"] for job in jobs}}
         mine = [job["_id"] for job in jobs if _is_ours(job["_id"], *seats[job["queue"]])][:wanted]
         left = self._left(ids, now) if at_head else frozenset()
-        most = 1 + wanted // _FEW
         if mine or not ids:
             self._none_since = float("inf")
-        else:
-            self._none_since = min(self._none_since, now)
-            if now - self._none_since >= _COURTESY:
-                left, most = frozenset(ids), wanted
+        elif given_up := self._given_up(jobs, seats, now):
+            return _some(given_up, wanted)
         left -= set(mine)
         others = [one for one in ids if one in left] if left else []
-        return mine + _some(others, min(wanted - len(mine), most))
+        return mine + _some(others, min(wanted - len(mine), 1 + wanted // _FEW))
+
+    def _given_up(
+        self, jobs: Sequence[Mapping[str, Any]], seats: Mapping[str, tuple[int, int]], now: float
+    ) -> list[ObjectId]:
+        """What others have been left long enough: our part of theirs, and when there is none of it either, any."""
+        self._none_since = min(self._none_since, now)
+        waited = now - self._none_since
+        if waited < _COURTESY:
+            return []
+        helped = [job["_id"] for job in jobs if _falls_to_us(job["_id"], *seats[job["queue"]])]
+        if helped:
+            self._none_since = now - _COURTESY
+        elif waited >= 2 * _COURTESY:
+            return [job["_id"] for job in jobs]
+        return helped
 
     def _left(self, ids: Sequence[ObjectId], now: float) -> frozenset[ObjectId]:
         """What was at the head of the queue when we looked there a while ago: if it still is, its node is busy."""
@@ -104,7 +117,17 @@ class Share:
 
 
 def _is_ours(job_id: ObjectId, rank: int, width: int) -> bool:
-    return int.from_bytes(job_id.binary[-4:], "big") % width == rank
+    return _number(job_id) % width == rank
+
+
+def _number(job_id: ObjectId) -> int:
+    return int.from_bytes(job_id.binary[-4:], "big")
+
+
+def _falls_to_us(job_id: ObjectId, rank: int, width: int) -> bool:
+    """Whether we are the one to help out with a job of another node's remainder: each other node has a part of it."""
+    rest, owner = divmod(_number(job_id), width)
+    return width > 1 and (owner + 1 + rest % (width - 1)) % width == rank
 
 
 def _some(ids: Sequence[ObjectId], most: int) -> list[ObjectId]:

@@ -86,6 +86,32 @@ def test_a_node_with_nothing_of_its_own_leaves_the_rest_to_the_others_for_a_mome
     assert set(some) <= set(ids(left))
 
 
+def test_nodes_without_jobs_of_their_own_divide_the_part_of_a_busy_one_among_them() -> None:
+    busy, *idle = shares(4)
+    found = jobs(240)
+    theirs = [job for job in found if job["_id"] in busy.ours(found, 240, at_head=False, now=NOW)]
+    assert [share.ours(theirs, 240, at_head=False, now=NOW) for share in idle] == [[], [], []]
+    parts = [share.ours(theirs, 240, at_head=False, now=NOW + 0.06) for share in idle]
+    asked = [job for part in parts for job in part]
+    assert len(set(asked)) == len(asked), "two nodes ask for the same job"
+    assert all(parts)
+    assert set(asked) < set(ids(theirs)), "the busy one's next jobs are left to it"
+
+
+def test_no_job_waits_for_two_nodes_that_are_busy() -> None:
+    """What falls to the second of them is taken soon after."""
+    _, _, idle, other = shares(4)
+    found = jobs(240)
+    taken = {job for share in (idle, other) for job in share.ours(found, 240, at_head=False, now=NOW)}
+    now, left = NOW, [job for job in found if job["_id"] not in taken]
+    assert len(left) == 120
+    while left and now < NOW + 1:
+        now += 0.01
+        taken = set(idle.ours(left, 240, at_head=False, now=now))
+        left = [job for job in left if job["_id"] not in taken]
+    assert left == []
+
+
 def test_silent_and_lost_nodes_have_no_part() -> None:
     boot = ObjectId()
     share = Share(boot, LEASE)
