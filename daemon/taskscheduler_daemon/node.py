@@ -83,7 +83,7 @@ class QueueNode:
         self._logger = logger or logging.getLogger(__name__)
         self._events = Events(emitter, self._logger)
         self._clock = clock
-        self._session: Session | None = None
+        self._signals: Signals | None = None
         self._listener: BackgroundListener | None = None
 
     def on(self, event: str, handler: Handler) -> Self:
@@ -111,17 +111,21 @@ class QueueNode:
         factory = self._factory or self._default_factory()
         self._relatives = set(children(os.getpid()))
         adopt_orphans()
-        signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
+        signals = self._signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
         try:
             return self._serve(factory, signals)
         finally:
+            self._signals = None
             self._scheduler.close()
             signals.close()
 
     def stop(self) -> None:
-        """Ask the node to finish; for handlers and other threads."""
-        if self._session is not None:
-            self._session.stop()
+        """Ask the node to finish, as SIGTERM does; the second time, at once.
+
+        For handlers and other threads, at any moment while `process` runs.
+        """
+        if (signals := self._signals) is not None:
+            signals.send(signal.SIGTERM)
 
     def _default_factory(self) -> WorkerFactory:
         preload = try_import(self._options.jobs)
@@ -138,11 +142,11 @@ class QueueNode:
                 if not served:
                     raise
                 self._logger.warning("no database; trying again", extra={"reason": str(error)})
-                end, finished = self._asked_to_stop(signals), 0
+                end, finished = End.CRASHED, 0
             finally:
                 self._end_manager(link, manager)
                 self._scheduler.disconnect()
-            if end is End.STOPPED:
+            if end is End.STOPPED or (end is not End.BROKEN and _asked_to_stop(signals)):
                 self._logger.info("node stopped", extra={"node": self._options.name})
                 return EXIT_OK
             if end is End.BROKEN:
@@ -151,14 +155,9 @@ class QueueNode:
             if left:
                 left = max(1, left - finished)
 
-    @staticmethod
-    def _asked_to_stop(signals: Signals) -> End:
-        """What a session that could not begin comes to."""
-        return End.STOPPED if {signal.SIGTERM, signal.SIGINT} & set(signals.read()) else End.CRASHED
-
     def _serve_once(self, link: Link, manager: int, signals: Signals, left: int) -> tuple[End, int]:
         with translated():
-            session = self._session = Session(
+            session = Session(
                 self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
             )
             if self._events.wanted:
@@ -168,7 +167,6 @@ class QueueNode:
             try:
                 return session.run(), session.finished
             finally:
-                self._session = None
                 if self._listener is not None:
                     self._listener.stop()
                 session.close()
@@ -217,3 +215,8 @@ class QueueNode:
     def _worker_event(self, facts: dict[str, Any]) -> None:
         event: Any = WorkerEvent(facts["worker"], facts["pid"], facts.get("exit", ""))
         self._events.emit(facts["event"], event)
+
+
+def _asked_to_stop(signals: Signals) -> bool:
+    """Whether it came where no session heard of it."""
+    return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.read())

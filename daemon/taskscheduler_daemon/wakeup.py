@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterable
 from types import FrameType
 
@@ -20,6 +21,7 @@ class Signals:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
+        self._writing = threading.RLock()  #: nobody writes to a descriptor that is another one's by now
         self._before = {number: signal.signal(number, _ignore) for number in self._numbers}
         self._former_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
@@ -35,15 +37,22 @@ class Signals:
 
     def wake(self) -> None:
         """Make the descriptor readable from another thread, without a signal (reads as 0)."""
-        try:
-            os.write(self._writer, b"\0")
-        except OSError:
-            pass  # full, so it is readable anyway; or closed, so nobody waits
+        self.send(0)
+
+    def send(self, number: int) -> None:
+        """Let this number be read as if such a signal had arrived; from any thread."""
+        with self._writing:
+            try:
+                os.write(self._writer, bytes([number]))
+            except OSError:
+                pass  # full, so it is readable anyway; or closed, so nobody waits
 
     def close(self) -> None:
         """Put the former handlers back."""
         signal.set_wakeup_fd(self._former_descriptor)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        with self._writing:
+            writer, self._writer = self._writer, -1
+        os.close(writer)
         os.close(self._reader)
-        os.close(self._writer)

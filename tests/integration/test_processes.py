@@ -273,6 +273,48 @@ def test_a_node_that_was_asked_to_stop_does_not_begin_anew_when_it_has_lost_its_
     assert process.refresh().status is Status.PROCESSING, "for those who have taken it over"
 
 
+_STOPPED_BETWEEN_SESSIONS = """
+import json, logging, sys, threading
+logging.basicConfig(level=logging.INFO)
+from taskscheduler import Scheduler
+from taskscheduler_daemon import QueueNode
+
+class Node(QueueNode):
+    sessions = 0
+
+    def _fork_manager(self, factory):
+        self.sessions += 1
+        if self.sessions == 2:
+            self.stop_from_a_thread("BEFORE")
+        return super()._fork_manager(factory)
+
+    def _end_manager(self, *given):
+        super()._end_manager(*given)
+        if self.sessions == 1:
+            self.stop_from_a_thread("AFTER")
+
+    def stop_from_a_thread(self, where):
+        if where == "WHERE":
+            thread = threading.Thread(target=self.stop)
+            thread.start()
+            thread.join()
+
+sys.exit(Node(Scheduler(sys.argv[1]), **json.loads(sys.argv[3])).process())
+"""
+
+
+@pytest.mark.parametrize(("where", "sessions"), [("AFTER", 1), ("BEFORE", 2)])
+def test_a_node_that_a_thread_stops_between_two_sessions_ends(
+    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch, where: str, sessions: int
+) -> None:
+    monkeypatch.setattr("tests.support.nodes._MAIN", _STOPPED_BETWEEN_SESSIONS.replace("WHERE", where))
+    node, nodes = start_node(orphaned_timeout=2), scheduler.store.nodes
+    node.tree()
+    eventually(lambda: any(nodes.declare_lost(one["_id"], one["beat"]) for one in nodes.all()))
+    assert node.process.wait(20) == 0
+    assert node.log.read_text().count("node ready") == sessions
+
+
 def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
     log = tmp_path / "log"
     node = start_node(stop_timeout=60)
