@@ -131,7 +131,7 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
             _detach(lambda: main(writer), reader, log)
         os.close(writer)
         wait_for(pid)
-        return os.read(reader, 4096).decode() if select.select([reader], [], [], timeout)[0] else ""
+        return os.read(reader, 4096).decode(errors="replace") if select.select([reader], [], [], timeout)[0] else ""
     finally:
         os.close(reader)
         os.close(log)

@@ -179,6 +179,30 @@ def test_a_node_that_cannot_start_says_why(uri: str, pidfile: Path) -> None:
         start_node(pidfile.parent / "missing" / "node.pid", uri, jobs=["tests.support.jobs"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--jobs", "no_such_module"], 2),
+        (["--min-children", "3"], 2),
+        (["-u", "frob"], 2),
+        (["-u", "mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=200"], 4),
+    ],
+    ids=["module", "option", "uri", "server"],
+)
+def test_a_node_in_the_background_fails_with_the_exit_code_of_one_in_the_foreground(
+    uri: str, pidfile: Path, arguments: list[str], code: int
+) -> None:
+    def ended(*more: object) -> tuple[int, str]:
+        command = [*COMMAND, "node", *arguments, *map(str, more)]
+        environment = {**os.environ, "TASKSCHEDULER_URI": uri}
+        ran = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        return ran.returncode, ran.stderr
+
+    (foreground, why), (background, answer) = ended(), ended("--daemonize", "--pidfile", pidfile)
+    assert (foreground, background) == (code, code)
+    assert answer == why.replace("taskscheduler: ", "taskscheduler: the node is not ready: ", 1)
+
+
 def test_options_of_the_background_are_refused_where_they_make_no_sense(run: Run, tmp_path: Path) -> None:
     assert run("node", "--daemonize")[0] == 2
     assert run("node", "--log-file", tmp_path / "log")[0] == 2

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from taskscheduler.errors import SchedulerError
-from taskscheduler_daemon.cli.exits import Exit, exit_code
+from taskscheduler_daemon.cli.exits import Exit, failure
 from taskscheduler_daemon.cli.settings import remark, say
 from taskscheduler_daemon.pidfile import Pidfile
 from taskscheduler_daemon.process import daemonize
+
+logger = logging.getLogger(__name__)
 
 _READY, _FAILED = "ready ", "failed "
 _READY_WITHIN = 60.0  #: seconds
@@ -33,7 +34,7 @@ class Readiness(logging.Handler):
         """Say it, once."""
         if self._descriptor is not None:
             try:
-                os.write(self._descriptor, text.encode()[:4000])
+                os.write(self._descriptor, text.encode(errors="replace")[:4000])
                 os.close(self._descriptor)
             except OSError:
                 pass  # nobody waits for it any more
@@ -52,7 +53,7 @@ def with_pidfile(path: str, serve: Callable[[], int]) -> int:
 
 
 def in_background(path: str, log_file: str, serve: Callable[[], int]) -> int:
-    """Serve as a daemon and return when it is ready, or will never be."""
+    """Serve as a daemon and return when it is ready, or will never be, with the exit code of one in the foreground."""
     pidfile = Pidfile(path)
     pidfile.acquire()
     try:
@@ -62,8 +63,15 @@ def in_background(path: str, log_file: str, serve: Callable[[], int]) -> int:
     if said.startswith(_READY):
         say(f"node started, process {said.removeprefix(_READY)}")
         return Exit.OK
-    remark(f"taskscheduler: the node is not ready: {said.removeprefix(_FAILED) or f'see {log_file}'}")
-    return Exit.FAILED
+    code, what = _why_not(said)
+    remark(f"taskscheduler: the node is not ready: {what or f'see {log_file}'}")
+    return code
+
+
+def _why_not(said: str) -> tuple[int, str]:
+    """The exit code and the line that a foreground node would have ended with; nobody knows if it said nothing."""
+    code, _, what = said.removeprefix(_FAILED).partition(" ")
+    return (int(code), what) if what else (Exit.FAILED, "")
 
 
 def _daemon(pidfile: Pidfile, serve: Callable[[], int], readiness: Readiness) -> int:
@@ -71,9 +79,11 @@ def _daemon(pidfile: Pidfile, serve: Callable[[], int], readiness: Readiness) ->
         pidfile.write()
         logging.getLogger("taskscheduler_daemon").addHandler(readiness)
         return serve()
-    except SchedulerError as error:
-        remark(f"taskscheduler: {error}")
-        readiness.tell(f"{_FAILED}{error}")
-        return exit_code(error)
+    except Exception as error:
+        code, what = failure(error)
+        logger.debug("the node ended by an error", exc_info=True)
+        remark(f"taskscheduler: {what}")
+        readiness.tell(f"{_FAILED}{code:d} {what}")
+        return code
     finally:
         pidfile.release()

@@ -14,9 +14,13 @@ from taskscheduler.errors import (
     InvalidOptionError,
     InvalidStateError,
     JobNotFoundError,
+    SchedulerError,
     ServiceNotFoundError,
     WaitTimeoutError,
 )
+from taskscheduler_daemon.cli.settings import one_line
+
+_EXTRAS = {"posix_ipc": "daemon", "click": "cli", "rich": "cli", "fastapi": "web", "uvicorn": "web", "jinja2": "web"}
 
 
 class Exit(IntEnum):
@@ -48,8 +52,20 @@ def exit_code(error: BaseException) -> Exit:
     return next((code for classes, code in CODES if isinstance(error, classes)), Exit.FAILED)
 
 
-def said(error: Exception) -> str:
-    """What the command says of an error: its cure is a command, too."""
+def failure(error: Exception) -> tuple[Exit, str]:
+    """The exit code for an error that ends the command, and the line that says what is wrong and what helps."""
+    if isinstance(error, SchedulerError):
+        return exit_code(error), one_line(_said(error))
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        return Exit.USAGE, f"{error.name} is missing; pip install 'mongo-taskscheduler[{_EXTRAS[error.name]}]'"
+    if isinstance(error, OSError):
+        return Exit.FAILED, one_line(str(error))
+    hint = "this is a bug; -v shows where it happened"
+    return Exit.FAILED, f"unexpected {type(error).__name__}: {one_line(str(error))} ({hint})"
+
+
+def _said(error: SchedulerError) -> str:
+    """On the command line the cure is a command, too."""
     if isinstance(error, ServiceNotFoundError):
         return f"Given service {error.name!r} does not exist; start it with: taskscheduler service start"
     return str(error)

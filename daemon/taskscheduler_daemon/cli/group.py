@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import click
 
 from taskscheduler_daemon.cli.command import CONTEXT, global_options
-from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.cli.settings import Settings, one_line, remark
 
 _PACKAGE = "taskscheduler_daemon.cli"
-_EXTRAS = {"posix_ipc": "daemon", "click": "cli", "rich": "cli", "fastapi": "web", "uvicorn": "web", "jinja2": "web"}
 
 #: name: module, and what `--help` says; a module is imported when its command is called, as pymongo takes a while
 COMMANDS = {
@@ -113,27 +112,11 @@ def _refused(error: click.ClickException) -> int:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         path = error.ctx.command_path
         hint = f" (see {path} --help)"
-    remark(f"{path}: {_line(error.format_message()).rstrip('.')}{hint}")
+    remark(f"{path}: {one_line(error.format_message()).rstrip('.')}{hint}")
     return error.exit_code
 
 
 def _failed(error: Exception) -> int:
-    known = importlib.import_module("taskscheduler.errors").SchedulerError
-    if isinstance(error, known):
-        exits = importlib.import_module(f"{_PACKAGE}.exits")
-        remark(f"taskscheduler: {_line(exits.said(error))}")
-        return int(exits.exit_code(error))
-    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        remark(f"taskscheduler: {error.name} is missing; pip install 'mongo-taskscheduler[{_EXTRAS[error.name]}]'")
-        return 2
-    if isinstance(error, OSError):
-        remark(f"taskscheduler: {_line(str(error))}")
-        return 1
-    hint = "this is a bug; -v shows where it happened"
-    remark(f"taskscheduler: unexpected {type(error).__name__}: {_line(str(error))} ({hint})")
-    return 1
-
-
-def _line(text: str) -> str:
-    """A message in one line, without what could steer a terminal."""
-    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+    code, what = importlib.import_module(f"{_PACKAGE}.exits").failure(error)
+    remark(f"taskscheduler: {what}")
+    return int(code)
