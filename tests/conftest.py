@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from taskscheduler import Scheduler
 from taskscheduler.embedded import acquire
 from tests.support.nodes import NodeProcess
+
+# how long an example takes, or to think of one, tells of the machine and what else it does
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
