@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from bson import ObjectId
+from tests.support.nodes import ROOT
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.embedded import EmbeddedServer, acquire
@@ -156,6 +157,15 @@ def test_every_error_is_one_line_with_its_exit_code(run: Run, arguments: list[st
     assert result[0] == code
     assert said in result[1]
     assert one_line(result[1])
+
+
+def test_dev_takes_the_options_of_a_node(scheduler: Scheduler, uri: str) -> None:
+    other, mine = (scheduler.add_job("noop", queue=queue) for queue in ("other", "mine"))
+    options = ["--jobs", "tests.support.jobs", "--queue", "mine", "--name", "mine", "--max-jobs", "1"]
+    command = [*COMMAND, "-u", uri, "dev", *options, "--stop-timeout", "5s", "--max-memory", "2G"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, f"{uri}\n"), done.stderr
+    assert (mine.refresh().status, mine.node, other.refresh().status) == (Status.DONE, "mine", Status.WAITING)
 
 
 def test_an_id_that_is_taken_is_refused(run: Run) -> None:

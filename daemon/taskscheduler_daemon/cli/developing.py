@@ -7,7 +7,7 @@ from typing import Any
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, given_uri, shown
-from taskscheduler_daemon.cli.nodeoptions import chosen, pool_options
+from taskscheduler_daemon.cli.nodeoptions import chosen, node_options
 from taskscheduler_daemon.cli.serving import serve
 from taskscheduler_daemon.cli.settings import Settings, remark, say
 from taskscheduler_daemon.logs import log_to_stderr
@@ -19,7 +19,7 @@ Without a URI it uses the embedded server of this user and stops it at the end, 
 
 
 @cli_command("dev", output=False, help=HELP)
-@pool_options
+@node_options
 def command(settings: Settings, **given: Any) -> int:
     log_to_stderr(settings.verbose)
     options = chosen(given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +14,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _POOLS = click.Choice(["dynamic", "static", "ondemand"])
 _LISTS = {"jobs": "jobs", "queue": "queues"}  #: options that may be repeated, by what the node calls them
 
-_POOL = [
+_OPTIONS = [
+    click.option(
+        "--jobs", metavar="MODULE", multiple=True, help="Module whose import registers jobs; repeatable, or a,b."
+    ),
     click.option("--pm", type=_POOLS, help="How workers are managed.  [default: dynamic]"),
     click.option("--min-children", type=int, help="Workers at start, or always (static).  [default: 1]"),
     click.option("--max-children", type=int, help="Most workers.  [default: 2]"),
@@ -23,11 +26,6 @@ _POOL = [
     click.option("--worker-max-age", type=DURATION, help="Replace a worker after so long.  [default: never]"),
     click.option("--worker-max-growth", type=SIZE, help="Replace a worker grown by so much: 100M.  [default: never]"),
     click.option("--idle-ttl", type=DURATION, help="End workers above --min-children without work.  [default: 60s]"),
-]
-_JOBS = click.option(
-    "--jobs", metavar="MODULE", multiple=True, help="Module whose import registers jobs; repeatable, or a,b."
-)
-_NODE = [
     click.option("--queue", metavar="NAME", multiple=True, help="Queue to serve; repeatable.  [default: all]"),
     click.option("--name", help="What people see.  [default: host name and process id]"),
     click.option("--orphaned-timeout", type=DURATION, help="Silence after which its jobs are taken.  [default: 30s]"),
@@ -42,18 +40,9 @@ _NODE = [
 ]
 
 
-def pool_options(function: F) -> F:
-    """The job modules and the number of workers."""
-    return _apply(function, [_JOBS, *_POOL])
-
-
 def node_options(function: F) -> F:
     """All options of a node."""
-    return _apply(function, [_JOBS, *_POOL, *_NODE])
-
-
-def _apply(function: F, options: Sequence[Callable[[F], F]]) -> F:
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
