@@ -157,11 +157,11 @@ class Caretaker:
         while not self._stopped.is_set():
             now = self._clock.monotonic()
             try:
-                if broken:
-                    ensure(self._store.database, self._store.options)
-                    broken = False
                 if now >= next_poll:
                     next_poll = now + self._poll * random.uniform(0.75, 1.25)
+                    if broken:
+                        ensure(self._store.database, self._store.options)
+                        broken = False
                     self._sweep()
                 if now >= next_check:
                     next_check = now + (self._poll if self._idle.is_set() else _CHECK_WHEN_BUSY)
