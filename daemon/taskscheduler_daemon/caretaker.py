@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 RENEWALS, SAFE_PART = 3, 0.8
 POLL = 2.0  #: seconds between two looks, +- a quarter so that nodes do not march in step
 _OTHERS_EVERY, _SCHEMA_EVERY = 2, 30  #: in polls
+_WATCH_EVERY = 1.75, 2.25  #: in polls; so who dies right after a look is found within its lease and 4.5 s
 SILENCE = 3.0  #: seconds; the manager gives account of what it holds every second
 _SOON = 0.4  #: seconds; younger attempts are not checked, as most end before it would matter
 #: seconds between two looks at our own jobs while nobody follows the messages of those that are cancelled
@@ -153,7 +154,7 @@ class Caretaker:
             self._thread.join()
 
     def _loop(self) -> None:
-        next_poll, next_check, broken = 0.0, 0.0, False
+        next_poll, next_check, next_watch, broken = 0.0, 0.0, 0.0, False
         while not self._stopped.is_set():
             now = self._clock.monotonic()
             try:
@@ -163,6 +164,10 @@ class Caretaker:
                         ensure(self._store.database, self._store.options)
                         broken = False
                     self._sweep()
+                if now >= next_watch:
+                    next_watch = now + self._poll * random.uniform(*_WATCH_EVERY)
+                    self._take_back_lost()
+                    next_watch = min(next_watch, self._watch.next_at)
                 if now >= next_check:
                     next_check = now + (self._poll if self._idle.is_set() else _CHECK_WHEN_BUSY)
                     self._check_own()
@@ -171,7 +176,7 @@ class Caretaker:
                 logger.warning("sweep failed", extra={"reason": str(error)[:200]})
                 broken = isinstance(error, OperationFailure)  # an index may be gone
                 self._due_at = float("inf")
-            until = min(next_poll, next_check, self._due_at) - self._clock.monotonic()
+            until = min(next_poll, next_watch, next_check, self._due_at) - self._clock.monotonic()
             if self._look_due.wait(max(0.0, until)):
                 self._look_due.clear()
 
@@ -180,7 +185,6 @@ class Caretaker:
         self._renew_turns()
         self._store.gates.sweep()
         if self._polls % _OTHERS_EVERY == 0:
-            self._take_back_lost()
             self._store.tracked.end_silent({})
             self._pay_debts()
             self._release_strays()

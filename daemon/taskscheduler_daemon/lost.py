@@ -14,6 +14,7 @@ class Watch:
     def __init__(self, default_lease: float) -> None:
         self._default_lease = default_lease
         self._seen: dict[ObjectId, tuple[int, float]] = {}
+        self.next_at = float("inf")  #: when the next of them may be lost; a look before that finds nothing new
 
     def lost(self, nodes: Iterable[Mapping[str, Any]], owners: set[ObjectId], now: float) -> list[ObjectId]:
         """The nodes to take jobs from: silent for a whole lease since we first saw this heartbeat, or declared lost.
@@ -23,13 +24,15 @@ class Watch:
         beats = {node["_id"]: node for node in nodes}
         looked = {boot: self._look(boot, beats.get(boot), now) for boot in {*beats, *owners}}
         self._seen = {boot: seen for boot, (seen, _) in looked.items()}
-        return [boot for boot, (_, lost) in looked.items() if lost]
+        self.next_at = min((until for _, until in looked.values() if until > now), default=float("inf"))
+        return [boot for boot, (_, until) in looked.items() if until <= now]
 
-    def _look(self, boot: ObjectId, node: Mapping[str, Any] | None, now: float) -> tuple[tuple[int, float], bool]:
+    def _look(self, boot: ObjectId, node: Mapping[str, Any] | None, now: float) -> tuple[tuple[int, float], float]:
+        """What is seen of a node, and until when it is not lost."""
         beat = -1 if node is None else int(node["beat"])
         before, since = self._seen.get(boot, (None, now))
         if beat != before:
             since = now
         lease = self._default_lease if node is None else float(node.get("lease", self._default_lease))
         declared = node is not None and "lost" in node
-        return (beat, since), declared or now - since >= lease
+        return (beat, since), now if declared else since + lease

@@ -58,6 +58,20 @@ def test_the_lease_of_a_node_goes_before_our_own() -> None:
     assert set(watch.lost(nodes, {A, B}, now=300)) == {A, B}
 
 
+def test_it_is_known_when_the_next_node_may_be_lost() -> None:
+    watch = Watch(30)
+    nodes = [node(A, 1, lease=5), node(B, 1, lease=300)]
+    assert watch.next_at == float("inf")
+    watch.lost(nodes, {A, B}, now=10)
+    assert watch.next_at == 15
+    watch.lost([node(A, 2, lease=5), nodes[1]], {A, B}, now=13)
+    assert watch.next_at == 18
+    watch.lost([node(A, 2, lease=5), nodes[1]], {A, B}, now=18)
+    assert watch.next_at == 310, "the lost one is no reason to look"
+    watch.lost([], set(), now=20)
+    assert watch.next_at == float("inf")
+
+
 @pytest.mark.parametrize("seen", ["1970-01-01", "9999-12-31", None])
 def test_wrong_clocks_do_not_matter(seen: Any) -> None:
     watch = Watch(30)
