@@ -77,7 +77,7 @@ class Supervision:
         """Run the command to its end; its exit code, or 128 and the number of the signal that ended it."""
         signals = Signals([*_FORWARDED, signal.SIGCHLD])
         try:
-            process = self._start(arguments)
+            process = self._start(arguments, signals)
             if isinstance(process, int):
                 return process
             over = threading.Event()
@@ -86,11 +86,11 @@ class Supervision:
             life.start()
             self._watch(process, signals)
             over.set()
-            return self._conclude(process.returncode)
+            return self._conclude(process.returncode, signals)
         finally:
             signals.close()
 
-    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes] | int:
+    def _start(self, arguments: Sequence[str], signals: Signals) -> subprocess.Popen[bytes] | int:
         """The running command, or the exit code if it cannot be run."""
         self._term_at = self._clock.monotonic() + (self._timeout or float("inf"))
         try:
@@ -108,7 +108,7 @@ class Supervision:
             reason = "command not found" if missing else getattr(error, "strerror", None) or str(error)
             self._remark(f"taskscheduler exec: {arguments[0]}: {reason}")
             code = NOT_FOUND if missing else NOT_EXECUTABLE
-            self._write(lambda: self._record.fail(f"{arguments[0]}: {reason}", exit_code=code))
+            self._write(lambda: self._record.fail(f"{arguments[0]}: {reason}", exit_code=code), signals)
             return code
 
     # -- while it runs ----------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Supervision:
                     self._lose(error, signals)
                 return
             except SchedulerError as error:
-                if not warned:
+                if not warned and not over.is_set():
                     self._remark(f"taskscheduler exec: no sign of life written: {error}; the command goes on")
                 warned = True
             say = self._record.sign_of_life  # what could not be written goes with it
@@ -195,26 +195,56 @@ class Supervision:
 
     # -- when it has ended ------------------------------------------------------------------------------------------
 
-    def _conclude(self, code: int) -> int:
+    def _conclude(self, code: int, signals: Signals) -> int:
         result = {"exit_code": code, "output": self._tail.text(), "output_bytes": self._tail.total}
         if self._lost is not None:
             self._remark(f"taskscheduler exec: {self._lost}; the command was ended")
         elif self._timed_out:
-            self._write(lambda: self._record.fail(f"it ran longer than {self._timeout:g} s and was killed", result))
+            self._write(
+                lambda: self._record.fail(f"it ran longer than {self._timeout:g} s and was killed", result), signals
+            )
             self._remark(f"taskscheduler exec: the command ran longer than {self._timeout:g} s and was killed")
             return TIMED_OUT
         elif code == 0:
-            self._write(lambda: self._record.finish(result=result))
+            self._write(lambda: self._record.finish(result=result), signals)
         else:
-            self._write(lambda: self._record.fail(_how(code), result, **_details(code)))
+            self._write(lambda: self._record.fail(_how(code), result, **_details(code)), signals)
         return code if code >= 0 else 128 - code
 
-    def _write(self, write: Callable[[], None]) -> None:
-        """What happened to the command counts, whether or not it can be stored."""
-        try:
-            write()
-        except SchedulerError as error:
-            self._remark(f"taskscheduler exec: the end of the command was not stored: {error}")
+    def _write(self, write: Callable[[], None], signals: Signals) -> None:
+        """Have the end stored. What happened to the command counts, whether or not that is possible.
+
+        The record tries for a while when the database is away; a signal shortens that to KILL_GRACE.
+        """
+        refusals: list[SchedulerError] = []
+        over = threading.Event()
+
+        def tried() -> None:
+            try:
+                write()
+            except SchedulerError as error:
+                refusals.append(error)
+            finally:
+                over.set()
+                signals.wake()
+
+        threading.Thread(target=tried, name="taskscheduler-end", daemon=True).start()
+        if not self._await(over, signals):
+            self._remark("taskscheduler exec: the end of the command was not stored: no answer from the database")
+        elif refusals:
+            self._remark(f"taskscheduler exec: the end of the command was not stored: {refusals[0]}")
+
+    def _await(self, over: threading.Event, signals: Signals) -> bool:
+        """Whether it is over, or a signal came before and gave it KILL_GRACE; says so if it takes longer than that."""
+        tell_at, until = self._clock.monotonic() + KILL_GRACE, float("inf")
+        while not over.is_set() and (now := self._clock.monotonic()) < until:
+            if now >= tell_at:
+                tell_at = float("inf")
+                self._remark("taskscheduler exec: the end of the command is not stored yet; trying for a minute")
+            select.select([signals], [], [], 1.0)
+            if not set(_FORWARDED).isdisjoint(signals.read()):
+                until = min(until, now + KILL_GRACE)
+        return over.is_set()
 
 
 def _write_all(descriptor: int, data: bytes) -> bool:

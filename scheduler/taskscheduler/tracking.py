@@ -11,9 +11,10 @@ from typing import Any, Self
 
 import bson
 
-from taskscheduler.clock import Clock
+from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import (
     AlreadyRunningError,
+    DatabaseUnavailableError,
     InvalidOptionError,
     InvalidStateError,
     JobError,
@@ -32,6 +33,9 @@ from taskscheduler.store import Store
 from taskscheduler.store.attempts import Fence, Finish
 from taskscheduler.store.client import translated
 from taskscheduler.store.followup import FAMILY
+
+PATIENCE = 60.0  #: seconds for which the end of a record is tried again while the database is away
+_TRY_EVERY = 0.5
 
 
 class Record(ProcessState):
@@ -106,7 +110,10 @@ class Record(ProcessState):
             self._write()
 
     def finish(self, success: bool = True, result: Any = None) -> None:
-        """End the record: DONE with a result, or FAILED. Raises what the class says if others have ended it."""
+        """End the record: DONE with a result, or FAILED. Raises what the class says if others have ended it.
+
+        While the database cannot be reached it is tried again, for a minute; then DatabaseUnavailableError.
+        """
         if not success:
             self.fail("the program says that it did not succeed", result)
             return
@@ -123,16 +130,32 @@ class Record(ProcessState):
         """
         self._fail({**details, "type": "ProgramError", "message": str(message)}, result)
 
-    def _fail(self, error: Mapping[str, Any], result: Any = None) -> None:
+    def _fail(self, error: Mapping[str, Any], result: Any = None, once: bool = False) -> None:
         said = {} if result is None else {"result": result}
         verdict, solo = Verdict(Move.FAIL), self._document.get("solo")
-        self._end(Finish(self._fence, verdict, error=error, progress=said, owes=(FAMILY,), solo=solo))
+        self._end(Finish(self._fence, verdict, error=error, progress=said, owes=(FAMILY,), solo=solo), once)
 
-    def _end(self, one: Finish) -> None:
-        with self._lock, translated():
+    def _end(self, one: Finish, once: bool = False) -> None:
+        """End it; while the database is away try again, unless once is enough."""
+        deadline, again = Deadline(0 if once else PATIENCE, self._clock), False
+        with self._lock:
             self._check_running()
-            self._write()
-            if not self._store.tracked.end(one):
+            while True:
+                try:
+                    self._write_end(one, again)
+                except DatabaseUnavailableError:
+                    if deadline.passed:
+                        raise
+                    again = True
+                    threading.Event().wait(_TRY_EVERY)
+                else:
+                    return
+
+    def _write_end(self, one: Finish, again: bool) -> None:
+        with translated():
+            if self._said:
+                self._write()
+            if not self._store.tracked.end(one, again):
                 self._raise_ended()
             self._over = True
 
@@ -148,9 +171,10 @@ class Record(ProcessState):
             self.finish()
             return
         try:
-            self._fail(describe(error))
-        except SchedulerError:
-            pass  # what went wrong in the block is what matters
+            # who interrupts a program does not want to wait
+            self._fail(describe(error), once=not isinstance(error, Exception))
+        except SchedulerError as unsaid:  # what went wrong in the block is what matters
+            error.add_note(f"The end of record {self.id} was not stored: {unsaid}")
 
     # -- signs of life ----------------------------------------------------------------------------------------------
 

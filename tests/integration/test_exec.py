@@ -20,6 +20,7 @@ from taskscheduler_daemon.supervision import LONGEST_TAIL
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())", "exec"]
 Start = Callable[..., "subprocess.Popen[str]"]
+Gone = tuple["subprocess.Popen[str]", Process, Callable[[], None]]
 
 
 @pytest.fixture
@@ -132,6 +133,22 @@ def test_a_cancelled_command_is_ended_with_all_that_it_has_started(
     assert only(scheduler).status is Status.CANCELED
 
 
+def test_what_leaves_the_process_group_goes_on_without_the_command(
+    scheduler: Scheduler, start: Start, tmp_path: Path
+) -> None:
+    pidfile = tmp_path / "pid"
+    process = start("--solo", "sh", "-c", f"setsid sleep 1000 & echo $! > {pidfile}; sleep 1000")
+    pid = int(eventually(lambda: pidfile.exists() and pidfile.read_text(), 20))
+    try:
+        eventually(lambda: os.getsid(pid) == pid, 10, "a session of its own")
+        running(scheduler).cancel()
+        assert process.wait(20) == 128 + signal.SIGTERM
+        assert is_running(pid)
+        assert start("--solo", "--name", "sh", "true").wait(20) == 0, "it has no turn, either"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_a_command_that_takes_too_long_is_ended(scheduler: Scheduler, start: Start) -> None:
     process = start("--timeout", "0.5", "sleep", "1000")
     assert "ran longer than 0.5 s" in process.communicate(timeout=30)[1]
@@ -161,6 +178,43 @@ def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: S
         until.touch()
         assert process.wait(30) == 4
     assert (job.refresh().error or {})["exit_code"] == 4
+
+
+@pytest.fixture
+def gone(scheduler: Scheduler, start: Start, uri: str, tmp_path: Path) -> Iterator[Gone]:
+    """A command that has ended with code 4 while the database was away, and how to bring that back."""
+    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
+    until = tmp_path / "until"
+    with Proxies([int(port)]) as proxies:
+        way = (
+            f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}?directConnection=true&serverSelectionTimeoutMS=300"
+        )
+        process = start("-u", way, "sh", "-c", f"echo ready; while ! test -e {until}; do sleep 0.05; done; exit 4")
+        job = running(scheduler)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        proxies.cut(int(port))
+        until.touch()
+        assert process.stderr is not None
+        assert any("the end of the command is not stored yet" in line for line in process.stderr)
+        yield process, job, lambda: proxies.heal(int(port))
+
+
+def test_the_end_of_a_command_is_stored_when_the_database_is_back(gone: Gone) -> None:
+    process, job, heal = gone
+    assert process.poll() is None
+    heal()
+    assert process.wait(30) == 4
+    assert (job.refresh().error or {})["exit_code"] == 4
+
+
+def test_who_does_not_want_to_wait_for_the_database_interrupts_that(gone: Gone) -> None:
+    process, job, _ = gone
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert "the end of the command was not stored: no answer from the database" in error
+    assert job.refresh().status is Status.PROCESSING, "until it is seen to be gone"
 
 
 def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path) -> None:

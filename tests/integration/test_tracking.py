@@ -6,14 +6,16 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
+from pymongo.errors import AutoReconnect
+from tests.faults.proxy import Proxies
 from tests.integration.test_aio import run
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
@@ -23,6 +25,7 @@ from tests.support.programs import tracked_program
 from taskscheduler import (
     AlreadyRunningError,
     AsyncScheduler,
+    DatabaseUnavailableError,
     InvalidDataError,
     InvalidOptionError,
     InvalidStateError,
@@ -32,9 +35,11 @@ from taskscheduler import (
     PayloadTooLargeError,
     Scheduler,
     Status,
+    tracking,
 )
 from taskscheduler.clock import SystemClock
 from taskscheduler.program import boot_id, started_at, this_program
+from taskscheduler.store.tracked import TrackedStore
 from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]
@@ -244,6 +249,96 @@ def test_no_age_means_all_that_have_ended_by_the_servers_clock(uri: str) -> None
     with Scheduler(uri, clock=Slow()) as scheduler:
         scheduler.track("import").start().finish()
         assert scheduler.delete_old_jobs(0) == 1
+
+
+# -- without a database -----------------------------------------------------------------------------------------------
+
+Away = tuple[Scheduler, Callable[[], None], Callable[[], None]]
+
+
+@pytest.fixture
+def away(uri: str) -> Iterator[Away]:
+    """A scheduler whose way to the database can be cut, and healed again."""
+    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
+    with Proxies([int(port)]) as proxies:
+        way = f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}"
+        with Scheduler(f"{way}?directConnection=true&serverSelectionTimeoutMS=300") as scheduler:
+            yield scheduler, lambda: proxies.cut(int(port)), lambda: proxies.heal(int(port))
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError])
+def test_the_end_of_a_record_is_stored_when_the_database_is_back(
+    scheduler: Scheduler, away: Away, error: type[Exception] | None
+) -> None:
+    distant, cut, heal = away
+    back = threading.Timer(2.0, heal)
+    with suppress(ZeroDivisionError), distant.track("import", solo=True, rows=1) as record:
+        record.update_progress(50)
+        record.update_progress(60)
+        cut()
+        back.start()
+        if error is not None:
+            raise error
+    back.join()
+    ended = scheduler.get_job(record.id)
+    assert ended.status is (Status.FAILED if error else Status.DONE)
+    assert ended.progress == (60 if error else 100)
+    scheduler.track("import", solo=True).start().finish()
+
+
+def test_an_end_that_was_stored_without_an_answer_is_known_again(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, end, ends = scheduler.track("import", solo=True).start(), TrackedStore._end, []
+
+    def unanswered(self: TrackedStore, *given: Any) -> bool:
+        ends.append(end(self, *given))
+        if len(ends) == 1:
+            raise AutoReconnect("connection closed")
+        return ends[-1]
+
+    monkeypatch.setattr(TrackedStore, "_end", unanswered)
+    record.finish(result=3)
+    assert ends == [True, False]
+    assert scheduler.get_job(record.id).result_value == 3
+    scheduler.track("import", solo=True).start().finish()
+
+
+def test_what_others_made_of_a_record_is_not_taken_for_its_end(scheduler: Scheduler, away: Away) -> None:
+    distant, cut, heal = away
+    record = distant.track("import").start()
+    cut()
+    scheduler.cancel_job(record.id)
+    back = threading.Timer(1.0, heal)
+    back.start()
+    with pytest.raises(JobCanceledError):
+        record.finish()
+    back.join()
+
+
+def test_an_end_that_cannot_be_stored_is_told_after_a_while(away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
+    distant, cut, _ = away
+    records = [distant.track("import").start() for _ in range(2)]
+    cut()
+    with pytest.raises(DatabaseUnavailableError), records[0]:
+        pass
+    with pytest.raises(ZeroDivisionError) as caught, records[1]:
+        1 / 0  # noqa: B018
+    assert caught.value.__notes__[0].startswith(f"The end of record {records[1].id} was not stored: ")
+
+
+def test_who_is_interrupted_tries_to_store_the_end_once(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def unanswered(*_: Any) -> bool:
+        tries.append(1)
+        raise AutoReconnect("connection closed")
+
+    monkeypatch.setattr(TrackedStore, "end", unanswered)
+    with pytest.raises(KeyboardInterrupt), scheduler.track("import"):
+        raise KeyboardInterrupt
+    assert len(tries) == 1
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ HELP = """Run COMMAND as a job that keeps record of itself: seen in list and sho
 
 Its output passes through; the last 64 KB are stored with its exit code. SIGINT, SIGTERM and SIGHUP are passed on. A
 command whose record is cancelled gets SIGTERM, and SIGKILL 3 seconds later, with its whole process group. It reads
-standard input unless that is a terminal. If the database is lost while it runs, it goes on.
+standard input unless that is a terminal. If the database is lost while it runs, it goes on; if it
+is away at the end, exec tries for a minute to store that. What leaves the process group (setsid) is on its own.
 
 Exit code: that of the command, 128 + N if signal N killed it; 75 if it is solo and another one runs, 124 if it ran
 longer than --timeout, 126 if it cannot be executed, 127 if there is no such command.

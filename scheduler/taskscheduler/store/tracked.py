@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from taskscheduler.lifecycle import Move, Status, Verdict
 from taskscheduler.program import is_gone, this_host
 from taskscheduler.record import Document
-from taskscheduler.store.attempts import Fence, Finish, ended_update
+from taskscheduler.store.attempts import Fence, Finish, ended_update, has_landed
 from taskscheduler.store.followup import FAMILY, FollowUp
 from taskscheduler.store.gate import Gates
 from taskscheduler.store.jobs import ENDED_FILTER
@@ -28,6 +28,7 @@ _SILENT = {
 }
 #: what is to be known of a record to end it
 _BRIEF = dict.fromkeys(("claim", "attempt", "solo", "program", "options"), 1)
+_LOGGED = ("attempt", "node")
 _TRIES = 10
 
 
@@ -73,9 +74,12 @@ class TrackedStore:
             update["$set"] = dict(said)
         return self._collection.update_one(fence.filter(), update).matched_count == 1
 
-    def end(self, one: Finish) -> bool:
-        """Write how a program ended; False if the record has been ended by others."""
-        return self._end(one, one.fence.filter())
+    def end(self, one: Finish, again: bool = False) -> bool:
+        """Write how a program ended; False if the record has been ended by others.
+
+        `again`: an earlier try was not answered, so it may be this very end that stands there.
+        """
+        return self._end(one, one.fence.filter()) or (again and self._has_ended(one))
 
     def let_go(self, fence: Fence) -> None:
         """The program knows that others have ended its record, and is to end: the next of its key may begin."""
@@ -106,12 +110,26 @@ class TrackedStore:
         before = self._collection.find_one_and_update(query, ended_update(one))
         if before is None:
             return False
-        self._log(before, one.verdict.status)
+        self._follow(one, before)
+        return True
+
+    def _has_ended(self, one: Finish) -> bool:
+        """Whether this end is stored for good."""
+        # a write that changes nothing is answered when a majority has all that was written before
+        self._collection.update_one(one.fence.named(), {"$set": {"claim": one.fence.claim}})
+        job = self._collection.find_one({"_id": one.fence.job_id}, dict.fromkeys(("status", "claim", *_LOGGED), 1))
+        if job is None or not has_landed(one, job):
+            return False
+        self._follow(one, job)
+        return True
+
+    def _follow(self, one: Finish, job: Mapping[str, Any]) -> None:
+        """What an end brings about; safe to repeat."""
+        self._log(job, one.verdict.status)
         if one.solo:
             self._gates.let_next_in([one.solo])
         if one.owes:
             self._follow_up.settle(one.fence.job_id)
-        return True
 
     def _log(self, job: Mapping[str, Any], status: Status) -> None:
         entry = {"job": job["_id"], "status": int(status), "attempt": job["attempt"]}
