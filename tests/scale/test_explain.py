@@ -7,6 +7,7 @@ The small crowd is part of every run; a million jobs of each kind:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -227,6 +228,25 @@ def test_a_list_does_not_pass_over_what_has_ended(site: Site, name: str) -> None
     assert not any(plan.scans for plan in plans), plans
     newer = site.crowd.postponed if name == "waiting" else 0
     assert sum(plan.documents for plan in plans) <= 2 * 51 + newer + HOLDERS * HELD + SPARE, plans
+
+
+RARE = {"queue": "rare"}  #: a queue in which few wait
+
+
+def of(*status: Status) -> dict[str, Any]:
+    return {"status": {"$in": sorted(map(int, status))}}
+
+
+def test_a_list_of_a_queue_does_not_pass_over_what_waits_in_others(uri: str) -> None:
+    site = Site(uri, Crowd(waiting=2_000, finished=2_000, postponed=50))
+    now, later = (site.scheduler.add_job(NAME, queue="rare", at=at) for at in (0, timedelta(hours=1)))
+    waiting = RARE | of(Status.WAITING, Status.POSTPONED)
+    live, listed = site.plans(lambda site: site.inspection.recent(RARE | of(*LIVE), 51))
+    tasks, served = site.plans(lambda site: site.inspection.newest(waiting, 1000, 2**20))
+    site.close()
+    assert [job["_id"] for job in live] == [job["_id"] for job in tasks] == [later.id, now.id]
+    for plans in (listed, served):
+        assert sum(plan.documents for plan in plans) <= 50 + HOLDERS * HELD + SPARE, plans
 
 
 @crowds

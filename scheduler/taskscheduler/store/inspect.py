@@ -181,6 +181,9 @@ class Inspection:
             return sorted(few.limit(limit).max_time_ms(_MAX_TIME_MS), key=_created, reverse=True)
 
     def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Document]:
+        if (ids := self._few(query)) is not None:
+            chosen = self._jobs.find({**query, "_id": {"$in": ids}}, dict(fields)).hint("_id_")
+            return chosen.sort("_id", -1).limit(limit).max_time_ms(_MAX_TIME_MS)
         cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields)).sort("_id", -1)
         wanted = _wanted(query)
         if "service.name" in query:
@@ -190,6 +193,24 @@ class Inspection:
         if len(wanted) == 1 and (index := _LIST_INDEX.get(min(wanted))):
             cursor = cursor.hint(index)
         return cursor.limit(limit).max_time_ms(_MAX_TIME_MS)
+
+    def _few(self, query: Mapping[str, Any]) -> list[ObjectId] | None:
+        """The live jobs of a queue that a query is about; None if it is about others, too, or there are too many.
+
+        Only those that wait have an index by queue; of the others all are looked at.
+        """
+        wanted = _wanted(query)
+        if "queue" not in query or "_id" in query or not wanted or not wanted <= LIVE:
+            return None
+        ids: list[ObjectId] = []
+        for status in sorted(wanted):
+            own = {"queue": query["queue"]} if status is Status.WAITING else {}
+            looked = self._jobs.find({"status": int(status), **own}, {"queue": 1}).hint(_COUNT_INDEX[status])
+            seen = list(looked.limit(CAP + 1).max_time_ms(_MAX_TIME_MS))
+            if len(seen) > CAP:
+                return None
+            ids += [job["_id"] for job in seen if job["queue"] == query["queue"]]
+        return ids
 
     @translated()
     def edge(self, before: ObjectId | None, count: int) -> ObjectId | None:
