@@ -22,6 +22,7 @@ from bson import ObjectId
 from taskscheduler import Scheduler, Status
 from taskscheduler.embedded import EmbeddedServer, acquire
 from taskscheduler_daemon.cli import main
+from taskscheduler_daemon.cli.listening import Printer
 from taskscheduler_daemon.cli.render import COLUMNS
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
@@ -346,7 +347,9 @@ def test_add_and_wait_says_why_a_job_failed_where_it_prints_but_its_id(run: Run,
     assert err == f"taskscheduler: job Mail {job_id} failed: ValueError: no address\n"
 
 
-def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
+def test_listen_prints_each_event(run: Run, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = Printer.event
+    monkeypatch.setattr(Printer, "event", lambda printer, job: event(printer, job) or True)  # ends it
     stopped = threading.Event()
 
     def add() -> None:
@@ -356,7 +359,7 @@ def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
 
     helper = threading.Thread(target=add)
     helper.start()
-    code, out, _ = run("listen", "--job", "Mail", "--status", "canceled", "--timeout", "2s")
+    code, out, _ = run("listen", "--job", "Mail", "--status", "canceled", "--timeout", "30s")
     stopped.set()
     helper.join()
     assert (code, out[0].split("\t")[:4]) == (0, ["TIME", "EVENT", "ID", "JOB"])
