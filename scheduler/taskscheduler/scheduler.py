@@ -291,7 +291,7 @@ class Scheduler:
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
-        if by not in COUNTED_BY:
+        if not isinstance(by, str) or by not in COUNTED_BY:
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
         with translated():
             return self._store.jobs.counts_by(COUNTED_BY[by])
