@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -45,7 +46,7 @@ async def _read(request: Request, most: int) -> bytes:
 def json_object(body: bytes) -> dict[str, Any]:
     """The object that a body holds; 400 for anything else."""
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -55,3 +56,10 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # 1e999, which JSON has and no number is
+        raise ValueError(f"{text} is out of range")
+    return value

@@ -93,6 +93,9 @@ def test_tasks_are_found_by_any_of_their_tags(client: TestClient) -> None:
     assert found("tags=blue&profile=one") == set()
     assert found("tags=green") == set()
     assert client.get("/tasks?tags=").json() == {"message": EMPTY_TAG, "code": 400}
+    answer = client.get("/tasks", params={"tags": ["red"] * 51})
+    assert (answer.status_code, answer.json()["code"]) == (400, 400)
+    assert answer.json()["message"].startswith("Malformed tags: ")
 
 
 WRONG_TASKS: list[tuple[Any, str]] = [
@@ -128,6 +131,7 @@ WRONG_BODIES = [
     (b"\xff\xfe", 400),
     (b"[" * 100_000, 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": NaN}}', 400),
+    (b'{"job": "noop", "profile": "a", "parameters": {"x": 1e999}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": 9223372036854775808}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": "\\ud800"}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": "%s"}}' % (b"x" * 1_100_000), 400),
@@ -251,6 +255,7 @@ METHODS = {
     "/tasks": "GET, HEAD, POST",
     "/task/5f0000000000000000000000": "GET, HEAD",
     "/jobs": "GET, HEAD",
+    "/openapi.json": "GET, HEAD",
     "/jobs/5f0000000000000000000000/cancel": "GET, HEAD, POST",
 }
 
