@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 from taskscheduler_daemon.web.site import site_of
 
@@ -38,6 +39,8 @@ async def _read(request: Request, most: int) -> bytes:
                 read += part
                 if len(read) > most:
                     raise HTTPException(413, f"More than {most} bytes")
+    except ClientDisconnect:
+        raise HTTPException(400, "The request broke off") from None  # nobody hears it, and nothing went wrong here
     except TimeoutError:
         raise HTTPException(408, f"Not all of the request came within {_PATIENCE:g} seconds") from None
     return bytes(read)

@@ -286,6 +286,25 @@ def test_a_request_that_does_not_come_to_an_end_is_given_up(
     assert list(scheduler.get_jobs({})) == []
 
 
+@pytest.mark.parametrize("path", ["/tasks", "/jobs/5f0000000000000000000000/cancel"])
+def test_a_visitor_who_leaves_in_the_middle_is_no_technical_error(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    parts: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    asyncio.run(create_app(scheduler, ["noop"])(scope, receive, send))
+    assert (sent[0]["status"], caplog.records) == (400, [])
+
+
 def test_a_database_that_is_away_is_a_technical_error(caplog: pytest.LogCaptureFixture) -> None:
     gone = Scheduler("mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=50&replicaSet=rs0")
     with gone, visit(gone) as client:
