@@ -230,9 +230,10 @@ class BackgroundListener:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the thread; raises what ended it early, if something did."""
+        """End the thread; raises what ended it early, if something did. A handler may call it, too."""
         self._stop.set()
-        self._thread.join()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
         if self._error is not None:
             raise self._error
 

@@ -497,6 +497,23 @@ def test_no_future_is_left_hanging_when_its_job_or_the_scheduler_goes(uri: str, 
     scheduler.close()
 
 
+def test_a_callback_that_exits_keeps_no_other_future_from_its_end(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit(3)
+
+    first, second = (scheduler.add_job("noop", at=LATER) for _ in range(2))
+    scheduler.on("cancel", leave)
+    first.future().add_done_callback(leave)
+    with Scheduler(scheduler.store.database) as other:
+        for process in (first, second):
+            future = process.future()
+            other.cancel_job(process.id)
+            assert concurrent.futures.wait([future], 10).not_done == set()
+    assert {record.message for record in caplog.records} == {"callback failed"}
+
+
 def test_futures_end_when_the_database_is_lost(uri: str, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     future = scheduler.add_job("noop", at=LATER).future()
 

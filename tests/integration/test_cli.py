@@ -186,6 +186,20 @@ def test_list_filters_and_limits(run: Run, scheduler: Scheduler) -> None:
     assert [job["state"] for job in json.loads("\n".join(run("-o", "json", "list", "--all")[1]))] == ["waiting"] * 5
 
 
+def test_an_empty_name_is_not_the_same_as_none(run: Run, scheduler: Scheduler) -> None:
+    scheduler.add_job("Mail")
+    assert run("list", "-o", "id", "--job", "")[1] == []
+    assert run("list", "-o", "id", "--queue", "")[1] == []
+
+
+def test_closed_streams_are_no_error(scheduler: Scheduler) -> None:
+    scheduler.add_job("Mail")
+    for arguments, code in ((("list",), 0), (("flush",), 5)):
+        closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *COMMAND, *arguments]
+        done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+        assert (done.returncode, "unexpected" in done.stderr) == (code, False), done.stderr
+
+
 def test_list_by_queue_says_which(run: Run, scheduler: Scheduler) -> None:
     scheduler.add_jobs([("Mail", None, {"queue": "mail"}), ("Copy", None, {"queue": "files"})])
     assert [line.split("\t")[-1] for line in run("list", "--order", "queue")[1]] == [

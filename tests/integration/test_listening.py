@@ -361,6 +361,30 @@ def test_closing_the_scheduler_ends_its_background_listener(uri: str) -> None:
     assert not listener.running
 
 
+def test_several_background_listeners_are_stopped_and_closed_each(uri: str) -> None:
+    heard: queue.Queue[ObjectId] = queue.Queue()
+    with Scheduler(uri).on("*", lambda _, process: heard.put(process.id)) as scheduler, Scheduler(uri) as other:
+        one, two = (scheduler.listen_in_background({"class": name}) for name in ("echo", "noop"))
+        two.stop()
+        added = [scheduler.add_job("echo").id, other.add_job("echo").id]
+        assert [heard.get(timeout=10) for _ in added] == added  # each once, as one listener goes on
+        assert one.running
+    assert not one.running
+
+
+def test_a_handler_may_stop_the_listener_that_calls_it(scheduler: Scheduler) -> None:
+    stopped: queue.Queue[bool] = queue.Queue()
+
+    def handler(event: str, process: Process) -> None:
+        listener.stop()
+        stopped.put(True)
+
+    listener = scheduler.on("waiting", handler).listen_in_background()
+    scheduler.add_job("noop")
+    assert stopped.get(timeout=10)
+    eventually(lambda: not listener.running)
+
+
 def test_a_token_that_is_too_old_gives_a_gap_and_all_that_may_have_changed(
     scheduler: Scheduler, database: Documents
 ) -> None:

@@ -221,6 +221,8 @@ def test_jobs_are_counted_by_name_and_status(scheduler: Scheduler) -> None:
     assert {name: sum(found.values()) for name, found in scheduler.counts("queue").items()} == {"bulk": 1, "default": 3}
     with pytest.raises(InvalidOptionError, match='must be "job" or "queue"'):
         scheduler.counts("data")
+    with pytest.raises(InvalidOptionError, match='option by must be "job" or "queue", not '):
+        scheduler.counts(["job"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", ["Bulk", "", 5])
