@@ -16,15 +16,16 @@ from taskscheduler import Scheduler
 from taskscheduler.embedded import acquire
 from tests.support.nodes import NodeProcess
 
-# how long an example takes, or to think of one, tells of the machine and what else it does
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+#: an example may take its time on a machine that does something else; in a gate it is the same one every time
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("gate", settings.get_profile("patient"), derandomize=True, database=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
 def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real mongod (one-member replica set) without a database name."""
-    server = acquire(tmp_path_factory.mktemp("mongod"))
+    server = acquire(tmp_path_factory.mktemp("mongod"), timeout=100)
     try:
         address = server.address
         yield f"mongodb://{address.host}:{address.port}/{{}}?replicaSet={address.replica_set}"

@@ -6,7 +6,7 @@ import signal
 
 from taskscheduler_daemon.asyncruns import AsyncRuns
 from taskscheduler_daemon.crew import Crew
-from taskscheduler_daemon.member import NEVER, Doom, Member
+from taskscheduler_daemon.member import Doom, Member
 from taskscheduler_daemon.pool import Pool
 from taskscheduler_daemon.process import kill, kill_tree, signal_group
 from taskscheduler_daemon.workermail import WorkerMail
@@ -27,12 +27,12 @@ class Deadlines:
     def keep(self, now: float) -> None:
         """Do to each worker what it is time for."""
         for member in list(self._pool.members.values()):
-            if now >= member.kill_at:
+            if now >= member.interrupt_at:
+                member.interrupted(now)
+                signal_group(member.pid, signal.SIGTERM)
+            elif now >= member.kill_at:
                 kill_tree(member.pid)
                 member.kill_at = now + _UNTIL_REAPED
-            elif now >= member.interrupt_at:
-                member.interrupt_at = NEVER
-                signal_group(member.pid, signal.SIGTERM)
             elif now >= member.times_out_at():
                 self.doom(member, Doom.TIMED_OUT, now)
             elif now >= member.silent_at():

@@ -102,6 +102,11 @@ class Member:
         """The service that it runs was asked to stop: it has the time that it was promised."""
         self.interrupt_at, self.kill_at = now + run.soft, now + run.hard
 
+    def interrupted(self, now: float) -> None:
+        """It is told by a signal now, perhaps late: it has as much time to end as if that had been on time."""
+        self.kill_at += now - self.interrupt_at
+        self.interrupt_at = NEVER
+
     def hurry(self, now: float, grace: float) -> None:
         """Whatever it was promised, it must be gone when the grace time is over."""
         self.interrupt_at, self.kill_at = min(self.interrupt_at, now), min(self.kill_at, now + grace)

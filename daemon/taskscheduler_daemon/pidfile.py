@@ -26,7 +26,7 @@ from taskscheduler_daemon.process import kill
 _FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
 _LONGEST = 200  #: bytes of a pidfile
 _LOOK_EVERY = 0.05
-_LOOKED_AT = 1.0  #: seconds; who only looks at a file holds its lock for less
+_LOOKED_AT = 20  #: looks in which a file is locked; who only looks at it holds its lock for less
 _NODE = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 
 
@@ -43,13 +43,14 @@ class Pidfile:
 
     def acquire(self) -> None:
         """Take the file for this process and those that it forks; PidfileError if a process that runs has it."""
-        deadline, pause = Deadline(_LOOKED_AT), threading.Event()
+        looks, pause = 0, threading.Event()
         while self._descriptor is None:
             descriptor = self._open(os.O_CREAT)
             if not _locked(descriptor):
                 os.close(descriptor)
                 owner = self.owner()
-                if owner is not None or deadline.passed:
+                looks += 1
+                if owner is not None or looks > _LOOKED_AT:
                     raise PidfileError(f"{self.path} is in use" + (f": process {owner} runs" if owner else ""))
                 pause.wait(_LOOK_EVERY)  # somebody only looks at it, or is about to write
             elif self._is_file(descriptor):

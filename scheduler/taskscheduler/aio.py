@@ -307,6 +307,7 @@ class AsyncScheduler:
             listener.stop()
         for listener in listeners:
             await self._call(listener.join)
+        await self._call(self._scheduler.endings.stop)
         self._end_threads()
 
     def _end_threads(self) -> None:

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from datetime import datetime
+from functools import cache
 from inspect import formatannotation
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -24,6 +25,8 @@ DATA, ARGUMENT = "data", "argument "  #: how places begin
 def check_of(hint: Any) -> Check | None:
     """The check that an annotation stands for; None if every value passes."""
     hint = _plain(hint)
+    if _is_alias(hint):
+        return lambda place, value: _check_of_alias(hint)(place, value)
     origin, given = get_origin(hint), get_args(hint)
     if hint in (None, _NONE):
         return lambda place, value: None if value is None else _wrong(place, hint, value)
@@ -38,8 +41,33 @@ def check_of(hint: Any) -> Check | None:
     if _among(origin or hint, _MAPPINGS):
         return _mapping_of(hint, check_of(given[1]) if len(given) == 2 else None)
     if typing.is_typeddict(hint):
-        return fields_check(hints_of(hint), required_keys(hint))
+        return lambda place, value: _check_of_typed_dict(hint)(place, value)
     return None
+
+
+# the checks of what has a name are made when they are first needed, and once: it may contain itself
+
+
+@cache
+def _check_of_typed_dict(kind: Any) -> Check:
+    return fields_check(hints_of(kind), required_keys(kind))
+
+
+@cache
+def _check_of_alias(alias: Any) -> Check:
+    return check_of(alias.__value__) or _anything
+
+
+def _anything(_place: str, _value: Any) -> str | None:
+    return None
+
+
+def deeply(check: Callable[[], str | None]) -> str | None:
+    """What a check says of values that may be nested more deeply than it can look, or contain themselves."""
+    try:
+        return check()
+    except RecursionError:
+        return "the data are nested too deeply"
 
 
 def is_a(value: Any, kind: type) -> bool:
@@ -68,12 +96,13 @@ def fields_check(hints: Mapping[str, Any], required: Iterable[str]) -> Check:
         problem = misnamed(value, checks, needed, "" if place == DATA else place.removeprefix(ARGUMENT) + ".")
         if problem is not None:
             return problem
-        return first_wrong((_inside(place, name), value[name], checks[name]) for name in checks if name in value)
+        return first_wrong((inside(place, name), value[name], checks[name]) for name in checks if name in value)
 
     return check
 
 
-def _inside(place: str, name: str) -> str:
+def inside(place: str, name: str) -> str:
+    """The place of a field."""
     return f"{ARGUMENT}{name}" if place == DATA else f"{place}.{name}"
 
 
@@ -112,10 +141,15 @@ def _plain(hint: Any) -> Any:
         if get_origin(hint) is Annotated:
             hint = get_args(hint)[0]
             continue
-        behind = getattr(hint, "__supertype__", None) or getattr(hint, "__value__", None)
+        behind = getattr(hint, "__supertype__", None)
         if behind is None or isinstance(hint, type):
             return hint
         hint = behind
+
+
+def _is_alias(hint: Any) -> bool:
+    """Whether `type X = ...` made it, whose value may only be looked at when all that it names is defined."""
+    return not isinstance(hint, type) and type(get_origin(hint) or hint).__name__ == "TypeAliasType"
 
 
 def _among(hint: Any, kinds: Sequence[Any]) -> bool:

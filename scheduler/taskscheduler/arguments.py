@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from taskscheduler.annotations import ARGUMENT, Check, check_of, first_wrong, hints_of, misnamed
+from taskscheduler.annotations import ARGUMENT, Check, check_of, deeply, first_wrong, hints_of, misnamed
 from taskscheduler.errors import InvalidArgumentsError
 
 Given = tuple[Sequence[Any], Mapping[str, Any]]  #: arguments by position, arguments by name
@@ -68,7 +68,7 @@ class Declaration:
             if name in bound.arguments
             for value in _values(self.signature.parameters[name], bound.arguments[name])
         )
-        return first_wrong(values)
+        return deeply(lambda: first_wrong(values))
 
     def _misfit(self, data: Any) -> str | None:
         """Why a mapping, a list or nothing does not become the arguments."""

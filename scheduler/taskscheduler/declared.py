@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, Union, get_args, get_origin
 
-from taskscheduler.annotations import DATA, Check, check_of, fields_check, hints_of
+from taskscheduler.annotations import DATA, Check, check_of, deeply, fields_check, hints_of, inside
 from taskscheduler.errors import InvalidArgumentsError
 
 
@@ -21,8 +23,7 @@ class DataDeclaration:
         if _is_model(self.hint):
             self._make = self.hint.model_validate
         elif isinstance(self.hint, type) and dataclasses.is_dataclass(self.hint):
-            self._check = _dataclass_check(self.hint)
-            self._make = _maker(self.hint)
+            self._make = lambda data: _made(DATA, self.hint, data)
         else:
             self._check = check_of(self.hint)
 
@@ -36,7 +37,8 @@ class DataDeclaration:
 
     def load(self, data: Any) -> Any:
         """What the running job finds as its data; InvalidArgumentsError if they are not what is declared."""
-        problem = self._check(DATA, data) if self._check is not None else None
+        check = self._check
+        problem = None if check is None else deeply(lambda: check(DATA, data))
         if problem is not None:
             raise InvalidArgumentsError(f"job {self.name}: {problem}")
         if self._make is None:
@@ -52,29 +54,53 @@ def _is_model(hint: Any) -> bool:
     return isinstance(hint, type) and callable(getattr(hint, "model_validate", None))
 
 
-def _dataclass_check(kind: Any) -> Check:
+@cache
+def _fields(kind: Any) -> tuple[Check, Mapping[str, Any]]:
+    """The check of what a dataclass is made of, and the annotations of its fields."""
     fields = [field for field in dataclasses.fields(kind) if field.init]
     hints = hints_of(kind)
     missing = dataclasses.MISSING
     needed = [field.name for field in fields if field.default is missing and field.default_factory is missing]
-    return fields_check({field.name: hints.get(field.name, Any) for field in fields}, needed)
+    return fields_check({field.name: hints.get(field.name, Any) for field in fields}, needed), hints
 
 
-def _maker(kind: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """Makes an instance of a dataclass from a mapping; fields that are dataclasses themselves as well."""
-    hints = hints_of(kind)
-    inner = {
-        name: _maker(hint) for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    }
+class _MisfitError(Exception):
+    """Data that no instance can be made of; the message says why."""
 
-    def make(data: Mapping[str, Any]) -> Any:
-        return kind(**{name: inner[name](value) if name in inner else value for name, value in data.items()})
 
-    return make
+def _made(place: str, hint: Any, value: Any) -> Any:
+    """The value as its annotation wants it: mappings become dataclasses, also in lists, mappings and unions with None.
+
+    Of other unions nobody knows which one is meant.
+    """
+    origin, given = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _instance(place, hint, value)
+    if origin in (Union, types.UnionType) and value is not None:
+        meant = [one for one in given if one is not type(None)]
+        return _made(place, meant[0], value) if len(meant) == 1 else value
+    if origin is list and isinstance(value, list):
+        return [_made(f"{place}[{number}]", given[0], one) for number, one in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {name: _made(f"{place}.{name}", given[1], one) for name, one in value.items()}
+    return value
+
+
+def _instance(place: str, kind: Any, value: Any) -> Any:
+    check, hints = _fields(kind)
+    if isinstance(value, Mapping):  # what an instance works out by itself is stored with it, and worked out again
+        own = {field.name for field in dataclasses.fields(kind) if not field.init}
+        value = {name: one for name, one in value.items() if name not in own}
+    problem = check(place, value)
+    if problem is not None:
+        raise _MisfitError(problem)
+    return kind(**{name: _made(inside(place, name), hints.get(name, Any), one) for name, one in value.items()})
 
 
 def _reason(error: Exception) -> str:
     """What a model says is wrong, in one line."""
+    if isinstance(error, _MisfitError):
+        return str(error)
     try:
         found = error.errors()  # type: ignore[attr-defined]
         return "; ".join(f"argument {'.'.join(map(str, one['loc'])) or DATA}: {one['msg']}" for one in found[:5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ from taskscheduler.store import Store
 from taskscheduler.store.client import is_transient, translated
 from taskscheduler.store.feed import GAP, Change, Feed, changes, status_pipeline
 from taskscheduler.waiting import POLL
+
+logger = logging.getLogger(__name__)
 
 Told = Callable[[ObjectId, Document | Exception], None]
 
@@ -163,7 +166,8 @@ class Endings:
         for change in changes(event):
             if change.status is not entry.status:
                 entry.status = change.status
-                self._announce(Change(change.status, {**stored, **change.document}))
+                with _harmless(job_id):
+                    self._announce(Change(change.status, {**stored, **change.document}))
         if Status(stored["status"]).is_final:
             self._tell(job_id, stored)
 
@@ -185,16 +189,32 @@ class Endings:
         if entry is None:
             return
         if isinstance(outcome, Mapping) and entry.status is not Status(outcome["status"]):
-            self._announce(Change(Status(outcome["status"]), dict(outcome)))
-        for watch in entry.watches:
-            watch.told(job_id, outcome)
+            with _harmless(job_id):
+                self._announce(Change(Status(outcome["status"]), dict(outcome)))
+        _tell_all(entry.watches, job_id, outcome)
 
     def _give_up(self, error: Exception) -> None:
         with self._changed:
             watched, self._watched = self._watched, {}
         for job_id, entry in watched.items():
-            for watch in entry.watches:
-                watch.told(job_id, error)
+            _tell_all(entry.watches, job_id, error)
+
+
+def _tell_all(watches: Iterable[Watch], job_id: ObjectId, outcome: Any) -> None:
+    for watch in watches:
+        with _harmless(job_id):
+            watch.told(job_id, outcome)
+
+
+@contextmanager
+def _harmless(job_id: ObjectId) -> Iterator[None]:
+    """What a callback raises, be it SystemExit, must not end the thread that all others wait for."""
+    try:
+        yield
+    except BaseException:
+        if threading.current_thread() is threading.main_thread():
+            raise  # where a program is meant to end, or Ctrl-C arrives
+        logger.exception("callback failed", extra={"job": str(job_id)})
 
 
 @contextmanager

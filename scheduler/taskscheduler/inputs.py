@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+import bson
 from bson import ObjectId
+from bson.errors import BSONError
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.handle import ProcessState
 from taskscheduler.job import job_name
+from taskscheduler.record import CODEC
 
 P = TypeVar("P", bound=ProcessState)
 
@@ -64,4 +67,9 @@ def named(query: Mapping[str, Any]) -> dict[str, Any]:
             return [name(item) for item in value]
         return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
 
-    return {key: name(value) for key, value in query.items()}
+    asked = {key: name(value) for key, value in query.items()}
+    try:
+        bson.encode(asked, codec_options=CODEC)
+    except (BSONError, OverflowError, TypeError, ValueError) as error:
+        raise InvalidOptionError(f"a query must hold what BSON can hold: {error}") from error
+    return asked

@@ -277,6 +277,10 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
 
     def register(function: F) -> F:
         _check_function(function)
+        if name is None and function.__name__ == "<lambda>":
+            raise InvalidJobError(
+                "a lambda has no name to be found by, and others would take its place: @job(name=...)"
+            )
         qualified = f"{_module_name(function.__module__)}.{function.__qualname__}"
         body = {
             "name": qualified if name is None else name,

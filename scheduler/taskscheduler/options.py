@@ -20,6 +20,7 @@ At = float | int | datetime | timedelta
 _YEAR_10000 = 253_402_300_800  #: the first unix time that Python's dates cannot hold
 _LONGEST = 100 * 366 * 86_400  #: no interval is longer than a century
 MOST_TAGS, LONGEST_TAG = 50, 100
+_LONGEST_QUEUE = 120
 _QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
 
 
@@ -112,10 +113,12 @@ def object_id(name: str, value: Any) -> ObjectId | None:
 
 def queue_name(name: str, value: Any) -> str:
     """`value` if it may name a queue; else InvalidOptionError."""
-    if not isinstance(value, str) or not _QUEUE_NAME.fullmatch(value) or len(value) > 120:
+    if not isinstance(value, str) or not _QUEUE_NAME.fullmatch(value):
         raise InvalidOptionError(
-            f"option {name} must be a name of lowercase letters, digits, dashes and underscores, not {value!r}"
+            f"option {name} must be a name of lowercase letters, digits, dashes and underscores, not {value!r:.120}"
         )
+    if len(value) > _LONGEST_QUEUE:
+        raise InvalidOptionError(f"option {name} must have {_LONGEST_QUEUE} characters at most, not {len(value)}")
     return value
 
 

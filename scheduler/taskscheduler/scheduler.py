@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
@@ -71,7 +72,8 @@ class Scheduler:
         self._adding = Adding(lambda: self._store, self._options, self._cancel, clock)
         self._servicing = Servicing(lambda: self._store, self._adding, self._cancel, clock)
         self._letters = Letters(lambda: self._store, lambda: self._options.max_payload)
-        self._background: BackgroundListener | None = None
+        self._background: list[BackgroundListener] = []
+        self._listener_lock = threading.Lock()
         self._endings = Endings(lambda: self._store, clock, self._announce_change)
 
     # -- adding -----------------------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ class Scheduler:
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
-        if by not in COUNTED_BY:
+        if not isinstance(by, str) or by not in COUNTED_BY:
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
         with translated():
             return self._store.jobs.counts_by(COUNTED_BY[by])
@@ -417,13 +419,16 @@ class Scheduler:
     ) -> BackgroundListener:
         """Deliver events to the handlers bound with `on` from a thread of its own.
 
-        The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events.
+        The handle is a context manager and has `stop()`. As long as it runs, no other call delivers events. Of
+        several, each delivers what its own query matches.
         """
         with translated():
             listener = self.listener(query, after)
             listener.open()
-        self._background = BackgroundListener(listener, self._events.emit, self._clock)
-        return self._background
+        background = BackgroundListener(listener, self._events.emit, self._clock)
+        with self._listener_lock:
+            self._background = [*(one for one in self._background if one.running), background]
+        return background
 
     def on(self, event: str, handler: Handler) -> Scheduler:
         """Call `handler(event_name, process)` at every event of this name, or at all with `*`, while this scheduler
@@ -440,7 +445,7 @@ class Scheduler:
 
     @property
     def _listening(self) -> bool:
-        return self._background is not None and self._background.running
+        return any(listener.running for listener in self._background)
 
     def _announce(self, event: str, process: Process) -> None:
         if self._events.wanted and not self._listening:
@@ -486,11 +491,14 @@ class Scheduler:
 
     def close(self) -> None:
         """Close what this scheduler opened itself: its client, its share of the embedded server, its thread."""
-        background, self._background = self._background, None
-        if background is not None and background.running:
-            background.stop()
-        self._endings.stop()
-        self._connection.close()
+        background, self._background = self._background, []
+        try:
+            for listener in background:
+                if listener.running:
+                    listener.stop()
+        finally:
+            self._endings.stop()
+            self._connection.close()
 
     def __enter__(self) -> Scheduler:
         return self

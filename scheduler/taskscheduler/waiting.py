@@ -171,10 +171,15 @@ class Listener:
     def batches(
         self, deadline: Deadline, stopped: Callable[[], bool]
     ) -> Generator[Iterable[tuple[str, Process]], None, None]:
-        """What each look at the stream brought, event and job; `token` is the place behind it."""
+        """What each look at the stream brought, event and job; `token` is the place behind it.
+
+        There is at least one look: also whoever had no time left when the stream was open can go on from there.
+        """
         with self._feed:
-            while not deadline.passed and not stopped():
+            while not stopped():
                 yield self._news(self._feed.next())
+                if deadline.passed:
+                    return
 
     @property
     def token(self) -> Token | None:
@@ -225,9 +230,10 @@ class BackgroundListener:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the thread; raises what ended it early, if something did."""
+        """End the thread; raises what ended it early, if something did. A handler may call it, too."""
         self._stop.set()
-        self._thread.join()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
         if self._error is not None:
             raise self._error
 

@@ -47,7 +47,9 @@ class Stage:
         return log
 
     def run(self, *command: str | Path) -> str:
-        done = subprocess.run(command, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=100
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -93,7 +95,7 @@ def run_examples(stage: Stage, name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_examples_do_what_the_page_says(name: str, runs: dict[str, Future[None]]) -> None:
-    runs[name].result(60)
+    runs[name].result(110)
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)

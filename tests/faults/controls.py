@@ -96,7 +96,7 @@ class Control:
         self.scheduler.add_jobs([(f"faults.{job}", one, {"id": job_id}) for one, job_id in zip(data, ids, strict=True)])
         self.history.write("acked", ids=ids)
 
-    def await_start(self, job: ObjectId, attempt: int, timeout: float = 12.0) -> Event:
+    def await_start(self, job: ObjectId, attempt: int, timeout: float = 30.0) -> Event:
         """The beginning of an attempt."""
         start = {"what": "start", "job": str(job), "attempt": attempt}
         return eventually(lambda: self._seen(start), timeout, f"attempt {attempt}")
@@ -111,7 +111,7 @@ class Control:
             processes.send(pid, signal.SIGCONT)
         self.history.write("resume", pids=pids)
 
-    def await_end(self, timeout: float = 15.0) -> None:
+    def await_end(self, timeout: float = 30.0) -> None:
         """Until no job is live and none owes anything."""
         eventually(lambda: self._jobs.find_one(_LIVE) is None, timeout, "the end of all jobs")
         eventually(lambda: self._jobs.find_one({"pending": {"$exists": True}}) is None, timeout, "no debts")

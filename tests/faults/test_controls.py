@@ -88,7 +88,7 @@ def death_between_two_runs(control: Control, *without: str) -> None:
     eventually(lambda: not first.running, 10, "the death of the node")
     control.node("second")
     try:
-        eventually(lambda: control.count(series=series) > 2, 6, "the next run")
+        eventually(lambda: control.count(series=series) > 2, 6 if without else 30, "the next run")
     except AssertionError:
         pass  # for the checker to say
     control.history.write("series", series=str(series), advanced=control.count(series=series) > 1)
@@ -111,7 +111,7 @@ def same_jobs(control: Control, *without: str) -> None:
         control.node(name, "trap: collide", *without, min_children=4, max_children=4)
     control.add_many("nap", [0.3] * 8)
     try:
-        control.await_end(12.0)
+        control.await_end(12.0 if without else 40.0)
     except AssertionError:
         pass  # for the checker to say
 
@@ -127,7 +127,7 @@ def lost_message(control: Control, *without: str) -> None:
     messages.is_quiet = lambda: False  # type: ignore[method-assign]
     control.add("quick")
     try:
-        control.await_end(5.0)
+        control.await_end(5.0 if without else 30.0)
     except AssertionError:
         pass  # for the checker to say
 

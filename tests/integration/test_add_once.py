@@ -255,7 +255,7 @@ def test_a_series_whose_node_died_before_the_next_run_was_added_exists(scheduler
     assert [process.id for process in live(scheduler)] == [second.id]
 
 
-@pytest.mark.timeout(15)
+@pytest.mark.timeout(60)
 def test_a_series_cancelled_before_its_next_run_was_added_is_created_anew(scheduler: Scheduler) -> None:
     first = scheduler.add_job_once("once", 1, interval=3600)
     end_without_follow_up(scheduler, first.id)

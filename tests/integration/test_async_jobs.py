@@ -106,12 +106,12 @@ def test_one_of_many_is_cancelled_and_one_times_out(
 ) -> None:
     start_node(jobs=JOBS)
     processes = waits(20)
-    (late,) = waits(1, timeout=0.5)
+    (late,) = waits(1, timeout=2)
     eventually(lambda: len(started(tmp_path)) == 21, 20)
     processes[7].cancel()
     assert late.wait(20).status is Status.TIMEOUT
     assert late.error is not None
-    assert late.error["message"] == "ran longer than 0.5 s"
+    assert late.error["message"] == "ran longer than 2 s"
     down = eventually(
         lambda: (
             len(found := [words[1:] for words in traces(tmp_path / "trace") if words[0] == "tear_down"]) == 2 and found

@@ -23,6 +23,7 @@ from tests.support.nodes import ROOT
 from taskscheduler import Scheduler, Status
 from taskscheduler.embedded import EmbeddedServer, acquire
 from taskscheduler_daemon.cli import main
+from taskscheduler_daemon.cli.listening import Printer
 from taskscheduler_daemon.cli.render import COLUMNS
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
@@ -195,6 +196,20 @@ def test_list_filters_and_limits(run: Run, scheduler: Scheduler) -> None:
     assert [job["state"] for job in json.loads("\n".join(run("-o", "json", "list", "--all")[1]))] == ["waiting"] * 5
 
 
+def test_an_empty_name_is_not_the_same_as_none(run: Run, scheduler: Scheduler) -> None:
+    scheduler.add_job("Mail")
+    assert run("list", "-o", "id", "--job", "")[1] == []
+    assert run("list", "-o", "id", "--queue", "")[1] == []
+
+
+def test_closed_streams_are_no_error(scheduler: Scheduler) -> None:
+    scheduler.add_job("Mail")
+    for arguments, code in ((("list",), 0), (("flush",), 5)):
+        closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *COMMAND, *arguments]
+        done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+        assert (done.returncode, "unexpected" in done.stderr) == (code, False), done.stderr
+
+
 def test_list_by_queue_says_which(run: Run, scheduler: Scheduler) -> None:
     scheduler.add_jobs([("Mail", None, {"queue": "mail"}), ("Copy", None, {"queue": "files"})])
     assert [line.split("\t")[-1] for line in run("list", "--order", "queue")[1]] == [
@@ -356,7 +371,9 @@ def test_add_and_wait_says_why_a_job_failed_where_it_prints_but_its_id(run: Run,
     assert err == f"taskscheduler: job Mail {job_id} failed: ValueError: no address\n"
 
 
-def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
+def test_listen_prints_each_event(run: Run, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = Printer.event
+    monkeypatch.setattr(Printer, "event", lambda printer, job: event(printer, job) or True)  # ends it
     stopped = threading.Event()
 
     def add() -> None:
@@ -366,7 +383,7 @@ def test_listen_prints_each_event(run: Run, scheduler: Scheduler) -> None:
 
     helper = threading.Thread(target=add)
     helper.start()
-    code, out, _ = run("listen", "--job", "Mail", "--status", "canceled", "--timeout", "2s")
+    code, out, _ = run("listen", "--job", "Mail", "--status", "canceled", "--timeout", "30s")
     stopped.set()
     helper.join()
     assert (code, out[0].split("\t")[:4]) == (0, ["TIME", "EVENT", "ID", "JOB"])

@@ -63,6 +63,16 @@ def test_output_and_exit_code_pass_through_and_are_stored(scheduler: Scheduler, 
     assert (job.result_value["exit_code"], job.result_value["output_bytes"]) == (0, 17)
 
 
+def test_the_output_goes_nowhere_where_streams_are_closed(scheduler: Scheduler, uri: str) -> None:
+    """Least of all into the connection to the database, which would have taken their numbers."""
+    script = "cat; for number in 0 1 2; do readlink /proc/$PPID/fd/$number; done; echo err >&2"
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMMAND, "--", "sh", "-c", script]
+    done = subprocess.run(closed, env={**os.environ, "TASKSCHEDULER_URI": uri}, timeout=40, check=False)
+    assert done.returncode == 0
+    job = only(scheduler)
+    assert (job.status, sorted(job.result_value["output"].split())) == (Status.DONE, [*["/dev/null"] * 3, "err"])
+
+
 def test_a_command_that_fails_fails_its_job(scheduler: Scheduler, start: Start) -> None:
     process = start("sh", "-c", "head -c 200000 /dev/zero | tr '\\0' x; echo end; exit 3")
     out, error = process.communicate(timeout=30)

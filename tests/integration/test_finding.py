@@ -116,6 +116,12 @@ def test_what_is_no_query_is_refused_at_the_call(scheduler: Scheduler, bad: Any)
         scheduler.get_jobs(bad)
 
 
+@pytest.mark.parametrize("bad", [object(), 2**64, {1: 2}, "\ud800"])
+def test_a_query_holds_what_bson_can_hold(scheduler: Scheduler, bad: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="a query must hold what BSON can hold: "):
+        scheduler.get_jobs({"data": bad})
+
+
 def test_data_and_options_can_be_asked_for(scheduler: Scheduler) -> None:
     wanted = scheduler.add_job("mail", {"to": "a@b.c", "tries": [1, 2]}, retry=3, queue="post", priority=2)
     scheduler.add_job("mail", {"to": "x@y.z"})

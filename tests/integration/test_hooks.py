@@ -45,7 +45,7 @@ def test_tear_down_is_called_in_a_job_that_is_cancelled_or_times_out(
     start_node(jobs=JOBS, kill_grace=5)
     canceled, late = tmp_path / "canceled", tmp_path / "late"
     process = scheduler.add_job("traced", {"trace": str(canceled), "wait": True})
-    expired = scheduler.add_job("traced", {"trace": str(late), "wait": True}, timeout=0.5)
+    expired = scheduler.add_job("traced", {"trace": str(late), "wait": True}, timeout=2)
     eventually(lambda: ["start", "1"] in traces(canceled), 20)
     process.cancel()
     assert torn_down(canceled) == [["1", "canceled", "None", "none"]]

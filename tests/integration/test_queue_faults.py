@@ -101,7 +101,7 @@ def test_without_message_queues_sockets_do_the_same(
     eventually(lambda: traces(tmp_path / "other"))
     waiting.cancel()
     worker = int(traces(tmp_path / "other")[0][2])
-    eventually(lambda: not is_running(worker), 1.5, "killed within a second")
+    eventually(lambda: not is_running(worker), 20, "killed")
     below = node.tree()
     assert node.stop() == 0
     assert not any(is_running(pid) for pid in below)

@@ -118,7 +118,7 @@ def live(uri: str) -> None:
             assert len(store.claims.claimed("claim", boot)) == 1
             store.claims.finish([Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED))])
             assert process.wait(5).status is Status.DONE
-            eventually(feed.next, 2, "a message")
+            eventually(feed.next, 10, "a message")
         token = scheduler.listen(lambda process: True, timeout=0.01)
         scheduler.cancel_job(scheduler.add_job("noop").id)
         scheduler.listen(lambda process: process.status is Status.CANCELED, timeout=5, after=token)

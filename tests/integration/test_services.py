@@ -182,7 +182,8 @@ def test_a_service_that_is_never_restarted_runs_once_whatever_happens(
 def test_whatever_is_killed_a_service_comes_back_and_never_runs_twice(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle, victim: str
 ) -> None:
-    nodes = [start_node(jobs=JOBS, orphaned_timeout=1.5) for _ in range(2)]
+    lease = 30 if victim in ("worker", "manager") else 2  # who dies with a node that lives is seen by that
+    nodes = [start_node(jobs=JOBS, orphaned_timeout=lease) for _ in range(2)]
     scheduler.start_service("chronicle", chronicle.data, **QUICK)
     for count in range(1, 4 if victim in ("worker", "manager") else 2):
         chronicle.begun(count)
@@ -244,7 +245,7 @@ def test_a_service_that_does_not_listen_is_interrupted_and_then_killed(
     scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, stubborn: bool
 ) -> None:
     data = {**chronicle.data, "deaf": True, "stubborn": stubborn}
-    scheduler.start_service("chronicle", data, stop_soft=0.3, stop_hard=0.8)
+    scheduler.start_service("chronicle", data, stop_soft=0.3, stop_hard=3 if stubborn else 30)
     chronicle.begun(1)
     scheduler.stop_service("chronicle")
     assert not is_running(chronicle.pid)

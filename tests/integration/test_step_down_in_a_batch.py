@@ -67,7 +67,7 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     writer.start()
     try:
         writer.put(Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED), "worker"))
-        eventually(lambda: process.refresh().status.is_final, 5, "the end")
+        eventually(lambda: process.refresh().status.is_final, 20, "the end")
     finally:
         writer.stop()
     assert stepping.refused == 1

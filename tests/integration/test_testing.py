@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -290,6 +291,22 @@ def test_async_jobs_run_beside_the_event_loop_of_the_test(scheduler: Scheduler) 
     process = scheduler.add_job(LosesATask)
     assert asyncio.run(body()) == [process]
     assert process.result(timeout=5) == "SystemExit"
+
+
+class WaitsForAnother(Job):
+    name = "testing-waits-for-another"
+
+    async def start(self) -> None:
+        other = await self.async_scheduler.add_job("noop", at=timedelta(hours=1))
+        await other.cancel()
+        await other
+
+
+def test_the_scheduler_of_an_async_job_leaves_no_thread(scheduler: Scheduler) -> None:
+    process = scheduler.add_job(WaitsForAnother)
+    InlineNode(scheduler).run_due()
+    assert process.refresh().status is Status.DONE
+    assert not [one for one in threading.enumerate() if one.name.startswith(("taskscheduler-aio", "taskscheduler-end"))]
 
 
 # -- services ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,12 @@ from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
+#: a node that never looks by itself, and whose lease does not end: what it does follows from what it was told
+TOLD: dict[str, Any] = {
+    "prelude": "from taskscheduler_daemon import caretaker; caretaker.POLL = 36000.0",
+    "orphaned_timeout": 360_000,
+}
+
 _MAIN = """
 import json, logging, sys
 logging.basicConfig(level=logging.INFO, format="%(process)d %(name)s %(levelname)s %(message)s %(asctime)s")
@@ -45,16 +51,17 @@ def is_running(pid: int) -> bool:
 
 
 class NodeProcess:
-    """A queue node that was started with these options."""
+    """A queue node that was started with these options, after the statements of `prelude`."""
 
     def __init__(self, uri: str, log: Path, options: dict[str, Any], scheduler: dict[str, Any] | None = None) -> None:
         options = {"jobs": ["tests.support.jobs"], "name": log.stem, **options}
         scheduler = options.pop("scheduler_options", scheduler or {})
+        prelude = options.pop("prelude", "")
         self.log = log
         self.seen: set[int] = set()
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN, uri, json.dumps(scheduler), json.dumps(options)],
+                [sys.executable, "-c", f"{prelude}\n{_MAIN}", uri, json.dumps(scheduler), json.dumps(options)],
                 stdout=output,
                 stderr=output,
                 cwd=ROOT,

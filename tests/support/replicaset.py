@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,10 +26,16 @@ _DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.ex
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ones."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 class ReplicaSet:
@@ -49,7 +56,7 @@ class ReplicaSet:
         environment: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
         self._directory = directory
-        self.ports = [free_port() for _ in range(members)]
+        self.ports = free_ports(members)
         self._hosts = [f"127.0.0.1:{port}" for port in self.ports]
         self._flags = [*_FLAGS, *flags, "--oplogSize", str(oplog_mb)]
         self._flags += ["--setParameter", "enableTestCommands=1"] if test_commands else []

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, Type
 
 import pytest
 from bson import Int64, ObjectId
+from typing_extensions import TypeAliasType
 
 from taskscheduler.annotations import check_of
 
@@ -139,3 +140,12 @@ def test_the_place_of_a_problem_is_a_path(value: Any, what: str) -> None:
     check = check_of(Parcel)
     assert check is not None
     assert str(check("argument parcel", value)).startswith(what)
+
+
+def test_an_alias_stands_for_its_value() -> None:
+    check = check_of(TypeAliasType("Names", list[str] | None))
+    assert check is not None
+    assert (check("data", ["a"]), check("data", None)) == (None, None)
+    assert check("data", 5) == "data must be list[str] | None, not int"
+    anything = check_of(TypeAliasType("Anything", Any) | None)
+    assert anything is None or anything("data", object()) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pytest
 from pydantic import BaseModel
@@ -60,6 +60,22 @@ class Image:
             raise ValueError("zoom must be positive")
 
 
+@dataclass
+class Album:
+    cover: Image | None = None
+    images: list[Image] = field(default_factory=list)
+    named: dict[str, Size] = field(default_factory=dict)
+    total: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = len(self.images)
+
+
+class Tree(TypedDict):
+    left: NotRequired[Tree | None]
+    right: NotRequired[Tree | None]
+
+
 class Model(BaseModel):
     to: str
     copies: int = 1
@@ -75,6 +91,14 @@ class NumberJob(Job):
 
 class ImageJob(Job):
     data: Image
+
+
+class AlbumJob(Job):
+    data: Album
+
+
+class TreeJob(Job):
+    data: Tree
 
 
 class ModelJob(Job):
@@ -115,6 +139,7 @@ def refusal(given: Any, data: Any) -> str:
         (MailJob, {"to": "x", "copies": 1}),
         (NumberJob, 5),
         (ImageJob, {"name": "x"}),
+        (TreeJob, {"left": {"right": {"left": None}}, "right": {}}),
         (ModelJob, {"to": "x"}),
         (PlainJob, object()),
     ],
@@ -149,6 +174,15 @@ def test_data_that_fit_are_stored_as_they_are(given: Any, data: Any) -> None:
         (ImageJob, {"size": {"width": 1}}, ".ImageJob: argument name is missing"),
         (ImageJob, {"name": 1}, ".ImageJob: argument name must be str, not int"),
         (ImageJob, {"name": "x", "zoom": 0}, ".ImageJob: ValueError: zoom must be positive"),
+        (ImageJob, {"name": "x", "size": 5}, ".ImageJob: argument size must be a mapping with width, not int"),
+        (ImageJob, {"name": "x", "size": {"width": "5"}}, ".ImageJob: argument size.width must be int, not str"),
+        (AlbumJob, {"images": [{"name": 1}]}, ".AlbumJob: argument images[0].name must be str, not int"),
+        (TreeJob, {"up": {}}, ".TreeJob: argument up is not known; it takes left, right"),
+        (
+            TreeJob,
+            {"left": {"right": {"up": 1}}},
+            ".TreeJob: argument left must be tests.unit.test_declared.Tree | None, not dict",
+        ),
         (ModelJob, {}, ".ModelJob: argument to: Field required"),
         (ModelJob, None, ".ModelJob: argument data: Input should be a valid dictionary or instance of Model"),
     ],
@@ -165,6 +199,18 @@ def test_instances_are_stored_as_mappings_and_made_again() -> None:
     model = Model(to="x")
     assert accept(ModelJob, model) == {"to": "x", "copies": 1}
     assert declaration(ModelJob).load({"to": "x"}) == model  # type: ignore[union-attr]
+
+
+def test_instances_inside_of_others_are_made_again_wherever_they_are() -> None:
+    album = Album(Image("cover"), [Image("x", Size(5))], {"small": Size(1)})
+    assert declaration(AlbumJob).load(accept(AlbumJob, album)) == album  # type: ignore[union-attr]
+    assert declaration(AlbumJob).load({"cover": None}) == Album()  # type: ignore[union-attr]
+
+
+def test_data_that_contain_themselves_are_refused() -> None:
+    tree: dict[str, Any] = {}
+    tree["left"] = tree
+    assert refusal(TreeJob, tree).endswith("the data are nested too deeply")
 
 
 def test_an_annotation_counts_for_the_heirs_of_a_class() -> None:

@@ -92,7 +92,7 @@ def test_one_client_is_cut_off_and_the_other_is_not(proxies: Proxies, echo: int)
         other.sendall(b"still there")
         assert answers(other)
     proxies.heal(echo, "a")
-    eventually(lambda: is_reached(proxies, echo, "a"), 5, "healed")
+    eventually(lambda: is_reached(proxies, echo, "a"), 20, "healed")
 
 
 def test_what_was_held_arrives_later(proxies: Proxies, echo: int) -> None:

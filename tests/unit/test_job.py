@@ -405,3 +405,9 @@ def test_only_functions_become_jobs() -> None:
             job(other)
     with pytest.raises(InvalidJobError, match="must be a text that is not empty"):
         job(name="")(lambda: None)
+
+
+def test_a_lambda_needs_a_name() -> None:
+    with pytest.raises(InvalidJobError, match=r"a lambda has no name to be found by, .*: @job\(name=...\)"):
+        job(lambda: None)
+    assert job_name(job(name="unit-lambda")(lambda: None)) == "unit-lambda"

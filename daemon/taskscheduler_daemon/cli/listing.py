@@ -91,7 +91,7 @@ def _query(
     wanted = status or (() if everything else tuple(LIVE))
     if wanted:
         query["status"] = {"$in": sorted(int(one) for one in wanted)}
-    return {name: value for name, value in query.items() if value}
+    return {name: value for name, value in query.items() if value is not None}
 
 
 def _print(settings: Settings, database: Opened, jobs: Sequence[Process], with_queue: bool) -> None:

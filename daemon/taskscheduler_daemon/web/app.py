@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
@@ -44,6 +45,7 @@ def create_app(
     app.include_router(tasks.router)
     app.include_router(pages.router)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
     return Guard(app, token, hosts)  # around all, so that its headers are on every answer, also on a 500
@@ -80,9 +82,17 @@ def _refused(request: Request, error: Exception) -> Response:
     return _answer(request, error.status_code, error.detail, headers)
 
 
+def _malformed(request: Request, error: Exception) -> Response:
+    """What the framework finds wrong with a parameter, in the form of all other errors."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()[0]
+    return _answer(request, 400, f"Malformed {found['loc'][-1]}: {found['msg']}")
+
+
 def _allowed(request: Request) -> str:
     """The methods of all routes with this path; the framework names those of the first."""
-    routes = [route for router in (tasks.router, pages.router) for route in router.routes if isinstance(route, Route)]
+    routers = (tasks.router, pages.router, request.app.router)
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     allowed = {method for route in fitting for method in route.methods or ()}
     return ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))

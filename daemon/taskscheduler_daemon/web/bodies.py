@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 from taskscheduler_daemon.web.site import site_of
 
@@ -37,6 +39,8 @@ async def _read(request: Request, most: int) -> bytes:
                 read += part
                 if len(read) > most:
                     raise HTTPException(413, f"More than {most} bytes")
+    except ClientDisconnect:
+        raise HTTPException(400, "The request broke off") from None  # nobody hears it, and nothing went wrong here
     except TimeoutError:
         raise HTTPException(408, f"Not all of the request came within {_PATIENCE:g} seconds") from None
     return bytes(read)
@@ -45,7 +49,7 @@ async def _read(request: Request, most: int) -> bytes:
 def json_object(body: bytes) -> dict[str, Any]:
     """The object that a body holds; 400 for anything else."""
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -55,3 +59,10 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # 1e999, which JSON has and no number is
+        raise ValueError(f"{text} is out of range")
+    return value

@@ -93,6 +93,9 @@ def test_tasks_are_found_by_any_of_their_tags(client: TestClient) -> None:
     assert found("tags=blue&profile=one") == set()
     assert found("tags=green") == set()
     assert client.get("/tasks?tags=").json() == {"message": EMPTY_TAG, "code": 400}
+    answer = client.get("/tasks", params={"tags": ["red"] * 51})
+    assert (answer.status_code, answer.json()["code"]) == (400, 400)
+    assert answer.json()["message"].startswith("Malformed tags: ")
 
 
 WRONG_TASKS: list[tuple[Any, str]] = [
@@ -128,6 +131,7 @@ WRONG_BODIES = [
     (b"\xff\xfe", 400),
     (b"[" * 100_000, 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": NaN}}', 400),
+    (b'{"job": "noop", "profile": "a", "parameters": {"x": 1e999}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": 9223372036854775808}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": "\\ud800"}}', 400),
     (b'{"job": "noop", "profile": "a", "parameters": {"x": "%s"}}' % (b"x" * 1_100_000), 400),
@@ -251,6 +255,7 @@ METHODS = {
     "/tasks": "GET, HEAD, POST",
     "/task/5f0000000000000000000000": "GET, HEAD",
     "/jobs": "GET, HEAD",
+    "/openapi.json": "GET, HEAD",
     "/jobs/5f0000000000000000000000/cancel": "GET, HEAD, POST",
 }
 
@@ -279,6 +284,25 @@ def test_a_request_that_does_not_come_to_an_end_is_given_up(
     asyncio.run(create_app(scheduler, ["noop"])(scope, never, send))
     assert sent[0]["status"] == 408
     assert list(scheduler.get_jobs({})) == []
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/jobs/5f0000000000000000000000/cancel"])
+def test_a_visitor_who_leaves_in_the_middle_is_no_technical_error(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    parts: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    asyncio.run(create_app(scheduler, ["noop"])(scope, receive, send))
+    assert (sent[0]["status"], caplog.records) == (400, [])
 
 
 def test_a_database_that_is_away_is_a_technical_error(caplog: pytest.LogCaptureFixture) -> None:
