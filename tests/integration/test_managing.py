@@ -227,3 +227,12 @@ def test_what_cannot_be_a_queue_is_refused(scheduler: Scheduler, bad: Any) -> No
     for call in (scheduler.flush, scheduler.restore):
         with pytest.raises(InvalidOptionError, match="option queue must be a name of lowercase letters"):
             call(queue=bad)
+
+
+def test_a_family_may_be_deeper_than_calls_can_be_nested(scheduler: Scheduler) -> None:
+    chain = [scheduler.add_job("noop")]
+    for _ in range(350):
+        chain.append(scheduler.add_job("noop", parent=chain[-1].id))
+    chain[0].cancel()
+    assert chain[-1].refresh().status is Status.CANCELED
+    assert list(scheduler.get_jobs({"pending": "family"})) == []
