@@ -35,7 +35,7 @@ class Custody:
 
     def hand_on(self, attempts: list[Attempt]) -> None:
         """Pass on what has been claimed."""
-        late = [attempt for attempt in attempts if attempt.fence.job_id in self._canceled]
+        late = [attempt for attempt in attempts if self._is_canceled(attempt.fence.job_id)] if self._canceled else []
         for attempt in late:  # cancelled after they were read back and before we knew them
             self._forget(attempt.fence.job_id)
             self._departures.gone(attempt.fence.job_id.binary, attempt.fence.attempt)
@@ -52,6 +52,10 @@ class Custody:
         for job_id in set(ids).difference(ours):
             self._departures.canceled(job_id.binary)
 
+    def _is_canceled(self, job_id: ObjectId) -> bool:
+        """Whether it was so lately: a busy node does not hear that a job was put back to the queue."""
+        return self._clock.monotonic() - self._canceled.get(job_id, float("-inf")) < _REMEMBER_CANCELED
+
     def put_back(self, ids: Iterable[ObjectId]) -> None:
         """These jobs may run, also if they were cancelled before."""
         for job_id in ids:
@@ -59,9 +63,12 @@ class Custody:
 
     def _forget(self, job_id: ObjectId) -> bool:
         attempt = self._ledger.get(job_id.binary)
-        if attempt is None or self._ledger.take(job_id.binary, attempt.fence.attempt) is None:
+        if attempt is None:
             return False
-        self._departures.expect(attempt)
+        self._departures.expect(attempt)  # first: once it is taken, nobody else would hear that nothing is left of it
+        if self._ledger.take(job_id.binary, attempt.fence.attempt) is None:
+            self._departures.expect_no_more(attempt)
+            return False
         return True
 
     def missing(self, fence: Fence) -> None:
