@@ -267,8 +267,8 @@ class Session:
 
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
-        if self._end in (None, End.CRASHED):
-            kill_tree(self._manager)  # nothing may run any more when it is handed back
+        if self._end in (None, End.CRASHED, End.LEASE_LOST):
+            kill_tree(self._manager)  # nothing may run any more when it is handed back, or others have it
         self._claimer.stop()
         self._follower.stop()
         self._caretaker.stop()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import nodes as support
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
@@ -271,6 +272,24 @@ def test_a_node_that_was_asked_to_stop_does_not_begin_anew_when_it_has_lost_its_
     assert node.process.wait(20) == 0
     assert node.log.read_text().count("node ready") == 1
     assert process.refresh().status is Status.PROCESSING, "for those who have taken it over"
+
+
+def test_what_others_have_taken_over_is_killed_before_anything_else(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = "import threading; from taskscheduler_daemon.claimer import Claimer as C; stop = C.stop"
+    monkeypatch.setattr(
+        support,
+        "_MAIN",
+        f"{slow}; C.stop = lambda claimer: (threading.Event().wait(15), stop(claimer))\n{support._MAIN}",
+    )
+    log, nodes = tmp_path / "log", scheduler.store.nodes
+    node = start_node(orphaned_timeout=15)
+    scheduler.add_job("wait", {"trace": str(log)})
+    [[_, _, pid]] = started(log)
+    eventually(lambda: any(nodes.declare_lost(one["_id"], one["beat"]) for one in nodes.all()))
+    eventually(lambda: "has taken over" in node.log.read_text())
+    eventually(lambda: not is_running(int(pid)), 4, "its manager would end it in 7 s at the earliest")
 
 
 def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
