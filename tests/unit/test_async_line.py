@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def pool(workers: int, most: int | None = None, each: int = 3) -> Pool:
 def assign(pool: Pool, now: float = 0.0) -> list[tuple[int, Flag]]:
     """What is handed over now: the worker and the kind of each run."""
     given = []
-    for member, one in assignments(pool):
+    for member, one in chain.from_iterable(assignments(pool)):
         pool.began(member, one, now)
         given.append((member.pid, Flag(one.flags)))
     return given

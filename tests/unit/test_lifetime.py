@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_a_worker_is_given_as_many_jobs_as_it_may_have_and_no_more() -> None:
     for _ in range(5):
         pool.accept(Run(ObjectId().binary, 1, 0, 0, b""), 0.0)
     handed = []
-    for worker, run in assignments(pool):
+    for worker, run in chain.from_iterable(assignments(pool)):
         pool.began(worker, run, 0.0)
         handed.append(run)
     assert len(handed) == 2
