@@ -132,3 +132,19 @@ def test_memory_is_looked_at_now_and_then() -> None:
     assert to_measure(pool, member, 100.1 + MEASURE_EVERY)
     assert outgrown(pool, member, 60 * MB + 1, 100.2)
     assert not outgrown(pool, member, None, 100.4), "this system does not tell"
+
+
+# -- without work -----------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_for_one_job_that_was_cancelled_is_retired() -> None:
+    pool = Pool(PoolOptions.of({"pm": "ondemand"}))
+    forced, ordinary = (pool.spawned(ObjectId().binary, number, number == 1) for number in (1, 2))
+    for member in (forced, ordinary):
+        assert next_retirement(pool) == FOREVER
+        pool.ready(member, 10.0)
+        give(pool, member, 10.0)
+    pool.taken_back(forced, [forced.runs[0]], 11.0)
+    assert next_retirement(pool) == 12.0
+    assert to_retire(pool, 11.9) == []
+    assert to_retire(pool, 12.0) == [forced], "the other one has its job"
