@@ -138,6 +138,8 @@ class Worker:
         with self._common_guard:
             others = self._async_work().serve(run)
         if self._worn_out:
+            for other in others:
+                self._send(Kind.REPORT, Ending.UNSTARTED, other, 0.0, b"")
             raise JobInterrupted
         for other in others:
             self._process(other)

@@ -68,6 +68,7 @@ class Blocks(Job):
         while not os.path.exists(self.data["until"]):
             await asyncio.sleep(0.02)
         if self.attempt == 1:
+            trace(self.data["trace"], "blocks", self.id, self.attempt, os.getpid())
             threading.Event().wait(60)
         return self.attempt
 
@@ -99,6 +100,38 @@ class AsyncProgress(Job):
         await asyncio.to_thread(self.update_progress, 99.5, message="there")
         while not os.path.exists(self.data):
             await asyncio.sleep(0.02)
+
+
+class AsyncSigns(Job):
+    """Gives as many signs of life as the data say, one every 0.1 s."""
+
+    name = "async_signs"
+
+    async def start(self) -> None:
+        for _ in range(self.data):
+            await asyncio.sleep(0.1)
+            self.update_progress()
+
+
+class AsyncLingers(Job):
+    """Keeps the event loop busy for a moment when it has ended."""
+
+    name = "async_lingers"
+
+    async def start(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: threading.Event().wait(0.5) and None)
+
+
+class AsyncExhausts(Job):
+    """Says that there is no memory left, then as `async_lingers`."""
+
+    name = "async_exhausts"
+
+    async def start(self) -> None:
+        await AsyncLingers.start(self)  # type: ignore[arg-type]
+        raise MemoryError
 
 
 class AsyncRaises(Job):

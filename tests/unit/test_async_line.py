@@ -236,3 +236,18 @@ def test_the_runs_of_a_worker_that_died_are_lost() -> None:
     manager.runs.end(manager.member, doomed.job_id, Doom.RETURNED, 0.0)
     manager.runs.bury(manager.member, Exit(1, None, 9, 0), 1.0)
     assert manager.said == [(Ending.LOST, one.job_id), (Ending.RETURNED, doomed.job_id)]
+
+
+def test_one_that_was_cancelled_before_its_worker_has_read_it_does_not_begin_in_another() -> None:
+    """An event loop that another job blocks reads nothing until its worker is killed."""
+    made, gone = pool(1), list[Run]()
+    runs = AsyncRuns(lambda member, message: None, lambda *words, **content: None, gone.append, GRACE)
+    accept(made, ASYNC, ASYNC)
+    assign(made)
+    (member,) = made.members.values()
+    canceled, other = (entry.run for entry in member.background.values())
+    runs.end(member, canceled.job_id, Doom.CANCELED, 1.0)
+    made.taken_back(member, [canceled, other], 2.0)
+    assert [entry.run for entry in made.asynchronous.waiting] == [other]
+    runs.bury(member, Exit(1, None, 9, 0), 2.0)
+    assert gone == [canceled]
