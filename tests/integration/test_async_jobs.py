@@ -194,6 +194,7 @@ def test_every_other_end_of_an_async_job(start_node: StartNode, scheduler: Sched
     }.items():
         process = scheduler.add_job("async_raises", how).wait(20)
         assert (process.status, (process.error or {})["type"]) == (Status.FAILED, kind), how
+    assert scheduler.add_job("async_raises", "cancels itself").result(20) is True
     assert scheduler.add_job("async_forks").result(20) in node.workers  # the end in the fork is none
     (tmp_path / "go").touch()
     assert (beside.wait(20).status, beside.attempt) == (Status.DONE, 1)

@@ -148,6 +148,9 @@ class AsyncRaises(Job):
                 await asyncio.create_task(self._exit())
             case "cancelled":
                 raise asyncio.CancelledError("by itself")
+            case "cancels itself":
+                task = asyncio.current_task()
+                return task is not None and task.cancel()
             case "large":
                 return bytes(2 * 1024 * 1024)
             case "nested":
