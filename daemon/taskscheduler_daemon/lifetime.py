@@ -12,7 +12,7 @@ _UNWANTED_AFTER = 2.0  #: seconds
 
 
 def to_retire(pool: Pool, now: float) -> list[Member]:
-    """The workers whose time is over: as old as they may get, without the one job they were started for, or without
+    """The workers whose time is over: as old as they may get, without the job that they were started for, or without
     work for too long.
     """
     old = [member for member in pool.members.values() if min(_age_ends(pool, member), _needed_until(member)) <= now]
@@ -44,8 +44,8 @@ def _age_ends(pool: Pool, member: Member) -> float:
 
 
 def _needed_until(member: Member) -> float:
-    """When nobody can want one any more that was started for a single job: that was cancelled in the meantime."""
-    return member.since + _UNWANTED_AFTER if member.single and member.free else NEVER
+    """When one that was started for a force_spawn job is not wanted any more, as that was cancelled before."""
+    return member.since + _UNWANTED_AFTER if member.forced and member.free else NEVER
 
 
 def _surplus(pool: Pool, now: float) -> list[Member]:

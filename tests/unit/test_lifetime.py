@@ -137,10 +137,10 @@ def test_memory_is_looked_at_now_and_then() -> None:
 # -- without work -----------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_for_one_job_that_was_cancelled_is_retired() -> None:
-    pool = Pool(PoolOptions.of({"pm": "ondemand"}))
-    forced, ordinary = (pool.spawned(ObjectId().binary, number, number == 1) for number in (1, 2))
-    for member in (forced, ordinary):
+def test_a_worker_that_was_started_beyond_the_limits_for_a_job_that_was_cancelled_is_retired() -> None:
+    pool = Pool(PoolOptions.of({}))
+    forced, other = (pool.spawned(ObjectId().binary, number, True) for number in (1, 2))
+    for member in (forced, other):
         assert next_retirement(pool) == FOREVER
         pool.ready(member, 10.0)
         give(pool, member, 10.0)
