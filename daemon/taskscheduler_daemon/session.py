@@ -265,6 +265,10 @@ class Session:
         self._end = End.CRASHED
         self._signals.wake()
 
+    def _is_hurried(self) -> bool:
+        """Whether a node that stops is asked to once more, as the database keeps it waiting."""
+        return self._stopping > 0 and not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
+
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
         if self._end in (None, End.CRASHED, End.LEASE_LOST):
@@ -274,7 +278,7 @@ class Session:
         self._caretaker.stop()
         if self._end is not End.LEASE_LOST:
             self._custody.give_up_all(Ending.LOST if self._manager_died else Ending.RETURNED)
-        self._writer.stop(give_up=self._end is End.LEASE_LOST)
+        self._writer.stop(lambda: self._end is End.LEASE_LOST or self._is_hurried())
         self._heart.stop()
         try:
             if not self._store.claims.held_by(self._boot):

@@ -304,6 +304,24 @@ def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: S
     assert process.refresh().status is Status.WAITING
 
 
+def test_another_signal_ends_a_node_that_waits_for_its_database(
+    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = "def away(*_): raise AutoReconnect('away')\nClaimStore.finish = away"
+    imports = "from pymongo.errors import AutoReconnect\nfrom taskscheduler.store.claims import ClaimStore"
+    monkeypatch.setattr(support, "_MAIN", f"{imports}\n{away}\n{support._MAIN}")
+    node = start_node()
+    scheduler.add_job("echo")
+    eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
+
+    def told_to_end() -> bool:
+        node.send(signal.SIGTERM)
+        return node.process.poll() == 0
+
+    eventually(told_to_end, 20)
+    assert "ends of jobs not written" in node.log.read_text().rpartition("node stops")[2]
+
+
 def test_sighup_replaces_idle_workers(scheduler: Scheduler, start_node: StartNode) -> None:
     node = start_node(pm="static", min_children=2)
     before = set(eventually(lambda: len(node.workers) == 2 and node.workers))
