@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 from bson import ObjectId
@@ -31,6 +32,7 @@ class Custody:
         self._writer = writer
         self._max_lost = max_lost
         self._clock = clock
+        self._lock = threading.Lock()
         self._canceled: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not, and when
 
     def hand_on(self, attempts: list[Attempt]) -> None:
@@ -45,8 +47,9 @@ class Custody:
     def cancel(self, ids: list[ObjectId]) -> None:
         """These jobs were cancelled: those that are here are killed."""
         now = self._clock.monotonic()
-        self._canceled = {key: at for key, at in self._canceled.items() if now - at < _REMEMBER_CANCELED}
-        self._canceled |= dict.fromkeys(ids, now)
+        with self._lock:
+            self._canceled = {key: at for key, at in self._canceled.items() if now - at < _REMEMBER_CANCELED}
+            self._canceled |= dict.fromkeys(ids, now)
         ours = [job_id for job_id in ids if self._forget(job_id)]
         self._down.cancel(ours)
         for job_id in set(ids).difference(ours):
@@ -58,8 +61,9 @@ class Custody:
 
     def put_back(self, ids: Iterable[ObjectId]) -> None:
         """These jobs may run, also if they were cancelled before."""
-        for job_id in ids:
-            self._canceled.pop(job_id, None)
+        with self._lock:
+            for job_id in ids:
+                self._canceled.pop(job_id, None)
 
     def _forget(self, job_id: ObjectId) -> bool:
         attempt = self._ledger.get(job_id.binary)

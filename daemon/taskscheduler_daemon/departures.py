@@ -68,7 +68,7 @@ class Departures:
         self._ended.pop(job_id, None)
         self._ended[job_id] = _departed(attempt)
         if len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+            self._ended.pop(next(iter(self._ended)), None)  # others take from it, too
 
     def canceled(self, job_id: bytes) -> None:
         """A job was cancelled that is not here, or not any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -107,3 +109,21 @@ def test_a_job_that_was_cancelled_while_it_was_claimed_is_not_handed_on_but_late
     keeper.hand_on([again])
     assert around.handed == [again.fence.job_id.binary]
     assert len(ledger) == 1
+
+
+def test_many_threads_may_hear_of_cancellations_at_once(around: Surroundings) -> None:
+    keeper = custody(around, Ledger(), Departures(around.store(), 30))
+    ids = [ObjectId() for _ in range(1000)]
+
+    def hear(number: int) -> None:
+        for turn in range(100):
+            keeper.cancel(ids[number :: turn % 7 + 1])
+            keeper.put_back(ids[number::2])
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(hear, range(4)))
+    finally:
+        sys.setswitchinterval(before)
