@@ -228,7 +228,8 @@ class Session:
     def _stop_claiming(self) -> None:
         """First no more claims, then the word to the manager: it hands back all that it has not begun."""
         self._claimer.stop()
-        self._kill_at = self._clock.monotonic() + self._options.stop_timeout + _STOP_MARGIN
+        due = self._clock.monotonic() + self._options.stop_timeout + _STOP_MARGIN
+        self._kill_at = min(self._kill_at, due)  # a second signal may have come in the meantime
         self._down.stop(self._options.stop_timeout)
 
     def _check_manager(self) -> None:

@@ -30,6 +30,12 @@ def started(path: Path, count: int = 1) -> list[list[str]]:
     return eventually(lambda: traces(path) if len(traces(path)) >= count else None, 15, f"{count} traces")
 
 
+def claiming_ends_after(seconds: float) -> str:
+    """Statements that let a node wait so long for its claims to end."""
+    slow = "from threading import Event; from taskscheduler_daemon.claimer import Claimer; stop = Claimer.stop"
+    return f"{slow}; Claimer.stop = lambda claimer: (Event().wait({seconds}), stop(claimer))"
+
+
 def all_gone(pids: list[int]) -> bool:
     return not any(is_running(pid) for pid in pids)
 
@@ -277,12 +283,7 @@ def test_a_node_that_was_asked_to_stop_does_not_begin_anew_when_it_has_lost_its_
 def test_what_others_have_taken_over_is_killed_before_anything_else(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = "import threading; from taskscheduler_daemon.claimer import Claimer as C; stop = C.stop"
-    monkeypatch.setattr(
-        support,
-        "_MAIN",
-        f"{slow}; C.stop = lambda claimer: (threading.Event().wait(15), stop(claimer))\n{support._MAIN}",
-    )
+    monkeypatch.setattr(support, "_MAIN", f"{claiming_ends_after(15)}\n{support._MAIN}")
     log, nodes = tmp_path / "log", scheduler.store.nodes
     node = start_node(orphaned_timeout=15)
     scheduler.add_job("wait", {"trace": str(log)})
@@ -304,6 +305,19 @@ def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: S
     assert process.refresh().status is Status.WAITING
 
 
+def test_a_second_signal_ends_a_node_whose_manager_hangs_also_while_claims_are_under_way(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support, "_MAIN", f"{claiming_ends_after(1)}\n{support._MAIN}")
+    node = start_node(stop_timeout=60)
+    os.kill(node.manager, signal.SIGSTOP)
+    node.tree()
+    node.send(signal.SIGTERM)
+    eventually(lambda: "node stops" in node.log.read_text())
+    node.send(signal.SIGTERM)
+    assert node.process.wait(25) == 0
+
+
 def test_another_signal_ends_a_node_that_waits_for_its_database(
     scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,12 +328,12 @@ def test_another_signal_ends_a_node_that_waits_for_its_database(
     scheduler.add_job("echo")
     eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
 
-    def told_to_end() -> bool:
+    def gives_up() -> bool:
         node.send(signal.SIGTERM)
-        return node.process.poll() == 0
+        return "ends of jobs not written 2" in node.log.read_text()  # behind it stands the time, not "yet"
 
-    eventually(told_to_end, 20)
-    assert "ends of jobs not written" in node.log.read_text().rpartition("node stops")[2]
+    eventually(gives_up, 20)
+    assert node.process.wait(20) == 0
 
 
 def test_sighup_replaces_idle_workers(scheduler: Scheduler, start_node: StartNode) -> None:

@@ -121,7 +121,7 @@ class AsyncLingers(Job):
     async def start(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        task.add_done_callback(lambda _: threading.Event().wait(0.5) and None)
+        task.add_done_callback(lambda _: threading.Event().wait(0.1) and None)
 
 
 class AsyncExhausts(Job):
