@@ -273,7 +273,7 @@ def test_a_job_that_is_cancelled_behind_one_that_blocks_the_loop_never_begins(
     eventually(lambda: [words for words in traces(tmp_path / "trace") if words[0] == "blocks"])
     (tmp_path / "go").unlink()
     (canceled,) = waits(1)
-    eventually(lambda: canceled.refresh().status is Status.PROCESSING)
+    eventually(lambda: canceled.refresh().worker, 20, "the word that a worker has it")
     canceled.cancel()
     eventually(lambda: started(tmp_path, 2), 20)
     (tmp_path / "go").touch()
