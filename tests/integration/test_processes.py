@@ -333,7 +333,7 @@ def test_another_signal_ends_a_node_that_waits_for_its_database(
         return "ends of jobs not written 2" in node.log.read_text()  # behind it stands the time, not "yet"
 
     eventually(gives_up, 20)
-    assert node.process.wait(20) == 0
+    assert node.process.wait(20) in (0, -signal.SIGTERM), "the last of so many may find no handler any more"
 
 
 def test_sighup_replaces_idle_workers(scheduler: Scheduler, start_node: StartNode) -> None:
