@@ -35,7 +35,7 @@ def test_jobs_that_are_due_without_end_do_not_keep_a_node_from_its_sweeps() -> N
     caretaker = Caretaker(
         cast(Any, store),
         Ledger(),
-        cast(Any, SimpleNamespace(lost=nothing)),
+        cast(Any, SimpleNamespace(lost=nothing, next_at=float("inf"))),
         ObjectId(),
         cast(Any, nothing),
         threading.Event(),
