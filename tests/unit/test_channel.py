@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.support.eventually import eventually
 
 from taskscheduler_daemon import channel as channels
 from taskscheduler_daemon.channel import (
@@ -29,21 +28,6 @@ MAKERS: list[Any] = [
     pytest.param(lambda: PosixQueue(10, 2048), id="posix", marks=posix_only),
     pytest.param(SocketQueue, id="sockets"),
 ]
-
-
-def has_room() -> bool:
-    try:
-        PosixQueue(10, 8192).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.fixture(autouse=True)
-def room() -> None:
-    """The nodes of other runs may have all the queues that this user may have."""
-    if HAS_POSIX_QUEUES:
-        eventually(has_room, 60, "room for queues of this user")
 
 
 @pytest.fixture(params=MAKERS)
