@@ -13,13 +13,28 @@ _AHEAD_SECONDS = 0.01
 _MOST_AHEAD = 64
 
 
-def assignments(pool: Pool) -> Iterator[tuple[Member, Run]]:
-    """Which waiting run goes to which worker now; ask until it ends, telling the pool `began` after each."""
+Assignments = Iterator[tuple[Member, Run]]
+
+
+def assignments(pool: Pool) -> Iterator[Assignments]:
+    """Which waiting run goes to which worker now, for each kind of them: an event loop that takes no more has nothing
+    to do with the others. Ask each until it ends, telling the pool `began` in between.
+    """
+    yield from (_async(pool), _ordinary(pool), _forced(pool))
+
+
+def _async(pool: Pool) -> Assignments:
     while (member := async_member(pool)) is not None:
         yield member, pool.asynchronous.waiting.popleft().run
+
+
+def _ordinary(pool: Pool) -> Assignments:
     reserved = _reserved(pool)
     while pool.waiting and (member := _least_loaded(pool, reserved)) is not None:
         yield member, pool.waiting.popleft().run
+
+
+def _forced(pool: Pool) -> Assignments:
     for member in list(pool.members.values()):
         if member.forced and member.free and pool.forced:
             yield member, pool.forced.popleft().run

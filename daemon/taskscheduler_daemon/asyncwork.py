@@ -20,6 +20,7 @@ from taskscheduler.record import CODEC
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.service import StopRequest
 from taskscheduler_daemon import lifesigns, messages, wire
+from taskscheduler_daemon.member import NEVER
 from taskscheduler_daemon.messages import Flag, Kind, Run
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,9 @@ class Host(Protocol):
 
     def send_end(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> None: ...
 
-    def send_progress(self, run: Run, content: bytes) -> None: ...
+    def send_progress(self, run: Run, content: bytes) -> None:
+        """Report what the job says, or with no content that it is alive."""
+        ...
 
 
 class AsyncAttempt:
@@ -53,10 +56,13 @@ class AsyncAttempt:
         self.began = work.clock.monotonic()
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
-        self.task: asyncio.Task[End]
+        self.task: asyncio.Task[None]
+        self.end: End = INTERRUPTED  #: as long as the task has not come to one
         self._work = work
         self._verdict = Status.WAITING
-        self._sent_at = float("-inf")
+        self._pause = min(work.progress_limit, run.silence / 3 or NEVER)  #: seconds between two signs of life
+        self._sent_at = self._signed_at = -NEVER
+        self._unsent = self._unsigned = False  #: whether there is something to say, and a sign of life to give
         self._timer: asyncio.TimerHandle | None = None
 
     def interrupt(self, verdict: Status) -> None:
@@ -73,8 +79,24 @@ class AsyncAttempt:
                 self._send()
 
     def _send(self) -> None:
-        self._timer, self._sent_at = None, self._work.clock.monotonic()
+        self._unsent = False
         self._work.host.send_progress(self.run, lifesigns.content(self.said, self.run))
+
+    def _sign(self) -> None:
+        """Send what is new, or if it is too early for that, only that the job is alive: its silence is counted."""
+        self._timer, now = None, self._work.clock.monotonic()
+        if now >= self._sent_at + self._work.progress_limit:
+            self._sent_at = now
+            self._send()
+        elif self._unsigned:
+            self._work.host.send_progress(self.run, b"")
+        self._signed_at, self._unsigned = now, False
+        if self._unsent:
+            self._sign_later(now)
+
+    def _sign_later(self, now: float) -> None:
+        at = min(self._sent_at + self._work.progress_limit, self._signed_at + self._pause)
+        self._timer = self._work.loop.call_later(max(0.0, at - now), self._sign)
 
     # -- what the job may ask for -----------------------------------------------------------------------------------
 
@@ -85,9 +107,9 @@ class AsyncAttempt:
             work.loop.call_soon_threadsafe(self.report, progress, message)
             return
         lifesigns.note(self.said, progress, message)
-        wait = self._sent_at + work.progress_limit - work.clock.monotonic()
+        self._unsent = self._unsigned = True
         if self._timer is None and not self.task.done():
-            self._timer = work.loop.call_later(max(0.0, wait), self._send)
+            self._sign_later(work.clock.monotonic())
 
     def scheduler(self) -> Scheduler:
         return self._work.host.scheduler()
@@ -141,7 +163,7 @@ class AsyncWork:
         self._run(ended)
         attempt.flush()
         del self._attempts[run.job_id]
-        return _end_of(attempt.task)
+        return _end_of(attempt)
 
     def interrupt_all(self, verdict: Status) -> None:
         """End all jobs; for signal handlers."""
@@ -205,10 +227,13 @@ class AsyncWork:
 
     def _start(self, attempt: AsyncAttempt) -> None:
         self._attempts[attempt.run.job_id] = attempt
-        attempt.task = self.loop.create_task(self.host.attempt(attempt.document, attempt))
+        attempt.task = self.loop.create_task(self._make(attempt))
+
+    async def _make(self, attempt: AsyncAttempt) -> None:
+        attempt.end = await self.host.attempt(attempt.document, attempt)
 
     def _ended(self, attempt: AsyncAttempt) -> None:
-        end = _end_of(attempt.task)
+        end = _end_of(attempt)
         attempt.flush(send=end is INTERRUPTED)
         seconds = self.clock.monotonic() - attempt.began
         del self._attempts[attempt.run.job_id]
@@ -221,5 +246,8 @@ class AsyncWork:
             attempt.interrupt(verdict)
 
 
-def _end_of(task: asyncio.Task[End]) -> End:
-    return INTERRUPTED if task.cancelled() else task.result()
+def _end_of(attempt: AsyncAttempt) -> End:
+    """What it came to, also if the job has cancelled its own task, which then counts as cancelled."""
+    if not attempt.task.cancelled():
+        attempt.task.result()
+    return attempt.end

@@ -193,17 +193,30 @@ class Caretaker:
         self._polls += 1
 
     def _promote(self) -> None:
-        """Make due jobs wait for a slot, and note when the next one is due."""
-        while not self._stopped.is_set():
-            left = self._store.claims.seconds_until_due()
-            if left is None or left > 0:
-                # a little late rather than a little early: early would find nothing and ask again
-                self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
-                return
-            due = self._store.claims.due()
-            self._store.claims.promote(due)
-            self._store.gates.let_next_in(self._store.gates.park(due))
-            self._wake_claimer()
+        """Make due jobs wait for a slot, and note when to do so again: of many, some at a time."""
+        left = self._store.claims.seconds_until_due()
+        if left is None or left > 0:
+            # a little late rather than a little early: early would find nothing and ask again
+            self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
+            return
+        due = self._store.claims.due()
+        self._store.claims.promote(due)
+        self._store.gates.let_next_in(self._store.gates.park(due))
+        self._wake_claimer()
+        self._due_at = self._clock.monotonic()
+
+    def ended(self, ids: list[ObjectId]) -> list[ObjectId]:
+        """These jobs without those that are held here: a message may come when a cancelled job runs once more.
+
+        If the database does not answer, without all that are here: they are looked at again soon.
+        """
+        ours = [attempt.fence for job_id in ids if (attempt := self._ledger.get(job_id.binary)) is not None]
+        try:
+            held = self._store.claims.still_held(ours) if ours else set()
+        except PyMongoError as error:
+            logger.info("cancelled jobs not looked at yet", extra={"reason": str(error)[:200]})
+            held = {fence.job_id for fence in ours}
+        return [job_id for job_id in ids if job_id not in held]
 
     def _check_own(self) -> None:
         """Stop what was cancelled or deleted without our hearing of it; tell the database what runs for long."""

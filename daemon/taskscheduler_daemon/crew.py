@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskscheduler_daemon.assigning import assignments, victim
+from taskscheduler_daemon.assigning import Assignments, assignments, victim
 from taskscheduler_daemon.hands import Hands
 from taskscheduler_daemon.member import Member
 from taskscheduler_daemon.pool import Pool
@@ -17,16 +17,20 @@ class Crew:
 
     def assign(self, now: float) -> None:
         """Hand out what waits, as far as workers have room."""
-        for member, run in assignments(self._pool):
-            if not self.hands[member.pid].give(run):
-                self._pool.put_back([run], now)
-                break
-            self._pool.began(member, run, now)
+        for kind in assignments(self._pool):
+            self._hand_out(kind, now)
         loaded = victim(self._pool)
         if loaded is not None:
             self.take_back(loaded, now)
             if self._pool.waiting:
                 self.assign(now)
+
+    def _hand_out(self, kind: Assignments, now: float) -> None:
+        for member, run in kind:
+            if not self.hands[member.pid].give(run):
+                self._pool.put_back([run], now)
+                return
+            self._pool.began(member, run, now)
 
     def take_back(self, member: Member, now: float, dead: bool = False) -> None:
         """Take from a worker what it was handed and has not begun; an event loop begins everything at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 from bson import ObjectId
@@ -31,11 +32,12 @@ class Custody:
         self._writer = writer
         self._max_lost = max_lost
         self._clock = clock
+        self._lock = threading.Lock()
         self._canceled: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not, and when
 
     def hand_on(self, attempts: list[Attempt]) -> None:
         """Pass on what has been claimed."""
-        late = [attempt for attempt in attempts if attempt.fence.job_id in self._canceled]
+        late = [attempt for attempt in attempts if self._is_canceled(attempt.fence.job_id)] if self._canceled else []
         for attempt in late:  # cancelled after they were read back and before we knew them
             self._forget(attempt.fence.job_id)
             self._departures.gone(attempt.fence.job_id.binary, attempt.fence.attempt)
@@ -45,23 +47,32 @@ class Custody:
     def cancel(self, ids: list[ObjectId]) -> None:
         """These jobs were cancelled: those that are here are killed."""
         now = self._clock.monotonic()
-        self._canceled = {key: at for key, at in self._canceled.items() if now - at < _REMEMBER_CANCELED}
-        self._canceled |= dict.fromkeys(ids, now)
+        with self._lock:
+            self._canceled = {key: at for key, at in self._canceled.items() if now - at < _REMEMBER_CANCELED}
+            self._canceled |= dict.fromkeys(ids, now)
         ours = [job_id for job_id in ids if self._forget(job_id)]
         self._down.cancel(ours)
         for job_id in set(ids).difference(ours):
             self._departures.canceled(job_id.binary)
 
+    def _is_canceled(self, job_id: ObjectId) -> bool:
+        """Whether it was so lately: a busy node does not hear that a job was put back to the queue."""
+        return self._clock.monotonic() - self._canceled.get(job_id, float("-inf")) < _REMEMBER_CANCELED
+
     def put_back(self, ids: Iterable[ObjectId]) -> None:
         """These jobs may run, also if they were cancelled before."""
-        for job_id in ids:
-            self._canceled.pop(job_id, None)
+        with self._lock:
+            for job_id in ids:
+                self._canceled.pop(job_id, None)
 
     def _forget(self, job_id: ObjectId) -> bool:
         attempt = self._ledger.get(job_id.binary)
-        if attempt is None or self._ledger.take(job_id.binary, attempt.fence.attempt) is None:
+        if attempt is None:
             return False
-        self._departures.expect(attempt)
+        self._departures.expect(attempt)  # first: once it is taken, nobody else would hear that nothing is left of it
+        if self._ledger.take(job_id.binary, attempt.fence.attempt) is None:
+            self._departures.expect_no_more(attempt)
+            return False
         return True
 
     def missing(self, fence: Fence) -> None:

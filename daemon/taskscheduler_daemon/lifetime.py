@@ -8,16 +8,20 @@ from taskscheduler_daemon.pool import Pool
 
 #: seconds between two looks at the memory of one worker, at ends of its jobs
 MEASURE_EVERY = 0.1
+_UNWANTED_AFTER = 2.0  #: seconds
 
 
 def to_retire(pool: Pool, now: float) -> list[Member]:
-    """The workers whose time is over: as old as they may get, or without work for too long."""
-    return [member for member in pool.members.values() if _age_ends(pool, member) <= now] + _surplus(pool, now)
+    """The workers whose time is over: as old as they may get, without the job that they were started for, or without
+    work for too long.
+    """
+    old = [member for member in pool.members.values() if min(_age_ends(pool, member), _needed_until(member)) <= now]
+    return old + _surplus(pool, now)
 
 
 def next_retirement(pool: Pool) -> float:
     """When there may be something to retire although nothing happens."""
-    ends = [_age_ends(pool, member) for member in pool.members.values()]
+    ends = [min(_age_ends(pool, member), _needed_until(member)) for member in pool.members.values()]
     if _excess(pool) > 0:
         ends += [member.since + pool.options.idle_ttl for member in pool.idle()]
     return min(ends, default=NEVER)
@@ -37,6 +41,11 @@ def outgrown(pool: Pool, member: Member, resident: int | None, now: float) -> bo
 def _age_ends(pool: Pool, member: Member) -> float:
     limited = pool.options.worker_max_age and member.ready and not member.leaving
     return member.born + pool.options.worker_max_age if limited else NEVER
+
+
+def _needed_until(member: Member) -> float:
+    """When one that was started for a force_spawn job is not wanted any more, as that was cancelled before."""
+    return member.since + _UNWANTED_AFTER if member.forced and member.free else NEVER
 
 
 def _surplus(pool: Pool, now: float) -> list[Member]:

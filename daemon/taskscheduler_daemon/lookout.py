@@ -29,6 +29,7 @@ class Lookout:
         self._named: list[ObjectId] = []
         self._everywhere = True
         self._forced = True
+        self._news = False  #: since the last look began
         self.mark: Mark | None = None
         self.more = True  #: whether there may be waiting jobs
         self._full_looks = 0
@@ -38,7 +39,7 @@ class Lookout:
     def look_everywhere(self) -> None:
         """Whatever was known may have changed."""
         with self._lock:
-            self._everywhere = self._forced = self.more = True
+            self._everywhere = self._forced = self.more = self._news = True
 
     def heard(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, later: bool) -> bool:
         """Jobs were added, some perhaps for later; whether this node serves any of their queues."""
@@ -51,7 +52,7 @@ class Lookout:
             if not self.more and not later and len(self._named) + len(ids) <= _MOST_NAMED:
                 self._named += ids
             else:
-                self._named, self.more = [], True
+                self._named, self.more, self._news = [], True, True
         return True
 
     def take_named(self) -> list[ObjectId]:
@@ -67,11 +68,14 @@ class Lookout:
             return forced
 
     def take_everywhere(self) -> bool:
-        """Whether the next look is to begin at the head of all queues, whatever they are called."""
+        """A look begins: whether it is to be at the head of all queues, whatever they are called.
+
+        Of those that are known then, some may have been gone for long.
+        """
         with self._lock:
-            everywhere, self._everywhere = self._everywhere, False
+            everywhere, self._everywhere, self._news = self._everywhere, False, False
             if everywhere:
-                self.mark = None
+                self.mark, self._known = None, set(self._served)
             return everywhere
 
     def know(self, queues: Iterable[str]) -> None:
@@ -89,7 +93,7 @@ class Lookout:
         """A look gave these jobs, of so many that were wanted; whether some of them are left to others."""
         with self._lock:
             full = len(jobs) >= wanted
-            self.more = full or left
+            self.more = full or left or self._news  # what came in between may have been stored after the look
             self._full_looks = self._full_looks + 1 if full else 0
             if not self.more:
                 self.idle.set()

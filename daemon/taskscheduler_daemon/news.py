@@ -33,7 +33,7 @@ class News:
     def heard(self, message: dict[str, Any]) -> None:
         """One message, or a job that wakes us itself."""
         if "stop" in message:
-            self._custody.cancel(message["stop"])
+            self._custody.cancel(self._caretaker.ended(message["stop"]))
         elif message.get("wake"):
             self._woken(message)
         else:

@@ -49,6 +49,7 @@ class NodeFacts:
             "slots": self._ledger.slots,
             "queues": list(self._options.queues),
             "lease": self._lease,
+            "grace": self._options.kill_grace,
             "busy": self._ledger.busy,
             "running": len(self._ledger),
             "ended": {ending.name.lower(): count for ending, count in list(self._ended_as.items())},

@@ -32,10 +32,10 @@ class Notifications:
 
     def call(self, job_id: ObjectId) -> None:
         """Have a worker call the notification of an ended job, if nobody else has taken that on."""
-        if self._stopped or not self._store.follow_up.paid(job_id, HOOK):
+        if self._stopped:
             return
-        document = self._store.claims.ended(job_id)
-        if document is not None:
+        document = self._store.claims.ended(job_id)  # first: if that fails, it is owed as before
+        if document is not None and self._store.follow_up.paid(job_id, HOOK):
             self._called.add(job_id.binary)
             self._down.hand_on([hook_run(document)])
 

@@ -10,7 +10,7 @@ from collections import deque
 
 from taskscheduler_daemon.asyncline import AsyncLine
 from taskscheduler_daemon.boots import Boots
-from taskscheduler_daemon.member import NEVER, Background, Member, Waiting
+from taskscheduler_daemon.member import NEVER, Background, Doom, Member, Waiting
 from taskscheduler_daemon.messages import Flag, Run
 from taskscheduler_daemon.options import PoolOptions, ProcessManagement
 
@@ -45,7 +45,11 @@ class Pool:
             self._line(run).appendleft(Waiting(run, now))
 
     def taken_back(self, member: Member, runs: list[Run], now: float) -> None:
-        """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them."""
+        """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them.
+
+        Those that were cancelled are not put back; whoever buries the worker does what is left to do about them.
+        """
+        runs = [run for run in runs if not _is_canceled(member, run)]
         back = {(run.job_id, run.attempt) for run in runs}
         member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
         for run in runs:
@@ -151,6 +155,11 @@ class Pool:
         if self.boots.not_before > now:
             times.append(self.boots.not_before)
         return min(times, default=NEVER)
+
+
+def _is_canceled(member: Member, run: Run) -> bool:
+    entry = member.background.get(run.job_id)
+    return entry is not None and entry.doom is Doom.CANCELED
 
 
 def _makes(run: Run, job_id: bytes) -> bool:

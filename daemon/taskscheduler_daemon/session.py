@@ -228,7 +228,8 @@ class Session:
     def _stop_claiming(self) -> None:
         """First no more claims, then the word to the manager: it hands back all that it has not begun."""
         self._claimer.stop()
-        self._kill_at = self._clock.monotonic() + self._options.stop_timeout + _STOP_MARGIN
+        due = self._clock.monotonic() + self._options.stop_timeout + _STOP_MARGIN
+        self._kill_at = min(self._kill_at, due)  # a second signal may have come in the meantime
         self._down.stop(self._options.stop_timeout)
 
     def _check_manager(self) -> None:
@@ -265,16 +266,20 @@ class Session:
         self._end = End.CRASHED
         self._signals.wake()
 
+    def _is_hurried(self) -> bool:
+        """Whether a node that stops is asked to once more, as the database keeps it waiting."""
+        return self._stopping > 0 and not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
+
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
-        if self._end in (None, End.CRASHED):
-            kill_tree(self._manager)  # nothing may run any more when it is handed back
+        if self._end in (None, End.CRASHED, End.LEASE_LOST):
+            kill_tree(self._manager)  # nothing may run any more when it is handed back, or others have it
         self._claimer.stop()
         self._follower.stop()
         self._caretaker.stop()
         if self._end is not End.LEASE_LOST:
             self._custody.give_up_all(Ending.LOST if self._manager_died else Ending.RETURNED)
-        self._writer.stop(give_up=self._end is End.LEASE_LOST)
+        self._writer.stop(lambda: self._end is End.LEASE_LOST or self._is_hurried())
         self._heart.stop()
         try:
             if not self._store.claims.held_by(self._boot):

@@ -138,6 +138,8 @@ class Worker:
         with self._common_guard:
             others = self._async_work().serve(run)
         if self._worn_out:
+            for other in others:
+                self._send(Kind.REPORT, Ending.UNSTARTED, other, 0.0, b"")
             raise JobInterrupted
         for other in others:
             self._process(other)
@@ -235,7 +237,7 @@ class Worker:
         self._report(run, document, (end[0], dict(end[1])), said, seconds)
 
     def send_progress(self, run: Run, content: bytes) -> None:
-        """Report what an async job says."""
+        """Report what an async job says, or with no content that it is alive."""
         self._slot.touch(self._clock.monotonic())
         self._send(Kind.PROGRESS, Ending.SUCCEEDED, run, 0.0, content)
 

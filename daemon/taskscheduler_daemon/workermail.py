@@ -54,12 +54,14 @@ class WorkerMail:
             member.resident = own_memory(member.pid) or 0
 
     def _alive(self, member: Member, message: bytes, now: float) -> None:
+        report = Report.decode(message)
         if member.background:  # which leave nothing in the slot
-            self._async.alive(member, Report.decode(message).job_id, now)
+            self._async.alive(member, report.job_id, now)
         else:
             self._hands[member.pid].talks = True
             self.slots_at = min(self.slots_at, now + self._progress_limit)
-        self._up.push(message)
+        if report.body:
+            self._up.push(message)
 
     def _ended(self, member: Member, message: bytes, now: float) -> None:
         if member.doom is not None and member.serves:

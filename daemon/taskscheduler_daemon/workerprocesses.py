@@ -92,6 +92,8 @@ class WorkerProcesses:
             return
         self._mail.read(member)
         self._crew.take_back(member, now, dead=True)
+        # its event loop may have read on while async jobs were ending: what is behind the first has not begun either
+        self._pool.taken_back(member, list(member.runs)[1:], now)
         self._pool.gone(ended.pid, now)
         hands = self._crew.hands.pop(ended.pid)
         self._selector.unregister(hands.end)

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _MOST_PER_WRITE = 1000
 _BUSY, _LINGER = 64, 0.02  #: so many ends at once mean that more are to come within so many seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_LOOK_EVERY = 0.1
 
 Progress = tuple[Fence, dict[str, Any], ObjectId | None]
 Entry = Finish | Progress | threading.Event | None
@@ -64,13 +65,13 @@ class Writer:
         self._queue.put(mark)
         return mark
 
-    def stop(self, give_up: bool = False) -> None:
-        """Write what is left, or with `give_up` only try once, then end."""
-        if give_up:
-            self._given_up.set()
+    def stop(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Write what is left, however long that takes; once `give_up` says so, only try once, then end."""
         self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
+        while self._thread.is_alive():
+            if give_up():
+                self._given_up.set()
+            self._thread.join(_LOOK_EVERY)
 
     def _loop(self) -> None:
         ending = False

@@ -6,6 +6,7 @@ import logging
 import os
 import traceback
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from typing import Any, Protocol
 
 import bson
@@ -90,7 +91,20 @@ def execute(
     max_payload: int,
     guard: AbstractContextManager[Any] = _UNGUARDED,
 ) -> End:
-    """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`."""
+    """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
+
+    Context variables that the job sets are gone after it, as those of a task are.
+    """
+    return copy_context().run(_execute, document, runtime, container, max_payload, guard)
+
+
+def _execute(
+    document: dict[str, Any],
+    runtime: Runtime,
+    container: Container | None,
+    max_payload: int,
+    guard: AbstractContextManager[Any],
+) -> End:
     try:
         with guard:
             job = instance(document, runtime, container)
@@ -201,7 +215,8 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, process: Process) -> Any:
     """Call the notification hook of the job that has ended; what it returns may be a coroutine."""
-    return instance(document, runtime, container, lenient=True).notification(process.status, process)
+    job = instance(document, runtime, container, lenient=True)
+    return copy_context().run(job.notification, process.status, process)
 
 
 def encode(content: dict[str, Any]) -> bytes:

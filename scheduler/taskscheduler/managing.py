@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -15,12 +14,12 @@ from taskscheduler.lifecycle import Status
 from taskscheduler.record import Document
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
-from taskscheduler.store.nodes import lease_of
+from taskscheduler.store.nodes import grace_of, lease_of
 
 COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
 
 _PATIENCE = 10.0  #: seconds for which a retry contends with others that change the same job
-_KILLED_WITHIN = timedelta(seconds=2)  #: after this nothing is left of an attempt that was cancelled
+_TOLD_WITHIN = 1.5  #: seconds after which the worker of a cancelled attempt was told to end
 _SPARE = 10.0  #: seconds for all that lies between a cancelled service and the word that it is gone
 _LOOK_EVERY = 0.03
 _MAX_LOST = 3  #: lost workers that set a job aside, as nodes have it unless told otherwise
@@ -68,8 +67,10 @@ def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
         return
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
     if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
-        left = (job["ended"] + _KILLED_WITHIN - store.clock.now()).total_seconds()
-        threading.Event().wait(max(0.0, min(left, _KILLED_WITHIN.total_seconds())))
+        node = store.nodes.find(job.get("boot"))
+        most = _TOLD_WITHIN + grace_of(node or {})
+        left = (job["ended"] - store.clock.now()).total_seconds() + most
+        threading.Event().wait(max(0.0, min(left, most)))
 
 
 def _await_turn(store: Store, job_id: ObjectId) -> None:

@@ -194,6 +194,7 @@ def test_every_other_end_of_an_async_job(start_node: StartNode, scheduler: Sched
     }.items():
         process = scheduler.add_job("async_raises", how).wait(20)
         assert (process.status, (process.error or {})["type"]) == (Status.FAILED, kind), how
+    assert scheduler.add_job("async_raises", "cancels itself").result(20) is True
     assert scheduler.add_job("async_forks").result(20) in node.workers  # the end in the fork is none
     (tmp_path / "go").touch()
     assert (beside.wait(20).status, beside.attempt) == (Status.DONE, 1)
@@ -246,3 +247,35 @@ def test_one_that_gives_no_sign_of_life_is_ended(
     assert (quiet.error or {})["message"] == "gave no sign of life for 1 s"
     (tmp_path / "go").touch()
     assert (beside.wait(20).status, beside.attempt) == (Status.DONE, 1)
+
+
+@pytest.mark.parametrize("last", ["async_lingers", "async_exhausts"])
+def test_jobs_that_an_event_loop_has_read_ahead_outlive_its_worker(
+    start_node: StartNode, scheduler: Scheduler, last: str
+) -> None:
+    """They are handed over when the last async job has ended, which the loop has not noticed yet."""
+    start_node(jobs=JOBS, max_children=1)
+    scheduler.wait_for(scheduler.add_jobs([("noop", None)] * 300), timeout=30)  # short jobs are handed over ahead
+    first, dies, *rest = scheduler.add_jobs([(last, None), ("os_exit", 3), *[("noop", None)] * 30])
+    scheduler.wait_for([first, dies, *rest], timeout=25)  # less than the lease, after which they would be missed
+    assert {(process.status, process.attempt) for process in rest} == {(Status.DONE, 1)}
+    assert {process.refresh().to_dict()["lost"] for process in rest} == {0}
+    assert dies.attempt == 3
+
+
+def test_a_job_that_is_cancelled_behind_one_that_blocks_the_loop_never_begins(
+    start_node: StartNode, scheduler: Scheduler, waits: Callable[..., list[Process]], tmp_path: Path
+) -> None:
+    start_node(jobs=JOBS, max_children=1, kill_grace=0.2)
+    (blocks,) = waits(1, "blocks")
+    eventually(lambda: started(tmp_path))
+    (tmp_path / "go").touch()
+    eventually(lambda: [words for words in traces(tmp_path / "trace") if words[0] == "blocks"])
+    (tmp_path / "go").unlink()
+    (canceled,) = waits(1)
+    eventually(lambda: canceled.refresh().worker, 20, "the word that a worker has it")
+    canceled.cancel()
+    eventually(lambda: started(tmp_path, 2), 20)
+    (tmp_path / "go").touch()
+    assert blocks.result(20) == 2
+    assert {words[0] for words in started(tmp_path)} == {str(blocks.id)}

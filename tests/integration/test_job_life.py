@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -86,6 +88,22 @@ class Speaks(Job):
             if self.data.get("pings"):
                 self.update_progress()
         return took
+
+
+TENANT: ContextVar[str] = ContextVar("tenant")
+
+
+class Contextual(Job):
+    """Sets a context variable in one hook, and tells what it was before and is in another."""
+
+    name = "life.context"
+
+    def set_up(self) -> None:
+        self.before = TENANT.get("unset")
+        TENANT.set(self.data)
+
+    def start(self) -> dict[str, Any]:
+        return {"before": self.before, "within": TENANT.get(), "pid": os.getpid()}
 
 
 class BadProgress(Job):
@@ -453,6 +471,13 @@ def test_an_exception_is_stored_with_type_message_and_traceback(scheduler: Sched
     with pytest.raises(JobFailedError, match="ValueError: i am an exception"):
         process.result()
     assert "WARNING job failed: ValueError: i am an exception" in node.log.read_text()  # before it is written
+
+
+def test_context_variables_that_a_job_sets_are_gone_after_it(scheduler: Scheduler, start_node: StartNode) -> None:
+    start_node(**HERE, pm="static", min_children=1)
+    seen = [scheduler.add_job("life.context", name).result(20) for name in ("one", "two")]
+    assert seen[0]["pid"] == seen[1]["pid"]
+    assert [(one["before"], one["within"]) for one in seen] == [("unset", "one"), ("unset", "two")]
 
 
 def test_every_kind_of_exception_fails_the_job_and_not_the_worker(scheduler: Scheduler, start_node: StartNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,24 @@ def test_what_cannot_be_a_queue_is_refused(scheduler: Scheduler, bad: Any) -> No
     for call in (scheduler.flush, scheduler.restore):
         with pytest.raises(InvalidOptionError, match="option queue must be a name of lowercase letters"):
             call(queue=bad)
+
+
+def test_a_family_may_be_deeper_than_calls_can_be_nested(scheduler: Scheduler) -> None:
+    chain = [scheduler.add_job("noop")]
+    for _ in range(350):
+        chain.append(scheduler.add_job("noop", parent=chain[-1].id))
+    chain[0].cancel()
+    assert chain[-1].refresh().status is Status.CANCELED
+    assert list(scheduler.get_jobs({"pending": "family"})) == []
+
+
+def test_a_cancelled_job_is_not_tried_again_before_its_worker_has_had_the_time_to_end_that_its_node_gives(
+    scheduler: Scheduler, start_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    start_node(kill_grace=4)
+    process = scheduler.add_job("stubborn", str(tmp_path / "log"))
+    [[_, _, first]] = eventually(lambda: traces(tmp_path / "log"))
+    process.cancel()
+    scheduler.retry_job(process.id)
+    assert not is_running(int(first))
+    assert eventually(lambda: traces(tmp_path / "log")[1:])[0][1] == "2"

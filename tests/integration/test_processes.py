@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support import nodes as support
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import TOLD, NodeProcess, is_running
@@ -29,6 +30,12 @@ StartNode = Callable[..., NodeProcess]
 def started(path: Path, count: int = 1) -> list[list[str]]:
     """The first lines that jobs have traced, once there are so many."""
     return eventually(lambda: traces(path) if len(traces(path)) >= count else None, 15, f"{count} traces")
+
+
+def claiming_ends_after(seconds: float) -> str:
+    """Statements that let a node wait so long for its claims to end."""
+    slow = "from threading import Event; from taskscheduler_daemon.claimer import Claimer; stop = Claimer.stop"
+    return f"{slow}; Claimer.stop = lambda claimer: (Event().wait({seconds}), stop(claimer))"
 
 
 def all_gone(pids: list[int]) -> bool:
@@ -350,6 +357,19 @@ def test_a_node_that_a_thread_stops_between_two_sessions_ends(
     assert node.log.read_text().count("node ready") == sessions
 
 
+def test_what_others_have_taken_over_is_killed_before_anything_else(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support, "_MAIN", f"{claiming_ends_after(15)}\n{support._MAIN}")
+    log, nodes = tmp_path / "log", scheduler.store.nodes
+    node = start_node(orphaned_timeout=15)
+    scheduler.add_job("wait", {"trace": str(log)})
+    [[_, _, pid]] = started(log)
+    eventually(lambda: any(nodes.declare_lost(one["_id"], one["beat"]) for one in nodes.all()))
+    eventually(lambda: "has taken over" in node.log.read_text())
+    eventually(lambda: not is_running(int(pid)), 4, "its manager would end it in 7 s at the earliest")
+
+
 def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
     log = tmp_path / "log"
     node = start_node(stop_timeout=60)
@@ -360,6 +380,37 @@ def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: S
     node.send(signal.SIGINT)
     assert node.process.wait(20) == 0
     assert process.refresh().status is Status.WAITING
+
+
+def test_a_second_signal_ends_a_node_whose_manager_hangs_also_while_claims_are_under_way(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support, "_MAIN", f"{claiming_ends_after(1)}\n{support._MAIN}")
+    node = start_node(stop_timeout=60)
+    os.kill(node.manager, signal.SIGSTOP)
+    node.tree()
+    node.send(signal.SIGTERM)
+    eventually(lambda: "node stops" in node.log.read_text())
+    node.send(signal.SIGTERM)
+    assert node.process.wait(25) == 0
+
+
+def test_another_signal_ends_a_node_that_waits_for_its_database(
+    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = "def away(*_): raise AutoReconnect('away')\nClaimStore.finish = away"
+    imports = "from pymongo.errors import AutoReconnect\nfrom taskscheduler.store.claims import ClaimStore"
+    monkeypatch.setattr(support, "_MAIN", f"{imports}\n{away}\n{support._MAIN}")
+    node = start_node()
+    scheduler.add_job("echo")
+    eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
+
+    def gives_up() -> bool:
+        node.send(signal.SIGTERM)
+        return "ends of jobs not written 2" in node.log.read_text()  # behind it stands the time, not "yet"
+
+    eventually(gives_up, 20)
+    assert node.process.wait(20) in (0, -signal.SIGTERM), "the last of so many may find no handler any more"
 
 
 def test_sighup_replaces_idle_workers(scheduler: Scheduler, start_node: StartNode) -> None:

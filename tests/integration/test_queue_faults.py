@@ -162,3 +162,24 @@ def test_a_manager_that_does_not_end_when_the_node_stops_is_killed_and_not_repla
     assert node.stop(timeout=15) == 0
     assert not any(is_running(pid) for pid in below)
     assert node.log.read_text().count("node ready") == 1, "it has not started anew"
+
+
+# -- late -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_word_of_a_cancellation_that_comes_when_the_job_runs_once_more_does_not_end_it(
+    scheduler: Scheduler, node: NodeProcess, tmp_path: Path
+) -> None:
+    """It would be given back as if it had not begun, and begin twice with the same number."""
+    log, release = tmp_path / "log", tmp_path / "release"
+    process = scheduler.add_job("wait", {"trace": str(log), "until": str(release)})
+    [[_, _, pid]] = eventually(lambda: traces(log))
+    canceled = scheduler.add_job("wait", {"trace": str(tmp_path / "other")})
+    [[_, _, other]] = eventually(lambda: traces(tmp_path / "other"))
+    scheduler.store.jobs.cancel(canceled.id)
+    scheduler.store.messages.stop([process.id, canceled.id])
+    eventually(lambda: not is_running(int(other)), 10, "the word has come")
+    assert is_running(int(pid))
+    release.touch()
+    assert process.result(20) == "told"
+    assert (process.attempt, len(traces(log))) == (1, 1)

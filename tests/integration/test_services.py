@@ -388,3 +388,16 @@ with Scheduler({uri!r}) as scheduler:
         ("InvalidJobError", "job loner is solo and cannot be a service; the name of a service is unique anyway"),
     ]
     assert not chronicle.path.exists()
+
+
+def test_a_child_that_fails_does_not_end_a_service(
+    scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle
+) -> None:
+    """Ended by others it could be started again while its process is still there."""
+    service = scheduler.start_service("chronicle", {**chronicle.data, "stubborn": True}, **QUICK)
+    chronicle.begun(1)
+    assert scheduler.add_job("fail", parent=service.id).wait(20).status is Status.FAILED
+    eventually(lambda: not list(scheduler.get_jobs({"pending": "family"})))
+    again = scheduler.start_service("chronicle", {**chronicle.data, "stubborn": True}, **QUICK)
+    assert (again.outcome, again.status, again.attempt) == ("existing", Status.PROCESSING, 1)
+    chronicle.check()

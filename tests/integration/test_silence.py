@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.asyncjobs import AsyncSigns
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
@@ -47,6 +48,14 @@ def test_signs_of_life_that_are_too_many_to_be_sent_count_as_well(
     data = {"trace": str(tmp_path / "trace"), "signs": 70, "every": 0.05, "return": True}
     process = scheduler.add_job("signs", data, silence_timeout=2.5)
     process.wait(30)
+    assert (process.status, process.error) == (Status.DONE, None)
+
+
+@pytest.mark.parametrize("async_jobs", [100, 0], ids=["beside others", "alone"])
+def test_those_of_async_jobs_count_as_well(scheduler: Scheduler, start_node: StartNode, async_jobs: int) -> None:
+    slow: dict[str, Any] = {"progress_rate_limit": 60_000}
+    start_node(jobs=["tests.support.asyncjobs"], scheduler_options=slow, async_jobs=async_jobs)
+    process = scheduler.add_job(AsyncSigns, 30, silence_timeout=1.5).wait(30)
     assert (process.status, process.error) == (Status.DONE, None)
 
 

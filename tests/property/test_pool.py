@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import chain
 
 from bson import ObjectId
 from hypothesis import settings
@@ -96,7 +97,7 @@ class PoolHistory(RuleBasedStateMachine):
                 self._assign(0)
 
     def _assign(self, full: int) -> None:
-        for number, (member, run) in enumerate(assignments(self.pool)):
+        for number, (member, run) in enumerate(chain.from_iterable(assignments(self.pool))):
             assert member.ready
             assert not member.leaving
             assert bool(run.flags & Flag.FORCED) == member.forced

@@ -68,6 +68,7 @@ class Blocks(Job):
         while not os.path.exists(self.data["until"]):
             await asyncio.sleep(0.02)
         if self.attempt == 1:
+            trace(self.data["trace"], "blocks", self.id, self.attempt, os.getpid())
             threading.Event().wait(60)
         return self.attempt
 
@@ -101,6 +102,38 @@ class AsyncProgress(Job):
             await asyncio.sleep(0.02)
 
 
+class AsyncSigns(Job):
+    """Gives as many signs of life as the data say, one every 0.1 s."""
+
+    name = "async_signs"
+
+    async def start(self) -> None:
+        for _ in range(self.data):
+            await asyncio.sleep(0.1)
+            self.update_progress()
+
+
+class AsyncLingers(Job):
+    """Keeps the event loop busy for a moment when it has ended."""
+
+    name = "async_lingers"
+
+    async def start(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: threading.Event().wait(0.1) and None)
+
+
+class AsyncExhausts(Job):
+    """Says that there is no memory left, then as `async_lingers`."""
+
+    name = "async_exhausts"
+
+    async def start(self) -> None:
+        await AsyncLingers.start(self)  # type: ignore[arg-type]
+        raise MemoryError
+
+
 class AsyncRaises(Job):
     """Ends in the way that the data names."""
 
@@ -115,6 +148,9 @@ class AsyncRaises(Job):
                 await asyncio.create_task(self._exit())
             case "cancelled":
                 raise asyncio.CancelledError("by itself")
+            case "cancels itself":
+                task = asyncio.current_task()
+                return task is not None and task.cancel()
             case "large":
                 return bytes(2 * 1024 * 1024)
             case "nested":

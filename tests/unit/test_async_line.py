@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def pool(workers: int, most: int | None = None, each: int = 3) -> Pool:
 def assign(pool: Pool, now: float = 0.0) -> list[tuple[int, Flag]]:
     """What is handed over now: the worker and the kind of each run."""
     given = []
-    for member, one in assignments(pool):
+    for member, one in chain.from_iterable(assignments(pool)):
         pool.began(member, one, now)
         given.append((member.pid, Flag(one.flags)))
     return given
@@ -235,3 +236,18 @@ def test_the_runs_of_a_worker_that_died_are_lost() -> None:
     manager.runs.end(manager.member, doomed.job_id, Doom.RETURNED, 0.0)
     manager.runs.bury(manager.member, Exit(1, None, 9, 0), 1.0)
     assert manager.said == [(Ending.LOST, one.job_id), (Ending.RETURNED, doomed.job_id)]
+
+
+def test_one_that_was_cancelled_before_its_worker_has_read_it_does_not_begin_in_another() -> None:
+    """An event loop that another job blocks reads nothing until its worker is killed."""
+    made, gone = pool(1), list[Run]()
+    runs = AsyncRuns(lambda member, message: None, lambda *words, **content: None, gone.append, GRACE)
+    accept(made, ASYNC, ASYNC)
+    assign(made)
+    (member,) = made.members.values()
+    canceled, other = (entry.run for entry in member.background.values())
+    runs.end(member, canceled.job_id, Doom.CANCELED, 1.0)
+    made.taken_back(member, [canceled, other], 2.0)
+    assert [entry.run for entry in made.asynchronous.waiting] == [other]
+    runs.bury(member, Exit(1, None, 9, 0), 2.0)
+    assert gone == [canceled]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 import pytest
@@ -137,3 +138,12 @@ def test_until_then_a_solo_job_keeps_its_turn(departures: Departures, noted: Not
     departures.gone(solo.fence.job_id.binary, 3)
     departures.renew()
     assert noted.held == [solo.fence] * 2
+
+
+def test_without_keeping_the_data_of_the_jobs(departures: Departures) -> None:
+    """A thousand of a megabyte each would be a gigabyte."""
+    data = bytes(bytearray(1000))
+    before = sys.getrefcount(data)
+    for end in (departures.ended, departures.expect):
+        end(Attempt(Fence(ObjectId(), "claim", 1), {"options": {"force_spawn": False}, "solo": "key"}, data, 0.0))
+    assert sys.getrefcount(data) == before

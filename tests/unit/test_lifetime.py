@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_a_worker_is_given_as_many_jobs_as_it_may_have_and_no_more() -> None:
     for _ in range(5):
         pool.accept(Run(ObjectId().binary, 1, 0, 0, b""), 0.0)
     handed = []
-    for worker, run in assignments(pool):
+    for worker, run in chain.from_iterable(assignments(pool)):
         pool.began(worker, run, 0.0)
         handed.append(run)
     assert len(handed) == 2
@@ -131,3 +132,19 @@ def test_memory_is_looked_at_now_and_then() -> None:
     assert to_measure(pool, member, 100.1 + MEASURE_EVERY)
     assert outgrown(pool, member, 60 * MB + 1, 100.2)
     assert not outgrown(pool, member, None, 100.4), "this system does not tell"
+
+
+# -- without work -----------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_was_started_beyond_the_limits_for_a_job_that_was_cancelled_is_retired() -> None:
+    pool = Pool(PoolOptions.of({}))
+    forced, other = (pool.spawned(ObjectId().binary, number, True) for number in (1, 2))
+    for member in (forced, other):
+        assert next_retirement(pool) == FOREVER
+        pool.ready(member, 10.0)
+        give(pool, member, 10.0)
+    pool.taken_back(forced, [forced.runs[0]], 11.0)
+    assert next_retirement(pool) == 12.0
+    assert to_retire(pool, 11.9) == []
+    assert to_retire(pool, 12.0) == [forced], "the other one has its job"

@@ -102,3 +102,29 @@ def test_a_backlog_makes_news_useless_until_it_ends() -> None:
     assert not lookout.idle.is_set()
     lookout.found(jobs(2), 3)
     assert lookout.idle.is_set()
+
+
+def test_news_that_come_during_a_look_are_not_forgotten_when_it_finds_nothing() -> None:
+    """They may be about jobs that were stored a moment after it."""
+    lookout = Lookout(())
+    lookout.take_everywhere()
+    lookout.heard([ObjectId()], ["default"], forced=False, later=False)
+    lookout.found([], 3)
+    assert lookout.more
+    lookout.take_everywhere()
+    lookout.found([], 3)
+    assert not lookout.more
+
+
+def test_queues_without_jobs_are_forgotten_at_the_next_look_everywhere() -> None:
+    lookout = at_rest()
+    lookout.know(["one", "two"])
+    assert lookout.queues == ["one", "two"]
+    lookout.look_everywhere()
+    lookout.take_everywhere()
+    lookout.know(["two"])
+    assert lookout.queues == ["two"]
+    served = at_rest("mail", "copy")
+    served.look_everywhere()
+    served.take_everywhere()
+    assert served.queues == ["copy", "mail"]

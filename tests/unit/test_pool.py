@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -50,7 +51,7 @@ class Story:
 
     def assign(self) -> list[tuple[int, Run]]:
         handed = []
-        for member, run in assignments(self.pool):
+        for member, run in chain.from_iterable(assignments(self.pool)):
             self.pool.began(member, run, self.now)
             handed.append((member.pid, run))
         return handed
@@ -562,4 +563,18 @@ def test_a_worker_for_one_job_whose_job_was_taken_back_does_not_block_the_pool(
         told_to_go = inbox.recv(1) == b""
     except BlockingIOError:
         told_to_go = False
-    assert told_to_go or list(assignments(pool)) == [(member, run)]
+    assert told_to_go or list(chain.from_iterable(assignments(pool))) == [(member, run)]
+
+
+def test_an_event_loop_that_takes_no_more_does_not_keep_jobs_from_the_other_workers() -> None:
+    story = Story(min_children=2)
+    crew = Crew(story.pool)
+    crew.hands.update({member.pid: Hands() for member in story.boot()})
+    large = Run(ObjectId().binary, 1, 0, Flag.ASYNC, bytes(10_000))
+    story.accept(*[large._replace(job_id=ObjectId().binary) for _ in range(90)], a_run())
+    crew.assign(story.now)
+    assert story.pool.asynchronous.waiting, "its socket is full"
+    assert not story.pool.waiting
+    assert [len(member.runs) for member in story.pool.members.values()].count(1) == 1
+    for hands in crew.hands.values():
+        hands.close()

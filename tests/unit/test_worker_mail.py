@@ -5,8 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+from bson import ObjectId
+
 from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.lifecycle import Ending
+from taskscheduler_daemon import wire
+from taskscheduler_daemon.asyncruns import AsyncRuns
+from taskscheduler_daemon.crew import Crew
+from taskscheduler_daemon.hands import Hands
 from taskscheduler_daemon.member import Member
+from taskscheduler_daemon.messages import Flag, Kind, Report, Run
+from taskscheduler_daemon.options import PoolOptions
+from taskscheduler_daemon.pool import Pool
 from taskscheduler_daemon.workermail import WorkerMail
 
 
@@ -16,3 +26,21 @@ def test_a_worker_that_has_ended_in_the_same_moment_says_nothing_more() -> None:
     crew = cast(Any, SimpleNamespace(hands={}))
     mail = WorkerMail(nothing, crew, nothing, nothing, 0.5, SYSTEM_CLOCK)
     mail.read(Member(b"worker", 1234, single=False, forced=False))
+
+
+def test_a_sign_of_life_that_says_nothing_is_not_passed_on() -> None:
+    made, passed = Pool(PoolOptions.of({})), list[bytes]()
+    crew = Crew(made)
+    uplink = cast(Any, SimpleNamespace(push=passed.append))
+    runs = AsyncRuns(crew.tell, lambda *words: None, lambda run: None, 0.5)
+    mail = WorkerMail(made, crew, runs, uplink, 60.0, SYSTEM_CLOCK)
+    member = made.spawned(ObjectId().binary, 1, forced=False)
+    hands = crew.hands[1] = Hands()
+    run = Run(ObjectId().binary, 1, 0, Flag.ASYNC, b"", silence=1.0)
+    made.began(member, run, 0.0)
+    for body in (b"", b"news"):
+        wire.send(hands.inbox, Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, 1, member.id, 0.0, body).encode())
+    mail.read(member)
+    assert [Report.decode(message).body for message in passed] == [b"news"]
+    assert member.background[run.job_id].alive_at > 0
+    hands.close()

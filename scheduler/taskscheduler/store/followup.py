@@ -48,10 +48,16 @@ class FollowUp:
 
     def settle(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
         """Do all that a library may do for one ended job; the other jobs that this ended, with their status."""
-        job = self._jobs.get(job_id)
         ended: list[tuple[ObjectId, Status]] = []
+        self._settle(job_id, ended)
+        for other, _ in ended:  # which grows: families may be deeper than calls can be nested
+            self._settle(other, ended)
+        return ended
+
+    def _settle(self, job_id: ObjectId, ended: list[tuple[ObjectId, Status]]) -> None:
+        job = self._jobs.get(job_id)
         if job is None:
-            return ended
+            return
         pending = job.get("pending", ())
         if NEXT in pending:
             self._add_next(job)
@@ -59,7 +65,6 @@ class FollowUp:
             self._settle_family(job, ended)
         if HOOK in pending and job.get("hook") is False:
             self.paid(job_id, HOOK)
-        return ended
 
     def paid(self, job_id: ObjectId, debt: str) -> bool:
         """Strike out one debt; whether it was this call that did."""
@@ -126,4 +131,3 @@ class FollowUp:
             self._messages.stop([job_id])
         elif "gate" in before:
             self._gates.let_next_in([before["gate"]])
-        ended += self.settle(job_id)

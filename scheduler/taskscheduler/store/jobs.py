@@ -176,9 +176,12 @@ class JobStore:
         self.collection.update_many(query, _ended_from_outside(Move.CANCEL, self._lease))
 
     def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
-        """Fail a live job because a child failed; the document before, or None if it was not live any more."""
+        """Fail a live job because a child failed; the document before, or None if it was not live any more.
+
+        A service is none that could fail so: only who stops it ends it.
+        """
         parent = self.get(job_id)
-        if parent is None:
+        if parent is None or "service" in parent:
             return None
         query = {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)}
         return self.collection.find_one_and_update(query, failed_by_child(parent, error, self._lease))

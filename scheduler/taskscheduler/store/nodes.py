@@ -15,7 +15,12 @@ from pymongo.database import Database
 from taskscheduler.options import NODES
 from taskscheduler.record import Document
 
-_LEASE = 30.0  #: seconds, of a node that does not say
+_LEASE, _GRACE = 30.0, 0.5  #: seconds, of a node that does not say
+
+
+def grace_of(node: Mapping[str, Any]) -> float:
+    """How many seconds its workers get to end when they are told to."""
+    return float(node.get("grace", _GRACE))
 
 
 def lease_of(node: Mapping[str, Any]) -> float:
@@ -54,7 +59,7 @@ class NodeStore:
         silent = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
         return list(self._collection.aggregate([*stages, {"$set": {"silent": silent}}]))
 
-    def find(self, boot: ObjectId) -> Document | None:
+    def find(self, boot: ObjectId | None) -> Document | None:
         """One node as `all` has it; None if it has signed off."""
         return next(iter(self._told([{"$match": {"_id": boot}}])), None)
 
