@@ -161,6 +161,7 @@ def silent_program(control: Control, *without: str) -> None:
     control.history.write("over")
     try:
         eventually(lambda: control.count(_id=job, status=2) == 0, SILENCE + FREED_LATE + 1, "the end of its record")
+        control.await_end()
     except AssertionError:
         pass  # for the checker to say
 
