@@ -86,6 +86,7 @@ class Session:
         self._kill_at = float("inf")
         self._heard_at = float("-inf")  #: when the manager last said anything
         self._asked_at = float("inf")  #: since when it owes an answer
+        self._held_until = float("inf")  #: when the lease ends
         self._up_channel, self._up = link.up, Receiver(link.up)
         self._down = Downlink(link.down, signals.wake)
         lease = float(options.orphaned_timeout or self._store.options.orphaned_timeout)
@@ -252,6 +253,7 @@ class Session:
             self._custody.missing(fence)
 
     def _renewed(self, until: float) -> None:
+        self._held_until = until
         self._claimer.renewed(until)
         if self._heard_at > float("-inf"):
             self._asked_at = min(self._asked_at, self._clock.monotonic())  # it answers each of these
@@ -266,9 +268,15 @@ class Session:
         self._end = End.CRASHED
         self._signals.wake()
 
-    def _is_hurried(self) -> bool:
-        """Whether a node that stops is asked to once more, as the database keeps it waiting."""
-        return self._stopping > 0 and not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
+    def _gives_up(self) -> bool:
+        """Whether what is not written yet need not be: others run it once more, or are to.
+
+        So it is when a node that stops waits for its database beyond its lease, or is asked once more to stop.
+        """
+        if self._end is End.LEASE_LOST or not self._stopping:
+            return self._end is End.LEASE_LOST
+        asked_again = not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
+        return asked_again or self._clock.monotonic() >= self._held_until
 
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
@@ -279,10 +287,10 @@ class Session:
         self._caretaker.stop()
         if self._end is not End.LEASE_LOST:
             self._custody.give_up_all(Ending.LOST if self._manager_died else Ending.RETURNED)
-        self._writer.stop(lambda: self._end is End.LEASE_LOST or self._is_hurried())
+        is_written = self._writer.stop(self._gives_up)
         self._heart.stop()
         try:
-            if not self._store.claims.held_by(self._boot):
+            if is_written and not self._store.claims.held_by(self._boot):
                 self._store.nodes.remove(self._boot)
         except PyMongoError as error:
             logger.warning("node not signed off", extra={"reason": str(error)[:200]})

@@ -25,6 +25,7 @@ _MOST_PER_WRITE = 1000
 _BUSY, _LINGER = 64, 0.02  #: so many ends at once mean that more are to come within so many seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _LOOK_EVERY = 0.1
+_PATIENT = 3.0  #: seconds after which whoever wants the node to stop is told what it waits for
 
 Progress = tuple[Fence, dict[str, Any], ObjectId | None]
 Entry = Finish | Progress | threading.Event | None
@@ -65,13 +66,21 @@ class Writer:
         self._queue.put(mark)
         return mark
 
-    def stop(self, give_up: Callable[[], bool] = lambda: False) -> None:
-        """Write what is left, however long that takes; once `give_up` says so, only try once, then end."""
+    def stop(self, give_up: Callable[[], bool] = lambda: False) -> bool:
+        """Write what is left, however long that takes; once `give_up` says so, only try once, then end.
+
+        Whether it was not given up.
+        """
         self._queue.put(None)
+        tell_at = self._clock.monotonic() + _PATIENT
         while self._thread.is_alive():
             if give_up():
                 self._given_up.set()
+            elif self._clock.monotonic() >= tell_at:
+                tell_at = float("inf")
+                logger.warning("waiting for the database to store how jobs ended; another signal ends the node")
             self._thread.join(_LOOK_EVERY)
+        return not self._given_up.is_set()
 
     def _loop(self) -> None:
         ending = False

@@ -395,13 +395,32 @@ def test_a_second_signal_ends_a_node_whose_manager_hangs_also_while_claims_are_u
     assert node.process.wait(25) == 0
 
 
-def test_another_signal_ends_a_node_that_waits_for_its_database(
-    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+_WRITES_NO_ENDS = """
+from pymongo.errors import AutoReconnect
+from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.nodes import NodeStore
+def away(*_): raise AutoReconnect("away")
+ClaimStore.finish = away
+"""
+
+
+def test_a_node_that_stops_waits_for_its_database_no_longer_than_its_lease(
+    scheduler: Scheduler, start_node: StartNode
 ) -> None:
-    away = "def away(*_): raise AutoReconnect('away')\nClaimStore.finish = away"
-    imports = "from pymongo.errors import AutoReconnect\nfrom taskscheduler.store.claims import ClaimStore"
-    monkeypatch.setattr(support, "_MAIN", f"{imports}\n{away}\n{support._MAIN}")
-    node = start_node()
+    node = start_node(orphaned_timeout=8, prelude=f"{_WRITES_NO_ENDS}NodeStore.beat = away")
+    process = scheduler.add_job("echo")
+    eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
+    node.send(signal.SIGTERM)
+    assert node.process.wait(30) == 0
+    said = node.log.read_text()
+    assert "another signal ends the node" in said
+    assert "ends of jobs not written 2" in said  # behind it stands the time, not "yet"
+    assert process.refresh().status is Status.PROCESSING
+    assert scheduler.stats()["nodes"], "it is not signed off, as long as it holds a job"
+
+
+def test_another_signal_ends_a_node_that_waits_for_its_database(scheduler: Scheduler, start_node: StartNode) -> None:
+    node = start_node(prelude=_WRITES_NO_ENDS)
     scheduler.add_job("echo")
     eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
 
