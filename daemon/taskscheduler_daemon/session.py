@@ -273,10 +273,10 @@ class Session:
 
         So it is when a node that stops waits for its database beyond its lease, or is asked once more to stop.
         """
-        if self._end is End.LEASE_LOST or not self._stopping:
+        if not self._stopping:
             return self._end is End.LEASE_LOST
-        asked_again = not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
-        return asked_again or self._clock.monotonic() >= self._held_until
+        asked_again = self._stopping > 1 or not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
+        return asked_again or self._end is End.LEASE_LOST or self._clock.monotonic() >= self._held_until
 
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""

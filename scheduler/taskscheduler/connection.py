@@ -14,7 +14,7 @@ from taskscheduler.errors import InvalidOptionError
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
 from taskscheduler.store import Store
-from taskscheduler.store.client import connect
+from taskscheduler.store.client import close, connect
 
 URI_VARIABLE = "TASKSCHEDULER_URI"
 
@@ -36,7 +36,7 @@ class Connection:
         self._owned = False
         self._server: embedded.EmbeddedServer | None = None
         if isinstance(source, str):
-            connect(source, connect=False).client.close()  # a bad URI fails here, not at first use
+            close(connect(source, connect=False))  # a bad URI fails here, not at first use
 
     def store(self, options: SchedulerOptions) -> Store:
         """The store for this process and these options. Raises the errors of the database or embedded server."""
@@ -83,7 +83,7 @@ class Connection:
             if self._store is not None:
                 self._store.close()
             if self._owned and self._database is not None:
-                self._database.client.close()
+                close(self._database)
         self._store, self._database = None, None
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, is_running
-from tests.support.replicaset import free_port
+from tests.support.replicaset import ReplicaSet, free_port
 
 from taskscheduler import (
     AuthenticationError,
@@ -296,6 +296,16 @@ def test_a_scheduler_that_never_connected_closes(uri: str, database: Documents) 
             pass
     assert not [thread for thread in ours() if thread.name.startswith("taskscheduler")]
     assert database.list_collection_names() == []
+
+
+def test_closing_does_not_wait_for_a_server_that_is_gone(tmp_path: Path) -> None:
+    with ReplicaSet(tmp_path, members=1) as server:
+        scheduler = Scheduler(server.uri("app"))
+        scheduler.add_job("noop")
+        server.kill(server.ports[0])
+        began = SYSTEM_CLOCK.monotonic()
+        scheduler.close()
+        assert SYSTEM_CLOCK.monotonic() - began < 12, "operations look for a server for 15 s"
 
 
 def test_closing_twice_is_fine(uri: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -50,6 +51,7 @@ _SETTINGS: dict[str, Any] = {
     "appname": "taskscheduler",
 }
 
+FAREWELL = 2.0  #: seconds that a server has to hear the last of us
 #: a write counts once a majority has it in its journal; not knowing after 10 s is reported instead of waiting for ever
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 #: for messages that only save time when they arrive
@@ -84,6 +86,15 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
         client.close()
         problem = "the URI must name a database: mongodb://host:port/DATABASE"
     raise InvalidOptionError(problem)  # here, so that the driver's error, which may quote a password, is not attached
+
+
+def close(database: Database[Document]) -> None:
+    """Close the client of a database.
+
+    The server would be told that our sessions are over; one that is away is not waited for, it finds out by itself.
+    """
+    with pymongo.timeout(FAREWELL):
+        database.client.close()
 
 
 def _what_is_wrong(uri: str, error: Exception) -> str:

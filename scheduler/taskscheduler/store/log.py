@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import pymongo
 from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -22,7 +23,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import Clock
 from taskscheduler.options import SchedulerOptions
 from taskscheduler.record import Document
-from taskscheduler.store.client import PROMPT, VISIBLE
+from taskscheduler.store.client import FAREWELL, PROMPT, VISIBLE
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +73,16 @@ class MessageQueue:
         self._notify()
 
     def close(self) -> None:
-        """Send what is left and end the thread."""
+        """Send what is left and end the thread; a server that is away is not waited for."""
         if os.getpid() != self._pid:
             return  # a forked child: the thread, the client and what is left are its parent's
         self._closed.set()
         with self._changed:
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join()
-        self._send(self._take())
+            self._thread.join(FAREWELL)
+        with pymongo.timeout(FAREWELL):
+            self._send(self._take())
 
     def _notify(self) -> None:
         if self._closed.is_set():
