@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ class NodeProcess:
 
     def destroy(self) -> None:
         """Leave nothing behind, whatever state it is in."""
+        self._freeze()
         for pid in [*self.tree(), *self.seen] if self.process.poll() is None else self.seen:
             if self._is_ours(pid):
                 try:
@@ -118,6 +120,15 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+    def _freeze(self) -> None:
+        """What is below the node starts nothing more while it is being killed, be it a fork bomb."""
+        frozen: set[int] = set()
+        while self.process.poll() is None and (running := {self.pid, *self.tree()} - frozen):
+            for pid in running:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            frozen |= running
 
     def _is_ours(self, pid: int) -> bool:
         """A pid that was seen below this node and has not been given to a stranger since."""
