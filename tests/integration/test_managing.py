@@ -12,7 +12,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
-from tests.support.nodes import NodeProcess, is_running
+from tests.support.nodes import TOLD, NodeProcess, is_running
 
 from taskscheduler import InvalidOptionError, InvalidStateError, JobNotFoundError, Process, Scheduler, Status
 from taskscheduler.store.attempts import claiming
@@ -122,8 +122,10 @@ def test_a_job_of_add_job_once_is_refused_while_another_has_its_place(scheduler:
 
 
 def test_a_node_runs_a_job_again_at_once_and_never_twice_at_a_time(
-    scheduler: Scheduler, node: NodeProcess, tmp_path: Path
+    scheduler: Scheduler, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
+    """As it is told: it never looks by itself."""
+    start_node(**TOLD)
     failed = scheduler.add_job("fail", "boom")
     failed.wait(20)
     events: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
-from tests.support.nodes import NodeProcess, descendants, is_running
+from tests.support.nodes import TOLD, NodeProcess, descendants, is_running
 
 from taskscheduler import Scheduler, Status
 
@@ -122,8 +122,10 @@ def test_a_job_that_closes_all_descriptors_is_lost_and_not_stuck(
 
 
 def test_a_job_that_closes_all_descriptors_and_goes_on_can_be_cancelled_and_timed_out(
-    scheduler: Scheduler, node: NodeProcess, tmp_path: Path
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
 ) -> None:
+    """As its node is told: it never looks by itself."""
+    start_node(jobs=MODULES, pm="static", min_children=1, **TOLD)
     log = tmp_path / "log"
     data = {"trace": str(log), "then": "wait"}
     process = scheduler.add_job("closes_descriptors", data, timeout=1.5).wait(timeout=20)

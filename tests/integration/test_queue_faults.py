@@ -88,8 +88,9 @@ def test_a_full_queue_to_a_stopped_node_loses_no_result(
 def test_without_message_queues_sockets_do_the_same(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    """Also the word of a cancellation arrives: this node never looks by itself."""
     prepend(monkeypatch, how)
-    node, log = start_node(pm="static", min_children=2), tmp_path / "log"
+    node, log = start_node(pm="static", min_children=2, **nodes.TOLD), tmp_path / "log"
     descriptors = [path.readlink() for path in Path(f"/proc/{node.pid}/fd").iterdir()]
     assert not [path for path in descriptors if "taskscheduler-" in str(path)], "no message queue"
     processes = scheduler.add_jobs([("trace", str(log)) for _ in range(2000)])
