@@ -207,7 +207,7 @@ def test_the_jobs_of_a_killed_node_run_elsewhere_after_its_lease(
     start_node(orphaned_timeout=lease)
     below = first.tree()
     first.kill()
-    eventually(lambda: all_gone([*below, worker]), 20, "manager and workers die with their node")
+    eventually(lambda: all_gone([*below, worker]), 2.0, "manager and workers die with their node")
     eventually(lambda: len(traces(log)) == 2, lease + 5, "the second attempt after the lease")
     release.touch()
     assert process.result(timeout=10) == "told"
