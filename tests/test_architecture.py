@@ -21,19 +21,21 @@ DAEMON = ROOT / "daemon"
 #: outside of `store` only these may know pymongo, and of it only these names
 MAY_NAME = {
     "taskscheduler.connection": {"Database"},
-    "taskscheduler.endings": {"PyMongoError", "ServerSelectionTimeoutError"},
+    "taskscheduler.waiting.completion_watcher": {"PyMongoError", "ServerSelectionTimeoutError"},
     "taskscheduler.scheduler": {"Database"},
-    "taskscheduler.waiting": {"PyMongoError", "ServerSelectionTimeoutError"},
-    "taskscheduler_daemon.caretaker": {"OperationFailure", "PyMongoError"},
-    "taskscheduler_daemon.claimer": {"PyMongoError"},
-    "taskscheduler_daemon.departures": {"PyMongoError"},
-    "taskscheduler_daemon.follower": {"PyMongoError"},
-    "taskscheduler_daemon.notifications": {"PyMongoError"},
-    "taskscheduler_daemon.session": {"PyMongoError"},
-    "taskscheduler_daemon.taking": {"PyMongoError"},
-    "taskscheduler_daemon.writer": {"PyMongoError"},
+    "taskscheduler.waiting.listener": {"PyMongoError", "ServerSelectionTimeoutError"},
+    "taskscheduler.waiting.waiter": {"PyMongoError", "ServerSelectionTimeoutError"},
+    "taskscheduler_daemon.node.heartbeat": {"OperationFailure", "PyMongoError"},
+    "taskscheduler_daemon.node.maintenance.maintainer": {"OperationFailure", "PyMongoError"},
+    "taskscheduler_daemon.node.claiming.claimer": {"PyMongoError"},
+    "taskscheduler_daemon.node.completion.exclusive_locks": {"PyMongoError"},
+    "taskscheduler_daemon.node.wakeups": {"PyMongoError"},
+    "taskscheduler_daemon.node.completion.hooks": {"PyMongoError"},
+    "taskscheduler_daemon.node.session": {"PyMongoError"},
+    "taskscheduler_daemon.node.claiming.pipeline": {"PyMongoError"},
+    "taskscheduler_daemon.node.completion.completer": {"PyMongoError"},
 }
-MAY_CONNECT = ("taskscheduler.store", "taskscheduler.embedded.replicaset")
+MAY_CONNECT = ("taskscheduler.store", "taskscheduler.embedded.replica_set")
 PROCESSES = {"fork", "forkpty", "kill", "killpg", "wait", "waitpid", "wait3", "wait4", "waitid", "posix_spawn"}
 
 
@@ -66,7 +68,9 @@ def belongs(module: str, package: str) -> bool:
 
 
 def test_the_modules_are_found() -> None:
-    assert {"taskscheduler.lifecycle", "taskscheduler.store.claims", "taskscheduler_daemon.process"} <= set(ALL)
+    assert {"taskscheduler.model.lifecycle", "taskscheduler.store.claims", "taskscheduler_daemon.system.spawn"} <= set(
+        ALL
+    )
 
 
 @pytest.mark.parametrize("folder", [LIBRARY, DAEMON])
@@ -98,7 +102,7 @@ def test_mongodb_is_spoken_in_the_store_only(name: str) -> None:
     assert used <= MAY_NAME.get(name, set())
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "taskscheduler_daemon.process"])
+@pytest.mark.parametrize("name", [name for name in ALL if not belongs(name, "taskscheduler_daemon.system")])
 def test_only_one_module_forks_kills_and_waits(name: str) -> None:
     called = {
         node.attr
@@ -111,8 +115,8 @@ def test_only_one_module_forks_kills_and_waits(name: str) -> None:
 
 
 def test_the_module_that_forks_is_found_by_this_rule() -> None:
-    tree = ALL["taskscheduler_daemon.process"]
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    trees = [tree for name, tree in ALL.items() if belongs(name, "taskscheduler_daemon.system")]
+    used = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert {"fork", "kill", "killpg", "waitpid"} <= used & PROCESSES
 
 

@@ -6,20 +6,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from taskscheduler_daemon.background import start_node, stop_node
     from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory
-    from taskscheduler_daemon.manager import WorkerManager
-    from taskscheduler_daemon.node import QueueNode, WorkerEvent
-    from taskscheduler_daemon.worker import Worker
+    from taskscheduler_daemon.manager.manager import WorkerManager
+    from taskscheduler_daemon.node.node import QueueNode, WorkerEvent
+    from taskscheduler_daemon.worker.worker import Worker
 
-__all__ = ["ModuleWorkerFactory", "QueueNode", "Worker", "WorkerEvent", "WorkerFactory", "WorkerManager"]
+__all__ = [
+    "ModuleWorkerFactory",
+    "QueueNode",
+    "Worker",
+    "WorkerEvent",
+    "WorkerFactory",
+    "WorkerManager",
+    "start_node",
+    "stop_node",
+]
 
 _HOMES = {
     "ModuleWorkerFactory": "factory",
-    "QueueNode": "node",
-    "Worker": "worker",
-    "WorkerEvent": "node",
+    "QueueNode": "node.node",
+    "Worker": "worker.worker",
+    "WorkerEvent": "node.node",
     "WorkerFactory": "factory",
-    "WorkerManager": "manager",
+    "WorkerManager": "manager.manager",
+    "start_node": "background",
+    "stop_node": "background",
 }
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bson import ObjectId
 
-from taskscheduler.errors import InvalidJobError, InvalidOptionError, SchedulerError
-from taskscheduler.execution import Container
+from taskscheduler.errors import InvalidOptionError, SchedulerError
+from taskscheduler.jobs.executor import Container
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.manager import WorkerManager
-from taskscheduler_daemon.worker import Worker
+from taskscheduler_daemon.job_modules import import_modules
+from taskscheduler_daemon.manager.manager import WorkerManager
+from taskscheduler_daemon.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -87,12 +87,3 @@ class ModuleWorkerFactory:
     def build_worker(self, id: ObjectId, /) -> Worker:
         import_modules(self._modules)
         return Worker(id, self._scheduler, self._container)
-
-
-def import_modules(names: Sequence[str]) -> None:
-    """Import modules for the jobs that they register; InvalidJobError says which one cannot be imported and why."""
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            raise InvalidJobError(f"cannot import the job module {name!r}: {type(error).__name__}: {error}") from error

@@ -5,12 +5,11 @@
 >>> process.result(timeout=60)
 """
 
-from taskscheduler.aio import AsyncScheduler
-from taskscheduler.aioprocess import AsyncProcess
-from taskscheduler.aiotracking import AsyncRecord
-from taskscheduler.calling import Call, call
+from taskscheduler.aio.process import AsyncProcess
+from taskscheduler.aio.record import AsyncRecord
+from taskscheduler.aio.scheduler import AsyncScheduler
+from taskscheduler.calls import Call, call
 from taskscheduler.errors import (
-    AlreadyRunningError,
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
@@ -21,25 +20,28 @@ from taskscheduler.errors import (
     InvalidJobError,
     InvalidOptionError,
     InvalidStateError,
-    JobCanceledError,
-    JobError,
-    JobFailedError,
     JobFailure,
     JobNotFoundError,
-    JobTimeoutError,
     PayloadTooLargeError,
     SchedulerError,
     ServiceNotFoundError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
-from taskscheduler.handle import Process
-from taskscheduler.job import Job, job
-from taskscheduler.lifecycle import Status
-from taskscheduler.outcome import Outcome
+from taskscheduler.jobs.job import Job, job
+from taskscheduler.jobs.service import Service
+from taskscheduler.model.attempt_result import Outcome
+from taskscheduler.model.job_errors import (
+    AlreadyRunningError,
+    JobCanceledError,
+    JobError,
+    JobFailedError,
+    JobTimeoutError,
+)
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.programs import Record
+from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.service import Service
-from taskscheduler.tracking import Record
 
 __all__ = [
     "AlreadyRunningError",

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+NEVER = float("inf")
+
 
 class Clock(Protocol):
     """What the rest of the library may know about time."""

@@ -11,8 +11,8 @@ from pymongo.database import Database
 from taskscheduler import embedded
 from taskscheduler.clock import Clock
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import Document
+from taskscheduler.model.document import Document
+from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store import Store
 from taskscheduler.store.client import close, connect
 

@@ -29,10 +29,7 @@ short `WorkerLostError`, `NodeLostError` and `NodeStoppedError`, are never raise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from taskscheduler.handle import ProcessState
+from typing import Any
 
 
 class SchedulerError(Exception):
@@ -91,20 +88,6 @@ class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of i
     """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
 
 
-class AlreadyRunningError(SchedulerError):
-    """A solo program was not started, since another one of its kind is at work; nothing was written."""
-
-    def __init__(self, process: ProcessState) -> None:
-        pid = (process.program or {}).get("pid")
-        since = f"{process.started:%Y-%m-%d %H:%M:%S} UTC" if process.started else "a moment ago"
-        super().__init__(
-            f"A job of type {process.job} is already {'running' if process.started else 'about to run'} solo since "
-            f"{since} with id {process.id}"
-            + (f" and pid {pid} on {process.node}." if pid else f" on node {process.node}." if process.node else ".")
-        )
-        self.process = process
-
-
 class WaitTimeoutError(SchedulerError, TimeoutError):
     """The jobs waited for did not all end in time; they go on running."""
 
@@ -112,26 +95,6 @@ class WaitTimeoutError(SchedulerError, TimeoutError):
     def of(cls, left: int, timeout: float | None) -> WaitTimeoutError:
         """The error for so many jobs that are left after so many seconds."""
         return cls(f"{left} {'job has' if left == 1 else 'jobs have'} not ended within {timeout:g} seconds")
-
-
-class JobError(SchedulerError):
-    """A job ended in another way than DONE."""
-
-    def __init__(self, message: str, process: ProcessState) -> None:
-        super().__init__(message)
-        self.process = process
-
-
-class JobFailedError(JobError):
-    """The job raised an exception or its workers died too often; see `process.error`."""
-
-
-class JobTimeoutError(JobError):
-    """The job ran longer than its option `timeout`, or was silent for `silence_timeout`, and was killed."""
-
-
-class JobCanceledError(JobError):
-    """The job was cancelled."""
 
 
 class DatabaseError(SchedulerError):

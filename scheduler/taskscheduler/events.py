@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from blinker import Namespace
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.lifecycle import Status
+from taskscheduler.model.lifecycle import Status
 
 if TYPE_CHECKING:
-    from taskscheduler.handle import Process
+    from taskscheduler.process import Process
 
 Handler = Callable[[str, "Process"], Any]
 

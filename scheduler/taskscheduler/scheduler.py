@@ -14,36 +14,41 @@ from blinker import Namespace
 from bson import ObjectId
 from pymongo.database import Database
 
-from taskscheduler.adding import Added, Adding, merged
-from taskscheduler.calling import Calls
-from taskscheduler.canceling import cancel, live_series
+from taskscheduler.calls import Calls
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
-from taskscheduler.endings import Endings
 from taskscheduler.errors import (
     InvalidOptionError,
     JobNotFoundError,
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
-from taskscheduler.futures import job_future
-from taskscheduler.handle import Process
-from taskscheduler.inputs import batch, check_callable, check_token, listed, named
-from taskscheduler.inputs import job_id as checked_id
-from taskscheduler.job import job_name
-from taskscheduler.letters import Letters
-from taskscheduler.lifecycle import UNSUCCESSFUL, Status
-from taskscheduler.managing import COUNTED_BY, delete, requeue, restore
-from taskscheduler.options import SchedulerOptions, Seconds, queue_name, seconds, waiting_time
-from taskscheduler.record import Document
-from taskscheduler.servicing import Servicing
-from taskscheduler.solo import Solo
-from taskscheduler.statistics import statistics
+from taskscheduler.jobs.job import job_name
+from taskscheduler.model.checks import Seconds, queue_name, seconds, waiting_time
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.solo import Solo
+from taskscheduler.operations.add import Added, Adding, merged
+from taskscheduler.operations.cancel import cancel, live_series
+from taskscheduler.operations.delete import delete
+from taskscheduler.operations.programs import Record
+from taskscheduler.operations.rescue import restore
+from taskscheduler.operations.retry import COUNTED_BY, requeue
+from taskscheduler.operations.service_messages import Letters
+from taskscheduler.operations.services import Servicing
+from taskscheduler.operations.stats import statistics
+from taskscheduler.process import Process
 from taskscheduler.store import Store
-from taskscheduler.store.client import translated
-from taskscheduler.store.feed import Change, Token
-from taskscheduler.store.inspect import Inspection
-from taskscheduler.tracking import Record
-from taskscheduler.waiting import BackgroundListener, Listener, Waiter, event_of
+from taskscheduler.store.change_events import Change
+from taskscheduler.store.change_feed import Token
+from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.overview import Inspection
+from taskscheduler.validation import batch, check_callable, check_token, listed, named
+from taskscheduler.validation import job_id as checked_id
+from taskscheduler.waiting.completion_watcher import Endings
+from taskscheduler.waiting.futures import job_future
+from taskscheduler.waiting.listener import BackgroundListener, Listener
+from taskscheduler.waiting.waiter import Waiter, event_of
 
 
 class Scheduler:
@@ -460,7 +465,7 @@ class Scheduler:
         return self._endings
 
     def stats(self) -> dict[str, Any]:
-        """Jobs per status, queues, nodes and their slots, all as numbers and texts. See taskscheduler.statistics."""
+        """Jobs per status, queues, nodes and their slots, all as numbers and texts: `operations.stats`."""
         return statistics(Inspection(self._store.database, self._options))
 
     # -- settings and life ------------------------------------------------------------------------------------------

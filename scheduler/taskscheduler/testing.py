@@ -40,22 +40,24 @@ import bson
 from bson import ObjectId
 
 from taskscheduler import embedded
-from taskscheduler.aio import AsyncScheduler
-from taskscheduler.asyncexecution import execute_async
+from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.errors import InvalidOptionError, SchedulerError
-from taskscheduler.execution import Container, End, execute, notify
-from taskscheduler.finishing import finish, follow
-from taskscheduler.handle import Process
-from taskscheduler.job import REGISTRY, has_notification, is_async
-from taskscheduler.lifecycle import Ending, Status
-from taskscheduler.options import integer, names, queue_name
-from taskscheduler.options import seconds as checked_seconds
-from taskscheduler.record import CODEC, Document
+from taskscheduler.jobs.async_executor import execute_async
+from taskscheduler.jobs.executor import Container, execute, notify
+from taskscheduler.jobs.job import REGISTRY, has_notification, is_async
+from taskscheduler.model.attempt_result import End
+from taskscheduler.model.checks import integer, names, queue_name
+from taskscheduler.model.checks import seconds as checked_seconds
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.payload import CODEC
+from taskscheduler.operations.finish import finish, follow
+from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.attempts import Fence
-from taskscheduler.store.client import translated
-from taskscheduler.store.followup import FAMILY, HOOK, NEXT
+from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.fence import Fence
+from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 
 logger = logging.getLogger(__name__)
 

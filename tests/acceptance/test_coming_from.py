@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from tests.support.eventually import eventually
 from tests.support.pages import DOCS, modules, script, shells, wrong_names
 
-from taskscheduler_daemon.pidfile import stop_node
+from taskscheduler_daemon.background import stop_node
 
 PAGES = {path.stem: path.read_text() for path in sorted(DOCS.glob("coming-from-*.md"))}
 BIN = Path(sys.executable).parent

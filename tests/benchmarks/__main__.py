@@ -25,7 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from taskscheduler_daemon.demo.stage import embedded_server
+from taskscheduler_daemon.demo.environment import embedded_server
 from tests.benchmarks import adding, draining, floor, idle, latency, peers
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.stage import Stage

@@ -14,9 +14,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
-from taskscheduler.options import JobOptions, SchedulerOptions
-from taskscheduler.record import Document, encode, new_document
-from taskscheduler.store.attempts import all_done, claiming
+from taskscheduler.model.document import Document, new_document
+from taskscheduler.model.options import JobOptions, SchedulerOptions
+from taskscheduler.model.payload import encode
+from taskscheduler.store.attempt_updates import all_done, claiming
 from taskscheduler.store.client import DURABLE, PROMPT, durable
 from taskscheduler.store.schema import CLAIM_ORDER, ensure
 from tests.benchmarks.stage import Stage

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from taskscheduler import Job, Service
-from taskscheduler.execution import JobInterrupted
+from taskscheduler.jobs.executor import JobInterrupted
 from tests.faults.history import of_environment
 
 _BEAT = 0.05

@@ -14,11 +14,11 @@ from typing import Any
 from pymongo.change_stream import ChangeStream
 
 from taskscheduler import Scheduler
-from taskscheduler.store.attempts import Finish
+from taskscheduler.store.attempt_updates import Finish
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.logs import CompactFormatter
-from taskscheduler_daemon.writer import Writer
+from taskscheduler_daemon.node.completion.completer import Writer
 from tests.faults import sabotage
 from tests.faults.history import History, of_environment
 from tests.faults.processes import die_with_parent

@@ -20,7 +20,7 @@ from typing import Any
 
 from taskscheduler import AlreadyRunningError, Scheduler
 from taskscheduler.errors import DatabaseUnavailableError, SchedulerError
-from taskscheduler.tracking import Record
+from taskscheduler.operations.programs import Record
 from tests.faults import sabotage
 from tests.faults.history import of_environment
 from tests.faults.processes import die_with_parent

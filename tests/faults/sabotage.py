@@ -16,21 +16,22 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateMany
 
-from taskscheduler import finishing
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
-from taskscheduler.record import successor, successor_id
-from taskscheduler.store import attempts, claims, gate, readback
-from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.model.schedules import successor, successor_id
+from taskscheduler.operations import finish
+from taskscheduler.store import attempt_updates, claimed_job, claims, solo_locks
+from taskscheduler.store.attempt_updates import Finish
 from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.fence import Fence
 from taskscheduler.store.nodes import NodeStore
-from taskscheduler.store.tracked import TrackedStore
-from taskscheduler.store.turns import letting_in
-from taskscheduler_daemon.caretaker import Caretaker
-from taskscheduler_daemon.claimer import Claimer
-from taskscheduler_daemon.lost import Watch
-from taskscheduler_daemon.session import Session
-from taskscheduler_daemon.share import Share
-from taskscheduler_daemon.writer import Writer
+from taskscheduler.store.programs import TrackedStore
+from taskscheduler.store.solo_updates import letting_in
+from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.claiming.partition import Share
+from taskscheduler_daemon.node.completion.completer import Writer
+from taskscheduler_daemon.node.maintenance.failure_detector import Watch
+from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
+from taskscheduler_daemon.node.session import Session
 
 SKEW = timedelta(hours=1)
 
@@ -85,7 +86,7 @@ def no_own_check() -> None:
 
 def no_outbox() -> None:
     """The next run of a series is added after the end of the last one was written, not planned with it."""
-    ended, follow = attempts._ended, Writer._follow
+    ended, follow = attempt_updates._ended, Writer._follow
 
     def unplanned(one: Finish) -> Any:
         owes = tuple(debt for debt in one.owes if debt != "next")
@@ -97,7 +98,7 @@ def no_outbox() -> None:
             if one.verdict.plans_next and one.series is not None:
                 _add_next(self, one, one.series)
 
-    _replace(attempts, "_ended", unplanned)
+    _replace(attempt_updates, "_ended", unplanned)
     _replace(Writer, "_follow", followed)
 
 
@@ -130,8 +131,8 @@ def no_read_back() -> None:
         return claim(self, ids, name, boot, node)
 
     def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
-        found = self._raw.find({"_id": {"$in": asked.pop(name)}}, readback.READ_BACK)
-        return [readback.taken(bytes(job.raw)) for job in found]
+        found = self._raw.find({"_id": {"$in": asked.pop(name)}}, claimed_job.READ_BACK)
+        return [claimed_job.taken(bytes(job.raw)) for job in found]
 
     _replace(ClaimStore, "claim", asking)
     _replace(ClaimStore, "claimed", got)
@@ -144,7 +145,7 @@ def no_rescan() -> None:
 
 def no_turn() -> None:
     """A job whose time has come is let in whoever has the turn of its key."""
-    _replace(gate, "letting_in", lambda key: letting_in(f"{key} {ObjectId()}"))
+    _replace(solo_locks, "letting_in", lambda key: letting_in(f"{key} {ObjectId()}"))
 
 
 def no_turn_of_programs() -> None:
@@ -164,7 +165,7 @@ def no_end_of_the_silent() -> None:
 
 def no_restart() -> None:
     """A service that has ended is left as it is."""
-    _replace(finishing, "restart_of", lambda job, ran: None)
+    _replace(finish, "restart_of", lambda job, ran: None)
 
 
 # -- traps ------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from bson import ObjectId
 from pymongo.write_concern import WriteConcern
 
-from taskscheduler import servicing
+from taskscheduler.operations import services
 from taskscheduler.store import client, jobs
 from tests.faults.controls import Control
 from tests.faults.processes import send
@@ -242,7 +242,7 @@ def test_a_service_is_started_again_when_its_process_is_gone(
     control: Control, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     if broken:
-        monkeypatch.setattr(servicing, "await_gone", lambda *_: None)
+        monkeypatch.setattr(services, "await_gone", lambda *_: None)
     restart_what_does_not_listen(control)
     found = control.violations()
     assert "executions do not overlap" in found if broken else found == set()

@@ -16,8 +16,9 @@ from tests.support.jobs import Noop
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import InvalidOptionError, Process, Scheduler, Status
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.fence import Fence
 
 LIVE = {"status": {"$lte": int(Status.PROCESSING)}}
 PROCESSES, THREADS = 8, 25

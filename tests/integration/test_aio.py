@@ -37,7 +37,7 @@ from taskscheduler import (
     WaitTimeoutError,
 )
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.futures import JobFuture
+from taskscheduler.waiting.futures import JobFuture
 
 LATER = timedelta(hours=1)
 Documents = Database[dict[str, Any]]
@@ -166,7 +166,7 @@ def test_the_end_of_a_job_is_told_by_the_stream_and_not_by_the_poll(
             await process.cancel()
             assert (await task).status is Status.CANCELED
 
-    monkeypatch.setattr("taskscheduler.endings.POLL", NEVER)
+    monkeypatch.setattr("taskscheduler.waiting.completion_watcher.POLL", NEVER)
     run(uri, body)
 
 
@@ -288,7 +288,7 @@ def test_a_listener_that_can_go_on_no_longer_says_why(uri: str, monkeypatch: pyt
         raise DatabaseUnavailableError("lost")
 
     async def body(scheduler: AsyncScheduler) -> None:
-        monkeypatch.setattr("taskscheduler.waiting.Listener.batches", lost)
+        monkeypatch.setattr("taskscheduler.waiting.listener.Listener.batches", lost)
         async with scheduler.listen() as changes:
             for _ in range(2):
                 with pytest.raises(DatabaseUnavailableError, match="lost"):
@@ -527,7 +527,7 @@ def test_futures_end_when_the_database_is_lost(uri: str, scheduler: Scheduler, m
 def test_an_idle_thread_lets_go_of_its_stream_and_takes_it_up_again(
     scheduler: Scheduler, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskscheduler.endings._IDLE", 0.1)
+    monkeypatch.setattr("taskscheduler.waiting.completion_watcher._IDLE", 0.1)
     for _ in range(2):
         process = scheduler.add_job("noop", at=LATER)
         future = process.future()

@@ -13,7 +13,7 @@ from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.nodes import descendants, is_running
 
-from taskscheduler_daemon.cli.bench import PREFIX
+from taskscheduler_daemon.bench.measure import PREFIX
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())", "bench"]
 

@@ -26,7 +26,7 @@ from taskscheduler import (
     WaitTimeoutError,
     call,
 )
-from taskscheduler.job import REGISTRY
+from taskscheduler.jobs.job import REGISTRY
 
 NAMES = ["Will", "Adam", "Morgan", "Alan", "Matt"]
 

@@ -11,9 +11,9 @@ from bson import ObjectId
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.store.readback import Taken
-from taskscheduler_daemon.claimer import Claimer
-from taskscheduler_daemon.ledger import Attempt, Ledger
+from taskscheduler.store.claimed_job import Taken
+from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
 
 class SettableClock:

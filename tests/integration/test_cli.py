@@ -23,8 +23,8 @@ from tests.support.nodes import ROOT
 from taskscheduler import Scheduler, Status
 from taskscheduler.embedded import EmbeddedServer, acquire
 from taskscheduler_daemon.cli import main
-from taskscheduler_daemon.cli.listening import Printer
-from taskscheduler_daemon.cli.render import COLUMNS
+from taskscheduler_daemon.cli.commands.listen import Printer
+from taskscheduler_daemon.presentation.job import COLUMNS
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
 NOWHERE = "mongodb://127.0.0.1:1/nowhere"

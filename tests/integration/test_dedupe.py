@@ -14,8 +14,9 @@ from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 
 from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status, call
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.fence import Fence
 
 QUEUED = {"status": {"$lt": int(Status.PROCESSING)}}
 BOOT = ObjectId()

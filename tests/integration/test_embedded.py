@@ -22,10 +22,10 @@ from pymongo import MongoClient
 
 from taskscheduler.embedded import acquire
 from taskscheduler.embedded.binary import ENVIRONMENT
-from taskscheduler.embedded.launch import launch_keeper
+from taskscheduler.embedded.launcher import launch_keeper
 from taskscheduler.embedded.locks import Deadline, FileLock
-from taskscheduler.embedded.state import StateDir, open_state_dir
-from taskscheduler.embedded.usage import use
+from taskscheduler.embedded.state_dir import StateDir, open_state_dir
+from taskscheduler.embedded.users import use
 from taskscheduler.errors import EmbeddedServerError
 
 SECONDS = 40.0

@@ -20,7 +20,7 @@ from taskscheduler import (
     SchedulerError,
     Status,
 )
-from taskscheduler.store.inspect import Inspection
+from taskscheduler.store.overview import Inspection
 
 Documents = Database[dict[str, Any]]
 

@@ -18,7 +18,7 @@ from tests.support.jobs import traces
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import InvalidDataError, JobFailedError, Process, Scheduler, Status
-from taskscheduler.record import DEEPEST
+from taskscheduler.model.payload import DEEPEST
 from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]

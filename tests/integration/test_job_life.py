@@ -22,9 +22,10 @@ from tests.support.nodes import ROOT, TOLD, NodeProcess
 
 from taskscheduler import InvalidArgumentsError, Job, JobFailedError, Process, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.record import successor_id
-from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.model.schedules import successor_id
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.fence import Fence
 
 Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]

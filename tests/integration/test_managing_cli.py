@@ -16,9 +16,10 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import Scheduler, SchedulerError, Status
-from taskscheduler.store.attempts import claiming
+from taskscheduler.store.attempt_updates import claiming
+from taskscheduler_daemon.background import start_node, stop_node
 from taskscheduler_daemon.cli import main
-from taskscheduler_daemon.pidfile import Pidfile, start_node, stop_node
+from taskscheduler_daemon.system.pidfile import Pidfile
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
 Run = Callable[..., tuple[int, list[str], str]]

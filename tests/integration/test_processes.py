@@ -34,7 +34,8 @@ def started(path: Path, count: int = 1) -> list[list[str]]:
 
 def claiming_ends_after(seconds: float) -> str:
     """Statements that let a node wait so long for its claims to end."""
-    slow = "from threading import Event; from taskscheduler_daemon.claimer import Claimer; stop = Claimer.stop"
+    imports = "from threading import Event; from taskscheduler_daemon.node.claiming.claimer import Claimer"
+    slow = f"{imports}; stop = Claimer.stop"
     return f"{slow}; Claimer.stop = lambda claimer: (Event().wait({seconds}), stop(claimer))"
 
 

@@ -20,7 +20,7 @@ from taskscheduler import Process, Scheduler, Status
 StartNode = Callable[..., NodeProcess]
 LEASE = 1.5
 
-MISSING = "from taskscheduler_daemon import channel; channel.posix_ipc = None"
+MISSING = "from taskscheduler_daemon.ipc import channel; channel.posix_ipc = None"
 NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))"
 SPOIL = "from tests.faults.steps.channels import every, spoil; "
 

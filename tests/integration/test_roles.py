@@ -20,11 +20,13 @@ from tests.support.fortress import Fortress
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.options import NODES
-from taskscheduler.store.attempts import Fence, Finish
-from taskscheduler.store.feed import Feed, message_pipeline
-from taskscheduler.store.inspect import Inspection
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.model.options import NODES
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.change_events import message_pipeline
+from taskscheduler.store.change_feed import Feed
+from taskscheduler.store.fence import Fence
+from taskscheduler.store.overview import Inspection
 
 PAGE = ROOT / "daemon" / "docs" / "security.md"
 COMMAND = Path(sys.executable).with_name("taskscheduler")

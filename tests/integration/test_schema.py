@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import DatabaseError, InvalidOptionError, Scheduler, Status
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.schema import ensure, missing_indexes
 
 Documents = Database[dict[str, Any]]

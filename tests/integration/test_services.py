@@ -26,7 +26,7 @@ from taskscheduler import (
     ServiceNotFoundError,
     Status,
 )
-from taskscheduler_daemon.cli.render import attempt_label
+from taskscheduler_daemon.presentation.job import attempt_label
 
 StartNode = Callable[..., NodeProcess]
 JOBS = ["tests.support.jobs", "tests.support.enduring"]

@@ -10,9 +10,10 @@ from tests.support.eventually import eventually
 
 from taskscheduler import DuplicateJobError, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.store.attempts import Fence, Finish
-from taskscheduler_daemon.writer import Writer
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.completion.completer import Writer
 
 _NOT_PRIMARY = {"index": 0, "code": 189, "errmsg": "Not primary while writing to app.taskscheduler.jobs"}
 

@@ -27,7 +27,7 @@ from taskscheduler import (
     Status,
     job,
 )
-from taskscheduler.store.followup import HOOK
+from taskscheduler.store.outbox import HOOK
 from taskscheduler.testing import InlineNode, fresh_scheduler
 
 #: job, data, options

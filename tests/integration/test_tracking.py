@@ -35,11 +35,11 @@ from taskscheduler import (
     PayloadTooLargeError,
     Scheduler,
     Status,
-    tracking,
 )
 from taskscheduler.clock import SystemClock
-from taskscheduler.program import boot_id, started_at, this_program
-from taskscheduler.store.tracked import TrackedStore
+from taskscheduler.operations import programs
+from taskscheduler.process_identity import boot_id, started_at, this_program
+from taskscheduler.store.programs import TrackedStore
 from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]
@@ -317,7 +317,7 @@ def test_what_others_made_of_a_record_is_not_taken_for_its_end(scheduler: Schedu
 
 
 def test_an_end_that_cannot_be_stored_is_told_after_a_while(away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
+    monkeypatch.setattr(programs, "PATIENCE", 1.0)
     distant, cut, _ = away
     records = [distant.track("import").start() for _ in range(2)]
     cut()

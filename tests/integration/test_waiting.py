@@ -29,7 +29,7 @@ from taskscheduler import (
     Status,
     WaitTimeoutError,
 )
-from taskscheduler.store.feed import Feed
+from taskscheduler.store.change_feed import Feed
 
 Documents = Database[dict[str, Any]]
 NEVER = 3600.0  #: seconds until the next poll: whoever learns of something has not learnt it from that
@@ -94,7 +94,7 @@ def test_a_job_that_ends_while_the_stream_is_being_opened_is_not_waited_for(
         return watch(collection, *args, **given)
 
     monkeypatch.setattr(Collection, "watch", slow)
-    monkeypatch.setattr("taskscheduler.waiting.POLL", NEVER)
+    monkeypatch.setattr("taskscheduler.waiting.waiter.POLL", NEVER)
     assert scheduler.get_job(process.id).wait(20).status is Status.CANCELED
 
 
@@ -214,7 +214,7 @@ def test_a_job_cancelled_while_waited_for_ends_the_wait(
     scheduler: Scheduler, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = scheduler.add_job("noop")
-    monkeypatch.setattr("taskscheduler.waiting.POLL", NEVER)
+    monkeypatch.setattr("taskscheduler.waiting.waiter.POLL", NEVER)
     waiting = in_thread(lambda: process.wait(30))
     eventually(lambda: streams(database) == 1)
     scheduler.cancel_job(process.id)
@@ -317,7 +317,7 @@ def test_a_wait_ends_soon_after_the_job(
     scheduler: Scheduler, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the stream, not by the poll."""
-    monkeypatch.setattr("taskscheduler.waiting.POLL", NEVER)
+    monkeypatch.setattr("taskscheduler.waiting.waiter.POLL", NEVER)
     for _ in range(3):
         process = scheduler.add_job("noop")
         waiting = in_thread(partial(process.wait, 30))

@@ -8,7 +8,7 @@ from itertools import cycle
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from taskscheduler_daemon.frames import FrameReader, FrameWriter
+from taskscheduler_daemon.ipc.framing import FrameReader, FrameWriter
 
 MORE = settings(max_examples=250, deadline=None)
 

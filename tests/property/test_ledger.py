@@ -8,9 +8,9 @@ from bson.raw_bson import RawBSONDocument
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskscheduler.record import successor_id
-from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.ledger import Attempt, Ledger
+from taskscheduler.model.schedules import successor_id
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
 MORE = settings(max_examples=150, deadline=None)
 MOST_AHEAD, FIRST_BATCH = 3000, 1000

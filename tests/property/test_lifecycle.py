@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskscheduler.lifecycle import LIVE, Ending, Move, Recurrence, Status, after, sources, target
+from taskscheduler.model.lifecycle import LIVE, Ending, Move, Status, sources, target
+from taskscheduler.model.retries import Recurrence, after
 
 MORE = settings(max_examples=200, deadline=None)
 ASKED_FOR = (Move.REQUEUE, Move.REQUEUE_SOLO)  #: by somebody

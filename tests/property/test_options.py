@@ -13,9 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.options import JOB_CHECKS, SCHEDULER_CHECKS, JobOptions, SchedulerOptions
-from taskscheduler.record import CODEC, new_document, stored_options
-from taskscheduler_daemon.options import NODE_CHECKS, POOL_CHECKS, split
+from taskscheduler.model.document import new_document
+from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS, JobOptions, SchedulerOptions
+from taskscheduler.model.payload import CODEC
+from taskscheduler.model.process_state import stored_options
+from taskscheduler_daemon.manager.pool.options import POOL_CHECKS
+from taskscheduler_daemon.node.options import NODE_CHECKS, split
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 MORE = settings(max_examples=150, deadline=None)

@@ -10,13 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from taskscheduler_daemon.assigning import assignments, victim
-from taskscheduler_daemon.member import Member
-from taskscheduler_daemon.messages import Flag, Run
-from taskscheduler_daemon.options import PoolOptions, ProcessManagement
-from taskscheduler_daemon.pool import Pool
-from taskscheduler_daemon.staffing import to_spawn
-from taskscheduler_daemon.staleness import stale, stale_async
+from taskscheduler_daemon.ipc.messages import Flag, Run
+from taskscheduler_daemon.manager.pool.assignment import assignments, victim
+from taskscheduler_daemon.manager.pool.hand_back import stale, stale_async
+from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
+from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.scaling import to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import Member
 
 MOST_AHEAD = 64
 ASYNC_JOBS = 3

@@ -9,8 +9,8 @@ from typing import Any
 
 from pymongo.database import Database
 
-from taskscheduler.lifecycle import Move
-from taskscheduler.store.attempts import from_statuses
+from taskscheduler.model.lifecycle import Move
+from taskscheduler.store.fence import from_statuses
 
 _PROFILE = "system.profile"
 _PROFILE_BYTES = 256 * 2**20

@@ -18,10 +18,12 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler import Scheduler
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.store.attempts import Fence, Finish
-from taskscheduler.store.feed import Feed, message_pipeline
-from taskscheduler_daemon.demo.stage import embedded_server
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.change_events import message_pipeline
+from taskscheduler.store.change_feed import Feed
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.demo.environment import embedded_server
 from tests.benchmarks.processes import cpu_seconds
 from tests.support.nodes import NodeProcess
 

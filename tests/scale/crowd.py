@@ -13,8 +13,9 @@ from pymongo.collection import Collection
 from pymongo.write_concern import WriteConcern
 
 from taskscheduler import Scheduler
-from taskscheduler.lifecycle import Move, Verdict
-from taskscheduler.store.attempts import Fence, Finish
+from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.fence import Fence
 
 NAME = "scale-job"
 HOLDERS = 4  #: nodes that hold claimed jobs

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from bson import ObjectId
 
-from taskscheduler_daemon.caretaker import POLL, RENEWALS
-from taskscheduler_daemon.share import Share
+from taskscheduler_daemon.node.claiming.partition import Share
+from taskscheduler_daemon.node.maintenance.maintainer import POLL
+from taskscheduler_daemon.node.state.lease import RENEWALS
 
 SEED = 20
 QUEUE = "default"

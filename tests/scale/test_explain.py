@@ -15,9 +15,9 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.lifecycle import LIVE
+from taskscheduler.model.lifecycle import LIVE
 from taskscheduler.store.claims import Mark
-from taskscheduler.store.inspect import CAP, Inspection
+from taskscheduler.store.overview import CAP, Inspection
 from tests.scale.crowd import DEBTS, DUE, HELD, HOLDERS, NAME, Crowd, fill
 from tests.scale.explaining import Explainer, Plan
 

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from taskscheduler import Job, Service
-from taskscheduler.execution import JobInterrupted
+from taskscheduler.jobs.executor import JobInterrupted
 from tests.support.jobs import trace
 
 kept: list[bytes] = []

@@ -12,7 +12,7 @@ from bson import Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Times
 from bson.datetime_ms import DatetimeMS
 
 from taskscheduler import Job, Process, Status
-from taskscheduler.record import CODEC, DEEPEST
+from taskscheduler.model.payload import CODEC, DEEPEST
 
 
 def nested(levels: int) -> Any:

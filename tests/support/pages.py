@@ -18,11 +18,12 @@ from typing import Any
 import click
 
 from taskscheduler import AsyncScheduler, Job, Process, Scheduler, Service, Status
-from taskscheduler.options import JOB_CHECKS, SCHEDULER_CHECKS
-from taskscheduler.tracking import Record
+from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS
+from taskscheduler.operations.programs import Record
 from taskscheduler_daemon import QueueNode, Worker, WorkerManager
 from taskscheduler_daemon.cli.group import cli
-from taskscheduler_daemon.options import NODE_CHECKS, POOL_CHECKS
+from taskscheduler_daemon.manager.pool.options import POOL_CHECKS
+from taskscheduler_daemon.node.options import NODE_CHECKS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "daemon" / "docs"

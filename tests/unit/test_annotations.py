@@ -12,7 +12,7 @@ import pytest
 from bson import Int64, ObjectId
 from typing_extensions import TypeAliasType
 
-from taskscheduler.annotations import check_of
+from taskscheduler.declarations.type_checks import check_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskscheduler import InvalidArgumentsError, Job, call, job
-from taskscheduler.arguments import Declaration
+from taskscheduler.declarations.signature import Declaration
 
 
 def pair(a: Any, b: Any = "b") -> Any:

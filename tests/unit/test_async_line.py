@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler.lifecycle import Ending, Status
-from taskscheduler_daemon import messages
-from taskscheduler_daemon.assigning import assignments
-from taskscheduler_daemon.asyncruns import AsyncRuns
-from taskscheduler_daemon.exits import Exit
-from taskscheduler_daemon.member import Doom, Member
-from taskscheduler_daemon.messages import Flag, Kind, Report, Run
-from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.pool import Pool
-from taskscheduler_daemon.staffing import to_spawn
-from taskscheduler_daemon.staleness import STALE_SECONDS, next_look, stale, stale_async
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler_daemon.ipc import messages
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, Run
+from taskscheduler_daemon.manager.async_attempts import AsyncRuns
+from taskscheduler_daemon.manager.pool.assignment import assignments
+from taskscheduler_daemon.manager.pool.hand_back import STALE_SECONDS, next_look, stale, stale_async
+from taskscheduler_daemon.manager.pool.options import PoolOptions
+from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.scaling import to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import Doom, Member
+from taskscheduler_daemon.system.exits import Exit
 
 GRACE = 0.5
 

@@ -11,8 +11,8 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import OperationFailure
 
-from taskscheduler_daemon.caretaker import Caretaker
-from taskscheduler_daemon.lost import Watch
+from taskscheduler_daemon.node.maintenance.failure_detector import Watch
+from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 
 
 class Time(threading.Event):
@@ -83,7 +83,7 @@ class Story:
 def ensured(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """What sees to it that collections and indexes are there."""
     ensure = MagicMock()
-    monkeypatch.setattr("taskscheduler_daemon.caretaker.ensure", ensure)
+    monkeypatch.setattr("taskscheduler_daemon.node.maintenance.maintainer.ensure", ensure)
     return ensure
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 
-from taskscheduler_daemon import channel as channels
-from taskscheduler_daemon.channel import (
+from taskscheduler_daemon.ipc import channel as channels
+from taskscheduler_daemon.ipc.channel import (
     Channel,
     PosixQueue,
     Receiver,

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from taskscheduler.errors import InvalidOptionError, JobNotFoundError, WaitTimeoutError
-from taskscheduler.handle import Process
-from taskscheduler.lifecycle import Status
-from taskscheduler_daemon.cli import tables
-from taskscheduler_daemon.cli.exits import Exit, exit_code
-from taskscheduler_daemon.cli.ids import resolve, resolve_all
-from taskscheduler_daemon.cli.nodeoptions import chosen
-from taskscheduler_daemon.cli.nodes import LOST, SILENT, UP, describe, node_state, serves
-from taskscheduler_daemon.cli.render import COLUMNS, LOOKS, count, note, row, run_time, state, tries
-from taskscheduler_daemon.cli.text import clean, json_line, json_pretty, tsv
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
+from taskscheduler_daemon.cli.exit_codes import Exit, exit_code
+from taskscheduler_daemon.cli.input.ids import resolve, resolve_all
+from taskscheduler_daemon.cli.input.node_options import chosen
+from taskscheduler_daemon.cli.output import tables
 from taskscheduler_daemon.logs import CompactFormatter
+from taskscheduler_daemon.presentation.job import COLUMNS, LOOKS, count, note, row, run_time, state, tries
+from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, describe, node_state, serves
+from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, tsv
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 SCHEDULER: Any = None

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 
-from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.custody import Custody
-from taskscheduler_daemon.departures import Departures
-from taskscheduler_daemon.ledger import Attempt, Ledger
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.completion.exclusive_locks import Departures
+from taskscheduler_daemon.node.dispatch.dispatcher import Custody
+from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
 
 class Surroundings:

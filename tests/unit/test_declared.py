@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from taskscheduler import InvalidArgumentsError, InvalidDataError, Job, job
-from taskscheduler.job import declaration
+from taskscheduler.jobs.job import declaration
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]

@@ -9,9 +9,9 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 
-from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.departures import Departures
-from taskscheduler_daemon.ledger import Attempt
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.completion.exclusive_locks import Departures
+from taskscheduler_daemon.node.state.in_flight import Attempt
 
 
 class Noted:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskscheduler_daemon.cli.durations import UNITS, TimeError, brief, parse_at, parse_duration
+from taskscheduler_daemon.presentation.durations import UNITS, TimeError, brief, parse_at, parse_duration
 
 CENTURY = 100 * 366 * 86_400
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from taskscheduler_daemon.duty import duty
+from taskscheduler_daemon.system.threads import duty
 
 
 def test_a_crash_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:

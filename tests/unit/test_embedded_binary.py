@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskscheduler.embedded import binary, state
+from taskscheduler.embedded import binary, state_dir
 from taskscheduler.embedded.mongod import first_error
 from taskscheduler.errors import EmbeddedServerError
 
@@ -107,37 +107,37 @@ def test_state_dir_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.delenv("TASKSCHEDULER_STATE_DIR", raising=False)
-    assert state.default_state_dir() == Path("/home/somebody/.local/state/taskscheduler")
+    assert state_dir.default_state_dir() == Path("/home/somebody/.local/state/taskscheduler")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
-    assert state.default_state_dir() == Path("/state/taskscheduler")
+    assert state_dir.default_state_dir() == Path("/state/taskscheduler")
     monkeypatch.setenv("TASKSCHEDULER_STATE_DIR", "/mine")
-    assert state.default_state_dir() == Path("/mine")
+    assert state_dir.default_state_dir() == Path("/mine")
 
 
 def test_state_dir_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(EmbeddedServerError, match="belongs to another user"):
-        state.open_state_dir(tmp_path)
+        state_dir.open_state_dir(tmp_path)
 
 
 def test_state_dir_is_private(tmp_path: Path) -> None:
-    root = state.open_state_dir(tmp_path / "a" / "b").root
+    root = state_dir.open_state_dir(tmp_path / "a" / "b").root
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"port": 1}'])
 def test_damaged_address_is_no_address(tmp_path: Path, text: str) -> None:
     (tmp_path / "server.json").write_text(text)
-    assert state.StateDir(tmp_path).published() is None
+    assert state_dir.StateDir(tmp_path).published() is None
 
 
 def test_large_logs_are_deleted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(state, "LOG_LIMIT", 3)
+    monkeypatch.setattr(state_dir, "LOG_LIMIT", 3)
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_text("abc")
     large.write_text("abcd")
     for log in (small, large, tmp_path / "absent"):
-        state.trim(log)
+        state_dir.trim(log)
     assert small.exists()
     assert not large.exists()
 

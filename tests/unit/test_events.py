@@ -10,8 +10,8 @@ from blinker import Namespace
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.events import EVENTS, STATUS_EVENTS, Events, event_name, full_name
-from taskscheduler.handle import Process
-from taskscheduler.lifecycle import Status
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
 
 LOGGER = logging.getLogger("tests.events")
 

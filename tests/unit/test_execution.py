@@ -12,26 +12,17 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError
-from taskscheduler.execution import (
-    LONGEST_MESSAGE,
-    LONGEST_TRACEBACK,
-    JobInterrupted,
-    describe,
-    encode,
-    execute,
-    find,
-    instance,
-    notify,
-    storable,
-)
-from taskscheduler.handle import Process, ProcessState
-from taskscheduler.job import Job, job
-from taskscheduler.lifecycle import Ending, Status
-from taskscheduler.record import CODEC, DEEPEST
-from taskscheduler_daemon import wire
-from taskscheduler_daemon.messages import Kind, Report, Run
-from taskscheduler_daemon.slot import Slot
-from taskscheduler_daemon.worker import Worker
+from taskscheduler.jobs.executor import JobInterrupted, execute, find, instance, notify
+from taskscheduler.jobs.job import Job, job
+from taskscheduler.model.attempt_result import LONGEST_MESSAGE, LONGEST_TRACEBACK, describe, encode, storable
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.payload import CODEC, DEEPEST
+from taskscheduler.model.process_state import ProcessState
+from taskscheduler.process import Process
+from taskscheduler_daemon.ipc import packets
+from taskscheduler_daemon.ipc.messages import Kind, Report, Run
+from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.worker.worker import Worker
 
 MIB = 1024 * 1024
 
@@ -362,13 +353,13 @@ def test_the_job_for_a_hook_is_made_like_any_other(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_progress_message_that_cannot_be_stored_does_not_end_the_worker() -> None:
-    manager, end = wire.pair()
+    manager, end = packets.pair()
     worker, given = Worker(ObjectId()), document()
     worker._socket, worker._slot = end, Slot()
     Does.what = staticmethod(lambda job: job.update_progress(5, message="half \ud800 way"))
     with manager, end:
         worker._process(Run(given["_id"].binary, 1, 0, 0, bson.encode(given)))
         manager.setblocking(False)
-        last = list(wire.drain(manager))[-1]
+        last = list(packets.drain(manager))[-1]
     worker._slot.close()
     assert Report.decode(last).kind == Kind.REPORT

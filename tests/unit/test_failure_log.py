@@ -9,12 +9,13 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError
-from taskscheduler.execution import describe, find
-from taskscheduler.finishing import finish
-from taskscheduler.lifecycle import Ending
-from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.failurelog import LONGEST_REASON, MOST_PER_SECOND, FailureLog
-from taskscheduler_daemon.ledger import Attempt
+from taskscheduler.jobs.executor import find
+from taskscheduler.model.attempt_result import describe
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler.operations.finish import finish
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.completion.failure_log import LONGEST_REASON, MOST_PER_SECOND, FailureLog
+from taskscheduler_daemon.node.state.in_flight import Attempt
 
 OPTIONS = {"retry": 0, "retry_interval": 300, "interval": 0, "interval_reference": "end", "force_spawn": False}
 JOB = {"class": "mail", "retries": 0, "lost": 0, "options": OPTIONS, "data": {"password": "secret"}}

@@ -8,9 +8,10 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.lifecycle import Move, Status, Verdict
-from taskscheduler.store.attempts import Fence, Finish, _rearmed
-from taskscheduler.store.feed import Change, changes, status_pipeline
+from taskscheduler.model.lifecycle import Move, Status, Verdict
+from taskscheduler.store.attempt_updates import Finish, _rearmed
+from taskscheduler.store.change_events import Change, changes, status_pipeline
+from taskscheduler.store.fence import Fence
 
 ID = ObjectId()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskscheduler_daemon.frames import LARGEST_MESSAGE, FrameReader, FrameWriter
+from taskscheduler_daemon.ipc.framing import LARGEST_MESSAGE, FrameReader, FrameWriter
 
 SIZE = 64
 

@@ -10,9 +10,10 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import Job, JobFailure, Outcome
-from taskscheduler.execution import JobInterrupted, describe, execute
-from taskscheduler.lifecycle import Ending, Status
-from taskscheduler_daemon.slot import ROOM, Slot
+from taskscheduler.jobs.executor import JobInterrupted, execute
+from taskscheduler.model.attempt_result import describe
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler_daemon.ipc.shared_page import ROOM, Slot
 
 MIB = 1024 * 1024
 

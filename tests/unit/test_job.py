@@ -10,7 +10,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError, SchedulerError
-from taskscheduler.job import (
+from taskscheduler.jobs.job import (
     REGISTRY,
     AsyncFunctionJob,
     FunctionJob,
@@ -20,8 +20,8 @@ from taskscheduler.job import (
     job_class,
     job_name,
 )
-from taskscheduler.lifecycle import Status
-from taskscheduler.service import Service
+from taskscheduler.jobs.service import Service
+from taskscheduler.model.lifecycle import Status
 
 HERE = "tests.unit.test_job"
 
@@ -99,7 +99,7 @@ def test_the_base_classes_are_no_jobs() -> None:
     bases = [cls.name for cls in (FunctionJob, AsyncFunctionJob, Service)]
     assert [name for name in bases if REGISTRY.find(name) is not None] == []
     assert REGISTRY.find("") is None
-    assert REGISTRY.find("taskscheduler.job.Job") is None
+    assert REGISTRY.find("taskscheduler.jobs.job.Job") is None
 
 
 def test_a_name_can_be_taken_only_once() -> None:

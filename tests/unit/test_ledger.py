@@ -9,12 +9,14 @@ import pytest
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from taskscheduler.lifecycle import Ending, Move, Status, Verdict
-from taskscheduler.options import JobOptions
-from taskscheduler.record import CODEC
-from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.ledger import HOOK_TIMEOUT, NOTIFICATION, Attempt, Ledger, finish_of, hook_run
-from taskscheduler_daemon.messages import Flag, Kind, Report, body
+from taskscheduler.model.lifecycle import Ending, Move, Status, Verdict
+from taskscheduler.model.options import JobOptions
+from taskscheduler.model.payload import CODEC
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, body
+from taskscheduler_daemon.node.completion.completer import finish_of
+from taskscheduler_daemon.node.completion.hooks import HOOK_TIMEOUT, NOTIFICATION, hook_run
+from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
 WORKER = ObjectId()
 ERROR = {"type": "ValueError", "message": "no"}

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from taskscheduler import lifecycle
-from taskscheduler.lifecycle import (
+from taskscheduler.model import lifecycle
+from taskscheduler.model.lifecycle import (
     FINAL,
     LIVE,
     QUEUED,
@@ -16,15 +16,13 @@ from taskscheduler.lifecycle import (
     UNSUCCESSFUL,
     Ending,
     Move,
-    Recurrence,
-    Restart,
-    RestartPolicy,
     Status,
     Verdict,
-    after,
     sources,
     target,
 )
+from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.services import Restart, RestartPolicy
 
 WAITING, POSTPONED, PROCESSING = Status.WAITING, Status.POSTPONED, Status.PROCESSING
 

@@ -9,9 +9,10 @@ import mongomock
 import pytest
 from bson import ObjectId
 
-from taskscheduler.lifecycle import RULES, Move, Status, Verdict, target
-from taskscheduler.record import successor_id
-from taskscheduler.store.attempts import Fence, Finish, _done, _ended, _rearmed, finishing, from_statuses, given_back
+from taskscheduler.model.lifecycle import RULES, Move, Status, Verdict, target
+from taskscheduler.model.schedules import successor_id
+from taskscheduler.store.attempt_updates import Finish, _done, _ended, _rearmed, finishing, given_back
+from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.jobs import _ended_from_outside
 
 Document = dict[str, Any]

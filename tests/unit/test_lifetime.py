@@ -8,13 +8,19 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler_daemon.assigning import assignments
-from taskscheduler_daemon.lifetime import MEASURE_EVERY, next_retirement, outgrown, to_measure, to_retire
-from taskscheduler_daemon.member import Member
-from taskscheduler_daemon.messages import Run
-from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.pool import Pool
-from taskscheduler_daemon.staffing import to_spawn
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.manager.pool.assignment import assignments
+from taskscheduler_daemon.manager.pool.options import PoolOptions
+from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.recycling import (
+    MEASURE_EVERY,
+    next_retirement,
+    outgrown,
+    to_measure,
+    to_retire,
+)
+from taskscheduler_daemon.manager.pool.scaling import to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import Member
 
 FOREVER = float("inf")
 MB = 1024 * 1024

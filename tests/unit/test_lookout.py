@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.store.claims import Mark
-from taskscheduler_daemon.lookout import Lookout
+from taskscheduler_daemon.node.claiming.search import Lookout
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

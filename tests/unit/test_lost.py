@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler_daemon.lost import Watch
+from taskscheduler_daemon.node.maintenance.failure_detector import Watch
 
 A, B = ObjectId(), ObjectId()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from taskscheduler_daemon.member import NEVER, Member
+from taskscheduler.clock import NEVER
+from taskscheduler_daemon.manager.pool.worker_state import Member
 
 
 def interrupted(at: float) -> Member:

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from bson import ObjectId
 
-from taskscheduler.lifecycle import Ending
-from taskscheduler_daemon import messages
-from taskscheduler_daemon.messages import NO_WORKER, Flag, Held, Kind, Report, Run
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.ipc import messages
+from taskscheduler_daemon.ipc.messages import NO_WORKER, Flag, Held, Kind, Report, Run
 
 ID, WORKER = ObjectId(), ObjectId()
 

@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import AutoReconnect
 
-from taskscheduler_daemon.notifications import Notifications
+from taskscheduler_daemon.node.completion.hooks import Notifications
 
 
 class Surroundings:

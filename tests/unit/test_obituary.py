@@ -7,11 +7,11 @@ import signal
 import pytest
 from bson import ObjectId
 
-from taskscheduler.lifecycle import Ending
-from taskscheduler_daemon.exits import Exit
-from taskscheduler_daemon.member import Doom
-from taskscheduler_daemon.messages import Run
-from taskscheduler_daemon.obituary import obituary
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.manager.crash_report import obituary
+from taskscheduler_daemon.manager.pool.worker_state import Doom
+from taskscheduler_daemon.system.exits import Exit
 
 RUN = Run(ObjectId().binary, 1, 5.0, 0, b"")
 

@@ -11,8 +11,9 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.options import JOB_CHECKS, SCHEDULER_CHECKS, STORED_OPTIONS, JobOptions, SchedulerOptions
-from taskscheduler_daemon.options import NODE_CHECKS, POOL_CHECKS, NodeOptions, PoolOptions, ProcessManagement, split
+from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS, STORED_OPTIONS, JobOptions, SchedulerOptions
+from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, ProcessManagement
+from taskscheduler_daemon.node.options import NODE_CHECKS, NodeOptions, split
 
 JOB_DEFAULTS = {
     "at": 0,

@@ -15,12 +15,13 @@ import pytest
 from tests.support.eventually import eventually
 
 from taskscheduler.errors import WaitTimeoutError
-from taskscheduler.program import started_at
-from taskscheduler_daemon.pidfile import Pidfile, PidfileError, stop_node
+from taskscheduler.process_identity import started_at
+from taskscheduler_daemon.background import stop_node
+from taskscheduler_daemon.system.pidfile import Pidfile, PidfileError
 
 _HOLD = """
 import signal, sys
-from taskscheduler_daemon.pidfile import Pidfile
+from taskscheduler_daemon.system.pidfile import Pidfile
 signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[2:] else lambda *_: sys.exit(0))
 file = Pidfile(sys.argv[1])
 file.acquire()

@@ -10,17 +10,17 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 
-from taskscheduler_daemon.assigning import assignments, depth, victim
-from taskscheduler_daemon.boots import MOST_BOOT_FAILURES
-from taskscheduler_daemon.crew import Crew
-from taskscheduler_daemon.hands import Hands
-from taskscheduler_daemon.member import Doom, Member
-from taskscheduler_daemon.messages import Flag, Run
-from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.orders import Orders
-from taskscheduler_daemon.pool import Pool
-from taskscheduler_daemon.staffing import room, to_spawn
-from taskscheduler_daemon.staleness import STALE_SECONDS, next_look, stale
+from taskscheduler_daemon.ipc.messages import Flag, Run
+from taskscheduler_daemon.manager.assigner import Crew
+from taskscheduler_daemon.manager.commands import Orders
+from taskscheduler_daemon.manager.pool.assignment import assignments, depth, victim
+from taskscheduler_daemon.manager.pool.boot_backoff import MOST_BOOT_FAILURES
+from taskscheduler_daemon.manager.pool.hand_back import STALE_SECONDS, next_look, stale
+from taskscheduler_daemon.manager.pool.options import PoolOptions
+from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.scaling import room, to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import Doom, Member
+from taskscheduler_daemon.manager.worker_handle import Hands
 
 FOREVER = float("inf")
 

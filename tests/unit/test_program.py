@@ -12,7 +12,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
-from taskscheduler.program import is_gone, is_of_here, started_at, this_program
+from taskscheduler.process_identity import is_gone, is_of_here, started_at, this_program
 
 #: leaves another process in its group, and says its pid
 _PARENT = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000']).pid, flush=True); sys.stdin.read()"
@@ -88,7 +88,7 @@ def test_a_process_of_its_group_that_began_later_may_be_left_of_it() -> None:
 
 def test_a_process_that_asks_is_not_what_is_left() -> None:
     """A script that starts a program again and again has them all in one group."""
-    question = "from taskscheduler.program import *; print(is_gone({**this_program(), 'pid': 2**22 + 1}))"
+    question = "from taskscheduler.process_identity import *; print(is_gone({**this_program(), 'pid': 2**22 + 1}))"
     command = [sys.executable, "-c", question]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, process_group=0)
     assert answer.stdout == "True\n"

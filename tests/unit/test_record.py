@@ -11,21 +11,13 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
-from taskscheduler.lifecycle import Status
-from taskscheduler.options import JobOptions
-from taskscheduler.record import (
-    CODEC,
-    DEEPEST,
-    check_payload,
-    due,
-    encode,
-    fingerprint,
-    new_document,
-    once_key,
-    stored_options,
-    successor,
-    successor_id,
-)
+from taskscheduler.model.document import due, new_document
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.options import JobOptions
+from taskscheduler.model.payload import CODEC, DEEPEST, check_payload, encode
+from taskscheduler.model.process_state import stored_options
+from taskscheduler.model.schedules import successor, successor_id
+from taskscheduler.model.uniqueness import fingerprint, once_key
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 MIB = 1024 * 1024

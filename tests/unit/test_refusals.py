@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMongoError
 
-from taskscheduler.store.client import is_refusal
+from taskscheduler.store.driver_errors import is_refusal
 
 
 @pytest.mark.parametrize(

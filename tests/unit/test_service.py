@@ -13,14 +13,16 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import InvalidJobError, InvalidOptionError, Job, Service
-from taskscheduler.job import REGISTRY, job_name
-from taskscheduler.lifecycle import Ending, Move, Restart, RestartPolicy, Status
-from taskscheduler.options import JobOptions
-from taskscheduler.service import StopRequest
-from taskscheduler.serviceoptions import ServiceOptions, restart_of, seconds_alive, split
-from taskscheduler.store.attempts import Fence, _rearmed, orphan
-from taskscheduler_daemon.ledger import Attempt, finish_of
-from taskscheduler_daemon.messages import Flag, Kind, Report
+from taskscheduler.jobs.job import REGISTRY, job_name
+from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model.lifecycle import Ending, Move, Status
+from taskscheduler.model.options import JobOptions
+from taskscheduler.model.services import Restart, RestartPolicy, ServiceOptions, restart_of, seconds_alive, split
+from taskscheduler.store.attempt_updates import _rearmed, orphan
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Report
+from taskscheduler_daemon.node.completion.completer import finish_of
+from taskscheduler_daemon.node.state.in_flight import Attempt
 
 STARTED = datetime(2030, 1, 1, tzinfo=UTC)
 

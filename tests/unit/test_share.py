@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler_daemon.share import Share
+from taskscheduler_daemon.node.claiming.partition import Share
 
 LEASE = 30.0
 NOW = 100.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskscheduler_daemon.cli.sizes import parse_size
+from taskscheduler_daemon.cli.input.parameters import parse_size
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from taskscheduler import Status
-from taskscheduler.statistics import by_status, of_node, of_nodes, of_queue
-from taskscheduler.store.inspect import Backlog
+from taskscheduler.operations.stats import by_status, of_node, of_nodes, of_queue
+from taskscheduler.store.overview import Backlog
 
 NODE: dict[str, Any] = {"name": "a", "host": "h", "queues": ["x"], "running": 1, "slots": 3, "silent": 2.0, "lease": 9}
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler.store.attempts import Fence
-from taskscheduler_daemon.strays import Strays
+from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.maintenance.leaked_claims import Strays
 
 MINE, STRAY = Fence(ObjectId(), "a", 1), Fence(ObjectId(), "b", 1)
 

@@ -10,8 +10,8 @@ from bson import ObjectId
 from tests.support.eventually import eventually
 
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler_daemon.caretaker import Caretaker
-from taskscheduler_daemon.ledger import Ledger
+from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
+from taskscheduler_daemon.node.state.in_flight import Ledger
 
 
 def test_jobs_that_are_due_without_end_do_not_keep_a_node_from_its_sweeps() -> None:

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from taskscheduler_daemon import wire
+from taskscheduler_daemon.ipc import packets
 
 Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture
 def ends() -> Iterator[Pair]:
-    manager, worker = wire.pair()
+    manager, worker = packets.pair()
     with manager, worker:
         manager.setblocking(False)
         yield manager, worker
@@ -26,30 +26,32 @@ def numbered(number: int, size: int = 8) -> bytes:
     return b"\1" + number.to_bytes(4, "big") * (size // 4)
 
 
-@pytest.mark.parametrize("size", [1, 100, wire.PACKET - 1, wire.PACKET, wire.PACKET + 1, 300_000, 8 * 1024 * 1024])
+@pytest.mark.parametrize(
+    "size", [1, 100, packets.PACKET - 1, packets.PACKET, packets.PACKET + 1, 300_000, 8 * 1024 * 1024]
+)
 def test_a_message_of_any_size_arrives_whole(ends: Pair, size: int) -> None:
     manager, worker = ends
     message = bytes([7]) + os.urandom(size - 1)
-    assert wire.send(manager, message)
-    assert wire.receive(worker) == message
+    assert packets.send(manager, message)
+    assert packets.receive(worker) == message
 
 
-@pytest.mark.parametrize("sizes", [[10, 20, 30], [wire.PACKET + 1] * 3, [10, 100_000, 1, 200_000, 5]])
+@pytest.mark.parametrize("sizes", [[10, 20, 30], [packets.PACKET + 1] * 3, [10, 100_000, 1, 200_000, 5]])
 def test_messages_keep_their_borders_and_their_order(ends: Pair, sizes: list[int]) -> None:
     manager, worker = ends
     sent = [numbered(number, size) for number, size in enumerate(sizes)]
     for message in sent:
-        assert wire.send(worker, message)
-    assert list(wire.drain(manager)) == sent
-    assert list(wire.drain(manager)) == []
+        assert packets.send(worker, message)
+    assert list(packets.drain(manager)) == sent
+    assert list(packets.drain(manager)) == []
 
 
 def test_large_messages_leave_no_descriptors_behind(ends: Pair) -> None:
     manager, worker = ends
     before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else None
     for number in range(20):
-        assert wire.send(manager, numbered(number, 100_000))
-        assert wire.receive(worker) == numbered(number, 100_000)
+        assert packets.send(manager, numbered(number, 100_000))
+        assert packets.receive(worker) == numbered(number, 100_000)
     if before is not None:
         assert len(os.listdir("/proc/self/fd")) == before
 
@@ -58,34 +60,34 @@ def test_a_full_socket_takes_nothing_and_loses_nothing(ends: Pair) -> None:
     manager, worker = ends
     sent = []
     for number in range(100_000):
-        if not wire.send(manager, numbered(number, 1000)):
+        if not packets.send(manager, numbered(number, 1000)):
             break
         sent.append(numbered(number, 1000))
     assert 0 < len(sent) < 100_000
-    assert wire.receive(worker) == sent[0]
+    assert packets.receive(worker) == sent[0]
     worker.setblocking(False)
-    assert list(wire.drain(worker)) == sent[1:]
-    assert wire.send(manager, b"again")
+    assert list(packets.drain(worker)) == sent[1:]
+    assert packets.send(manager, b"again")
 
 
 def test_a_closed_end_is_told_from_a_silent_one(ends: Pair) -> None:
     manager, worker = ends
-    assert list(wire.drain(manager)) == []
-    wire.send(worker, b"last words")
+    assert list(packets.drain(manager)) == []
+    packets.send(worker, b"last words")
     worker.close()
-    assert list(wire.drain(manager)) == [b"last words"]
-    assert not wire.send(manager, b"x")
-    assert not wire.send(manager, b"x" * 100_000)
+    assert list(packets.drain(manager)) == [b"last words"]
+    assert not packets.send(manager, b"x")
+    assert not packets.send(manager, b"x" * 100_000)
 
 
 def test_a_worker_is_told_to_end_by_a_shutdown_after_its_last_job(ends: Pair) -> None:
     manager, worker = ends
-    wire.send(manager, b"job")
+    packets.send(manager, b"job")
     manager.shutdown(socket.SHUT_WR)
-    assert wire.receive(worker) == b"job"
-    assert wire.receive(worker) is None
-    assert wire.send(worker, b"report")
-    assert list(wire.drain(manager)) == [b"report"]
+    assert packets.receive(worker) == b"job"
+    assert packets.receive(worker) is None
+    assert packets.send(worker, b"report")
+    assert list(packets.drain(manager)) == [b"report"]
 
 
 # -- taking packets back ----------------------------------------------------------------------------------------------
@@ -95,24 +97,24 @@ def test_a_worker_is_told_to_end_by_a_shutdown_after_its_last_job(ends: Pair) ->
 def test_a_packet_that_was_not_read_can_be_taken_back(ends: Pair, size: int) -> None:
     manager, worker = ends
     for number in range(3):
-        wire.send(manager, numbered(number, size))
-    assert wire.receive(worker) == numbered(0, size)
-    assert wire.steal(worker) == numbered(1, size)
-    assert wire.steal(worker) == numbered(2, size)
-    assert wire.steal(worker) is None
+        packets.send(manager, numbered(number, size))
+    assert packets.receive(worker) == numbered(0, size)
+    assert packets.steal(worker) == numbered(1, size)
+    assert packets.steal(worker) == numbered(2, size)
+    assert packets.steal(worker) is None
 
 
 def test_nothing_is_taken_from_an_empty_or_a_closed_socket(ends: Pair) -> None:
     manager, worker = ends
-    assert wire.steal(worker) is None
+    assert packets.steal(worker) is None
     manager.close()
-    assert wire.steal(worker) is None
+    assert packets.steal(worker) is None
 
 
 def test_taking_back_never_waits_although_the_worker_would(ends: Pair) -> None:
     _, worker = ends
     assert worker.getblocking()
-    assert wire.steal(worker) is None
+    assert packets.steal(worker) is None
 
 
 @pytest.mark.parametrize("size", [8, 20_000])
@@ -122,16 +124,16 @@ def test_each_packet_is_got_by_exactly_one_side(ends: Pair, size: int) -> None:
     count, got = 400, []
 
     def work() -> None:
-        while (message := wire.receive(worker)) is not None:
+        while (message := packets.receive(worker)) is not None:
             got.append(message)
 
     thread = threading.Thread(target=work)
     thread.start()
     stolen = []
     for number in range(count):
-        wire.send(manager, numbered(number, size))
+        packets.send(manager, numbered(number, size))
         if number % 3 == 0:
-            packet = wire.steal(worker)
+            packet = packets.steal(worker)
             stolen += [packet] if packet is not None else []
     manager.shutdown(socket.SHUT_WR)
     thread.join(30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
-from taskscheduler.store.wording import refused_login, unreachable
+from taskscheduler.store.driver_errors import refused_login, unreachable
 
 REST = 'lsid: { id: UUID("27d1") }, filter: { data: "SECRET" }, $db: "app" }'
 

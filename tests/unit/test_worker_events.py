@@ -12,11 +12,11 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import InvalidOptionError, Job, Status
-from taskscheduler.handle import ProcessState
-from taskscheduler_daemon import wire
-from taskscheduler_daemon.messages import Run
-from taskscheduler_daemon.slot import Slot
-from taskscheduler_daemon.worker import Worker
+from taskscheduler.model.process_state import ProcessState
+from taskscheduler_daemon.ipc import packets
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.worker.worker import Worker
 
 
 class Told(Job):
@@ -32,7 +32,7 @@ class Told(Job):
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    manager, end = wire.pair()
+    manager, end = packets.pair()
     worker = Worker(ObjectId())
     worker._socket, worker._slot = end, Slot()
     with manager, end:
@@ -89,22 +89,22 @@ _WHOLE_LIFE = """
 import bson
 from bson import ObjectId
 from taskscheduler import Job
-from taskscheduler_daemon import wire
-from taskscheduler_daemon.messages import Run
-from taskscheduler_daemon.slot import Slot
-from taskscheduler_daemon.worker import Worker
+from taskscheduler_daemon.ipc import packets
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.worker.worker import Worker
 
 class Quiet(Job):
     name = "quiet"
     def start(self):
         print("start")
 
-manager, end = wire.pair()
+manager, end = packets.pair()
 worker = Worker(ObjectId())
 for event in ("started", "fetched", "executed", "finished"):
     worker.on(event, lambda event, worker, job: print(event, job.job if job else None))
 body = bson.encode({"_id": ObjectId(), "class": "quiet", "data": None, "attempt": 1})
-wire.send(manager, Run(bytes(12), 1, 0, 0, body).encode())
+packets.send(manager, Run(bytes(12), 1, 0, 0, body).encode())
 manager.shutdown(1)
 worker.process_all(end, Slot(), 0.5, 1000)
 """

@@ -8,16 +8,16 @@ from typing import Any, cast
 from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.lifecycle import Ending
-from taskscheduler_daemon import wire
-from taskscheduler_daemon.asyncruns import AsyncRuns
-from taskscheduler_daemon.crew import Crew
-from taskscheduler_daemon.hands import Hands
-from taskscheduler_daemon.member import Member
-from taskscheduler_daemon.messages import Flag, Kind, Report, Run
-from taskscheduler_daemon.options import PoolOptions
-from taskscheduler_daemon.pool import Pool
-from taskscheduler_daemon.workermail import WorkerMail
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.ipc import packets
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, Run
+from taskscheduler_daemon.manager.assigner import Crew
+from taskscheduler_daemon.manager.async_attempts import AsyncRuns
+from taskscheduler_daemon.manager.pool.options import PoolOptions
+from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.worker_state import Member
+from taskscheduler_daemon.manager.worker_handle import Hands
+from taskscheduler_daemon.manager.worker_messages import WorkerMail
 
 
 def test_a_worker_that_has_ended_in_the_same_moment_says_nothing_more() -> None:
@@ -39,7 +39,7 @@ def test_a_sign_of_life_that_says_nothing_is_not_passed_on() -> None:
     run = Run(ObjectId().binary, 1, 0, Flag.ASYNC, b"", silence=1.0)
     made.began(member, run, 0.0)
     for body in (b"", b"news"):
-        wire.send(hands.inbox, Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, 1, member.id, 0.0, body).encode())
+        packets.send(hands.inbox, Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, 1, member.id, 0.0, body).encode())
     mail.read(member)
     assert [Report.decode(message).body for message in passed] == [b"news"]
     assert member.background[run.job_id].alive_at > 0

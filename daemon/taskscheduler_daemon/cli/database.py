@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.embedded import acquire
-from taskscheduler.options import SchedulerOptions
+from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.client import connect, redacted
-from taskscheduler.store.inspect import Inspection
+from taskscheduler.store.client import connect
+from taskscheduler.store.overview import Inspection
 from taskscheduler_daemon.cli.settings import Settings
 
 _PATIENCE_MS = 5000  #: for commands that only look: soon enough for a health check
@@ -58,8 +58,3 @@ def chosen_uri(settings: Settings) -> Iterator[str]:
 def given_uri(settings: Settings) -> str | None:
     """The URI that was given as an option or in the environment."""
     return settings.uri or os.environ.get(URI_VARIABLE) or None
-
-
-def shown(uri: str) -> str:
-    """The URI as it may be printed: without its password."""
-    return redacted(uri)

@@ -11,36 +11,37 @@ from collections.abc import Sequence
 import click
 
 from taskscheduler_daemon.cli.command import CONTEXT, global_options
-from taskscheduler_daemon.cli.settings import Settings, one_line, remark
+from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.presentation.terminal import one_line
 
 _PACKAGE = "taskscheduler_daemon.cli"
 
-#: name: module, and what `--help` says; a module is imported when its command is called, as pymongo takes a while
+#: name: what `--help` says; the module in `commands` is imported when its command is called, as pymongo takes a while
 COMMANDS = {
-    "add": ("adding", "Add a job."),
-    "list": ("listing", "List jobs, the newest first."),
-    "show": ("showing", "Show everything about one job."),
-    "wait": ("awaiting", "Wait until jobs have ended, with progress bars."),
-    "cancel": ("ending", "Cancel jobs: queued, they never start; running, they are killed."),
-    "retry": ("retrying", "Let jobs that have ended run once more."),
-    "edit": ("editing", "Give a job another status: waiting or canceled."),
-    "delete": ("deleting", "Delete single jobs."),
-    "delete-old": ("forgetting", "Delete the jobs that ended some time ago."),
-    "end-silent": ("silencing", "End the records of programs that have fallen silent."),
-    "exec": ("executing", "Run a command as a job that keeps record of itself."),
-    "flush": ("flushing", "Delete all jobs, or all of one class or queue."),
-    "restore": ("restoring", "Let jobs wait again that lost nodes hold."),
-    "jobs": ("registered", "Show the jobs that modules register."),
-    "counts": ("counting", "Count the jobs per class and status."),
-    "listen": ("listening", "Follow all changes of status."),
-    "status": ("overview", "Show nodes, workers, queues and counts on one screen."),
-    "doctor": ("doctor", "Check everything that jobs depend on, and say what helps."),
-    "bench": ("bench", "Measure how fast this database adds and runs jobs."),
-    "service": ("services", "List, start, stop and talk to services, which are kept alive."),
-    "node": ("serving", "Run a queue node, or stop one."),
-    "web": ("webserving", "Serve the web pages and the webservice."),
-    "dev": ("developing", "Run a node for development, with an embedded server."),
-    "demo": ("demo", "Run sample jobs in every state."),
+    "add": "Add a job.",
+    "list": "List jobs, the newest first.",
+    "show": "Show everything about one job.",
+    "wait": "Wait until jobs have ended, with progress bars.",
+    "cancel": "Cancel jobs: queued, they never start; running, they are killed.",
+    "retry": "Let jobs that have ended run once more.",
+    "edit": "Give a job another status: waiting or canceled.",
+    "delete": "Delete single jobs.",
+    "delete-old": "Delete the jobs that ended some time ago.",
+    "end-silent": "End the records of programs that have fallen silent.",
+    "exec": "Run a command as a job that keeps record of itself.",
+    "flush": "Delete all jobs, or all of one class or queue.",
+    "restore": "Let jobs wait again that lost nodes hold.",
+    "jobs": "Show the jobs that modules register.",
+    "counts": "Count the jobs per class and status.",
+    "listen": "Follow all changes of status.",
+    "status": "Show nodes, workers, queues and counts on one screen.",
+    "doctor": "Check everything that jobs depend on, and say what helps.",
+    "bench": "Measure how fast this database adds and runs jobs.",
+    "service": "List, start, stop and talk to services, which are kept alive.",
+    "node": "Run a queue node, or stop one.",
+    "web": "Serve the web pages and the webservice.",
+    "dev": "Run a node for development, with an embedded server.",
+    "demo": "Run sample jobs in every state.",
 }
 ALIASES = {"ls": "list"}
 
@@ -55,12 +56,12 @@ class LazyGroup(click.Group):
         name = ALIASES.get(cmd_name, cmd_name)
         if name not in COMMANDS:
             return None
-        found = importlib.import_module(f"{_PACKAGE}.{COMMANDS[name][0]}").command
+        found = importlib.import_module(f"{_PACKAGE}.commands.{name.replace('-', '_')}").command
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -117,6 +118,6 @@ def _refused(error: click.ClickException) -> int:
 
 
 def _failed(error: Exception) -> int:
-    code, what = importlib.import_module(f"{_PACKAGE}.exits").failure(error)
+    code, what = importlib.import_module(f"{_PACKAGE}.exit_codes").failure(error)
     remark(f"taskscheduler: {what}")
     return int(code)

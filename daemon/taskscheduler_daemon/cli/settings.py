@@ -48,8 +48,3 @@ def say(line: str = "") -> None:
 def remark(line: str) -> None:
     """Print one line beside the result."""
     click.echo(line, err=True)
-
-
-def one_line(text: str) -> str:
-    """A message in one line, without what could steer a terminal."""
-    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.logs import log_to_stderr
-from taskscheduler_daemon.node import QueueNode
+from taskscheduler_daemon.node.node import QueueNode
 
 WORKERS = 4
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from taskscheduler.handle import Process
+from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.demo import jobs
-from taskscheduler_daemon.demo.sink import HOST
-from taskscheduler_daemon.demo.stage import Stage
+from taskscheduler_daemon.demo.environment import Stage
+from taskscheduler_daemon.demo.fake_servers import HOST
 
 MAILS = 2
 CLEAN_EVERY = 5  #: seconds

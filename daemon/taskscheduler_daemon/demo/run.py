@@ -13,16 +13,16 @@ from bson import ObjectId
 from taskscheduler.clock import Deadline
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.events import STATUS_EVENTS
-from taskscheduler.handle import Process
-from taskscheduler.lifecycle import Status
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.demo import plan
-from taskscheduler_daemon.demo.board import Board
-from taskscheduler_daemon.demo.ending import Inbox
+from taskscheduler_daemon.demo.dashboard import Board
+from taskscheduler_daemon.demo.environment import Node, Stage, embedded_server, queue_node, staged, work_directory
 from taskscheduler_daemon.demo.node import WORKERS
-from taskscheduler_daemon.demo.stage import Node, Stage, embedded_server, queue_node, staged, work_directory
-from taskscheduler_daemon.demo.view import Plain, View
+from taskscheduler_daemon.demo.output import Plain, View
+from taskscheduler_daemon.system.interrupts import Inbox
 
 _LOOK_EVERY = 0.2
 _FILE_EVERY = 2.0  #: seconds between two files that are dropped into the watched directory

@@ -14,11 +14,12 @@ from starlette.routing import Match, Route
 
 from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.web import pages, tasks
-from taskscheduler_daemon.web.csrf import Csrf
-from taskscheduler_daemon.web.guard import Guard, refusal
-from taskscheduler_daemon.web.site import Site
-from taskscheduler_daemon.web.templates import page
+from taskscheduler_daemon.web.http.context import Site
+from taskscheduler_daemon.web.http.csrf import Csrf
+from taskscheduler_daemon.web.http.middleware import Guard, refusal
+from taskscheduler_daemon.web.jobqueue import tasks
+from taskscheduler_daemon.web.pages import routes as pages
+from taskscheduler_daemon.web.pages.templates import page
 
 logger = logging.getLogger(__name__)
 

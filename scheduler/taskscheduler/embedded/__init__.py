@@ -9,7 +9,7 @@ The server is started by the first process, joined by the others and stopped aft
 from __future__ import annotations
 
 from taskscheduler.embedded.binary import find_mongod
-from taskscheduler.embedded.client import EmbeddedServer, acquire
-from taskscheduler.embedded.state import default_state_dir
+from taskscheduler.embedded.server import EmbeddedServer, acquire
+from taskscheduler.embedded.state_dir import default_state_dir
 
 __all__ = ["EmbeddedServer", "acquire", "default_state_dir", "find_mongod"]

@@ -20,8 +20,8 @@ from pathlib import Path
 from taskscheduler.embedded.binary import find_mongod
 from taskscheduler.embedded.locks import Deadline, FileLock
 from taskscheduler.embedded.mongod import Mongod, PortTakenError
-from taskscheduler.embedded.replicaset import lead, listens, repoint
-from taskscheduler.embedded.state import HOST, REPLICA_SET, ServerAddress, StateDir, trim
+from taskscheduler.embedded.replica_set import lead, listens, repoint
+from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, ServerAddress, StateDir, trim
 from taskscheduler.errors import EmbeddedServerError
 
 START_SECONDS = 120.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from taskscheduler.embedded.locks import FileLock
-from taskscheduler.embedded.state import HOST, REPLICA_SET, StateDir, last_line, shorten
+from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, StateDir, last_line, shorten
 from taskscheduler.errors import EmbeddedServerError
 
 STOP_SECONDS = 30.0

@@ -5,19 +5,21 @@ from __future__ import annotations
 from pymongo.database import Database
 
 from taskscheduler.clock import Clock
-from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import Document
+from taskscheduler.model.document import Document
+from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.claims import ClaimStore
-from taskscheduler.store.client import check_server, durable, translated
-from taskscheduler.store.followup import FollowUp
-from taskscheduler.store.gate import Gates
+from taskscheduler.store.client import check_server, durable
+from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.jobs import JobStore
-from taskscheduler.store.log import EventLog, MessageQueue
-from taskscheduler.store.mailbox import Mailbox
 from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.outbox import FollowUp
+from taskscheduler.store.programs import TrackedStore
 from taskscheduler.store.schema import ensure
+from taskscheduler.store.service_messages import Mailbox
 from taskscheduler.store.services import ServiceStore
-from taskscheduler.store.tracked import TrackedStore
+from taskscheduler.store.solo_locks import Gates
+from taskscheduler.store.wakeups import MessageQueue
 
 
 class Store:

@@ -17,29 +17,20 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from taskscheduler.lifecycle import Move, Status, target
-from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import Document
-from taskscheduler.solo import FAR
-from taskscheduler.store.attempts import (
-    Fence,
-    Finish,
-    all_done,
-    claiming,
-    finishing,
-    from_statuses,
-    given_back,
-    has_landed,
-    orphan,
-)
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Move, Status, target
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.solo import FAR
+from taskscheduler.store.attempt_updates import Finish, all_done, claiming, finishing, given_back, has_landed, orphan
+from taskscheduler.store.claimed_job import RAW, READ_BACK, Taken, documents, taken
 from taskscheduler.store.client import PROMPT
-from taskscheduler.store.readback import RAW, READ_BACK, Taken, documents, taken
+from taskscheduler.store.fence import _FENCE_FIELDS, Fence, from_statuses
+from taskscheduler.store.schedules import _DUE_BATCH
 from taskscheduler.store.schema import CLAIM_ORDER
 
-_DUE_BATCH = 1000
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
+
 _PLACE = {"queue": 1, "priority": 1, "at": 1}
-_FENCE_FIELDS = {"claim": 1, "attempt": 1}
 
 
 class Mark(NamedTuple):

@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import (
-    AutoReconnect,
-    ConfigurationError,
-    ConnectionFailure,
-    ExecutionTimeout,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-    WriteConcernError,
-)
+from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from taskscheduler.clock import Clock, ServerClock
-from taskscheduler.errors import (
-    AuthenticationError,
-    DatabaseError,
-    DatabaseUnavailableError,
-    InvalidOptionError,
-    UnsupportedServerError,
-)
-from taskscheduler.record import CODEC, Document
-from taskscheduler.store.wording import details_of, first_sentence, refused_login, unreachable
+from taskscheduler.errors import InvalidOptionError, UnsupportedServerError
+from taskscheduler.model.document import Document
+from taskscheduler.model.payload import CODEC
+from taskscheduler.store.driver_errors import translated
 
 logger = logging.getLogger(__name__)
 
 _SECRETS = re.compile("password|token|properties|key", re.IGNORECASE)
 
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
+
 #: what a URI that says nothing about it gets
 _SETTINGS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 15_000,
@@ -52,19 +36,15 @@ _SETTINGS: dict[str, Any] = {
 }
 
 FAREWELL = 2.0  #: seconds that a server has to hear the last of us
+
 #: a write counts once a majority has it in its journal; not knowing after 10 s is reported instead of waiting for ever
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+
 #: for messages that only save time when they arrive
 PROMPT = WriteConcern(w=1)
+
 #: the same, but in the journal at once: change streams show nothing that is not, and the server writes it every 100 ms
 VISIBLE = WriteConcern(w=1, j=True)
-
-_NOT_AUTHORIZED = {13, 18, 8000, 33}
-#: the server may or may not have carried the operation out; asking again is safe for every write of this library
-_TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50, 133, 134}
-_OF_BATCHES = ("writeErrors", "writeConcernErrors")
-#: the document itself is malformed or too large
-_BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
 
 
 def connect(uri: str, **settings: Any) -> Database[Document]:
@@ -159,45 +139,3 @@ def check_server(database: Database[Document], clock: Clock) -> ServerClock:
     if not isinstance(server_now, datetime):
         return ServerClock(clock, clock.now())
     return ServerClock(clock, server_now if server_now.tzinfo else server_now.replace(tzinfo=UTC))
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same operation may succeed when it is tried again (elections, cut connections, full queues)."""
-    if isinstance(error, ServerSelectionTimeoutError | AutoReconnect | ExecutionTimeout | WriteConcernError):
-        return True
-    if isinstance(error, OperationFailure):
-        if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
-            return True
-        details = error.details or {}
-        # a primary that steps down in the middle of a batch says so for each write that it has not done
-        inner = [entry.get("code") for kind in _OF_BATCHES for entry in details.get(kind, [])]
-        return any(code in _TRANSIENT_CODES for code in [error.code, *inner])
-    return False
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether it is the document that cannot be stored, however often it is tried; not what ails the server."""
-    if is_transient(error):
-        return False
-    if not isinstance(error, OperationFailure):
-        return True
-    return bool((error.details or {}).get("writeErrors")) or error.code in _BAD_DOCUMENT_CODES
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn driver errors into ours: what is wrong and what helps."""
-    try:
-        yield
-    except ServerSelectionTimeoutError as error:
-        raise DatabaseUnavailableError(unreachable(error)) from error
-    except OperationFailure as error:
-        if error.code in _NOT_AUTHORIZED:
-            raise AuthenticationError(refused_login(error)) from error
-        if is_transient(error):
-            raise DatabaseUnavailableError(f"MongoDB did not confirm the operation: {details_of(error)}") from error
-        raise DatabaseError(f"MongoDB refused the operation: {details_of(error)}") from error
-    except ConnectionFailure as error:
-        raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {first_sentence(error)}") from error
-    except PyMongoError as error:
-        raise DatabaseError(f"MongoDB could not be used: {first_sentence(error)}") from error

@@ -17,12 +17,15 @@ from pymongo.read_concern import ReadConcern
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import DuplicateJobError
-from taskscheduler.lifecycle import LIVE, QUEUED, Move, Status, target
-from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import CODEC, Document, NewJob, fingerprint
-from taskscheduler.store.attempts import failed_by_child, from_statuses, requeued
-from taskscheduler.store.client import is_transient
-from taskscheduler.store.turns import out_of_turn
+from taskscheduler.model.document import Document, NewJob
+from taskscheduler.model.lifecycle import LIVE, QUEUED, Move, Status, target
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.payload import CODEC
+from taskscheduler.model.uniqueness import fingerprint
+from taskscheduler.store.attempt_updates import failed_by_child, requeued
+from taskscheduler.store.driver_errors import is_transient
+from taskscheduler.store.fence import from_statuses
+from taskscheduler.store.solo_updates import out_of_turn
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
 _BATCH = 1000  #: documents per insert command

@@ -12,8 +12,8 @@ from typing import Any
 from bson import ObjectId
 from pymongo.database import Database
 
-from taskscheduler.options import NODES
-from taskscheduler.record import Document
+from taskscheduler.model.document import Document
+from taskscheduler.model.options import NODES
 
 _LEASE, _GRACE = 30.0, 0.5  #: seconds, of a node that does not say
 

@@ -11,9 +11,9 @@ from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from taskscheduler.errors import DatabaseError
-from taskscheduler.lifecycle import Status
-from taskscheduler.options import NODES, SchedulerOptions
-from taskscheduler.record import Document
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.options import NODES, SchedulerOptions
 
 logger = logging.getLogger(__name__)
 

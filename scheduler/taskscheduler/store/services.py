@@ -9,10 +9,11 @@ from bson import ObjectId
 from pymongo import ReturnDocument
 from pymongo.database import Database
 
-from taskscheduler.lifecycle import Move, Status
-from taskscheduler.options import SchedulerOptions
-from taskscheduler.record import Document
-from taskscheduler.store.attempts import Fence, from_statuses, requeued
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Move, Status
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.attempt_updates import requeued
+from taskscheduler.store.fence import Fence, from_statuses
 
 
 class ServiceStore:

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from taskscheduler_daemon import link
-from taskscheduler_daemon.channel import Channel, open_channel
+from taskscheduler_daemon.ipc import link
+from taskscheduler_daemon.ipc.channel import Channel, open_channel
 
 Receive = Callable[[], bytes | None]
 

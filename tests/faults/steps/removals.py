@@ -11,9 +11,9 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.jobs import JobStore
-from taskscheduler_daemon.caretaker import Caretaker
-from taskscheduler_daemon.taking import Taking
-from taskscheduler_daemon.writer import Writer
+from taskscheduler_daemon.node.claiming.pipeline import Taking
+from taskscheduler_daemon.node.completion.completer import Writer
+from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 
 
 def _nothing(*_args: Any, **_options: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler import Status
-from taskscheduler_daemon.process import kill
+from taskscheduler_daemon.system.kill import kill
 from tests.faults.steps.acting import Actor
 from tests.faults.steps.stage import JOBS, NODES, Stage
 from tests.support.eventually import eventually

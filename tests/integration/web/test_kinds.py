@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from tests.integration.web.test_pages import SCRIPT, confirmed
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.tracking import Record
-from taskscheduler_daemon.web import pages
+from taskscheduler.operations.programs import Record
+from taskscheduler_daemon.web.pages import routes
 
 
 def stored(scheduler: Scheduler, job_id: ObjectId, **fields: Any) -> None:
@@ -65,8 +65,8 @@ def test_the_list_can_show_one_kind_alone(
     assert shown(client, "/jobs?kind=service&status=done") == set()
     assert client.get("/jobs", params={"kind": SCRIPT}).status_code == 400
     assert "<script" not in client.get("/jobs", params={"kind": SCRIPT}).text
-    monkeypatch.setattr(pages, "PAGE", 2)
-    monkeypatch.setattr(pages, "MOST_SEARCHED", 5)
+    monkeypatch.setattr(routes, "PAGE", 2)
+    monkeypatch.setattr(routes, "MOST_SEARCHED", 5)
     scheduler.add_jobs(["noop"] * 8)
     assert "5 jobs were looked through" in client.get("/jobs?kind=program").text
     assert shown(client, "/jobs?kind=service") == {str(service.id)}, "they have an index"
@@ -82,7 +82,7 @@ def test_the_overview_shows_services_and_programs_where_there_are_any(
     records[0].finish()
     assert shown(client, "/") == {str(service.id), *(str(one.id) for one in records[1:])}
     assert "All programs" not in client.get("/").text
-    monkeypatch.setattr(pages, "SHOWN", 1)
+    monkeypatch.setattr(routes, "SHOWN", 1)
     assert shown(client, "/") == {str(service.id), str(records[2].id)}
     assert '<a href="/jobs?kind=program&amp;status=processing">All programs that run' in client.get("/").text
 

@@ -11,8 +11,8 @@ from tests.support.hostile import nested
 from tests.support.web import ended, visit
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.record import DEEPEST
-from taskscheduler_daemon.web import pages
+from taskscheduler.model.payload import DEEPEST
+from taskscheduler_daemon.web.pages import routes
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -105,7 +105,7 @@ def test_the_overview_has_counts_queues_and_nodes(client: TestClient, scheduler:
 def test_the_list_is_filtered_and_paged_without_a_gap(
     client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PAGE", 3)
+    monkeypatch.setattr(routes, "PAGE", 3)
     ids = [str(job.id) for job in scheduler.add_jobs([("noop", None, {"queue": "a b".replace(" ", "-")})] * 8)]
     scheduler.add_job("echo")
     seen: list[str] = []
@@ -125,8 +125,8 @@ def test_the_list_is_filtered_and_paged_without_a_gap(
 def test_a_search_without_an_index_ends_and_can_go_on(
     client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PAGE", 2)
-    monkeypatch.setattr(pages, "MOST_SEARCHED", 5)
+    monkeypatch.setattr(routes, "PAGE", 2)
+    monkeypatch.setattr(routes, "MOST_SEARCHED", 5)
     wanted = {3, 4, 5, 6, 13}  # of 18: 13 is the edge, then there is none, then a full page
     jobs = [("noop", None, {"queue": "mail" if number in wanted else "default"}) for number in range(18)]
     ids = [str(job.id) for job in scheduler.add_jobs(jobs)]

@@ -16,11 +16,12 @@ from tests.support.hostile import VALUES
 from tests.support.web import ended, visit
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.store import inspect
-from taskscheduler.store.inspect import Inspection
-from taskscheduler_daemon.web import bodies, tasks
+from taskscheduler.store import overview
+from taskscheduler.store.overview import Inspection
 from taskscheduler_daemon.web.app import create_app
-from taskscheduler_daemon.web.guard import HEADERS
+from taskscheduler_daemon.web.http import bodies
+from taskscheduler_daemon.web.http.middleware import HEADERS
+from taskscheduler_daemon.web.jobqueue import tasks
 
 PROFILE = "Profile name only allows lowercase alphanumerical, dash and underscore characters"
 
@@ -59,13 +60,13 @@ def test_ended_tasks_of_a_profile_are_found_among_the_newest_of_all(
         return {ObjectId(task["identifier"]) for task in client.get(f"/tasks?{query}").json()}
 
     assert found("profile=rare") == {old_done.id, old_live.id, done.id, failed.id}
-    monkeypatch.setattr(inspect, "MOST_SEARCHED", 4)
+    monkeypatch.setattr(overview, "MOST_SEARCHED", 4)
     assert found("profile=rare") == {old_live.id, done.id, failed.id}
     assert found("profile=rare&status=finished") == {done.id}
     assert found("profile=rare&status=waiting") == {old_live.id}
     assert len(found("profile=default")) == 2
     assert len(found("")) == 6
-    monkeypatch.setattr(inspect, "MOST_SEARCHED", 6)
+    monkeypatch.setattr(overview, "MOST_SEARCHED", 6)
     assert len(found("profile=rare")) == 4
 
 

@@ -1,0 +1,77 @@
+"""start_node and stop_node, for other programs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from taskscheduler.clock import Deadline
+from taskscheduler.connection import URI_VARIABLE
+from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
+from taskscheduler_daemon.system.kill import kill
+from taskscheduler_daemon.system.pidfile import _LOOK_EVERY, Pidfile
+
+_NODE = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
+
+
+def start_node(
+    pidfile: str | os.PathLike[str],
+    uri: str | None = None,
+    log_file: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> bool:
+    """Start a queue node in the background: True when it is ready, False if the one of this pidfile runs already.
+
+    Options as for QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with what the node said if it cannot
+    start. Safe to call from a program with threads.
+    """
+    if Pidfile(pidfile).owner() is not None:
+        return False
+    command = [sys.executable, "-c", _NODE, "node", "--daemonize", "--pidfile", os.fspath(pidfile)]
+    if log_file is not None:
+        command += ["--log-file", os.fspath(log_file)]
+    environment = {**os.environ, **({URI_VARIABLE: uri} if uri is not None else {})}
+    ran = subprocess.run(
+        [*command, *_arguments(options)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if ran.returncode:
+        said = ran.stderr.strip().removeprefix("taskscheduler: ")
+        raise SchedulerError(f"the node was not started: {said or f'exit code {ran.returncode}'}")
+    return True
+
+
+def _arguments(options: dict[str, Any]) -> list[str]:
+    arguments = []
+    for name, value in options.items():
+        if not re.fullmatch("[a-z_]+", name):
+            raise InvalidOptionError(f"invalid option {name} given")
+        option = "--queue" if name == "queues" else "--" + name.replace("_", "-")
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        for one in value if several else [value]:
+            arguments += [f"{option}={one}"]
+    return arguments
+
+
+def stop_node(pidfile: str | os.PathLike[str], timeout: float = 30.0) -> bool:
+    """Stop the node of this pidfile: True when it has ended, False if none runs; a stale file is removed.
+
+    It finishes what it runs, for its `stop_timeout` at most. WaitTimeoutError if it has not ended within `timeout`.
+    """
+    file, deadline, pause = Pidfile(pidfile), Deadline(timeout), threading.Event()
+    owner = file.owner()
+    if owner is None:
+        file.remove_stale()
+        return False
+    kill(owner, signal.SIGTERM)
+    while file.owner() == owner:
+        if deadline.passed:
+            raise WaitTimeoutError(f"node {owner} has not ended within {timeout:g} seconds")
+        pause.wait(_LOOK_EVERY)
+    file.remove_stale()
+    return True

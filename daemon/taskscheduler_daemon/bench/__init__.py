@@ -1,0 +1,1 @@
+"""What `taskscheduler bench` measures."""

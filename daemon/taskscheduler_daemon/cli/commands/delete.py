@@ -1,0 +1,43 @@
+"""Decides how `taskscheduler delete` asks for single jobs and what it says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from taskscheduler.errors import JobNotFoundError
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.input.confirmation import confirmed
+from taskscheduler_daemon.cli.input.ids import resolve_all
+from taskscheduler_daemon.cli.settings import Settings, remark, say
+
+HELP = """Delete jobs, whatever they do; one that has not ended is cancelled first. There is no way back.
+
+Exit code 3 if none was found, 1 if some were not.
+"""
+
+
+@cli_command("delete", output=False, help=HELP)
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(settings: Settings, job_ids: Sequence[str], yes: bool) -> int:
+    deleted = 0
+    with opened(settings) as database:
+        ids = resolve_all(job_ids, database.inspection.recent_ids)
+        question = f"Delete {len(ids)} jobs?" if len(ids) > 1 else f"Delete the job {ids[0]}?"
+        if not yes and not confirmed(question, "nothing was deleted"):
+            return Exit.REFUSED
+        for job_id in ids:
+            try:
+                database.scheduler.delete_job(job_id)
+            except JobNotFoundError as error:
+                remark(f"taskscheduler: {error}")
+                continue
+            say(f"job {job_id} deleted")
+            deleted += 1
+    if deleted == len(ids):
+        return Exit.OK
+    return Exit.FAILED if deleted else Exit.NOT_FOUND

@@ -1,0 +1,77 @@
+"""Decides how `taskscheduler doctor` tells its findings, and when it exits with 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from taskscheduler.errors import SchedulerError
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import chosen_uri, given_uri, looking
+from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, database_findings, host_findings
+from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, shown, tsv
+
+_SIGNS = {GOOD: ("✓", "ok", 2), WARNING: ("!", "!", 3), BAD: ("✗", "X", 1)}
+
+HELP = """Check everything that jobs depend on, and say what helps. Nothing is created or changed.
+
+Exit code 0 if there is no problem (warnings may be there), else 1.
+"""
+
+
+@cli_command("doctor", help=HELP)
+def command(settings: Settings) -> int:
+    form, found = settings.form(), []
+    if form == "tsv":
+        say(tsv(("RESULT", "CHECK", "FINDING", "CURE")))
+    for finding in _findings(settings):
+        found.append(finding)
+        _tell(settings, form, finding)
+    bad, warnings = ([one.result for one in found].count(result) for result in (BAD, WARNING))
+    if form == "json":
+        say(json_pretty([asdict(one) for one in found]))
+    elif form == "table":
+        say(_verdict(bad, warnings))
+    return Exit.FAILED if bad else Exit.OK
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    given = given_uri(settings)
+    try:
+        with chosen_uri(settings) as uri, looking(uri) as inspection:
+            where = "" if given else "the embedded server, as no URI is given: "
+            yield Finding(GOOD, "uri", f"{where}{shown(uri)}")
+            yield from database_findings(inspection)
+    except SchedulerError as error:
+        # before anything was looked at: the URI cannot be used, or the embedded server does not start
+        yield Finding(BAD, "uri", str(error), "give --uri or TASKSCHEDULER_URI: mongodb://host/database")
+    yield from host_findings(embedded_is_used=given is None)
+
+
+def _tell(settings: Settings, form: str, finding: Finding) -> None:
+    if form == "tsv":
+        say(tsv((finding.result, finding.check, finding.text, finding.cure)))
+    elif form == "ndjson":
+        say(json_line(asdict(finding)))
+    elif form == "id":
+        say(f"{finding.check} {finding.result}")
+    elif form == "table":
+        say(_line(settings, finding))
+
+
+def _line(settings: Settings, finding: Finding) -> str:
+    sign, plain, color = _SIGNS[finding.result]
+    mark = settings.paint(sign, color) if settings.fancy else f"{plain:<2}"
+    line = f"{mark} {finding.check:<9} {clean(finding.text)}"
+    return f"{line}\n{' ' * 12}-> {clean(finding.cure)}" if finding.cure else line
+
+
+def _verdict(bad: int, warnings: int) -> str:
+    parts: Sequence[str] = [
+        f"{number} {name}{'' if number == 1 else 's'}"
+        for number, name in ((bad, "problem"), (warnings, "warning"))
+        if number
+    ]
+    return ", ".join(parts) or "everything is well"

@@ -1,0 +1,88 @@
+"""Decides how `taskscheduler exec` names the command it runs, and what its exit code says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.model.job_errors import AlreadyRunningError
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.input.parameters import DURATION
+from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.programs.command_runner import Supervision
+
+_SHORTEST_SILENCE = 3.0
+
+HELP = """Run COMMAND as a job that keeps record of itself: seen in list and show, cancelled with cancel.
+
+Its output passes through; the last 64 KB are stored with its exit code. SIGINT, SIGTERM and SIGHUP are passed on. A
+command whose record is cancelled gets SIGTERM, and SIGKILL 3 seconds later, with its whole process group. It reads
+standard input unless that is a terminal. If the database is lost while it runs, it goes on; if it
+is away at the end, exec tries for a minute to store that. What leaves the process group (setsid) is on its own.
+
+Exit code: that of the command, 128 + N if signal N killed it; 75 if it is solo and another one runs, 124 if it ran
+longer than --timeout, 126 if it cannot be executed, 127 if there is no such command.
+"""
+
+
+@cli_command("exec", output=False, help=HELP)
+@click.argument("arguments", metavar="[--] COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--name", help="The name of the job.  [default: that of the command]")
+@click.option("--solo", is_flag=True, help="Not while another job or program of this name runs anywhere.")
+@click.option("--solo-key", metavar="KEY", help="Not while another one with this key runs anywhere.")
+@click.option(
+    "--silence",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="After so long without contact to the database the record counts as lost; 0: never.",
+)
+@click.option("--timeout", type=DURATION, default="0", help="End the command after so long.  [default: never]")
+@click.option("--tag", "-t", "tags", multiple=True, help="A text to find it by; repeatable.")
+@click.option("--field", "given", metavar="NAME=VALUE", multiple=True, help="Store this with the job; repeatable.")
+def command(
+    settings: Settings,
+    arguments: Sequence[str],
+    name: str | None,
+    solo: bool,
+    solo_key: str | None,
+    silence: float,
+    timeout: float,
+    tags: Sequence[str],
+    given: Sequence[str],
+) -> int:
+    if 0 < silence < _SHORTEST_SILENCE:
+        raise click.BadParameter(f"must be 0 or at least {_SHORTEST_SILENCE:g} seconds", param_hint="--silence")
+    fields = dict(map(_field, given))
+    with opened(settings) as database:
+        record = database.scheduler.track(
+            name or Path(arguments[0]).name or "exec", solo=solo_key or solo, timeout=silence, tags=tags
+        )
+        record.update(**{"command": list(arguments), **fields})
+        try:
+            record.start(supervises=True)
+        except AlreadyRunningError as error:
+            remark(f"taskscheduler exec: {error}")
+            return Exit.ALREADY_RUNNING
+        most = database.scheduler.options.max_payload // 4  # what is no UTF-8 grows when it is stored
+        return Supervision(record, silence, timeout, most, remark, SYSTEM_CLOCK).run(arguments)
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise click.BadParameter(f"{text!r} must be NAME=VALUE", param_hint="--field")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
+
+
+command.context_settings["allow_interspersed_args"] = False  # what follows the command belongs to it

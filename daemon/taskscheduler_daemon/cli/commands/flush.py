@@ -1,0 +1,29 @@
+"""Decides how `taskscheduler flush` names what it is going to delete."""
+
+from __future__ import annotations
+
+import click
+
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.input.confirmation import confirmed
+from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.presentation.text import clean
+
+
+@cli_command(
+    "flush", output=False, help="Delete all jobs, or all of one class or queue, whatever they do; there is no way back."
+)
+@click.option("--job", metavar="NAME", help="Only jobs of this class.")
+@click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(settings: Settings, job: str | None, queue: str | None, yes: bool) -> int:
+    with opened(settings) as database:
+        what = "all jobs" + (f" of class {clean(job)}" if job else "") + (f" in queue {clean(queue)}" if queue else "")
+        question = f"Delete {what} in the database {clean(database.inspection.name)}?"
+        if not yes and not confirmed(question, "nothing was deleted"):
+            return Exit.REFUSED
+        deleted = database.scheduler.flush(job, queue)
+    say(f"{deleted} jobs deleted")
+    return Exit.OK

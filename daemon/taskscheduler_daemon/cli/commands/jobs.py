@@ -1,0 +1,57 @@
+"""Decides how `taskscheduler jobs` prints the jobs that modules register."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from taskscheduler.declarations.catalog import Entry
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.input.job_modules import registered
+from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
+
+HELP = """Show the jobs that modules register: name, arguments and what they are for.
+
+It imports the modules and asks no database. JSON has the arguments one by one, with type, default and whether they are
+required.
+"""
+
+_COLUMNS = ("JOB", "TAKES", "DESCRIPTION")
+
+
+@cli_command("jobs", help=HELP)
+@click.option("--jobs", multiple=True, metavar="MODULE", help="Module whose import registers jobs; repeatable, or a,b.")
+def command(settings: Settings, jobs: Sequence[str]) -> None:
+    if not jobs:
+        raise click.UsageError("say which modules register the jobs: --jobs myapp.jobs, or set TASKSCHEDULER_JOBS")
+    entries = registered(jobs)
+    _print(settings, entries)
+    if not entries:
+        remark("these modules register no jobs: subclass Job, or decorate functions with @job")
+
+
+def _print(settings: Settings, entries: Sequence[Entry]) -> None:
+    form = settings.form()
+    rows = [(entry.name, ", ".join(map(str, entry.parameters)), entry.description) for entry in entries]
+    if form == "json":
+        say(json_pretty([_record(entry) for entry in entries]))
+    elif form == "ndjson":
+        for entry in entries:
+            say(json_line(_record(entry)))
+    elif form == "id":
+        for entry in entries:
+            say(clean(entry.name))
+    elif form == "tsv":
+        for cells in (_COLUMNS, *rows):
+            say(tsv(cells))
+    else:
+        for line in aligned([[clean(cell) for cell in row] for row in (_COLUMNS, *rows)]):
+            say(line.rstrip())
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    return {**dataclasses.asdict(entry), "parameters": [dataclasses.asdict(one) for one in entry.parameters]}

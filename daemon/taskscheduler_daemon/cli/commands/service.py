@@ -1,0 +1,134 @@
+"""Decides how `taskscheduler service` starts, stops and shows services, and talks to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import click
+
+from taskscheduler.model.services import RestartPolicy
+from taskscheduler.process import Process
+from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
+from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.presentation.job import record
+from taskscheduler_daemon.presentation.text import aligned, clean, iso, json_line, json_pretty, tsv
+
+HELP = """List services, start and stop them, and talk to them.
+
+A service is a job that is kept alive: one process in the whole cluster, on whichever node is there.
+"""
+
+COLUMNS = ("NAME", "STATE", "STARTS", "RESTART", "NODE", "SINCE", "JOB", "ID")
+
+_NOTHING = object()
+
+
+@cli_command("service", group=True, help=HELP)
+def service(settings: Settings) -> None:
+    if click.get_current_context().invoked_subcommand is None:
+        _show(settings, Scheduler.services)
+
+
+@cli_command("list", help="List all services. TSV has a line for each, JSON the stored documents.")
+def list_all(settings: Settings) -> None:
+    _show(settings, Scheduler.services)
+
+
+@cli_command("status", help="Show one service; exit code 1 if it does not run and is not about to.")
+@click.argument("name")
+def status(settings: Settings, name: str) -> int:
+    [process] = _show(settings, lambda scheduler: [scheduler.service(name)])
+    return Exit.FAILED if process.status.is_final else Exit.OK
+
+
+@cli_command("start", help="Make a service run and keep it running; what runs already as it is defined is left alone.")
+@click.argument("job")
+@click.argument("data", type=DATA, required=False)
+@click.option("--name", help="Its unique name.  [default: that of the job]")
+@click.option("--restart", type=click.Choice([str(policy) for policy in RestartPolicy]), help="After which ends.")
+@click.option("--restart-interval", type=DURATION, help="Pause before it is started again.  [default: 1s]")
+@click.option("--restart-interval-max", type=DURATION, help="Longest pause after failures.  [default: 60s]")
+@click.option("--stop-soft", type=DURATION, help="Time from the request to stop to an interruption.  [default: 5s]")
+@click.option("--stop-hard", type=DURATION, help="Time until it is killed.  [default: 10s]")
+@click.option("--queue", metavar="NAME", help="The queue whose nodes may run it.")
+@click.option("--priority", type=int, help="Higher first within its queue.")
+@click.option("--silence-timeout", type=DURATION, help="Longest time without a sign of life.")
+@click.option("--tag", "-t", "tags", multiple=True, help="A text to find it by; repeatable.")
+def start(settings: Settings, job: str, data: Any, **given: Any) -> None:
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    _show(settings, lambda scheduler: [scheduler.start_service(job, data, **options)])
+
+
+@cli_command("stop", help="Stop services and wait until their processes are gone.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def stop(settings: Settings, names: Sequence[str]) -> None:
+    _show(settings, lambda scheduler: [scheduler.stop_service(name) for name in _known(scheduler, names)])
+
+
+@cli_command("restart", help="Stop services and start them again at once.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def restart(settings: Settings, names: Sequence[str]) -> None:
+    _show(settings, lambda scheduler: [scheduler.restart_service(name) for name in _known(scheduler, names)])
+
+
+@cli_command("send", output=False, help="Send a value, as JSON, to a service; - reads it from the standard input.")
+@click.argument("name")
+@click.argument("value", type=DATA)
+def send(settings: Settings, name: str, value: Any) -> None:
+    with opened(settings) as database:
+        database.scheduler.send(name, value)
+
+
+@cli_command("receive", output=False, help="Print the oldest value that a service has sent as JSON; 124 if none came.")
+@click.argument("name")
+@click.option("--timeout", type=DURATION, help="Give up after so long.  [default: never]")
+def receive(settings: Settings, name: str, timeout: float | None) -> int:
+    with opened(settings) as database:
+        value = database.scheduler.receive(name, timeout, _NOTHING)
+    if value is _NOTHING:
+        remark(f"taskscheduler: service {clean(name)!r} has sent nothing within {timeout:g} s")
+        return Exit.TIMED_OUT
+    say(json_line(value))
+    return Exit.OK
+
+
+command = cast("click.Group", service)
+
+for _below in (list_all, status, start, stop, restart, send, receive):
+    command.add_command(_below)
+
+
+def _known(scheduler: Scheduler, names: Sequence[str]) -> Sequence[str]:
+    """The names, if all are those of services: nothing is done by halves."""
+    for name in names:
+        scheduler.service(name)
+    return names
+
+
+def _show(settings: Settings, find: Callable[[Scheduler], list[Process]]) -> list[Process]:
+    with opened(settings) as database:
+        processes = find(database.scheduler)
+    form = settings.form()
+    if form == "json":
+        say(json_pretty([record(process) for process in processes]))
+    elif form in ("ndjson", "id"):
+        for process in processes:
+            say(json_line(record(process)) if form == "ndjson" else str(process.id))
+    else:
+        rows = [COLUMNS, *(_row(process) for process in processes)]
+        cells = [[clean(cell) for cell in row] for row in rows]
+        for line in aligned(cells) if form == "table" else map(tsv, rows):
+            say(line)
+    return processes
+
+
+def _row(process: Process) -> tuple[str, ...]:
+    kept = process.to_dict()["service"]
+    state, node = process.status.label, process.node or ""
+    starts = str(process.attempt)
+    return (kept["name"], state, starts, kept["restart"], node, iso(process.started), process.job, str(process.id))

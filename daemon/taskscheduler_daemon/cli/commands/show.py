@@ -1,0 +1,165 @@
+"""Decides what `taskscheduler show` tells about one job: everything that is stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.input.ids import resolve
+from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.job import (
+    LOOKS,
+    age,
+    attempt_label,
+    attempt_look,
+    error_line,
+    news,
+    record,
+    run_time,
+    state,
+    tries,
+)
+from taskscheduler_daemon.presentation.kinds import (
+    given_options,
+    is_service,
+    program,
+    restarts,
+    service_name,
+    sign_of_life,
+    turn,
+)
+from taskscheduler_daemon.presentation.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
+
+_BAR = 40
+
+_SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
+
+Fields = list[tuple[str, str]]
+
+
+@cli_command("show", help="Show everything about one job. ID may be the last 5 or more digits of a recent one.")
+@click.argument("job_id", metavar="ID")
+def command(settings: Settings, job_id: str) -> None:
+    with opened(settings) as database:
+        job = database.scheduler.get_job(resolve(job_id, database.inspection.recent_ids))
+        now = database.scheduler.store.clock.now()
+    form = settings.form()
+    if form == "table":
+        _show(settings, job, now)
+    elif form == "tsv":
+        say(tsv(("FIELD", "VALUE")))
+        for name, value in record(job).items():
+            say(tsv((name, _machine(value))))
+    elif form == "id":
+        say(str(job.id))
+    else:
+        say((json_pretty if form == "json" else json_line)(record(job)))
+
+
+def _machine(value: Any) -> str:
+    if isinstance(value, datetime):
+        return iso(value)
+    return value if isinstance(value, str) else "" if value is None else _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return str(value) if not isinstance(value, dict | list | bool) else json_line(value)
+
+
+def _show(settings: Settings, job: Process, now: datetime) -> None:
+    status = settings.paint(state(job.status, settings.fancy), LOOKS[job.status].color, bold=True)
+    say(f"{settings.paint(clean(job.job), bold=True)}  {job.id}  {status}")
+    for name, value in _fields(job, now, settings.fancy):
+        _line(settings, name, value)
+    for number, attempt in enumerate(reversed(job.attempts)):
+        _line(settings, "" if number else "attempts", _attempt(attempt, now, settings.fancy))
+    if job.data is not None or not job.program:
+        _line(settings, "data", json_line(job.data))
+    if job.status is Status.DONE:
+        _line(settings, "result", json_line(job.result_value))
+    _show_error(settings, job)
+
+
+def _line(settings: Settings, name: str, value: str) -> None:
+    say(f"  {settings.paint(f'{name:<9}', dim=True)} {clean(value)}")
+
+
+def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
+    """What there is to tell, but for attempts, data and result."""
+    times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", "" if is_service(job) else tries(job))]
+    fields = [
+        ("now", news(job, now)),
+        ("service", service_name(job)),
+        ("restart", restarts(job)),
+        ("tags", ", ".join(job.tags)),
+        ("queue", str(job.options.get("queue")) + _if(job.options.get("priority"), ", priority {}")),
+        ("times", "   ".join(f"{name} {value}" for name, value in times if value)),
+        ("added", local(job.created)),
+        ("due", local(job.at) if job.at != job.created else ""),
+        ("started", local(job.started) + _if(job.node, " on {}") + _if(job.worker, ", worker {}")),
+        ("ended", local(job.ended)),
+        ("alive", sign_of_life(job, now)),
+        ("progress", _bar(job.progress, fancy) if job.progress else ""),
+        ("options", _options(job)),
+        ("solo", turn(job)),
+        ("program", program(job)),
+        ("fields", _if(job.fields, "{}") and json_line(job.fields)),
+        ("series", _if(job.series, "{}")),
+        ("parent", _if(job.parent, "{}")),
+        ("lost", _if(job.to_dict().get("lost"), "{} times with its worker or node")),
+    ]
+    return [(name, value) for name, value in fields if value]
+
+
+def _if(value: Any, form: str) -> str:
+    return form.format(value) if value else ""
+
+
+def _bar(percent: float, fancy: bool) -> str:
+    full = round(percent / 100 * _BAR)
+    done, open_ = ("█", "░") if fancy else ("#", ".")
+    return f"{done * full}{open_ * (_BAR - full)} {percent:.4g}%"
+
+
+def _options(job: Process) -> str:
+    return ", ".join(f"{name} {_option(name, value)}" for name, value in given_options(job).items())
+
+
+def _option(name: str, value: Any) -> str:
+    return brief(value) if name in _SECONDS and value != -1 else str(value)
+
+
+def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
+    status, started = attempt["status"], attempt.get("started")
+    look = attempt_look(status)
+    ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
+    lasted = brief(max(0.0, (ended - started).total_seconds())) if started and ended else ""
+    where = str(attempt.get("node") or "")
+    wrong = error_line(attempt.get("error")) if status is not Status.DONE else ""
+    parts = [
+        f"#{attempt.get('attempt')}",
+        f"{look.glyph if fancy else look.ascii} {attempt_label(attempt)}",
+        local(started),
+        lasted,
+        _if(where, "on {}"),
+    ]
+    return "  ".join(part for part in [*parts, wrong] if part)
+
+
+def _show_error(settings: Settings, job: Process) -> None:
+    error = job.error
+    if not error:
+        return
+    _line(settings, "error", error_line(error))
+    extra = {name: value for name, value in error.items() if name not in ("type", "message", "traceback")}
+    if extra:
+        _line(settings, "", json_line(extra))
+    for line in clean_lines(str(error.get("traceback") or "")):
+        say(f"            {line}")

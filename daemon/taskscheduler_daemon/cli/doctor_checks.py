@@ -1,0 +1,144 @@
+"""Decides what `taskscheduler doctor` looks at, when something counts as wrong, and what helps."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from taskscheduler.embedded import find_mongod
+from taskscheduler.errors import AuthenticationError, EmbeddedServerError, SchedulerError
+from taskscheduler.store.overview import Inspection, Server
+from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.job import count
+from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, node_state, serves
+
+GOOD, WARNING, BAD = "ok", "warning", "problem"
+
+_CLOCK_WARNING, _CLOCK_BAD = 1.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    result: str
+    check: str
+    text: str
+    cure: str = ""
+
+
+def database_findings(inspection: Inspection) -> Iterator[Finding]:
+    """All checks on a database; if it cannot be reached, only that is told."""
+    try:
+        server = inspection.server()
+    except SchedulerError as error:
+        yield Finding(BAD, "mongodb", str(error), "start it, or correct --uri or TASKSCHEDULER_URI")
+        return
+    kind = f"replica set {server.replica_set}" if server.replica_set else "sharded cluster"
+    yield Finding(GOOD, "mongodb", f"{server.version}, {kind}, database {inspection.name} ({_ms(server.ping)})")
+    checks: list[tuple[str, Callable[[Inspection], Iterator[Finding]]]] = [
+        ("streams", _streams),
+        ("indexes", _indexes),
+        ("capped", _capped),
+        ("nodes", _nodes),
+    ]
+    yield _clock(server)
+    for name, check in checks:
+        try:
+            yield from check(inspection)
+        except SchedulerError as error:
+            refused = isinstance(error, AuthenticationError)
+            cure = "the user needs the role taskscheduler_run, or readWrite" if refused else "look at the server's log"
+            yield Finding(BAD, name, str(error), cure)
+
+
+def _streams(inspection: Inspection) -> Iterator[Finding]:
+    yield Finding(GOOD, "streams", f"change streams work ({_ms(inspection.open_stream())})")
+
+
+def _indexes(inspection: Inspection) -> Iterator[Finding]:
+    missing = inspection.missing_indexes()
+    if missing:
+        cure = "the next node or scheduler that connects creates them"
+        yield Finding(WARNING, "indexes", f"missing: {', '.join(missing)}", cure)
+    else:
+        yield Finding(GOOD, "indexes", "all are present")
+
+
+def _capped(inspection: Inspection) -> Iterator[Finding]:
+    found = inspection.capped()
+    ordinary = [name for name, capped in found.items() if capped is False]
+    absent = [name for name, capped in found.items() if capped is None]
+    cure = "the next node or scheduler that connects sets that right"
+    if ordinary:
+        yield Finding(BAD, "capped", f"not capped, would grow for ever: {', '.join(ordinary)}", cure)
+    if absent:
+        yield Finding(WARNING, "capped", f"missing: {', '.join(absent)}", cure)
+    if not ordinary and not absent:
+        yield Finding(GOOD, "capped", f"{' and '.join(found)} are capped")
+
+
+def _clock(server: Server) -> Finding:
+    off = abs(server.ahead)
+    side = "ahead of" if server.ahead > 0 else "behind"
+    text = f"this host is {brief(off)} {side} the server" if off >= 0.1 else "this host agrees with the server"
+    if off < _CLOCK_WARNING:
+        return Finding(GOOD, "clock", text)
+    cure = "enable NTP on both; jobs are due by the server's clock"
+    return Finding(BAD if off >= _CLOCK_BAD else WARNING, "clock", text, cure)
+
+
+def _nodes(inspection: Inspection) -> Iterator[Finding]:
+    nodes, backlogs = inspection.nodes(), inspection.backlogs()
+    up = [node for node in nodes if node_state(node) == UP]
+    start = "start one: taskscheduler node --jobs yourapp.jobs"
+    if up:
+        names = ", ".join(sorted(str(node.get("name")) for node in up))
+        yield Finding(GOOD, "nodes", f"{len(up)} up: {names}")
+    else:
+        yield Finding(BAD if backlogs else WARNING, "nodes", "no node is up", start)
+    for node in nodes:
+        if node_state(node) in (SILENT, LOST):
+            ago = brief(float(node.get("silent") or 0))
+            text = f"{node.get('name')} is {node_state(node)}, last seen {ago} ago"
+            yield Finding(WARNING, "nodes", text, "look at its log; its jobs go to other nodes")
+    for queue in backlogs if up else ():
+        if not any(serves(node, queue.queue) for node in up):
+            text = f"no node serves the queue {queue.queue}, waiting there: {count(queue.waiting)}"
+            yield Finding(BAD, "queues", text, f"start a node with --queue {queue.queue}")
+
+
+def host_findings(embedded_is_used: bool) -> Iterator[Finding]:
+    """All checks on this host."""
+    yield _message_queues()
+    try:
+        yield Finding(GOOD, "embedded", f"a server for development can run here: {find_mongod()}")
+    except EmbeddedServerError as error:
+        yield Finding(BAD if embedded_is_used else WARNING, "embedded", str(error))
+
+
+def _message_queues() -> Finding:
+    try:
+        posix_ipc: Any = importlib.import_module("posix_ipc")
+    except ImportError:
+        cure = "pip install 'mongo-taskscheduler[daemon]'; until then nodes use sockets"
+        return Finding(WARNING if sys.platform == "linux" else GOOD, "posix mq", "posix_ipc is not installed", cure)
+    if not getattr(posix_ipc, "MESSAGE_QUEUES_SUPPORTED", False):
+        return Finding(GOOD, "posix mq", "this system has no POSIX message queues; nodes use sockets")
+    name = f"/taskscheduler-doctor-{uuid.uuid4().hex}"
+    try:
+        queue = posix_ipc.MessageQueue(name, posix_ipc.O_CREX, mode=0o600, max_messages=1, max_message_size=1024)
+        queue.unlink()
+        queue.close()
+    except (OSError, ValueError, posix_ipc.Error) as error:
+        cure = "raise `ulimit -q` or fs.mqueue.queues_max; until then nodes use sockets"
+        return Finding(WARNING, "posix mq", f"no message queue can be made: {error}", cure)
+    return Finding(GOOD, "posix mq", "message queues work")
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

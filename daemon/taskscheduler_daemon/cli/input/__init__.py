@@ -1,0 +1,1 @@
+"""How values on the command line are read."""

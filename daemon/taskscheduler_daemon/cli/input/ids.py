@@ -1,0 +1,47 @@
+"""Decides which job is meant by what somebody typed: a whole id, or the last digits of that of a recent job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from bson import ObjectId
+
+from taskscheduler.errors import InvalidOptionError, JobNotFoundError
+
+SHORTEST = 5
+
+_SHOWN = 5
+
+_SUFFIX = re.compile(r"(?:…|\.{2,3})?([0-9a-f]{1,24})", re.IGNORECASE)
+
+
+def resolve(given: str, recent: Callable[[], Iterable[ObjectId]]) -> ObjectId:
+    """The id meant by `given`; `recent` is asked only for a suffix. InvalidOptionError or JobNotFoundError."""
+    found = _SUFFIX.fullmatch(given.strip())
+    if found is None:
+        raise InvalidOptionError(f"{given!r} is no job id: give its 24 hex digits, or its last {SHORTEST} or more")
+    digits = found[1].lower()
+    if len(digits) == 24:
+        return ObjectId(digits)
+    if len(digits) < SHORTEST:
+        raise InvalidOptionError(f"{given!r} is too short: give at least the last {SHORTEST} digits of the id")
+    matches = [job_id for job_id in recent() if str(job_id).endswith(digits)]
+    if len(matches) > 1:
+        shown = ", ".join(str(job_id) for job_id in matches[:_SHOWN])
+        raise InvalidOptionError(f"{given!r} is not unique: {shown}; give more digits")
+    if not matches:
+        raise JobNotFoundError(given)
+    return matches[0]
+
+
+def resolve_all(given: Sequence[str], recent: Callable[[], Iterable[ObjectId]]) -> list[ObjectId]:
+    """Each of the ids, once, in order; the recent ones are read at most once."""
+    known: list[ObjectId] = []
+
+    def once() -> list[ObjectId]:
+        if not known:
+            known.extend(recent())
+        return known
+
+    return list(dict.fromkeys(resolve(text, once) for text in given))

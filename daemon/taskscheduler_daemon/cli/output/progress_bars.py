@@ -1,0 +1,91 @@
+"""Decides how jobs that are waited for look on a terminal: one progress bar each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.job import LOOKS, news, run_time, state
+from taskscheduler_daemon.presentation.text import clean
+
+_NAME_WIDTH = 24
+
+
+class Bars:
+    """Progress bars, brought up to date by whoever watches the jobs; no thread of their own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._fancy = settings.fancy
+        self._rows: dict[ObjectId, TaskID] = {}
+        self._progress = Progress(
+            _column("name", max_width=_NAME_WIDTH),
+            _column("id"),
+            BarColumn(bar_width=30),
+            _column("percent", justify="right"),
+            _column("status"),
+            _column("seconds", justify="right"),
+            _column("note", overflow="ellipsis"),
+            console=Console(no_color=not settings.fancy, highlight=False, markup=False, emoji=False),
+            auto_refresh=False,
+        )
+        self._progress.start()
+
+    def update(self, jobs: Sequence[Process]) -> None:
+        """Show the jobs as they are now."""
+        for job in jobs:
+            fields = self._fields(job)
+            if job.id not in self._rows:
+                self._rows[job.id] = self._progress.add_task("", total=100, completed=0, **fields)
+            self._progress.update(self._rows[job.id], completed=_percent(job), **fields)
+        self._progress.refresh()
+
+    def _fields(self, job: Process) -> dict[str, Any]:
+        now = SYSTEM_CLOCK.now()
+        seconds = run_time(job, now)
+        return {
+            "name": Text(clean(job.job)),
+            "id": Text(("…" if self._fancy else "..") + str(job.id)[-6:]),
+            "percent": Text(f"{_percent(job):.0f}%"),
+            "status": Text(state(job.status, self._fancy), f"color({LOOKS[job.status].color})"),
+            "seconds": Text(seconds),
+            "note": Text(clean(_without_percent(news(job, now)))),
+        }
+
+    def close(self) -> None:
+        """Leave the bars as they are on the screen."""
+        self._progress.stop()
+
+
+class _FieldColumn(TextColumn):
+    """A column that shows a ready made text, so that nothing in it is taken for markup."""
+
+    def __init__(self, field: str, column: Column) -> None:
+        super().__init__("", table_column=column)
+        self._field = field
+
+    def render(self, task: object) -> Text:
+        text = getattr(task, "fields", {}).get(self._field)
+        return text if isinstance(text, Text) else Text()
+
+
+def _column(field: str, **layout: object) -> _FieldColumn:
+    return _FieldColumn(field, Column(no_wrap=True, **layout))  # type: ignore[arg-type]
+
+
+def _percent(job: Process) -> float:
+    return 100.0 if job.status is Status.DONE else job.progress
+
+
+def _without_percent(text: str) -> str:
+    first, _, rest = text.partition(" ")
+    return rest if first.rstrip(";").endswith("%") else text

@@ -1,0 +1,114 @@
+"""Pure: messages of any size packed into frames of limited size, and back; a lost or damaged frame costs only itself.
+
+A frame: crc32 of the rest, sequence number, offset of the first message that starts in it; then a slice of the stream
+of messages, each after its length. A reader that misses a frame goes on with the first message that starts later.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+
+_HEADER = struct.Struct("<IIH")
+
+_LENGTH = struct.Struct("<I")
+
+_CRC = struct.Struct("<I")
+
+_NO_START = 0xFFFF
+
+_HALF = 0x7FFFFFFF
+
+LARGEST_MESSAGE = 64 * 1024 * 1024
+
+
+class FrameWriter:
+    """Packs messages into frames of at most `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._room = size - _HEADER.size
+        self._pending: deque[bytes] = deque()
+        self._rest = memoryview(b"")  #: of a message whose beginning is sent
+        self._sequence = 0
+
+    def push(self, message: bytes) -> None:
+        self._pending.append(message)
+
+    def push_first(self, message: bytes) -> None:
+        """Send a message before all that have not begun."""
+        self._pending.appendleft(message)
+
+    def __bool__(self) -> bool:
+        return bool(self._rest or self._pending)
+
+    def frame(self) -> bytes:
+        """The next frame, as full as it can be."""
+        parts = [bytes(self._rest[: self._room])]
+        self._rest = self._rest[self._room :]
+        filled = len(parts[0])
+        start = filled if self._pending and filled + _LENGTH.size < self._room else _NO_START
+        while self._pending and not self._rest and filled + _LENGTH.size < self._room:
+            message = self._pending.popleft()
+            piece = _LENGTH.pack(len(message)) + message
+            parts.append(piece[: self._room - filled])
+            self._rest = memoryview(piece)[self._room - filled :]
+            filled += len(parts[-1])
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        tail = _HEADER.pack(0, self._sequence, start)[_CRC.size :] + b"".join(parts)
+        return _CRC.pack(zlib.crc32(tail)) + tail
+
+
+class FrameReader:
+    """Unpacks frames; counts what was damaged or missing in `faults`."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._needed = 0  #: bytes that complete the message which the buffer begins with
+        self._next = 1  #: the sequence number to come
+        self._in_step = True  #: nothing is missing before the next frame
+        self.faults = 0
+
+    def feed(self, frame: bytes) -> list[bytes]:
+        """The messages that this frame completes."""
+        if len(frame) < _HEADER.size or _CRC.unpack_from(frame)[0] != zlib.crc32(frame[_CRC.size :]):
+            self._lose()
+            return []
+        _, sequence, start = _HEADER.unpack_from(frame)
+        if (sequence - self._next) & 0xFFFFFFFF > _HALF:
+            self.faults += 1  # a frame that was read before
+            return []
+        if sequence != self._next and self._in_step:
+            self._lose()
+        self._next = (sequence + 1) & 0xFFFFFFFF
+        body = frame[_HEADER.size :]
+        if not self._in_step:
+            if start == _NO_START:
+                return []
+            body, self._in_step = body[start:], True
+        self._buffer += body
+        return self._split() if len(self._buffer) >= self._needed else []
+
+    def _lose(self) -> None:
+        self.faults += 1
+        self._buffer.clear()
+        self._needed = 0
+        self._in_step = False
+
+    def _split(self) -> list[bytes]:
+        messages: list[bytes] = []
+        position, buffer = 0, bytes(self._buffer)
+        self._needed = 0
+        while position + _LENGTH.size <= len(buffer):
+            (length,) = _LENGTH.unpack_from(buffer, position)
+            if length > LARGEST_MESSAGE:
+                self._lose()
+                return messages
+            end = position + _LENGTH.size + length
+            if end > len(buffer):
+                self._needed = end - position
+                break
+            messages.append(buffer[position + _LENGTH.size : end])
+            position = end
+        del self._buffer[:position]
+        return messages

@@ -1,0 +1,195 @@
+"""What node, manager and workers say to each other: small fixed headers, then BSON that the manager never decodes."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
+
+import bson
+from bson import ObjectId
+
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.payload import CODEC
+
+_RUN = struct.Struct("<BB12sId")
+
+_WATCH = struct.Struct("<ddd")
+
+_REPORT = struct.Struct("<BB12sI12sd")
+
+_HELD = struct.Struct("<12sI12sd")
+
+_GONE = struct.Struct("<B12sI")
+
+_TIME = struct.Struct("<Bd")
+
+_INTERRUPT = struct.Struct("<BB12s")
+
+
+class Kind(IntEnum):
+    """The first byte of every message."""
+
+    # node -> manager -> worker
+    RUN = 1
+    # node -> manager
+    CANCEL = 2  #: ids of jobs to kill
+    LEASE = 3  #: the monotonic time until which jobs may run
+    STOP = 4  #: finish within so many seconds, hand the rest back
+    RECYCLE = 5  #: replace the workers, each after its job
+    # manager -> worker
+    INTERRUPT = 6  #: end an async job
+    # worker -> manager -> node
+    REPORT = 10  #: an attempt has ended
+    PROGRESS = 11
+    READY = 12  #: worker -> manager only
+    # manager -> node
+    POOL = 20  #: how many slots there are
+    WORKER = 21  #: a worker was spawned or has ended
+    HELD = 22  #: the attempts that the manager holds
+    BROKEN = 23  #: no worker can be built
+    STOPPED = 24
+    GONE = 25  #: nothing is left of an attempt that was exclusive
+
+
+class Flag(IntFlag):
+    """What is special about a run."""
+
+    NONE = 0
+    FORCED = 1  #: in a worker of its own
+    HOOK = 2  #: call `notification` instead of `start`
+    ASYNC = 4  #: in the event loop of a worker, beside others
+    WATCHED = 16  #: has limits of its own, which follow the header
+    SERVICE = 32  #: is asked to stop before it is interrupted
+    EXCLUSIVE = 64  #: another one begins when nothing is left of it: its node is told when that is so
+
+
+class Run(NamedTuple):
+    """One attempt to be made."""
+
+    job_id: bytes
+    attempt: int
+    timeout: float
+    flags: int
+    body: bytes  #: the job as BSON: _id, class, data
+    silence: float = 0.0  #: seconds without a sign of life after which it is killed; 0: no limit
+    soft: float = 0.0  #: of a service: seconds from the request to stop until it is interrupted
+    hard: float = 0.0  #: the same until it is killed
+
+    def encode(self) -> bytes:
+        head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
+        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & Flag.WATCHED else b""
+        return head + limits + self.body
+
+    @classmethod
+    def decode(cls, message: bytes) -> Run:
+        _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
+        if not flags & Flag.WATCHED:
+            return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
+        limits = _WATCH.unpack_from(message, _RUN.size)
+        return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], *limits)
+
+
+NO_WORKER = bytes(12)
+
+ENDINGS = list(Ending)
+
+_CODES = {ending: code for code, ending in enumerate(ENDINGS)}
+
+
+class Report(NamedTuple):
+    """How an attempt ended, or with kind PROGRESS what it says of itself."""
+
+    kind: int
+    ending: Ending
+    job_id: bytes
+    attempt: int
+    worker: bytes
+    seconds: float  #: how long it ran
+    body: bytes  #: BSON: result, error, progress, message as far as there are any; empty for none
+
+    def encode(self) -> bytes:
+        head = _REPORT.pack(self.kind, _CODES[self.ending], self.job_id, self.attempt, self.worker, self.seconds)
+        return head + self.body
+
+    @classmethod
+    def decode(cls, message: bytes) -> Report:
+        kind, code, job_id, attempt, worker, seconds = _REPORT.unpack_from(message)
+        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :])
+
+    def content(self) -> dict[str, Any]:
+        return bson.decode(self.body, codec_options=CODEC) if self.body else {}
+
+
+class Held(NamedTuple):
+    """An attempt in the hands of the manager."""
+
+    job_id: ObjectId
+    attempt: int
+    worker: ObjectId | None  #: None: not started
+    seconds: float  #: for how long it has been running
+
+
+def kind_of(message: bytes) -> int:
+    return message[0]
+
+
+def cancel(ids: list[ObjectId]) -> bytes:
+    return bytes([Kind.CANCEL]) + b"".join(job_id.binary for job_id in ids)
+
+
+def canceled_ids(message: bytes) -> list[bytes]:
+    return [message[start : start + 12] for start in range(1, len(message), 12)]
+
+
+def interrupt(job_id: bytes, verdict: Status) -> bytes:
+    """`verdict` is what becomes of the job."""
+    return _INTERRUPT.pack(Kind.INTERRUPT, verdict, job_id)
+
+
+def interruption(message: bytes) -> tuple[bytes, Status]:
+    _, verdict, job_id = _INTERRUPT.unpack(message)
+    return job_id, Status(verdict)
+
+
+def timed(kind: Kind, seconds: float) -> bytes:
+    """LEASE, STOP or RECYCLE."""
+    return _TIME.pack(kind, seconds)
+
+
+def time_of(message: bytes) -> float:
+    return float(_TIME.unpack(message)[1])
+
+
+def gone(job_id: bytes, attempt: int) -> bytes:
+    return _GONE.pack(Kind.GONE, job_id, attempt)
+
+
+def gone_attempt(message: bytes) -> tuple[bytes, int]:
+    _, job_id, attempt = _GONE.unpack(message)
+    return job_id, attempt
+
+
+def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:
+    return bytes([Kind.HELD]) + b"".join(_HELD.pack(*entry) for entry in entries)
+
+
+def held_entries(message: bytes) -> list[Held]:
+    found = []
+    for job_id, attempt, worker, seconds in _HELD.iter_unpack(message[1:]):
+        found.append(Held(ObjectId(job_id), attempt, None if worker == NO_WORKER else ObjectId(worker), seconds))
+    return found
+
+
+def notice(kind: Kind, **facts: Any) -> bytes:
+    """POOL, WORKER, BROKEN or STOPPED with a few facts."""
+    return bytes([kind]) + bson.encode(facts)
+
+
+def facts_of(message: bytes) -> dict[str, Any]:
+    return bson.decode(message[1:])
+
+
+def body(**content: Any) -> bytes:
+    """What a report carries."""
+    return bson.encode(content, codec_options=CODEC)

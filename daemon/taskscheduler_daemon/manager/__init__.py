@@ -1,0 +1,1 @@
+"""The worker manager: one thread, one loop; the only one that forks workers. Never opens MongoDB."""

@@ -1,0 +1,1 @@
+"""The queue node: the only process that claims jobs and writes their ends."""

@@ -1,0 +1,1 @@
+"""Which jobs to ask for, and how a claim survives a lost answer."""

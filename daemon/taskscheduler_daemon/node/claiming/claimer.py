@@ -1,0 +1,198 @@
+"""A thread of the node: claims as many jobs as the manager can start soon, whenever there are some."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from taskscheduler.clock import Clock
+from taskscheduler.model.document import Document
+from taskscheduler.store import Store
+from taskscheduler_daemon.node.claiming.partition import Share
+from taskscheduler_daemon.node.claiming.pipeline import Taking
+from taskscheduler_daemon.node.claiming.search import Lookout
+from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
+from taskscheduler_daemon.system.threads import Crashed, duty
+
+logger = logging.getLogger(__name__)
+
+_MOST_PER_CLAIM = 1000
+
+_FORCED_PER_CLAIM = 32
+
+_PAUSE_AFTER_ERROR = 0.5
+
+_PAUSE_FOR_OTHERS = 0.02
+
+
+class Claimer:
+    """Finds jobs, has them claimed and hands them on."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        boot: ObjectId,
+        node: str,
+        queues: Sequence[str],
+        hand_on: Callable[[list[Attempt]], None],
+        crashed: Crashed,
+        clock: Clock,
+        most: int,
+        lease: float,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._queues = list(queues)
+        self._hand_on = hand_on
+        self._clock = clock
+        self._left = most or float("inf")  #: how many jobs this node may still take
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._held_until = float("inf")  #: when the lease ends, by our clock
+        self._lookout = Lookout(queues)
+        self._share = Share(boot, lease)
+        self._async_left = False  #: whether async jobs may wait that there was no room for
+        self._taking = Taking(store, ledger, boot, node, self._got, clock)
+        self.unsettled = self._taking.unsettled
+        self._thread = duty("claim", self._loop, crashed)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def look_everywhere(self) -> None:
+        """Look for jobs soon: it is time to, or some may wait where they would not be noticed."""
+        self._lookout.look_everywhere()
+        self._wake.set()
+
+    def heard(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
+        """Look for these jobs soon, which were added, if their queues are served here."""
+        if self._lookout.heard(ids, queues, forced, later):
+            self._wake.set()
+
+    def renewed(self, until: float) -> None:
+        """The lease lasts until then: nothing is claimed after it. What was left in between is looked for."""
+        lapsed, self._held_until = self._clock.monotonic() >= self._held_until, until
+        if lapsed:
+            self.look_everywhere()
+
+    def slots_free(self) -> None:
+        """Look for jobs soon if the last look left some behind."""
+        if self._wake.is_set():
+            return
+        if (self._lookout.more and self._ledger.room()) or (self._async_left and self._ledger.async_room()):
+            self._wake.set()
+
+    @property
+    def idle(self) -> threading.Event:
+        """Set while news of added jobs are of use."""
+        return self._lookout.idle
+
+    def stop(self) -> None:
+        """Claim nothing more; returns when nothing is under way."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._taking.stop()
+
+    def give_back(self, count: int) -> None:
+        """So many of the claimed jobs did not run here."""
+        self._left += count
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this node has taken all the jobs that it may."""
+        return self._left <= 0
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            if self._stopped.is_set():
+                return
+            try:
+                self._look()
+            except PyMongoError as error:
+                logger.warning("claiming failed", extra={"reason": str(error)[:200]})
+                self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
+                self._lookout.look_everywhere()
+
+    def _look(self) -> None:
+        if self._lapsed:
+            return
+        self._taking.settle_abandoned()
+        if self._left > 0 and self._lookout.take_forced():
+            served = self._queues or None
+            self._taking.claim(self._store.claims.forced(served, int(min(_FORCED_PER_CLAIM, self._left))))
+            self._async_left = True
+        self._claim_async()
+        for job_id in self._lookout.take_named():
+            if self._wanted() and not self._ledger.async_full:
+                self._taking.claim_one(job_id, self._queues)
+            else:
+                self._lookout.more = True
+        try:
+            while self._lookout.more and not self._stopped.is_set() and (wanted := self._wanted()):
+                self._taking.begin(self._search(wanted), self._lookout.more)
+        finally:
+            self._taking.end()
+        self._claim_async()
+
+    def _claim_async(self) -> None:
+        """Async jobs that wait behind others for which there is no slot."""
+        while self._async_left and not self._lapsed and not self._stopped.is_set():
+            wanted = int(min(self._ledger.async_room(), _MOST_PER_CLAIM, self._left))
+            if wanted <= 0:
+                return
+            ids = self._store.claims.asynchronous(self._queues or None, wanted)
+            self._async_left = len(ids) == wanted
+            self._taking.claim(ids)
+
+    @property
+    def _lapsed(self) -> bool:
+        """Whether the lease is over: what is claimed now would be handed back at once."""
+        return self._clock.monotonic() >= self._held_until
+
+    def _wanted(self) -> int:
+        if self._lapsed:
+            return 0
+        asked = self._taking.asked
+        return int(max(0, min(self._ledger.room(asked), _MOST_PER_CLAIM, self._left - asked)))
+
+    def _search(self, wanted: int) -> list[ObjectId]:
+        lookout, claims = self._lookout, self._store.claims
+        if lookout.take_everywhere() and not self._queues:
+            lookout.know(claims.queues())
+        queues, mark, share = lookout.queues, lookout.mark, self._share
+        if mark is None:
+            self._taking.end()  # a look from the head of a queue would find once more what is being claimed
+        look_at = share.look_at(wanted, queues)
+        jobs = claims.candidates(queues, look_at, mark, but_async=self._ledger.async_full) if queues else []
+        ids = self._ours(jobs, wanted, mark is None)
+        lookout.found(jobs, look_at, left=len(ids) < len(jobs))
+        if mark is not None and len(jobs) < look_at and share.shared:
+            lookout.look_everywhere()  # for what others left behind
+        return ids
+
+    def _ours(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
+        """Those to ask for, while others look at the same ones."""
+        now = self._clock.monotonic()
+        if len(jobs) > 1 and self._share.is_old(now):
+            self._share.know(self._store.nodes.all(), now)
+        ids = self._share.ours(jobs, wanted, at_head, now)
+        if jobs and not ids:
+            self._stopped.wait(_PAUSE_FOR_OTHERS)
+        return ids
+
+    def _got(self, asked: int, attempts: list[Attempt]) -> None:
+        self._share.claimed(asked, len(attempts))
+        if attempts:
+            self._left -= len(attempts)
+            self._async_left |= self._ledger.has_async
+            self._hand_on(attempts)

@@ -1,0 +1,143 @@
+"""Pure: which part of a backlog a node asks for while others claim from it, too.
+
+Nodes that look at the head of one queue at the same time find the same jobs, and all but one of them ask in vain:
+measured with four nodes, every second job. So each looks at some more jobs than it wants and asks for those whose ids
+leave its own remainder. A node that finds none of these asks for its part of what the others do not come to, so that
+nodes without work do not ask for the same jobs either. What is left at the head of a queue from one look there to the
+next is anybody's: no job waits for a node that is busy for long.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+_WIDEST = 8  #: a node looks at most at so many times what it wants: then passing over costs more than asking in vain
+
+_MOST_LOOKED_AT = 4000
+
+_READ_EVERY = 4.0  #: seconds for which the other nodes are taken to be the same; more of them are asked for less often
+
+_PER_NODE = 0.04
+
+_FEW = 4  #: such a part of what a node wants it takes of what others left
+
+_LEFT = 1.5  #: seconds after which jobs at the head of the queue are anybody's
+
+_COURTESY = 0.05  #: seconds for which a node with free slots leaves jobs to others that come before it
+
+_AT_ONCE = 0.1  #: they are asked for so soon after a claim that others were faster with
+
+
+class Share:
+    """This node's part of what it finds."""
+
+    def __init__(self, boot: ObjectId, lease: float) -> None:
+        self._boot = boot
+        self._lease = lease
+        self._others: dict[ObjectId, frozenset[str]] = {}  #: and the queues they serve; none: all
+        self._seats: dict[str, tuple[int, int]] = {}
+        self._read_at, self._read_again = float("-inf"), _READ_EVERY
+        self._head: frozenset[ObjectId] = frozenset()  #: what was at the head of the queue at a look
+        self._head_at = float("-inf")
+        self._none_since = float("inf")  #: when looks began to find only what others should ask for
+
+    def is_old(self, now: float) -> bool:
+        """Whether it is time to tell who else there is."""
+        return now - self._read_at >= self._read_again
+
+    def know(self, nodes: Iterable[Mapping[str, Any]], now: float) -> None:
+        """These nodes are registered; those that are silent for half a lease, or run nothing, are left out."""
+        self._others = {
+            node["_id"]: frozenset(node.get("queues", ()))
+            for node in nodes
+            if node["silent"] < self._lease / 2 and "lost" not in node and node.get("slots") != 0
+        }
+        self._others.pop(self._boot, None)
+        self._seats = {}
+        self._read_at = now
+        self._read_again = (_READ_EVERY + _PER_NODE * len(self._others)) * random.uniform(0.75, 1.25)
+
+    def claimed(self, asked: int, got: int) -> None:
+        """So many were asked for: if others were faster, there may be some that are not known yet."""
+        if got < asked:
+            self._read_again = min(self._read_again, _AT_ONCE)
+
+    def look_at(self, wanted: int, queues: Iterable[str]) -> int:
+        """How many jobs to look at in order to find so many."""
+        return wanted * max((self._seat(queue, wanted)[1] for queue in queues), default=1)
+
+    def _seat(self, queue: str, wanted: int) -> tuple[int, int]:
+        """Our remainder, and what ids are divided by, among the nodes that serve a queue."""
+        if queue not in self._seats:
+            serving = [boot for boot, queues in self._others.items() if not queues or queue in queues]
+            self._seats[queue] = sum(boot < self._boot for boot in serving), len(serving) + 1
+        rank, nodes = self._seats[queue]
+        width = max(1, min(nodes, _WIDEST, _MOST_LOOKED_AT // max(1, wanted)))
+        return rank % width, width
+
+    @property
+    def shared(self) -> bool:
+        """Whether other nodes are known to claim."""
+        return bool(self._others)
+
+    def ours(self, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float) -> list[ObjectId]:
+        """The ids of those to ask for; of the others only some, and only if they have been left."""
+        ids: list[ObjectId] = [job["_id"] for job in jobs]
+        if not self._others:
+            return ids[:wanted]
+        seats = {queue: self._seat(queue, wanted) for queue in {job["queue"] for job in jobs}}
+        mine = [job["_id"] for job in jobs if _is_ours(job["_id"], *seats[job["queue"]])][:wanted]
+        left = self._left(ids, now) if at_head else frozenset()
+        if mine or not ids:
+            self._none_since = float("inf")
+        elif given_up := self._given_up(jobs, seats, now):
+            return _some(given_up, wanted)
+        left -= set(mine)
+        others = [one for one in ids if one in left] if left else []
+        return mine + _some(others, min(wanted - len(mine), 1 + wanted // _FEW))
+
+    def _given_up(
+        self, jobs: Sequence[Mapping[str, Any]], seats: Mapping[str, tuple[int, int]], now: float
+    ) -> list[ObjectId]:
+        """What others have been left long enough: our part of theirs, and when there is none of it either, any."""
+        self._none_since = min(self._none_since, now)
+        waited = now - self._none_since
+        if waited < _COURTESY:
+            return []
+        helped = [job["_id"] for job in jobs if _falls_to_us(job["_id"], *seats[job["queue"]])]
+        if helped:
+            self._none_since = now - _COURTESY
+        elif waited >= 2 * _COURTESY:
+            return [job["_id"] for job in jobs]
+        return helped
+
+    def _left(self, ids: Sequence[ObjectId], now: float) -> frozenset[ObjectId]:
+        """What was at the head of the queue when we looked there a while ago: if it still is, its node is busy."""
+        if now - self._head_at < _LEFT:
+            return frozenset()
+        before, self._head, self._head_at = self._head, frozenset(ids), now
+        return before
+
+
+def _is_ours(job_id: ObjectId, rank: int, width: int) -> bool:
+    return _number(job_id) % width == rank
+
+
+def _number(job_id: ObjectId) -> int:
+    return int.from_bytes(job_id.binary[-4:], "big")
+
+
+def _falls_to_us(job_id: ObjectId, rank: int, width: int) -> bool:
+    """Whether we are the one to help out with a job of another node's remainder: each other node has a part of it."""
+    rest, owner = divmod(_number(job_id), width)
+    return width > 1 and (owner + 1 + rest % (width - 1)) % width == rank
+
+
+def _some(ids: Sequence[ObjectId], most: int) -> list[ObjectId]:
+    """A few at random, none of those that the node whose part they are will take next."""
+    behind = ids[len(ids) // 2 :]
+    return random.sample(behind, min(most, len(behind)))

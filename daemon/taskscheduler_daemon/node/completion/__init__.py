@@ -1,0 +1,1 @@
+"""What is written when an attempt has ended, and what follows."""

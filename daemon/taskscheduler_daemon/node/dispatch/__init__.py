@@ -1,0 +1,1 @@
+"""Attempts on their way to the manager, and the reports that come back."""

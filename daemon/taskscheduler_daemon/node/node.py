@@ -1,0 +1,218 @@
+"""`QueueNode`: forks the manager while the process has one thread, then connects; starts anew after faults."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from blinker import Namespace
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
+from taskscheduler.errors import DatabaseUnavailableError, InvalidOptionError, SchedulerError
+from taskscheduler.events import Events, Handler
+from taskscheduler.jobs.executor import Container
+from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.driver_errors import translated
+from taskscheduler.waiting.listener import BackgroundListener, Listener
+from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory, built_manager, check_factory
+from taskscheduler_daemon.ipc.link import Link, Settings
+from taskscheduler_daemon.job_modules import try_import
+from taskscheduler_daemon.node.options import split
+from taskscheduler_daemon.node.session import End, Session
+from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
+from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
+from taskscheduler_daemon.system.procfs import children, thread_count
+from taskscheduler_daemon.system.reap import reap_strangers, wait_for
+from taskscheduler_daemon.system.resource_limits import Limits
+from taskscheduler_daemon.system.signal_pipe import Signals
+from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
+
+_PAUSE_AFTER_FAULT = 0.1  #: seconds, so that a fault that repeats does not burn a core
+
+_STRANGERS_END_WITHIN = 2.0
+
+_THREADS_END_WITHIN = 3.0  #: seconds that the threads of a closed client get to end before the manager is forked
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvent:
+    """What handlers of worker_spawn and worker_kill get."""
+
+    id: Any  #: the worker's ObjectId
+    pid: int
+    exit: str = ""  #: how it ended
+
+
+class QueueNode:
+    """Runs jobs: forks a worker manager, connects, claims, writes results, until it is stopped.
+
+    `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
+    connects. Options as keywords: those of the node (name, queues, jobs, orphaned_timeout, stop_timeout, kill_grace,
+    max_jobs, max_lost, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool
+    (pm, min_children, max_children, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
+    InvalidOptionError for anything else. `emitter` is a blinker Namespace of yours.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        factory: WorkerFactory | None = None,
+        *,
+        container: Container | None = None,
+        logger: logging.Logger | None = None,
+        emitter: Namespace | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        **options: Any,
+    ) -> None:
+        self._options, self._pool = split(options)
+        if not isinstance(scheduler, Scheduler):
+            raise InvalidOptionError(f"a QueueNode needs a Scheduler, not {type(scheduler).__name__}")
+        if factory is not None:
+            check_factory(factory)
+        self._scheduler = scheduler
+        self._factory = factory
+        self._container = container
+        self._logger = logger or logging.getLogger(__name__)
+        self._events = Events(emitter, self._logger)
+        self._clock = clock
+        self._signals: Signals | None = None
+        self._listener: BackgroundListener | None = None
+
+    def on(self, event: str, handler: Handler) -> Self:
+        """Call `handler(event_name, process)` at events of jobs anywhere, and at worker_spawn and worker_kill here.
+
+        For the latter two, `process` is a WorkerEvent. Bind before `process`. Chainable.
+        """
+        self._events.on(event, handler)
+        return self
+
+    def process(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit code. To be called in the main thread.
+
+        Raises InvalidJobError if a job module cannot be imported, ForkError if the process has threads already, and
+        the errors of the database if it cannot be used at the start.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise ForkError("a queue node must run in the main thread of its process")
+        self._await_single_thread()
+        if thread_count() > 1:
+            raise ForkError(
+                "a queue node must start before this process has threads: give it a Scheduler made from a URI, and do "
+                "not use that Scheduler or another MongoClient before"
+            )
+        factory = self._factory or self._default_factory()
+        self._relatives = set(children(os.getpid()))
+        adopt_orphans()
+        signals = self._signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
+        try:
+            return self._serve(factory, signals)
+        finally:
+            self._signals = None
+            self._scheduler.close()
+            signals.close()
+
+    def stop(self) -> None:
+        """Ask the node to finish, as SIGTERM does; the second time, at once.
+
+        For handlers and other threads, at any moment while `process` runs.
+        """
+        if (signals := self._signals) is not None:
+            signals.send(signal.SIGTERM)
+
+    def _default_factory(self) -> WorkerFactory:
+        preload = try_import(self._options.jobs)
+        return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, asdict(self._pool), preload)
+
+    def _serve(self, factory: WorkerFactory, signals: Signals) -> int:
+        left, served = self._options.max_jobs, False
+        while True:
+            link, manager = self._fork_manager(factory)
+            try:
+                end, finished = self._serve_once(link, manager, signals, left)
+                served = True
+            except DatabaseUnavailableError as error:
+                if not served:
+                    raise
+                self._logger.warning("no database; trying again", extra={"reason": str(error)})
+                end, finished = End.CRASHED, 0
+            finally:
+                self._end_manager(link, manager)
+                self._scheduler.disconnect()
+            if end is End.STOPPED or (end is not End.BROKEN and _asked_to_stop(signals)):
+                self._logger.info("node stopped", extra={"node": self._options.name})
+                return EXIT_OK
+            if end is End.BROKEN:
+                raise SchedulerError("no worker can be started: the worker factory or a job module fails; see the log")
+            threading.Event().wait(_PAUSE_AFTER_FAULT)
+            if left:
+                left = max(1, left - finished)
+
+    def _serve_once(self, link: Link, manager: int, signals: Signals, left: int) -> tuple[End, int]:
+        with translated():
+            session = Session(
+                self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
+            )
+            if self._events.wanted:
+                listener = Listener(self._scheduler, self._scheduler.store, None, None)
+                listener.open()
+                self._listener = BackgroundListener(listener, self._events.emit, self._clock)
+            try:
+                return session.run(), session.finished
+            finally:
+                if self._listener is not None:
+                    self._listener.stop()
+                session.close()
+
+    def _fork_manager(self, factory: WorkerFactory) -> tuple[Link, int]:
+        self._await_single_thread()
+        options = self._scheduler.options
+        settings = Settings(
+            self._options.stop_timeout,
+            self._options.kill_grace,
+            options.progress_rate_limit / 1000,
+            options.max_payload,
+            self._limits(),
+        )
+        link = Link(settings)
+        end = link.manager_end()
+
+        def main() -> int:
+            manager = built_manager(factory)
+            return EXIT_BOOT if manager is None else manager.process(end)
+
+        manager = spawn(main, title="ts-manager", keep=link.manager_descriptors(), die_with_parent=False)
+        link.forked()
+        return link, manager
+
+    def _limits(self) -> Limits:
+        options = self._options
+        return Limits(options.max_memory, options.max_cpu, options.max_files, options.max_processes)
+
+    def _await_single_thread(self) -> None:
+        """The driver's threads of the session before take a moment to end."""
+        deadline, pause = Deadline(_THREADS_END_WITHIN, self._clock), threading.Event()
+        while thread_count() > 1 and not deadline.passed:
+            pause.wait(0.02)
+
+    def _end_manager(self, link: Link, manager: int) -> None:
+        """Make sure that nothing of a manager is left, whatever state it is in."""
+        link.close()
+        kill_tree(manager)
+        wait_for(manager)
+        deadline = Deadline(_STRANGERS_END_WITHIN, self._clock)
+        while kill_adopted(self._relatives, spare_group=True) and not deadline.passed:
+            reap_strangers()
+            threading.Event().wait(0.01)
+
+    def _worker_event(self, facts: dict[str, Any]) -> None:
+        event: Any = WorkerEvent(facts["worker"], facts["pid"], facts.get("exit", ""))
+        self._events.emit(facts["event"], event)
+
+
+def _asked_to_stop(signals: Signals) -> bool:
+    """Whether it came where no session heard of it."""
+    return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.read())

@@ -1,0 +1,82 @@
+"""Decides what may be set on a queue node and on its pool of workers, checked once where it is given."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.model.checks import checked, integer, names, queue_name, seconds
+from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, _limit
+
+LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
+
+LEAST_FILES = 16
+
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def _module(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not _MODULE.fullmatch(value):
+        raise InvalidOptionError(f"option {name} must name modules like myapp.jobs, not {value!r}")
+    return value
+
+
+def _node_name(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 120 or not value.isprintable():
+        raise InvalidOptionError(f"option {name} must be a printable name of at most 120 characters")
+    return value
+
+
+NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": _node_name,
+    "queues": names(queue_name),
+    "jobs": names(_module),
+    "orphaned_timeout": lambda name, value: seconds(name, value, least=0.5),
+    "stop_timeout": seconds,
+    "kill_grace": seconds,
+    "max_jobs": lambda name, value: integer(name, value, least=0),
+    "max_lost": lambda name, value: integer(name, value, least=1),
+    "max_memory": lambda name, value: _limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
+    "max_cpu": lambda name, value: _limit(seconds, name, value, least=0.1),
+    "max_files": lambda name, value: _limit(integer, name, value, least=LEAST_FILES),
+    "max_processes": lambda name, value: integer(name, value, least=0),
+}
+
+
+def default_name() -> str:
+    """The host and the process: unique among the nodes of a cluster that run now."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """How a queue node behaves. Build it with `NodeOptions.of`, which validates."""
+
+    name: str = ""  #: what people see; default: host and process id
+    queues: tuple[str, ...] = ()  #: the queues it serves; none: all
+    jobs: tuple[str, ...] = ()  #: modules whose import registers the jobs that it runs
+    orphaned_timeout: float | None = None  #: lease in seconds; default: the scheduler's option
+    stop_timeout: float = 10  #: seconds that running jobs get to finish after SIGTERM
+    kill_grace: float = 0.5  #: seconds between SIGTERM and SIGKILL for a job that must end
+    max_jobs: int = 0  #: end after so many jobs; 0: never
+    max_lost: int = 3  #: set a job aside that lost so many workers or nodes
+    max_memory: int = 0  #: bytes that a worker may use; 0: no limit, as for those below
+    max_cpu: float = 0  #: CPU seconds that one job may use
+    max_files: int = 0  #: descriptors that a worker may have open
+    max_processes: int = 0  #: processes and threads that this user may have while a worker starts one
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        return cls(**{"name": default_name(), **checked(given, NODE_CHECKS)})
+
+
+def split(given: Mapping[str, Any]) -> tuple[NodeOptions, PoolOptions]:
+    """Node and pool options from one set of keywords; InvalidOptionError for an unknown name or a bad value."""
+    pool = {name: value for name, value in given.items() if name in POOL_CHECKS}
+    rest = {name: value for name, value in given.items() if name not in POOL_CHECKS}
+    return NodeOptions.of(rest), PoolOptions.of(pool)

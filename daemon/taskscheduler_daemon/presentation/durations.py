@@ -1,0 +1,92 @@
+"""Decides how people write and read times: `90s`, `5m`, `1h30m`, `2d`, and points in time for `--at`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+_FORMS = "seconds, or for example 90s, 5m, 1h30m, 2d"
+
+_NUMBER = r"\d+(?:\.\d+)?"
+
+_PLAIN = re.compile(rf"[+-]?{_NUMBER}", re.ASCII)
+
+_PARTS = re.compile("".join(rf"(?:(?P<{unit}>{_NUMBER}){unit}(?![a-z]))?" for unit in UNITS), re.ASCII)
+
+#: a smaller number is not meant as a unix time, which would be before 2001, but as seconds from now
+_OLDEST_UNIX_TIME = 1_000_000_000
+
+
+class TimeError(ValueError):
+    """A text that is no duration or point in time; the message says what would be one."""
+
+
+def parse_duration(text: str, *, endless: bool = False) -> float | int:
+    """Seconds from a number or from `1h30m`; units from large to small, each once. `-1` only where `endless`."""
+    wanted = text.strip().lower()
+    if endless and wanted == "-1":
+        return -1
+    seconds = float(wanted) if _PLAIN.fullmatch(wanted) else _sum_of_parts(wanted)
+    if seconds < 0:
+        raise TimeError(f"{text!r} is negative; give {_FORMS}")
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+def _sum_of_parts(text: str) -> float:
+    found = _PARTS.fullmatch(text)
+    parts = {unit: float(number) for unit, number in found.groupdict().items() if number} if found else {}
+    if not parts:
+        raise TimeError(f"{text!r} is not a duration; give {_FORMS}")
+    # a division keeps 500ms exactly 0.5
+    return sum(count / 1000 if unit == "ms" else count * UNITS[unit] for unit, count in parts.items())
+
+
+def parse_at(text: str) -> float | int | datetime | timedelta:
+    """A point in time: a unix time, an ISO date with a time zone, or a duration from now."""
+    wanted = text.strip()
+    if _PLAIN.fullmatch(wanted):
+        return _unix_time(wanted)
+    try:
+        return timedelta(seconds=parse_duration(wanted))
+    except OverflowError:
+        raise TimeError(f"{text!r} is too far in the future") from None
+    except TimeError:
+        return _date(wanted)
+
+
+def _unix_time(text: str) -> float | int:
+    value = float(text)
+    if value != 0 and value < _OLDEST_UNIX_TIME:
+        raise TimeError(f"{text} is no plausible unix time; for {text} seconds from now write {text.lstrip('+-')}s")
+    return int(value) if value.is_integer() else value
+
+
+def _date(text: str) -> datetime:
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        raise TimeError(
+            f"{text!r} is no time; give a unix time, a date such as 2026-11-21T08:00:00+01:00, or 90s, 5m, 1h30m, 2d"
+        ) from None
+    if date.tzinfo is None:
+        raise TimeError(f"{text!r} has no time zone; append Z or an offset such as +01:00 (a date needs a time, too)")
+    return date
+
+
+def brief(seconds: float) -> str:
+    """A duration for people: its two largest units, and a fraction only below ten seconds."""
+    if seconds < 0:
+        return "-" + brief(-seconds)
+    if 0 < seconds < 0.0995:
+        return f"{max(1, round(seconds * 1000))}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    whole, shown = round(seconds), []
+    units = [(unit, int(size)) for unit, size in UNITS.items() if unit not in ("w", "ms")]
+    largest = next(index for index, (_, size) in enumerate(units) if whole >= size)
+    for unit, size in units[largest : largest + 2]:
+        count, whole = divmod(whole, size)
+        shown += [f"{count}{unit}"] if count else []
+    return "".join(shown)

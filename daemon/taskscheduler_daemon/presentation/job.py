@@ -1,0 +1,166 @@
+"""Decides how a job looks in one line: its state, tries, times and the note that says what matters now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from taskscheduler.model.lifecycle import FINAL, Status
+from taskscheduler.process import Process
+from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.kinds import WAITS_FOR_ITS_TURN, is_parked, is_service, kind
+
+
+def record(job: Process) -> dict[str, Any]:
+    """The stored document with the name of its status."""
+    return {**job.to_dict(), "state": job.status.label}
+
+
+COLUMNS = ("ID", "JOB", "STATE", "TRY", "AGE", "RUN", "NOTE")
+
+CAP = 10_000
+
+_SEVERAL = "; "
+
+
+class Look(NamedTuple):
+    """How a status is shown; the colour is number 0 to 255 of a terminal and never the only sign."""
+
+    glyph: str
+    ascii: str
+    color: int
+
+
+LOOKS: Mapping[Status, Look] = {
+    Status.WAITING: Look("○", "o", 4),
+    Status.POSTPONED: Look("◷", "~", 5),
+    Status.PROCESSING: Look("▶", ">", 3),
+    Status.DONE: Look("✓", "+", 2),
+    Status.FAILED: Look("✗", "x", 1),
+    Status.CANCELED: Look("⊘", "-", 8),
+    Status.TIMEOUT: Look("⌛", "!", 208),
+}
+
+#: an attempt that has no status: its worker or node was lost, or it was handed back
+NO_END = Look("↺", "<", 8)
+
+
+def attempt_look(status: Status | None) -> Look:
+    """How the end of one attempt is shown."""
+    return NO_END if status is None else LOOKS[status]
+
+
+def attempt_label(attempt: Mapping[str, Any]) -> str:
+    """The end of one attempt in a word."""
+    status = attempt["status"]
+    if status is None:
+        return "lost" if attempt.get("error") else "handed back"
+    return str(status.label)
+
+
+def glyph(status: Status, fancy: bool) -> str:
+    """The sign of a status."""
+    return LOOKS[status].glyph if fancy else LOOKS[status].ascii
+
+
+def state(status: Status, fancy: bool) -> str:
+    """A status with its sign, for people."""
+    # an hourglass takes two columns of a terminal, every other sign one
+    return glyph(status, fancy) + ("" if fancy and status is Status.TIMEOUT else " ") + status.label
+
+
+def row(job: Process, now: datetime, with_queue: bool = False) -> tuple[str, ...]:
+    """The cells of a job, in the order of COLUMNS, with its plain status; the queue in front of the note."""
+    queue = f"queue {job.options['queue']}" if with_queue else ""
+    said = _SEVERAL.join(part for part in (queue, note(job, now)) if part)
+    return (str(job.id), job.job, job.status.label, tries(job), age(job, now), run_time(job, now), said)
+
+
+def tries(job: Process) -> str:
+    """`2/4`: the attempt and how many there may be; lost ones come on top, as they cost no retry.
+
+    For a service, how often it was started.
+    """
+    retry = job.options.get("retry", 0)
+    if job.attempt == 0:
+        return ""
+    if is_service(job):
+        return str(job.attempt)
+    if retry == -1:
+        return f"{job.attempt}/*"
+    most = retry + 1 + int(job.to_dict().get("lost", 0))
+    return str(job.attempt) if most <= 1 else f"{job.attempt}/{most}"
+
+
+def age(job: Process, now: datetime) -> str:
+    """How long ago it was added."""
+    return "" if job.created is None else brief(_between(job.created, now))
+
+
+def run_time(job: Process, now: datetime) -> str:
+    """How long it runs, or ran in its last attempt."""
+    if job.started is None or job.status in (Status.WAITING, Status.POSTPONED):
+        return ""
+    if job.status is Status.PROCESSING:
+        return brief(_between(job.started, now))
+    return "" if job.ended is None else brief(_between(job.started, job.ended))
+
+
+def note(job: Process, now: datetime) -> str:
+    """What matters about a job in a list: whether it is no job as others, and its news."""
+    return _SEVERAL.join(part for part in (kind(job), news(job, now)) if part)
+
+
+def news(job: Process, now: datetime) -> str:
+    """What matters about a job now: when it runs, how far it is, or what went wrong."""
+    parts = [_due(job, now), progress(job), _spoken_error(job), interval(job)]
+    return _SEVERAL.join(part for part in parts if part)
+
+
+def _due(job: Process, now: datetime) -> str:
+    if job.status is not Status.POSTPONED or job.at is None:
+        return ""
+    if is_parked(job):
+        return WAITS_FOR_ITS_TURN
+    left = (job.at - now).total_seconds()
+    when = f"in {brief(left)}" if left > 0 else "now"
+    again = job.attempt > 0 and is_service(job)
+    return ("starts again " if again else "retry " if job.to_dict().get("retries") else "due ") + when
+
+
+def progress(job: Process) -> str:
+    """`82% copied 3.2 of 3.9 GB`, as far as the job has said anything."""
+    if job.status in (Status.WAITING, Status.POSTPONED):
+        return ""
+    percent = "" if job.status is Status.DONE or not job.progress else f"{job.progress:.4g}%"
+    return " ".join(part for part in (percent, job.message) if part)
+
+
+def _spoken_error(job: Process) -> str:
+    return "" if job.status in (Status.DONE, Status.PROCESSING) else error_line(job.error)
+
+
+def error_line(error: Mapping[str, object] | None) -> str:
+    """`ConnectionError: refused`: the first line of an error."""
+    if not error:
+        return ""
+    message = str(error.get("message") or "").strip().splitlines()
+    return str(error.get("type") or "error") + (f": {message[0]}" if message else "")
+
+
+def interval(job: Process) -> str:
+    """`every 1d`, for a job that runs again."""
+    every = job.options.get("interval", 0)
+    if not every or job.status in FINAL:
+        return ""
+    return "again and again" if every == -1 else f"every {brief(every)}"
+
+
+def count(number: int) -> str:
+    """A count that goes no further than CAP."""
+    return "10k+" if number > CAP else str(number)
+
+
+def _between(earlier: datetime, later: datetime) -> float:
+    return max(0.0, (later - earlier).total_seconds())

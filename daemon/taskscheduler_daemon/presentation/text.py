@@ -1,0 +1,79 @@
+"""Decides how values become text that is safe to print: one line, no control characters, TSV and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import json_util
+from bson.binary import UuidRepresentation
+
+from taskscheduler.store.client import redacted
+
+
+def shown(uri: str) -> str:
+    """The URI as it may be printed: without its password."""
+    return redacted(uri)
+
+
+#: readable JSON, with UUIDs as they are stored
+JSON_OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
+
+_NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def clean(text: str) -> str:
+    """One printable line: what a job says must not move the cursor or set the title of a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return _NAMED.get(char) or char.encode("unicode_escape").decode("ascii")
+
+
+def clean_lines(text: str) -> list[str]:
+    """The lines of a longer text, each clean."""
+    return [clean(line.expandtabs(4)) for line in text.splitlines()]
+
+
+def tsv(cells: Iterable[Any]) -> str:
+    """One line of tab separated values; a backslash is doubled, so that every value can be read back."""
+    return "\t".join(clean(str(cell).replace("\\", "\\\\")) for cell in cells)
+
+
+def json_line(value: Any) -> str:
+    """The value as relaxed extended JSON in one line."""
+    return _json(value, None)
+
+
+def json_pretty(value: Any) -> str:
+    """The value as relaxed extended JSON for people."""
+    return _json(value, 2)
+
+
+def _json(value: Any, indent: int | None) -> str:
+    text = json_util.dumps(value, json_options=JSON_OPTIONS, ensure_ascii=False, indent=indent)
+    # JSON leaves some control characters as they are, which may only stand inside of a string: \u0085, bidi marks
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+def local(date: datetime | None) -> str:
+    """A date in the reader's time zone, to the second."""
+    return "" if date is None else f"{date.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
+def iso(date: datetime | None) -> str:
+    """A date for machines."""
+    if date is None:
+        return ""
+    return date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Rows as lines with columns below each other; for short ASCII values."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,52 @@
+"""wait for children, also adopted ones."""
+
+from __future__ import annotations
+
+import os
+
+from taskscheduler_daemon.system.exits import Exit
+
+
+def reap() -> list[Exit]:
+    """All children that have ended since the last call, also those that were adopted."""
+    ended: list[Exit] = []
+    while (found := _wait(-1, os.WNOHANG)) is not None:
+        ended.append(found)
+    return ended
+
+
+def ended(pid: int) -> Exit | None:
+    """How a child has ended; None while it lives."""
+    return _wait(pid, os.WNOHANG)
+
+
+def wait_for(pid: int) -> Exit | None:
+    """Block until a child has ended; None if it was waited for already."""
+    return _wait(pid, 0)
+
+
+def _wait(pid: int, flags: int) -> Exit | None:
+    try:
+        found, status, usage = os.wait4(pid, flags)
+    except ChildProcessError:
+        return None
+    if found == 0:
+        return None
+    killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    code = None if killed_by is not None else os.waitstatus_to_exitcode(status)
+    return Exit(found, code, killed_by, usage.ru_maxrss)
+
+
+def reap_strangers(known: int = 0) -> None:
+    """Reap orphans that this process adopted: children outside its process group, `known` apart.
+
+    Those in the group are somebody's own: who started them waits for them.
+    """
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None or found.si_pid == known or os.getpgid(found.si_pid) == os.getpgrp():
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
+        except (ChildProcessError, ProcessLookupError):
+            return

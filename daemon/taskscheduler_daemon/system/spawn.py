@@ -1,0 +1,169 @@
+"""The only module that forks, kills and waits. Children leave by `os._exit`; groups are set on both sides of a fork."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from taskscheduler.errors import SchedulerError
+from taskscheduler_daemon.system.exits import EXIT_CRASHED, EXIT_OK
+from taskscheduler_daemon.system.procfs import open_descriptors, thread_count
+from taskscheduler_daemon.system.reap import wait_for
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+
+_PR_SET_NAME = 15
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_INHERITED_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+
+
+class ForkError(SchedulerError):
+    """The system refused a new process, or forking is not safe here."""
+
+
+def _prctl(option: int, argument: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0)
+
+
+def dying_with_parent(number: int) -> Callable[[], None]:
+    """What a child calls after the fork to be sent a signal when its parent dies; nothing is looked up any more."""
+    if sys.platform != "linux":
+        return int
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def set_title(title: str) -> None:
+    """Name this process for `ps` and `top` (at most 15 characters)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(title.encode()[:15]), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of orphaned descendants, so that none can slip away."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
+    """Fork a child in a process group of its own that runs `main` and exits with its result; the child's pid.
+
+    The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers.
+    ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
+    """
+    if thread_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        raise ForkError(f"cannot fork safely while this process has other threads ({names or 'not of Python'})")
+    kept, parent = set(keep), os.getpid()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INHERITED_SIGNALS)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        gc.collect()
+        gc.freeze()  # what exists now stays shared with the child instead of being copied by its first collection
+        pid = os.fork()
+    except OSError as error:
+        raise ForkError(f"failed to spawn {title}: {error}") from error
+    finally:
+        if os.getpid() == parent:
+            gc.unfreeze()
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    if pid == 0:
+        _child(main, title, kept, parent if die_with_parent else None, blocked)
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass  # the child was faster, or is gone already
+    return pid
+
+
+def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | None, mask: Iterable[int]) -> None:
+    code = EXIT_CRASHED
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in _INHERITED_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if parent is not None:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before the line above
+                os._exit(EXIT_OK)
+        close_all_but(keep)
+        set_title(title)
+        code = main()
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):
+            logger.exception("process ended by an exception", extra={"title": title})
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(code)
+
+
+def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
+    """Run `main` in a process of its own session, without a terminal, its output added to a file.
+
+    `main` gets a descriptor; gives what it has written there, "" if it ended or `timeout` passed before it did.
+    ForkError as `spawn`; OSError if the file cannot be written or the system refuses.
+    """
+    if thread_count() > 1:
+        raise ForkError("cannot become a daemon while this process has other threads")
+    log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    reader, writer = os.pipe()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            _detach(lambda: main(writer), reader, log)
+        os.close(writer)
+        wait_for(pid)
+        return os.read(reader, 4096).decode(errors="replace") if select.select([reader], [], [], timeout)[0] else ""
+    finally:
+        os.close(reader)
+        os.close(log)
+
+
+def _detach(main: Callable[[], int], reader: int, log: int) -> None:
+    """Leave the session and the parent behind, in a second child so that no terminal can be got again."""
+    code = EXIT_CRASHED
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(EXIT_OK)
+        os.close(reader)
+        for source, stream in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
+            os.dup2(source, stream)
+        code = main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        logger.exception("daemon ended by an exception")
+    finally:
+        os._exit(code)
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor but the standard streams and these."""
+    for descriptor in open_descriptors():
+        if descriptor > 2 and descriptor not in keep:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass

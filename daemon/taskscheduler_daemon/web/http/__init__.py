@@ -1,0 +1,1 @@
+"""What every request meets first: access, forgery, bodies, the shared context."""

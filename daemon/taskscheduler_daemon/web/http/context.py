@@ -1,0 +1,54 @@
+"""Decides what every request works with: the scheduler, a view of its database, and what may be posted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from fastapi import Request
+
+from taskscheduler.errors import JobNotFoundError
+from taskscheduler.process import Process
+from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.overview import Inspection
+from taskscheduler_daemon.web.http.csrf import Csrf
+
+BODY_SLACK = 64 * 1024  #: what a request may take beyond the data of a job
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the endpoints share. Made once, used from many threads."""
+
+    scheduler: Scheduler
+    jobs: frozenset[str]  #: the registered names; nothing else can be posted
+    csrf: Csrf
+
+    @property
+    def inspection(self) -> Inspection:
+        store = self.scheduler.store
+        return Inspection(store.database, store.options, store.clock)
+
+    @property
+    def most_bytes(self) -> int:
+        """How large a request may be: JSON takes up to six times the bytes that it stands for."""
+        return 6 * self.scheduler.options.max_payload + BODY_SLACK
+
+    def job(self, identifier: str) -> Process:
+        """The job with this id; JobNotFoundError also for what is no id."""
+        return self.scheduler.get_job(object_id(identifier))
+
+
+def object_id(identifier: str) -> ObjectId:
+    """The id in a path; JobNotFoundError if it is none."""
+    try:
+        return ObjectId(identifier)
+    except InvalidId:
+        raise JobNotFoundError(identifier) from None
+
+
+def site_of(request: Request) -> Site:
+    """The site that a request came to."""
+    site: Site = request.app.state.site
+    return site

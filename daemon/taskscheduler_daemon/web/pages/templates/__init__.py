@@ -1,0 +1,32 @@
+"""Decides how a template becomes a page: everything escaped, and a name that is missing is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+
+STYLE = _HERE / "style.css"
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def _breakable(name: str) -> Markup:
+    """A name with modules, which a line may break after each dot."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
+_TEMPLATES.filters["breakable"] = _breakable
+
+
+def page(name: str, code: int = 200, **values: Any) -> HTMLResponse:
+    """A page; a text that has no UTF-8 form is shown with question marks."""
+    text = _TEMPLATES.get_template(name).render(values)
+    return HTMLResponse(text.encode("utf-8", "replace"), code)

@@ -1,0 +1,53 @@
+"""Decides how values of any size and kind are shown on a page: short, printable, never cut inside of an escape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from taskscheduler_daemon.presentation.text import clean, json_pretty
+
+MOST_TEXT = 1000  #: characters of one text
+
+MOST_NAME = 120  #: characters of a key
+
+MOST_ITEMS = 100  #: items of one list or mapping
+
+MOST_SHOWN = 20_000  #: characters of the whole
+
+_HEX = 24
+
+
+def shown(value: Any) -> str:
+    """The value as readable JSON, long parts shortened; for a text node, not for a program."""
+    return clip(json_pretty(_short(value)), MOST_SHOWN)
+
+
+def clip(text: str, most: int) -> str:
+    """The beginning of a text, with a remark on how much more there is."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
+
+
+def line(value: object, most: int = 120) -> str:
+    """One printable line of at most about so many characters."""
+    text = clean(str(value)[: most + 1])
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return clip(value, MOST_TEXT)
+    if isinstance(value, bytes):
+        more = "…" if len(value) > _HEX else ""
+        return f"<{len(value)} bytes: {value[:_HEX].hex(' ')}{more}>"
+    if isinstance(value, Mapping):
+        parts = {clip(str(name), MOST_NAME): _short(item) for name, item in islice(value.items(), MOST_ITEMS)}
+        return parts | _rest(len(value))
+    if isinstance(value, list | tuple):
+        return [*map(_short, value[:MOST_ITEMS]), *_rest(len(value)).items()]
+    return value
+
+
+def _rest(count: int) -> dict[str, str]:
+    return {"…": f"{count - MOST_ITEMS} more"} if count > MOST_ITEMS else {}

@@ -1,0 +1,184 @@
+"""Decides what the pages say about jobs, queues and nodes: plain values for the templates, all of them short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
+from taskscheduler.store.overview import Backlog
+from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.job import (
+    LOOKS,
+    NO_END,
+    age,
+    attempt_label,
+    count,
+    error_line,
+    interval,
+    news,
+    note,
+    progress,
+    run_time,
+    tries,
+)
+from taskscheduler_daemon.presentation.kinds import given_options, program, restarts, service_name, sign_of_life, turn
+from taskscheduler_daemon.presentation.node import UP, busy, load, node_state, serves
+from taskscheduler_daemon.presentation.text import clean_lines, iso, local
+from taskscheduler_daemon.web.pages.actions import offered
+from taskscheduler_daemon.web.pages.truncate import clip, line, shown
+
+_MOST_TRACEBACK = 10_000
+
+Row = dict[str, Any]
+
+
+def status_view(status: Status) -> Row:
+    """A status with its sign; the colour comes from its name."""
+    sign = LOOKS[status].glyph
+    return {"name": status.label, "sign": sign if status is not Status.TIMEOUT else "!"}  # few fonts have an hourglass
+
+
+def job_row(job: Process, now: datetime) -> Row:
+    """A job in a list."""
+    return {
+        "id": str(job.id),
+        "job": line(job.job, 80),
+        "queue": line(job.options.get("queue") or "", 40),
+        "status": status_view(job.status),
+        "tries": tries(job),
+        "age": age(job, now),
+        "added": iso(job.created),
+        "run": run_time(job, now),
+        "note": line(note(job, now), 160),
+    }
+
+
+def job_page(job: Process, now: datetime) -> Row:
+    """Everything about one job."""
+    return {
+        **job_row(job, now),
+        "job": line(job.job, 300),
+        "progress": job.progress,
+        "message": line(progress(job), 500),
+        "facts": [(name, line(value, 500)) for name, value in _facts(job, now) if value],
+        "attempts": [_attempt(attempt, now) for attempt in reversed(job.attempts)],
+        "data": None if job.program and job.data is None else shown(job.data),
+        "result": shown(job.result_value) if job.status is Status.DONE else None,
+        "error": _error(job.error),
+        "fields": shown(job.fields) if job.fields else None,
+        "actions": offered(job),
+    }
+
+
+def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
+    stored = job.to_dict()
+    return [
+        ("Program", program(job)),
+        ("Service", service_name(job)),
+        ("Restart", restarts(job)),
+        ("Solo", turn(job)),
+        ("Queue", str(job.options.get("queue") or "")),
+        ("Tags", ", ".join(job.tags)),
+        ("Priority", str(job.options.get("priority") or "")),
+        ("Added", local(job.created)),
+        ("Due", local(job.at) if job.at != job.created else ""),
+        ("Started", local(job.started)),
+        ("Ended", local(job.ended)),
+        ("Last sign of life", sign_of_life(job, now)),
+        ("Node", "" if job.program else str(job.node or "")),
+        ("Worker", str(job.worker or "")),
+        ("Interval", interval(job)),
+        ("Options", _options(job)),
+        ("Series", str(job.series or "")),
+        ("Parent", str(job.parent or "")),
+        ("Lost", f"{stored['lost']} times with its worker or node" if stored.get("lost") else ""),
+    ]
+
+
+def _options(job: Process) -> str:
+    return ", ".join(f"{name} {value}" for name, value in given_options(job).items())
+
+
+def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
+    status, started = attempt["status"], attempt.get("started")
+    ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
+    return {
+        "number": attempt.get("attempt"),
+        "status": {"name": attempt_label(attempt), "sign": NO_END.glyph} if status is None else status_view(status),
+        "started": local(started),
+        "run": brief(max(0.0, (ended - started).total_seconds())) if started and ended else "",
+        "node": line(attempt.get("node") or "", 80),
+        "error": line(error_line(attempt.get("error")), 300) if status is not Status.DONE else "",
+    }
+
+
+def _error(error: Mapping[str, Any] | None) -> Row | None:
+    if not error:
+        return None
+    known = ("type", "message", "traceback")
+    extra = {name: value for name, value in error.items() if name not in known}
+    traceback = clip(str(error.get("traceback") or ""), _MOST_TRACEBACK)
+    return {
+        "line": line(error_line(error), 500),
+        "message": clip("\n".join(clean_lines(str(error.get("message") or ""))), 2000),
+        "extra": shown(extra) if extra else "",
+        "traceback": "\n".join(clean_lines(traceback)),
+    }
+
+
+def count_tiles(counts: Mapping[Status, int]) -> list[Row]:
+    """How many jobs there are in each status."""
+    return [{"status": status_view(status), "count": count(number)} for status, number in counts.items()]
+
+
+def service_row(job: Process, now: datetime) -> Row:
+    """A service and how it fares."""
+    return {
+        "name": line(service_name(job), 80),
+        "id": str(job.id),
+        "status": status_view(job.status),
+        "starts": job.attempt,
+        "node": line(job.node or "", 80),
+        "run": run_time(job, now),
+        "note": line(news(job, now), 160),
+    }
+
+
+def program_row(job: Process, now: datetime) -> Row:
+    """A program that keeps record of itself."""
+    return {
+        "name": line(job.job, 80),
+        "id": str(job.id),
+        "program": line(program(job), 80),
+        "run": run_time(job, now),
+        "alive": brief(max(0.0, (now - job.alive).total_seconds())) if job.alive else "",
+        "note": line(news(job, now), 160),
+    }
+
+
+def queue_row(backlog: Backlog, nodes: list[Mapping[str, Any]]) -> Row:
+    """The waiting jobs of a queue, and whether a node serves it."""
+    served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
+    return {
+        "name": line(backlog.queue, 80),
+        "waiting": count(backlog.waiting),
+        "oldest": brief(backlog.oldest),
+        "served": served,
+    }
+
+
+def node_row(node: Mapping[str, Any]) -> Row:
+    """A node and what it does."""
+    state = node_state(node)
+    return {
+        "name": line(node.get("name") or node["_id"], 80),
+        "state": "lost" if state not in (UP, "silent") else state,
+        "pool": line(node.get("pm") or "", 20),
+        "busy": line(load(busy(node), node.get("slots", "?"), int(node.get("running") or 0), " of "), 60),
+        "queues": line(", ".join(map(str, node.get("queues") or [])) or "all", 200),
+        "process": line(f"{node.get('pid', '?')} on {node.get('host', '?')}", 80),
+        "beat": brief(max(0.0, float(node.get("silent") or 0))),
+    }

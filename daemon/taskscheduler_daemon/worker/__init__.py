@@ -1,0 +1,1 @@
+"""The worker process: takes one run after another, executes it, reports its end."""

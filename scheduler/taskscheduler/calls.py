@@ -1,0 +1,107 @@
+"""Decides how a job is called like a function: with plain arguments, for its result, alone or as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from taskscheduler.declarations.signature import of_class, undeclared
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.jobs.job import FunctionJob, job_class, job_name
+from taskscheduler.model.checks import Seconds, waiting_time
+from taskscheduler.model.options import JobOptions
+from taskscheduler.operations.add import merged
+from taskscheduler.process import Process
+from taskscheduler.validation import batch
+from taskscheduler.waiting.batch import Tally, ends
+
+if TYPE_CHECKING:
+    from taskscheduler.scheduler import Scheduler
+
+NO_OPTIONS: Mapping[str, Any] = {}
+
+
+class Call(NamedTuple):
+    """A job and its data, as `add_job(*call)`, `add_jobs` and `run_batch` take them."""
+
+    job: Any
+    data: Any
+
+
+def call(job: Any, /, *args: Any, **named: Any) -> Call:
+    """A call that is not made yet: the job, and the data that stand for these arguments.
+
+    >>> scheduler.add_job(*call(resize, "a.png", width=100), retry=3)
+    >>> scheduler.run_batch([call(resize, name) for name in names])
+
+    A `@job` function gets exactly these arguments, but for what BSON makes of them (a tuple comes as a list); a Job
+    class gets one value, or a mapping of arguments by name, as its data. InvalidArgumentsError if the function does
+    not take them, or if both kinds are given to a job by name that this process does not know.
+    """
+    name, cls = job_name(job), job_class(job)
+    if cls is None:
+        return Call(job, undeclared(name, args, named))
+    if issubclass(cls, FunctionJob):
+        return Call(job, cls.declaration().data(args, named))
+    return Call(job, of_class(name, args, named))
+
+
+def checked_options(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Job options as they were given; InvalidOptionError here and now if one is wrong."""
+    asked = merged(options, given)
+    JobOptions.of(asked)
+    return asked
+
+
+def with_common(entry: Any, common: Mapping[str, Any]) -> Any:
+    """One job of a batch with the options that all have in common, as far as it does not say otherwise."""
+    parts = entry if isinstance(entry, tuple) else (entry,)
+    if not common or not 1 <= len(parts) <= 3:
+        return entry  # add_jobs says what is wrong
+    job, data, own = (*parts, None, None)[:3]
+    return (job, data, {**common, **merged(own, {})})
+
+
+def check_callbacks(**callbacks: Callable[..., Any] | None) -> None:
+    """InvalidOptionError for one that cannot be called."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise InvalidOptionError(f"{name} must be callable, not {type(callback).__name__}")
+
+
+class Calls:
+    """Calls jobs like functions, all with the same job options. See Scheduler.with_options."""
+
+    def __init__(
+        self, scheduler: Scheduler, options: Mapping[str, Any] | None = None, given: Mapping[str, Any] = NO_OPTIONS
+    ) -> None:
+        self._scheduler = scheduler
+        self._options = checked_options(options, given)
+
+    def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
+        """Add the job and return at once. See Scheduler.submit."""
+        return self._scheduler.add_job(*call(job, *args, **named), self._options)
+
+    def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
+        """Add the job and wait for its result. See Scheduler.run."""
+        return self.submit(job, *args, **named).result()
+
+    def run_batch(
+        self,
+        calls: Iterable[Any],
+        callback: Callable[[Process], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        timeout: Seconds | None = None,
+    ) -> bool:
+        """Add many jobs and wait until all have ended. See Scheduler.run_batch."""
+        check_callbacks(callback=callback, progress=progress)
+        scheduler, limit = self._scheduler, waiting_time(timeout)
+        tally = Tally(scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))
+        with closing(ends(scheduler.endings, tally, limit)) as ended:
+            for process in ended:
+                if callback is not None:
+                    callback(process)
+                if progress is not None:
+                    progress(tally.done, tally.total)
+        return tally.succeeded

@@ -1,0 +1,87 @@
+"""Pure: what there is to say about a registered job: its name, what it takes, and what it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from taskscheduler.declarations.data_schema import DataDeclaration
+from taskscheduler.declarations.signature import Declaration
+from taskscheduler.declarations.type_checks import DATA, hints_of, required_keys
+from taskscheduler.jobs.job import REGISTRY, Job, declaration
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a job, with its type and default as they stand in the source; "" for none."""
+
+    name: str
+    type: str
+    default: str
+    required: bool
+
+    def __str__(self) -> str:
+        default = f" = {self.default}" if self.type else f"={self.default}"
+        return self.name + (f": {self.type}" if self.type else "") + (default if self.default else "")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered job."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    description: str  #: the first line of its docstring
+
+
+def catalog() -> list[Entry]:
+    """All registered jobs, by name."""
+    classes = ((name, REGISTRY.find(name)) for name in REGISTRY.names())
+    return [entry_of(cls) for _, cls in classes if cls is not None]
+
+
+def entry_of(cls: type[Job]) -> Entry:
+    """What there is to say about one job."""
+    declared = declaration(cls)
+    found = _of_function(declared) if isinstance(declared, Declaration) else _of_class(declared)
+    said = inspect.cleandoc(str(cls.__dict__.get("__doc__") or "")).splitlines()
+    return Entry(cls.name, tuple(found), said[0] if said else "")
+
+
+def _of_function(declared: Declaration) -> Iterator[Parameter]:
+    for one in declared.parameters:
+        star = "*" if one.kind is one.VAR_POSITIONAL else "**" if one.kind is one.VAR_KEYWORD else ""
+        hint = declared.hints.get(one.name, one.annotation)
+        has_default = one.default is not one.empty
+        default = repr(one.default) if has_default else ""
+        yield Parameter(star + one.name, _named(hint), default, not has_default and not star)
+
+
+def _of_class(declared: DataDeclaration) -> Iterator[Parameter]:
+    hint = declared.hint
+    if typing.is_typeddict(hint):
+        for name, kind in hints_of(hint).items():
+            yield Parameter(name, _named(kind), "", name in required_keys(hint))
+    elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        yield from _of_dataclass(hint)
+    elif hint is not Any:
+        yield Parameter(DATA, _named(hint), "", True)
+
+
+def _of_dataclass(kind: type) -> Iterator[Parameter]:
+    hints, missing = hints_of(kind), dataclasses.MISSING
+    for field in dataclasses.fields(kind):
+        made = "..." if field.default_factory is not missing else ""
+        default = repr(field.default) if field.default is not missing else made
+        if field.init:
+            yield Parameter(field.name, _named(hints.get(field.name, field.type)), default, not default)
+
+
+def _named(hint: Any) -> str:
+    """A type as one would write it; "" for none."""
+    if hint is inspect.Parameter.empty:
+        return ""
+    return hint if isinstance(hint, str) else inspect.formatannotation(hint)

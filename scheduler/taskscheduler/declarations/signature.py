@@ -1,0 +1,170 @@
+"""Pure: how the data of a job become the arguments of its function, and arguments the data of a job."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from taskscheduler.declarations.type_checks import ARGUMENT, Check, check_of, deeply, first_wrong, hints_of, misnamed
+from taskscheduler.errors import InvalidArgumentsError
+
+Given = tuple[Sequence[Any], Mapping[str, Any]]  #: arguments by position, arguments by name
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+
+_ALL_ONE_WAY = "give all of them by position or all by name"
+
+
+class Declaration:
+    """What a function that is a job takes."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self.signature = inspect.signature(function)
+        job = self.signature.parameters.get("job")
+        self.wants_job = job is not None and job.kind is inspect.Parameter.KEYWORD_ONLY
+        self._lent: dict[str, Any] = {"job": None} if self.wants_job else {}  #: what the worker adds
+        self.hints = hints_of(function)
+        self._checks = self._make_checks()
+
+    def _make_checks(self) -> dict[str, Check]:
+        found = {}
+        for name, parameter in self.signature.parameters.items():
+            check = check_of(self.hints[name]) if name in self.hints and name not in self._lent else None
+            if check is not None:
+                found[name] = _or_none(check) if parameter.default is None else check
+        return found
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """What it takes from the data: all but the running job."""
+        return [one for name, one in self.signature.parameters.items() if name not in self._lent]
+
+    def accept(self, data: Any) -> Any:
+        """The data as they are to be stored; InvalidArgumentsError if the function does not take them."""
+        self.given(dict(data) if isinstance(data, Mapping) else list(data) if isinstance(data, tuple) else data)
+        return data
+
+    def given(self, data: Any) -> Given:
+        """The arguments that data stand for; InvalidArgumentsError if the function does not take them.
+
+        A mapping that fits: by name; a list that fits: by position; None: none, if that fits; else the only one.
+        """
+        readings = _readings(data)
+        given, bound = next(
+            ((given, bound) for given in readings if (bound := self._bound(*given)) is not None), (readings[-1], None)
+        )
+        problem = "it does not take these data" if bound is None else self._mistyped(bound)
+        if problem is None:
+            return given
+        if given is readings[-1]:  # what was meant did not even fit
+            problem = self._misfit(data) or problem
+        raise InvalidArgumentsError(f"job {self.name}: {problem}")
+
+    def _mistyped(self, bound: inspect.BoundArguments) -> str | None:
+        values = (
+            (ARGUMENT + name, value, check)
+            for name, check in self._checks.items()
+            if name in bound.arguments
+            for value in _values(self.signature.parameters[name], bound.arguments[name])
+        )
+        return deeply(lambda: first_wrong(values))
+
+    def _misfit(self, data: Any) -> str | None:
+        """Why a mapping, a list or nothing does not become the arguments."""
+        if isinstance(data, dict):
+            free = any(one.kind is one.VAR_KEYWORD for one in self.parameters)
+            names = [one.name for one in self.parameters if one.kind in _BY_NAME and one.kind is not one.VAR_KEYWORD]
+            return misnamed(data, [*names, *data] if free else names, self._needed())
+        if isinstance(data, list):
+            return f"it takes {_counted(self.parameters)}, not {len(data)}"
+        return f"argument {self._needed()[0]} is missing" if data is None and self._needed() else None
+
+    def _needed(self) -> list[str]:
+        optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return [one.name for one in self.parameters if one.default is one.empty and one.kind not in optional]
+
+    def data(self, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        """The data that stand for just these arguments; InvalidArgumentsError if the function does not take them."""
+        if self.wants_job and "job" in named:
+            raise InvalidArgumentsError(f"job {self.name}: the argument job is given by the worker; leave it out")
+        try:
+            bound = self.signature.bind(*args, **named, **self._lent)
+        except TypeError as error:
+            raise InvalidArgumentsError(f"job {self.name} does not take these arguments: {error}") from None
+        if args and named:
+            return self._mixed(bound)
+        return list(args) or dict(named) or None
+
+    def _mixed(self, bound: inspect.BoundArguments) -> Any:
+        """By name if every argument has one, else by position if every argument has one."""
+        parameters = self.signature.parameters
+        if all(parameters[name].kind in _BY_NAME for name in bound.arguments):
+            return {name: value for name, value in _flat(bound).items() if name not in self._lent}
+        if bound.kwargs.keys() <= self._lent.keys():
+            return list(bound.args)
+        raise InvalidArgumentsError(
+            f"job {self.name} takes some of these arguments by position only and others by name only, "
+            "which cannot be stored; let it take them in one way"
+        )
+
+    def _bound(self, args: Sequence[Any], named: Mapping[str, Any]) -> inspect.BoundArguments | None:
+        try:
+            return self.signature.bind(*args, **{**named, **self._lent})
+        except TypeError:
+            return None
+
+
+def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """All arguments by name, those of `**kwargs` among them."""
+    extra = next((p.name for p in bound.signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    named = {name: value for name, value in bound.arguments.items() if name != extra}
+    return {**named, **(bound.arguments.get(extra, {}) if extra is not None else {})}
+
+
+def _readings(data: Any) -> list[Given]:
+    """The ways to understand data as arguments, the last one being a single argument."""
+    spread: list[Given] = []
+    if isinstance(data, dict):
+        spread = [((), data)]
+    elif isinstance(data, list):
+        spread = [(data, {})]
+    elif data is None:
+        spread = [((), {})]
+    return [*spread, ((data,), {})]
+
+
+def _values(parameter: inspect.Parameter, bound: Any) -> Iterable[Any]:
+    """The single values that a parameter has got."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return tuple(bound)
+    return tuple(bound.values()) if parameter.kind is parameter.VAR_KEYWORD else (bound,)
+
+
+def _or_none(check: Check) -> Check:
+    """Where None is the default, it may be given, too."""
+    return lambda place, value: None if value is None else check(place, value)
+
+
+def _counted(parameters: Sequence[inspect.Parameter]) -> str:
+    """How many arguments there may be by position."""
+    places = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    least = sum(one.default is one.empty for one in places)
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return f"{least} arguments or more"
+    return f"{least} arguments" if least == len(places) else f"{least} to {len(places)} arguments"
+
+
+def undeclared(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The data for a function that is not known here: a list, a mapping, or None for no argument."""
+    if args and named:
+        raise InvalidArgumentsError(f"job {name} is not known in this process; {_ALL_ONE_WAY}")
+    return list(args) or dict(named) or None
+
+
+def of_class(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The data for a Job class, which takes one value: the only argument, or all that are given by name."""
+    if len(args) > 1 or (args and named):
+        raise InvalidArgumentsError(f"job {name} is a class, which takes one value or arguments by name, not more")
+    return args[0] if args else dict(named) or None

@@ -1,0 +1,209 @@
+"""Pure: what an annotation demands of a value. Only what BSON carries unchanged is judged, anything else passes."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from datetime import datetime
+from functools import cache
+from inspect import formatannotation
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from bson import Decimal128, ObjectId
+
+Check = Callable[[str, Any], str | None]  #: place and value: what is wrong with it, None if nothing is
+
+_PLAIN = (str, bytes, bool, int, float, datetime, ObjectId, UUID, Decimal128)
+
+_LISTS = (list, tuple, Sequence, MutableSequence)
+
+_MAPPINGS = (dict, Mapping, MutableMapping)
+
+_NONE = type(None)
+
+DATA, ARGUMENT = "data", "argument "  #: how places begin
+
+
+def check_of(hint: Any) -> Check | None:
+    """The check that an annotation stands for; None if every value passes."""
+    hint = _plain(hint)
+    if _is_alias(hint):
+        return lambda place, value: _check_of_alias(hint)(place, value)
+    origin, given = get_origin(hint), get_args(hint)
+    if hint in (None, _NONE):
+        return lambda place, value: None if value is None else _wrong(place, hint, value)
+    if isinstance(hint, type) and hint in _PLAIN:
+        return lambda place, value: None if is_a(value, hint) else _wrong(place, hint, value)
+    if origin in (Union, types.UnionType):
+        return _any_of(hint, [check_of(one) for one in given])
+    if origin is Literal:
+        return _literal(given)
+    if _among(origin or hint, _LISTS):
+        return _list_of(hint, check_of(given[0]) if given and origin is not tuple else None)
+    if _among(origin or hint, _MAPPINGS):
+        return _mapping_of(hint, check_of(given[1]) if len(given) == 2 else None)
+    if typing.is_typeddict(hint):
+        return lambda place, value: _check_of_typed_dict(hint)(place, value)
+    return None
+
+
+# the checks of what has a name are made when they are first needed, and once: it may contain itself
+
+
+@cache
+def _check_of_typed_dict(kind: Any) -> Check:
+    return fields_check(hints_of(kind), required_keys(kind))
+
+
+@cache
+def _check_of_alias(alias: Any) -> Check:
+    return check_of(alias.__value__) or _anything
+
+
+def _anything(_place: str, _value: Any) -> str | None:
+    return None
+
+
+def deeply(check: Callable[[], str | None]) -> str | None:
+    """What a check says of values that may be nested more deeply than it can look, or contain themselves."""
+    try:
+        return check()
+    except RecursionError:
+        return "the data are nested too deeply"
+
+
+def is_a(value: Any, kind: type) -> bool:
+    """Whether a value is of a type, as type checkers see it: an int is a float, but a bool is no number."""
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def hints_of(annotated: Any, notes: bool = False) -> dict[str, Any]:
+    """The annotations of a class or function, with what is noted about them; none if one cannot be resolved."""
+    try:
+        return get_type_hints(annotated, include_extras=notes)
+    except Exception:  # names that exist only while types are checked, code in annotations that fails
+        return {}
+
+
+def fields_check(hints: Mapping[str, Any], required: Iterable[str]) -> Check:
+    """A mapping with these keys and no others."""
+    checks = {name: check_of(hint) for name, hint in hints.items()}
+    needed = [name for name in hints if name in frozenset(required)]
+
+    def check(place: str, value: Any) -> str | None:
+        if not isinstance(value, Mapping):
+            return f"{place} must be a mapping with {', '.join(checks) or 'nothing'}, not {type(value).__name__}"
+        problem = misnamed(value, checks, needed, "" if place == DATA else place.removeprefix(ARGUMENT) + ".")
+        if problem is not None:
+            return problem
+        return first_wrong((inside(place, name), value[name], checks[name]) for name in checks if name in value)
+
+    return check
+
+
+def inside(place: str, name: str) -> str:
+    """The place of a field."""
+    return f"{ARGUMENT}{name}" if place == DATA else f"{place}.{name}"
+
+
+def misnamed(given: Iterable[Any], known: Iterable[str], needed: Iterable[str], prefix: str = "") -> str | None:
+    """What is missing or not known among these names."""
+    given, known = list(given), list(known)
+    for name in needed:
+        if name not in given:
+            return f"{ARGUMENT}{prefix}{name} is missing"
+    for name in given:
+        if name not in known:
+            takes = ", ".join(f"{prefix}{one}" for one in known) or "none"
+            return f"{ARGUMENT}{prefix}{name!s:.80} is not known; it takes {takes}"
+    return None
+
+
+def first_wrong(values: Iterable[tuple[str, Any, Check | None]]) -> str | None:
+    """The first problem among places, values and their checks."""
+    for place, value, check in values:
+        problem = check(place, value) if check is not None else None
+        if problem is not None:
+            return problem
+    return None
+
+
+def required_keys(kind: Any) -> set[str]:
+    """The keys that a TypedDict must have; the class itself does not know it where annotations are texts."""
+    marks = {name: get_origin(hint) for name, hint in hints_of(kind, notes=True).items()}
+    told = {name for name, mark in marks.items() if mark is Required}
+    return told | {name for name in kind.__required_keys__ if marks.get(name) is not NotRequired}
+
+
+def _plain(hint: Any) -> Any:
+    """The type behind a name or a note that was given to it."""
+    while True:
+        if get_origin(hint) is Annotated:
+            hint = get_args(hint)[0]
+            continue
+        behind = getattr(hint, "__supertype__", None)
+        if behind is None or isinstance(hint, type):
+            return hint
+        hint = behind
+
+
+def _is_alias(hint: Any) -> bool:
+    """Whether `type X = ...` made it, whose value may only be looked at when all that it names is defined."""
+    return not isinstance(hint, type) and type(get_origin(hint) or hint).__name__ == "TypeAliasType"
+
+
+def _among(hint: Any, kinds: Sequence[Any]) -> bool:
+    return any(hint is kind for kind in kinds)
+
+
+def _wrong(place: str, hint: Any, value: Any) -> str:
+    return f"{place} must be {'None' if hint is _NONE else formatannotation(hint)}, not {type(value).__name__}"
+
+
+def _any_of(hint: Any, checks: Sequence[Check | None]) -> Check | None:
+    known = [check for check in checks if check is not None]
+    if len(known) < len(checks):
+        return None
+
+    def check(place: str, value: Any) -> str | None:
+        return _wrong(place, hint, value) if all(one(place, value) for one in known) else None
+
+    return check
+
+
+def _literal(allowed: Sequence[Any]) -> Check | None:
+    if not all(one is None or type(one) in _PLAIN for one in allowed):
+        return None  # members of enumerations come back from BSON as what they stand for
+
+    def check(place: str, value: Any) -> str | None:
+        if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed):
+            return None
+        return f"{place} must be one of {', '.join(map(repr, allowed))}, not {value!r:.80}"
+
+    return check
+
+
+def _list_of(hint: Any, item: Check | None) -> Check:
+    texts_pass = _among(get_origin(hint) or hint, (Sequence,))  # a text is a sequence of texts
+
+    def check(place: str, value: Any) -> str | None:
+        if texts_pass and isinstance(value, str | bytes):
+            return None
+        if not isinstance(value, list | tuple):
+            return _wrong(place, hint, value)
+        return first_wrong((f"{place}[{number}]", one, item) for number, one in enumerate(value)) if item else None
+
+    return check
+
+
+def _mapping_of(hint: Any, item: Check | None) -> Check:
+    def check(place: str, value: Any) -> str | None:
+        if not isinstance(value, Mapping):
+            return _wrong(place, hint, value)
+        return first_wrong((f"{place}.{key}", one, item) for key, one in value.items()) if item else None
+
+    return check

@@ -1,0 +1,87 @@
+"""How the keeper process is started, apart from the process that needs it, and how it reports back."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+from taskscheduler.embedded.binary import ENVIRONMENT, find_mongod
+from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.state_dir import StateDir, last_line, trim
+from taskscheduler.errors import EmbeddedServerError
+
+_KEEPER = "taskscheduler.embedded.keeper"
+
+# The shell ends at once and leaves the keeper to init: a child of ours would be a zombie in processes that outlive
+# it, and a stranger to those that wait for all of their children.
+_DETACH = ("/bin/sh", "-c", '"$@" &', "sh")
+
+_LONGEST_REPORT = 65536
+
+_LOOK, _LOOKS = 0.05, 100  #: seconds between two looks at a lock, and how many
+
+
+def launch_keeper(state: StateDir, deadline: Deadline) -> None:
+    """Start a keeper and wait until its server is ready, or until it finds that there is a keeper already.
+
+    Raises EmbeddedServerError when no mongod can run here, the start fails, or the deadline passes.
+    """
+    binary = find_mongod()
+    trim(state.keeper_log)
+    log_start = state.keeper_log.stat().st_size if state.keeper_log.exists() else 0
+    with state.keeper_log.open("ab") as log, _launch(state, binary, log) as launcher:
+        assert launcher.stdout is not None
+        try:
+            said = _await_report(launcher.stdout, deadline)
+        except BaseException:
+            _await_lock(state, launcher.stdout)
+            raise
+    if said in ("ready", "busy"):
+        return
+    reason = said.removeprefix("failed ")
+    if not reason:
+        reason = f"its keeper ended: {last_line(state.keeper_log, log_start)} (log: {state.keeper_log})"
+    raise EmbeddedServerError(f"the embedded MongoDB server did not start: {reason}")
+
+
+def _launch(state: StateDir, binary: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    # -P: a file in the state directory must not be imported in place of a module of the same name.
+    return subprocess.Popen(
+        [*_DETACH, sys.executable, "-P", "-m", _KEEPER, str(state.root)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        cwd=state.root,
+        env={**os.environ, ENVIRONMENT: str(binary.absolute()), "PYTHONPATH": _import_path()},
+        start_new_session=True,
+        umask=0o077,
+    )
+
+
+def _import_path() -> str:
+    # What can be imported here, however it came to be, can be imported by the keeper.
+    return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+
+
+def _await_lock(state: StateDir, stdout: IO[bytes]) -> None:
+    """After an interruption: who waits for the keeper's end does so by its lock, which it may not have taken yet."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        for _ in range(_LOOKS):
+            lock = FileLock(state.keeper_lock)
+            is_free = lock.try_exclusive()
+            lock.close()
+            if not is_free or selector.select(_LOOK):
+                return
+
+
+def _await_report(stdout: IO[bytes], deadline: Deadline) -> str:
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while not selector.select(deadline.remaining()):
+            deadline.pause()
+    return os.read(stdout.fileno(), _LONGEST_REPORT).decode(errors="replace").strip()

@@ -1,0 +1,144 @@
+"""Where the embedded server keeps its files, and what stands in those that the processes share."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from taskscheduler.errors import EmbeddedServerError
+
+HOST = "127.0.0.1"
+
+REPLICA_SET = "taskscheduler"
+
+DATABASE = "taskscheduler"
+
+LONGEST_QUOTE = 300
+
+LOG_LIMIT = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """What the keeper publishes about a server that is ready."""
+
+    keeper_pid: int
+    mongod_pid: int
+    host: str
+    port: int
+    replica_set: str
+    version: str
+
+    @property
+    def uri(self) -> str:
+        """The MongoDB URI of the server, with the database name."""
+        return f"mongodb://{self.host}:{self.port}/{DATABASE}?replicaSet={self.replica_set}"
+
+
+def default_state_dir() -> Path:
+    """TASKSCHEDULER_STATE_DIR, else taskscheduler/ in XDG_STATE_HOME, else ~/.local/state/taskscheduler."""
+    if named := os.environ.get("TASKSCHEDULER_STATE_DIR"):
+        return Path(named)
+    # The XDG specification says that relative paths are to be ignored.
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        return (base if base.is_absolute() else Path.home() / ".local" / "state") / "taskscheduler"
+    except RuntimeError as error:
+        raise EmbeddedServerError(f"{error}; name a directory with TASKSCHEDULER_STATE_DIR") from error
+
+
+class StateDir:
+    """The files of one state directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.mongod_log = root / "mongod.log"
+        self.keeper_log = root / "keeper.log"
+        self.users_lock = root / "users.lock"
+        self.keeper_lock = root / "keeper.lock"
+        self.start_lock = root / "start.lock"
+        self.data_lock = root / "data.lock"
+        self._server = root / "server.json"
+        self._port = root / "port"
+
+    def published(self) -> ServerAddress | None:
+        """The server's address, None when there is none or the file cannot be understood."""
+        try:
+            return ServerAddress(**json.loads(self._server.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def publish(self, address: ServerAddress) -> None:
+        """Make the address known; readers see it whole or not at all."""
+        _replace(self._server, json.dumps(asdict(address)))
+
+    def withdraw(self) -> None:
+        """Take the published address back."""
+        self._server.unlink(missing_ok=True)
+
+    def member_port(self) -> int | None:
+        """The port that the stored replica set configuration names, None when that is not known for sure."""
+        try:
+            return int(self._port.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def remember_member_port(self, port: int) -> None:
+        """Note that the stored replica set configuration names this port."""
+        _replace(self._port, str(port))
+
+    def forget_member_port(self) -> None:
+        """Note that the stored replica set configuration is about to change."""
+        self._port.unlink(missing_ok=True)
+
+
+def open_state_dir(root: Path | None) -> StateDir:
+    """The state directory, created for this user alone when it is not there.
+
+    Raises EmbeddedServerError when it belongs to somebody else or cannot be written.
+    """
+    path = (default_state_dir() if root is None else root).expanduser().absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = path.stat().st_uid
+    except OSError as error:
+        raise EmbeddedServerError(f"the state directory {path} cannot be created: {error}; {_WAY_OUT}") from error
+    if owner != os.geteuid():
+        raise EmbeddedServerError(f"the state directory {path} belongs to another user (uid {owner}); {_WAY_OUT}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise EmbeddedServerError(f"the state directory {path} is not writable; {_WAY_OUT}")
+    return StateDir(path.resolve())
+
+
+_WAY_OUT = "name another one with TASKSCHEDULER_STATE_DIR"
+
+
+def last_line(log: Path, start: int = 0) -> str:
+    """The last line of a log after byte `start`, empty when there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(start, log.stat().st_size - 65536))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return shorten(next((line.strip() for line in reversed(lines) if line.strip()), ""))
+
+
+def shorten(text: str) -> str:
+    """The text, cut where it is too long for an error message."""
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
+
+
+def trim(log: Path) -> None:
+    """Delete a log that has grown too large; only while nothing writes to it."""
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.unlink()
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(path)

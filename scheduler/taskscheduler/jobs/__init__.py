@@ -1,0 +1,1 @@
+"""What users write, and how one attempt of it is executed."""

@@ -1,0 +1,173 @@
+"""One run of one job in a worker: find the class, make the instance, call it, turn every ending into a report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from taskscheduler.declarations.data_schema import DataDeclaration
+from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
+from taskscheduler.jobs.job import REGISTRY, Job, Runtime, declaration
+from taskscheduler.jobs.service import check_kind
+from taskscheduler.model.attempt_result import End, Outcome, failure, storable
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.process import Process
+
+logger = logging.getLogger(__name__)
+
+_UNGUARDED = nullcontext()
+
+
+class Container(Protocol):
+    """Creates the instances of jobs: anything with `get(cls)`, as in PSR-11."""
+
+    def get(self, cls: type[Job], /) -> Any: ...
+
+
+class JobInterrupted(BaseException):
+    """Raised inside a job that has to end now; not an Exception, so that jobs do not catch it by accident."""
+
+
+def find(name: str) -> type[Job]:
+    """The registered class; InvalidJobError tells what to do if there is none. Never imports anything."""
+    cls = REGISTRY.find(name)
+    if cls is None:
+        known = ", ".join(REGISTRY.names()[:20]) or "none"
+        raise InvalidJobError(
+            f"job {name!r} is not registered on this node; start it with --jobs and the module that defines it "
+            f"(registered here: {known})"
+        )
+    return cls
+
+
+def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
+    """The job object for one attempt, with its data, id and attempt set.
+
+    InvalidArgumentsError if the data are not what the class declares; `lenient`, it gets them as they are stored.
+    InvalidJobError if it is not to be run so, which nobody knew who added it by its name alone.
+    """
+    cls = find(document["class"])
+    if not lenient:
+        check_kind(cls, "service" in document)
+    made = cls() if container is None else container.get(cls)
+    if not isinstance(made, Job):
+        raise InvalidJobError(f"the container gave {type(made).__name__} for {cls.name}, which is not a Job")
+    made.data = _loaded(cls, document.get("data"), lenient)
+    made.id, made.attempt = document["_id"], document["attempt"]
+    made._runtime = runtime
+    return made
+
+
+def _loaded(cls: type[Job], data: Any, lenient: bool) -> Any:
+    """The data as the class declares them. Functions look themselves when they are called."""
+    declared = declaration(cls)
+    if not isinstance(declared, DataDeclaration):
+        return data
+    try:
+        return declared.load(data)
+    except InvalidArgumentsError:
+        if lenient:
+            return data
+        raise
+
+
+def execute(
+    document: dict[str, Any],
+    runtime: Runtime,
+    container: Container | None,
+    max_payload: int,
+    guard: AbstractContextManager[Any] = _UNGUARDED,
+) -> End:
+    """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
+
+    Context variables that the job sets are gone after it, as those of a task are.
+    """
+    return copy_context().run(_execute, document, runtime, container, max_payload, guard)
+
+
+def _execute(
+    document: dict[str, Any],
+    runtime: Runtime,
+    container: Container | None,
+    max_payload: int,
+    guard: AbstractContextManager[Any],
+) -> End:
+    try:
+        with guard:
+            job = instance(document, runtime, container)
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
+        return failure(error)
+    if type(job).tear_down is Job.tear_down:
+        return _worked(job, max_payload, guard)
+    return _worked_and_torn_down(job, max_payload, guard)
+
+
+def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> End:
+    try:
+        with guard:
+            job.set_up()
+            result = job.start()
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # as above
+        return failure(error)
+    return storable(job.name, result, max_payload)
+
+
+def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> End:
+    """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
+    pid, entered, end = os.getpid(), False, None
+    try:
+        end = _worked(job, max_payload, guard)
+        if os.getpid() != pid:
+            return end  # the job has forked, and both come back: only the worker cleans up
+        entered = True
+        job.tear_down(outcome_of(end))
+    except JobInterrupted:
+        if not entered and os.getpid() == pid:
+            _tear_down_interrupted(job)
+        raise
+    except BaseException as error:  # as above
+        return after_tear_down(job, end, error)
+    return end
+
+
+def _tear_down_interrupted(job: Job) -> None:
+    try:
+        job.tear_down(Outcome(interruption(job)))
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # as above
+        after_tear_down(job, None, error)
+
+
+def interruption(job: Job) -> Status:
+    """Why the job was interrupted."""
+    return Status.WAITING if job._runtime is None else job._runtime.interruption()
+
+
+def outcome_of(end: End) -> Outcome:
+    """What the job is told of its end."""
+    ending, content = end
+    status = Status.DONE if ending is Ending.SUCCEEDED else Status.FAILED
+    return Outcome(status, content.get("result"), content.get("error"))
+
+
+def after_tear_down(job: Job, end: End | None, error: BaseException) -> End:
+    """`tear_down` raised: that fails a job which had succeeded, else it is logged."""
+    if end is not None and end[0] is Ending.SUCCEEDED:
+        return failure(error)
+    facts = {"job": str(job.id), "attempt": job.attempt}
+    logger.error("tear_down failed", exc_info=error, extra=facts)
+    return end or failure(error)
+
+
+def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, process: Process) -> Any:
+    """Call the notification hook of the job that has ended; what it returns may be a coroutine."""
+    job = instance(document, runtime, container, lenient=True)
+    return copy_context().run(job.notification, process.status, process)

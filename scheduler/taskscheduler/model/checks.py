@@ -1,0 +1,151 @@
+"""The checks that options are made of: integer, seconds, names, tags."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler.errors import InvalidOptionError
+
+Seconds = float | int | timedelta
+
+_LONGEST = 100 * 366 * 86_400  #: no interval is longer than a century
+
+MOST_TAGS, LONGEST_TAG = 50, 100
+
+_LONGEST_QUEUE = 120
+
+_QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
+
+
+def _number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _plain(seconds: float) -> float | int:
+    return int(seconds) if seconds == int(seconds) else float(seconds)
+
+
+def integer(name: str, value: Any, *, least: int, most: int = 2**31 - 1) -> int:
+    """`value` if it is an int (a bool is none) between `least` and `most`; else InvalidOptionError."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidOptionError(f"option {name} must be an integer")
+    if not least <= value <= most:
+        raise InvalidOptionError(f"option {name} must be between {least} and {most}, not {value}")
+    return int(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """`value` if it is a bool; else InvalidOptionError."""
+    if not isinstance(value, bool):
+        raise InvalidOptionError(f"option {name} must be a boolean")
+    return value
+
+
+def seconds(name: str, value: Any, *, endless: bool = False, least: float = 0) -> float | int:
+    """Seconds from a number or a timedelta; -1 only where `endless`; else InvalidOptionError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if not _number(value):
+        raise InvalidOptionError(f"option {name} must be an integer, a float or a timedelta (in seconds)")
+    if endless and value == -1:
+        return -1
+    if not least <= value <= _LONGEST:
+        allowed = f"-1, or between {least} and" if endless else f"between {least} and"
+        raise InvalidOptionError(f"option {name} must be {allowed} {_LONGEST} seconds, not {value}")
+    return _plain(value)
+
+
+def waiting_time(value: Any, name: str = "timeout") -> float | None:
+    """For how many seconds to wait, from a number or a timedelta; None: for ever; else InvalidOptionError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if value is None or value == math.inf:
+        return None
+    if not _number(value):
+        raise InvalidOptionError(
+            f"{name} must be a number of seconds, a timedelta or None (no limit), not {value!r:.60}"
+        )
+    return float(min(value, _LONGEST))  # more is too much for the system's clocks
+
+
+def object_id(name: str, value: Any) -> ObjectId | None:
+    """`value` if it is an ObjectId or None; else InvalidOptionError."""
+    if value is not None and not isinstance(value, ObjectId):
+        raise InvalidOptionError(f"option {name} must be an ObjectId")
+    return value
+
+
+def queue_name(name: str, value: Any) -> str:
+    """`value` if it may name a queue; else InvalidOptionError."""
+    if not isinstance(value, str) or not _QUEUE_NAME.fullmatch(value):
+        raise InvalidOptionError(
+            f"option {name} must be a name of lowercase letters, digits, dashes and underscores, not {value!r:.120}"
+        )
+    if len(value) > _LONGEST_QUEUE:
+        raise InvalidOptionError(f"option {name} must have {_LONGEST_QUEUE} characters at most, not {len(value)}")
+    return value
+
+
+def names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
+    """A check for several names, each of which passes `check`."""
+
+    def all_checked(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise InvalidOptionError(f"option {name} must be a list of names, not {value!r:.60}")
+        return tuple(check(name, item) for item in value)
+
+    return all_checked
+
+
+def tags(name: str, value: Any) -> tuple[str, ...]:
+    """`value` as texts without repetitions; InvalidOptionError unless it is a list of a few short ones."""
+    if isinstance(value, str):
+        raise InvalidOptionError(f"option {name} must be a list of texts, not one: give [{value[:100]!r}]")
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise InvalidOptionError(f"option {name} must be a list of texts, not {type(value).__name__}")
+    for tag in value:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= LONGEST_TAG or not _is_unicode(tag):
+            raise InvalidOptionError(
+                f"option {name} must be a list of texts of 1 to {LONGEST_TAG} characters; {tag!r:.120} is none"
+            )
+    found = dict.fromkeys(sorted(value) if isinstance(value, set | frozenset) else value)
+    if len(found) > MOST_TAGS:
+        raise InvalidOptionError(f"option {name} must have {MOST_TAGS} texts at most, not {len(found)}")
+    return tuple(found)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def collection_name(name: str, value: Any) -> str:
+    """`value` if MongoDB accepts it as the name of a collection; else InvalidOptionError."""
+    text = value if isinstance(value, str) else ""
+    if not text or "$" in text or "\0" in text or ".." in text or text[-1] == "." or text.startswith((".", "system.")):
+        raise InvalidOptionError(f"option {name} must be the name of a collection, not {value!r}")
+    return text
+
+
+Check = Callable[[str, Any], Any]
+
+
+def checked(given: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
+    """`given` with every value validated; InvalidOptionError for an unknown name or a bad value."""
+    result = {}
+    for name, value in given.items():
+        if name not in checks:
+            raise InvalidOptionError(f"invalid option {name} given")
+        result[name] = checks[name](name, value)
+    return result

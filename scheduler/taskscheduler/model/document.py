@@ -1,0 +1,68 @@
+"""The shape of a job document: how a new one is built and which parts other code may name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.options import At, JobOptions
+
+Document = dict[str, Any]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is not stored yet, complete and validated."""
+
+    id: ObjectId
+    document: Document
+    raw: RawBSONDocument
+
+
+def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Document:
+    """The document of a job added at `now` (the server's time)."""
+    at = due(options.at, now)
+    job_id = options.id or ObjectId()
+    document: Document = {
+        "_id": job_id,
+        "class": name,
+        "queue": options.queue,
+        "priority": options.priority,
+        "status": int(Status.POSTPONED if at > now else Status.WAITING),
+        "at": at,
+        "created": now,
+        "started": None,
+        "ended": None,
+        "alive": now,
+        "attempt": 0,
+        "retries": 0,
+        "lost": 0,
+        "progress": 0.0,
+        "worker": None,
+        "data": data,
+        "options": {"at": at.timestamp() if options.at else 0, **options.stored()},
+        "v": SCHEMA_VERSION,
+    }
+    if options.interval:
+        document["series"], document["seq"] = job_id, 0
+    if options.parent is not None:
+        document["parent"] = options.parent
+    if options.tags:
+        document["tags"] = list(options.tags)
+    return document
+
+
+def due(at: At, now: datetime) -> datetime:
+    """The date that the option `at` stands for; 0 is now."""
+    if isinstance(at, timedelta):
+        return now + at
+    if isinstance(at, datetime):
+        return at
+    return datetime.fromtimestamp(at, UTC) if at else now

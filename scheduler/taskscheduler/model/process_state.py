@@ -1,0 +1,167 @@
+"""ProcessState: a read-only view of a job document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from bson import ObjectId
+
+from taskscheduler.model.lifecycle import Status
+
+Outcome = Literal["created", "existing", "replaced"]
+
+_ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
+
+
+class ProcessState:
+    """What was last read of one job: its data and options, how far it is, and how it ended."""
+
+    def __init__(self, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+        self._document = document
+        self.outcome = outcome  #: what add_job or add_job_once did: created, existing or replaced
+
+    @property
+    def id(self) -> ObjectId:
+        job_id: ObjectId = self._document["_id"]
+        return job_id
+
+    @property
+    def job(self) -> str:
+        """The registered name of the job's class."""
+        return str(self._document.get("class", ""))
+
+    @property
+    def data(self) -> Any:
+        return self._document.get("data")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The job options with their stored values; `at` is a unix time, 0 if none was given."""
+        return stored_options(self._document)
+
+    @property
+    def status(self) -> Status:
+        return Status(self._document["status"])
+
+    @property
+    def progress(self) -> float:
+        """Percent, 0.0 to 100.0."""
+        return float(self._document.get("progress", 0.0))
+
+    @property
+    def message(self) -> str | None:
+        """What the job last said about its progress."""
+        return self._document.get("message")
+
+    @property
+    def result_value(self) -> Any:
+        """What the job returned; None as long as it is not DONE."""
+        return self._document.get("result")
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """How the last attempt went wrong: type, message, traceback, and exit_code or signal of a dead worker."""
+        return self._document.get("error")
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current or last attempt; 0 before the first."""
+        return int(self._document.get("attempt", 0))
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error.
+
+        The status is None for one that was lost with its worker or node, or handed back without an error.
+        """
+        earlier = [
+            {**one, "status": None if one["status"] is None else Status(one["status"])}
+            for one in self._document.get("attempts", [])
+        ]
+        if self._document.get("started") is None:
+            return earlier
+        current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
+        return [*earlier, {"attempt": self.attempt, "status": self.status, **current}]
+
+    @property
+    def worker(self) -> str | None:
+        """The id of the worker that runs or ran the job; known seconds after its start, at its progress or end."""
+        return self._document.get("worker")
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node that runs or ran the job."""
+        return self._document.get("node")
+
+    @property
+    def created(self) -> datetime | None:
+        return self._document.get("created")
+
+    @property
+    def started(self) -> datetime | None:
+        return self._document.get("started")
+
+    @property
+    def ended(self) -> datetime | None:
+        return self._document.get("ended")
+
+    @property
+    def alive(self) -> datetime | None:
+        """The last sign of life."""
+        return self._document.get("alive")
+
+    @property
+    def at(self) -> datetime | None:
+        """The time before which the job does not run."""
+        at: datetime | None = self._document.get("parked_at", self._document.get("at"))
+        return at
+
+    @property
+    def series(self) -> ObjectId | None:
+        """What the runs of an interval have in common: the id of the first one."""
+        return self._document.get("series")
+
+    @property
+    def parent(self) -> ObjectId | None:
+        return self._document.get("parent")
+
+    @property
+    def tags(self) -> list[str]:
+        """The texts that it was given to be found by."""
+        return list(self._document.get("tags", ()))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a tracked program has stored about itself under names of its own."""
+        return dict(self._document.get("fields", {}))
+
+    @property
+    def program(self) -> dict[str, Any] | None:
+        """The program that keeps this record of itself: host, pid, started, boot; None for a job that nodes run."""
+        return self._document.get("program")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stored document."""
+        return dict(self._document)
+
+    def replace(self, document: Mapping[str, Any]) -> None:
+        """Take over a newer state of the same job."""
+        self._document = document
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.job} {self.status.label}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProcessState) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a stored job by their names; `at` is a unix time, 0 if none was given."""
+    placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
+    only = {name: document[name] for name in ("tags", "solo") if name in document}
+    return {**document.get("options", {}), **placed, **only}

@@ -1,0 +1,48 @@
+"""The next run of a series. Cron expressions and time zones come here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.solo import make_solo
+
+
+def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
+    """The id of run `seq` of a series; it begins with the time of `planned`, as every id does, so that ids sort by age.
+
+    The write that ends a run stores it with the plan, so whoever adds the next run adds it under this id.
+    """
+    unique = hashlib.sha256(series.binary + seq.to_bytes(8, "big")).digest()
+    return ObjectId(planned.binary[:4] + unique[:8])
+
+
+def successor(ended: Mapping[str, Any]) -> Document:
+    """The document of the next run, from an ended job whose `next` was planned."""
+    plan = ended["next"]
+    at_once = ended["options"]["interval"] == -1
+    fresh: Document = {
+        "_id": plan["_id"],
+        "status": int(Status.WAITING if at_once else Status.POSTPONED),
+        "at": plan["at"],
+        "created": plan["created"],
+        "started": None,
+        "ended": None,
+        "alive": plan["created"],
+        "attempt": 0,
+        "retries": 0,
+        "lost": 0,
+        "progress": 0.0,
+        "worker": None,
+        "seq": ended["seq"] + 1,
+    }
+    kept = ("class", "queue", "priority", "data", "options", "series", "parent", "tags", "hook", "async", "v")
+    fresh |= {name: ended[name] for name in kept if name in ended}
+    if "solo" in ended:
+        make_solo(fresh, ended["solo"], plan["created"])
+    return fresh

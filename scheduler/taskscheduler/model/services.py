@@ -1,0 +1,149 @@
+"""Decides how a service may be defined, and what its document says about when it runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.model.checks import checked, seconds
+from taskscheduler.model.lifecycle import Ending, Move, Verdict
+
+
+class RestartPolicy(StrEnum):
+    """After which ends a service is started again."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What decides whether, and when, a service runs again."""
+
+    policy: RestartPolicy = RestartPolicy.ALWAYS
+    interval: float = 1  #: seconds before it is started again
+    longest: float = 60  #: the longest pause; whatever ran for so long was no quick failure
+    failures: int = 0  #: quick ones in a row before this run
+    ran: float = 0  #: seconds that this run took
+
+
+_LAST_OF_SERVICE = {
+    Ending.SUCCEEDED: Move.SUCCEED,
+    Ending.FAILED: Move.FAIL,
+    Ending.TIMED_OUT: Move.EXPIRE,
+    Ending.LOST: Move.FAIL,
+    Ending.RETURNED: Move.FAIL,
+}
+
+
+def _after_service(ending: Ending, service: Restart) -> Verdict:
+    """Started again by its policy, never set aside; the pause doubles with each quick failure in a row.
+
+    A service that is never restarted runs once at most: lost, or interrupted by the stop of its node, it has failed.
+    """
+    never = service.policy is RestartPolicy.NEVER
+    if ending is Ending.UNSTARTED or (ending is Ending.RETURNED and not never):
+        return Verdict(Move.RELEASE)
+    if never or (ending is Ending.SUCCEEDED and service.policy is RestartPolicy.ON_FAILURE):
+        return Verdict(_LAST_OF_SERVICE[ending])
+    if ending is Ending.SUCCEEDED or service.ran >= service.longest:
+        return Verdict(Move.RETRY, pause=service.interval, failures=0)
+    pause = min(service.longest, service.interval * 2.0 ** min(service.failures, 60))
+    return Verdict(Move.RETRY, pause=pause, failures=service.failures + 1)
+
+
+_LEAST_PAUSE = 0.1  #: a service that ends at once must not keep a core busy
+
+#: options of jobs that make sense for something that always runs
+_JOB_OPTIONS = ("queue", "priority", "timeout", "silence_timeout", "tags")
+
+
+def _policy(_name: str, value: Any) -> str:
+    try:
+        return str(RestartPolicy(value))
+    except ValueError:
+        allowed = ", ".join(f'"{policy}"' for policy in RestartPolicy)
+        raise InvalidOptionError(f"Invalid restart policy {value!r} is given! It must be one of {allowed}") from None
+
+
+def service_name(name: str, value: Any) -> str:
+    """`value` if it may name a service; else InvalidOptionError."""
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
+        raise InvalidOptionError(f"option {name} must be a printable name of at most 200 characters, not {value!r:.60}")
+    return value
+
+
+_CHECKS = {
+    "name": service_name,
+    "restart": _policy,
+    "restart_interval": lambda name, value: seconds(name, value, least=_LEAST_PAUSE),
+    "restart_interval_max": lambda name, value: seconds(name, value, least=_LEAST_PAUSE),
+    "stop_soft": seconds,
+    "stop_hard": seconds,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """How a service is kept alive. Build it with `ServiceOptions.of`, which validates."""
+
+    name: str
+    restart: str = "always"  #: after every end, "on-failure" only after a bad one, or "never"
+    restart_interval: float | int = 1  #: seconds before it is started again; doubled at each quick failure in a row
+    restart_interval_max: float | int = 60  #: the longest such pause, and how long a run is no quick failure
+    stop_soft: float | int = 5  #: seconds after it was asked to stop until JobInterrupted is raised in it
+    stop_hard: float | int = 10  #: seconds after which it is killed
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> ServiceOptions:
+        options = cls(**checked(given, _CHECKS))
+        if options.restart_interval > options.restart_interval_max:
+            raise InvalidOptionError("option restart_interval must not be greater than option restart_interval_max")
+        if options.stop_soft > options.stop_hard:
+            raise InvalidOptionError("option stop_soft must not be greater than option stop_hard")
+        return options
+
+    def stored(self) -> dict[str, Any]:
+        """The part of the job's document that makes it a service."""
+        return {**asdict(self), "failures": 0}
+
+
+def split(name: str, given: Mapping[str, Any]) -> tuple[ServiceOptions, dict[str, Any]]:
+    """The options of a service and those of its job; `name` is that of the service if none is given."""
+    known = {
+        option: value for option, value in given.items() if option in _CHECKS and (option, value) != ("name", None)
+    }
+    rest = {option: value for option, value in given.items() if option not in _CHECKS}
+    for option in rest:
+        if option not in _JOB_OPTIONS:
+            raise InvalidOptionError(
+                f"invalid option {option} given; a service takes {', '.join((*_CHECKS, *_JOB_OPTIONS))}"
+            )
+    fixed = {"at": 0, "interval": 0, "retry": 0, "timeout": 0, "force_spawn": True}
+    return ServiceOptions.of({"name": name, **known}), {**fixed, **rest}
+
+
+def restart_of(job: Mapping[str, Any], ran: float) -> Restart | None:
+    """What decides whether a service runs again after `ran` seconds; None for a job that is none."""
+    service = job.get("service")
+    if service is None:
+        return None
+    return Restart(
+        RestartPolicy(service["restart"]),
+        service["restart_interval"],
+        service["restart_interval_max"],
+        service["failures"],
+        ran,
+    )
+
+
+def seconds_alive(job: Mapping[str, Any]) -> float:
+    """For how long the current attempt is known to have run, from its signs of life."""
+    started, alive = job.get("started"), job.get("alive")
+    known = isinstance(started, datetime) and isinstance(alive, datetime)
+    return max(0.0, (alive - started).total_seconds()) if known and alive and started else 0.0

@@ -1,0 +1,109 @@
+"""Decides what is written for the end of an attempt, and what follows when it has been written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler.model.lifecycle import Ending, Move, Status, Verdict
+from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.services import restart_of
+from taskscheduler.store import Store
+from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.fence import Fence
+from taskscheduler.store.outbox import HOOK
+
+_DONE = Verdict(Move.SUCCEED)
+
+_ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
+
+
+def finish(
+    fence: Fence,
+    job: Mapping[str, Any],
+    ending: Ending,
+    content: Mapping[str, Any],
+    worker: str,
+    max_lost: int,
+    lasted: float,
+) -> Finish:
+    """What is to be written for an attempt at `job` that ended so after so many seconds.
+
+    `content` is what there is to say about it: result, error, said, hook.
+    """
+    options = job["options"]
+    hook = _has_hook(job, ending, content)
+    if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
+        result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
+        return Finish(fence, _DONE, worker, result=result, progress=said, keyed=keyed, solo=job.get("solo"))
+    recurrence = Recurrence(
+        options["retry"],
+        options["retry_interval"],
+        options["interval"],
+        job["retries"],
+        job["lost"],
+        restart_of(job, lasted),
+    )
+    verdict = after(ending, recurrence, max_lost)
+    return Finish(
+        fence,
+        verdict,
+        worker if ending is not Ending.UNSTARTED else None,
+        lost=ending is Ending.LOST,
+        unstarted=ending is Ending.UNSTARTED,
+        result=content.get("result"),
+        error=_error(ending, verdict, content.get("error"), job["lost"] + 1),
+        progress=content.get("said", {}),
+        retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
+        interval=options["interval"],
+        interval_reference=options["interval_reference"],
+        series=(job["series"], job["seq"]) if "series" in job else None,
+        owes=_owes(verdict, hook),
+        solo=job.get("solo"),
+        ended_as=_ENDED_AS.get(ending, Status.FAILED),
+    )
+
+
+def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> bool:
+    """Whether the class wants a notification, as far as the adder or the worker knew; in doubt a worker is asked."""
+    if ending in (Ending.SUCCEEDED, Ending.FAILED):
+        return bool(job.get("hook") or content.get("hook"))
+    return bool(job.get("hook", True))
+
+
+def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
+    if not verdict.status.is_final:
+        return ()
+    debts = ["next"] if verdict.plans_next else []
+    debts += ["family"] if verdict.status is not Status.DONE else []
+    return (*debts, "hook") if hook else tuple(debts)
+
+
+def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, times: int) -> Mapping[str, Any] | None:
+    if ending is Ending.RETURNED and verdict.status.is_final:
+        return {"type": "NodeStoppedError", "message": "its node stopped while it ran, and it is not started again"}
+    if verdict.move is not Move.POISON or error is None:
+        return error
+    return {**error, "type": "PoisonedJobError", "message": f"its worker died {times} times; {error['message']}"}
+
+
+def follow(store: Store, landed: Sequence[Finish], node: str, call_hook: Callable[[ObjectId], None]) -> None:
+    """Log the ends that were written, tell of jobs that are queued again, and settle what ended jobs owe."""
+    entries = [
+        {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in landed
+    ]
+    if entries:
+        store.events.append(entries, node)
+    rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
+    if rearmed:
+        store.messages.added(rearmed, (), later=True, forced=True)
+    keys = {one.solo for one in landed if one.solo is not None and one.verdict.status is not Status.WAITING}
+    if keys:
+        store.gates.let_next_in(keys)
+    for one in landed:
+        if one.owes and one.verdict.status.is_final:
+            store.follow_up.settle(one.fence.job_id)
+            if HOOK in one.owes:
+                call_hook(one.fence.job_id)

@@ -1,0 +1,35 @@
+"""Take back at once what lost nodes hold."""
+
+from __future__ import annotations
+
+from bson import ObjectId
+
+from taskscheduler.store import Store
+
+_MAX_LOST = 3  #: lost workers that set a job aside, as nodes have it unless told otherwise
+
+
+def restore(store: Store, queue: str | None) -> int:
+    """Take back the jobs of nodes that are gone; how many of them wait again. A job lost too often fails instead."""
+    owners = store.claims.owners()  # first: a node registers before it claims
+    nodes = {node["_id"]: node for node in store.nodes.all()}
+    waiting: list[ObjectId] = []
+    for boot in owners:
+        node = nodes.get(boot)
+        if node is not None and not store.nodes.is_over(node):
+            continue
+        name = str(boot) if node is None else str(node["name"])
+        for job_id, status in store.claims.take_back(boot, name, _MAX_LOST, queue):
+            if status.is_final:
+                store.follow_up.settle(job_id)
+            else:
+                waiting.append(job_id)
+    _tell_all(store, waiting)
+    store.gates.sweep()
+    return len(waiting)
+
+
+def _tell_all(store: Store, job_ids: list[ObjectId]) -> None:
+    if job_ids:
+        queues = {job["queue"] for job in store.jobs.find({"_id": {"$in": job_ids}})}
+        store.messages.added(job_ids, queues, later=True, forced=True)

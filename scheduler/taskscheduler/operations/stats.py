@@ -1,0 +1,67 @@
+"""What a cluster does, in numbers: plain dictionaries for monitoring, made of bounded reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.store.overview import CAP, Backlog, Inspection
+
+_LEASE = 30.0  #: of a node that does not say
+
+
+def statistics(inspection: Inspection) -> dict[str, Any]:
+    """Jobs per status, queues, nodes with their slots, and the seconds until the next postponed job is due.
+
+    No count goes further than `capped_at`: a greater number there means "more".
+    """
+    return {
+        "jobs": by_status(inspection.counts()),
+        "queues": {backlog.queue: of_queue(backlog) for backlog in inspection.backlogs()},
+        **of_nodes(inspection.nodes()),
+        "next_due": inspection.next_due(),
+        "capped_at": CAP,
+    }
+
+
+def by_status(counts: Mapping[Status, int]) -> dict[str, int]:
+    """Every status by its label."""
+    return {status.label: counts.get(status, 0) for status in Status}
+
+
+def of_queue(backlog: Backlog) -> dict[str, Any]:
+    """How many jobs wait, and for how many seconds the oldest has."""
+    return {"waiting": backlog.waiting, "oldest": backlog.oldest}
+
+
+def of_nodes(documents: Iterable[Document]) -> dict[str, Any]:
+    """The nodes of the last day, and the slots of those that are up in all."""
+    nodes = [of_node(document) for document in documents]
+    up = [node for node in nodes if node["state"] == "up"]
+    return {"nodes": nodes, "slots": {name: sum(node[name] for node in up) for name in ("running", "free", "total")}}
+
+
+def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
+    """One node: `state` is up, silent (its lease has ended) or lost (others have taken its jobs back).
+
+    `workers` are its processes, `ended` counts the attempts that ended there since it started, by how they ended:
+    succeeded, failed, timed_out, lost, returned. `running` are its attempts, `free` its slots that none of them takes:
+    async ones share a slot, and services have workers beyond the `total`.
+    """
+    running, total = int(document.get("running") or 0), int(document.get("slots") or 0)
+    silent = float(document.get("silent") or 0)
+    state = "silent" if silent > float(document.get("lease") or _LEASE) else "up"
+    return {
+        "name": str(document.get("name") or ""),
+        "host": str(document.get("host") or ""),
+        "queues": list(document.get("queues") or []),
+        "state": "lost" if document.get("lost") else state,
+        "running": running,
+        "free": max(0, total - int(document.get("busy", running))),
+        "total": total,
+        "workers": len(document.get("workers") or []),
+        "ended": {str(name): int(count) for name, count in (document.get("ended") or {}).items()},
+        "silent": max(0.0, silent),
+    }

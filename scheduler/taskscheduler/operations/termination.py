@@ -1,0 +1,64 @@
+"""Wait until nothing is left of the process of a cancelled job."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler.clock import Clock, Deadline
+from taskscheduler.errors import InvalidStateError
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.store import Store
+from taskscheduler.store.nodes import grace_of, lease_of
+
+_TOLD_WITHIN = 1.5  #: seconds after which the worker of a cancelled attempt was told to end
+
+_SPARE = 10.0  #: seconds for all that lies between a cancelled service and the word that it is gone
+
+_LOOK_EVERY = 0.03
+
+
+def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+    """A job that was ended from outside while it ran: its worker must be gone before another one begins."""
+    if "service" in job:
+        await_gone(store, job["_id"], clock)
+        return
+    if "gate" in job:
+        _await_turn(store, job["_id"])
+        return
+    by_child = (job.get("error") or {}).get("type") == "ChildJobError"
+    if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
+        node = store.nodes.find(job.get("boot"))
+        most = _TOLD_WITHIN + grace_of(node or {})
+        left = (job["ended"] - store.clock.now()).total_seconds() + most
+        threading.Event().wait(max(0.0, min(left, most)))
+
+
+def _await_turn(store: Store, job_id: ObjectId) -> None:
+    """Its node says when nothing is left of a solo job; if that has died, its lease is waited for."""
+    pause = threading.Event()
+    while store.gates.is_held(job_id):
+        pause.wait(_LOOK_EVERY)
+
+
+def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
+    """Return when nothing is left of the process of a service that was cancelled; at once for any other job.
+
+    Its node says when; a node that is gone has taken the process with it. InvalidStateError if neither happens.
+    """
+    pause, deadline = threading.Event(), None
+    while True:
+        job = store.jobs.get(job_id)
+        if job is None or "service" not in job or "claim" not in job or job["status"] != Status.CANCELED:
+            return
+        node = store.nodes.find(job["boot"])
+        if node is None or store.nodes.is_over(node):
+            return
+        patience = job["service"]["stop_hard"] + lease_of(node) + _SPARE
+        deadline = deadline or Deadline(patience, clock)
+        if deadline.passed:
+            raise InvalidStateError(f"service {job['service']['name']!r} was stopped, but its node does not say so")
+        pause.wait(_LOOK_EVERY)

@@ -1,0 +1,51 @@
+"""How claimed jobs are read back: the fields that a node and its workers need, decoded as little as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.payload import CODEC
+
+#: `attempts` and `result`, which can be large, are not among them
+_FIELDS = "class data attempt options retries lost hook parent series seq once async solo service"
+
+READ_BACK = dict.fromkeys(_FIELDS.split(), 1)
+
+_SMALL = 2048  #: bytes
+
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(
+    document_class=RawBSONDocument,
+    tz_aware=True,
+    uuid_representation=CODEC.uuid_representation,
+    datetime_conversion=CODEC.datetime_conversion,
+)
+
+
+class Taken(NamedTuple):
+    """A claimed job: what a node decides by, and the same as it is passed on to a worker."""
+
+    job: Mapping[str, Any]
+    raw: bytes
+
+
+def documents(batch: bytes) -> Iterator[bytes]:
+    """The single documents in the bytes that a server has sent: each begins with its length."""
+    start = 0
+    while start < len(batch):
+        end = start + int.from_bytes(batch[start : start + 4], "little")
+        yield batch[start:end]
+        start = end
+
+
+def taken(raw: bytes) -> Taken:
+    """Small documents are decoded at once, which is quicker; of large ones only what is asked for."""
+    if len(raw) > _SMALL:
+        return Taken(RawBSONDocument(raw, RAW), raw)
+    job: Document = bson.decode(raw, CODEC)
+    return Taken(job, raw)

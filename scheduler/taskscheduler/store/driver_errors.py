@@ -1,0 +1,136 @@
+"""Driver errors in our words; which may be tried again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+
+from taskscheduler.errors import AuthenticationError, DatabaseError, DatabaseUnavailableError
+
+_NOT_AUTHORIZED = {13, 18, 8000, 33}
+
+#: the server may or may not have carried the operation out; asking again is safe for every write of this library
+_TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50, 133, 134}
+
+_OF_BATCHES = ("writeErrors", "writeConcernErrors")
+
+#: the document itself is malformed or too large
+_BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same operation may succeed when it is tried again (elections, cut connections, full queues)."""
+    if isinstance(error, ServerSelectionTimeoutError | AutoReconnect | ExecutionTimeout | WriteConcernError):
+        return True
+    if isinstance(error, OperationFailure):
+        if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+            return True
+        details = error.details or {}
+        # a primary that steps down in the middle of a batch says so for each write that it has not done
+        inner = [entry.get("code") for kind in _OF_BATCHES for entry in details.get(kind, [])]
+        return any(code in _TRANSIENT_CODES for code in [error.code, *inner])
+    return False
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether it is the document that cannot be stored, however often it is tried; not what ails the server."""
+    if is_transient(error):
+        return False
+    if not isinstance(error, OperationFailure):
+        return True
+    return bool((error.details or {}).get("writeErrors")) or error.code in _BAD_DOCUMENT_CODES
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn driver errors into ours: what is wrong and what helps."""
+    try:
+        yield
+    except ServerSelectionTimeoutError as error:
+        raise DatabaseUnavailableError(unreachable(error)) from error
+    except OperationFailure as error:
+        if error.code in _NOT_AUTHORIZED:
+            raise AuthenticationError(refused_login(error)) from error
+        if is_transient(error):
+            raise DatabaseUnavailableError(f"MongoDB did not confirm the operation: {details_of(error)}") from error
+        raise DatabaseError(f"MongoDB refused the operation: {details_of(error)}") from error
+    except ConnectionFailure as error:
+        raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {first_sentence(error)}") from error
+    except PyMongoError as error:
+        raise DatabaseError(f"MongoDB could not be used: {first_sentence(error)}") from error
+
+
+_UNAUTHORIZED = 13
+
+_NOT_ALLOWED = re.compile(
+    r"not authorized on (?P<database>\S+) to execute command \{ (?P<command>\w+): (?P<target>[^,]+)"
+)
+
+_CREATING = {"create", "createIndexes", "collMod", "convertToCapped"}
+
+#: what the driver says of a server that it cannot talk to, and what that means most often
+_CURES: tuple[tuple[str, str], ...] = (
+    ("Hostname mismatch", "its certificate is for another name than the one in the URI"),
+    ("IP address mismatch", "its certificate is for another address than the one in the URI"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; name who has signed it: tlsCAFile=/path/to/ca.pem"),
+    ("SSL handshake failed", "if it does not speak TLS, take tls=true out of the URI"),
+    (
+        "connection closed",
+        "if it demands TLS, put tls=true into the URI, and tlsCertificateKeyFile=/path/to/client.pem if it wants to "
+        "see a certificate",
+    ),
+)
+
+
+def unreachable(error: Exception) -> str:
+    """What is said when no server can be talked to."""
+    reason = first_sentence(error)
+    cure = next((cure for sign, cure in _CURES if sign in reason), "is it running, and is the URI right?")
+    return f"no MongoDB server could be reached ({reason}); {cure}"
+
+
+def refused_login(error: OperationFailure) -> str:
+    """What is said when the server refuses who we are, or what this user may not do."""
+    reason = details_of(error)
+    if error.code != _UNAUTHORIZED:
+        cure = "check both, and authSource in the URI if the user is not one of this database"
+        return f"MongoDB refused this user or password: {reason.rstrip('.')}; {cure}"
+    if reason.endswith("requires authentication"):
+        return "MongoDB demands a user and a password; the URI names none: mongodb://USER:PASSWORD@host/database"
+    return _not_allowed(reason)
+
+
+def _not_allowed(reason: str) -> str:
+    found = _NOT_ALLOWED.match(reason)
+    if found is None:
+        return f"MongoDB does not allow this to the user: {reason.partition('{')[0].strip()}"
+    command, target = found["command"], found["target"].strip('" }')
+    place = found["database"] if target == "1" else f"{found['database']}.{target}"
+    if command in _CREATING:
+        cure = "connect once as a user with the role taskscheduler_setup, which may create what is missing"
+    else:
+        cure = "grant it the role taskscheduler_run"
+    return f"MongoDB does not let this user run {command} on {place}; {cure}"
+
+
+def details_of(error: OperationFailure) -> str:
+    """The server's own words."""
+    details: Mapping[str, Any] = error.details or {}
+    return str(details.get("errmsg") or first_sentence(error))
+
+
+def first_sentence(error: Exception) -> str:
+    """What the driver says, without its settings and its view of the servers."""
+    return str(error).split(", Timeout:")[0].split(", full error:")[0].split(" (configured timeouts")[0]

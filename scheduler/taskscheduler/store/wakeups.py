@@ -1,0 +1,134 @@
+"""The two capped collections: messages that wake nodes, and the log of status changes. Losing any of it loses nothing.
+
+A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool}` for added jobs, `{_id, stop: [ids]}` for
+cancelled ones.
+A log entry: `{_id, node, events: [{job, status, attempt}]}`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+
+import pymongo
+from bson import ObjectId
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from taskscheduler.clock import Clock
+from taskscheduler.model.document import Document
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.client import FAREWELL, VISIBLE
+
+logger = logging.getLogger(__name__)
+
+_IDS_PER_MESSAGE = 1000
+
+_PAUSE = 0.01  #: seconds between two messages of one process
+
+
+class MessageQueue:
+    """Sends the messages from a thread of its own, at most one every 10 ms; what gathers meanwhile shares the next.
+
+    Nobody has to wait for a message: the jobs are stored already. The first one after a pause is sent at once.
+    """
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+        self._collection = database.get_collection(options.job_queue, write_concern=VISIBLE)
+        self._changed = threading.Condition()
+        self._added: list[ObjectId] = []
+        self._queues: set[str] = set()
+        self._later = self._forced = False
+        self._stops: list[ObjectId] = []
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._closed = threading.Event()
+        self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
+
+    def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False) -> None:
+        """Tell the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
+        async jobs and those of force_spawn.
+        """
+        with self._changed:
+            self._added += ids
+            self._queues.update(queues)
+            self._later |= later
+            self._forced |= forced
+            self._asked_at = self._clock.monotonic()
+        self._notify()
+
+    def is_quiet(self) -> bool:
+        """Whether no message has been asked for lately; the job added now may wake nodes by itself."""
+        return self._clock.monotonic() - self._asked_at > _PAUSE
+
+    def stop(self, ids: Sequence[ObjectId]) -> None:
+        """Tell the nodes to kill these jobs if they run them."""
+        with self._changed:
+            self._stops += ids
+        self._notify()
+
+    def close(self) -> None:
+        """Send what is left and end the thread; a server that is away is not waited for."""
+        if os.getpid() != self._pid:
+            return  # a forked child: the thread, the client and what is left are its parent's
+        self._closed.set()
+        with self._changed:
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(FAREWELL)
+        with pymongo.timeout(FAREWELL):
+            self._send(self._take())
+
+    def _notify(self) -> None:
+        if self._closed.is_set():
+            self._send(self._take())  # somebody still adds through a store that was replaced
+            return
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="taskscheduler-messages", daemon=True)
+                self._thread.start()
+                atexit.register(_close_at_exit, weakref.ref(self))  # a daemon thread may be cut off before it has sent
+            self._changed.notify()
+
+    def _loop(self) -> None:
+        while not self._closed.is_set():
+            with self._changed:
+                while not (self._added or self._stops or self._closed.is_set()):
+                    self._changed.wait()
+            self._send(self._take())
+            self._closed.wait(_PAUSE)
+
+    def _take(self) -> list[Document]:
+        with self._changed:
+            ids, stops = self._added, self._stops
+            about = {"queues": sorted(self._queues), "later": self._later, "forced": self._forced}
+            self._added, self._stops, self._queues, self._later, self._forced = [], [], set(), False, False
+        return [
+            *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
+            *({"_id": ObjectId(), "jobs": part, **about} for part in _parts(ids)),
+        ]
+
+    def _send(self, messages: list[Document]) -> None:
+        try:
+            if len(messages) == 1:
+                self._collection.insert_one(messages[0])
+            elif messages:
+                self._collection.insert_many(messages, ordered=False)
+        except (PyMongoError, RuntimeError) as error:  # RuntimeError: the interpreter is ending
+            # without the message nodes find the jobs when they next look
+            logger.warning("wake-up message not sent", extra={"reason": str(error)[:200]})
+
+
+def _parts(ids: Sequence[ObjectId]) -> Iterator[list[ObjectId]]:
+    return (list(ids[start : start + _IDS_PER_MESSAGE]) for start in range(0, len(ids), _IDS_PER_MESSAGE))
+
+
+def _close_at_exit(reference: weakref.ref[MessageQueue]) -> None:
+    queue = reference()
+    if queue is not None:
+        queue.close()

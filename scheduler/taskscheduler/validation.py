@@ -1,0 +1,75 @@
+"""Decides what a caller may give besides options: ids, queries, lists of processes; else InvalidOptionError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import bson
+from bson import ObjectId
+from bson.errors import BSONError
+
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.jobs.job import job_name
+from taskscheduler.model.payload import CODEC
+from taskscheduler.model.process_state import ProcessState
+
+P = TypeVar("P", bound=ProcessState)
+
+
+def job_id(value: Any) -> ObjectId:
+    """`value` if it may be the id of a job."""
+    if not isinstance(value, ObjectId):
+        raise InvalidOptionError(f"a job id must be an ObjectId, not {value!r:.60}")
+    return value
+
+
+def listed(processes: Iterable[P], kind: type[P]) -> list[P]:
+    """The processes to be waited for."""
+    requires = f"wait_for() requires a list of {kind.__name__}"
+    if not isinstance(processes, Iterable):
+        raise InvalidOptionError(f"{requires}, not {processes!r:.80}")
+    waited = list(processes)
+    for process in waited:
+        if not isinstance(process, kind):
+            raise InvalidOptionError(f"{requires}, not of {type(process).__name__}")
+    return waited
+
+
+def batch(jobs: Iterable[Any]) -> Iterable[Any]:
+    """The jobs of one batch; a text or a mapping would be taken apart in silence."""
+    if isinstance(jobs, str | bytes | Mapping) or not isinstance(jobs, Iterable):
+        raise InvalidOptionError(f"a batch must be a list of jobs, not {jobs!r:.60}")
+    return jobs
+
+
+def check_callable(what: str, given: Callable[..., Any]) -> None:
+    """Whether it can be called back."""
+    if not callable(given):
+        raise InvalidOptionError(f"{what} must be callable, not {type(given).__name__}")
+
+
+def check_token(token: Mapping[str, Any] | None) -> None:
+    """Whether a listener may go on there."""
+    if token is not None and not (isinstance(token, Mapping) and "_data" in token):
+        raise InvalidOptionError(f"after must be the token that an earlier listen() gave, not {token!r:.60}")
+
+
+def named(query: Mapping[str, Any]) -> dict[str, Any]:
+    """A query in which job classes and functions are replaced by their names."""
+    if not isinstance(query, Mapping):
+        raise InvalidOptionError(f'a query must be a mapping, such as {{"class": MailJob}}, not {query!r:.60}')
+
+    def name(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: name(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [name(item) for item in value]
+        return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
+
+    asked = {key: name(value) for key, value in query.items()}
+    try:
+        bson.encode(asked, codec_options=CODEC)
+    except (BSONError, OverflowError, TypeError, ValueError) as error:
+        raise InvalidOptionError(f"a query must hold what BSON can hold: {error}") from error
+    return asked

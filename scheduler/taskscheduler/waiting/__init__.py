@@ -1,0 +1,1 @@
+"""How a program learns that jobs change or finish."""

@@ -1,0 +1,232 @@
+"""Tells of the end of any number of jobs: one thread and one change stream, however many are waited for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+
+from taskscheduler.clock import Clock
+from taskscheduler.errors import JobNotFoundError, SchedulerError
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.store import Store
+from taskscheduler.store.change_events import Change, changes, status_pipeline
+from taskscheduler.store.change_feed import GAP, Feed
+from taskscheduler.store.driver_errors import is_transient, translated
+from taskscheduler.waiting.waiter import POLL
+
+logger = logging.getLogger(__name__)
+
+Told = Callable[[ObjectId, Document | Exception], None]
+
+_AWAIT_MS = 200  #: how long `stop` may take
+
+_IDLE = 5.0  #: seconds after which a stream that nobody needs is closed
+
+_BATCH = 1000
+
+
+class Watch:
+    """Somebody who wants to know the ends of jobs: `told(id, document)` is called once for each, or with an error."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.job_ids: list[ObjectId] = []
+        self.forgotten = False
+
+
+@dataclass(slots=True)
+class _Watched:
+    status: Status  #: the last one that is known
+    watches: list[Watch] = field(default_factory=list)
+
+
+class Endings:
+    """Who waits for which jobs, and the thread that tells them. The thread starts with the first watch."""
+
+    def __init__(self, store: Callable[[], Store], clock: Clock, announce: Callable[[Change], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._announce = announce
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._watched: dict[ObjectId, _Watched] = {}
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def watch(self, watch: Watch, known: Mapping[ObjectId, Status]) -> None:
+        """Tell `watch` of the end of these jobs, whose status was so when last seen.
+
+        It is called here and now for a job that has ended already, else by the thread. Raises database errors.
+        """
+        if self._pid != os.getpid():
+            self._reset()  # threads do not survive a fork, and their lock may seem to be held for ever
+        with self._changed:
+            if watch.forgotten:
+                return
+            watch.job_ids = list(known)
+            for job_id, status in known.items():
+                self._watched.setdefault(job_id, _Watched(status)).watches.append(watch)
+            self._start()
+            self._changed.notify_all()
+        try:
+            with translated():
+                self._read(self._store(), list(known))
+        except BaseException:
+            self.forget(watch)
+            raise
+
+    def forget(self, watch: Watch) -> None:
+        """Tell it nothing more; does not block."""
+        with self._changed:
+            watch.forgotten = True
+            for job_id in watch.job_ids:
+                entry = self._watched.get(job_id)
+                if entry is not None and watch in entry.watches:
+                    entry.watches.remove(watch)
+                    if not entry.watches:
+                        del self._watched[job_id]
+
+    def stop(self) -> None:
+        """End the thread; whoever still waits is told that the scheduler was closed."""
+        if self._pid != os.getpid():
+            return
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self._give_up(SchedulerError("the scheduler was closed before the job ended"))
+
+    # -- the thread -------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._stop = threading.Event()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._stop,), name="taskscheduler-endings", daemon=True
+            )
+            self._thread.start()
+
+    def _run(self, stop: threading.Event) -> None:
+        try:
+            with translated():
+                self._follow(self._store(), stop)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            with self._changed:
+                if self._stop is stop:
+                    self._thread = None
+            self._give_up(error)
+
+    def _follow(self, store: Store, stop: threading.Event) -> None:
+        with Feed(store.jobs.collection, status_pipeline(), await_ms=_AWAIT_MS) as feed:
+            self._read(store, self._ids())
+            read_at = self._clock.monotonic()
+            while self._is_needed(feed, stop):
+                event = feed.next()
+                due = event is GAP or self._clock.monotonic() - read_at > POLL
+                with _patience():
+                    if isinstance(event, dict):
+                        self._take(store, event)
+                    if due:
+                        read_at = self._clock.monotonic()
+                        self._read(store, self._ids())
+
+    def _is_needed(self, feed: Feed, stop: threading.Event) -> bool:
+        """False when the thread is to end; blocks, at last without a stream, as long as nobody waits for a job."""
+        with self._changed:
+            for timeout in (_IDLE, None):
+                self._changed.wait_for(lambda: self._watched or stop.is_set(), timeout)
+                if self._watched or stop.is_set():
+                    break
+                feed.rest()  # the next event is a gap, after which all is read
+        return not stop.is_set()
+
+    def _ids(self) -> list[ObjectId]:
+        with self._changed:
+            return list(self._watched)
+
+    def _take(self, store: Store, event: Document) -> None:
+        job_id = event.get("documentKey", {}).get("_id")
+        with self._changed:
+            entry = self._watched.get(job_id)
+        stored = store.jobs.get(job_id) if entry is not None else None
+        if entry is None or stored is None:
+            return
+        for change in changes(event):
+            if change.status is not entry.status:
+                entry.status = change.status
+                with _harmless(job_id):
+                    self._announce(Change(change.status, {**stored, **change.document}))
+        if Status(stored["status"]).is_final:
+            self._tell(job_id, stored)
+
+    def _read(self, store: Store, job_ids: Iterable[ObjectId]) -> None:
+        """Tell of the jobs that have ended or are gone; only of those more than the status is read."""
+        left = iter(job_ids)
+        while batch := list(islice(left, _BATCH)):
+            found = store.jobs.statuses(batch)
+            for job_id in batch:
+                if job_id not in found:
+                    self._tell(job_id, JobNotFoundError(job_id))
+            ended = [job_id for job_id, status in found.items() if status.is_final]
+            for document in store.jobs.find({"_id": {"$in": ended}}) if ended else ():
+                self._tell(document["_id"], document)
+
+    def _tell(self, job_id: ObjectId, outcome: Any) -> None:
+        with self._changed:
+            entry = self._watched.pop(job_id, None)
+        if entry is None:
+            return
+        if isinstance(outcome, Mapping) and entry.status is not Status(outcome["status"]):
+            with _harmless(job_id):
+                self._announce(Change(Status(outcome["status"]), dict(outcome)))
+        _tell_all(entry.watches, job_id, outcome)
+
+    def _give_up(self, error: Exception) -> None:
+        with self._changed:
+            watched, self._watched = self._watched, {}
+        for job_id, entry in watched.items():
+            _tell_all(entry.watches, job_id, error)
+
+
+def _tell_all(watches: Iterable[Watch], job_id: ObjectId, outcome: Any) -> None:
+    for watch in watches:
+        with _harmless(job_id):
+            watch.told(job_id, outcome)
+
+
+@contextmanager
+def _harmless(job_id: ObjectId) -> Iterator[None]:
+    """What a callback raises, be it SystemExit, must not end the thread that all others wait for."""
+    try:
+        yield
+    except BaseException:
+        if threading.current_thread() is threading.main_thread():
+            raise  # where a program is meant to end, or Ctrl-C arrives
+        logger.exception("callback failed", extra={"job": str(job_id)})
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """What failed for a moment is read again before long."""
+    try:
+        yield
+    except ServerSelectionTimeoutError:
+        raise
+    except PyMongoError as error:
+        if not is_transient(error):
+            raise
