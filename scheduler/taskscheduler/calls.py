@@ -14,7 +14,7 @@ from taskscheduler.model.options import JobOptions
 from taskscheduler.operations.add import merged
 from taskscheduler.process import Process
 from taskscheduler.validation import batch
-from taskscheduler.waiting.batch import Tally, ends
+from taskscheduler.waiting.batch import BatchProgress, as_completed
 
 if TYPE_CHECKING:
     from taskscheduler.scheduler import Scheduler
@@ -97,8 +97,8 @@ class Calls:
         """Add many jobs and wait until all have ended. See Scheduler.run_batch."""
         check_callbacks(callback=callback, progress=progress)
         scheduler, limit = self._scheduler, waiting_time(timeout)
-        tally = Tally(scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))
-        with closing(ends(scheduler.endings, tally, limit)) as ended:
+        tally = BatchProgress(scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))
+        with closing(as_completed(scheduler.endings, tally, limit)) as ended:
             for process in ended:
                 if callback is not None:
                     callback(process)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.job_errors import raise_for_status
-from taskscheduler.model.process_state import Outcome, ProcessState
+from taskscheduler.model.process_state import AddOutcome, ProcessState
 
 if TYPE_CHECKING:
     from taskscheduler.scheduler import Scheduler
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Process(ProcessState):
     """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`."""
 
-    def __init__(self, scheduler: Scheduler, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+    def __init__(self, scheduler: Scheduler, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> None:
         super().__init__(document, outcome)
         self._scheduler = scheduler
 

@@ -40,7 +40,7 @@ def boot_id() -> str | None:
         return None
 
 
-def this_program() -> dict[str, Any]:
+def identify_self() -> dict[str, Any]:
     """This process as it is stored: host, pid, when it started, and what that was counted from and in.
 
     `group` is the process group that has to be gone, too, before the program counts as gone.
@@ -55,7 +55,7 @@ def this_host() -> str:
     return os.uname().nodename
 
 
-def is_of_here(program: Mapping[str, Any]) -> bool:
+def is_local(program: Mapping[str, Any]) -> bool:
     """Whether a stored pid means the same here: this host, this start of its kernel, the same pid namespace."""
     here = (this_host(), boot_id(), _space())
     return None not in here and (program.get("host"), program.get("boot"), program.get("space")) == here
@@ -64,7 +64,7 @@ def is_of_here(program: Mapping[str, Any]) -> bool:
 def is_gone(program: Mapping[str, Any]) -> bool:
     """Whether nothing is left of a program of this host, nor of what it has started in its group; False if in doubt."""
     started, group = program.get("started"), program.get("group")
-    if started is None or group is None or not is_of_here(program):
+    if started is None or group is None or not is_local(program):
         return False
     return _has_ended(program["pid"], started) and not _has_members(group, started)
 

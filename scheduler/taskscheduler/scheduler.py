@@ -28,24 +28,24 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.solo import Solo
-from taskscheduler.operations.add import Added, Adding, merged
+from taskscheduler.operations.add import Added, JobAdder, merged
 from taskscheduler.operations.cancel import cancel, live_series
 from taskscheduler.operations.delete import delete
 from taskscheduler.operations.programs import Record
 from taskscheduler.operations.rescue import restore
-from taskscheduler.operations.retry import COUNTED_BY, requeue
-from taskscheduler.operations.service_messages import Letters
-from taskscheduler.operations.services import Servicing
+from taskscheduler.operations.retry import COUNTED_BY, retry
+from taskscheduler.operations.service_messages import ServiceMessages
+from taskscheduler.operations.services import ServiceControl
 from taskscheduler.operations.stats import statistics
 from taskscheduler.process import Process
 from taskscheduler.store import Store
-from taskscheduler.store.change_events import Change
+from taskscheduler.store.change_events import ChangeEvent
 from taskscheduler.store.change_feed import Token
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.overview import Inspection
 from taskscheduler.validation import batch, check_callable, check_token, listed, named
 from taskscheduler.validation import job_id as checked_id
-from taskscheduler.waiting.completion_watcher import Endings
+from taskscheduler.waiting.completion_watcher import CompletionWatcher
 from taskscheduler.waiting.futures import job_future
 from taskscheduler.waiting.listener import BackgroundListener, Listener
 from taskscheduler.waiting.waiter import Waiter, event_of
@@ -74,12 +74,12 @@ class Scheduler:
         self._options = SchedulerOptions.of(merged(options, given))
         self._clock = clock
         self._connection = Connection(database, clock)
-        self._adding = Adding(lambda: self._store, self._options, self._cancel, clock)
-        self._servicing = Servicing(lambda: self._store, self._adding, self._cancel, clock)
-        self._letters = Letters(lambda: self._store, lambda: self._options.max_payload)
+        self._adding = JobAdder(lambda: self._store, self._options, self._cancel, clock)
+        self._servicing = ServiceControl(lambda: self._store, self._adding, self._cancel, clock)
+        self._letters = ServiceMessages(lambda: self._store, lambda: self._options.max_payload)
         self._background: list[BackgroundListener] = []
         self._listener_lock = threading.Lock()
-        self._endings = Endings(lambda: self._store, clock, self._announce_change)
+        self._endings = CompletionWatcher(lambda: self._store, clock, self._announce_change)
 
     # -- adding -----------------------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Scheduler:
         instead, its `outcome` existing.
         """
         with translated():
-            return self._added([self._adding.one(job, data, merged(options, given))])[0]
+            return self._added([self._adding.add(job, data, merged(options, given))])[0]
 
     def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
         """Store many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
@@ -102,7 +102,7 @@ class Scheduler:
         option `dedupe` take a write each.
         """
         with translated():
-            return self._added(self._adding.many(batch(jobs)))
+            return self._added(self._adding.add_many(batch(jobs)))
 
     def add_job_once(
         self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
@@ -114,7 +114,7 @@ class Scheduler:
         add_job does.
         """
         with translated():
-            return self._added([self._adding.once(job, data, merged(options, given))])[0]
+            return self._added([self._adding.add_once(job, data, merged(options, given))])[0]
 
     def _added(self, added: Sequence[Added]) -> list[Process]:
         processes = [Process(self, document, outcome) for document, outcome in added]
@@ -245,7 +245,7 @@ class Scheduler:
         with translated():
             running = self._store.jobs.running(query)
             deleted = self._store.jobs.delete(query)
-            self._store.messages.stop(running)
+            self._store.wakeups.jobs_cancelled(running)
         return deleted
 
     # -- managing ---------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class Scheduler:
         add_job_once has been added in its place; JobNotFoundError if the id is unknown.
         """
         with translated():
-            process = Process(self, requeue(self._store, checked_id(job_id), self._clock))
+            process = Process(self, retry(self._store, checked_id(job_id), self._clock))
         self._announce(STATUS_EVENTS[process.status], process)
         return process
 
@@ -285,14 +285,14 @@ class Scheduler:
         """
         query = {} if job is None else {"class": job_name(job)}
         with translated():
-            return [Process(self, document) for document in self._store.tracked.end_silent(query)]
+            return [Process(self, document) for document in self._store.programs.end_silent(query)]
 
     def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
         """Delete the jobs, of one class or all, that ended longer ago than `age`: seconds or a timedelta. How many."""
         older = timedelta(seconds=seconds("age", age))
         query = {} if job is None else {"class": job_name(job)}
         with translated():
-            return self._store.tracked.delete_old(query, older)
+            return self._store.programs.delete_old(query, older)
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
@@ -360,7 +360,7 @@ class Scheduler:
         return service.id if isinstance(service, Process) else self.service(service).id
 
     @property
-    def letters(self) -> Letters:
+    def letters(self) -> ServiceMessages:
         """What carries the messages of services; for services, not for applications."""
         return self._letters
 
@@ -456,11 +456,11 @@ class Scheduler:
         if self._events.wanted and not self._listening:
             self._events.emit(event, process)
 
-    def _announce_change(self, change: Change) -> None:
+    def _announce_change(self, change: ChangeEvent) -> None:
         self._announce(event_of(change), Process(self, change.document))
 
     @property
-    def endings(self) -> Endings:
+    def endings(self) -> CompletionWatcher:
         """What tells of the end of jobs from a thread of its own; for futures and the asyncio twin."""
         return self._endings
 

@@ -46,13 +46,13 @@ from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.executor import Container, execute, notify
 from taskscheduler.jobs.job import REGISTRY, has_notification, is_async
-from taskscheduler.model.attempt_result import End
+from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.checks import integer, names, queue_name
 from taskscheduler.model.checks import seconds as checked_seconds
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC
-from taskscheduler.operations.finish import finish, follow
+from taskscheduler.operations.finish import completion_of, follow_up
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
@@ -142,10 +142,10 @@ class InlineNode:
     def _due(self) -> list[ObjectId]:
         claims = self._scheduler.store.claims
         self._settle()
-        gates = self._scheduler.store.gates
+        gates = self._scheduler.store.solo_locks
         while due := claims.due():
             claims.promote(due)
-            gates.let_next_in(gates.park(due))
+            gates.admit_next(gates.queue_for(due))
         gates.sweep()
         queues = self._queues or claims.queues()
         return [job["_id"] for job in claims.candidates(queues, _ROUND)] if queues else []
@@ -162,9 +162,9 @@ class InlineNode:
         began = self._clock.monotonic()
         ending, content = self._execute(document, _Runtime(self._scheduler, fence, document, str(self._worker)))
         lasted = self._clock.monotonic() - began
-        end = finish(fence, document, ending, content, str(self._worker), _MAX_LOST, lasted)
+        end = completion_of(fence, document, ending, content, str(self._worker), _MAX_LOST, lasted)
         if store.claims.finish([end]):  # else it was cancelled or deleted while it ran
-            follow(store, [end], self._name, self._call_hook)
+            follow_up(store, [end], self._name, self._call_hook)
         self._settle()
         if content.get("error", {}).get("type") == "KeyboardInterrupt":
             raise KeyboardInterrupt  # from the person at the terminal
@@ -182,7 +182,7 @@ class InlineNode:
             content["hook"] = True
         return ending, content
 
-    def _attempt(self, document: Document, runtime: _Runtime) -> End:
+    def _attempt(self, document: Document, runtime: _Runtime) -> AttemptResult:
         most = self._scheduler.options.max_payload
         if not is_async(REGISTRY.find(document["class"])):
             return execute(document, runtime, self._container, most)
@@ -190,16 +190,16 @@ class InlineNode:
 
     def _settle(self) -> None:
         """Pay what ended jobs owe, also those that were cancelled."""
-        follow_up, seen = self._scheduler.store.follow_up, set[ObjectId]()
-        while jobs := [job for job in follow_up.waiting_for([NEXT, FAMILY, HOOK], 100) if job["_id"] not in seen]:
+        follow_up, seen = self._scheduler.store.outbox, set[ObjectId]()
+        while jobs := [job for job in follow_up.undelivered([NEXT, FAMILY, HOOK], 100) if job["_id"] not in seen]:
             for job in jobs:
                 seen.add(job["_id"])
-                follow_up.settle(job["_id"])
+                follow_up.deliver(job["_id"])
                 self._call_hook(job["_id"])
 
     def _call_hook(self, job_id: ObjectId) -> None:
         store = self._scheduler.store
-        document = store.jobs.get(job_id) if store.follow_up.paid(job_id, HOOK) else None
+        document = store.jobs.get(job_id) if store.outbox.acknowledge(job_id, HOOK) else None
         if document is None:
             return
         process = Process(self._scheduler, document)

@@ -159,7 +159,7 @@ def nothing_crashes(facts: Facts) -> Iterator[Violation]:
             yield Violation("no part of a node crashes", "", f"{event['by']}: {event['text']}")
 
 
-RULES: Sequence[Rule] = (
+TRANSITIONS: Sequence[Rule] = (
     checker.present,
     checker.refusals_are_certain,
     checker.all_end,
@@ -192,7 +192,7 @@ RULES: Sequence[Rule] = (
 
 def violations(facts: Facts) -> list[Violation]:
     """Every promise that was broken."""
-    return [violation for rule in RULES for violation in rule(facts)]
+    return [violation for rule in TRANSITIONS for violation in rule(facts)]
 
 
 def counts(facts: Facts) -> dict[str, int]:

@@ -14,11 +14,11 @@ from typing import Any
 from pymongo.change_stream import ChangeStream
 
 from taskscheduler import Scheduler
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.logs import CompactFormatter
-from taskscheduler_daemon.node.completion.completer import Writer
+from taskscheduler_daemon.node.completion.completer import Completer
 from tests.faults import sabotage
 from tests.faults.history import History, of_environment
 from tests.faults.processes import die_with_parent
@@ -41,14 +41,14 @@ class HistoryHandler(logging.Handler):
 
 def observe(history: History) -> None:
     """Write down which ends are recorded or refused, which jobs are taken back, and when a stream is resumed."""
-    follow, refuse = Writer._follow, Writer._report_fenced
-    take_back: Callable[..., Any] = ClaimStore.take_back
+    follow, refuse = Completer._follow, Completer._report_fenced
+    take_back: Callable[..., Any] = ClaimStore.rescue
 
-    def followed(self: Writer, landed: list[Finish]) -> None:
+    def followed(self: Completer, landed: list[Completion]) -> None:
         history.write("recorded", ends=[_end(one) for one in landed if not one.unstarted])
         follow(self, landed)
 
-    def refused(self: Writer, finishes: list[Finish], landed: list[Finish]) -> None:
+    def refused(self: Completer, finishes: list[Completion], landed: list[Completion]) -> None:
         ends = [_end(one) for one in finishes if one not in landed]
         if ends:
             history.write("fenced", ends=ends)
@@ -66,11 +66,11 @@ def observe(history: History) -> None:
         history.write("resumed")
 
     ChangeStream._resume = resumed  # type: ignore[method-assign]
-    Writer._follow, Writer._report_fenced = followed, refused  # type: ignore[method-assign]
-    ClaimStore.take_back = taken_back  # type: ignore[assignment, method-assign]
+    Completer._follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
+    ClaimStore.rescue = taken_back  # type: ignore[assignment, method-assign]
 
 
-def _end(one: Finish) -> list[Any]:
+def _end(one: Completion) -> list[Any]:
     return [str(one.fence.job_id), one.fence.attempt, int(one.verdict.status)]
 
 

@@ -20,16 +20,16 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
 from taskscheduler.model.schedules import successor, successor_id
 from taskscheduler.operations import finish
 from taskscheduler.store import attempt_updates, claimed_job, claims, solo_locks
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.nodes import NodeStore
-from taskscheduler.store.programs import TrackedStore
-from taskscheduler.store.solo_updates import letting_in
+from taskscheduler.store.programs import ProgramStore
+from taskscheduler.store.solo_updates import acquire_update
 from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.claiming.partition import Share
-from taskscheduler_daemon.node.completion.completer import Writer
-from taskscheduler_daemon.node.maintenance.failure_detector import Watch
+from taskscheduler_daemon.node.claiming.partition import Partition
+from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 from taskscheduler_daemon.node.session import Session
 
@@ -44,6 +44,7 @@ class WrongClock(SystemClock):
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} to take away"
     setattr(owner, name, value)
 
 
@@ -86,23 +87,23 @@ def no_own_check() -> None:
 
 def no_outbox() -> None:
     """The next run of a series is added after the end of the last one was written, not planned with it."""
-    ended, follow = attempt_updates._ended, Writer._follow
+    ended, follow = attempt_updates._ended, Completer._follow
 
-    def unplanned(one: Finish) -> Any:
-        owes = tuple(debt for debt in one.owes if debt != "next")
-        return ended(replace(one, verdict=replace(one.verdict, plans_next=False), owes=owes))
+    def unplanned(one: Completion) -> Any:
+        owes = tuple(debt for debt in one.effects if debt != "next")
+        return ended(replace(one, verdict=replace(one.verdict, plans_next=False), effects=owes))
 
-    def followed(self: Writer, landed: list[Finish]) -> None:
+    def followed(self: Completer, landed: list[Completion]) -> None:
         follow(self, landed)
         for one in landed:
             if one.verdict.plans_next and one.series is not None:
                 _add_next(self, one, one.series)
 
     _replace(attempt_updates, "_ended", unplanned)
-    _replace(Writer, "_follow", followed)
+    _replace(Completer, "_follow", followed)
 
 
-def _add_next(writer: Writer, one: Finish, series: tuple[ObjectId, int]) -> None:
+def _add_next(writer: Completer, one: Completion, series: tuple[ObjectId, int]) -> None:
     job = writer._store.jobs.get(one.fence.job_id)
     if job is not None:
         next_id = successor_id(series[0], series[1] + 1, ObjectId())
@@ -113,12 +114,14 @@ def _add_next(writer: Writer, one: Finish, series: tuple[ObjectId, int]) -> None
 def no_second_look() -> None:
     """One look at the time of the last heartbeat decides, by the clock of this host."""
 
-    def lost(self: Watch, nodes: Iterable[Mapping[str, Any]], _owners: set[ObjectId], _now: float) -> list[ObjectId]:
+    def lost(
+        self: FailureDetector, nodes: Iterable[Mapping[str, Any]], _owners: set[ObjectId], _now: float
+    ) -> list[ObjectId]:
         now = WrongClock().now()
         others = [node for node in nodes if node["pid"] != os.getpid()]
         return [node["_id"] for node in others if now - node["alive"] > timedelta(seconds=node["lease"])]
 
-    _replace(Watch, "lost", lost)
+    _replace(FailureDetector, "lost", lost)
 
 
 def no_read_back() -> None:
@@ -145,22 +148,22 @@ def no_rescan() -> None:
 
 def no_turn() -> None:
     """A job whose time has come is let in whoever has the turn of its key."""
-    _replace(solo_locks, "letting_in", lambda key: letting_in(f"{key} {ObjectId()}"))
+    _replace(solo_locks, "acquire_update", lambda key: acquire_update(f"{key} {ObjectId()}"))
 
 
 def no_turn_of_programs() -> None:
     """A program begins whoever has the turn of its key."""
-    begin = TrackedStore.begin
+    begin = ProgramStore.begin
 
-    def begun(self: TrackedStore, document: dict[str, Any]) -> Any:
+    def begun(self: ProgramStore, document: dict[str, Any]) -> Any:
         return begin(self, {**document, "gate": f"{document['gate']} {ObjectId()}"})
 
-    _replace(TrackedStore, "begin", begun)
+    _replace(ProgramStore, "begin", begun)
 
 
 def no_end_of_the_silent() -> None:
     """Nobody ends the record of a program that says nothing any more."""
-    _replace(TrackedStore, "end_silent", lambda self, query: [])
+    _replace(ProgramStore, "end_silent", lambda self, query: [])
 
 
 def no_restart() -> None:
@@ -173,14 +176,14 @@ def no_restart() -> None:
 
 def die_before_the_next_run() -> None:
     """The node is killed right after it has written the end of a run of a series."""
-    follow = Writer._follow
+    follow = Completer._follow
 
-    def followed(self: Writer, landed: list[Finish]) -> None:
+    def followed(self: Completer, landed: list[Completion]) -> None:
         if any(one.verdict.plans_next for one in landed):
             os.kill(os.getpid(), signal.SIGKILL)
         follow(self, landed)
 
-    _replace(Writer, "_follow", followed)
+    _replace(Completer, "_follow", followed)
 
 
 def collide() -> None:
@@ -192,12 +195,12 @@ def collide() -> None:
         return claim(self, ids, name, boot, node)
 
     def all_of_them(
-        self: Share, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float
+        self: Partition, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float
     ) -> list[ObjectId]:
         return [job["_id"] for job in jobs[:wanted]]
 
     _replace(ClaimStore, "claim", slow)
-    _replace(Share, "ours", all_of_them)
+    _replace(Partition, "ours", all_of_them)
 
 
 PATCHES: dict[str, Callable[[], None]] = {

@@ -122,8 +122,8 @@ def lost_message(control: Control, *without: str) -> None:
     done = control.add("quick")
     control.await_start(done, 1)
     control.await_end()
-    messages = control.scheduler.store.messages
-    messages.added = lambda *_, **__: None  # type: ignore[method-assign]
+    messages = control.scheduler.store.wakeups
+    messages.jobs_added = lambda *_, **__: None  # type: ignore[method-assign]
     messages.is_quiet = lambda: False  # type: ignore[method-assign]
     control.add("quick")
     try:
@@ -253,7 +253,7 @@ def test_the_turn_of_a_cancelled_job_ends_when_its_process_is_gone(
     control: Control, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     if broken:
-        monkeypatch.setattr(jobs, "out_of_turn", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
+        monkeypatch.setattr(jobs, "release_on_end", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
     cancel_what_does_not_listen(control)
     found = control.violations()
     assert SOLO in found if broken else found == set()

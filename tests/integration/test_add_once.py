@@ -16,8 +16,8 @@ from tests.support.jobs import Noop
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import InvalidOptionError, Process, Scheduler, Status
-from taskscheduler.model.lifecycle import Move, Verdict
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
 
 LIVE = {"status": {"$lte": int(Status.PROCESSING)}}
@@ -81,9 +81,9 @@ def end_without_follow_up(scheduler: Scheduler, job_id: ObjectId) -> None:
     claims, boot = scheduler.store.claims, ObjectId()
     claims.claim([job_id], "a-claim", boot, "a-node")
     series = scheduler.get_job(job_id).to_dict()
-    verdict = Verdict(Move.SUCCEED, plans_next=True)
+    verdict = Verdict(Transition.SUCCEED, plans_next=True)
     place = (series["series"], series["seq"])
-    finish = Finish(Fence(job_id, "a-claim", 1), verdict, interval=3600, series=place, owes=("next",))
+    finish = Completion(Fence(job_id, "a-claim", 1), verdict, interval=3600, series=place, effects=("next",))
     assert claims.finish([finish]) == 1
 
 

@@ -1,4 +1,4 @@
-"""Adding jobs: what is stored, what is refused before anything is written, and that user data stay plain data."""
+"""JobAdder jobs: what is stored, what is refused before anything is written, and that user data stay plain data."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from bson import ObjectId
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.store.claimed_job import Taken
+from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
@@ -73,12 +73,12 @@ def test_a_service_that_is_cancelled_before_its_claim_is_read_back_will_never_be
     scheduler.start_service(Noop, name="s")
     read_back = scheduler.store.claims.claimed
 
-    def late(*claim: Any) -> list[Taken]:
+    def late(*claim: Any) -> list[ClaimedJob]:
         scheduler.stop_service("s", wait=False)
         return read_back(*claim)
 
     monkeypatch.setattr(scheduler.store.claims, "claimed", late)
-    bench.claimer.heard([], ["default"], True, False)
+    bench.claimer.hint([], ["default"], True, False)
     bench.claimer._look()
     stopped = scheduler.service("s")
     assert (bench.taken, stopped.status, stopped.attempt) == ([], Status.CANCELED, 1)

@@ -14,8 +14,8 @@ from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 
 from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status, call
-from taskscheduler.model.lifecycle import Move, Verdict
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
 
 QUEUED = {"status": {"$lt": int(Status.PROCESSING)}}
@@ -32,9 +32,9 @@ def claim(scheduler: Scheduler, process: Process) -> Fence:
     return Fence(process.id, "claim", taken[0].job["attempt"])
 
 
-def end(scheduler: Scheduler, fence: Fence, move: Move, **more: Any) -> None:
+def end(scheduler: Scheduler, fence: Fence, move: Transition, **more: Any) -> None:
     verdict = Verdict(move, plans_next="series" in more)
-    assert scheduler.store.claims.finish([Finish(fence, verdict, **more)]) == 1
+    assert scheduler.store.claims.finish([Completion(fence, verdict, **more)]) == 1
 
 
 def test_the_same_job_is_not_added_while_it_is_queued(scheduler: Scheduler) -> None:
@@ -59,11 +59,11 @@ def test_a_postponed_job_is_queued_also_when_its_time_comes(scheduler: Scheduler
     assert add(scheduler).id == first.id
 
 
-@pytest.mark.parametrize("move", [None, Move.SUCCEED, Move.FAIL, Move.EXPIRE, Move.CANCEL])
-def test_a_job_that_has_started_is_no_obstacle(scheduler: Scheduler, move: Move | None) -> None:
+@pytest.mark.parametrize("move", [None, Transition.SUCCEED, Transition.FAIL, Transition.EXPIRE, Transition.CANCEL])
+def test_a_job_that_has_started_is_no_obstacle(scheduler: Scheduler, move: Transition | None) -> None:
     first = add(scheduler)
     fence = claim(scheduler, first)
-    if move is Move.CANCEL:
+    if move is Transition.CANCEL:
         first.cancel()
     elif move is not None:
         end(scheduler, fence, move)
@@ -82,31 +82,31 @@ def released(scheduler: Scheduler, process: Process, fence: Fence) -> None:
 
 
 def abandoned(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    assert scheduler.store.claims.abandon(fence.claim, BOOT) == 1
+    assert scheduler.store.claims.release_claim(fence.claim, BOOT) == 1
 
 
 def taken_back(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    assert scheduler.store.claims.take_back(BOOT, "node", 3) == [(process.id, Status.WAITING)]
+    assert scheduler.store.claims.rescue(BOOT, "node", 3) == [(process.id, Status.WAITING)]
 
 
 def handed_back(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    end(scheduler, fence, Move.RELEASE)
+    end(scheduler, fence, Transition.RELEASE)
 
 
 def unstarted(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    end(scheduler, fence, Move.RELEASE, unstarted=True)
+    end(scheduler, fence, Transition.RELEASE, unstarted=True)
 
 
 def retried_later(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    end(scheduler, fence, Move.RETRY, retry_interval=60, error={"type": "ValueError"})
+    end(scheduler, fence, Transition.RETRY, retry_interval=60, error={"type": "ValueError"})
 
 
 def retried_now(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    end(scheduler, fence, Move.RETRY_NOW, error={"type": "ValueError"})
+    end(scheduler, fence, Transition.RETRY_NOW, error={"type": "ValueError"})
 
 
 def requeued(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    end(scheduler, fence, Move.FAIL, error={"type": "ValueError"})
+    end(scheduler, fence, Transition.FAIL, error={"type": "ValueError"})
     scheduler.retry_job(process.id)
 
 
@@ -145,9 +145,9 @@ def test_a_job_that_is_queued_again_stands_in_the_way_of_none(
 def test_the_next_run_of_an_interval_stands_in_the_way_of_none(scheduler: Scheduler) -> None:
     first = add(scheduler, interval=60)
     series = (first.id, 0)
-    end(scheduler, claim(scheduler, first), Move.SUCCEED, interval=60, series=series, owes=("next",))
+    end(scheduler, claim(scheduler, first), Transition.SUCCEED, interval=60, series=series, owes=("next",))
     second = add(scheduler)
-    scheduler.store.follow_up.settle(first.id)
+    scheduler.store.outbox.deliver(first.id)
     assert second.outcome == "created"
     assert scheduler.store.jobs.collection.count_documents({"series": first.id, **QUEUED}) == 1
 

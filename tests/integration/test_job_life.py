@@ -22,9 +22,9 @@ from tests.support.nodes import ROOT, TOLD, NodeProcess
 
 from taskscheduler import InvalidArgumentsError, Job, JobFailedError, Process, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.schedules import successor_id
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
 
 Documents = Database[dict[str, Any]]
@@ -385,7 +385,7 @@ def test_a_run_that_ends_while_its_series_is_cancelled_has_no_successor(
     monkeypatch.setattr(scheduler.store.jobs, "end_series", racing)
     scheduler.cancel_job(first.id)
     monkeypatch.undo()
-    scheduler.store.follow_up.settle(second)
+    scheduler.store.outbox.deliver(second)
     assert jobs(scheduler, {"series": first.id, "status": {"$lte": 2}}) == []
 
 
@@ -394,19 +394,21 @@ def end_run(scheduler: Scheduler, job_id: ObjectId, settle: bool) -> None:
     process = scheduler.get_job(job_id)
     fence = claimed(scheduler, process)
     place = (process.to_dict()["series"], process.to_dict()["seq"])
-    verdict = Verdict(Move.SUCCEED, plans_next=True)
-    assert scheduler.store.claims.finish([Finish(fence, verdict, interval=3600, series=place, owes=("next",))]) == 1
+    verdict = Verdict(Transition.SUCCEED, plans_next=True)
+    assert (
+        scheduler.store.claims.finish([Completion(fence, verdict, interval=3600, series=place, effects=("next",))]) == 1
+    )
     if settle:
-        scheduler.store.follow_up.settle(job_id)
+        scheduler.store.outbox.deliver(job_id)
 
 
 def test_the_next_run_is_added_once_whoever_settles_it(scheduler: Scheduler, database: Documents) -> None:
     first = scheduler.add_job("noop", {"a": 1}, interval=3600)
     end_run(scheduler, first.id, settle=False)
     document = database["taskscheduler.jobs"].find_one({"_id": first.id})
-    scheduler.store.follow_up.settle(first.id)
+    scheduler.store.outbox.deliver(first.id)
     database["taskscheduler.jobs"].replace_one({"_id": first.id}, document or {})  # another node saw it before
-    scheduler.store.follow_up.settle(first.id)
+    scheduler.store.outbox.deliver(first.id)
     runs = series(scheduler, first)
     assert [run.status for run in runs] == [Status.DONE, Status.POSTPONED]
     assert runs[1].id == (document or {})["next"]["_id"] == successor_id(first.id, 1, runs[1].id)
@@ -429,24 +431,24 @@ def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) ->
     process = scheduler.add_job("noop", retry=5)
     old = claimed(scheduler, process)
     claims = scheduler.store.claims
-    assert claims.finish([Finish(old, Verdict(Move.RELEASE), error={"type": "x"})]) == 1
+    assert claims.finish([Completion(old, Verdict(Transition.RELEASE), error={"type": "x"})]) == 1
     new = claimed(scheduler, process)
     assert new.attempt == 2
-    late: list[Finish] = [
-        Finish(old, Verdict(Move.SUCCEED)),  # plain: written together with others of its claim
-        Finish(old, Verdict(Move.SUCCEED), result="late"),
-        Finish(old, Verdict(Move.FAIL), error={"type": "late"}, owes=("family",)),
-        Finish(old, Verdict(Move.RETRY)),
-        Finish(old, Verdict(Move.RELEASE), unstarted=True),
-        Finish(Fence(old.job_id, new.claim, 1), Verdict(Move.SUCCEED), result="wrong attempt"),
-        Finish(Fence(old.job_id, old.claim, 2), Verdict(Move.SUCCEED), result="wrong claim"),
+    late: list[Completion] = [
+        Completion(old, Verdict(Transition.SUCCEED)),  # plain: written together with others of its claim
+        Completion(old, Verdict(Transition.SUCCEED), result="late"),
+        Completion(old, Verdict(Transition.FAIL), error={"type": "late"}, effects=("family",)),
+        Completion(old, Verdict(Transition.RETRY)),
+        Completion(old, Verdict(Transition.RELEASE), unstarted=True),
+        Completion(Fence(old.job_id, new.claim, 1), Verdict(Transition.SUCCEED), result="wrong attempt"),
+        Completion(Fence(old.job_id, old.claim, 2), Verdict(Transition.SUCCEED), result="wrong claim"),
     ]
-    assert late[0].plain
+    assert late[0].is_simple
     assert [claims.finish([one]) for one in late] == [0] * 7
     claims.progress([(old, {"progress": 99.0}, None)])
     assert (process.refresh().status, process.attempt, process.progress) == (Status.PROCESSING, 2, 0.0)
-    assert claims.finish([Finish(new, Verdict(Move.SUCCEED), result="right")]) == 1
-    assert claims.finish([Finish(new, Verdict(Move.SUCCEED), result="twice")]) == 0
+    assert claims.finish([Completion(new, Verdict(Transition.SUCCEED), result="right")]) == 1
+    assert claims.finish([Completion(new, Verdict(Transition.SUCCEED), result="twice")]) == 0
     assert process.refresh().result_value == "right"
 
 
@@ -454,8 +456,13 @@ def test_a_cancelled_job_cannot_be_finished_any_more(scheduler: Scheduler) -> No
     process = scheduler.add_job("noop", retry=5, interval=5)
     fence = claimed(scheduler, process)
     process.cancel()
-    for verdict in (Verdict(Move.SUCCEED), Verdict(Move.RETRY), Verdict(Move.RELEASE), Verdict(Move.FAIL)):
-        assert scheduler.store.claims.finish([Finish(fence, verdict)]) == 0
+    for verdict in (
+        Verdict(Transition.SUCCEED),
+        Verdict(Transition.RETRY),
+        Verdict(Transition.RELEASE),
+        Verdict(Transition.FAIL),
+    ):
+        assert scheduler.store.claims.finish([Completion(fence, verdict)]) == 0
     assert process.refresh().status is Status.CANCELED
 
 

@@ -178,7 +178,7 @@ def test_the_word_of_a_cancellation_that_comes_when_the_job_runs_once_more_does_
     canceled = scheduler.add_job("wait", {"trace": str(tmp_path / "other")})
     [[_, _, other]] = eventually(lambda: traces(tmp_path / "other"))
     scheduler.store.jobs.cancel(canceled.id)
-    scheduler.store.messages.stop([process.id, canceled.id])
+    scheduler.store.wakeups.jobs_cancelled([process.id, canceled.id])
     eventually(lambda: not is_running(int(other)), 10, "the word has come")
     assert is_running(int(pid))
     release.touch()

@@ -20,11 +20,11 @@ from tests.support.fortress import Fortress
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
-from taskscheduler.model.lifecycle import Move, Verdict
+from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import NODES
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.change_events import message_pipeline
-from taskscheduler.store.change_feed import Feed
+from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.overview import Inspection
 
@@ -114,11 +114,11 @@ def live(uri: str) -> None:
         store.nodes.register(boot, {"name": "n"})
         assert store.nodes.beat(boot, {})
         pipeline = message_pipeline(store.options.job_store, store.options.job_queue)
-        with Feed(store.database, pipeline, await_ms=10) as feed:
+        with ChangeFeed(store.database, pipeline, await_ms=10) as feed:
             process = scheduler.add_job_once("noop")
             store.claims.claim([process.id], "claim", boot, "n")
             assert len(store.claims.claimed("claim", boot)) == 1
-            store.claims.finish([Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED))])
+            store.claims.finish([Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED))])
             assert process.wait(5).status is Status.DONE
             eventually(feed.next, 10, "a message")
         token = scheduler.listen(lambda process: True, timeout=0.01)

@@ -287,7 +287,7 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "read back": lambda: claims.claimed("claim-7", BOOTS[1]),
         "due": claims.due,
         "held": lambda: claims.held_by(BOOTS[0]),
-        "pending": lambda: store.follow_up.waiting_for(["next", "family", "hook"], 100),
+        "pending": lambda: store.outbox.undelivered(["next", "family", "hook"], 100),
         "live list": lambda: list(scheduler.get_jobs()),
         "live of a class": lambda: list(scheduler.get_jobs({"class": "mail", "status": {"$lte": 2}})),
         "one job": lambda: claims.candidates(["default"], 1),

@@ -232,7 +232,7 @@ def test_a_service_that_ends_while_its_node_does_not_hear_that_it_was_stopped(
     scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message to the node is lost, and the service ends before the node looks by itself."""
-    monkeypatch.setattr(scheduler.store.messages, "stop", lambda _: None)
+    monkeypatch.setattr(scheduler.store.wakeups, "jobs_cancelled", lambda _: None)
     scheduler.start_service("chronicle", {**chronicle.data, "lives": 0.3}, **QUICK)
     for count in range(1, 4):
         chronicle.begun(count)

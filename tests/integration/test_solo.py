@@ -257,12 +257,12 @@ def test_every_write_about_turns_uses_an_index(scheduler: Scheduler, database: D
     jobs = database["taskscheduler.jobs"]
     jobs.insert_many([{**template, "_id": ObjectId(), "status": number % 7} for number in range(700)])
     added = [scheduler.add_job("noop", solo="key") for _ in range(20)]
-    gates, tracked = scheduler.store.gates, scheduler.store.tracked
+    gates, tracked = scheduler.store.solo_locks, scheduler.store.programs
     database.command("profile", 2)
     try:
-        gates.park([one.id for one in added])
-        gates.let_next_in(["key"])
-        gates.clear("key")
+        gates.queue_for([one.id for one in added])
+        gates.admit_next(["key"])
+        gates.release_expired("key")
         gates.sweep()
         tracked.end_silent({})
         tracked.end_silent({"gate": "key"})
@@ -287,7 +287,7 @@ def test_a_running_one_that_is_cancelled_is_gone_before_the_next_begins(
     second = scheduler.add_job("trace", str(behind), solo="waiting")
     os.kill(node.manager, signal.SIGSTOP)  # so that nobody kills the first one for a while
     first.cancel()
-    scheduler.store.gates.sweep()  # as every node does again and again
+    scheduler.store.solo_locks.sweep()  # as every node does again and again
     assert second.refresh().status is Status.POSTPONED
     os.kill(node.manager, signal.SIGCONT)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 20, "the first one is killed")
@@ -320,7 +320,7 @@ def test_one_that_takes_its_time_to_end_is_waited_for(
     def second_has_ended_and_began_late_enough() -> bool:
         status = second.refresh().status
         assert status is Status.POSTPONED or not Path(f"/proc/{pid}").exists()
-        scheduler.store.gates.sweep()
+        scheduler.store.solo_locks.sweep()
         return status is Status.DONE
 
     eventually(second_has_ended_and_began_late_enough, 20)
@@ -342,7 +342,7 @@ def test_however_long_it_takes_its_node_keeps_the_turn(
         status = second.refresh().status
         gone = not Path(f"/proc/{pid}").exists()
         assert gone or status is Status.POSTPONED
-        scheduler.store.gates.sweep()
+        scheduler.store.solo_locks.sweep()
         return gone
 
     eventually(first_is_gone, 30)
@@ -369,7 +369,7 @@ def test_a_node_that_cannot_say_that_it_is_gone_keeps_the_turn_for_its_own_lease
         hasty.cancel_job(first.id)
     over = [{"$set": {"gate_until": "$$NOW"}}]
     database["taskscheduler.jobs"].update_one({"_id": first.id}, over)
-    scheduler.store.gates.sweep()
+    scheduler.store.solo_locks.sweep()
     assert second.refresh().status is Status.POSTPONED, "the first one may run as long as its node has not lost it"
     home.send(signal.SIGCONT)
     second.wait(timeout=20, throw=True)
@@ -395,7 +395,7 @@ def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_n
     os.kill(int(eventually(lambda: traces(path), 20)[0][2]), signal.SIGKILL)
     eventually(lambda: len(traces(path)) == 2, 20, "it runs again")
     assert [words[0] for words in traces(path)] == [str(jobs[0].id)] * 2
-    scheduler.store.gates.sweep()
+    scheduler.store.solo_locks.sweep()
     assert jobs[1].refresh().status is Status.POSTPONED
     until.touch()
     scheduler.wait_for(jobs, throw=True, timeout=20)

@@ -10,10 +10,10 @@ from tests.support.eventually import eventually
 
 from taskscheduler import DuplicateJobError, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.model.lifecycle import Move, Verdict
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.node.completion.completer import Writer
+from taskscheduler_daemon.node.completion.completer import Completer
 
 _NOT_PRIMARY = {"index": 0, "code": 189, "errmsg": "Not primary while writing to app.taskscheduler.jobs"}
 
@@ -64,10 +64,10 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     claims.claim([process.id], "claim", process.id, "node")
     stepping = Stepping(claims.collection)
     monkeypatch.setattr(claims, "collection", stepping)
-    writer = Writer(scheduler.store, "node", lambda _: None, lambda _: None, lambda: None, SYSTEM_CLOCK)
+    writer = Completer(scheduler.store, "node", lambda _: None, lambda _: None, lambda: None, SYSTEM_CLOCK)
     writer.start()
     try:
-        writer.put(Finish(Fence(process.id, "claim", 1), Verdict(Move.SUCCEED), "worker"))
+        writer.submit(Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED), "worker"))
         eventually(lambda: process.refresh().status.is_final, 20, "the end")
     finally:
         writer.stop()

@@ -197,7 +197,7 @@ def test_notifications_are_called_once_each(scheduler: Scheduler, inline: Inline
     inline.run_due()
     assert done.refresh().status is Status.DONE, done.error
     assert sorted(Noted.seen) == sorted([(done.id, Status.DONE), (canceled.id, Status.CANCELED)])
-    assert scheduler.store.follow_up.waiting_for([HOOK], 10) == []
+    assert scheduler.store.outbox.undelivered([HOOK], 10) == []
 
 
 def test_a_family_ends_together(scheduler: Scheduler, inline: InlineNode) -> None:

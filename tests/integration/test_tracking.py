@@ -38,8 +38,8 @@ from taskscheduler import (
 )
 from taskscheduler.clock import SystemClock
 from taskscheduler.operations import programs
-from taskscheduler.process_identity import boot_id, started_at, this_program
-from taskscheduler.store.programs import TrackedStore
+from taskscheduler.process_identity import boot_id, identify_self, started_at
+from taskscheduler.store.programs import ProgramStore
 from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]
@@ -64,7 +64,7 @@ def test_a_program_is_a_job_that_runs_from_the_start_to_the_end_of_the_block(sch
             "pid": os.getpid(),
             "started": started_at(os.getpid()),
             "boot": boot_id(),
-            "space": this_program()["space"],
+            "space": identify_self()["space"],
             "group": os.getpgrp(),
         }
         assert seen.options["silence_timeout"] == 60
@@ -289,15 +289,15 @@ def test_the_end_of_a_record_is_stored_when_the_database_is_back(
 def test_an_end_that_was_stored_without_an_answer_is_known_again(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, end, ends = scheduler.track("import", solo=True).start(), TrackedStore._end, []
+    record, end, ends = scheduler.track("import", solo=True).start(), ProgramStore._end, []
 
-    def unanswered(self: TrackedStore, *given: Any) -> bool:
+    def unanswered(self: ProgramStore, *given: Any) -> bool:
         ends.append(end(self, *given))
         if len(ends) == 1:
             raise AutoReconnect("connection closed")
         return ends[-1]
 
-    monkeypatch.setattr(TrackedStore, "_end", unanswered)
+    monkeypatch.setattr(ProgramStore, "_end", unanswered)
     record.finish(result=3)
     assert ends == [True, False]
     assert scheduler.get_job(record.id).result_value == 3
@@ -335,7 +335,7 @@ def test_who_is_interrupted_tries_to_store_the_end_once(scheduler: Scheduler, mo
         tries.append(1)
         raise AutoReconnect("connection closed")
 
-    monkeypatch.setattr(TrackedStore, "end", unanswered)
+    monkeypatch.setattr(ProgramStore, "end", unanswered)
     with pytest.raises(KeyboardInterrupt), scheduler.track("import"):
         raise KeyboardInterrupt
     assert len(tries) == 1

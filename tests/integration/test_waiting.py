@@ -29,7 +29,7 @@ from taskscheduler import (
     Status,
     WaitTimeoutError,
 )
-from taskscheduler.store.change_feed import Feed
+from taskscheduler.store.change_feed import ChangeFeed
 
 Documents = Database[dict[str, Any]]
 NEVER = 3600.0  #: seconds until the next poll: whoever learns of something has not learnt it from that
@@ -161,16 +161,16 @@ def test_with_throw_the_first_failure_ends_the_wait_for_all(scheduler: Scheduler
     assert never.refresh().status is Status.POSTPONED
 
 
-def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[Feed]:
+def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[ChangeFeed]:
     """Notes each look at a change stream, which takes half a second at most."""
-    looks: list[Feed] = []
-    look = Feed.next
+    looks: list[ChangeFeed] = []
+    look = ChangeFeed.next
 
-    def noted(feed: Feed) -> Any:
+    def noted(feed: ChangeFeed) -> Any:
         looks.append(feed)
         return look(feed)
 
-    monkeypatch.setattr(Feed, "next", noted)
+    monkeypatch.setattr(ChangeFeed, "next", noted)
     return looks
 
 

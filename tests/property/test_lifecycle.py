@@ -5,17 +5,17 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskscheduler.model.lifecycle import LIVE, Ending, Move, Status, sources, target
+from taskscheduler.model.lifecycle import LIVE, Ending, Status, Transition, sources, target
 from taskscheduler.model.retries import Recurrence, after
 
 MORE = settings(max_examples=200, deadline=None)
-ASKED_FOR = (Move.REQUEUE, Move.REQUEUE_SOLO)  #: by somebody
-OF_ITSELF = [move for move in Move if move not in ASKED_FOR]
+ASKED_FOR = (Transition.REQUEUE, Transition.REQUEUE_SOLO)  #: by somebody
+OF_ITSELF = [move for move in Transition if move not in ASKED_FOR]
 
 
 @MORE
 @given(st.sampled_from(Status), st.lists(st.sampled_from(OF_ITSELF), max_size=40))
-def test_no_sequence_of_moves_leaves_a_final_status(status: Status, moves: list[Move]) -> None:
+def test_no_sequence_of_moves_leaves_a_final_status(status: Status, moves: list[Transition]) -> None:
     for move in moves:
         before = status
         if status in sources(move):
@@ -66,7 +66,7 @@ def test_a_job_that_never_succeeds_ends_after_its_retries_and_losses(
             break
         attempts += 1
         verdict = after(ending, Recurrence(retry, 1, 0, retries, lost), max_lost)
-        retries += verdict.move in (Move.RETRY, Move.RETRY_NOW)
+        retries += verdict.move in (Transition.RETRY, Transition.RETRY_NOW)
         lost += ending is Ending.LOST
         status = verdict.status
     assert retries <= retry

@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from taskscheduler_daemon.ipc.messages import Flag, Run
-from taskscheduler_daemon.manager.pool.assignment import assignments, victim
-from taskscheduler_daemon.manager.pool.hand_back import stale, stale_async
+from taskscheduler_daemon.manager.pool.assignment import assignments, steal_from
+from taskscheduler_daemon.manager.pool.hand_back import async_to_hand_back, to_hand_back
 from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
 from taskscheduler_daemon.manager.pool.pool import Pool
-from taskscheduler_daemon.manager.pool.scaling import to_spawn
-from taskscheduler_daemon.manager.pool.worker_state import Member
+from taskscheduler_daemon.manager.pool.scaling import workers_to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 
 MOST_AHEAD = 64
 ASYNC_JOBS = 3
 
 
-class Hands:
+class WorkerHandle:
     """The real worker behind a member: its socket, the job it is at, and reports that nobody has read."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: WorkerState) -> None:
         self.member = member
         self.inbox: deque[Run] = deque()
         self.current: Run | None = None
@@ -50,7 +50,7 @@ class PoolHistory(RuleBasedStateMachine):
         self.pool = Pool(PoolOptions.of({"pm": pm, **counts, "worker_max_jobs": most}))
         self.now = 0.0
         self.pids = 0
-        self.hands: dict[int, Hands] = {}
+        self.hands: dict[int, WorkerHandle] = {}
         self.accepted: dict[bytes, Run] = {}
         self.over: Counter[bytes] = Counter()  #: reported, lost with a worker, cancelled or handed back
         self.started: Counter[bytes] = Counter()
@@ -72,12 +72,12 @@ class PoolHistory(RuleBasedStateMachine):
 
     @rule()
     def spawn(self) -> None:
-        ordinary, forced = to_spawn(self.pool, self.now)
+        ordinary, forced = workers_to_spawn(self.pool, self.now)
         assert not self.pool.stopping or (ordinary, forced) == (0, 0)
         for number in range(ordinary + forced):
             self.pids += 1
             member = self.pool.spawned(ObjectId().binary, self.pids, number >= ordinary)
-            self.hands[member.pid] = Hands(member)
+            self.hands[member.pid] = WorkerHandle(member)
 
     @rule(which=st.integers(0, 9))
     def boot(self, which: int) -> None:
@@ -89,7 +89,7 @@ class PoolHistory(RuleBasedStateMachine):
     def assign(self, full: int) -> None:
         """`full`: so many packets are taken, then a socket is full."""
         self._assign(full)
-        loaded = victim(self.pool)
+        loaded = steal_from(self.pool)
         if loaded is not None:
             assert loaded.runs
             self._take_back(loaded)
@@ -102,13 +102,13 @@ class PoolHistory(RuleBasedStateMachine):
             assert not member.leaving
             assert bool(run.flags & Flag.FORCED) == member.forced
             if full and number == full:
-                self.pool.put_back([run], self.now)
+                self.pool.requeue([run], self.now)
                 return
             self.pool.began(member, run, self.now)
             hands = self.hands[member.pid]
             (hands.loop if run.flags & Flag.ASYNC else hands.inbox).append(run)
 
-    def _take_back(self, member: Member, between: int = -1) -> None:
+    def _take_back(self, member: WorkerState, between: int = -1) -> None:
         """Take the packets out of a socket; before number `between` an idle worker is faster and takes one."""
         hands, runs = self.hands[member.pid], []
         for number in range(len(hands.inbox)):
@@ -117,9 +117,9 @@ class PoolHistory(RuleBasedStateMachine):
             if hands.inbox:
                 runs.append(hands.inbox.popleft())
         if runs:
-            self.pool.taken_back(member, runs, self.now)
+            self.pool.recalled(member, runs, self.now)
 
-    def _begin(self, hands: Hands) -> None:
+    def _begin(self, hands: WorkerHandle) -> None:
         hands.current = hands.inbox.popleft()
         hands.begun += 1
         assert hands.begun <= (self.pool.options.worker_max_jobs or hands.begun)
@@ -147,8 +147,8 @@ class PoolHistory(RuleBasedStateMachine):
             hands = busy[which % len(busy)]
             self._over_async(hands, hands.loop.pop(place % len(hands.loop)))
 
-    def _over_async(self, hands: Hands, run: Run) -> None:
-        del hands.member.background[run.job_id]
+    def _over_async(self, hands: WorkerHandle, run: Run) -> None:
+        del hands.member.async_runs[run.job_id]
         self.over[run.job_id] += 1
         self._leave_if_done(hands)
 
@@ -158,14 +158,14 @@ class PoolHistory(RuleBasedStateMachine):
         if talking:
             self._read(talking[which % len(talking)], seconds)
 
-    def _read(self, hands: Hands, seconds: float = 0.001) -> None:
+    def _read(self, hands: WorkerHandle, seconds: float = 0.001) -> None:
         while hands.reports:
             run = hands.reports.popleft()
             assert self.pool.ended(hands.member, run.job_id, run.attempt, seconds, self.now) is run
             self.over[run.job_id] += 1
         self._leave_if_done(hands)
 
-    def _leave_if_done(self, hands: Hands) -> None:
+    def _leave_if_done(self, hands: WorkerHandle) -> None:
         if hands.member.leaving and not hands.member.runs and not hands.loop:
             self._die(hands)
 
@@ -174,11 +174,11 @@ class PoolHistory(RuleBasedStateMachine):
         if self.hands:
             self._die(list(self.hands.values())[which % len(self.hands)])
 
-    def _die(self, hands: Hands) -> None:
+    def _die(self, hands: WorkerHandle) -> None:
         member = hands.member
         self._read_only(hands)
         self._take_back(member)
-        assert self.pool.gone(member.pid, self.now) is member
+        assert self.pool.exited(member.pid, self.now) is member
         del self.hands[member.pid]
         assert list(member.runs) == ([hands.current] if hands.current else [])
         for run in (*member.runs, *hands.loop):
@@ -186,7 +186,7 @@ class PoolHistory(RuleBasedStateMachine):
         if self.pool.stopping:
             self._hand_back()
 
-    def _read_only(self, hands: Hands) -> None:
+    def _read_only(self, hands: WorkerHandle) -> None:
         while hands.reports:
             run = hands.reports.popleft()
             assert self.pool.ended(hands.member, run.job_id, run.attempt, 0.001, self.now) is run
@@ -204,7 +204,7 @@ class PoolHistory(RuleBasedStateMachine):
         if holder is None:
             return
         hands = self.hands[holder.pid]
-        if job_id in holder.background:
+        if job_id in holder.async_runs:
             hands.loop.remove(self.accepted[job_id])
             self._over_async(hands, self.accepted[job_id])
             return
@@ -218,10 +218,10 @@ class PoolHistory(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 2))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        if stale_async(self.pool, self.now):
+        if async_to_hand_back(self.pool, self.now):
             for run in self.pool.asynchronous.drain():
                 self.over[run.job_id] += 1
-        stuck = stale(self.pool, self.now)
+        stuck = to_hand_back(self.pool, self.now)
         if stuck is None:
             return
         for member in stuck:
@@ -254,8 +254,8 @@ class PoolHistory(RuleBasedStateMachine):
             return
         places = Counter(self.over)
         places.update(entry.run.job_id for entry in self.pool.unassigned())
-        places.update(run.job_id for member in self.pool.members.values() for run in member.runs)
-        places.update(job_id for member in self.pool.members.values() for job_id in member.background)
+        places.update(run.job_id for member in self.pool.workers.values() for run in member.runs)
+        places.update(job_id for member in self.pool.workers.values() for job_id in member.async_runs)
         assert set(places) == set(self.accepted)
         assert set(places.values()) <= {1}
 
@@ -264,7 +264,7 @@ class PoolHistory(RuleBasedStateMachine):
         for hands in getattr(self, "hands", {}).values():
             current = [hands.current] if hands.current else []
             assert list(hands.member.runs) == [*hands.reports, *current, *hands.inbox]
-            assert list(hands.member.background) == [run.job_id for run in hands.loop]
+            assert list(hands.member.async_runs) == [run.job_id for run in hands.loop]
 
     @invariant()
     def no_run_is_started_twice(self) -> None:
@@ -274,21 +274,21 @@ class PoolHistory(RuleBasedStateMachine):
     def no_limit_is_exceeded(self) -> None:
         if not hasattr(self, "pool"):
             return
-        ordinary = [member for member in self.pool.members.values() if not member.forced]
+        ordinary = [member for member in self.pool.workers.values() if not member.forced]
         assert len(ordinary) <= self.pool.options.slots
-        for member in self.pool.members.values():
+        for member in self.pool.workers.values():
             assert len(member.runs) <= (1 if member.single else MOST_AHEAD)
-        forced = [member for member in self.pool.members.values() if member.forced]
+        forced = [member for member in self.pool.workers.values() if member.forced]
         assert len(forced) <= sum(1 for run in self.accepted.values() if run.flags & Flag.FORCED)
 
     @invariant()
     def async_jobs_are_never_beside_others_and_leave_them_a_worker(self) -> None:
         if not hasattr(self, "pool"):
             return
-        members = self.pool.members.values()
-        assert not any(member.runs and member.background for member in members)
-        assert all(len(member.background) <= ASYNC_JOBS for member in members)
-        looping = sum(1 for member in members if member.background and not member.leaving)
+        members = self.pool.workers.values()
+        assert not any(member.runs and member.async_runs for member in members)
+        assert all(len(member.async_runs) <= ASYNC_JOBS for member in members)
+        looping = sum(1 for member in members if member.async_runs and not member.leaving)
         assert looping <= max(1, self.pool.options.slots - 1)
 
     def teardown(self) -> None:

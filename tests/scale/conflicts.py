@@ -9,12 +9,12 @@ from typing import Any
 
 from pymongo.database import Database
 
-from taskscheduler.model.lifecycle import Move
+from taskscheduler.model.lifecycle import Transition
 from taskscheduler.store.fence import from_statuses
 
 _PROFILE = "system.profile"
 _PROFILE_BYTES = 256 * 2**20
-_CLAIMS = {"op": "update", "command.q.status": {"$eq": from_statuses(Move.CLAIM)}}
+_CLAIMS = {"op": "update", "command.q.status": {"$eq": from_statuses(Transition.CLAIM)}}
 
 
 @dataclass(frozen=True, slots=True)

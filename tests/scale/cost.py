@@ -18,10 +18,10 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler import Scheduler
-from taskscheduler.model.lifecycle import Move, Verdict
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.change_events import message_pipeline
-from taskscheduler.store.change_feed import Feed
+from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.demo.environment import embedded_server
 from tests.benchmarks.processes import cpu_seconds
@@ -72,7 +72,7 @@ def job(scheduler: Scheduler, count: int) -> Iterator[str]:
 
     def add() -> None:
         ids.extend(process.id for process in scheduler.add_jobs([NAME] * count))
-        store.messages.close()
+        store.wakeups.close()
 
     def claim() -> None:
         store.claims.claim(ids, "c" * 32, boot, NODE)
@@ -80,8 +80,8 @@ def job(scheduler: Scheduler, count: int) -> Iterator[str]:
         store.events.append([{"job": job_id, "status": 2, "attempt": 1} for job_id in ids], NODE)
 
     def finish() -> None:
-        done = Verdict(Move.SUCCEED)
-        assert store.claims.finish([Finish(Fence(one, "c" * 32, 1), done, "w" * 24) for one in ids]) == count
+        done = Verdict(Transition.SUCCEED)
+        assert store.claims.finish([Completion(Fence(one, "c" * 32, 1), done, "w" * 24) for one in ids]) == count
         store.events.append([{"job": job_id, "status": 3, "attempt": 1} for job_id in ids], NODE)
 
     for name, act in (("add", add), ("claim", claim), ("finish", finish)):
@@ -140,12 +140,12 @@ def _awaiting(scheduler: Scheduler, count: int) -> Iterator[None]:
     options, ending = scheduler.store.options, threading.Event()
     pipeline = message_pipeline(options.job_store, options.job_queue)
 
-    def follow(feed: Feed) -> None:
+    def follow(feed: ChangeFeed) -> None:
         while not ending.is_set():
             feed.next()
 
     with ExitStack() as stack:
-        feeds = [stack.enter_context(Feed(scheduler.store.database, pipeline)) for _ in range(count)]
+        feeds = [stack.enter_context(ChangeFeed(scheduler.store.database, pipeline)) for _ in range(count)]
         threads = [threading.Thread(target=follow, args=(feed,)) for feed in feeds]
         for thread in threads:
             thread.start()

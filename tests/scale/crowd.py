@@ -13,8 +13,8 @@ from pymongo.collection import Collection
 from pymongo.write_concern import WriteConcern
 
 from taskscheduler import Scheduler
-from taskscheduler.model.lifecycle import Move, Verdict
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
 
 NAME = "scale-job"
@@ -67,7 +67,7 @@ def _done(scheduler: Scheduler) -> RawBSONDocument:
     job_id = scheduler.add_jobs([(NAME, {"to": "somebody"})])[0].id
     claims = scheduler.store.claims
     claims.claim([job_id], "claim", ObjectId(), "node")
-    assert claims.finish([Finish(Fence(job_id, "claim", 1), Verdict(Move.SUCCEED), str(ObjectId()))]) == 1
+    assert claims.finish([Completion(Fence(job_id, "claim", 1), Verdict(Transition.SUCCEED), str(ObjectId()))]) == 1
     return _stored(scheduler, job_id)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from bson import ObjectId
 
-from taskscheduler_daemon.node.claiming.partition import Share
+from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.maintenance.maintainer import POLL
 from taskscheduler_daemon.node.state.lease import RENEWALS
 
@@ -97,9 +97,9 @@ def claims(nodes: int, divided: bool) -> Outcome:
     return Outcome(1 - got / asked, looked_at / got)
 
 
-def _shares(known: int, nodes: int) -> list[Share]:
+def _shares(known: int, nodes: int) -> list[Partition]:
     boots = [ObjectId(f"{number:024x}") for number in range(nodes)]
-    made = [Share(boot, LEASE) for boot in boots]
+    made = [Partition(boot, LEASE) for boot in boots]
     for share in made if known > 1 else ():
         share.know([{"_id": boot, "silent": 0.0} for boot in boots], 0.0)
     return made

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.lifecycle import LIVE
-from taskscheduler.store.claims import Mark
+from taskscheduler.store.claims import Cursor
 from taskscheduler.store.overview import CAP, Inspection
 from tests.scale.crowd import DEBTS, DUE, HELD, HOLDERS, NAME, Crowd, fill
 from tests.scale.explaining import Explainer, Plan
@@ -77,7 +77,7 @@ def later_part(site: Site) -> list[Any]:
     """As a node that works off a backlog looks: from where it looked last."""
     last = head(site, site.crowd.waiting // 2)[-1]
     site.explainer.plans.clear()
-    mark = Mark(last["queue"], last["priority"], last["at"], last["_id"])
+    mark = Cursor(last["queue"], last["priority"], last["at"], last["_id"])
     return site.scheduler.store.claims.candidates(["default"], 500, mark)
 
 
@@ -87,7 +87,7 @@ def claim(site: Site) -> int:
     site.explainer.plans.clear()
     claims.claim(ids, "some claim", boot, "node")
     found = len(claims.claimed("some claim", boot))
-    assert claims.abandon("some claim", boot) == found
+    assert claims.release_claim("some claim", boot) == found
     return 3 * found  # claimed, read back, given back
 
 
@@ -100,7 +100,7 @@ def promote(site: Site) -> int:
 
 
 def debts(site: Site) -> list[Any]:
-    return site.scheduler.store.follow_up.waiting_for(["next", "family", "hook"], 100)
+    return site.scheduler.store.outbox.undelivered(["next", "family", "hook"], 100)
 
 
 def held(site: Site) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskscheduler import InvalidArgumentsError, Job, call, job
-from taskscheduler.declarations.signature import Declaration
+from taskscheduler.declarations.signature import Signature
 
 
 def pair(a: Any, b: Any = "b") -> Any:
@@ -65,13 +65,13 @@ def with_job(a: Any, *, job: Any) -> Any:
     ],
 )
 def test_a_function_gets_just_what_was_submitted(function: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    declared = Declaration("unit", function)
+    declared = Signature("unit", function)
     by_position, by_name = declared.given(declared.data(args, named))
     assert function(*by_position, **by_name) == function(*args, **named)
 
 
 def test_the_running_job_is_lent_and_not_stored() -> None:
-    declared = Declaration("unit", with_job)
+    declared = Signature("unit", with_job)
     assert declared.data((1,), {}) == [1]
     assert declared.data((), {"a": 1}) == {"a": 1}
     with pytest.raises(InvalidArgumentsError, match="the argument job is given by the worker"):
@@ -92,7 +92,7 @@ def test_what_a_function_does_not_take_is_refused_at_the_call(
     function: Any, args: tuple[Any, ...], named: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(InvalidArgumentsError, match=f"job unit does not take these arguments: {what}") as caught:
-        Declaration("unit", function).data(args, named)
+        Signature("unit", function).data(args, named)
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ValueError)
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_stored_in_one_way_is_refused(
     function: Any, args: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidArgumentsError, match="which cannot be stored; let it take them in one way"):
-        Declaration("unit", function).data(args, named)
+        Signature("unit", function).data(args, named)
 
 
 class Mail(Job):

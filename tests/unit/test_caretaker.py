@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import OperationFailure
 
-from taskscheduler_daemon.node.maintenance.failure_detector import Watch
+from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 
 
@@ -49,7 +49,7 @@ class Story:
         self.caretaker = Caretaker(
             store,
             ledger,
-            Watch(own),
+            FailureDetector(own),
             ObjectId(),
             other,
             idle,
@@ -102,7 +102,7 @@ def test_a_dead_node_is_found_within_its_lease_and_5_seconds_whatever_the_lease_
 def test_an_index_that_cannot_be_made_is_tried_for_at_each_sweep_and_not_all_the_time(ensured: MagicMock) -> None:
     story = Story(30, 30)
     refusal = OperationFailure("not authorized")
-    story.store.gates.sweep.side_effect = refusal
+    story.store.solo_locks.sweep.side_effect = refusal
     ensured.side_effect = [refusal] * 100
     story.told()
     assert 1 < ensured.call_count <= story.time.monotonic() / 1.5

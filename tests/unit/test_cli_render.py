@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from taskscheduler.errors import InvalidOptionError, JobNotFoundError, WaitTimeoutError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
-from taskscheduler_daemon.cli.exit_codes import Exit, exit_code
+from taskscheduler_daemon.cli.exit_codes import ExitCode, exit_code
 from taskscheduler_daemon.cli.input.ids import resolve, resolve_all
 from taskscheduler_daemon.cli.input.node_options import chosen
 from taskscheduler_daemon.cli.output import tables
@@ -210,9 +210,9 @@ def test_only_what_was_given_reaches_the_node() -> None:
 
 
 def test_exit_codes_of_errors() -> None:
-    assert exit_code(WaitTimeoutError("x")) is Exit.TIMED_OUT
-    assert exit_code(JobNotFoundError("x")) is Exit.NOT_FOUND
-    assert exit_code(InvalidOptionError("x")) is Exit.USAGE
+    assert exit_code(WaitTimeoutError("x")) is ExitCode.TIMED_OUT
+    assert exit_code(JobNotFoundError("x")) is ExitCode.NOT_FOUND
+    assert exit_code(InvalidOptionError("x")) is ExitCode.USAGE
 
 
 def test_a_log_line_has_the_extra_fields_and_stays_one_line() -> None:

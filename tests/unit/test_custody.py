@@ -11,8 +11,8 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.node.completion.exclusive_locks import Departures
-from taskscheduler_daemon.node.dispatch.dispatcher import Custody
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
 
@@ -29,25 +29,25 @@ class Surroundings:
     def monotonic(self) -> float:
         return self.now
 
-    def hand_on(self, runs: Any) -> None:
+    def dispatch(self, runs: Any) -> None:
         self.handed += [run.job_id for run in runs]
 
     def cancel(self, ids: list[ObjectId]) -> None:
         self.canceled += ids
 
     def store(self) -> Any:
-        gates = SimpleNamespace(hold=lambda fence, _: self.held.append(fence), left=self.over.append)
-        return SimpleNamespace(gates=gates)
+        locks = SimpleNamespace(extend=lambda fence, _: self.held.append(fence), release=self.over.append)
+        return SimpleNamespace(solo_locks=locks)
 
 
 class Crossing(Ledger):
     """At the moment in which an attempt is taken from it, the manager says that nothing is left of it."""
 
-    departures: Departures
+    departures: ExclusiveLocks
 
     def take(self, job_id: bytes, attempt: int) -> Attempt | None:
         taken = super().take(job_id, attempt)
-        self.departures.gone(job_id, attempt)
+        self.departures.release(job_id, attempt)
         return taken
 
 
@@ -56,9 +56,9 @@ def around() -> Surroundings:
     return Surroundings()
 
 
-def custody(around: Surroundings, ledger: Ledger, departures: Departures) -> Custody:
+def custody(around: Surroundings, ledger: Ledger, departures: ExclusiveLocks) -> Dispatcher:
     fake = cast(Any, around)
-    return Custody(ledger, departures, fake, cast(Any, None), 3, fake)
+    return Dispatcher(ledger, departures, fake, cast(Any, None), 3, fake)
 
 
 def attempt(**more: Any) -> Attempt:
@@ -68,22 +68,22 @@ def attempt(**more: Any) -> Attempt:
 
 def test_a_solo_job_that_is_gone_while_it_is_cancelled_does_not_keep_its_turn_for_ever(around: Surroundings) -> None:
     ledger, solo = Crossing(), attempt(solo="key")
-    ledger.departures = Departures(around.store(), 30)
+    ledger.departures = ExclusiveLocks(around.store(), 30)
     ledger.add([solo])
     custody(around, ledger, ledger.departures).cancel([solo.fence.job_id])
     assert around.over == [solo.fence]
     before = len(around.held)
-    ledger.departures.renew()
+    ledger.departures.extend_all()
     assert len(around.held) == before
 
 
 def test_one_that_has_ended_before_it_is_not_waited_for(around: Surroundings) -> None:
-    departures, solo = Departures(around.store(), 30), attempt(solo="key")
+    departures, solo = ExclusiveLocks(around.store(), 30), attempt(solo="key")
 
     class Ended(Ledger):
         def take(self, job_id: bytes, attempt: int) -> Attempt | None:
             if super().take(job_id, attempt) is not None:
-                departures.ended(solo)  # the main loop was faster
+                departures.release_after_end(solo)  # the main loop was faster
             return None
 
     ledger = Ended()
@@ -92,33 +92,33 @@ def test_one_that_has_ended_before_it_is_not_waited_for(around: Surroundings) ->
     assert around.canceled == []
     assert around.over == [solo.fence]
     before = len(around.held)
-    departures.renew()
+    departures.extend_all()
     assert len(around.held) == before
 
 
 def test_a_job_that_was_cancelled_while_it_was_claimed_is_not_handed_on_but_later_it_is(around: Surroundings) -> None:
     """It was put back to the queue, of which a node with a backlog hears nothing."""
-    ledger, departures, again = Ledger(), Departures(around.store(), 30), attempt()
+    ledger, departures, again = Ledger(), ExclusiveLocks(around.store(), 30), attempt()
     keeper = custody(around, ledger, departures)
     keeper.cancel([again.fence.job_id])
     ledger.add([again])
-    keeper.hand_on([again])
+    keeper.dispatch([again])
     assert (around.handed, len(ledger)) == ([], 0)
     around.now += 10
     ledger.add([again])
-    keeper.hand_on([again])
+    keeper.dispatch([again])
     assert around.handed == [again.fence.job_id.binary]
     assert len(ledger) == 1
 
 
 def test_many_threads_may_hear_of_cancellations_at_once(around: Surroundings) -> None:
-    keeper = custody(around, Ledger(), Departures(around.store(), 30))
+    keeper = custody(around, Ledger(), ExclusiveLocks(around.store(), 30))
     ids = [ObjectId() for _ in range(1000)]
 
     def hear(number: int) -> None:
         for turn in range(100):
             keeper.cancel(ids[number :: turn % 7 + 1])
-            keeper.put_back(ids[number::2])
+            keeper.allow_again(ids[number::2])
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -32,7 +32,7 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.model import job_errors
-from taskscheduler.model.job_errors import JobCanceledError, JobError, JobFailedError, JobTimeoutError, failed_with
+from taskscheduler.model.job_errors import JobCanceledError, JobError, JobFailedError, JobTimeoutError, error_for_status
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.store.client import connect, redacted
@@ -110,7 +110,7 @@ def process(status: Status, **more: Any) -> Process:
 )
 def test_a_job_that_ended_badly_has_an_error_that_fits(status: Status, kind: type[JobError], said: str) -> None:
     job = process(status, error={"type": "ValueError", "message": "no address"})
-    error = failed_with(job)
+    error = error_for_status(job)
     assert type(error) is kind
     assert str(error) == f"job mail {job.id} {said}"
     assert error.process is job
@@ -120,7 +120,7 @@ def test_a_job_that_ended_badly_has_an_error_that_fits(status: Status, kind: typ
 
 @pytest.mark.parametrize("status", [Status.DONE, Status.WAITING, Status.POSTPONED, Status.PROCESSING])
 def test_a_job_that_did_not_end_badly_has_no_error(status: Status) -> None:
-    assert failed_with(process(status)) is None
+    assert error_for_status(process(status)) is None
     process(status).raise_for_status()
 
 

@@ -21,7 +21,7 @@ from taskscheduler.model.process_state import ProcessState
 from taskscheduler.process import Process
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Kind, Report, Run
-from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.worker.worker import Worker
 
 MIB = 1024 * 1024
@@ -355,7 +355,7 @@ def test_the_job_for_a_hook_is_made_like_any_other(monkeypatch: pytest.MonkeyPat
 def test_a_progress_message_that_cannot_be_stored_does_not_end_the_worker() -> None:
     manager, end = packets.pair()
     worker, given = Worker(ObjectId()), document()
-    worker._socket, worker._slot = end, Slot()
+    worker._socket, worker._slot = end, SharedPage()
     Does.what = staticmethod(lambda job: job.update_progress(5, message="half \ud800 way"))
     with manager, end:
         worker._process(Run(given["_id"].binary, 1, 0, 0, bson.encode(given)))

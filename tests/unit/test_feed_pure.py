@@ -8,9 +8,9 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.lifecycle import Move, Status, Verdict
-from taskscheduler.store.attempt_updates import Finish, _rearmed
-from taskscheduler.store.change_events import Change, changes, status_pipeline
+from taskscheduler.model.lifecycle import Status, Transition, Verdict
+from taskscheduler.store.attempt_updates import Completion, _rearmed
+from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.fence import Fence
 
 ID = ObjectId()
@@ -37,7 +37,7 @@ def statuses(event: dict[str, Any]) -> list[Status]:
 
 
 def test_a_new_job_is_one_change() -> None:
-    assert changes(inserted(status=0, data=1)) == [Change(Status.WAITING, {"_id": ID, "status": 0, "data": 1})]
+    assert changes(inserted(status=0, data=1)) == [ChangeEvent(Status.WAITING, {"_id": ID, "status": 0, "data": 1})]
 
 
 @pytest.mark.parametrize("status", Status)
@@ -54,7 +54,7 @@ def test_a_job_is_shown_with_the_status_of_the_change_and_not_with_a_later_one()
 
 def test_a_job_that_was_deleted_meanwhile_is_shown_as_far_as_it_is_known() -> None:
     [change] = changes(updated(None, status=3, ended="now", result=5))
-    assert change == Change(Status.DONE, {"_id": ID, "status": 3, "ended": "now"})
+    assert change == ChangeEvent(Status.DONE, {"_id": ID, "status": 3, "ended": "now"})
 
 
 @pytest.mark.parametrize("kind", ["delete", "drop", "rename", "invalidate", "dropDatabase"])
@@ -93,7 +93,7 @@ def test_a_re_armed_job_first_tells_how_its_attempt_ended(rearmed: str, now: Sta
 
 @pytest.mark.parametrize("ended_as", [Status.FAILED, Status.TIMEOUT])
 def test_what_the_store_writes_for_a_retry_is_what_the_feed_understands(ended_as: Status) -> None:
-    one = Finish(Fence(ID, "c", 4), Verdict(Move.RETRY), ended_as=ended_as)
+    one = Completion(Fence(ID, "c", 4), Verdict(Transition.RETRY), ended_as=ended_as)
     written = _rearmed(one)[0]["$set"]["rearmed"]["$concat"][1]
     assert statuses(updated(None, status=1, rearmed=f"4{written}")) == [ended_as, Status.POSTPONED]
 

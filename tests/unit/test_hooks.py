@@ -13,7 +13,7 @@ from taskscheduler import Job, JobFailure, Outcome
 from taskscheduler.jobs.executor import JobInterrupted, execute
 from taskscheduler.model.attempt_result import describe
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler_daemon.ipc.shared_page import ROOM, Slot
+from taskscheduler_daemon.ipc.shared_page import ROOM, SharedPage
 
 MIB = 1024 * 1024
 
@@ -132,11 +132,11 @@ def test_what_tear_down_raises_in_an_interrupted_job_is_logged(caplog: pytest.Lo
 
 
 def test_a_manager_says_in_the_slot_why_it_interrupts() -> None:
-    slot = Slot()
-    assert Status(slot.verdict) is Status.WAITING
-    slot.verdict = Status.TIMEOUT
+    slot = SharedPage()
+    assert Status(slot.kill_status) is Status.WAITING
+    slot.kill_status = Status.TIMEOUT
     slot.write(bytes(ROOM))  # as much as there is room for
-    assert Status(slot.verdict) is Status.TIMEOUT
+    assert Status(slot.kill_status) is Status.TIMEOUT
     assert slot.read(0) == (2, bytes(ROOM))
     slot.close()
 

@@ -9,12 +9,12 @@ import pytest
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from taskscheduler.model.lifecycle import Ending, Move, Status, Verdict
+from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, body
-from taskscheduler_daemon.node.completion.completer import finish_of
+from taskscheduler_daemon.node.completion.completer import completion_of_report
 from taskscheduler_daemon.node.completion.hooks import HOOK_TIMEOUT, NOTIFICATION, hook_run
 from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
@@ -109,71 +109,84 @@ def test_the_end_of_a_hook_is_not_taken_for_that_of_the_job() -> None:
 
 def test_success_stores_the_result() -> None:
     one = attempt()
-    finish = finish_of(one, report(one, Ending.SUCCEEDED, result={"x": 1}, said={"message": "m"}), 3)
-    assert (finish.fence, finish.verdict, finish.result) == (one.fence, Verdict(Move.SUCCEED), {"x": 1})
-    assert (finish.progress, finish.owes, finish.error) == ({"message": "m"}, (), None)
+    finish = completion_of_report(one, report(one, Ending.SUCCEEDED, result={"x": 1}, said={"message": "m"}), 3)
+    assert (finish.fence, finish.verdict, finish.result) == (one.fence, Verdict(Transition.SUCCEED), {"x": 1})
+    assert (finish.progress, finish.effects, finish.error) == ({"message": "m"}, (), None)
     assert finish.worker == str(WORKER)
 
 
 def test_a_success_in_a_series_owes_the_next_run() -> None:
     series = ObjectId()
     one = attempt(options={"interval": 5, "interval_reference": "start"}, series=series, seq=4)
-    finish = finish_of(one, report(one, Ending.SUCCEEDED, result=7), 3)
-    assert (finish.verdict, finish.owes) == (Verdict(Move.SUCCEED, plans_next=True), ("next",))
+    finish = completion_of_report(one, report(one, Ending.SUCCEEDED, result=7), 3)
+    assert (finish.verdict, finish.effects) == (Verdict(Transition.SUCCEED, plans_next=True), ("next",))
     assert (finish.series, finish.interval, finish.interval_reference) == ((series, 4), 5, "start")
     assert finish.result == 7
 
 
 def test_a_success_with_a_hook_owes_it() -> None:
     one = attempt(hook=True)
-    assert finish_of(one, report(one, Ending.SUCCEEDED), 3).owes == ("hook",)
+    assert completion_of_report(one, report(one, Ending.SUCCEEDED), 3).effects == ("hook",)
 
 
 @pytest.mark.parametrize(
     ("ending", "move", "ended_as"),
-    [(Ending.FAILED, Move.FAIL, Status.FAILED), (Ending.TIMED_OUT, Move.EXPIRE, Status.TIMEOUT)],
+    [(Ending.FAILED, Transition.FAIL, Status.FAILED), (Ending.TIMED_OUT, Transition.EXPIRE, Status.TIMEOUT)],
 )
-def test_a_failure_owes_its_family_and_stores_its_error(ending: Ending, move: Move, ended_as: Status) -> None:
+def test_a_failure_owes_its_family_and_stores_its_error(ending: Ending, move: Transition, ended_as: Status) -> None:
     one = attempt(hook=True)
-    finish = finish_of(one, report(one, ending, error=ERROR), 3)
-    assert (finish.verdict.move, finish.ended_as, finish.owes) == (move, ended_as, ("family", "hook"))
+    finish = completion_of_report(one, report(one, ending, error=ERROR), 3)
+    assert (finish.verdict.move, finish.ended_as, finish.effects) == (move, ended_as, ("family", "hook"))
     assert (finish.error, finish.lost, finish.unstarted) == (ERROR, False, False)
 
 
 def test_a_failure_that_is_retried_owes_nothing() -> None:
     one = attempt(options={"retry": 1, "retry_interval": 9, "interval": 5}, hook=True)
-    finish = finish_of(one, report(one, Ending.FAILED, error=ERROR), 3)
-    assert (finish.verdict, finish.owes, finish.retry_interval) == (Verdict(Move.RETRY), (), 9)
+    finish = completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3)
+    assert (finish.verdict, finish.effects, finish.retry_interval) == (Verdict(Transition.RETRY), (), 9)
 
 
 def test_the_last_failure_of_a_run_in_a_series_owes_the_next_run_and_its_family() -> None:
     one = attempt(options={"retry": 1, "interval": 5}, retries=1, series=ObjectId(), seq=0)
-    assert finish_of(one, report(one, Ending.FAILED, error=ERROR), 3).owes == ("next", "family")
+    assert completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3).effects == ("next", "family")
 
 
 def test_a_lost_worker_counts_and_is_no_retry() -> None:
     one = attempt(options={"retry": 1})
-    finish = finish_of(one, report(one, Ending.LOST, error=ERROR), 3)
-    assert (finish.verdict.move, finish.lost, finish.error) == (Move.RELEASE, True, ERROR)
+    finish = completion_of_report(one, report(one, Ending.LOST, error=ERROR), 3)
+    assert (finish.verdict.move, finish.lost, finish.error) == (Transition.RELEASE, True, ERROR)
 
 
 def test_a_job_that_lost_too_many_workers_is_set_aside_with_the_reason() -> None:
     one = attempt(lost=2)
-    finish = finish_of(one, report(one, Ending.LOST, error={**ERROR, "signal": 9}), 3)
-    assert (finish.verdict.move, finish.owes) == (Move.POISON, ("family", "hook"))  # nobody knows whether it has one
+    finish = completion_of_report(one, report(one, Ending.LOST, error={**ERROR, "signal": 9}), 3)
+    assert (finish.verdict.move, finish.effects) == (
+        Transition.POISON,
+        ("family", "hook"),
+    )  # nobody knows whether it has one
     assert finish.error == {"type": "PoisonedJobError", "message": "its worker died 3 times; no", "signal": 9}
 
 
 def test_a_job_that_never_began_gives_its_number_back() -> None:
     one = attempt()
-    finish = finish_of(one, report(one, Ending.UNSTARTED), 3)
-    assert (finish.verdict.move, finish.unstarted, finish.lost, finish.worker) == (Move.RELEASE, True, False, None)
+    finish = completion_of_report(one, report(one, Ending.UNSTARTED), 3)
+    assert (finish.verdict.move, finish.unstarted, finish.lost, finish.worker) == (
+        Transition.RELEASE,
+        True,
+        False,
+        None,
+    )
 
 
 def test_a_job_that_was_handed_back_is_neither_lost_nor_failed() -> None:
     one = attempt(lost=2, options={"retry": 1})
-    finish = finish_of(one, report(one, Ending.RETURNED), 3)
-    assert (finish.verdict.move, finish.unstarted, finish.lost, finish.owes) == (Move.RELEASE, False, False, ())
+    finish = completion_of_report(one, report(one, Ending.RETURNED), 3)
+    assert (finish.verdict.move, finish.unstarted, finish.lost, finish.effects) == (
+        Transition.RELEASE,
+        False,
+        False,
+        (),
+    )
 
 
 # -- how much to claim ------------------------------------------------------------------------------------------------

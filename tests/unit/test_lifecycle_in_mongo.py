@@ -9,9 +9,9 @@ import mongomock
 import pytest
 from bson import ObjectId
 
-from taskscheduler.model.lifecycle import RULES, Move, Status, Verdict, target
+from taskscheduler.model.lifecycle import TRANSITIONS, Status, Transition, Verdict, target
 from taskscheduler.model.schedules import successor_id
-from taskscheduler.store.attempt_updates import Finish, _done, _ended, _rearmed, finishing, given_back
+from taskscheduler.store.attempt_updates import Completion, _done, _ended, _rearmed, finishing, release_update
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.jobs import _ended_from_outside
 
@@ -39,27 +39,29 @@ def running(fence: Fence, **other: Any) -> Document:
     }
 
 
-@pytest.mark.parametrize("move", Move)
+@pytest.mark.parametrize("move", Transition)
 @pytest.mark.parametrize("status", Status)
 def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
-    jobs: Any, status: Status, move: Move
+    jobs: Any, status: Status, move: Transition
 ) -> None:
     jobs.insert_one({"_id": 1, "status": int(status)})
     changed = jobs.update_one({"_id": 1, "status": from_statuses(move)}, {"$set": {"status": int(target(move))}})
-    allowed = status in RULES[move][0]
+    allowed = status in TRANSITIONS[move][0]
     assert changed.matched_count == int(allowed)
     assert jobs.find_one({"_id": 1})["status"] == int(target(move) if allowed else status)
 
 
-@pytest.mark.parametrize("move", [move for move in Move if move not in (Move.REQUEUE, Move.REQUEUE_SOLO)])
+@pytest.mark.parametrize(
+    "move", [move for move in Transition if move not in (Transition.REQUEUE, Transition.REQUEUE_SOLO)]
+)
 @pytest.mark.parametrize("status", [status for status in Status if status.is_final])
-def test_a_job_that_has_ended_matches_the_filter_of_no_other_move(jobs: Any, status: Status, move: Move) -> None:
+def test_a_job_that_has_ended_matches_the_filter_of_no_other_move(jobs: Any, status: Status, move: Transition) -> None:
     jobs.insert_one({"_id": 1, "status": int(status)})
     assert jobs.count_documents({"status": from_statuses(move)}) == 0
 
 
 def test_the_filter_holds_plain_numbers_in_order() -> None:
-    for move in Move:
+    for move in Transition:
         numbers = from_statuses(move)["$in"]
         assert numbers == sorted(numbers)
         assert {type(number) for number in numbers} == {int}
@@ -70,7 +72,7 @@ def test_the_filter_holds_plain_numbers_in_order() -> None:
 
 def test_the_holder_of_an_attempt_may_end_it(jobs: Any, fence: Fence) -> None:
     jobs.insert_one(running(fence, once="key", error={"type": "x"}))
-    done = Finish(fence, Verdict(Move.SUCCEED), "w", result={"$set": 1})
+    done = Completion(fence, Verdict(Transition.SUCCEED), "w", result={"$set": 1})
     assert jobs.update_one(fence.filter(), _done(done)).matched_count == 1
     stored = jobs.find_one({"_id": fence.job_id})
     assert (stored["status"], stored["result"], stored["progress"]) == (int(Status.DONE), {"$set": 1}, 100.0)
@@ -92,19 +94,19 @@ def test_nobody_else_can_end_an_attempt(jobs: Any, fence: Fence, change: Callabl
     before = running(fence)
     jobs.insert_one(before)
     other = change(fence)
-    assert jobs.update_one(other.filter(), _done(Finish(other, Verdict(Move.SUCCEED)))).matched_count == 0
+    assert jobs.update_one(other.filter(), _done(Completion(other, Verdict(Transition.SUCCEED)))).matched_count == 0
     assert jobs.find_one({"_id": fence.job_id}) == before
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PROCESSING])
 def test_an_attempt_that_does_not_run_any_more_cannot_be_ended(jobs: Any, fence: Fence, status: Status) -> None:
     jobs.insert_one({**running(fence), "status": int(status)})
-    assert jobs.update_one(fence.filter(), _done(Finish(fence, Verdict(Move.SUCCEED)))).matched_count == 0
+    assert jobs.update_one(fence.filter(), _done(Completion(fence, Verdict(Transition.SUCCEED)))).matched_count == 0
 
 
 def test_an_attempt_that_has_not_begun_is_given_back_with_its_number(jobs: Any, fence: Fence) -> None:
     jobs.insert_one(running(fence, node="n", started=1))
-    jobs.update_one(fence.filter(), given_back())
+    jobs.update_one(fence.filter(), release_update())
     assert jobs.find_one({"_id": fence.job_id}) == {
         "_id": fence.job_id,
         "status": int(Status.WAITING),
@@ -115,20 +117,20 @@ def test_an_attempt_that_has_not_begun_is_given_back_with_its_number(jobs: Any, 
 
 
 ENDS = [
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.SUCCEED)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.SUCCEED), owes=("hook",)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.FAIL), owes=("family",)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.EXPIRE), owes=("family",)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.POISON), lost=True, owes=("family",)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RETRY)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RETRY_NOW)),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RELEASE), lost=True),
-    Finish(Fence(ObjectId(), "c", 1), Verdict(Move.RELEASE), unstarted=True),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SUCCEED)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SUCCEED), effects=("hook",)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.FAIL), effects=("family",)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.EXPIRE), effects=("family",)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.POISON), lost=True, effects=("family",)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RETRY)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RETRY_NOW)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RELEASE), lost=True),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RELEASE), unstarted=True),
 ]
 
 
 @pytest.mark.parametrize("one", ENDS, ids=lambda one: one.verdict.move.name)
-def test_every_end_of_an_attempt_is_written_behind_its_fence(one: Finish) -> None:
+def test_every_end_of_an_attempt_is_written_behind_its_fence(one: Completion) -> None:
     write = finishing(one)
     assert write._filter == {"_id": one.fence.job_id, "status": 2, "claim": "c", "attempt": 1}
 
@@ -152,9 +154,9 @@ def outside_literals(value: Any) -> Iterator[Any]:
         yield value
 
 
-def tricky(move: Move, **more: Any) -> Finish:
+def tricky(move: Transition, **more: Any) -> Completion:
     said = {"progress": 50.0, "message": "$$ROOT"}
-    return Finish(
+    return Completion(
         Fence(ObjectId(), "c", 1), Verdict(move), "$worker", result=TRICKY, error=TRICKY, progress=said, **more
     )
 
@@ -162,11 +164,11 @@ def tricky(move: Move, **more: Any) -> Finish:
 @pytest.mark.parametrize(
     "pipeline",
     [
-        _ended(tricky(Move.SUCCEED, owes=("hook",))),
-        _ended(tricky(Move.FAIL, owes=("family",))),
-        _ended(tricky(Move.POISON, lost=True)),
-        _rearmed(tricky(Move.RETRY)),
-        _rearmed(tricky(Move.RELEASE, lost=True)),
+        _ended(tricky(Transition.SUCCEED, effects=("hook",))),
+        _ended(tricky(Transition.FAIL, effects=("family",))),
+        _ended(tricky(Transition.POISON, lost=True)),
+        _rearmed(tricky(Transition.RETRY)),
+        _rearmed(tricky(Transition.RELEASE, lost=True)),
     ],
 )
 def test_the_server_never_evaluates_what_a_user_wrote(pipeline: list[Document]) -> None:
@@ -177,13 +179,13 @@ def test_the_server_never_evaluates_what_a_user_wrote(pipeline: list[Document]) 
 
 def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> None:
     series = ObjectId()
-    one = Finish(
+    one = Completion(
         Fence(series, "c", 1),
-        Verdict(Move.SUCCEED, plans_next=True),
+        Verdict(Transition.SUCCEED, plans_next=True),
         interval=1.5,
         interval_reference="start",
         series=(series, 4),
-        owes=("next",),
+        effects=("next",),
     )
     stages = _ended(one)
     plan = stages[0]["$set"]["next"]
@@ -193,27 +195,31 @@ def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> No
 
 
 def test_an_interval_of_minus_one_plans_the_next_run_at_once() -> None:
-    one = Finish(Fence(ObjectId(), "c", 1), Verdict(Move.SUCCEED, True), interval=-1, series=(ObjectId(), 0))
+    one = Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SUCCEED, True), interval=-1, series=(ObjectId(), 0))
     assert _ended(one)[0]["$set"]["next"]["at"] == "$$NOW"
 
 
-@pytest.mark.parametrize(("move", "ends_once"), [(Move.SUCCEED, True), (Move.FAIL, True), (Move.EXPIRE, True)])
-def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Move, ends_once: bool) -> None:
-    stages = _ended(Finish(Fence(ObjectId(), "c", 1), Verdict(move), owes=("family",)))
+@pytest.mark.parametrize(
+    ("move", "ends_once"), [(Transition.SUCCEED, True), (Transition.FAIL, True), (Transition.EXPIRE, True)]
+)
+def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Transition, ends_once: bool) -> None:
+    stages = _ended(Completion(Fence(ObjectId(), "c", 1), Verdict(move), effects=("family",)))
     assert ("once" in stages[-1].get("$unset", [])) == ends_once
 
 
 @pytest.mark.parametrize(
     ("move", "ended_as", "rearmed", "counts"),
     [
-        (Move.RETRY, Status.FAILED, ":failed", True),
-        (Move.RETRY, Status.TIMEOUT, ":timeout", True),
-        (Move.RETRY_NOW, Status.FAILED, ":failed", True),
-        (Move.RELEASE, Status.FAILED, ":", False),
+        (Transition.RETRY, Status.FAILED, ":failed", True),
+        (Transition.RETRY, Status.TIMEOUT, ":timeout", True),
+        (Transition.RETRY_NOW, Status.FAILED, ":failed", True),
+        (Transition.RELEASE, Status.FAILED, ":", False),
     ],
 )
-def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status, rearmed: str, counts: bool) -> None:
-    stage, gone = _rearmed(Finish(Fence(ObjectId(), "c", 1), Verdict(move), ended_as=ended_as, retry_interval=2.5))
+def test_a_re_armed_job_says_how_its_attempt_ended(
+    move: Transition, ended_as: Status, rearmed: str, counts: bool
+) -> None:
+    stage, gone = _rearmed(Completion(Fence(ObjectId(), "c", 1), Verdict(move), ended_as=ended_as, retry_interval=2.5))
     values = stage["$set"]
     assert values["status"] == {"$literal": int(target(move))}
     assert values["rearmed"] == {"$concat": [{"$toString": "$attempt"}, rearmed]}
@@ -223,7 +229,7 @@ def test_a_re_armed_job_says_how_its_attempt_ended(move: Move, ended_as: Status,
 
 
 def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:
-    turn, ended, gone = _ended_from_outside(Move.CANCEL, 30)
+    turn, ended, gone = _ended_from_outside(Transition.CANCEL, 30)
     assert set(turn["$set"]) == {"gate", "gate_until", "at"}
     assert ended["$set"] == {
         "status": {"$literal": int(Status.CANCELED)},

@@ -19,14 +19,14 @@ from taskscheduler_daemon.manager.pool.recycling import (
     to_measure,
     to_retire,
 )
-from taskscheduler_daemon.manager.pool.scaling import to_spawn
-from taskscheduler_daemon.manager.pool.worker_state import Member
+from taskscheduler_daemon.manager.pool.scaling import workers_to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 
 FOREVER = float("inf")
 MB = 1024 * 1024
 
 
-def a_pool(workers: int = 1, **options: Any) -> tuple[Pool, list[Member]]:
+def a_pool(workers: int = 1, **options: Any) -> tuple[Pool, list[WorkerState]]:
     """A pool with so many workers that were ready at the times 0, 1, 2, ..."""
     pool = Pool(PoolOptions.of(options))
     members = [pool.spawned(ObjectId().binary, 100 + number, False) for number in range(workers)]
@@ -35,7 +35,7 @@ def a_pool(workers: int = 1, **options: Any) -> tuple[Pool, list[Member]]:
     return pool, members
 
 
-def give(pool: Pool, member: Member, now: float) -> Run:
+def give(pool: Pool, member: WorkerState, now: float) -> Run:
     run = Run(ObjectId().binary, 1, 0, 0, b"")
     pool.began(member, run, now)
     return run
@@ -113,17 +113,17 @@ def test_a_worker_is_given_as_many_jobs_as_it_may_have_and_no_more() -> None:
         pool.began(worker, run, 0.0)
         handed.append(run)
     assert len(handed) == 2
-    assert pool.members[member.pid].leaving
-    pool.taken_back(member, handed[1:], 0.0)
+    assert pool.workers[member.pid].leaving
+    pool.recalled(member, handed[1:], 0.0)
     assert (member.leaving, member.allowance) == (False, 1), "it has not had its last job yet"
 
 
 def test_the_place_of_a_worker_that_has_had_its_jobs_is_filled_when_it_is_gone() -> None:
     pool, [member] = a_pool(pm="static", min_children=1, worker_max_jobs=1)
     give(pool, member, 0.0)
-    assert to_spawn(pool, 0.0) == (0, 0)
-    pool.gone(member.pid, 0.0)
-    assert to_spawn(pool, 0.0) == (1, 0)
+    assert workers_to_spawn(pool, 0.0) == (0, 0)
+    pool.exited(member.pid, 0.0)
+    assert workers_to_spawn(pool, 0.0) == (1, 0)
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_a_worker_that_was_started_beyond_the_limits_for_a_job_that_was_cancelle
         assert next_retirement(pool) == FOREVER
         pool.ready(member, 10.0)
         give(pool, member, 10.0)
-    pool.taken_back(forced, [forced.runs[0]], 11.0)
+    pool.recalled(forced, [forced.runs[0]], 11.0)
     assert next_retirement(pool) == 12.0
     assert to_retire(pool, 11.9) == []
     assert to_retire(pool, 12.0) == [forced], "the other one has its job"

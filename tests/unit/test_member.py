@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from taskscheduler.clock import NEVER
-from taskscheduler_daemon.manager.pool.worker_state import Member
+from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 
 
-def interrupted(at: float) -> Member:
+def interrupted(at: float) -> WorkerState:
     """One that was to be interrupted at 105 and killed at 110."""
-    member = Member(b"worker", 1, single=False, interrupt_at=105.0, kill_at=110.0)
-    member.interrupted(at)
+    member = WorkerState(b"worker", 1, single=False, interrupt_at=105.0, kill_at=110.0)
+    member.interrupt_sent(at)
     return member
 
 
@@ -22,6 +22,6 @@ def test_who_is_interrupted_late_has_as_much_time_to_end() -> None:
 def test_who_has_to_hurry_is_told_once_more_and_has_the_grace_time() -> None:
     member = interrupted(105.0)
     assert member.interrupt_at == NEVER
-    member.hurry(106.0, 0.5)
-    member.interrupted(106.0)
+    member.shorten_to(106.0, 0.5)
+    member.interrupt_sent(106.0)
     assert (member.interrupt_at, member.kill_at) == (NEVER, 106.5)

@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import AutoReconnect
 
-from taskscheduler_daemon.node.completion.hooks import Notifications
+from taskscheduler_daemon.node.completion.hooks import HookCalls
 
 
 class Surroundings:
@@ -22,28 +22,28 @@ class Surroundings:
         self.called = 0
 
     @property
-    def follow_up(self) -> Surroundings:
+    def outbox(self) -> Surroundings:
         return self
 
-    claims = follow_up
+    claims = outbox
 
-    def paid(self, job_id: ObjectId, debt: str) -> bool:
+    def acknowledge(self, job_id: ObjectId, debt: str) -> bool:
         was, self.owed = self.owed, False
         return was
 
-    def ended(self, job_id: ObjectId) -> RawBSONDocument:
+    def raw_document(self, job_id: ObjectId) -> RawBSONDocument:
         if self.fails:
             self.fails = False
             raise AutoReconnect("cut")
         return RawBSONDocument(bson.encode({"_id": job_id}))
 
-    def hand_on(self, runs: Any) -> None:
+    def dispatch(self, runs: Any) -> None:
         self.called += len(runs)
 
 
 def test_one_whose_job_could_not_be_read_is_still_owed() -> None:
     around, job_id = Surroundings(), ObjectId()
-    notifications = Notifications(cast(Any, around), cast(Any, around))
+    notifications = HookCalls(cast(Any, around), cast(Any, around))
     around.fails = True
     with pytest.raises(AutoReconnect):
         notifications.call(job_id)

@@ -11,16 +11,16 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler_daemon.ipc.messages import Flag, Run
-from taskscheduler_daemon.manager.assigner import Crew
-from taskscheduler_daemon.manager.commands import Orders
-from taskscheduler_daemon.manager.pool.assignment import assignments, depth, victim
+from taskscheduler_daemon.manager.assigner import Assigner
+from taskscheduler_daemon.manager.commands import NodeCommands
+from taskscheduler_daemon.manager.pool.assignment import assignments, depth, steal_from
 from taskscheduler_daemon.manager.pool.boot_backoff import MOST_BOOT_FAILURES
-from taskscheduler_daemon.manager.pool.hand_back import STALE_SECONDS, next_look, stale
+from taskscheduler_daemon.manager.pool.hand_back import STALE_SECONDS, next_look, to_hand_back
 from taskscheduler_daemon.manager.pool.options import PoolOptions
 from taskscheduler_daemon.manager.pool.pool import Pool
-from taskscheduler_daemon.manager.pool.scaling import room, to_spawn
-from taskscheduler_daemon.manager.pool.worker_state import Doom, Member
-from taskscheduler_daemon.manager.worker_handle import Hands
+from taskscheduler_daemon.manager.pool.scaling import spare_workers, workers_to_spawn
+from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
+from taskscheduler_daemon.manager.worker_handle import WorkerHandle
 
 FOREVER = float("inf")
 
@@ -33,13 +33,13 @@ class Story:
         self.now = 1000.0
         self.pids = iter(range(100, 10_000))
 
-    def spawn(self) -> list[Member]:
+    def spawn(self) -> list[WorkerState]:
         """Start what the pool asks for."""
-        ordinary, forced = to_spawn(self.pool, self.now)
+        ordinary, forced = workers_to_spawn(self.pool, self.now)
         made = [self.pool.spawned(ObjectId().binary, next(self.pids), False) for _ in range(ordinary)]
         return made + [self.pool.spawned(ObjectId().binary, next(self.pids), True) for _ in range(forced)]
 
-    def boot(self) -> list[Member]:
+    def boot(self) -> list[WorkerState]:
         members = self.spawn()
         for member in members:
             self.pool.ready(member, self.now)
@@ -56,13 +56,13 @@ class Story:
             handed.append((member.pid, run))
         return handed
 
-    def end(self, member: Member, seconds: float = 1.0) -> Run | None:
+    def end(self, member: WorkerState, seconds: float = 1.0) -> Run | None:
         assert member.running is not None
         return self.pool.ended(member, member.running.job_id, member.running.attempt, seconds, self.now)
 
     def learn(self, seconds: float) -> None:
         """Let the pool believe that jobs take so long."""
-        member = Member(b"", 0, single=False)
+        member = WorkerState(b"", 0, single=False)
         member.runs.append(a_run())
         assert self.end(member, seconds) is not None
 
@@ -95,11 +95,11 @@ def test_a_worker_that_is_not_ready_gets_nothing() -> None:
     assert len(story.assign()) == 1
 
 
-@pytest.mark.parametrize("how", ["leaving", "doom"])
+@pytest.mark.parametrize("how", ["leaving", "kill_reason"])
 def test_a_worker_that_goes_gets_nothing(how: str) -> None:
     story = Story()
     [member] = story.boot()
-    setattr(member, how, True if how == "leaving" else Doom.CANCELED)
+    setattr(member, how, True if how == "leaving" else KillReason.CANCELED)
     story.accept(a_run())
     assert story.assign() == []
 
@@ -156,7 +156,7 @@ def test_jobs_that_were_put_back_are_first_in_the_line_again() -> None:
     story.assign()
     later = a_run()
     story.accept(later)
-    story.pool.taken_back(member, runs[1:], story.now)
+    story.pool.recalled(member, runs[1:], story.now)
     assert list(member.runs) == runs[:1]
     assert [entry.run for entry in story.pool.waiting] == [*runs[1:], later]
 
@@ -168,7 +168,7 @@ def test_runs_in_the_middle_can_be_taken_back() -> None:
     runs = [a_run() for _ in range(4)]
     story.accept(*runs)
     story.assign()
-    story.pool.taken_back(member, [runs[1], runs[3]], story.now)
+    story.pool.recalled(member, [runs[1], runs[3]], story.now)
     assert list(member.runs) == [runs[0], runs[2]]
     assert [entry.run for entry in story.pool.waiting] == [runs[1], runs[3]]
 
@@ -230,7 +230,7 @@ def test_who_looks_for_a_job_does_not_find_its_hook() -> None:
 # -- work that is handed over to idle workers or back to the node -----------------------------------------------------
 
 
-def loaded(story: Story, member: Member, count: int) -> list[Run]:
+def loaded(story: Story, member: WorkerState, count: int) -> list[Run]:
     runs = [a_run() for _ in range(count)]
     for run in runs:
         story.pool.began(member, run, story.now)
@@ -242,7 +242,7 @@ def test_an_idle_worker_makes_the_most_loaded_one_a_victim() -> None:
     one, two, _ = story.boot()
     loaded(story, one, 2)
     loaded(story, two, 3)
-    assert victim(story.pool) is two
+    assert steal_from(story.pool) is two
 
 
 def test_there_is_no_victim_while_jobs_wait_or_nobody_is_idle() -> None:
@@ -250,27 +250,27 @@ def test_there_is_no_victim_while_jobs_wait_or_nobody_is_idle() -> None:
     one, two = story.boot()
     loaded(story, one, 3)
     story.accept(a_run())
-    assert victim(story.pool) is None
+    assert steal_from(story.pool) is None
     story.pool.remove_waiting(story.pool.waiting[0].run.job_id)
-    assert victim(story.pool) is one
+    assert steal_from(story.pool) is one
     loaded(story, two, 1)
-    assert victim(story.pool) is None
+    assert steal_from(story.pool) is None
 
 
 def test_the_job_that_runs_is_nobody_elses() -> None:
     story = Story(min_children=2)
     one, _ = story.boot()
     loaded(story, one, 1)
-    assert victim(story.pool) is None
+    assert steal_from(story.pool) is None
 
 
 def test_work_behind_a_long_job_is_stale() -> None:
     story = Story()
     [member] = story.boot()
     loaded(story, member, 2)
-    assert stale(story.pool, story.now) is None
-    assert stale(story.pool, story.now + STALE_SECONDS) is None
-    assert stale(story.pool, story.now + STALE_SECONDS + 0.01) == [member]
+    assert to_hand_back(story.pool, story.now) is None
+    assert to_hand_back(story.pool, story.now + STALE_SECONDS) is None
+    assert to_hand_back(story.pool, story.now + STALE_SECONDS + 0.01) == [member]
 
 
 def test_waiting_work_is_stale_when_no_worker_can_be_started_for_it() -> None:
@@ -278,21 +278,21 @@ def test_waiting_work_is_stale_when_no_worker_can_be_started_for_it() -> None:
     [member] = story.boot()
     loaded(story, member, 1)
     story.accept(a_run())
-    assert stale(story.pool, story.now + 1) == []
+    assert to_hand_back(story.pool, story.now + 1) == []
 
 
 def test_nothing_is_stale_while_a_worker_is_idle_or_finishing_jobs_or_the_pool_stops() -> None:
     story = Story(min_children=2)
     one, two = story.boot()
     loaded(story, one, 2)
-    assert stale(story.pool, story.now + 1) is None  # `two` is idle
+    assert to_hand_back(story.pool, story.now + 1) is None  # `two` is idle
     loaded(story, two, 1)
-    assert stale(story.pool, story.now + 1) == [one]
+    assert to_hand_back(story.pool, story.now + 1) == [one]
     two.since = story.now + 0.95
-    assert stale(story.pool, story.now + 1) is None  # `two` moves
+    assert to_hand_back(story.pool, story.now + 1) is None  # `two` moves
     two.since = story.now
     story.pool.stopping = True
-    assert stale(story.pool, story.now + 1) is None
+    assert to_hand_back(story.pool, story.now + 1) is None
 
 
 # -- how many workers -------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_a_dynamic_pool_starts_with_its_least_number_and_grows_with_the_work() -
     story.accept(*(a_run() for _ in range(10)))
     assert len(story.boot()) == 1
     assert story.spawn() == []
-    assert len(story.pool.members) == 4
+    assert len(story.pool.workers) == 4
 
 
 def test_a_dynamic_pool_with_no_children_at_least_starts_one_for_the_first_job() -> None:
@@ -322,7 +322,7 @@ def test_a_static_pool_has_always_the_same_number() -> None:
     assert len(story.boot()) == 3
     story.accept(*(a_run() for _ in range(10)))
     assert story.spawn() == []
-    assert room(story.pool) == 0
+    assert spare_workers(story.pool) == 0
 
 
 def test_an_ondemand_pool_starts_a_worker_per_job_and_no_more_than_allowed() -> None:
@@ -344,7 +344,7 @@ def test_an_ondemand_worker_ends_after_its_job() -> None:
     story.end(member)
     assert story.assign() == []
     assert story.spawn() == []  # the limit counts it until it is gone
-    story.pool.gone(member.pid, story.now)
+    story.pool.exited(member.pid, story.now)
     assert len(story.boot()) == 1
 
 
@@ -352,7 +352,7 @@ def test_an_ondemand_worker_ends_after_its_job() -> None:
 def test_a_dead_worker_is_replaced_at_once(pm: str) -> None:
     story = Story(pm=pm, min_children=2)
     one, _ = story.boot()
-    story.pool.gone(one.pid, story.now)
+    story.pool.exited(one.pid, story.now)
     assert len(story.spawn()) == 1
 
 
@@ -414,7 +414,7 @@ def test_a_forced_job_does_not_run_in_an_ordinary_worker_nor_the_other_way_round
 def test_a_forced_job_taken_back_waits_in_its_own_line() -> None:
     story = Story()
     run = forced_run()
-    story.pool.put_back([run], story.now)
+    story.pool.requeue([run], story.now)
     assert [entry.run for entry in story.pool.forced] == [run]
     assert not story.pool.waiting
 
@@ -427,42 +427,42 @@ def test_workers_that_die_before_they_are_ready_are_started_ever_later() -> None
     pauses = []
     for _ in range(4):
         [member] = story.spawn()
-        story.pool.gone(member.pid, story.now)
-        assert to_spawn(story.pool, story.now) == (0, 0)
+        story.pool.exited(member.pid, story.now)
+        assert workers_to_spawn(story.pool, story.now) == (0, 0)
         again = story.pool.next_event(story.now)
         pauses.append(again - story.now)
         story.now = again
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6])
-    assert not story.pool.boots.broken
+    assert not story.pool.boot_backoff.broken
 
 
 def test_a_pool_is_broken_when_no_worker_can_be_built_again_and_again() -> None:
     story = Story()
     for _ in range(MOST_BOOT_FAILURES):
-        assert not story.pool.boots.broken
+        assert not story.pool.boot_backoff.broken
         [member] = story.spawn()
-        story.pool.gone(member.pid, story.now)
+        story.pool.exited(member.pid, story.now)
         story.now += 10
-    assert story.pool.boots.broken
+    assert story.pool.boot_backoff.broken
 
 
 def test_one_worker_that_can_be_built_ends_the_doubts() -> None:
     story = Story()
     for _ in range(MOST_BOOT_FAILURES - 1):
         [member] = story.spawn()
-        story.pool.gone(member.pid, story.now)
+        story.pool.exited(member.pid, story.now)
         story.now += 10
     [member] = story.boot()
-    story.pool.gone(member.pid, story.now)
-    assert not story.pool.boots.broken
-    assert to_spawn(story.pool, story.now) == (1, 0)
+    story.pool.exited(member.pid, story.now)
+    assert not story.pool.boot_backoff.broken
+    assert workers_to_spawn(story.pool, story.now) == (1, 0)
 
 
 def test_the_end_of_a_stranger_is_nothing_to_the_pool() -> None:
     story = Story()
     story.boot()
-    assert story.pool.gone(99_999, story.now) is None
-    assert len(story.pool.members) == 1
+    assert story.pool.exited(99_999, story.now) is None
+    assert len(story.pool.workers) == 1
 
 
 # -- time -------------------------------------------------------------------------------------------------------------
@@ -490,7 +490,7 @@ def test_a_job_is_silent_since_its_start_or_its_last_sign_of_life() -> None:
     member.alive_at = story.now + 2
     assert member.silent_at() == story.now + 5
     assert story.pool.next_event(story.now) == story.now + 5
-    member.doom = Doom.CANCELED
+    member.kill_reason = KillReason.CANCELED
     assert member.silent_at() == FOREVER
 
 
@@ -509,7 +509,7 @@ def test_a_doomed_worker_does_not_time_out_once_more() -> None:
     [member] = story.boot()
     story.accept(a_run(timeout=1))
     story.assign()
-    member.doom = Doom.TIMED_OUT
+    member.kill_reason = KillReason.TIMED_OUT
     member.kill_at = story.now + 0.5
     assert member.times_out_at() == FOREVER
     assert story.pool.next_event(story.now) == story.now + 0.5
@@ -526,13 +526,13 @@ def test_the_pool_is_looked_at_again_while_work_waits(run: Run) -> None:
 
 
 @pytest.fixture
-def ondemand() -> Iterator[tuple[Pool, Crew, Member, Run]]:
+def ondemand() -> Iterator[tuple[Pool, Assigner, WorkerState, Run]]:
     """A job has been sent to the only worker, which has not read it yet. Nothing is forked."""
     pool, run = Pool(PoolOptions.of({"pm": "ondemand", "max_children": 1})), a_run()
-    crew = Crew(pool)
+    crew = Assigner(pool)
     pool.accept(run, 0.0)
     member = pool.spawned(ObjectId().binary, 0, False)
-    hands = crew.hands[member.pid] = Hands()
+    hands = crew.handles[member.pid] = WorkerHandle()
     pool.ready(member, 0.0)
     crew.assign(0.0)
     assert list(member.runs) == [run]
@@ -541,23 +541,23 @@ def ondemand() -> Iterator[tuple[Pool, Crew, Member, Run]]:
 
 
 def test_a_cancelled_job_that_its_worker_has_not_read_yet_never_runs(
-    ondemand: tuple[Pool, Crew, Member, Run],
+    ondemand: tuple[Pool, Assigner, WorkerState, Run],
 ) -> None:
     pool, crew, member, run = ondemand
     left: list[Run] = []
-    nothing, uplink = cast(Any, None), cast(Any, SimpleNamespace(left=left.append))
-    Orders(pool, crew, nothing, nothing, uplink).cancel(run.job_id, 1.0)
+    nothing, uplink = cast(Any, None), cast(Any, SimpleNamespace(released=left.append))
+    NodeCommands(pool, crew, nothing, nothing, uplink).cancel(run.job_id, 1.0)
     assert left == [run]
     assert run not in member.runs
     assert [entry.run for entry in pool.waiting] == []
 
 
 def test_a_worker_for_one_job_whose_job_was_taken_back_does_not_block_the_pool(
-    ondemand: tuple[Pool, Crew, Member, Run],
+    ondemand: tuple[Pool, Assigner, WorkerState, Run],
 ) -> None:
     pool, crew, member, run = ondemand
-    crew.take_back(member, 1.0)
-    inbox = crew.hands[member.pid].inbox
+    crew.recall(member, 1.0)
+    inbox = crew.handles[member.pid].worker_end
     inbox.setblocking(False)
     try:
         told_to_go = inbox.recv(1) == b""
@@ -568,13 +568,13 @@ def test_a_worker_for_one_job_whose_job_was_taken_back_does_not_block_the_pool(
 
 def test_an_event_loop_that_takes_no_more_does_not_keep_jobs_from_the_other_workers() -> None:
     story = Story(min_children=2)
-    crew = Crew(story.pool)
-    crew.hands.update({member.pid: Hands() for member in story.boot()})
+    crew = Assigner(story.pool)
+    crew.handles.update({member.pid: WorkerHandle() for member in story.boot()})
     large = Run(ObjectId().binary, 1, 0, Flag.ASYNC, bytes(10_000))
     story.accept(*[large._replace(job_id=ObjectId().binary) for _ in range(90)], a_run())
     crew.assign(story.now)
     assert story.pool.asynchronous.waiting, "its socket is full"
     assert not story.pool.waiting
-    assert [len(member.runs) for member in story.pool.members.values()].count(1) == 1
-    for hands in crew.hands.values():
+    assert [len(member.runs) for member in story.pool.workers.values()].count(1) == 1
+    for hands in crew.handles.values():
         hands.close()

@@ -12,7 +12,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
-from taskscheduler.process_identity import is_gone, is_of_here, started_at, this_program
+from taskscheduler.process_identity import identify_self, is_gone, is_local, started_at
 
 #: leaves another process in its group, and says its pid
 _PARENT = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000']).pid, flush=True); sys.stdin.read()"
@@ -30,7 +30,7 @@ def other() -> Iterator[subprocess.Popen[str]]:
 
 def stored(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What is stored of a process that leads its group."""
-    return {**this_program(), "pid": process.pid, "started": started_at(process.pid), "group": process.pid}
+    return {**identify_self(), "pid": process.pid, "started": started_at(process.pid), "group": process.pid}
 
 
 def end(pid: int) -> None:
@@ -69,15 +69,15 @@ def test_another_process_that_got_its_pid_is_not_taken_for_it(other: subprocess.
 )
 def test_of_a_program_elsewhere_nothing_is_said(elsewhere: dict[str, Any]) -> None:
     """Among them one in another pid namespace of the same kernel, as containers have them."""
-    gone = {**this_program(), "pid": 2**22 + 1, "group": 2**30}
+    gone = {**identify_self(), "pid": 2**22 + 1, "group": 2**30}
     assert is_gone(gone)
     assert not is_gone({**gone, **elsewhere})
-    assert is_of_here(gone)
-    assert is_of_here({**gone, **elsewhere}) == ("started" in elsewhere)
+    assert is_local(gone)
+    assert is_local({**gone, **elsewhere}) == ("started" in elsewhere)
 
 
 def test_a_process_of_its_group_that_began_later_may_be_left_of_it() -> None:
-    gone = {**this_program(), "pid": 2**22 + 1}
+    gone = {**identify_self(), "pid": 2**22 + 1}
     child = subprocess.Popen(["sleep", "1000"])
     try:
         assert not is_gone(gone), "a child of ours in our group, which began later than we"
@@ -88,14 +88,14 @@ def test_a_process_of_its_group_that_began_later_may_be_left_of_it() -> None:
 
 def test_a_process_that_asks_is_not_what_is_left() -> None:
     """A script that starts a program again and again has them all in one group."""
-    question = "from taskscheduler.process_identity import *; print(is_gone({**this_program(), 'pid': 2**22 + 1}))"
+    question = "from taskscheduler.process_identity import *; print(is_gone({**identify_self(), 'pid': 2**22 + 1}))"
     command = [sys.executable, "-c", question]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, process_group=0)
     assert answer.stdout == "True\n"
 
 
 def test_where_others_are_hidden_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = {**this_program(), "pid": 2**22 + 1, "group": os.getpgid(os.getppid())}
+    gone = {**identify_self(), "pid": 2**22 + 1, "group": os.getpgid(os.getppid())}
     seen = os.listdir("/proc")
     hidden = [name for name in seen if name != "1"]
     monkeypatch.setattr("os.listdir", lambda path: hidden if path == "/proc" else [])
@@ -103,8 +103,8 @@ def test_where_others_are_hidden_nothing_is_said(monkeypatch: pytest.MonkeyPatch
 
 
 def test_where_pids_are_not_those_of_proc_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = {**this_program(), "pid": 2**22 + 1, "group": 2**30}
+    gone = {**identify_self(), "pid": 2**22 + 1, "group": 2**30}
     monkeypatch.setattr("os.readlink", lambda path: "1")
-    assert this_program()["space"] is None
+    assert identify_self()["space"] is None
     assert not is_gone(gone)
     assert not is_gone({**gone, "space": None})

@@ -15,19 +15,19 @@ from bson import ObjectId
 from taskscheduler import InvalidJobError, InvalidOptionError, Job, Service
 from taskscheduler.jobs.job import REGISTRY, job_name
 from taskscheduler.jobs.service import StopRequest
-from taskscheduler.model.lifecycle import Ending, Move, Status
+from taskscheduler.model.lifecycle import Ending, Status, Transition
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.services import Restart, RestartPolicy, ServiceOptions, restart_of, seconds_alive, split
-from taskscheduler.store.attempt_updates import _rearmed, orphan
+from taskscheduler.store.attempt_updates import _rearmed, completion_of_lost
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report
-from taskscheduler_daemon.node.completion.completer import finish_of
+from taskscheduler_daemon.node.completion.completer import completion_of_report
 from taskscheduler_daemon.node.state.in_flight import Attempt
 
 STARTED = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-class Feed(Service):
+class ChangeFeed(Service):
     name = "unit_feed"
 
 
@@ -50,7 +50,7 @@ def a_service(failures: int = 0, **options: Any) -> dict[str, Any]:
 
 
 def test_it_waits_for_seconds_or_a_timedelta() -> None:
-    service = Feed()
+    service = ChangeFeed()
     assert service.wait(timedelta(milliseconds=1)) is False
     assert service.wait(0) is False
     with pytest.raises(InvalidOptionError, match=r"seconds must be a number of seconds, a timedelta or None"):
@@ -78,7 +78,7 @@ def test_a_request_wakes_whoever_waits_also_from_a_signal_handler() -> None:
 
 
 def test_outside_of_a_worker_nobody_asks_a_service() -> None:
-    feed = Feed()
+    feed = ChangeFeed()
     assert not feed.stopping
     assert feed.wait(0.01) is False
 
@@ -87,7 +87,7 @@ def test_a_service_uses_the_request_of_its_worker() -> None:
     class Runtime:
         stop_request = StopRequest()
 
-    feed = Feed()
+    feed = ChangeFeed()
     feed._runtime = Runtime()  # type: ignore[assignment]
     Runtime.stop_request.ask()
     assert feed.stopping
@@ -97,7 +97,7 @@ def test_a_service_uses_the_request_of_its_worker() -> None:
 
 def test_services_are_jobs_and_their_base_is_none() -> None:
     assert issubclass(Service, Job)
-    assert job_name(Feed) == "unit_feed"
+    assert job_name(ChangeFeed) == "unit_feed"
     assert REGISTRY.find("taskscheduler.Service") is None
     with pytest.raises(InvalidJobError, match="class Service is not a job"):
         job_name(Service)
@@ -174,18 +174,18 @@ def run_of(job: dict[str, Any]) -> Attempt:
 def test_the_end_of_a_run_arms_the_service_again(ending: Ending, ended_as: Status, pause: float, failures: int) -> None:
     job = a_service(2)
     report = Report(Kind.REPORT, ending, job["_id"].binary, 3, bytes(12), 5.0, b"")
-    finish = finish_of(run_of(job), report, max_lost=3)
-    assert (finish.verdict.move, finish.retry_interval, finish.ended_as) == (Move.RETRY, pause, ended_as)
+    finish = completion_of_report(run_of(job), report, max_lost=3)
+    assert (finish.verdict.move, finish.retry_interval, finish.ended_as) == (Transition.RETRY, pause, ended_as)
     stage = _rearmed(finish)[0]["$set"]
     assert stage["service.failures"] == {"$literal": failures}
     assert stage["at"] == {"$add": ["$$NOW", pause * 1000]}
 
 
 def test_a_lost_node_restarts_a_service_and_fails_one_that_is_never_restarted() -> None:
-    lost = orphan({**a_service(1), "started": STARTED, "alive": STARTED}, "n1", max_lost=1)
-    assert (lost.verdict.move, lost.retry_interval, lost.verdict.failures) == (Move.RETRY, 2, 2)
+    lost = completion_of_lost({**a_service(1), "started": STARTED, "alive": STARTED}, "n1", max_lost=1)
+    assert (lost.verdict.move, lost.retry_interval, lost.verdict.failures) == (Transition.RETRY, 2, 2)
     assert lost.error == {"type": "NodeLostError", "message": "node n1 was lost while it ran the job"}
-    assert orphan(a_service(restart="never"), "n1", max_lost=3).verdict.move is Move.FAIL
+    assert completion_of_lost(a_service(restart="never"), "n1", max_lost=3).verdict.move is Transition.FAIL
 
 
 def test_a_run_of_a_service_says_how_it_is_stopped() -> None:

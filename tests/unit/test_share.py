@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from taskscheduler_daemon.node.claiming.partition import Share
+from taskscheduler_daemon.node.claiming.partition import Partition
 
 LEASE = 30.0
 NOW = 100.0
@@ -22,17 +22,17 @@ def ids(found: list[dict[str, Any]]) -> list[ObjectId]:
     return [job["_id"] for job in found]
 
 
-def shares(count: int) -> list[Share]:
+def shares(count: int) -> list[Partition]:
     """What so many nodes know that all know of each other."""
     boots = [ObjectId() for _ in range(count)]
-    made = [Share(boot, LEASE) for boot in boots]
+    made = [Partition(boot, LEASE) for boot in boots]
     for share in made:
         share.know([{"_id": boot, "silent": 1.0} for boot in boots], NOW)
     return made
 
 
 def test_a_node_alone_asks_for_all_that_it_wants() -> None:
-    share, found = Share(ObjectId(), LEASE), jobs(7)
+    share, found = Partition(ObjectId(), LEASE), jobs(7)
     assert share.look_at(5, [QUEUE]) == 5
     assert not share.shared
     assert share.ours(found, 5, at_head=True, now=NOW) == ids(found)[:5]
@@ -53,8 +53,8 @@ def test_so_much_is_looked_at_that_every_node_finds_what_it_wants() -> None:
     assert len(share.ours(jobs(400), 100, at_head=False, now=NOW)) == 100
 
 
-def one_of(count: int) -> Share:
-    share = Share(ObjectId(), LEASE)
+def one_of(count: int) -> Partition:
+    share = Partition(ObjectId(), LEASE)
     share.know([{"_id": ObjectId(), "silent": 1.0} for _ in range(count - 1)], NOW)
     return share
 
@@ -114,7 +114,7 @@ def test_no_job_waits_for_two_nodes_that_are_busy() -> None:
 
 def test_silent_and_lost_nodes_have_no_part() -> None:
     boot = ObjectId()
-    share = Share(boot, LEASE)
+    share = Partition(boot, LEASE)
     share.know(
         [
             {"_id": boot, "silent": 0.0},
@@ -128,7 +128,7 @@ def test_silent_and_lost_nodes_have_no_part() -> None:
 
 def test_nodes_that_serve_other_queues_or_run_nothing_have_no_part() -> None:
     boot = ObjectId()
-    share = Share(boot, LEASE)
+    share = Partition(boot, LEASE)
     others: list[dict[str, Any]] = [{"queues": ["mail"]}, {"queues": []}, {"queues": [QUEUE], "slots": 0}]
     share.know([{"_id": ObjectId(), "silent": 0.0, **other} for other in others], NOW)
     assert share.look_at(10, [QUEUE]) == 20
@@ -139,7 +139,7 @@ def test_nodes_that_serve_other_queues_or_run_nothing_have_no_part() -> None:
 
 
 def test_who_else_there_is_is_asked_for_now_and_then_and_soon_after_others_were_faster() -> None:
-    share = Share(ObjectId(), LEASE)
+    share = Partition(ObjectId(), LEASE)
     assert share.is_old(NOW)
     share.know([], NOW)
     assert (share.is_old(NOW + 1), share.is_old(NOW + 10)) == (False, True)

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.node.maintenance.leaked_claims import Strays
+from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
 
 MINE, STRAY = Fence(ObjectId(), "a", 1), Fence(ObjectId(), "b", 1)
 
@@ -22,7 +22,7 @@ class Node:
         self.database: list[Fence] = []
         self.claiming: list[str] = []
         self.marks: list[threading.Event] = []
-        self.strays = Strays(lambda: self.claiming, self.mark)
+        self.strays = LeakedClaims(lambda: self.claiming, self.mark)
 
     def mark(self) -> threading.Event:
         self.marks.append(threading.Event())
@@ -85,6 +85,6 @@ def test_an_attempt_that_was_just_answered_is_none(node: Node) -> None:
         seen.append(name)
         return []
 
-    strays = Strays(lambda: said("claims"), node.mark)
+    strays = LeakedClaims(lambda: said("claims"), node.mark)
     strays.look(lambda: said("ledger"), lambda: said("database"))
     assert seen == ["claims", "ledger", "database"]

@@ -27,9 +27,9 @@ def test_jobs_that_are_due_without_end_do_not_keep_a_node_from_its_sweeps() -> N
     )
     store = SimpleNamespace(
         claims=claims,
-        gates=SimpleNamespace(park=nothing, let_next_in=nothing, sweep=nothing),
-        tracked=SimpleNamespace(end_silent=nothing),
-        follow_up=SimpleNamespace(waiting_for=nothing),
+        solo_locks=SimpleNamespace(queue_for=nothing, admit_next=nothing, sweep=nothing),
+        programs=SimpleNamespace(end_silent=nothing),
+        outbox=SimpleNamespace(undelivered=nothing),
         nodes=SimpleNamespace(all=nothing),
     )
     caretaker = Caretaker(

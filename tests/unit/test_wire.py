@@ -99,22 +99,22 @@ def test_a_packet_that_was_not_read_can_be_taken_back(ends: Pair, size: int) -> 
     for number in range(3):
         packets.send(manager, numbered(number, size))
     assert packets.receive(worker) == numbered(0, size)
-    assert packets.steal(worker) == numbered(1, size)
-    assert packets.steal(worker) == numbered(2, size)
-    assert packets.steal(worker) is None
+    assert packets.receive_nowait(worker) == numbered(1, size)
+    assert packets.receive_nowait(worker) == numbered(2, size)
+    assert packets.receive_nowait(worker) is None
 
 
 def test_nothing_is_taken_from_an_empty_or_a_closed_socket(ends: Pair) -> None:
     manager, worker = ends
-    assert packets.steal(worker) is None
+    assert packets.receive_nowait(worker) is None
     manager.close()
-    assert packets.steal(worker) is None
+    assert packets.receive_nowait(worker) is None
 
 
 def test_taking_back_never_waits_although_the_worker_would(ends: Pair) -> None:
     _, worker = ends
     assert worker.getblocking()
-    assert packets.steal(worker) is None
+    assert packets.receive_nowait(worker) is None
 
 
 @pytest.mark.parametrize("size", [8, 20_000])
@@ -133,7 +133,7 @@ def test_each_packet_is_got_by_exactly_one_side(ends: Pair, size: int) -> None:
     for number in range(count):
         packets.send(manager, numbered(number, size))
         if number % 3 == 0:
-            packet = packets.steal(worker)
+            packet = packets.receive_nowait(worker)
             stolen += [packet] if packet is not None else []
     manager.shutdown(socket.SHUT_WR)
     thread.join(30)

@@ -15,7 +15,7 @@ from taskscheduler import InvalidOptionError, Job, Status
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Run
-from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.worker.worker import Worker
 
 
@@ -34,7 +34,7 @@ class Told(Job):
 def worker() -> Iterator[Worker]:
     manager, end = packets.pair()
     worker = Worker(ObjectId())
-    worker._socket, worker._slot = end, Slot()
+    worker._socket, worker._slot = end, SharedPage()
     with manager, end:
         yield worker
     worker._slot.close()
@@ -91,7 +91,7 @@ from bson import ObjectId
 from taskscheduler import Job
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Run
-from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.worker.worker import Worker
 
 class Quiet(Job):
@@ -106,7 +106,7 @@ for event in ("started", "fetched", "executed", "finished"):
 body = bson.encode({"_id": ObjectId(), "class": "quiet", "data": None, "attempt": 1})
 packets.send(manager, Run(bytes(12), 1, 0, 0, body).encode())
 manager.shutdown(1)
-worker.process_all(end, Slot(), 0.5, 1000)
+worker.process_all(end, SharedPage(), 0.5, 1000)
 """
 
 

@@ -23,12 +23,12 @@ from taskscheduler.errors import SchedulerError
 from taskscheduler.jobs.job import Job
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import remark
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.node.node import QueueNode
 from taskscheduler_daemon.presentation.text import clean, shown
-from taskscheduler_daemon.system.interrupts import Inbox
+from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 from taskscheduler_daemon.system.kill import kill_tree
 
 QUEUE = "taskscheduler-bench"
@@ -70,7 +70,7 @@ class Started(Job):
         return SYSTEM_CLOCK.monotonic()
 
 
-def _measure(uri: str, inbox: Inbox[None], jobs_count: int, samples: int) -> dict[str, float]:
+def _measure(uri: str, inbox: InterruptibleQueue[None], jobs_count: int, samples: int) -> dict[str, float]:
     """All figures by name. A signal breaks into what is measured, never into the clearing up."""
     with _scheduler(uri, inbox) as (scheduler, names):
         remark(f"measuring {clean(shown(uri))} with {jobs_count} jobs and {samples} samples")
@@ -86,7 +86,7 @@ def _measure(uri: str, inbox: Inbox[None], jobs_count: int, samples: int) -> dic
 
 
 @contextmanager
-def _scheduler(uri: str, inbox: Inbox[None]) -> Iterator[tuple[Scheduler, dict[str, str]]]:
+def _scheduler(uri: str, inbox: InterruptibleQueue[None]) -> Iterator[tuple[Scheduler, dict[str, str]]]:
     """A scheduler on collections of its own, with their names; they are dropped at the end."""
     prefix = f"{PREFIX}{ObjectId()}"
     names = {"job_store": f"{prefix}.jobs", "job_queue": f"{prefix}.queue", "event_queue": f"{prefix}.events"}
@@ -104,7 +104,7 @@ def _scheduler(uri: str, inbox: Inbox[None]) -> Iterator[tuple[Scheduler, dict[s
 def _clean_up(scheduler: Scheduler, prefix: str) -> None:
     """Drop the collections of this benchmark, and of those that were killed before they could."""
     store = scheduler.store
-    store.messages.close()  # a message sent later would create its collection anew
+    store.wakeups.close()  # a message sent later would create its collection anew
     for name in store.database.list_collection_names():
         if name.startswith(PREFIX) and (name.startswith(prefix) or _is_forgotten(name)):
             store.database.drop_collection(name)
@@ -168,7 +168,7 @@ def serve(arguments: Sequence[str]) -> int:
         # SIGKILL to the benchmark takes the node along, which takes its workers
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(arguments[0]):  # it ended before we asked
-        return Exit.FAILED
+        return ExitCode.FAILED
     names = dict(argument.split("=", 1) for argument in arguments[1:])
     scheduler = Scheduler(os.environ[URI_VARIABLE], options=names)
     pool: dict[str, Any] = {"pm": "static", "min_children": 2}

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from taskscheduler_daemon.cli.exit_codes import Exit, failure
+from taskscheduler_daemon.cli.exit_codes import ExitCode, failure
 from taskscheduler_daemon.cli.settings import remark, say
 from taskscheduler_daemon.system.pidfile import Pidfile
 from taskscheduler_daemon.system.spawn import daemonize
@@ -64,7 +64,7 @@ def in_background(path: str, log_file: str, serve: Callable[[], int]) -> int:
         pidfile.leave()
     if said.startswith(_READY):
         say(f"node started, process {said.removeprefix(_READY)}")
-        return Exit.OK
+        return ExitCode.OK
     code, what = _why_not(said)
     remark(f"taskscheduler: the node is not ready: {what or f'see {log_file}'}")
     return code
@@ -73,7 +73,7 @@ def in_background(path: str, log_file: str, serve: Callable[[], int]) -> int:
 def _why_not(said: str) -> tuple[int, str]:
     """The exit code and the line that a foreground node would have ended with; nobody knows if it said nothing."""
     code, _, what = said.removeprefix(_FAILED).partition(" ")
-    return (int(code), what) if what else (Exit.FAILED, "")
+    return (int(code), what) if what else (ExitCode.FAILED, "")
 
 
 def _daemon(pidfile: Pidfile, serve: Callable[[], int], readiness: Readiness) -> int:

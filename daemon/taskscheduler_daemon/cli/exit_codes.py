@@ -23,7 +23,7 @@ from taskscheduler_daemon.presentation.terminal import one_line
 _EXTRAS = {"posix_ipc": "daemon", "click": "cli", "rich": "cli", "fastapi": "web", "uvicorn": "web", "jinja2": "web"}
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """The exit codes of the command, documented in its help."""
 
     OK = 0
@@ -37,31 +37,31 @@ class Exit(IntEnum):
     INTERRUPTED = 130  #: Ctrl-C
 
 
-CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
-    ((InvalidOptionError, InvalidDataError, InvalidJobError), Exit.USAGE),
-    ((JobNotFoundError, ServiceNotFoundError), Exit.NOT_FOUND),
-    ((DatabaseError, EmbeddedServerError), Exit.DATABASE),
-    ((DuplicateJobError, InvalidStateError), Exit.REFUSED),
-    ((AlreadyRunningError,), Exit.ALREADY_RUNNING),
-    ((WaitTimeoutError,), Exit.TIMED_OUT),
+CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
+    ((InvalidOptionError, InvalidDataError, InvalidJobError), ExitCode.USAGE),
+    ((JobNotFoundError, ServiceNotFoundError), ExitCode.NOT_FOUND),
+    ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
+    ((DuplicateJobError, InvalidStateError), ExitCode.REFUSED),
+    ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
+    ((WaitTimeoutError,), ExitCode.TIMED_OUT),
 )
 
 
-def exit_code(error: BaseException) -> Exit:
+def exit_code(error: BaseException) -> ExitCode:
     """The exit code for an error that ends the command."""
-    return next((code for classes, code in CODES if isinstance(error, classes)), Exit.FAILED)
+    return next((code for classes, code in CODES if isinstance(error, classes)), ExitCode.FAILED)
 
 
-def failure(error: Exception) -> tuple[Exit, str]:
+def failure(error: Exception) -> tuple[ExitCode, str]:
     """The exit code for an error that ends the command, and the line that says what is wrong and what helps."""
     if isinstance(error, SchedulerError):
         return exit_code(error), one_line(_said(error))
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        return Exit.USAGE, f"{error.name} is missing; pip install 'mongo-taskscheduler[{_EXTRAS[error.name]}]'"
+        return ExitCode.USAGE, f"{error.name} is missing; pip install 'mongo-taskscheduler[{_EXTRAS[error.name]}]'"
     if isinstance(error, OSError):
-        return Exit.FAILED, one_line(str(error))
+        return ExitCode.FAILED, one_line(str(error))
     hint = "this is a bug; -v shows where it happened"
-    return Exit.FAILED, f"unexpected {type(error).__name__}: {one_line(str(error))} ({hint})"
+    return ExitCode.FAILED, f"unexpected {type(error).__name__}: {one_line(str(error))} ({hint})"
 
 
 def _said(error: SchedulerError) -> str:

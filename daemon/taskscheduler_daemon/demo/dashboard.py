@@ -29,7 +29,7 @@ _WIDE = 96  #: columns of a terminal with room for long bars
 _FRAME = 4  #: lines of the screen that are neither jobs nor events nor summary
 
 
-class Board:
+class Dashboard:
     """The live view. It has no thread: it is drawn when it is told what is new."""
 
     def __init__(self, fancy: bool) -> None:

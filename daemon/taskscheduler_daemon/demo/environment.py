@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskscheduler.embedded import EmbeddedServer, acquire
-from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.errors import EmbeddedServerError, SchedulerError
-from taskscheduler_daemon.demo.fake_servers import BusyOnce, MailSink, serving
+from taskscheduler_daemon.demo.fake_servers import FakeHttpServer, FakeMailServer, serving
 from taskscheduler_daemon.system.kill import kill, kill_tree
 
 _MB = 1_000_000
@@ -33,7 +33,7 @@ _KILLED_WITHIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Environment:
     """Where the jobs find what they work on."""
 
     directory: Path
@@ -60,13 +60,13 @@ def work_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def staged(directory: Path) -> Iterator[Stage]:
+def staged(directory: Path) -> Iterator[Environment]:
     """The directories and the servers that the jobs talk to."""
     for name in ("inbox", "mails"):
         (directory / name).mkdir()
-    mails, files = MailSink(directory / "mails"), BusyOnce(os.urandom(_MB) * _DOWNLOAD_MB)
+    mails, files = FakeMailServer(directory / "mails"), FakeHttpServer(os.urandom(_MB) * _DOWNLOAD_MB)
     with serving(mails) as smtp_port, serving(files) as http_port:
-        yield Stage(directory, smtp_port, http_port)
+        yield Environment(directory, smtp_port, http_port)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _has_ended(state_dir: Path, within: float) -> bool:
     """Whether the server's keeper, who ends after it, lets go of the lock that it holds for as long as it lives."""
     lock = FileLock(state_dir / "keeper.lock")
     try:
-        lock.wait_exclusive(Deadline(within, lambda: "it still runs"))
+        lock.wait_exclusive(StartTimeout(within, lambda: "it still runs"))
     except EmbeddedServerError:
         return False
     finally:

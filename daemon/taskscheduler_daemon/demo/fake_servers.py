@@ -27,7 +27,7 @@ _LARGEST_MAIL = 10_000_000
 _CAN_DO = ("250-demo", "250-8BITMIME", f"250 SIZE {_LARGEST_MAIL}")
 
 
-class MailSink(socketserver.ThreadingTCPServer):
+class FakeMailServer(socketserver.ThreadingTCPServer):
     """Takes every mail and writes it to a directory as `1.eml`, `2.eml`, ..."""
 
     daemon_threads = True
@@ -51,7 +51,7 @@ class MailSink(socketserver.ThreadingTCPServer):
 class MailSession(socketserver.StreamRequestHandler):
     """One SMTP session: as much of RFC 5321 as a client needs to deliver mail."""
 
-    server: MailSink
+    server: FakeMailServer
     timeout = _PATIENCE
 
     def handle(self) -> None:
@@ -110,7 +110,7 @@ class MailSession(socketserver.StreamRequestHandler):
         self.wfile.write("".join(line + "\r\n" for line in lines).encode())
 
 
-class BusyOnce(http.server.ThreadingHTTPServer):
+class FakeHttpServer(http.server.ThreadingHTTPServer):
     """Answers the first request with 503, the others with a file."""
 
     daemon_threads = True
@@ -136,7 +136,7 @@ class BusyOnce(http.server.ThreadingHTTPServer):
 class BusyOnceSession(http.server.BaseHTTPRequestHandler):
     """One request."""
 
-    server: BusyOnce
+    server: FakeHttpServer
     timeout: ClassVar[float] = _PATIENCE
 
     def do_GET(self) -> None:

@@ -17,7 +17,7 @@ from taskscheduler_daemon.presentation.job import error_line, state
 from taskscheduler_daemon.presentation.text import clean
 
 
-class View(Protocol):
+class EventOutput(Protocol):
     """Where the demo shows what happens."""
 
     def say(self, *lines: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.demo import jobs
-from taskscheduler_daemon.demo.environment import Stage
+from taskscheduler_daemon.demo.environment import Environment
 from taskscheduler_daemon.demo.fake_servers import HOST
 
 MAILS = 2
@@ -53,7 +53,7 @@ class _Entry(NamedTuple):
     add: str = "add_job"
 
 
-def prepare(stage: Stage) -> None:
+def prepare(stage: Environment) -> None:
     """Write the files that the jobs work on."""
     for name, size in (("source.bin", _FILE_MB), ("logs.bin", _LOG_MB)):
         with (stage.directory / name).open("wb") as file:
@@ -64,7 +64,7 @@ def prepare(stage: Stage) -> None:
     (stage.directory / "report.json").write_text('{"title": "Sales", "rows": [1, 2, ')
 
 
-def add_all(scheduler: Scheduler, stage: Stage, stopped: Callable[[], bool]) -> list[Process]:
+def add_all(scheduler: Scheduler, stage: Environment, stopped: Callable[[], bool]) -> list[Process]:
     """Add all jobs of the demo, unless it is stopped in between."""
     added: list[Process] = []
     for entry in _entries(stage):
@@ -77,7 +77,7 @@ def add_all(scheduler: Scheduler, stage: Stage, stopped: Callable[[], bool]) -> 
     return added
 
 
-def _entries(stage: Stage) -> Iterator[_Entry]:
+def _entries(stage: Environment) -> Iterator[_Entry]:
     def path(name: str) -> str:
         return str(stage.directory / name)
 
@@ -107,7 +107,7 @@ def is_one_off(process: Process) -> bool:
     return process.job not in (RECURRING, ENDLESS)
 
 
-def proofs(stage: Stage) -> list[str]:
+def proofs(stage: Environment) -> list[str]:
     """What the work has really left behind, looked at from here and not taken from what the jobs say."""
     mails = [mail.read_bytes() for mail in stage.mails.glob("*.eml")]
     arrived = sum(b"\r\nSubject: Hello\r\n" in mail for mail in mails)

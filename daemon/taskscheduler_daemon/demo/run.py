@@ -18,11 +18,11 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.demo import plan
-from taskscheduler_daemon.demo.dashboard import Board
-from taskscheduler_daemon.demo.environment import Node, Stage, embedded_server, queue_node, staged, work_directory
+from taskscheduler_daemon.demo.dashboard import Dashboard
+from taskscheduler_daemon.demo.environment import Environment, Node, embedded_server, queue_node, staged, work_directory
 from taskscheduler_daemon.demo.node import WORKERS
-from taskscheduler_daemon.demo.output import Plain, View
-from taskscheduler_daemon.system.interrupts import Inbox
+from taskscheduler_daemon.demo.output import EventOutput, Plain
+from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 
 _LOOK_EVERY = 0.2
 _FILE_EVERY = 2.0  #: seconds between two files that are dropped into the watched directory
@@ -38,7 +38,7 @@ def main(seconds: float | None = None) -> int:
 
     Raises EmbeddedServerError if no MongoDB server can run here, SchedulerError if the queue node ends by itself.
     """
-    inbox: Inbox[News] = Inbox()
+    inbox: InterruptibleQueue[News] = InterruptibleQueue()
     with inbox.signals():
         try:
             _set_up(inbox, seconds)
@@ -47,7 +47,7 @@ def main(seconds: float | None = None) -> int:
     return 0
 
 
-def _set_up(inbox: Inbox[News], seconds: float | None) -> None:
+def _set_up(inbox: InterruptibleQueue[News], seconds: float | None) -> None:
     view = _view()
     with ExitStack() as stack:
         directory = stack.enter_context(work_directory())
@@ -66,10 +66,10 @@ def _set_up(inbox: Inbox[News], seconds: float | None) -> None:
     view.say("Nothing is left.")
 
 
-def _view() -> View:
+def _view() -> EventOutput:
     settings = Settings()
     # a dumb terminal cannot draw over what it has drawn
-    return Board(settings.fancy) if settings.terminal and os.environ.get("TERM") != "dumb" else Plain()
+    return Dashboard(settings.fancy) if settings.terminal and os.environ.get("TERM") != "dumb" else Plain()
 
 
 def _introduction(directory: Path) -> list[str]:
@@ -86,7 +86,9 @@ def _introduction(directory: Path) -> list[str]:
 class Show:
     """Adds the jobs and follows them."""
 
-    def __init__(self, scheduler: Scheduler, stage: Stage, node: Node, view: View, inbox: Inbox[News]) -> None:
+    def __init__(
+        self, scheduler: Scheduler, stage: Environment, node: Node, view: EventOutput, inbox: InterruptibleQueue[News]
+    ) -> None:
         self._scheduler = scheduler
         self._stage = stage
         self._node = node

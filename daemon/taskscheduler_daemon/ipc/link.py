@@ -6,18 +6,18 @@ import os
 from dataclasses import dataclass, field
 
 from taskscheduler_daemon.ipc.channel import Channel, SocketQueue, descriptors, open_channel
-from taskscheduler_daemon.system.resource_limits import Limits
+from taskscheduler_daemon.system.resource_limits import ResourceLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ManagerSettings:
     """What the manager and its workers are told at birth."""
 
     stop_timeout: float
     kill_grace: float
     progress_limit: float  #: seconds
     max_payload: int
-    limits: Limits = field(default_factory=Limits)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class ManagerEnd:
     down: Channel  #: from the node
     up: Channel  #: to the node
     lifeline: int  #: readable as soon as the node is dead
-    settings: Settings
+    settings: ManagerSettings
 
     @property
     def up_writable(self) -> int:
@@ -37,7 +37,7 @@ class ManagerEnd:
 class Link:
     """Both ends, made before the fork."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ManagerSettings) -> None:
         self.down = open_channel()
         self.up = open_channel()
         self._lifeline, self._held = os.pipe()

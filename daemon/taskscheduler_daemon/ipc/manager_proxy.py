@@ -12,7 +12,7 @@ from taskscheduler_daemon.ipc.link import writable
 from taskscheduler_daemon.ipc.messages import Kind, Run
 
 
-class Downlink:
+class ManagerProxy:
     """The node's end of the channel to the manager. Safe to use from many threads: the main loop, woken, flushes."""
 
     def __init__(self, channel: Channel, wake: Callable[[], None]) -> None:
@@ -21,7 +21,7 @@ class Downlink:
         self.writable = writable(channel)
         self._wake = wake
 
-    def hand_on(self, runs: Iterable[Run]) -> None:
+    def dispatch(self, runs: Iterable[Run]) -> None:
         """Send runs at once, as far as there is room."""
         self._sender.push(*(run.encode() for run in runs))
         if not self._sender.flush():
@@ -30,24 +30,24 @@ class Downlink:
     def cancel(self, ids: list[ObjectId]) -> None:
         """Not before the runs that wait to be sent: the manager must know a job to kill it."""
         if ids:
-            self._say(messages.cancel(ids))
+            self._send(messages.cancel(ids))
 
     def lease(self, until: float) -> None:
         """Jobs may run until then."""
-        self._say(messages.timed(Kind.LEASE, until), first=True)
+        self._send(messages.timed(Kind.LEASE, until), first=True)
 
     def recycle(self) -> None:
         """Replace the workers."""
-        self._say(messages.timed(Kind.RECYCLE, 0.0))
+        self._send(messages.timed(Kind.RECYCLE, 0.0))
 
     def stop(self, seconds: float) -> None:
         """Finish within so many seconds."""
-        self._say(messages.timed(Kind.STOP, seconds))
+        self._send(messages.timed(Kind.STOP, seconds))
 
     def stop_now(self) -> None:
         """Whatever was said before."""
-        self._say(messages.timed(Kind.STOP, 0.0), first=True)
+        self._send(messages.timed(Kind.STOP, 0.0), first=True)
 
-    def _say(self, message: bytes, first: bool = False) -> None:
+    def _send(self, message: bytes, first: bool = False) -> None:
         self._sender.push(message, first=first)
         self._wake()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from taskscheduler_daemon.ipc.link import ManagerEnd
 
 
-class Uplink:
+class NodeProxy:
     """The manager's end of the channel to the node. Nothing is sent before `flush`."""
 
     def __init__(self, link: ManagerEnd, selector: selectors.BaseSelector) -> None:
@@ -48,14 +48,14 @@ class Uplink:
         """Say how a run has ended of which its worker does not."""
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
-        self.left(run)
+        self.released(run)
 
     def hand_back(self, runs: Iterable[Run]) -> None:
         """These have not begun, and will not begin here."""
         for run in runs:
             self.report(Ending.UNSTARTED, run)
 
-    def left(self, run: Run) -> None:
+    def released(self, run: Run) -> None:
         """A run has ended, also one that was cancelled: others may wait until nothing is left of it."""
         if run.flags & Flag.EXCLUSIVE:
             self.push(messages.gone(run.job_id, run.attempt))

@@ -71,7 +71,7 @@ def drain(end: socket.socket) -> Iterator[bytes]:
         yield message
 
 
-def steal(inbox: socket.socket) -> bytes | None:
+def receive_nowait(inbox: socket.socket) -> bytes | None:
     """Take one packet out of a worker's end, in the manager before the worker does; None if there is none."""
     try:
         return receive(inbox, socket.MSG_DONTWAIT)

@@ -20,7 +20,7 @@ _VERDICT = SLOT_SIZE - 1  #: the byte in which the manager says why it interrupt
 ROOM = _VERDICT - _CONTENT  #: bytes that a note may have
 
 
-class Slot:
+class SharedPage:
     """A page shared with the manager: when the job last gave a sign of life, what it said, why it is interrupted."""
 
     def __init__(self) -> None:
@@ -52,12 +52,12 @@ class Slot:
         return (version, content) if _SLOT.unpack_from(self._page, _START)[0] == version else None
 
     @property
-    def verdict(self) -> int:
+    def kill_status(self) -> int:
         """What becomes of the job that is being interrupted: a Status, of which 0 (WAITING) is the default."""
         return self._page[_VERDICT]
 
-    @verdict.setter
-    def verdict(self, status: int) -> None:
+    @kill_status.setter
+    def kill_status(self, status: int) -> None:
         self._page[_VERDICT] = status
 
     def close(self) -> None:

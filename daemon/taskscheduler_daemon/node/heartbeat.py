@@ -16,7 +16,7 @@ from taskscheduler_daemon.node.state.lease import RENEWALS, SAFE_PART
 from taskscheduler_daemon.system.threads import Crashed, duty
 
 
-class Heart:
+class Heartbeat:
     """Renews the lease of this node until it is stopped or has lost it."""
 
     def __init__(

@@ -19,16 +19,16 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.waiting.listener import BackgroundListener, Listener
 from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory, built_manager, check_factory
-from taskscheduler_daemon.ipc.link import Link, Settings
+from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
 from taskscheduler_daemon.node.options import split
-from taskscheduler_daemon.node.session import End, Session
+from taskscheduler_daemon.node.session import Session, SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
 from taskscheduler_daemon.system.procfs import children, thread_count
 from taskscheduler_daemon.system.reap import reap_strangers, wait_for
-from taskscheduler_daemon.system.resource_limits import Limits
-from taskscheduler_daemon.system.signal_pipe import Signals
+from taskscheduler_daemon.system.resource_limits import ResourceLimits
+from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
 
 _PAUSE_AFTER_FAULT = 0.1  #: seconds, so that a fault that repeats does not burn a core
@@ -79,7 +79,7 @@ class QueueNode:
         self._logger = logger or logging.getLogger(__name__)
         self._events = Events(emitter, self._logger)
         self._clock = clock
-        self._signals: Signals | None = None
+        self._signals: SignalPipe | None = None
         self._listener: BackgroundListener | None = None
 
     def on(self, event: str, handler: Handler) -> Self:
@@ -107,7 +107,7 @@ class QueueNode:
         factory = self._factory or self._default_factory()
         self._relatives = set(children(os.getpid()))
         adopt_orphans()
-        signals = self._signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
+        signals = self._signals = SignalPipe([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
         try:
             return self._serve(factory, signals)
         finally:
@@ -127,7 +127,7 @@ class QueueNode:
         preload = try_import(self._options.jobs)
         return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, asdict(self._pool), preload)
 
-    def _serve(self, factory: WorkerFactory, signals: Signals) -> int:
+    def _serve(self, factory: WorkerFactory, signals: SignalPipe) -> int:
         left, served = self._options.max_jobs, False
         while True:
             link, manager = self._fork_manager(factory)
@@ -138,20 +138,20 @@ class QueueNode:
                 if not served:
                     raise
                 self._logger.warning("no database; trying again", extra={"reason": str(error)})
-                end, finished = End.CRASHED, 0
+                end, finished = SessionEnd.CRASHED, 0
             finally:
                 self._end_manager(link, manager)
                 self._scheduler.disconnect()
-            if end is End.STOPPED or (end is not End.BROKEN and _asked_to_stop(signals)):
+            if end is SessionEnd.STOPPED or (end is not SessionEnd.BROKEN and _asked_to_stop(signals)):
                 self._logger.info("node stopped", extra={"node": self._options.name})
                 return EXIT_OK
-            if end is End.BROKEN:
+            if end is SessionEnd.BROKEN:
                 raise SchedulerError("no worker can be started: the worker factory or a job module fails; see the log")
             threading.Event().wait(_PAUSE_AFTER_FAULT)
             if left:
                 left = max(1, left - finished)
 
-    def _serve_once(self, link: Link, manager: int, signals: Signals, left: int) -> tuple[End, int]:
+    def _serve_once(self, link: Link, manager: int, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
         with translated():
             session = Session(
                 self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
@@ -170,7 +170,7 @@ class QueueNode:
     def _fork_manager(self, factory: WorkerFactory) -> tuple[Link, int]:
         self._await_single_thread()
         options = self._scheduler.options
-        settings = Settings(
+        settings = ManagerSettings(
             self._options.stop_timeout,
             self._options.kill_grace,
             options.progress_rate_limit / 1000,
@@ -188,9 +188,9 @@ class QueueNode:
         link.forked()
         return link, manager
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> ResourceLimits:
         options = self._options
-        return Limits(options.max_memory, options.max_cpu, options.max_files, options.max_processes)
+        return ResourceLimits(options.max_memory, options.max_cpu, options.max_files, options.max_processes)
 
     def _await_single_thread(self) -> None:
         """The driver's threads of the session before take a moment to end."""
@@ -213,6 +213,6 @@ class QueueNode:
         self._events.emit(facts["event"], event)
 
 
-def _asked_to_stop(signals: Signals) -> bool:
+def _asked_to_stop(signals: SignalPipe) -> bool:
     """Whether it came where no session heard of it."""
     return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.read())

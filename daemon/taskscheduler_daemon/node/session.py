@@ -21,27 +21,27 @@ from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.channel import Receiver
 from taskscheduler_daemon.ipc.link import Link
-from taskscheduler_daemon.ipc.manager_proxy import Downlink
+from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import Kind, Report
 from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.completion.completer import Writer
-from taskscheduler_daemon.node.completion.exclusive_locks import Departures
-from taskscheduler_daemon.node.completion.hooks import Notifications
-from taskscheduler_daemon.node.dispatch.dispatcher import Custody
-from taskscheduler_daemon.node.dispatch.reports import Reports
-from taskscheduler_daemon.node.heartbeat import Heart
-from taskscheduler_daemon.node.maintenance.failure_detector import Watch
-from taskscheduler_daemon.node.maintenance.leaked_claims import Strays
+from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.dispatch.reports import ReportHandler
+from taskscheduler_daemon.node.heartbeat import Heartbeat
+from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
+from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 from taskscheduler_daemon.node.maintenance.reconciler import SILENCE
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.in_flight import Ledger
-from taskscheduler_daemon.node.status import NodeFacts
+from taskscheduler_daemon.node.status import NodeStatus
 from taskscheduler_daemon.node.wakeups import Follower, News
 from taskscheduler_daemon.system.exits import EXIT_BOOT
 from taskscheduler_daemon.system.kill import kill_tree
 from taskscheduler_daemon.system.reap import ended, reap_strangers
-from taskscheduler_daemon.system.signal_pipe import Signals
+from taskscheduler_daemon.system.signal_pipe import SignalPipe
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _LONGEST_WAIT = 60.0
 _STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
 
 
-class End(Enum):
+class SessionEnd(Enum):
     """Why a session ended."""
 
     STOPPED = auto()
@@ -71,7 +71,7 @@ class Session:
         options: NodeOptions,
         link: Link,
         manager: int,
-        signals: Signals,
+        signals: SignalPipe,
         worker_event: Callable[[dict[str, Any]], None],
         clock: Clock,
         jobs_left: int,
@@ -84,7 +84,7 @@ class Session:
         self._store = scheduler.store
         self._boot = ObjectId()
         self._ledger = Ledger()
-        self._end: End | None = None
+        self._end: SessionEnd | None = None
         self._manager_died = False  #: without having said that it stops
         self._stopping = 0  #: how many signals asked for it
         self._kill_at = float("inf")
@@ -92,7 +92,7 @@ class Session:
         self._asked_at = float("inf")  #: since when it owes an answer
         self._held_until = float("inf")  #: when the lease ends
         self._up_channel, self._up = link.up, Receiver(link.up)
-        self._down = Downlink(link.down, signals.wake)
+        self._down = ManagerProxy(link.down, signals.wake)
         lease = float(options.orphaned_timeout or self._store.options.orphaned_timeout)
         self._patience = max(lease, SILENCE)  #: seconds that the manager has to answer
         self._compose(jobs_left, lease)
@@ -100,27 +100,27 @@ class Session:
     def _compose(self, jobs_left: int, lease: float) -> None:
         store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
         down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
-        self._notifications = notify = Notifications(store, down)
-        self._departures = departures = Departures(store, lease)
-        self._writer = writer = Writer(store, options.name, departures.refused, notify.call, crashed, clock)
-        self._custody = custody = Custody(ledger, departures, down, writer, most, clock)
+        self._notifications = notify = HookCalls(store, down)
+        self._departures = departures = ExclusiveLocks(store, lease)
+        self._writer = writer = Completer(store, options.name, departures.release_unknown, notify.call, crashed, clock)
+        self._custody = custody = Dispatcher(ledger, departures, down, writer, most, clock)
         self._claimer = claimer = Claimer(
-            store, ledger, boot, options.name, options.queues, custody.hand_on, crashed, clock, jobs_left, lease
+            store, ledger, boot, options.name, options.queues, custody.dispatch, crashed, clock, jobs_left, lease
         )
-        self._reports = Reports(ledger, claimer, writer, notify, departures, down, most, clock)
-        self._facts = NodeFacts(options, ledger, lease, self._reports.ended_as)
-        self._heart = Heart(store, boot, lease, self._facts.all, self._renewed, self._lease_lost, crashed, clock)
+        self._reports = ReportHandler(ledger, claimer, writer, notify, departures, down, most, clock)
+        self._facts = NodeStatus(options, ledger, lease, self._reports.ended_as)
+        self._heart = Heartbeat(store, boot, lease, self._facts.all, self._renewed, self._lease_lost, crashed, clock)
         self._caretaker = Caretaker(
             store,
             ledger,
-            Watch(lease),
+            FailureDetector(lease),
             boot,
             claimer.look_everywhere,
             claimer.idle,
             custody.cancel,
             self._missing,
-            departures.renew,
-            Strays(claimer.unsettled, writer.mark),
+            departures.extend_all,
+            LeakedClaims(claimer.unsettled, writer.barrier),
             notify.call,
             most,
             lease,
@@ -137,7 +137,7 @@ class Session:
 
     # -- life -------------------------------------------------------------------------------------------------------
 
-    def run(self) -> End:
+    def run(self) -> SessionEnd:
         """Serve until something ends this session."""
         self._follower.start()  # before the first look at the store, so that nothing added in between is missed
         self._heart.start()
@@ -150,9 +150,9 @@ class Session:
             selector.register(self._signals, selectors.EVENT_READ)
             end = self._loop(selector)
         # who was asked to stop has nothing to begin anew, whatever came in between
-        return End.STOPPED if self._stopping and end is not End.BROKEN else end
+        return SessionEnd.STOPPED if self._stopping and end is not SessionEnd.BROKEN else end
 
-    def _loop(self, selector: selectors.BaseSelector) -> End:
+    def _loop(self, selector: selectors.BaseSelector) -> SessionEnd:
         writing, down = False, self._down
         while self._end is None:
             stuck = not down.flush()
@@ -211,11 +211,11 @@ class Session:
             self._facts.worker_changed(facts)
             self._worker_event(facts)
         elif kind == Kind.GONE:
-            self._departures.gone(*messages.gone_attempt(message))
+            self._departures.release(*messages.gone_attempt(message))
         elif kind == Kind.BROKEN:
-            self._end = End.BROKEN
+            self._end = SessionEnd.BROKEN
         elif kind == Kind.STOPPED:
-            self._end = End.STOPPED
+            self._end = SessionEnd.STOPPED
 
     # -- ends -------------------------------------------------------------------------------------------------------
 
@@ -245,11 +245,11 @@ class Session:
         for message in self._up.receive(most_frames=1_000_000):
             self._from_manager(message)
         if self._end is None and how.code == EXIT_BOOT:
-            self._end = End.BROKEN
+            self._end = SessionEnd.BROKEN
         elif self._end is None:
             logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
             self._manager_died = True
-            self._end = End.MANAGER_DIED
+            self._end = SessionEnd.MANAGER_DIED
 
     def _missing(self, fence: Fence) -> None:
         """An attempt of which the manager has said nothing for long. One that may hang may still run it."""
@@ -265,33 +265,33 @@ class Session:
 
     def _lease_lost(self) -> None:
         logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})
-        self._end = End.LEASE_LOST
+        self._end = SessionEnd.LEASE_LOST
         self._signals.wake()
 
     def _crashed(self) -> None:
-        self._end = End.CRASHED
+        self._end = SessionEnd.CRASHED
         self._signals.wake()
 
-    def _gives_up(self) -> bool:
+    def _may_drop_results(self) -> bool:
         """Whether what is not written yet need not be: others run it once more, or are to.
 
         So it is when a node that stops waits for its database beyond its lease, or is asked once more to stop.
         """
         if not self._stopping:
-            return self._end is End.LEASE_LOST
+            return self._end is SessionEnd.LEASE_LOST
         asked_again = self._stopping > 1 or not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
-        return asked_again or self._end is End.LEASE_LOST or self._clock.monotonic() >= self._held_until
+        return asked_again or self._end is SessionEnd.LEASE_LOST or self._clock.monotonic() >= self._held_until
 
     def close(self) -> None:
         """Hand back what is left, write everything, let go of the database."""
-        if self._end in (None, End.CRASHED, End.LEASE_LOST):
+        if self._end in (None, SessionEnd.CRASHED, SessionEnd.LEASE_LOST):
             kill_tree(self._manager)  # nothing may run any more when it is handed back, or others have it
         self._claimer.stop()
         self._follower.stop()
         self._caretaker.stop()
-        if self._end is not End.LEASE_LOST:
-            self._custody.give_up_all(Ending.LOST if self._manager_died else Ending.RETURNED)
-        is_written = self._writer.stop(self._gives_up)
+        if self._end is not SessionEnd.LEASE_LOST:
+            self._custody.release_all(Ending.LOST if self._manager_died else Ending.RETURNED)
+        is_written = self._writer.stop(self._may_drop_results)
         self._heart.stop()
         try:
             if is_written and not self._store.claims.held_by(self._boot):

@@ -13,7 +13,7 @@ from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.in_flight import Ledger
 
 
-class NodeFacts:
+class NodeStatus:
     """Gathers it from what the manager says and what the ledger holds."""
 
     def __init__(self, options: NodeOptions, ledger: Ledger, lease: float, ended_as: Counter[Ending]) -> None:

@@ -14,9 +14,9 @@ from pymongo.errors import PyMongoError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import message_pipeline
-from taskscheduler.store.change_feed import GAP, Feed
+from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.dispatch.dispatcher import Custody
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 from taskscheduler_daemon.system.threads import Crashed, duty
 
@@ -26,7 +26,7 @@ _REMEMBER_WOKEN = 100
 class News:
     """Tells those whom it concerns."""
 
-    def __init__(self, claimer: Claimer, caretaker: Caretaker, custody: Custody) -> None:
+    def __init__(self, claimer: Claimer, caretaker: Caretaker, custody: Dispatcher) -> None:
         self._claimer = claimer
         self._caretaker = caretaker
         self._custody = custody
@@ -53,14 +53,14 @@ class News:
 
     def _added(self, message: dict[str, Any]) -> None:
         ids = message.get("jobs", ())
-        self._custody.put_back(ids)
+        self._custody.allow_again(ids)
         later = bool(message.get("later", True))
         if not later and set(ids) <= set(self._woken_ids):
             return  # these jobs came before their message; what is re-armed always says `later`
         self._look(ids, message.get("queues", ()), message.get("forced", True), later)
 
     def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
-        self._claimer.heard(ids, queues, forced, later)
+        self._claimer.hint(ids, queues, forced, later)
         if later:
             self._caretaker.look_for_due()
 
@@ -82,7 +82,7 @@ class Follower:
         crashed: Crashed,
     ) -> None:
         names = store.options.job_store, store.options.job_queue
-        self._feed = Feed(store.database, message_pipeline(*names))
+        self._feed = ChangeFeed(store.database, message_pipeline(*names))
         self._idle = idle
         self._heard = heard
         self._missed = missed

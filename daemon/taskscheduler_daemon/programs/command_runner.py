@@ -1,4 +1,4 @@
-"""`Supervision`: runs a command as a tracked program: passes on output and signals, and shows signs of life for it."""
+"""`CommandRunner`: runs a command as a tracked program; passes on output and signals, and shows signs of life for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taskscheduler.errors import InvalidStateError, JobNotFoundError, SchedulerE
 from taskscheduler.model.job_errors import JobError, JobTimeoutError
 from taskscheduler.operations.programs import Record
 from taskscheduler_daemon.system.kill import signal_group
-from taskscheduler_daemon.system.signal_pipe import Signals
+from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import dying_with_parent
 
 NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT = 126, 127, 124  #: exit codes, as shells and timeout(1) have them
@@ -51,7 +51,7 @@ class Tail:
         return self._kept.decode(errors="replace")
 
 
-class Supervision:
+class CommandRunner:
     """One command, from its start to its end, under a record that has been started. Use it in the main thread."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Supervision:
 
     def run(self, arguments: Sequence[str]) -> int:
         """Run the command to its end; its exit code, or 128 and the number of the signal that ended it."""
-        signals = Signals([*_FORWARDED, signal.SIGCHLD])
+        signals = SignalPipe([*_FORWARDED, signal.SIGCHLD])
         try:
             process = self._start(arguments, signals)
             if isinstance(process, int):
@@ -91,7 +91,7 @@ class Supervision:
         finally:
             signals.close()
 
-    def _start(self, arguments: Sequence[str], signals: Signals) -> subprocess.Popen[bytes] | int:
+    def _start(self, arguments: Sequence[str], signals: SignalPipe) -> subprocess.Popen[bytes] | int:
         """The running command, or the exit code if it cannot be run."""
         self._term_at = self._clock.monotonic() + (self._timeout or float("inf"))
         try:
@@ -114,7 +114,7 @@ class Supervision:
 
     # -- while it runs ----------------------------------------------------------------------------------------------
 
-    def _watch(self, process: subprocess.Popen[bytes], signals: Signals) -> None:
+    def _watch(self, process: subprocess.Popen[bytes], signals: SignalPipe) -> None:
         """Pass on its output and our signals until it has ended and nothing more is to be read."""
         linger_until = float("inf")
         with selectors.DefaultSelector() as selector:
@@ -167,7 +167,7 @@ class Supervision:
             signal_group(pid, signal.SIGKILL)
             self._kill_at = now + KILL_GRACE
 
-    def _live(self, group: int, over: threading.Event, signals: Signals) -> None:
+    def _live(self, group: int, over: threading.Event, signals: SignalPipe) -> None:
         """Show signs of life. A database that cannot be reached is no reason to end the command."""
         warned = False
         say: Callable[[], None] = partial(self._record.stands_for, group)
@@ -186,7 +186,7 @@ class Supervision:
             say = self._record.sign_of_life  # what could not be written goes with it
             over.wait(self._life_every)
 
-    def _lose(self, error: SchedulerError, signals: Signals) -> None:
+    def _lose(self, error: SchedulerError, signals: SignalPipe) -> None:
         """Others have ended the record."""
         if isinstance(error, JobTimeoutError) and "solo" not in self._record.to_dict():
             self._remark(f"taskscheduler exec: {error}; the command goes on without a record")
@@ -196,7 +196,7 @@ class Supervision:
 
     # -- when it has ended ------------------------------------------------------------------------------------------
 
-    def _conclude(self, code: int, signals: Signals) -> int:
+    def _conclude(self, code: int, signals: SignalPipe) -> int:
         result = {"exit_code": code, "output": self._tail.text(), "output_bytes": self._tail.total}
         if self._lost is not None:
             self._remark(f"taskscheduler exec: {self._lost}; the command was ended")
@@ -212,7 +212,7 @@ class Supervision:
             self._write(lambda: self._record.fail(_how(code), result, **_details(code)), signals)
         return code if code >= 0 else 128 - code
 
-    def _write(self, write: Callable[[], None], signals: Signals) -> None:
+    def _write(self, write: Callable[[], None], signals: SignalPipe) -> None:
         """Have the end stored. What happened to the command counts, whether or not that is possible.
 
         The record tries for a while when the database is away; a signal shortens that to KILL_GRACE.
@@ -235,7 +235,7 @@ class Supervision:
         elif refusals:
             self._remark(f"taskscheduler exec: the end of the command was not stored: {refusals[0]}")
 
-    def _await(self, over: threading.Event, signals: Signals) -> bool:
+    def _await(self, over: threading.Event, signals: SignalPipe) -> bool:
         """Whether it is over, or a signal came before and gave it KILL_GRACE; says so if it takes longer than that."""
         tell_at, until = self._clock.monotonic() + KILL_GRACE, float("inf")
         while not over.is_set() and (now := self._clock.monotonic()) < until:

@@ -6,32 +6,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskscheduler.process import Process
-from taskscheduler.process_identity import is_of_here
+from taskscheduler.process_identity import is_local
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.system.kill import signal_program
 
 
 @dataclass(frozen=True, slots=True)
-class Silenced:
+class EndedProgram:
     """A record that was ended, and what became of its program."""
 
     process: Process
     fate: str  #: for people: empty if no signal was asked for
 
 
-def end_silent(scheduler: Scheduler, job: Any = None, number: int | None = None) -> list[Silenced]:
+def end_silent(scheduler: Scheduler, job: Any = None, number: int | None = None) -> list[EndedProgram]:
     """End the records of programs that have fallen silent, and send the programs a signal, if one is given.
 
     Only a program of this host and this start of its kernel gets it, and only if it is the very one: a process that
     was given its pid later is not hit. See Scheduler.end_silent.
     """
     ended = scheduler.end_silent(job)
-    return [Silenced(process, "" if number is None else _signal(process, number)) for process in ended]
+    return [EndedProgram(process, "" if number is None else _signal(process, number)) for process in ended]
 
 
 def _signal(process: Process, number: int) -> str:
     program = process.program or {}
-    if not is_of_here(program):
+    if not is_local(program):
         where = f"on {program.get('host')}, in another container, or before this host was started anew"
         return f"not signalled: its program ran {where}"
     if program.get("started") is None or not signal_program(program["pid"], program["started"], number):

@@ -13,7 +13,7 @@ EXIT_BOOT = 71  #: a worker or the manager could not be built
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class ChildExit:
     """How a child ended."""
 
     pid: int

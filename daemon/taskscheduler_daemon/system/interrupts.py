@@ -14,7 +14,7 @@ T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Inbox(Generic[T]):
+class InterruptibleQueue(Generic[T]):
     """What happens, from threads and signal handlers, for the one loop that deals with it."""
 
     def __init__(self) -> None:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import os
 
-from taskscheduler_daemon.system.exits import Exit
+from taskscheduler_daemon.system.exits import ChildExit
 
 
-def reap() -> list[Exit]:
+def reap() -> list[ChildExit]:
     """All children that have ended since the last call, also those that were adopted."""
-    ended: list[Exit] = []
+    ended: list[ChildExit] = []
     while (found := _wait(-1, os.WNOHANG)) is not None:
         ended.append(found)
     return ended
 
 
-def ended(pid: int) -> Exit | None:
+def ended(pid: int) -> ChildExit | None:
     """How a child has ended; None while it lives."""
     return _wait(pid, os.WNOHANG)
 
 
-def wait_for(pid: int) -> Exit | None:
+def wait_for(pid: int) -> ChildExit | None:
     """Block until a child has ended; None if it was waited for already."""
     return _wait(pid, 0)
 
 
-def _wait(pid: int, flags: int) -> Exit | None:
+def _wait(pid: int, flags: int) -> ChildExit | None:
     try:
         found, status, usage = os.wait4(pid, flags)
     except ChildProcessError:
@@ -34,7 +34,7 @@ def _wait(pid: int, flags: int) -> Exit | None:
         return None
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed_by is not None else os.waitstatus_to_exitcode(status)
-    return Exit(found, code, killed_by, usage.ru_maxrss)
+    return ChildExit(found, code, killed_by, usage.ru_maxrss)
 
 
 def reap_strangers(known: int = 0) -> None:

@@ -32,7 +32,7 @@ class CpuLimitError(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """What each worker may use; 0: no limit."""
 
     memory: int = 0  #: bytes
@@ -40,7 +40,7 @@ class Limits:
     files: int = 0  #: open descriptors
     processes: int = 0  #: processes and threads of this user on the whole host
 
-    def without_cpu(self) -> Limits:
+    def without_cpu(self) -> ResourceLimits:
         """The same for many jobs at once: nobody can tell which of them has used the CPU."""
         return replace(self, cpu=0)
 
@@ -70,14 +70,14 @@ def _set_soft(kind: int, limit: int) -> None:
     resource.setrlimit(kind, (limit if hard == _INFINITY or 0 <= limit < hard else hard, hard))
 
 
-class Guard:
+class LimitGuard:
     """Holds a worker's jobs to its limits: `with guard:` around each.
 
     CPU time is counted by two of the kernel's timers, neither of which stands still in C code: one raises
     CpuLimitError in the job, and if that does not end it, the other one kills the process by SIGXCPU.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ResourceLimits) -> None:
         self._limits = limits
         kinds = ((_MEMORY, limits.memory), (resource.RLIMIT_NOFILE, limits.files), (resource.RLIMIT_CPU, limits.cpu))
         self._kinds = [kind for kind, limit in kinds if limit]
@@ -106,7 +106,7 @@ class Guard:
             signal.setitimer(signal.ITIMER_PROF, 0)
         self._loose = _NOTHING
 
-    def _tighten(self, limits: Limits) -> None:
+    def _tighten(self, limits: ResourceLimits) -> None:
         if limits.files:
             _set_soft(resource.RLIMIT_NOFILE, limits.files)
         if limits.cpu:

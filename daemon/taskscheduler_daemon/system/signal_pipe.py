@@ -13,7 +13,7 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     """Having a handler at all makes Python write the number to the wake-up descriptor."""
 
 
-class Signals:
+class SignalPipe:
     """The signals that have arrived since the last read. Use it in the main thread."""
 
     def __init__(self, numbers: Iterable[int]) -> None:

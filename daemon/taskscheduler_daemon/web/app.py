@@ -14,9 +14,9 @@ from starlette.routing import Match, Route
 
 from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.web.http.context import Site
+from taskscheduler_daemon.web.http.context import WebContext
 from taskscheduler_daemon.web.http.csrf import Csrf
-from taskscheduler_daemon.web.http.middleware import Guard, refusal
+from taskscheduler_daemon.web.http.middleware import AccessMiddleware, refusal
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.pages import routes as pages
 from taskscheduler_daemon.web.pages.templates import page
@@ -32,7 +32,7 @@ _NO_DATABASE = "Technical error: the database does not answer"
 
 def create_app(
     scheduler: Scheduler, jobs: Iterable[str] = (), token: str | None = None, hosts: Iterable[str] = ()
-) -> Guard:
+) -> AccessMiddleware:
     """The application. `jobs`: the names that may be posted; `hosts`: the names by which it may be called, besides
     localhost and addresses."""
     app = _Described(
@@ -42,14 +42,14 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.site = Site(scheduler, frozenset(jobs), Csrf())
+    app.state.site = WebContext(scheduler, frozenset(jobs), Csrf())
     app.include_router(tasks.router)
     app.include_router(pages.router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
-    return Guard(app, token, hosts)  # around all, so that its headers are on every answer, also on a 500
+    return AccessMiddleware(app, token, hosts)  # around all, so that its headers are on every answer, also on a 500
 
 
 class _Described(FastAPI):

@@ -15,21 +15,20 @@ from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime
 from taskscheduler.jobs.service import StopRequest
-from taskscheduler.model.attempt_result import End
+from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.payload import CODEC
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.ipc import messages
-from taskscheduler_daemon.ipc import packets as wire
+from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
-from taskscheduler_daemon.worker import progress as lifesigns
+from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
 
 logger = logging.getLogger(__name__)
 
 _AT_A_TIME = 64  #: messages that are read before the jobs get their turn again
 
 
-class Host(Protocol):
+class WorkerContext(Protocol):
     """The worker, as its event loop needs it."""
 
     @property
@@ -37,11 +36,13 @@ class Host(Protocol):
 
     def scheduler(self) -> Scheduler: ...
 
-    def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> Coroutine[Any, Any, End]:
+    def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> Coroutine[Any, Any, AttemptResult]:
         """Make the attempt; raises nothing."""
         ...
 
-    def send_end(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> None: ...
+    def send_end(
+        self, run: Run, document: dict[str, Any], end: AttemptResult, said: dict[str, Any], seconds: float
+    ) -> None: ...
 
     def send_progress(self, run: Run, content: bytes) -> None:
         """Report what the job says, or with no content that it is alive."""
@@ -51,14 +52,14 @@ class Host(Protocol):
 class AsyncAttempt:
     """One run in the loop, and what it lends to its job."""
 
-    def __init__(self, work: AsyncWork, run: Run) -> None:
+    def __init__(self, work: EventLoop, run: Run) -> None:
         self.run = run
         self.document: dict[str, Any] = bson.decode(run.body, codec_options=CODEC)
         self.began = work.clock.monotonic()
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
         self.task: asyncio.Task[None]
-        self.end: End = INTERRUPTED  #: as long as the task has not come to one
+        self.end: AttemptResult = INTERRUPTED  #: as long as the task has not come to one
         self._work = work
         self._verdict = Status.WAITING
         self._pause = min(work.progress_limit, run.silence / 3 or NEVER)  #: seconds between two signs of life
@@ -81,7 +82,7 @@ class AsyncAttempt:
 
     def _send(self) -> None:
         self._unsent = False
-        self._work.host.send_progress(self.run, lifesigns.content(self.said, self.run))
+        self._work.host.send_progress(self.run, encode_progress(self.said, self.run))
 
     def _sign(self) -> None:
         """Send what is new, or if it is too early for that, only that the job is alive: its silence is counted."""
@@ -107,7 +108,7 @@ class AsyncAttempt:
         if threading.get_ident() != work.thread:
             work.loop.call_soon_threadsafe(self.report, progress, message)
             return
-        lifesigns.note(self.said, progress, message)
+        merge_progress(self.said, progress, message)
         self._unsent = self._unsigned = True
         if self._timer is None and not self.task.done():
             self._sign_later(work.clock.monotonic())
@@ -127,10 +128,10 @@ class AsyncAttempt:
         return self._work.host.stop_request
 
 
-class AsyncWork:
+class EventLoop:
     """Runs async jobs in the one event loop of a worker, which is kept while there are none."""
 
-    def __init__(self, host: Host, inbox: socket.socket, progress_limit: float, clock: Clock) -> None:
+    def __init__(self, host: WorkerContext, inbox: socket.socket, progress_limit: float, clock: Clock) -> None:
         self.host = host
         self.progress_limit = progress_limit
         self.clock = clock
@@ -156,7 +157,7 @@ class AsyncWork:
         others, self._others = self._others, []
         return others
 
-    def alone(self, run: Run) -> End:
+    def alone(self, run: Run) -> AttemptResult:
         """Make this run and nothing else; its end is not sent."""
         attempt, ended = AsyncAttempt(self, run), self.loop.create_future()
         self._start(attempt)
@@ -201,7 +202,7 @@ class AsyncWork:
     def _read(self) -> None:
         for _ in range(_AT_A_TIME):
             try:
-                message = wire.receive(self._inbox, socket.MSG_DONTWAIT)
+                message = packets.receive(self._inbox, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
             if message is None:  # the worker gets no more, and ends when these jobs have
@@ -247,7 +248,7 @@ class AsyncWork:
             attempt.interrupt(verdict)
 
 
-def _end_of(attempt: AsyncAttempt) -> End:
+def _end_of(attempt: AsyncAttempt) -> AttemptResult:
     """What it came to, also if the job has cancelled its own task, which then counts as cancelled."""
     if not attempt.task.cancelled():
         attempt.task.result()

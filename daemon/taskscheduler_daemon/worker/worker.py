@@ -24,25 +24,25 @@ from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute
 from taskscheduler.jobs.executor import Container, JobInterrupted, execute, notify
 from taskscheduler.jobs.job import REGISTRY, has_notification, is_async
 from taskscheduler.jobs.service import StopRequest
-from taskscheduler.model.attempt_result import End, encode
+from taskscheduler.model.attempt_result import AttemptResult, encode
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.ipc import packets as wire
+from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, Run
-from taskscheduler_daemon.ipc.shared_page import Slot
+from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.system.reap import reap_strangers
-from taskscheduler_daemon.system.resource_limits import CpuLimitError, Guard, Limits
+from taskscheduler_daemon.system.resource_limits import CpuLimitError, LimitGuard, ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
-from taskscheduler_daemon.worker import progress as lifesigns
-from taskscheduler_daemon.worker.event_loop import AsyncWork
+from taskscheduler_daemon.worker.event_loop import EventLoop
 from taskscheduler_daemon.worker.events import FETCHED, FINISHED, STARTED, WorkerEvents, WorkerHandler
+from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
 
 logger = logging.getLogger(__name__)
 
-_NO_LIMITS = Limits()
+_NO_LIMITS = ResourceLimits()
 
 _EXHAUSTED = {"CpuLimitError", "MemoryError"}  #: errors of jobs after which a worker is replaced
 
@@ -71,14 +71,14 @@ class Worker:
         self._run: Run | None = None
         self._said: dict[str, Any] = {}
         self._sent_at = float("-inf")
-        self._guard = self._common_guard = Guard(_NO_LIMITS)
-        self._loop: AsyncWork | None = None  #: as long as there was no async job
+        self._guard = self._common_guard = LimitGuard(_NO_LIMITS)
+        self._loop: EventLoop | None = None  #: as long as there was no async job
         self._worn_out = False  #: whether this worker ends after its job
         self._events: WorkerEvents | None = None  #: as long as nobody listens
         self.stop_request: StopRequest | None = None  #: that of the service which runs here
         self._unreaped = 0  #: jobs since orphans were last reaped
         self._socket: socket.socket
-        self._slot: Slot
+        self._slot: SharedPage
         self._pid = os.getpid()
 
     def on(self, event: str, handler: WorkerHandler) -> Self:
@@ -93,17 +93,22 @@ class Worker:
         return self
 
     def process_all(
-        self, end: socket.socket, slot: Slot, progress_limit: float, max_payload: int, limits: Limits = _NO_LIMITS
+        self,
+        end: socket.socket,
+        slot: SharedPage,
+        progress_limit: float,
+        max_payload: int,
+        limits: ResourceLimits = _NO_LIMITS,
     ) -> int:
         """Take runs from the socket until it is closed; the exit code of the process."""
-        self._guard, self._common_guard = Guard(limits), Guard(limits.without_cpu())
+        self._guard, self._common_guard = LimitGuard(limits), LimitGuard(limits.without_cpu())
         self._socket, self._slot, self._pid = end, slot, os.getpid()
         self._limit, self._max_payload = progress_limit, max_payload
         adopt_orphans()
         signal.signal(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's affair
         try:
-            wire.send(end, bytes([Kind.READY]))
+            packets.send(end, bytes([Kind.READY]))
             self._tell(STARTED)
             while (message := self._next()) is not None:
                 if message[0] == Kind.RUN:  # an INTERRUPT comes too late
@@ -118,12 +123,12 @@ class Worker:
 
     def _next(self) -> bytes | None:
         """The next message. Orphans of jobs are reaped when there is nothing to do, or after a number of jobs."""
-        message = wire.steal(self._socket)
+        message = packets.receive_nowait(self._socket)
         self._unreaped += 1
         if message is None or self._unreaped == _REAP_EVERY:
             self._unreaped = 0
             reap_strangers()
-        return wire.receive(self._socket) if message is None else message
+        return packets.receive(self._socket) if message is None else message
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM: the job has to end now; `finally` blocks run, then the process goes. A service is asked first."""
@@ -132,7 +137,7 @@ class Worker:
             return
         if self._loop is not None and self._loop.is_running:
             self._worn_out = True
-            self._loop.interrupt_all(Status(self._slot.verdict))
+            self._loop.interrupt_all(Status(self._slot.kill_status))
             return
         raise JobInterrupted
 
@@ -149,9 +154,9 @@ class Worker:
         for other in others:
             self._process(other)
 
-    def _async_work(self) -> AsyncWork:
+    def _async_work(self) -> EventLoop:
         if self._loop is None:
-            self._loop = AsyncWork(self, self._socket, self._limit, self._clock)
+            self._loop = EventLoop(self, self._socket, self._limit, self._clock)
         return self._loop
 
     def _process(self, run: Run) -> None:
@@ -161,7 +166,7 @@ class Worker:
         began = self._clock.monotonic()
         plain = False
         if run.flags & Flag.HOOK:
-            end: End = (Ending.SUCCEEDED, {})
+            end: AttemptResult = (Ending.SUCCEEDED, {})
             self._notify(document)
         elif is_async(REGISTRY.find(document["class"])):
             end = self._process_alone(run)
@@ -180,7 +185,7 @@ class Worker:
         if self._worn_out or not is_heard:
             raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
-    def _process_alone(self, run: Run) -> End:
+    def _process_alone(self, run: Run) -> AttemptResult:
         """An async job that came as an ordinary one: the node did not know, and is told."""
         with self._common_guard:
             ending, content = self._async_work().alone(run)
@@ -188,7 +193,9 @@ class Worker:
             raise JobInterrupted
         return ending, {**content, "async": True}
 
-    def _report(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> bool:
+    def _report(
+        self, run: Run, document: dict[str, Any], end: AttemptResult, said: dict[str, Any], seconds: float
+    ) -> bool:
         """Send the end of a run; whether the manager is still there."""
         ending, content = end
         if content.get("error", {}).get("type") in _EXHAUSTED:
@@ -203,7 +210,7 @@ class Worker:
         if self._events is not None:
             self._events.tell(event, self, document)
 
-    def _tell_end(self, document: Mapping[str, Any], end: End) -> None:
+    def _tell_end(self, document: Mapping[str, Any], end: AttemptResult) -> None:
         if self._events is not None:
             self._events.tell_end(self, document, *end)
 
@@ -224,11 +231,11 @@ class Worker:
 
     def _send(self, kind: Kind, ending: Ending, run: Run, seconds: float, body: bytes) -> bool:
         report = Report(kind, ending, run.job_id, run.attempt, self.id.binary, seconds, body)
-        return wire.send(self._socket, report.encode())
+        return packets.send(self._socket, report.encode())
 
     # -- what the event loop asks for -------------------------------------------------------------------------------
 
-    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> End:
+    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> AttemptResult:
         """Make one attempt of an async job."""
         self._tell(FETCHED, document)
         end = await execute_async(document, runtime, self._container, self._max_payload)
@@ -236,7 +243,9 @@ class Worker:
             self._tell_end(document, end)
         return end
 
-    def send_end(self, run: Run, document: dict[str, Any], end: End, said: dict[str, Any], seconds: float) -> None:
+    def send_end(
+        self, run: Run, document: dict[str, Any], end: AttemptResult, said: dict[str, Any], seconds: float
+    ) -> None:
         """Report the end of an async job."""
         self._end_fork()
         self._report(run, document, (end[0], dict(end[1])), said, seconds)
@@ -252,10 +261,10 @@ class Worker:
         """Pass on a sign of life: at most one message in the time limit, what comes in between through the slot."""
         if self._run is None:
             return
-        lifesigns.note(self._said, progress, message)
+        merge_progress(self._said, progress, message)
         now = self._clock.monotonic()
         self._slot.touch(now)
-        content = lifesigns.content(self._said, self._run)
+        content = encode_progress(self._said, self._run)
         if now - self._sent_at >= self._limit:
             self._sent_at = now
             self._send(Kind.PROGRESS, Ending.SUCCEEDED, self._run, 0.0, content)
@@ -268,7 +277,7 @@ class Worker:
 
     def interruption(self) -> Status:
         """Why the job has to end now; WAITING also if the signal did not come from the manager."""
-        return Status(self._slot.verdict)
+        return Status(self._slot.kill_status)
 
     def scheduler(self) -> Scheduler:
         """The scheduler of this worker; connects on first use."""

@@ -17,8 +17,8 @@ from taskscheduler.clock import Deadline
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.document import Document
 from taskscheduler.validation import batch
-from taskscheduler.waiting.batch import Tally
-from taskscheduler.waiting.completion_watcher import Endings, Watch
+from taskscheduler.waiting.batch import BatchProgress
+from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
 
 if TYPE_CHECKING:
     from taskscheduler.aio.scheduler import AsyncScheduler
@@ -52,7 +52,7 @@ class AsyncCalls:
         check_callbacks(callback=callback, progress=progress)
         limit = waiting_time(timeout)
         added = await self._scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)])
-        tally = Tally(added)
+        tally = BatchProgress(added)
         async with aclosing(self._scheduler.ends(tally, limit)) as ends:
             async for process in ends:
                 if callback is not None:
@@ -68,7 +68,10 @@ async def _settled(answer: Any) -> None:
 
 
 async def ends(
-    endings: Endings, tally: Tally[AsyncProcess], timeout: float | None, in_thread: Callable[..., Awaitable[Any]]
+    endings: CompletionWatcher,
+    tally: BatchProgress[AsyncProcess],
+    timeout: float | None,
+    in_thread: Callable[..., Awaitable[Any]],
 ) -> AsyncGenerator[AsyncProcess, None]:
     """The jobs of a batch in the order in which they end. WaitTimeoutError, or what keeps one from ending."""
     loop, deadline = asyncio.get_running_loop(), Deadline(timeout)
@@ -77,9 +80,9 @@ async def ends(
     def hear(job_id: ObjectId, outcome: Document | Exception) -> None:
         tell(loop, told.put_nowait, (job_id, outcome))
 
-    watch = Watch(hear)
+    watch = Subscription(hear)
     try:
-        await in_thread(endings.watch, watch, tally.known)
+        await in_thread(endings.subscribe, watch, tally.known)
         while tally.left:
             try:
                 news = await asyncio.wait_for(told.get(), None if timeout is None else deadline.left(timeout))
@@ -89,4 +92,4 @@ async def ends(
             if process is not None:
                 yield process
     finally:
-        endings.forget(watch)
+        endings.unsubscribe(watch)

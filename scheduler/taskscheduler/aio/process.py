@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.job_errors import raise_for_status
-from taskscheduler.model.process_state import Outcome, ProcessState
+from taskscheduler.model.process_state import AddOutcome, ProcessState
 
 if TYPE_CHECKING:
     from taskscheduler.aio.scheduler import AsyncScheduler
@@ -20,7 +20,9 @@ class AsyncProcess(ProcessState):
     returned. To cancel a task that waits does nothing to the job.
     """
 
-    def __init__(self, scheduler: AsyncScheduler, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+    def __init__(
+        self, scheduler: AsyncScheduler, document: Mapping[str, Any], outcome: AddOutcome | None = None
+    ) -> None:
         super().__init__(document, outcome)
         self._scheduler = scheduler
 

@@ -19,7 +19,7 @@ from taskscheduler.aio.calls import AsyncCalls, ends
 from taskscheduler.aio.listener import AsyncListener
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.aio.record import AsyncRecord
-from taskscheduler.aio.waiting import Ends, tell
+from taskscheduler.aio.waiting import AsyncWait, tell
 from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler.events import event_name
@@ -31,7 +31,7 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.change_feed import Token
 from taskscheduler.validation import batch, listed
-from taskscheduler.waiting.batch import Tally
+from taskscheduler.waiting.batch import BatchProgress
 
 T = TypeVar("T")
 
@@ -227,20 +227,20 @@ class AsyncScheduler:
         """Return when all jobs have ended, and refresh them. See Scheduler.wait_for."""
         waited, limit = listed(processes, AsyncProcess), waiting_time(timeout)
         if waited:
-            await self._wait(Ends(waited, asyncio.get_running_loop(), throw), limit)
+            await self._wait(AsyncWait(waited, asyncio.get_running_loop(), throw), limit)
         return waited
 
-    async def _wait(self, ends: Ends, timeout: float | None) -> None:
+    async def _wait(self, ends: AsyncWait, timeout: float | None) -> None:
         deadline, endings = Deadline(timeout), self._scheduler.endings
         try:
-            await self._call(endings.watch, ends.watch, ends.known)
+            await self._call(endings.subscribe, ends.watch, ends.known)
             await ends.wait(None if timeout is None else deadline.left(timeout))
         finally:
-            endings.forget(ends.watch)
+            endings.unsubscribe(ends.watch)
         if ends.left:
             raise WaitTimeoutError.of(ends.left, timeout)
 
-    def ends(self, tally: Tally[AsyncProcess], timeout: float | None) -> AsyncGenerator[AsyncProcess, None]:
+    def ends(self, tally: BatchProgress[AsyncProcess], timeout: float | None) -> AsyncGenerator[AsyncProcess, None]:
         """The jobs of a batch as they end; for `run_batch`."""
         return ends(self._scheduler.endings, tally, timeout, self._call)
 

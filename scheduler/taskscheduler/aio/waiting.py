@@ -10,11 +10,11 @@ from bson import ObjectId
 
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.model.document import Document
-from taskscheduler.model.job_errors import failed_with
-from taskscheduler.waiting.completion_watcher import Watch
+from taskscheduler.model.job_errors import error_for_status
+from taskscheduler.waiting.completion_watcher import Subscription
 
 
-class Ends:
+class AsyncWait:
     """The ends of some jobs, told to an event loop. No thread waits. With `throw`, a bad one ends the wait."""
 
     def __init__(self, processes: Iterable[AsyncProcess], loop: asyncio.AbstractEventLoop, throw: bool = False) -> None:
@@ -26,7 +26,7 @@ class Ends:
         for process in processes:
             self._waiting.setdefault(process.id, []).append(process)
         self.known = {job_id: found[0].status for job_id, found in self._waiting.items()}
-        self.watch = Watch(self._told)
+        self.watch = Subscription(self._told)
 
     @property
     def left(self) -> int:
@@ -51,7 +51,7 @@ class Ends:
             return
         for process in processes:
             process.replace(outcome)
-        if self._throw and processes and (failure := failed_with(processes[0])) is not None:
+        if self._throw and processes and (failure := error_for_status(processes[0])) is not None:
             self._done.set_exception(failure)
         elif not self._waiting:
             self._done.set_result(None)

@@ -8,8 +8,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from taskscheduler.declarations.data_schema import DataDeclaration
-from taskscheduler.declarations.signature import Declaration
+from taskscheduler.declarations.data_schema import DataSchema
+from taskscheduler.declarations.signature import Signature
 from taskscheduler.declarations.type_checks import DATA, hints_of, required_keys
 from taskscheduler.jobs.job import REGISTRY, Job, declaration
 
@@ -46,12 +46,12 @@ def catalog() -> list[Entry]:
 def entry_of(cls: type[Job]) -> Entry:
     """What there is to say about one job."""
     declared = declaration(cls)
-    found = _of_function(declared) if isinstance(declared, Declaration) else _of_class(declared)
+    found = _of_function(declared) if isinstance(declared, Signature) else _of_class(declared)
     said = inspect.cleandoc(str(cls.__dict__.get("__doc__") or "")).splitlines()
     return Entry(cls.name, tuple(found), said[0] if said else "")
 
 
-def _of_function(declared: Declaration) -> Iterator[Parameter]:
+def _of_function(declared: Signature) -> Iterator[Parameter]:
     for one in declared.parameters:
         star = "*" if one.kind is one.VAR_POSITIONAL else "**" if one.kind is one.VAR_KEYWORD else ""
         hint = declared.hints.get(one.name, one.annotation)
@@ -60,7 +60,7 @@ def _of_function(declared: Declaration) -> Iterator[Parameter]:
         yield Parameter(star + one.name, _named(hint), default, not has_default and not star)
 
 
-def _of_class(declared: DataDeclaration) -> Iterator[Parameter]:
+def _of_class(declared: DataSchema) -> Iterator[Parameter]:
     hint = declared.hint
     if typing.is_typeddict(hint):
         for name, kind in hints_of(hint).items():

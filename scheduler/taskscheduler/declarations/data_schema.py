@@ -12,7 +12,7 @@ from taskscheduler.declarations.type_checks import DATA, Check, check_of, deeply
 from taskscheduler.errors import InvalidArgumentsError
 
 
-class DataDeclaration:
+class DataSchema:
     """What the data of a job class are: `data: int`, or a TypedDict, a dataclass, or a model with `model_validate`."""
 
     def __init__(self, name: str, cls: type) -> None:

@@ -16,7 +16,7 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 _ALL_ONE_WAY = "give all of them by position or all by name"
 
 
-class Declaration:
+class Signature:
     """What a function that is a job takes."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taskscheduler.embedded.binary import find_mongod
-from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.mongod import Mongod, PortTakenError
 from taskscheduler.embedded.replica_set import lead, listens, repoint
 from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, ServerAddress, StateDir, trim
@@ -51,7 +51,7 @@ class Keeper:
         Raises EmbeddedServerError or OSError when it does not start.
         """
         self._state.withdraw()
-        deadline = Deadline(START_SECONDS, self._too_slow, canceled=self._is_pointless)
+        deadline = StartTimeout(START_SECONDS, self._too_slow, canceled=self._is_pointless)
         mongod, version = self._start(deadline)
         try:
             self._state.publish(ServerAddress(os.getpid(), mongod.process.pid, HOST, mongod.port, REPLICA_SET, version))
@@ -63,7 +63,7 @@ class Keeper:
             self._state.withdraw()
             mongod.stop()
 
-    def _start(self, deadline: Deadline) -> tuple[Mongod, str]:
+    def _start(self, deadline: StartTimeout) -> tuple[Mongod, str]:
         self._data_lock.wait_exclusive(deadline)  # held by the mongod of a killed keeper until it has ended
         trim(self._state.mongod_log)
         self._state.data.mkdir(mode=0o700, exist_ok=True)
@@ -81,7 +81,7 @@ class Keeper:
             return remembered
         return free_port()
 
-    def _start_on(self, binary: Path, port: int, deadline: Deadline) -> tuple[Mongod, str]:
+    def _start_on(self, binary: Path, port: int, deadline: StartTimeout) -> tuple[Mongod, str]:
         if self._state.member_port() != port:
             self._move_to(binary, port, deadline)
         mongod = Mongod(binary, self._state, port, self._data_lock, replicated=True)
@@ -91,7 +91,7 @@ class Keeper:
             mongod.stop()
             raise
 
-    def _move_to(self, binary: Path, port: int, deadline: Deadline) -> None:
+    def _move_to(self, binary: Path, port: int, deadline: StartTimeout) -> None:
         # Forgotten first: when this is interrupted, nobody may rely on what the stored configuration names.
         self._state.forget_member_port()
         if any(self._state.data.iterdir()):
@@ -156,7 +156,7 @@ def run(state: StateDir) -> int:
     keeper_lock = FileLock(state.keeper_lock)
     try:
         # Whoever looks whether there is a keeper holds the lock for an instant.
-        keeper_lock.wait_exclusive(Deadline(LOCK_SECONDS, lambda: "there is a keeper already"))
+        keeper_lock.wait_exclusive(StartTimeout(LOCK_SECONDS, lambda: "there is a keeper already"))
     except EmbeddedServerError:
         report("busy")
         return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from taskscheduler.embedded.binary import ENVIRONMENT, find_mongod
-from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.state_dir import StateDir, last_line, trim
 from taskscheduler.errors import EmbeddedServerError
 
@@ -25,7 +25,7 @@ _LONGEST_REPORT = 65536
 _LOOK, _LOOKS = 0.05, 100  #: seconds between two looks at a lock, and how many
 
 
-def launch_keeper(state: StateDir, deadline: Deadline) -> None:
+def launch_keeper(state: StateDir, deadline: StartTimeout) -> None:
     """Start a keeper and wait until its server is ready, or until it finds that there is a keeper already.
 
     Raises EmbeddedServerError when no mongod can run here, the start fails, or the deadline passes.
@@ -79,7 +79,7 @@ def _await_lock(state: StateDir, stdout: IO[bytes]) -> None:
                 return
 
 
-def _await_report(stdout: IO[bytes], deadline: Deadline) -> str:
+def _await_report(stdout: IO[bytes], deadline: StartTimeout) -> str:
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
         while not selector.select(deadline.remaining()):

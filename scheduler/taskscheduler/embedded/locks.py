@@ -17,7 +17,7 @@ from taskscheduler.errors import EmbeddedServerError
 POLL_SECONDS = 0.02
 
 
-class Deadline:
+class StartTimeout:
     """A time by which something must have happened, and what to say when it has not."""
 
     def __init__(
@@ -61,7 +61,7 @@ class FileLock:
             return False
         return True
 
-    def wait_exclusive(self, deadline: Deadline) -> None:
+    def wait_exclusive(self, deadline: StartTimeout) -> None:
         """Take the exclusive lock; raises EmbeddedServerError at the deadline."""
         while not self.try_exclusive():
             deadline.pause()

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from taskscheduler.embedded.locks import Deadline
+from taskscheduler.embedded.locks import StartTimeout
 from taskscheduler.embedded.mongod import Mongod
 from taskscheduler.embedded.state_dir import HOST, REPLICA_SET
 
@@ -55,7 +55,7 @@ def listens(port: int) -> bool:
         return False
 
 
-def lead(mongod: Mongod, deadline: Deadline) -> str:
+def lead(mongod: Mongod, deadline: StartTimeout) -> str:
     """Make `mongod` a writable primary, initiating the replica set when it has none; gives mongod's version.
 
     Raises EmbeddedServerError when mongod ends or the deadline passes.
@@ -76,7 +76,7 @@ def lead(mongod: Mongod, deadline: Deadline) -> str:
             deadline.pause()
 
 
-def repoint(mongod: Mongod, deadline: Deadline) -> None:
+def repoint(mongod: Mongod, deadline: StartTimeout) -> None:
     """Let the stored replica set configuration, if there is one, name the port of this unreplicated `mongod`.
 
     A member that runs in its set would first try to reach its old address, for half a minute if a stranger is there.
@@ -92,7 +92,7 @@ def repoint(mongod: Mongod, deadline: Deadline) -> None:
                 deadline.pause()
 
 
-def _await_listening(mongod: Mongod, deadline: Deadline) -> None:
+def _await_listening(mongod: Mongod, deadline: StartTimeout) -> None:
     while not listens(mongod.port):
         mongod.check()
         deadline.pause()

@@ -8,17 +8,17 @@ from types import TracebackType
 from typing import Self
 
 from taskscheduler.embedded.launcher import launch_keeper
-from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.replica_set import is_primary
 from taskscheduler.embedded.state_dir import ServerAddress, StateDir, last_line, open_state_dir
-from taskscheduler.embedded.users import Usage, use
+from taskscheduler.embedded.users import ServerUser, use
 from taskscheduler.errors import EmbeddedServerError
 
 
 class EmbeddedServer:
     """A running server that stays at least until `release`; also a context manager."""
 
-    def __init__(self, state_dir: Path, address: ServerAddress, usage: Usage) -> None:
+    def __init__(self, state_dir: Path, address: ServerAddress, usage: ServerUser) -> None:
         self.state_dir = state_dir
         self.address = address
         self._usage = usage
@@ -55,7 +55,7 @@ def acquire(state_dir: Path | None = None, timeout: float = 30) -> EmbeddedServe
     Raises EmbeddedServerError when it cannot be started here or is not ready within `timeout` seconds.
     """
     state = open_state_dir(state_dir)
-    deadline = Deadline(timeout, lambda: _too_slow(state, timeout))
+    deadline = StartTimeout(timeout, lambda: _too_slow(state, timeout))
     try:
         usage = use(state, deadline)
         try:
@@ -67,7 +67,7 @@ def acquire(state_dir: Path | None = None, timeout: float = 30) -> EmbeddedServe
         raise EmbeddedServerError(f"the embedded MongoDB server cannot use {state.root}: {error}") from error
 
 
-def _ensure_running(state: StateDir, deadline: Deadline) -> ServerAddress:
+def _ensure_running(state: StateDir, deadline: StartTimeout) -> ServerAddress:
     while True:
         if _is_unkept(state):
             _start(state, deadline)
@@ -77,7 +77,7 @@ def _ensure_running(state: StateDir, deadline: Deadline) -> ServerAddress:
         deadline.pause()
 
 
-def _start(state: StateDir, deadline: Deadline) -> None:
+def _start(state: StateDir, deadline: StartTimeout) -> None:
     # One starter at a time: the others wait here and then find what the first has started.
     starting = FileLock(state.start_lock)
     try:

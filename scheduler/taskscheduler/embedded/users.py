@@ -6,11 +6,11 @@ import os
 import threading
 from pathlib import Path
 
-from taskscheduler.embedded.locks import Deadline, FileLock
+from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.state_dir import StateDir
 
 
-class Usage:
+class ServerUser:
     """This process's use of one server; ends with the process at the latest."""
 
     def __init__(self, path: Path, lock: FileLock) -> None:
@@ -37,10 +37,10 @@ class Usage:
 
 _mutex = threading.Lock()
 
-_usages: dict[Path, Usage] = {}
+_usages: dict[Path, ServerUser] = {}
 
 
-def use(state: StateDir, deadline: Deadline) -> Usage:
+def use(state: StateDir, deadline: StartTimeout) -> ServerUser:
     """Become a user of the server of `state`, waiting while one is being shut down.
 
     Raises EmbeddedServerError when the shutdown outlasts the deadline.
@@ -53,7 +53,7 @@ def use(state: StateDir, deadline: Deadline) -> Usage:
         deadline.pause()
 
 
-def _join_or_lock(state: StateDir) -> Usage | None:
+def _join_or_lock(state: StateDir) -> ServerUser | None:
     path = state.users_lock
     if usage := _usages.get(path):
         usage.join()
@@ -62,7 +62,7 @@ def _join_or_lock(state: StateDir) -> Usage | None:
     if not lock.try_shared():
         lock.close()
         return None
-    _usages[path] = Usage(path, lock)
+    _usages[path] = ServerUser(path, lock)
     return _usages[path]
 
 

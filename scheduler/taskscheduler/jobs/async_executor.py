@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from taskscheduler.jobs.executor import Container, after_tear_down, instance, outcome_of
 from taskscheduler.jobs.job import Job, Runtime
-from taskscheduler.model.attempt_result import End, Outcome, failure, storable
+from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending
 
 #: the end of an attempt that was interrupted; whoever did that knows what becomes of the job
-INTERRUPTED: End = (Ending.RETURNED, {})
+INTERRUPTED: AttemptResult = (Ending.RETURNED, {})
 
 
 class AsyncRuntime(Runtime, Protocol):
@@ -26,7 +26,7 @@ class AsyncRuntime(Runtime, Protocol):
 
 async def execute_async(
     document: dict[str, Any], runtime: AsyncRuntime, container: Container | None, max_payload: int
-) -> End:
+) -> AttemptResult:
     """Run the job; INTERRUPTED if it was ended by the cancellation of its task. Raises nothing."""
     try:
         job = instance(document, runtime, container)
@@ -46,7 +46,7 @@ async def execute_async(
     return end
 
 
-async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> End:
+async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> AttemptResult:
     try:
         await _settled(job.set_up())
         result = await _settled(job.start())

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from taskscheduler.declarations.data_schema import DataDeclaration
+from taskscheduler.declarations.data_schema import DataSchema
 from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
 from taskscheduler.jobs.job import REGISTRY, Job, Runtime, declaration
 from taskscheduler.jobs.service import check_kind
-from taskscheduler.model.attempt_result import End, Outcome, failure, storable
+from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.process import Process
 
@@ -64,7 +64,7 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
 def _loaded(cls: type[Job], data: Any, lenient: bool) -> Any:
     """The data as the class declares them. Functions look themselves when they are called."""
     declared = declaration(cls)
-    if not isinstance(declared, DataDeclaration):
+    if not isinstance(declared, DataSchema):
         return data
     try:
         return declared.load(data)
@@ -80,7 +80,7 @@ def execute(
     container: Container | None,
     max_payload: int,
     guard: AbstractContextManager[Any] = _UNGUARDED,
-) -> End:
+) -> AttemptResult:
     """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
 
     Context variables that the job sets are gone after it, as those of a task are.
@@ -94,7 +94,7 @@ def _execute(
     container: Container | None,
     max_payload: int,
     guard: AbstractContextManager[Any],
-) -> End:
+) -> AttemptResult:
     try:
         with guard:
             job = instance(document, runtime, container)
@@ -107,7 +107,7 @@ def _execute(
     return _worked_and_torn_down(job, max_payload, guard)
 
 
-def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> End:
+def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
     try:
         with guard:
             job.set_up()
@@ -119,7 +119,7 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> E
     return storable(job.name, result, max_payload)
 
 
-def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> End:
+def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
     """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
     pid, entered, end = os.getpid(), False, None
     try:
@@ -151,14 +151,14 @@ def interruption(job: Job) -> Status:
     return Status.WAITING if job._runtime is None else job._runtime.interruption()
 
 
-def outcome_of(end: End) -> Outcome:
+def outcome_of(end: AttemptResult) -> Outcome:
     """What the job is told of its end."""
     ending, content = end
     status = Status.DONE if ending is Ending.SUCCEEDED else Status.FAILED
     return Outcome(status, content.get("result"), content.get("error"))
 
 
-def after_tear_down(job: Job, end: End | None, error: BaseException) -> End:
+def after_tear_down(job: Job, end: AttemptResult | None, error: BaseException) -> AttemptResult:
     """`tear_down` raised: that fails a job which had succeeded, else it is logged."""
     if end is not None and end[0] is Ending.SUCCEEDED:
         return failure(error)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, ca
 
 from bson import ObjectId
 
-from taskscheduler.declarations.data_schema import DataDeclaration
-from taskscheduler.declarations.signature import Declaration
+from taskscheduler.declarations.data_schema import DataSchema
+from taskscheduler.declarations.signature import Signature
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.progress import checked_progress
@@ -116,7 +116,7 @@ class Job:
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
-    _declaration: ClassVar[Declaration | DataDeclaration]  #: see `declaration`
+    _declaration: ClassVar[Signature | DataSchema]  #: see `declaration`
     _is_async: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -223,17 +223,17 @@ class FunctionJob(Job):
         return type(self).function(*args, **named, **lent)
 
     @classmethod
-    def declaration(cls) -> Declaration:
+    def declaration(cls) -> Signature:
         """What the function takes."""
-        return cast(Declaration, declaration(cls))
+        return cast(Signature, declaration(cls))
 
 
-def declaration(cls: type[Job]) -> Declaration | DataDeclaration:
+def declaration(cls: type[Job]) -> Signature | DataSchema:
     """What a job takes, read from its annotations on first use."""
     found = cls.__dict__.get("_declaration")
     if found is None:
         function = cls.function if issubclass(cls, FunctionJob) else None
-        found = DataDeclaration(cls.name, cls) if function is None else Declaration(cls.name, function)
+        found = DataSchema(cls.name, cls) if function is None else Signature(cls.name, function)
         cls._declaration = found
     return found
 

@@ -44,12 +44,12 @@ class StopRequest:
 class Service(Job):
     """The base class of a service: a job that runs until it is asked to stop, and is started again when it ends.
 
-        class Feed(Service):
+        class ChangeFeed(Service):
             def start(self):
                 while not self.wait(60):
                     fetch(self.data["url"])
 
-        scheduler.start_service(Feed, {"url": "https://example.com/feed"})
+        scheduler.start_service(ChangeFeed, {"url": "https://example.com/feed"})
 
     When it is asked to stop, `stopping` becomes true and `wait`, `receive` and `messages` come back at once. Whoever
     still runs `stop_soft` seconds later gets a JobInterrupted, and is killed after `stop_hard`.

@@ -13,7 +13,9 @@ from taskscheduler.errors import InvalidDataError, JobFailure
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC, check_depth, check_payload
 
-End = tuple[Ending, dict[str, Any]]  #: how an attempt ended, and what there is to say about it, ready to be stored
+AttemptResult = tuple[
+    Ending, dict[str, Any]
+]  #: how an attempt ended, and what there is to say about it, ready to be stored
 
 LONGEST_TRACEBACK = 8 * 1024
 
@@ -29,12 +31,12 @@ _PLAIN = (
 )
 
 
-def failure(error: BaseException) -> End:
+def failure(error: BaseException) -> AttemptResult:
     """The end of an attempt that raised."""
     return Ending.FAILED, {"error": describe(error)}
 
 
-def storable(name: str, result: Any, max_payload: int) -> End:
+def storable(name: str, result: Any, max_payload: int) -> AttemptResult:
     """The result of a job, or its failure if the result cannot be stored."""
     if result is None:
         return Ending.SUCCEEDED, {}

@@ -43,12 +43,12 @@ class JobCanceledError(JobError):
 
 def raise_for_status(process: ProcessState) -> None:
     """Raises the JobError that fits a job that ended in another way than DONE."""
-    failure = failed_with(process)
+    failure = error_for_status(process)
     if failure is not None:
         raise failure
 
 
-def failed_with(process: ProcessState) -> JobError | None:
+def error_for_status(process: ProcessState) -> JobError | None:
     """The error that a job's final status stands for; None for DONE and for jobs that have not ended."""
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:

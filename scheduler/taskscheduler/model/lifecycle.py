@@ -53,7 +53,7 @@ FINAL = frozenset(Status) - LIVE
 UNSUCCESSFUL = FINAL - {Status.DONE}
 
 
-class Move(Enum):
+class Transition(Enum):
     """Every reason for which a status may change."""
 
     PROMOTE = auto()  #: its time has come
@@ -71,31 +71,31 @@ class Move(Enum):
     REQUEUE_SOLO = auto()  #: the same for a solo job, which must wait for its turn
 
 
-RULES: Mapping[Move, tuple[frozenset[Status], Status]] = {
-    Move.PROMOTE: (frozenset({Status.POSTPONED}), Status.WAITING),
-    Move.CLAIM: (frozenset({Status.WAITING}), Status.PROCESSING),
-    Move.SUCCEED: (RUNNING, Status.DONE),
-    Move.FAIL: (RUNNING, Status.FAILED),
-    Move.EXPIRE: (RUNNING, Status.TIMEOUT),
-    Move.RETRY: (RUNNING, Status.POSTPONED),
-    Move.RETRY_NOW: (RUNNING, Status.WAITING),
-    Move.RELEASE: (RUNNING, Status.WAITING),
-    Move.POISON: (RUNNING, Status.FAILED),
-    Move.CANCEL: (LIVE, Status.CANCELED),
-    Move.FAIL_PARENT: (LIVE, Status.FAILED),
-    Move.REQUEUE: (FINAL, Status.WAITING),
-    Move.REQUEUE_SOLO: (FINAL, Status.POSTPONED),
+TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
+    Transition.PROMOTE: (frozenset({Status.POSTPONED}), Status.WAITING),
+    Transition.CLAIM: (frozenset({Status.WAITING}), Status.PROCESSING),
+    Transition.SUCCEED: (RUNNING, Status.DONE),
+    Transition.FAIL: (RUNNING, Status.FAILED),
+    Transition.EXPIRE: (RUNNING, Status.TIMEOUT),
+    Transition.RETRY: (RUNNING, Status.POSTPONED),
+    Transition.RETRY_NOW: (RUNNING, Status.WAITING),
+    Transition.RELEASE: (RUNNING, Status.WAITING),
+    Transition.POISON: (RUNNING, Status.FAILED),
+    Transition.CANCEL: (LIVE, Status.CANCELED),
+    Transition.FAIL_PARENT: (LIVE, Status.FAILED),
+    Transition.REQUEUE: (FINAL, Status.WAITING),
+    Transition.REQUEUE_SOLO: (FINAL, Status.POSTPONED),
 }
 
 
-def target(move: Move) -> Status:
+def target(move: Transition) -> Status:
     """The status that `move` leads to."""
-    return RULES[move][1]
+    return TRANSITIONS[move][1]
 
 
-def sources(move: Move) -> frozenset[Status]:
+def sources(move: Transition) -> frozenset[Status]:
     """The statuses that `move` may start from."""
-    return RULES[move][0]
+    return TRANSITIONS[move][0]
 
 
 class Ending(Enum):
@@ -113,7 +113,7 @@ class Ending(Enum):
 class Verdict:
     """What an ended attempt makes of its job."""
 
-    move: Move
+    move: Transition
     plans_next: bool = False  #: the next run of the series is planned by the same write
     pause: float | None = None  #: of a service that runs again: seconds until then
     failures: int | None = None  #: the same: its quick failures in a row

@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
 
-Outcome = Literal["created", "existing", "replaced"]
+AddOutcome = Literal["created", "existing", "replaced"]
 
 _ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
 
@@ -18,7 +18,7 @@ _ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
 class ProcessState:
     """What was last read of one job: its data and options, how far it is, and how it ended."""
 
-    def __init__(self, document: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+    def __init__(self, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> None:
         self._document = document
         self.outcome = outcome  #: what add_job or add_job_once did: created, existing or replaced
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taskscheduler.model.lifecycle import Ending, Move, Verdict
+from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.model.services import Restart, _after_service
 
 
@@ -20,7 +20,7 @@ class Recurrence:
     service: Restart | None = None  #: set for a service, which nothing above applies to
 
 
-_AFTER_FAILURE = {Ending.FAILED: Move.FAIL, Ending.TIMED_OUT: Move.EXPIRE}
+_AFTER_FAILURE = {Ending.FAILED: Transition.FAIL, Ending.TIMED_OUT: Transition.EXPIRE}
 
 
 def after(ending: Ending, job: Recurrence, max_lost: int) -> Verdict:
@@ -29,12 +29,12 @@ def after(ending: Ending, job: Recurrence, max_lost: int) -> Verdict:
         return _after_service(ending, job.service)
     repeats = job.interval != 0
     if ending is Ending.SUCCEEDED:
-        return Verdict(Move.SUCCEED, plans_next=repeats)
+        return Verdict(Transition.SUCCEED, plans_next=repeats)
     if ending in (Ending.RETURNED, Ending.UNSTARTED):
-        return Verdict(Move.RELEASE)
+        return Verdict(Transition.RELEASE)
     if ending is Ending.LOST:
         poisoned = job.lost + 1 >= max_lost
-        return Verdict(Move.POISON, plans_next=repeats) if poisoned else Verdict(Move.RELEASE)
+        return Verdict(Transition.POISON, plans_next=repeats) if poisoned else Verdict(Transition.RELEASE)
     if job.retry == -1 or job.retries < job.retry:
-        return Verdict(Move.RETRY if job.retry_interval > 0 else Move.RETRY_NOW)
+        return Verdict(Transition.RETRY if job.retry_interval > 0 else Transition.RETRY_NOW)
     return Verdict(_AFTER_FAILURE[ending], plans_next=repeats)

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import checked, seconds
-from taskscheduler.model.lifecycle import Ending, Move, Verdict
+from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 
 
 class RestartPolicy(StrEnum):
@@ -33,11 +33,11 @@ class Restart:
 
 
 _LAST_OF_SERVICE = {
-    Ending.SUCCEEDED: Move.SUCCEED,
-    Ending.FAILED: Move.FAIL,
-    Ending.TIMED_OUT: Move.EXPIRE,
-    Ending.LOST: Move.FAIL,
-    Ending.RETURNED: Move.FAIL,
+    Ending.SUCCEEDED: Transition.SUCCEED,
+    Ending.FAILED: Transition.FAIL,
+    Ending.TIMED_OUT: Transition.EXPIRE,
+    Ending.LOST: Transition.FAIL,
+    Ending.RETURNED: Transition.FAIL,
 }
 
 
@@ -48,13 +48,13 @@ def _after_service(ending: Ending, service: Restart) -> Verdict:
     """
     never = service.policy is RestartPolicy.NEVER
     if ending is Ending.UNSTARTED or (ending is Ending.RETURNED and not never):
-        return Verdict(Move.RELEASE)
+        return Verdict(Transition.RELEASE)
     if never or (ending is Ending.SUCCEEDED and service.policy is RestartPolicy.ON_FAILURE):
         return Verdict(_LAST_OF_SERVICE[ending])
     if ending is Ending.SUCCEEDED or service.ran >= service.longest:
-        return Verdict(Move.RETRY, pause=service.interval, failures=0)
+        return Verdict(Transition.RETRY, pause=service.interval, failures=0)
     pause = min(service.longest, service.interval * 2.0 ** min(service.failures, 60))
-    return Verdict(Move.RETRY, pause=pause, failures=service.failures + 1)
+    return Verdict(Transition.RETRY, pause=pause, failures=service.failures + 1)
 
 
 _LEAST_PAUSE = 0.1  #: a service that ends at once must not keep a core busy

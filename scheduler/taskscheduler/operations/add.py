@@ -19,7 +19,7 @@ from taskscheduler.model.document import Document, NewJob, new_document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
-from taskscheduler.model.process_state import Outcome, stored_options
+from taskscheduler.model.process_state import AddOutcome, stored_options
 from taskscheduler.model.solo import make_solo, solo_key
 from taskscheduler.model.uniqueness import fingerprint, once_key
 from taskscheduler.store import Store
@@ -27,10 +27,10 @@ from taskscheduler.store.jobs import OnceTakenError
 
 _ONCE_PATIENCE = 30.0  #: seconds for which one contends with others that add the same job
 
-Added = tuple[Document, Outcome]  #: a stored job, and what was done
+Added = tuple[Document, AddOutcome]  #: a stored job, and what was done
 
 
-class Adding:
+class JobAdder:
     """Stores the jobs of one scheduler. Raises as Scheduler.add_job says."""
 
     def __init__(
@@ -54,16 +54,16 @@ class Adding:
     def _store(self) -> Store:
         return self._get_store()
 
-    def one(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
+    def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Store one job."""
-        new = self._new(job, data, asked, wake=self._store.messages.is_quiet())
+        new = self._new(job, data, asked, wake=self._store.wakeups.is_quiet())
         if "dedupe" in new.document:
             return self._deduped(new)
         self._store.jobs.insert(new)
         self._tell([new])
         return new.document, "created"
 
-    def many(self, jobs: Iterable[Any]) -> list[Added]:
+    def add_many(self, jobs: Iterable[Any]) -> list[Added]:
         """Store many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
         new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
         self._check_ids(new)
@@ -86,7 +86,7 @@ class Adding:
                 return found, "existing"
             self._contend(deadline)  # it has been claimed just now, or no majority knows it yet
 
-    def once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
+    def add_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Store a job unless the same one is live: its document, and what was done."""
         if asked.get("dedupe"):
             raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
@@ -96,7 +96,7 @@ class Adding:
         document = {**new.document, "once": key, "once_key": key}
         return self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data)
 
-    def service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
+    def new_service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """What a service is to be; nothing is stored."""
         new = self._new(job, data, asked, serves=True)
         document = {**new.document, "service": dict(service)}
@@ -106,11 +106,11 @@ class Adding:
     def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
         jobs, deadline = self._store.jobs, Deadline(_ONCE_PATIENCE, self._clock)
-        outcome: Outcome = "created"
+        outcome: AddOutcome = "created"
         while True:
             found = jobs.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
             if found is not None and Status(found["status"]).is_final:
-                self._store.follow_up.settle(found["_id"])  # an ended run whose next one is not stored yet
+                self._store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
                 self._contend(deadline)
                 continue
             if found is not None and _is_same(found, new, asked):
@@ -184,8 +184,8 @@ class Adding:
             return
         later = any(job.document["status"] == Status.POSTPONED for job in new)
         forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
-        self._store.messages.added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
-        self._store.gates.let_next_in({job.document["solo"] for job in new if "parked_at" in job.document})
+        self._store.wakeups.jobs_added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
+        self._store.solo_locks.admit_next({job.document["solo"] for job in new if "parked_at" in job.document})
 
 
 def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ def cancel(store: Store, job_id: ObjectId, only_queued: bool = False) -> tuple[D
     if before is None:
         return None, []
     if before["status"] == Status.PROCESSING:
-        store.messages.stop([job_id])
+        store.wakeups.jobs_cancelled([job_id])
     elif "gate" in before:
-        store.gates.let_next_in([before["gate"]])
-    ended = [job_id, *(job for job, _ in store.follow_up.settle(job_id))]
+        store.solo_locks.admit_next([before["gate"]])
+    ended = [job_id, *(job for job, _ in store.outbox.deliver(job_id))]
     store.events.append([{"job": job_id, "status": int(Status.CANCELED), "attempt": before["attempt"]}])
     return before, ended
 
@@ -31,5 +31,5 @@ def live_series(store: Store, series: ObjectId) -> list[ObjectId] | None:
     live = store.jobs.series(series)
     ended = store.jobs.end_series(series)
     for run in ended:
-        store.follow_up.settle(run)
+        store.outbox.deliver(run)
     return live if live or ended else None

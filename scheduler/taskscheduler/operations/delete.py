@@ -11,14 +11,14 @@ from taskscheduler.store import Store
 
 def delete(store: Store, job_id: ObjectId) -> bool:
     """Delete a job once what it owes is paid; stop it if it runs. False if somebody else was faster."""
-    store.follow_up.settle(job_id)
+    store.outbox.deliver(job_id)
     await_gone(store, job_id, store.clock)
     ended = store.jobs.get(job_id)
     if ended is not None and "gate" in ended:
         _await_killed(store, ended, store.clock)  # with the document the lock would go
     deleted = store.jobs.delete_one(job_id)
     if deleted is not None and "solo" in deleted:
-        store.gates.let_next_in([deleted["solo"]])
+        store.solo_locks.admit_next([deleted["solo"]])
     if deleted is not None and deleted["status"] == Status.PROCESSING:
-        store.messages.stop([job_id])
+        store.wakeups.jobs_cancelled([job_id])
     return deleted is not None

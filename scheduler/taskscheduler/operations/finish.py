@@ -7,20 +7,20 @@ from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler.model.lifecycle import Ending, Move, Status, Verdict
+from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
 from taskscheduler.model.retries import Recurrence, after
 from taskscheduler.model.services import restart_of
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import HOOK
 
-_DONE = Verdict(Move.SUCCEED)
+_DONE = Verdict(Transition.SUCCEED)
 
 _ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
 
 
-def finish(
+def completion_of(
     fence: Fence,
     job: Mapping[str, Any],
     ending: Ending,
@@ -28,7 +28,7 @@ def finish(
     worker: str,
     max_lost: int,
     lasted: float,
-) -> Finish:
+) -> Completion:
     """What is to be written for an attempt at `job` that ended so after so many seconds.
 
     `content` is what there is to say about it: result, error, said, hook.
@@ -37,7 +37,9 @@ def finish(
     hook = _has_hook(job, ending, content)
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
-        return Finish(fence, _DONE, worker, result=result, progress=said, keyed=keyed, solo=job.get("solo"))
+        return Completion(
+            fence, _DONE, worker, result=result, progress=said, holds_once_key=keyed, solo=job.get("solo")
+        )
     recurrence = Recurrence(
         options["retry"],
         options["retry_interval"],
@@ -47,7 +49,7 @@ def finish(
         restart_of(job, lasted),
     )
     verdict = after(ending, recurrence, max_lost)
-    return Finish(
+    return Completion(
         fence,
         verdict,
         worker if ending is not Ending.UNSTARTED else None,
@@ -60,7 +62,7 @@ def finish(
         interval=options["interval"],
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
-        owes=_owes(verdict, hook),
+        effects=_owes(verdict, hook),
         solo=job.get("solo"),
         ended_as=_ENDED_AS.get(ending, Status.FAILED),
     )
@@ -84,12 +86,12 @@ def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
 def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, times: int) -> Mapping[str, Any] | None:
     if ending is Ending.RETURNED and verdict.status.is_final:
         return {"type": "NodeStoppedError", "message": "its node stopped while it ran, and it is not started again"}
-    if verdict.move is not Move.POISON or error is None:
+    if verdict.move is not Transition.POISON or error is None:
         return error
     return {**error, "type": "PoisonedJobError", "message": f"its worker died {times} times; {error['message']}"}
 
 
-def follow(store: Store, landed: Sequence[Finish], node: str, call_hook: Callable[[ObjectId], None]) -> None:
+def follow_up(store: Store, landed: Sequence[Completion], node: str, call_hook: Callable[[ObjectId], None]) -> None:
     """Log the ends that were written, tell of jobs that are queued again, and settle what ended jobs owe."""
     entries = [
         {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in landed
@@ -98,12 +100,12 @@ def follow(store: Store, landed: Sequence[Finish], node: str, call_hook: Callabl
         store.events.append(entries, node)
     rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
     if rearmed:
-        store.messages.added(rearmed, (), later=True, forced=True)
+        store.wakeups.jobs_added(rearmed, (), later=True, forced=True)
     keys = {one.solo for one in landed if one.solo is not None and one.verdict.status is not Status.WAITING}
     if keys:
-        store.gates.let_next_in(keys)
+        store.solo_locks.admit_next(keys)
     for one in landed:
-        if one.owes and one.verdict.status.is_final:
-            store.follow_up.settle(one.fence.job_id)
-            if HOOK in one.owes:
+        if one.effects and one.verdict.status.is_final:
+            store.outbox.deliver(one.fence.job_id)
+            if HOOK in one.effects:
                 call_hook(one.fence.job_id)

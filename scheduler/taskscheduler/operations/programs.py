@@ -23,16 +23,16 @@ from taskscheduler.jobs.job import job_name
 from taskscheduler.model.attempt_result import describe, storable
 from taskscheduler.model.checks import seconds
 from taskscheduler.model.document import Document, new_document
-from taskscheduler.model.job_errors import AlreadyRunningError, JobError, failed_with
-from taskscheduler.model.lifecycle import Ending, Move, Status, Verdict
+from taskscheduler.model.job_errors import AlreadyRunningError, JobError, error_for_status
+from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import CODEC, encode
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.progress import checked_progress
 from taskscheduler.model.solo import Solo, solo_key, solo_option
-from taskscheduler.process_identity import this_program
+from taskscheduler.process_identity import identify_self
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY
@@ -89,13 +89,13 @@ class Record(ProcessState):
         if self._begun:
             raise InvalidStateError(f"record {self.id} was started already")
         self._begun = True
-        program = this_program() | ({"group": None} if supervises else {})
+        program = identify_self() | ({"group": None} if supervises else {})
         self._pid = program["pid"]
         self.replace({**self._document, "program": program})
         document = {**self._document, "fields": self._fields}
         encode(document, self._max_payload)
         with translated():
-            holder = self._store.tracked.begin(document)
+            holder = self._store.programs.begin(document)
         if holder is not None:
             self._over = True
             raise AlreadyRunningError(ProcessState(holder))
@@ -123,7 +123,9 @@ class Record(ProcessState):
             return
         ending, content = storable(self.job, result, self._max_payload)
         if ending is Ending.SUCCEEDED:
-            self._end(Finish(self._fence, Verdict(Move.SUCCEED), result=result, solo=self._document.get("solo")))
+            self._end(
+                Completion(self._fence, Verdict(Transition.SUCCEED), result=result, solo=self._document.get("solo"))
+            )
         else:
             self._fail(content["error"])
 
@@ -136,10 +138,10 @@ class Record(ProcessState):
 
     def _fail(self, error: Mapping[str, Any], result: Any = None, once: bool = False) -> None:
         said = {} if result is None else {"result": result}
-        verdict, solo = Verdict(Move.FAIL), self._document.get("solo")
-        self._end(Finish(self._fence, verdict, error=error, progress=said, owes=(FAMILY,), solo=solo), once)
+        verdict, solo = Verdict(Transition.FAIL), self._document.get("solo")
+        self._end(Completion(self._fence, verdict, error=error, progress=said, effects=(FAMILY,), solo=solo), once)
 
-    def _end(self, one: Finish, once: bool = False) -> None:
+    def _end(self, one: Completion, once: bool = False) -> None:
         """End it; while the database is away try again, unless once is enough."""
         deadline, again = Deadline(0 if once else PATIENCE, self._clock), False
         with self._lock:
@@ -155,11 +157,11 @@ class Record(ProcessState):
                 else:
                     return
 
-    def _write_end(self, one: Finish, again: bool) -> None:
+    def _write_end(self, one: Completion, again: bool) -> None:
         with translated():
             if self._said:
                 self._write()
-            if not self._store.tracked.end(one, again):
+            if not self._store.programs.end(one, again):
                 self._raise_ended()
             self._over = True
 
@@ -237,7 +239,7 @@ class Record(ProcessState):
             self._timer = None
         if os.getpid() != self._pid:
             self._said["program.group"] = None  # a fork goes on with it: it may outlive the process that began it
-        if not self._store.tracked.say(self._fence, self._said):
+        if not self._store.programs.report(self._fence, self._said):
             self._raise_ended()
         self._said = {}
         self._written_at = self._clock.monotonic()
@@ -249,12 +251,12 @@ class Record(ProcessState):
     def _raise_ended(self) -> None:
         """Others have ended this record: what they made of it."""
         self._over = True
-        self._store.tracked.let_go(self._fence)
+        self._store.programs.release_lock(self._fence)
         document = self._store.jobs.get(self.id)
         if document is None:
             raise JobNotFoundError(self.id)
         self.replace(document)
-        ended: JobError | None = failed_with(self)
+        ended: JobError | None = error_for_status(self)
         raise ended or InvalidStateError(f"record {self.id} was ended by others")
 
     def _take(self, fields: Mapping[str, Any]) -> None:
@@ -271,7 +273,7 @@ class Record(ProcessState):
 def _document(store: Store, name: str, solo: Solo, timeout: Any, tags: Any) -> Document:
     document = new_document(name, None, JobOptions.of({"tags": tags}), store.clock.now())
     document |= {"status": int(Status.PROCESSING), "claim": uuid.uuid4().hex, "attempt": 1, "hook": False}
-    document |= {"program": this_program(), "started": document["created"]}
+    document |= {"program": identify_self(), "started": document["created"]}
     document["node"] = document["program"]["host"]
     document["options"]["silence_timeout"] = seconds("timeout", timeout)
     if key := solo_key(solo, name):

@@ -19,17 +19,17 @@ def restore(store: Store, queue: str | None) -> int:
         if node is not None and not store.nodes.is_over(node):
             continue
         name = str(boot) if node is None else str(node["name"])
-        for job_id, status in store.claims.take_back(boot, name, _MAX_LOST, queue):
+        for job_id, status in store.claims.rescue(boot, name, _MAX_LOST, queue):
             if status.is_final:
-                store.follow_up.settle(job_id)
+                store.outbox.deliver(job_id)
             else:
                 waiting.append(job_id)
     _tell_all(store, waiting)
-    store.gates.sweep()
+    store.solo_locks.sweep()
     return len(waiting)
 
 
 def _tell_all(store: Store, job_ids: list[ObjectId]) -> None:
     if job_ids:
         queues = {job["queue"] for job in store.jobs.find({"_id": {"$in": job_ids}})}
-        store.messages.added(job_ids, queues, later=True, forced=True)
+        store.wakeups.jobs_added(job_ids, queues, later=True, forced=True)

@@ -20,12 +20,12 @@ COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs
 _PATIENCE = 10.0  #: seconds for which a retry contends with others that change the same job
 
 
-def requeue(store: Store, job_id: ObjectId, clock: Clock) -> Document:
+def retry(store: Store, job_id: ObjectId, clock: Clock) -> Document:
     """The document of an ended job that waits again. InvalidStateError or JobNotFoundError."""
     deadline = Deadline(_PATIENCE, clock)
     while True:
         job = _ended(store, job_id)
-        store.follow_up.settle(job_id)  # its next run and its family first: they follow from how it ended
+        store.outbox.deliver(job_id)  # its next run and its family first: they follow from how it ended
         _await_killed(store, job, clock)
         try:
             again = store.services.rearm(job) if "service" in job else store.jobs.requeue(job)
@@ -53,7 +53,7 @@ def _ended(store: Store, job_id: ObjectId) -> Document:
 
 
 def tell(store: Store, job: Mapping[str, Any]) -> None:
-    store.messages.added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
+    store.wakeups.jobs_added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
     store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
     if "solo" in job:
-        store.gates.let_next_in([job["solo"]])
+        store.solo_locks.admit_next([job["solo"]])

@@ -20,7 +20,7 @@ from taskscheduler.store.service_messages import FROM_SERVICE, TO_SERVICE
 _FIRST_LOOK, _LONGEST_PAUSE = 0.01, 0.25  #: seconds between two looks for a message
 
 
-class Letters:
+class ServiceMessages:
     """Sends and receives the messages of services. Safe to use from many threads."""
 
     def __init__(self, store: Callable[[], Store], max_payload: Callable[[], int]) -> None:
@@ -53,7 +53,7 @@ class Letters:
         check_depth("the message", value)
         check_payload("the message", value, self._max_payload())
         with translated():
-            self._store().mailbox.put(service, way, value)
+            self._store().service_messages.put(service, way, value)
 
     def _receive(
         self, service: ObjectId, way: str, deadline: Deadline, default: Any, pause: Callable[[float], bool] | None
@@ -61,7 +61,7 @@ class Letters:
         wait, length = pause or threading.Event().wait, _FIRST_LOOK
         while True:
             with translated():
-                found = self._store().mailbox.take(service, way)
+                found = self._store().service_messages.take(service, way)
             if found is not None:
                 return found["value"]
             if deadline.passed or wait(deadline.left(length)):

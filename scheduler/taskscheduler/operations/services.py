@@ -17,10 +17,10 @@ from taskscheduler.errors import InvalidStateError, ServiceNotFoundError
 from taskscheduler.jobs.job import job_name
 from taskscheduler.model.document import Document, NewJob
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.model.process_state import Outcome
+from taskscheduler.model.process_state import AddOutcome
 from taskscheduler.model.services import split
 from taskscheduler.model.uniqueness import fingerprint
-from taskscheduler.operations.add import Adding
+from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.retry import tell
 from taskscheduler.operations.termination import await_gone
 from taskscheduler.store import Store
@@ -34,11 +34,11 @@ _PAUSE = 0.02
 _DEFINITION = ("class", "data", "queue", "priority", "options", "tags", "service", "hook")
 
 
-class Servicing:
+class ServiceControl:
     """The services of one scheduler."""
 
     def __init__(
-        self, store: Callable[[], Store], adding: Adding, cancel: Callable[[ObjectId], Any], clock: Clock
+        self, store: Callable[[], Store], adding: JobAdder, cancel: Callable[[ObjectId], Any], clock: Clock
     ) -> None:
         self._get_store = store
         self._adding = adding
@@ -60,12 +60,12 @@ class Servicing:
         """The documents of all services."""
         return self._store.services.all()
 
-    def start(self, job: Any, data: Any, given: Mapping[str, Any]) -> tuple[Document, Outcome]:
+    def start(self, job: Any, data: Any, given: Mapping[str, Any]) -> tuple[Document, AddOutcome]:
         """Make a service run as it is defined by its own options and those of its job."""
         service, options = split(job_name(job), given)
-        return self._start(self._adding.service(job, data, options, service.stored()))
+        return self._start(self._adding.new_service(job, data, options, service.stored()))
 
-    def _start(self, new: NewJob) -> tuple[Document, Outcome]:
+    def _start(self, new: NewJob) -> tuple[Document, AddOutcome]:
         name, outcome, deadline = new.document["service"]["name"], "created", None
         while True:
             found = self._store.services.get(name)
@@ -114,7 +114,7 @@ class Servicing:
         return True
 
     def _rearmed(self, found: Document, definition: Document | None) -> Document | None:
-        self._store.follow_up.settle(found["_id"])
+        self._store.outbox.deliver(found["_id"])
         await_gone(self._store, found["_id"], self._clock)
         wanted = None if definition is None else {name: definition.get(name) for name in _DEFINITION}
         armed = self._store.services.rearm(found, wanted)

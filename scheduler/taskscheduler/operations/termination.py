@@ -40,7 +40,7 @@ def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
 def _await_turn(store: Store, job_id: ObjectId) -> None:
     """Its node says when nothing is left of a solo job; if that has died, its lease is waited for."""
     pause = threading.Event()
-    while store.gates.is_held(job_id):
+    while store.solo_locks.is_held(job_id):
         pause.wait(_LOOK_EVERY)
 
 

@@ -13,13 +13,13 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.nodes import NodeStore
-from taskscheduler.store.outbox import FollowUp
-from taskscheduler.store.programs import TrackedStore
+from taskscheduler.store.outbox import Outbox
+from taskscheduler.store.programs import ProgramStore
 from taskscheduler.store.schema import ensure
-from taskscheduler.store.service_messages import Mailbox
+from taskscheduler.store.service_messages import ServiceMessageStore
 from taskscheduler.store.services import ServiceStore
-from taskscheduler.store.solo_locks import Gates
-from taskscheduler.store.wakeups import MessageQueue
+from taskscheduler.store.solo_locks import SoloLocks
+from taskscheduler.store.wakeups import WakeupQueue
 
 
 class Store:
@@ -33,14 +33,14 @@ class Store:
             ensure(self.database, options)
         self.claims = ClaimStore(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
-        self.messages = MessageQueue(self.database, options, self.clock)
+        self.wakeups = WakeupQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
         self.services = ServiceStore(self.database, options)
-        self.mailbox = Mailbox(self.database, self.clock)
-        self.gates = Gates(self.jobs.collection, self.nodes, self.messages)
-        self.follow_up = FollowUp(self.jobs, self.messages, self.events, self.gates)
-        self.tracked = TrackedStore(self.jobs.collection, self.gates, self.follow_up, self.events)
+        self.service_messages = ServiceMessageStore(self.database, self.clock)
+        self.solo_locks = SoloLocks(self.jobs.collection, self.nodes, self.wakeups)
+        self.outbox = Outbox(self.jobs, self.wakeups, self.events, self.solo_locks)
+        self.programs = ProgramStore(self.jobs.collection, self.solo_locks, self.outbox, self.events)
 
     def drop(self) -> None:
         """Delete the whole database; for tests that have one of their own."""
@@ -48,4 +48,4 @@ class Store:
 
     def close(self) -> None:
         """Send what is still to be sent; the client is closed by whoever opened it."""
-        self.messages.close()
+        self.wakeups.close()

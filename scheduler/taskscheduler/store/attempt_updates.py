@@ -10,12 +10,12 @@ from bson import ObjectId
 from pymongo import UpdateMany
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Ending, Move, Status, Verdict, target
+from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict, target
 from taskscheduler.model.retries import Recurrence, after
 from taskscheduler.model.schedules import successor_id
 from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.store.fence import Fence, from_statuses
-from taskscheduler.store.solo_updates import out_of_turn, queued_again
+from taskscheduler.store.solo_updates import queued_again, release_on_end
 
 KEPT_ATTEMPTS = 20
 
@@ -24,7 +24,7 @@ _UNCLAIM = ["claim", "boot", "dedupe"]
 
 
 @dataclass(slots=True)
-class Finish:
+class Completion:
     """The end of an attempt, as it is to be written."""
 
     fence: Fence
@@ -39,25 +39,25 @@ class Finish:
     interval: float = 0
     interval_reference: str = "end"
     series: tuple[ObjectId, int] | None = None  #: series and number of this run
-    owes: tuple[str, ...] = ()  #: debts to settle after the write
-    keyed: bool = False  #: whether the job holds a key of add_job_once
+    effects: tuple[str, ...] = ()  #: debts to settle after the write
+    holds_once_key: bool = False  #: whether the job holds a key of add_job_once
     solo: str | None = None  #: the key of a solo job, whose turn it is
     ended_as: Status = Status.FAILED  #: how the attempt ended, for its entry in `attempts`
 
     @property
-    def plain(self) -> bool:
+    def is_simple(self) -> bool:
         """Whether nothing is to be written but that it is done, so that many can be written as one."""
-        nothing = self.result is None and not self.progress and not self.owes and not self.keyed
-        return nothing and self.solo is None and self.verdict.move is Move.SUCCEED and self.fence.attempt == 1
+        nothing = self.result is None and not self.progress and not self.effects and not self.holds_once_key
+        return nothing and self.solo is None and self.verdict.move is Transition.SUCCEED and self.fence.attempt == 1
 
 
-def orphan(job: Mapping[str, Any], node: str, max_lost: int) -> Finish:
+def completion_of_lost(job: Mapping[str, Any], node: str, max_lost: int) -> Completion:
     interval = job["options"]["interval"]
     recurrence = Recurrence(interval=interval, lost=job.get("lost", 0), service=restart_of(job, seconds_alive(job)))
     verdict = after(Ending.LOST, recurrence, max_lost)
-    poisoned = verdict.move is Move.POISON
+    poisoned = verdict.move is Transition.POISON
     message = f"node {node} was lost while it ran the job"
-    return Finish(
+    return Completion(
         Fence(job["_id"], job["claim"], job["attempt"]),
         verdict,
         lost=True,
@@ -66,7 +66,7 @@ def orphan(job: Mapping[str, Any], node: str, max_lost: int) -> Finish:
         interval=interval,
         interval_reference=job["options"]["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
-        owes=_orphan_owes(verdict, job.get("hook", True)),
+        effects=_orphan_owes(verdict, job.get("hook", True)),
         solo=job.get("solo"),
     )
 
@@ -80,10 +80,10 @@ def _orphan_owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
 def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any], lease: float) -> list[Document]:
     """The update that fails a parent, whatever it does, without a retry; the runs of a series go on."""
     interval = parent["options"]["interval"]
-    verdict = Verdict(Move.FAIL_PARENT, plans_next=interval != 0)
+    verdict = Verdict(Transition.FAIL_PARENT, plans_next=interval != 0)
     fence = Fence(parent["_id"], parent.get("claim", ""), parent["attempt"])
     ended = _ended(
-        Finish(
+        Completion(
             fence,
             verdict,
             parent.get("worker"),
@@ -91,30 +91,30 @@ def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any], lease: 
             interval=interval,
             interval_reference=parent["options"]["interval_reference"],
             series=(parent["series"], parent["seq"]) if "series" in parent else None,
-            owes=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
+            effects=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
         )
     )
-    return [out_of_turn(lease), *ended, {"$unset": ["parked_at"]}]
+    return [release_on_end(lease), *ended, {"$unset": ["parked_at"]}]
 
 
 def claiming(claim: str, boot: ObjectId, node: str) -> Document:
     return {
-        "$set": {"status": int(target(Move.CLAIM)), "claim": claim, "boot": boot, "node": node},
+        "$set": {"status": int(target(Transition.CLAIM)), "claim": claim, "boot": boot, "node": node},
         "$inc": {"attempt": 1},
         "$currentDate": {"started": True, "alive": True},
     }
 
 
-def given_back() -> Document:
+def release_update() -> Document:
     """The update that undoes a claim whose job has not started."""
     return {
-        "$set": {"status": int(target(Move.RELEASE)), "node": None, "started": None},
+        "$set": {"status": int(target(Transition.RELEASE)), "node": None, "started": None},
         "$inc": {"attempt": -1},
         "$unset": dict.fromkeys(_UNCLAIM, ""),
     }
 
 
-def requeued(job: Mapping[str, Any]) -> list[Document]:
+def requeue_update(job: Mapping[str, Any]) -> list[Document]:
     """The update that puts an ended job back, as it was when it was added, but for its number and list of attempts.
 
     A run of a series is tried for itself: the series has planned its next run already, or was cancelled.
@@ -131,7 +131,7 @@ def requeued(job: Mapping[str, Any]) -> list[Document]:
         }
     }
     stage: Document = {
-        "status": {"$literal": int(target(Move.REQUEUE))},
+        "status": {"$literal": int(target(Transition.REQUEUE))},
         "attempts": {"$slice": [{"$concatArrays": [earlier, {"$cond": [happened, [entry], []]}]}, 1 - KEPT_ATTEMPTS]},
         "at": "$$NOW",
         "alive": "$$NOW",
@@ -148,7 +148,7 @@ def requeued(job: Mapping[str, Any]) -> list[Document]:
     return [{"$set": stage}, {"$unset": gone}]
 
 
-def has_landed(one: Finish, job: Mapping[str, Any] | None) -> bool:
+def has_landed(one: Completion, job: Mapping[str, Any] | None) -> bool:
     if job is None:
         return False
     if one.verdict.status.is_final:
@@ -156,15 +156,15 @@ def has_landed(one: Finish, job: Mapping[str, Any] | None) -> bool:
     return str(job.get("rearmed", "")).startswith(f"{one.fence.attempt}:")
 
 
-def ended_update(one: Finish) -> list[Document]:
+def ended_update(one: Completion) -> list[Document]:
     """The update that gives a job its final status."""
     return _ended(one)
 
 
-def finishing(one: Finish) -> UpdateMany:
+def finishing(one: Completion) -> UpdateMany:
     if one.unstarted:
-        return UpdateMany(one.fence.filter(), given_back())
-    if one.verdict.status is Status.DONE and not one.owes:
+        return UpdateMany(one.fence.filter(), release_update())
+    if one.verdict.status is Status.DONE and not one.effects:
         return UpdateMany(one.fence.filter(), _done(one))
     if one.verdict.status.is_final:
         return UpdateMany(one.fence.filter(), _ended(one))
@@ -173,12 +173,12 @@ def finishing(one: Finish) -> UpdateMany:
 
 def all_done(claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
     """Jobs of one claim that are done and no more. A claim takes a job only once, so it stands for the attempt."""
-    query = {"_id": {"$in": list(ids)}, "status": from_statuses(Move.SUCCEED), "claim": claim}
-    change = {"status": int(target(Move.SUCCEED)), "progress": 100.0, "worker": worker}
+    query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.SUCCEED), "claim": claim}
+    change = {"status": int(target(Transition.SUCCEED)), "progress": 100.0, "worker": worker}
     return UpdateMany(query, {"$set": change, "$currentDate": {"ended": True}})
 
 
-def _done(one: Finish) -> Document:
+def _done(one: Completion) -> Document:
     """The common case as a plain update: nothing is evaluated, nothing follows."""
     change: Document = {"status": int(one.verdict.status), "progress": 100.0, "worker": one.worker}
     if one.result is not None:
@@ -194,7 +194,7 @@ def _literal(values: Mapping[str, Any]) -> Document:
     return {name: {"$literal": value} for name, value in values.items()}
 
 
-def _ended(one: Finish) -> list[Document]:
+def _ended(one: Completion) -> list[Document]:
     """A final status with what it still owes; the next run of a series is planned in the same write."""
     done = one.verdict.status is Status.DONE
     values: Document = {"status": int(one.verdict.status), "worker": one.worker, **one.progress}
@@ -202,8 +202,8 @@ def _ended(one: Finish) -> list[Document]:
     stage: Document = {**_literal(values), "ended": "$$NOW"}
     if one.lost:
         stage["lost"] = {"$add": ["$lost", 1]}
-    if one.owes:
-        stage["pending"] = {"$literal": list(one.owes)}
+    if one.effects:
+        stage["pending"] = {"$literal": list(one.effects)}
     gone = ["error"] if done else []
     if one.verdict.plans_next and one.series is not None:
         stage["next"] = _next(one, one.series)
@@ -214,15 +214,15 @@ def _ended(one: Finish) -> list[Document]:
     return [{"$set": stage}, *([{"$unset": gone}] if gone else [])]
 
 
-def _next(one: Finish, series: tuple[ObjectId, int]) -> Document:
+def _next(one: Completion, series: tuple[ObjectId, int]) -> Document:
     reference = {"$ifNull": ["$started", "$$NOW"]} if one.interval_reference == "start" else "$$NOW"
     at = "$$NOW" if one.interval == -1 else {"$add": [reference, round(one.interval * 1000)]}
     return {"_id": successor_id(series[0], series[1] + 1, ObjectId()), "at": at, "created": "$$NOW"}
 
 
-def _rearmed(one: Finish) -> list[Document]:
+def _rearmed(one: Completion) -> list[Document]:
     """Back to the queue: the attempt moves into the list of attempts, and `rearmed` tells listeners about it."""
-    released = one.verdict.move is Move.RELEASE
+    released = one.verdict.move is Transition.RELEASE
     entry: Document = {
         "attempt": "$attempt",
         "started": "$started",

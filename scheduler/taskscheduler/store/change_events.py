@@ -68,7 +68,7 @@ def _about_full_document(query: Mapping[str, Any]) -> Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeEvent:
     """One change of status, as listeners get it."""
 
     status: Status
@@ -76,7 +76,7 @@ class Change:
     progress: bool = False  #: the status is the same: the job has only said how far it is
 
 
-def changes(event: Document) -> list[Change]:
+def changes(event: Document) -> list[ChangeEvent]:
     """The changes in one event: a re-armed job first tells how its attempt ended, then what it is now."""
     if event["operationType"] not in ("insert", "update", "replace"):
         return []
@@ -87,12 +87,12 @@ def changes(event: Document) -> list[Change]:
     if "status" not in document:
         return []
     if event["operationType"] == "update" and "status" not in updated and "rearmed" not in updated:
-        return [Change(Status(document["status"]), document, progress=True)]
+        return [ChangeEvent(Status(document["status"]), document, progress=True)]
     found = []
     if "rearmed" in updated:
         attempt, _, ending = updated["rearmed"].partition(":")
         if ending:
             status = Status[ending.upper()]
-            found.append(Change(status, {**document, "status": int(status), "attempt": int(attempt)}))
-    found.append(Change(Status(document["status"]), document))
+            found.append(ChangeEvent(status, {**document, "status": int(status), "attempt": int(attempt)}))
+    found.append(ChangeEvent(Status(document["status"]), document))
     return found

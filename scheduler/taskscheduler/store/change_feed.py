@@ -40,7 +40,7 @@ class Gap(Enum):
 GAP = Gap.GAP
 
 
-class Feed:
+class ChangeFeed:
     """One change stream, from its opening on, through elections, drops and lost history."""
 
     def __init__(
@@ -149,7 +149,7 @@ class Feed:
         self._stopped.set()
         self._close_stream()
 
-    def __enter__(self) -> Feed:
+    def __enter__(self) -> ChangeFeed:
         if self._stream is None:
             self.open()
         return self

@@ -27,7 +27,7 @@ RAW: CodecOptions[RawBSONDocument] = CodecOptions(
 )
 
 
-class Taken(NamedTuple):
+class ClaimedJob(NamedTuple):
     """A claimed job: what a node decides by, and the same as it is passed on to a worker."""
 
     job: Mapping[str, Any]
@@ -43,9 +43,9 @@ def documents(batch: bytes) -> Iterator[bytes]:
         start = end
 
 
-def taken(raw: bytes) -> Taken:
+def taken(raw: bytes) -> ClaimedJob:
     """Small documents are decoded at once, which is quicker; of large ones only what is asked for."""
     if len(raw) > _SMALL:
-        return Taken(RawBSONDocument(raw, RAW), raw)
+        return ClaimedJob(RawBSONDocument(raw, RAW), raw)
     job: Document = bson.decode(raw, CODEC)
-    return Taken(job, raw)
+    return ClaimedJob(job, raw)

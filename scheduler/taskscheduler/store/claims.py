@@ -18,11 +18,19 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Move, Status, target
+from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.solo import FAR
-from taskscheduler.store.attempt_updates import Finish, all_done, claiming, finishing, given_back, has_landed, orphan
-from taskscheduler.store.claimed_job import RAW, READ_BACK, Taken, documents, taken
+from taskscheduler.store.attempt_updates import (
+    Completion,
+    all_done,
+    claiming,
+    completion_of_lost,
+    finishing,
+    has_landed,
+    release_update,
+)
+from taskscheduler.store.claimed_job import RAW, READ_BACK, ClaimedJob, documents, taken
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import _FENCE_FIELDS, Fence, from_statuses
 from taskscheduler.store.schedules import _DUE_BATCH
@@ -33,7 +41,7 @@ _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without 
 _PLACE = {"queue": 1, "priority": 1, "at": 1}
 
 
-class Mark(NamedTuple):
+class Cursor(NamedTuple):
     """A place in the order in which jobs are claimed."""
 
     queue: str
@@ -65,7 +73,7 @@ class ClaimStore:
             names.append(name)
 
     def candidates(
-        self, queues: Sequence[str], count: int, after: Mark | None = None, but_async: bool = False
+        self, queues: Sequence[str], count: int, after: Cursor | None = None, but_async: bool = False
     ) -> list[Document]:
         """The next waiting jobs: highest priority first, then the longest due. Their _id, queue, priority and at.
 
@@ -107,12 +115,14 @@ class ClaimStore:
 
     def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
         """Try to take these jobs: how many were got; `claimed` tells which. May be carried out although it raises."""
-        query = {"_id": {"$in": list(ids)}, "status": from_statuses(Move.CLAIM)}
+        query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.CLAIM)}
         return self.collection.update_many(query, claiming(claim, boot, node)).modified_count
 
-    def claim_one(self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str) -> list[Taken]:
+    def claim_one(
+        self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
+    ) -> list[ClaimedJob]:
         """Take one job and read it in the same operation, which the driver retries; empty if it is not to be had."""
-        query: Document = {"_id": job_id, "status": from_statuses(Move.CLAIM)}
+        query: Document = {"_id": job_id, "status": from_statuses(Transition.CLAIM)}
         if queues:
             query["queue"] = {"$in": list(queues)}
         job = self._raw.find_one_and_update(
@@ -120,28 +130,28 @@ class ClaimStore:
         )
         return [] if job is None else [taken(bytes(job.raw))]
 
-    def claimed(self, claim: str, boot: ObjectId) -> list[Taken]:
+    def claimed(self, claim: str, boot: ObjectId) -> list[ClaimedJob]:
         """The jobs that a claim has got, as a majority of the servers knows it."""
         query = {"boot": boot, "claim": claim, "status": int(Status.PROCESSING)}
         batches = self._raw.find_raw_batches(query, READ_BACK, batch_size=_LARGEST_BATCH, hint="held")
         return [taken(raw) for batch in batches for raw in documents(cast(bytes, batch))]
 
-    def ended(self, job_id: ObjectId) -> RawBSONDocument | None:
+    def raw_document(self, job_id: ObjectId) -> RawBSONDocument | None:
         """The whole document of one job, not decoded."""
         return self._raw.find_one({"_id": job_id})
 
-    def abandon(self, claim: str, boot: ObjectId) -> int:
+    def release_claim(self, claim: str, boot: ObjectId) -> int:
         """Give back all jobs of a claim that could not be read back; none of them has started."""
-        query = {"boot": boot, "claim": claim, "status": from_statuses(Move.RELEASE)}
-        return self.collection.update_many(query, given_back()).modified_count
+        query = {"boot": boot, "claim": claim, "status": from_statuses(Transition.RELEASE)}
+        return self.collection.update_many(query, release_update()).modified_count
 
     def release(self, fence: Fence) -> bool:
         """Give back one attempt that has not started; whether it was still held."""
-        return self.collection.update_many(fence.filter(), given_back()).modified_count == 1
+        return self.collection.update_many(fence.filter(), release_update()).modified_count == 1
 
     # -- finishing --------------------------------------------------------------------------------------------------
 
-    def finish(self, finishes: Sequence[Finish]) -> int:
+    def finish(self, finishes: Sequence[Completion]) -> int:
         """Write the ends of many attempts at once; how many fences still held.
 
         Safe to repeat, which is the caller's affair: as updates of many documents they are not retried by the driver,
@@ -150,14 +160,14 @@ class ClaimStore:
         groups: dict[tuple[str, str | None], list[ObjectId]] = {}
         writes = []
         for one in finishes:
-            if one.plain:
+            if one.is_simple:
                 groups.setdefault((one.fence.claim, one.worker), []).append(one.fence.job_id)
             else:
                 writes.append(finishing(one))
         writes += [all_done(claim, worker, ids) for (claim, worker), ids in groups.items()]
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
-    def landed(self, finishes: Sequence[Finish]) -> set[ObjectId]:
+    def confirmed(self, finishes: Sequence[Completion]) -> set[ObjectId]:
         """Which of the written ends are in the database, for when fewer matched than were written."""
         ids = [one.fence.job_id for one in finishes]
         fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1}
@@ -199,7 +209,7 @@ class ClaimStore:
         ]
         return {entry["_id"] for entry in self.collection.aggregate(stages, hint="held")}
 
-    def take_back(
+    def rescue(
         self, boot: ObjectId, node: str, max_lost: int, queue: str | None = None
     ) -> list[tuple[ObjectId, Status]]:
         """Re-arm all jobs of a node that is lost, or of one queue; set those aside that were lost too often."""
@@ -209,7 +219,7 @@ class ClaimStore:
         parts = ("lost", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
         fields = {**_FENCE_FIELDS, **dict.fromkeys(parts, 1)}
         jobs = list(self.collection.find(query, fields).hint("held"))
-        finishes = [orphan(job, node, max_lost) for job in jobs]
+        finishes = [completion_of_lost(job, node, max_lost) for job in jobs]
         if finishes:
             self.finish(finishes)
         return [(one.fence.job_id, one.verdict.status) for one in finishes]
@@ -223,11 +233,11 @@ class ClaimStore:
         """Make due jobs wait for a free slot, but for solo jobs, which wait for their turn; how many were not yet."""
         query = {
             "_id": {"$in": list(ids)},
-            "status": from_statuses(Move.PROMOTE),
+            "status": from_statuses(Transition.PROMOTE),
             "solo": {"$exists": False},
             "$expr": {"$lte": ["$at", "$$NOW"]},
         }
-        change = {"$set": {"status": int(target(Move.PROMOTE))}}
+        change = {"$set": {"status": int(target(Transition.PROMOTE))}}
         return self.collection.update_many(query, change).modified_count
 
     def seconds_until_due(self) -> float | None:

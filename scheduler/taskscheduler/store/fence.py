@@ -7,10 +7,10 @@ from typing import NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Move, Status, sources
+from taskscheduler.model.lifecycle import Status, Transition, sources
 
 
-def from_statuses(move: Move) -> dict[str, list[int]]:
+def from_statuses(move: Transition) -> dict[str, list[int]]:
     """The filter on `status` that the transition table demands for a move."""
     return {"$in": sorted(int(status) for status in sources(move))}
 

@@ -18,14 +18,14 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import DuplicateJobError
 from taskscheduler.model.document import Document, NewJob
-from taskscheduler.model.lifecycle import LIVE, QUEUED, Move, Status, target
+from taskscheduler.model.lifecycle import LIVE, QUEUED, Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.payload import CODEC
 from taskscheduler.model.uniqueness import fingerprint
-from taskscheduler.store.attempt_updates import failed_by_child, requeued
+from taskscheduler.store.attempt_updates import failed_by_child, requeue_update
 from taskscheduler.store.driver_errors import is_transient
 from taskscheduler.store.fence import from_statuses
-from taskscheduler.store.solo_updates import out_of_turn
+from taskscheduler.store.solo_updates import release_on_end
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
 _BATCH = 1000  #: documents per insert command
@@ -169,14 +169,14 @@ class JobStore:
 
     def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
         """Cancel a live job, or one that does not run; the document as it was before, or None if it was not so."""
-        sources = QUEUED_FILTER if only_queued else from_statuses(Move.CANCEL)
-        canceled = _ended_from_outside(Move.CANCEL, self._lease)
+        sources = QUEUED_FILTER if only_queued else from_statuses(Transition.CANCEL)
+        canceled = _ended_from_outside(Transition.CANCEL, self._lease)
         return self.collection.find_one_and_update({"_id": job_id, "status": sources}, canceled)
 
     def cancel_queued(self, job_ids: Iterable[ObjectId]) -> None:
         """Cancel those of the jobs that have not started."""
         query = {"_id": {"$in": list(job_ids)}, "status": QUEUED_FILTER}
-        self.collection.update_many(query, _ended_from_outside(Move.CANCEL, self._lease))
+        self.collection.update_many(query, _ended_from_outside(Transition.CANCEL, self._lease))
 
     def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
         """Fail a live job because a child failed; the document before, or None if it was not live any more.
@@ -186,7 +186,7 @@ class JobStore:
         parent = self.get(job_id)
         if parent is None or "service" in parent:
             return None
-        query = {"_id": job_id, "status": from_statuses(Move.FAIL_PARENT)}
+        query = {"_id": job_id, "status": from_statuses(Transition.FAIL_PARENT)}
         return self.collection.find_one_and_update(query, failed_by_child(parent, error, self._lease))
 
     def requeue(self, job: Mapping[str, Any]) -> Document | None:
@@ -194,9 +194,13 @@ class JobStore:
 
         None if it is not ended any more or owes again; OnceTakenError if its key of add_job_once is held by another.
         """
-        query = {"_id": job["_id"], "status": from_statuses(Move.REQUEUE), "pending": {"$nin": ["next", "family"]}}
+        query = {
+            "_id": job["_id"],
+            "status": from_statuses(Transition.REQUEUE),
+            "pending": {"$nin": ["next", "family"]},
+        }
         try:
-            return self.collection.find_one_and_update(query, requeued(job), return_document=ReturnDocument.AFTER)
+            return self.collection.find_one_and_update(query, requeue_update(job), return_document=ReturnDocument.AFTER)
         except DuplicateKeyError as error:
             raise OnceTakenError from error
 
@@ -253,10 +257,10 @@ class JobStore:
         return {status: found.get(int(status), 0) for status in Status}
 
 
-def _ended_from_outside(move: Move, lease: float) -> list[Document]:
+def _ended_from_outside(move: Transition, lease: float) -> list[Document]:
     values = {"status": int(target(move)), "pending": ["family", "hook"]}
     stage = {**{name: {"$literal": value} for name, value in values.items()}, "ended": "$$NOW"}
-    return [out_of_turn(lease), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
+    return [release_on_end(lease), {"$set": stage}, {"$unset": ["once", "parked_at"]}]
 
 
 def _may_equal(data: Any) -> Document:

@@ -21,8 +21,8 @@ from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.schedules import successor
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.jobs import ENDED_FILTER, JobStore
-from taskscheduler.store.solo_locks import Gates
-from taskscheduler.store.wakeups import MessageQueue
+from taskscheduler.store.solo_locks import SoloLocks
+from taskscheduler.store.wakeups import WakeupQueue
 
 NEXT, FAMILY, HOOK = "next", "family", "hook"
 
@@ -39,16 +39,16 @@ def _struck_out(debt: str, *gone: str) -> list[Document]:
     return [{"$set": {"pending": left}}, {"$set": {"pending": kept}}, *([{"$unset": list(gone)}] if gone else [])]
 
 
-class FollowUp:
+class Outbox:
     """Pays the debts of ended jobs."""
 
-    def __init__(self, jobs: JobStore, messages: MessageQueue, events: EventLog, gates: Gates) -> None:
+    def __init__(self, jobs: JobStore, messages: WakeupQueue, events: EventLog, gates: SoloLocks) -> None:
         self._jobs = jobs
         self._messages = messages
         self._events = events
         self._gates = gates
 
-    def settle(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
+    def deliver(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
         """Do all that a library may do for one ended job; the other jobs that this ended, with their status."""
         ended: list[tuple[ObjectId, Status]] = []
         self._settle(job_id, ended)
@@ -66,19 +66,19 @@ class FollowUp:
         if FAMILY in pending:
             self._settle_family(job, ended)
         if HOOK in pending and job.get("hook") is False:
-            self.paid(job_id, HOOK)
+            self.acknowledge(job_id, HOOK)
 
-    def paid(self, job_id: ObjectId, debt: str) -> bool:
+    def acknowledge(self, job_id: ObjectId, debt: str) -> bool:
         """Strike out one debt; whether it was this call that did."""
         query = {"_id": job_id, "pending": debt}
         return self._jobs.collection.update_one(query, _struck_out(debt)).modified_count == 1
 
-    def owe(self, job_id: ObjectId, debt: str) -> None:
+    def restore(self, job_id: ObjectId, debt: str) -> None:
         """Write a debt down again that was struck out and not paid."""
         query = {"_id": job_id, "status": ENDED_FILTER}
         self._jobs.collection.update_one(query, {"$addToSet": {"pending": debt}})
 
-    def waiting_for(self, debts: list[str], limit: int) -> list[Document]:
+    def undelivered(self, debts: list[str], limit: int) -> list[Document]:
         """Ended jobs with one of these debts."""
         return list(self._jobs.collection.find({"pending": {"$in": debts}}).limit(limit))
 
@@ -108,9 +108,9 @@ class FollowUp:
         except DuplicateKeyError:
             return  # added already, or an add_job_once has put another job in its place
         later = document["status"] == Status.POSTPONED
-        self._messages.added([document["_id"]], [document["queue"]], later, document["options"]["force_spawn"])
+        self._messages.jobs_added([document["_id"]], [document["queue"]], later, document["options"]["force_spawn"])
         if "parked_at" in document:
-            self._gates.let_next_in([document["solo"]])
+            self._gates.admit_next([document["solo"]])
 
     def _settle_family(self, job: Mapping[str, Any], ended: list[tuple[ObjectId, Status]]) -> None:
         status = Status(job["status"])
@@ -120,7 +120,7 @@ class FollowUp:
         if status in _CHILD_FAILED and "parent" in job:
             error = {"type": "ChildJobError", "message": f"{_CHILD_FAILED[status]}: {job['_id']}"}
             self._end(job["parent"], Status.FAILED, self._jobs.fail_parent(job["parent"], error), ended)
-        self.paid(job["_id"], FAMILY)
+        self.acknowledge(job["_id"], FAMILY)
 
     def _end(
         self, job_id: ObjectId, status: Status, before: Document | None, ended: list[tuple[ObjectId, Status]]
@@ -130,6 +130,6 @@ class FollowUp:
         ended.append((job_id, status))
         self._events.append([{"job": job_id, "status": int(status), "attempt": before["attempt"]}])
         if before["status"] == Status.PROCESSING:
-            self._messages.stop([job_id])
+            self._messages.jobs_cancelled([job_id])
         elif "gate" in before:
-            self._gates.let_next_in([before["gate"]])
+            self._gates.admit_next([before["gate"]])

@@ -223,7 +223,7 @@ class Inspection:
         return ids
 
     @translated()
-    def edge(self, before: ObjectId | None, count: int) -> ObjectId | None:
+    def page_boundary(self, before: ObjectId | None, count: int) -> ObjectId | None:
         """The oldest of so many jobs, the newest of those before `before`; None if there are no older ones."""
         query = {"_id": {"$lt": before}} if before else {}
         older = self._jobs.find(query, {"_id": 1}).sort("_id", -1).skip(count - 1).limit(2).max_time_ms(_MAX_TIME_MS)
@@ -267,7 +267,7 @@ class Inspection:
         if "queue" not in query or "tags" in query or wanted <= LIVE:
             return [query]
         many = self._jobs.estimated_document_count() > MOST_SEARCHED
-        edge = self.edge(None, MOST_SEARCHED) if many else None
+        edge = self.page_boundary(None, MOST_SEARCHED) if many else None
         if edge is None:
             return [query]
         live, ended = ({"$in": sorted(map(int, part))} for part in (wanted & LIVE, wanted - LIVE))
@@ -280,6 +280,6 @@ class Inspection:
         return [job["_id"] for job in self.recent({}, CAP, {"_id": 1, "created": 1})]
 
     @translated()
-    def glance(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+    def progress_of(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
         """How far these jobs are, without their data and results; one that is not stored is left out."""
         return {job["_id"]: job for job in self._jobs.find({"_id": {"$in": list(ids)}}, _BULKY)}

@@ -14,14 +14,14 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Move, Status, Verdict
+from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.process_identity import is_gone, this_host
-from taskscheduler.store.attempt_updates import Finish, ended_update, has_landed
+from taskscheduler.store.attempt_updates import Completion, ended_update, has_landed
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.jobs import ENDED_FILTER
-from taskscheduler.store.outbox import FAMILY, FollowUp
-from taskscheduler.store.solo_locks import Gates
+from taskscheduler.store.outbox import FAMILY, Outbox
+from taskscheduler.store.solo_locks import SoloLocks
 
 _RUNNING: Document = {"program": {"$exists": True}, "status": int(Status.PROCESSING)}
 
@@ -37,10 +37,10 @@ _LOGGED = ("attempt", "node")
 _TRIES = 10
 
 
-class TrackedStore:
+class ProgramStore:
     """The records of programs that no node runs."""
 
-    def __init__(self, collection: Collection[Document], gates: Gates, follow_up: FollowUp, events: EventLog) -> None:
+    def __init__(self, collection: Collection[Document], gates: SoloLocks, follow_up: Outbox, events: EventLog) -> None:
         self._collection = collection
         self._gates = gates
         self._follow_up = follow_up
@@ -70,25 +70,25 @@ class TrackedStore:
     def _holder(self, key: str) -> Document | None:
         """Whose turn it is; None if nobody's any more."""
         self.end_silent({"gate": key})
-        return None if self._gates.clear(key) else self._collection.find_one({"gate": key})
+        return None if self._gates.release_expired(key) else self._collection.find_one({"gate": key})
 
-    def say(self, fence: Fence, said: Mapping[str, Any]) -> bool:
+    def report(self, fence: Fence, said: Mapping[str, Any]) -> bool:
         """Note a sign of life and what came with it; False if the record has been ended by others."""
         update: Document = {"$currentDate": {"alive": True}}
         if said:
             update["$set"] = dict(said)
         return self._collection.update_one(fence.filter(), update).matched_count == 1
 
-    def end(self, one: Finish, again: bool = False) -> bool:
+    def end(self, one: Completion, again: bool = False) -> bool:
         """Write how a program ended; False if the record has been ended by others.
 
         `again`: an earlier try was not answered, so it may be this very end that stands there.
         """
         return self._end(one, one.fence.filter()) or (again and self._has_ended(one))
 
-    def let_go(self, fence: Fence) -> None:
+    def release_lock(self, fence: Fence) -> None:
         """The program knows that others have ended its record, and is to end: the next of its key may begin."""
-        self._gates.left(fence)
+        self._gates.release(fence)
 
     def end_silent(self, query: Mapping[str, Any]) -> list[Document]:
         """End the matching records of programs that are silent or gone; as they are now.
@@ -111,14 +111,14 @@ class TrackedStore:
         old = {"status": ENDED_FILTER, "pending": {"$exists": False}, "$expr": {"$lte": ["$ended", until]}}
         return self._collection.delete_many({**query, **old}).deleted_count
 
-    def _end(self, one: Finish, query: Document) -> bool:
+    def _end(self, one: Completion, query: Document) -> bool:
         before = self._collection.find_one_and_update(query, ended_update(one))
         if before is None:
             return False
         self._follow(one, before)
         return True
 
-    def _has_ended(self, one: Finish) -> bool:
+    def _has_ended(self, one: Completion) -> bool:
         """Whether this end is stored for good."""
         # a write that changes nothing is answered when a majority has all that was written before
         self._collection.update_one(one.fence.named(), {"$set": {"claim": one.fence.claim}})
@@ -128,13 +128,13 @@ class TrackedStore:
         self._follow(one, job)
         return True
 
-    def _follow(self, one: Finish, job: Mapping[str, Any]) -> None:
+    def _follow(self, one: Completion, job: Mapping[str, Any]) -> None:
         """What an end brings about; safe to repeat."""
         self._log(job, one.verdict.status)
         if one.solo:
-            self._gates.let_next_in([one.solo])
-        if one.owes:
-            self._follow_up.settle(one.fence.job_id)
+            self._gates.admit_next([one.solo])
+        if one.effects:
+            self._follow_up.deliver(one.fence.job_id)
 
     def _log(self, job: Mapping[str, Any], status: Status) -> None:
         entry = {"job": job["_id"], "status": int(status), "attempt": job["attempt"]}
@@ -145,15 +145,15 @@ def _fence(job: Mapping[str, Any]) -> Fence:
     return Fence(job["_id"], job["claim"], job["attempt"])
 
 
-def _silenced(job: Mapping[str, Any]) -> Finish:
+def _silenced(job: Mapping[str, Any]) -> Completion:
     message = f"no sign of life for {job['options']['silence_timeout']:g} s"
-    return _ended_by_others(job, Move.EXPIRE, {"type": "SilenceError", "message": message})
+    return _ended_by_others(job, Transition.EXPIRE, {"type": "SilenceError", "message": message})
 
 
-def _lost(job: Mapping[str, Any]) -> Finish:
+def _lost(job: Mapping[str, Any]) -> Completion:
     message = f"its program, pid {job['program']['pid']} on {job['program']['host']}, is gone"
-    return _ended_by_others(job, Move.FAIL, {"type": "ProgramLostError", "message": message})
+    return _ended_by_others(job, Transition.FAIL, {"type": "ProgramLostError", "message": message})
 
 
-def _ended_by_others(job: Mapping[str, Any], move: Move, error: Document) -> Finish:
-    return Finish(_fence(job), Verdict(move), error=error, owes=(FAMILY,), solo=job.get("solo"))
+def _ended_by_others(job: Mapping[str, Any], move: Transition, error: Document) -> Completion:
+    return Completion(_fence(job), Verdict(move), error=error, effects=(FAMILY,), solo=job.get("solo"))

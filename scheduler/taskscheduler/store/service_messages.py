@@ -25,7 +25,7 @@ _INDEXES = [
 ]
 
 
-class Mailbox:
+class ServiceMessageStore:
     """Messages, by the id of the service's job and the way that they go."""
 
     def __init__(self, database: Database[Document], clock: Clock) -> None:

@@ -10,9 +10,9 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Move, Status
+from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import requeued
+from taskscheduler.store.attempt_updates import requeue_update
 from taskscheduler.store.fence import Fence, from_statuses
 
 
@@ -41,7 +41,7 @@ class ServiceStore:
         """
         query = {
             "_id": job["_id"],
-            "status": from_statuses(Move.REQUEUE),
+            "status": from_statuses(Transition.REQUEUE),
             "ended": job["ended"],
             "attempt": job["attempt"],
             "pending": {"$nin": ["next", "family"]},
@@ -52,7 +52,7 @@ class ServiceStore:
                 name: "$$REMOVE" if value is None and name != "data" else {"$literal": value}
                 for name, value in definition.items()
             }
-        update = [*requeued(job), {"$set": fresh}]
+        update = [*requeue_update(job), {"$set": fresh}]
         return self._collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
 
     def gone(self, fence: Fence) -> None:
@@ -60,7 +60,7 @@ class ServiceStore:
         query = {**fence.filter(), "status": int(Status.CANCELED)}
         self._collection.update_one(query, {"$unset": {"claim": "", "boot": ""}})
 
-    def never_began(self, claim: str, boot: ObjectId) -> None:
+    def release_unstarted(self, claim: str, boot: ObjectId) -> None:
         """Services that were cancelled before the node which had claimed them could know that it had."""
         query = {"service.name": {"$exists": True}, "claim": claim, "boot": boot, "status": int(Status.CANCELED)}
         self._collection.update_many(query, {"$unset": {"claim": "", "boot": ""}}, hint="service")

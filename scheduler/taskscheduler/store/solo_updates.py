@@ -14,21 +14,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Move, Status, target
+from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.solo import FAR
 
 _BEYOND_LEASE = 5.0  #: seconds; after this nothing is left of what a node ran whose lease has ended
 
 
-def parking() -> list[Document]:
+def park_update() -> list[Document]:
     """The update of a solo job that is due: it leaves those that wait for their time."""
     return [{"$set": {"parked_at": "$at", "at": {"$literal": FAR}}}]
 
 
-def letting_in(key: str) -> list[Document]:
+def acquire_update(key: str) -> list[Document]:
     """The update that gives a parked job its turn; refused by the index if another one has it."""
     stage = {
-        "status": {"$literal": int(target(Move.PROMOTE))},
+        "status": {"$literal": int(target(Transition.PROMOTE))},
         "gate": {"$literal": key},
         "at": "$parked_at",
         "alive": "$$NOW",
@@ -36,7 +36,7 @@ def letting_in(key: str) -> list[Document]:
     return [{"$set": stage}, {"$unset": ["parked_at"]}]
 
 
-def out_of_turn(lease: float) -> Document:
+def release_on_end(lease: float) -> Document:
     """The stage, before the status changes, that ends the turn of a job which is ended from outside.
 
     One that runs keeps the gate until nothing can be left of it: a program that only knows its database until it has
@@ -56,7 +56,7 @@ def out_of_turn(lease: float) -> Document:
     }
 
 
-def holding(lease: float) -> list[Document]:
+def extend_update(lease: float) -> list[Document]:
     """The update by which a node keeps the turn of a job that was ended from outside and is still there."""
     until = {"$add": ["$$NOW", round((lease + _BEYOND_LEASE) * 1000)]}
     return [{"$set": {"gate_until": {"$max": ["$gate_until", until]}}}]
@@ -67,7 +67,7 @@ def queued_again(job: Mapping[str, Any]) -> Document:
     if "solo" not in job:
         return {}
     return {
-        "status": {"$literal": int(target(Move.REQUEUE_SOLO))},
+        "status": {"$literal": int(target(Transition.REQUEUE_SOLO))},
         "at": {"$literal": FAR},
         "parked_at": "$$NOW",
     }

@@ -31,7 +31,7 @@ _IDS_PER_MESSAGE = 1000
 _PAUSE = 0.01  #: seconds between two messages of one process
 
 
-class MessageQueue:
+class WakeupQueue:
     """Sends the messages from a thread of its own, at most one every 10 ms; what gathers meanwhile shares the next.
 
     Nobody has to wait for a message: the jobs are stored already. The first one after a pause is sent at once.
@@ -50,7 +50,9 @@ class MessageQueue:
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
-    def added(self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False) -> None:
+    def jobs_added(
+        self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False
+    ) -> None:
         """Tell the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
         async jobs and those of force_spawn.
         """
@@ -66,7 +68,7 @@ class MessageQueue:
         """Whether no message has been asked for lately; the job added now may wake nodes by itself."""
         return self._clock.monotonic() - self._asked_at > _PAUSE
 
-    def stop(self, ids: Sequence[ObjectId]) -> None:
+    def jobs_cancelled(self, ids: Sequence[ObjectId]) -> None:
         """Tell the nodes to kill these jobs if they run them."""
         with self._changed:
             self._stops += ids
@@ -128,7 +130,7 @@ def _parts(ids: Sequence[ObjectId]) -> Iterator[list[ObjectId]]:
     return (list(ids[start : start + _IDS_PER_MESSAGE]) for start in range(0, len(ids), _IDS_PER_MESSAGE))
 
 
-def _close_at_exit(reference: weakref.ref[MessageQueue]) -> None:
+def _close_at_exit(reference: weakref.ref[WakeupQueue]) -> None:
     queue = reference()
     if queue is not None:
         queue.close()

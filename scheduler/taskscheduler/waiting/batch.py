@@ -14,12 +14,12 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.process import Process
-from taskscheduler.waiting.completion_watcher import Endings, Watch
+from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
 
 P = TypeVar("P", bound=ProcessState)
 
 
-class Tally(Generic[P]):
+class BatchProgress(Generic[P]):
     """How many jobs of a batch have ended, and whether all did well."""
 
     def __init__(self, processes: Iterable[P]) -> None:
@@ -50,12 +50,14 @@ class Tally(Generic[P]):
         return WaitTimeoutError.of(self.left, timeout)
 
 
-def ends(endings: Endings, tally: Tally[Process], timeout: float | None) -> Generator[Process, None, None]:
+def as_completed(
+    endings: CompletionWatcher, tally: BatchProgress[Process], timeout: float | None
+) -> Generator[Process, None, None]:
     """The jobs of a batch in the order in which they end. WaitTimeoutError, or what keeps one from ending."""
     told: SimpleQueue[tuple[ObjectId, Document | Exception]] = SimpleQueue()
-    watch, deadline = Watch(lambda job_id, outcome: told.put((job_id, outcome))), Deadline(timeout)
+    watch, deadline = Subscription(lambda job_id, outcome: told.put((job_id, outcome))), Deadline(timeout)
     try:
-        endings.watch(watch, tally.known)
+        endings.subscribe(watch, tally.known)
         while tally.left:
             try:
                 news = told.get(timeout=None if timeout is None else deadline.left(timeout))
@@ -65,4 +67,4 @@ def ends(endings: Endings, tally: Tally[Process], timeout: float | None) -> Gene
             if process is not None:
                 yield process
     finally:
-        endings.forget(watch)
+        endings.unsubscribe(watch)

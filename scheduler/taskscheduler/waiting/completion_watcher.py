@@ -19,14 +19,14 @@ from taskscheduler.errors import JobNotFoundError, SchedulerError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
-from taskscheduler.store.change_events import Change, changes, status_pipeline
-from taskscheduler.store.change_feed import GAP, Feed
+from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
+from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import is_transient, translated
 from taskscheduler.waiting.waiter import POLL
 
 logger = logging.getLogger(__name__)
 
-Told = Callable[[ObjectId, Document | Exception], None]
+OnCompletion = Callable[[ObjectId, Document | Exception], None]
 
 _AWAIT_MS = 200  #: how long `stop` may take
 
@@ -35,11 +35,11 @@ _IDLE = 5.0  #: seconds after which a stream that nobody needs is closed
 _BATCH = 1000
 
 
-class Watch:
+class Subscription:
     """Somebody who wants to know the ends of jobs: `told(id, document)` is called once for each, or with an error."""
 
-    def __init__(self, told: Told) -> None:
-        self.told = told
+    def __init__(self, told: OnCompletion) -> None:
+        self.on_completion = told
         self.job_ids: list[ObjectId] = []
         self.forgotten = False
 
@@ -47,13 +47,13 @@ class Watch:
 @dataclass(slots=True)
 class _Watched:
     status: Status  #: the last one that is known
-    watches: list[Watch] = field(default_factory=list)
+    watches: list[Subscription] = field(default_factory=list)
 
 
-class Endings:
+class CompletionWatcher:
     """Who waits for which jobs, and the thread that tells them. The thread starts with the first watch."""
 
-    def __init__(self, store: Callable[[], Store], clock: Clock, announce: Callable[[Change], None]) -> None:
+    def __init__(self, store: Callable[[], Store], clock: Clock, announce: Callable[[ChangeEvent], None]) -> None:
         self._store = store
         self._clock = clock
         self._announce = announce
@@ -66,7 +66,7 @@ class Endings:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
-    def watch(self, watch: Watch, known: Mapping[ObjectId, Status]) -> None:
+    def subscribe(self, watch: Subscription, known: Mapping[ObjectId, Status]) -> None:
         """Tell `watch` of the end of these jobs, whose status was so when last seen.
 
         It is called here and now for a job that has ended already, else by the thread. Raises database errors.
@@ -85,10 +85,10 @@ class Endings:
             with translated():
                 self._read(self._store(), list(known))
         except BaseException:
-            self.forget(watch)
+            self.unsubscribe(watch)
             raise
 
-    def forget(self, watch: Watch) -> None:
+    def unsubscribe(self, watch: Subscription) -> None:
         """Tell it nothing more; does not block."""
         with self._changed:
             watch.forgotten = True
@@ -132,7 +132,7 @@ class Endings:
             self._give_up(error)
 
     def _follow(self, store: Store, stop: threading.Event) -> None:
-        with Feed(store.jobs.collection, status_pipeline(), await_ms=_AWAIT_MS) as feed:
+        with ChangeFeed(store.jobs.collection, status_pipeline(), await_ms=_AWAIT_MS) as feed:
             self._read(store, self._ids())
             read_at = self._clock.monotonic()
             while self._is_needed(feed, stop):
@@ -145,7 +145,7 @@ class Endings:
                         read_at = self._clock.monotonic()
                         self._read(store, self._ids())
 
-    def _is_needed(self, feed: Feed, stop: threading.Event) -> bool:
+    def _is_needed(self, feed: ChangeFeed, stop: threading.Event) -> bool:
         """False when the thread is to end; blocks, at last without a stream, as long as nobody waits for a job."""
         with self._changed:
             for timeout in (_IDLE, None):
@@ -170,7 +170,7 @@ class Endings:
             if change.status is not entry.status:
                 entry.status = change.status
                 with _harmless(job_id):
-                    self._announce(Change(change.status, {**stored, **change.document}))
+                    self._announce(ChangeEvent(change.status, {**stored, **change.document}))
         if Status(stored["status"]).is_final:
             self._tell(job_id, stored)
 
@@ -193,7 +193,7 @@ class Endings:
             return
         if isinstance(outcome, Mapping) and entry.status is not Status(outcome["status"]):
             with _harmless(job_id):
-                self._announce(Change(Status(outcome["status"]), dict(outcome)))
+                self._announce(ChangeEvent(Status(outcome["status"]), dict(outcome)))
         _tell_all(entry.watches, job_id, outcome)
 
     def _give_up(self, error: Exception) -> None:
@@ -203,10 +203,10 @@ class Endings:
             _tell_all(entry.watches, job_id, error)
 
 
-def _tell_all(watches: Iterable[Watch], job_id: ObjectId, outcome: Any) -> None:
+def _tell_all(watches: Iterable[Subscription], job_id: ObjectId, outcome: Any) -> None:
     for watch in watches:
         with _harmless(job_id):
-            watch.told(job_id, outcome)
+            watch.on_completion(job_id, outcome)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.job_errors import failed_with
+from taskscheduler.model.job_errors import error_for_status
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.waiting.completion_watcher import Endings, Watch
+from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
 
 if TYPE_CHECKING:
     from taskscheduler.process import Process
@@ -68,11 +68,11 @@ class JobFuture(Future[Any]):
 
     def _ended(self, document: Document) -> Exception | None:
         self.process.replace(document)
-        return failed_with(self.process)
+        return error_for_status(self.process)
 
 
-def job_future(process: Process, endings: Endings) -> JobFuture:
+def job_future(process: Process, endings: CompletionWatcher) -> JobFuture:
     """A future that is told of the end of this job. Raises database errors; a deleted job is the future's exception."""
     future = JobFuture(process)
-    endings.watch(Watch(future.told), {process.id: process.status})
+    endings.subscribe(Subscription(future.told), {process.id: process.status})
     return future

@@ -20,7 +20,7 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import changes, status_pipeline
-from taskscheduler.store.change_feed import GAP, Feed, Token, token_time
+from taskscheduler.store.change_feed import GAP, ChangeFeed, Token, token_time
 from taskscheduler.waiting.waiter import _AWAIT_MS, event_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Listener:
         self._query = dict(query or {})
         pipeline = status_pipeline(self._query, progress=progress)
         collection = store.jobs.collection
-        self._feed = Feed(collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS, after=after)
+        self._feed = ChangeFeed(collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS, after=after)
         self._seen_until = token_time(after) or store.clock.now()
 
     def open(self) -> None:

@@ -14,8 +14,8 @@ from taskscheduler.events import PROGRESS, STATUS_EVENTS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.store import Store
-from taskscheduler.store.change_events import Change, changes, status_pipeline
-from taskscheduler.store.change_feed import GAP, Feed
+from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
+from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import is_transient
 
 POLL = 2.0  #: seconds after which the store is read again although the stream is silent
@@ -31,7 +31,7 @@ class Waiter:
         store: Store,
         processes: Sequence[Process],
         clock: Clock,
-        announce: Callable[[Change], None],
+        announce: Callable[[ChangeEvent], None],
         progress: bool = False,
         throw: bool = False,
     ) -> None:
@@ -55,7 +55,7 @@ class Waiter:
         if not self._waiting:
             return
         pipeline = status_pipeline(ids=list(self._waiting), progress=self._progress)
-        feed = Feed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS)
+        feed = ChangeFeed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS)
         with feed:
             self._read()
             while self._waiting:
@@ -63,7 +63,7 @@ class Waiter:
                     raise WaitTimeoutError.of(len(self._waiting), timeout)
                 self._step(feed)
 
-    def _step(self, feed: Feed) -> None:
+    def _step(self, feed: ChangeFeed) -> None:
         event = feed.next()
         if isinstance(event, dict):
             for change in changes(event):
@@ -98,7 +98,7 @@ class Waiter:
             if status.is_final:
                 del self._waiting[job_id]
                 if known != {status}:
-                    self._announce(Change(status, found[job_id]))
+                    self._announce(ChangeEvent(status, found[job_id]))
                 self._judge(processes[0])
 
     def _read_patiently(self) -> None:
@@ -111,12 +111,12 @@ class Waiter:
                 raise
 
 
-def event_is_last(change: Change, event: Mapping[str, Any]) -> bool:
+def event_is_last(change: ChangeEvent, event: Mapping[str, Any]) -> bool:
     """Whether the change is what the job is now, not how an attempt ended that is tried again."""
     updated = event.get("updateDescription", {}).get("updatedFields", {})
     return "rearmed" not in updated or updated.get("status") == change.status
 
 
-def event_of(change: Change) -> str:
+def event_of(change: ChangeEvent) -> str:
     """The name of the event that a change is."""
     return PROGRESS if change.progress else STATUS_EVENTS[change.status]

@@ -11,8 +11,8 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.jobs import JobStore
-from taskscheduler_daemon.node.claiming.pipeline import Taking
-from taskscheduler_daemon.node.completion.completer import Writer
+from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
 
 
@@ -21,17 +21,18 @@ def _nothing(*_args: Any, **_options: Any) -> None:
 
 
 def _out(owner: Any, name: str, instead: Any = _nothing) -> Callable[[], None]:
+    assert hasattr(owner, name), f"{owner} has no {name} to take away"
     return lambda: setattr(owner, name, instead)
 
 
-def _believe(self: Writer, finishes: Any) -> None:
+def _believe(self: Completer, finishes: Any) -> None:
     """Write once and take it for written."""
     with suppress(PyMongoError):
         self._store.claims.finish(finishes)
     self._follow(finishes)
 
 
-def _trust(self: Taking, ids: Any) -> Any:
+def _trust(self: ClaimPipeline, ids: Any) -> Any:
     """A claim that ends in an error has got nothing."""
     claim = uuid.uuid4().hex
     self._store.claims.claim(ids, claim, self._boot, self._node)
@@ -43,9 +44,9 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(Caretaker, "_pay_debts"),
     "taking back": _out(Caretaker, "_take_back_lost"),
     "promotion": _out(ClaimStore, "promote"),
-    "reading back what a claim has got": _out(Taking, "_carry_out", _trust),
-    "giving back abandoned claims": _out(Taking, "settle_abandoned"),
+    "reading back what a claim has got": _out(ClaimPipeline, "_claim_and_read_back", _trust),
+    "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),
     "release of strays": _out(Caretaker, "_release_strays"),
-    "writing until it is known": _out(Writer, "_finish", _believe),
+    "writing until it is known": _out(Completer, "_finish", _believe),
     "recognizing one's own insert": _out(JobStore, "_is_ours", lambda *_: False),
 }

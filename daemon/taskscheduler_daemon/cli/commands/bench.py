@@ -11,10 +11,10 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.bench.measure import PREFIX, _measure
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
-from taskscheduler_daemon.system.interrupts import Inbox
+from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 
 HELP = f"""Measure how fast jobs are added and run with this database: rates, and latencies at light load.
 
@@ -33,15 +33,15 @@ Exit codes: 0 measured, 1 the jobs did not get on, 2 usage, 4 database unreachab
     "--latency-samples", type=click.IntRange(2, 10_000), default=100, show_default=True, help="For the latencies."
 )
 def command(settings: Settings, jobs_count: int, latency_samples: int) -> int:
-    inbox: Inbox[None] = Inbox()
+    inbox: InterruptibleQueue[None] = InterruptibleQueue()
     with chosen_uri(settings) as uri, inbox.signals():
         try:
             with translated():
                 found = _measure(uri, inbox, jobs_count, latency_samples)
         except KeyboardInterrupt:
-            return Exit.INTERRUPTED
+            return ExitCode.INTERRUPTED
     _tell(settings, found)
-    return Exit.OK
+    return ExitCode.OK
 
 
 # -- how it is told ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import click
 from taskscheduler.errors import JobNotFoundError
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.ids import resolve_all
 from taskscheduler_daemon.cli.settings import Settings, remark, say
@@ -29,7 +29,7 @@ def command(settings: Settings, job_ids: Sequence[str], yes: bool) -> int:
         ids = resolve_all(job_ids, database.inspection.recent_ids)
         question = f"Delete {len(ids)} jobs?" if len(ids) > 1 else f"Delete the job {ids[0]}?"
         if not yes and not confirmed(question, "nothing was deleted"):
-            return Exit.REFUSED
+            return ExitCode.REFUSED
         for job_id in ids:
             try:
                 database.scheduler.delete_job(job_id)
@@ -39,5 +39,5 @@ def command(settings: Settings, job_ids: Sequence[str], yes: bool) -> int:
             say(f"job {job_id} deleted")
             deleted += 1
     if deleted == len(ids):
-        return Exit.OK
-    return Exit.FAILED if deleted else Exit.NOT_FOUND
+        return ExitCode.OK
+    return ExitCode.FAILED if deleted else ExitCode.NOT_FOUND

@@ -6,7 +6,7 @@ import click
 
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.settings import Settings, say
@@ -25,7 +25,7 @@ def command(settings: Settings, job: str | None, age: float, yes: bool) -> int:
         what = "all jobs" + (f" of class {clean(job)}" if job else "")
         question = f"Delete {what} that ended more than {brief(age)} ago?"
         if not yes and not confirmed(question, "nothing was deleted"):
-            return Exit.REFUSED
+            return ExitCode.REFUSED
         deleted = database.scheduler.delete_old_jobs(age, job)
     say(f"Deleted {deleted} jobs.")
-    return Exit.OK
+    return ExitCode.OK

@@ -9,7 +9,7 @@ from taskscheduler.errors import SchedulerError
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, given_uri, looking
 from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, database_findings, host_findings
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, shown, tsv
 
@@ -34,7 +34,7 @@ def command(settings: Settings) -> int:
         say(json_pretty([asdict(one) for one in found]))
     elif form == "table":
         say(_verdict(bad, warnings))
-    return Exit.FAILED if bad else Exit.OK
+    return ExitCode.FAILED if bad else ExitCode.OK
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.commands.cancel import cancel
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import STATUS
 from taskscheduler_daemon.cli.output.batch import Treatment, treat_all
 from taskscheduler_daemon.cli.settings import Settings, remark
@@ -41,7 +41,7 @@ REASONS: Mapping[Status, str] = {
 def command(settings: Settings, job_id: str, status: Status) -> int:
     if status not in _TREATMENTS:
         remark(f"taskscheduler: {REASONS[status]}")
-        return Exit.REFUSED
+        return ExitCode.REFUSED
     return treat_all(settings, [job_id], _TREATMENTS[status])
 
 

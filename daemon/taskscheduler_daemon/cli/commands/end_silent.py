@@ -8,7 +8,7 @@ import click
 
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import Parsed
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.presentation.text import clean
@@ -42,4 +42,4 @@ def command(settings: Settings, job: str | None, number: int | None) -> int:
         fate = f"; {one.fate}" if one.fate else ""
         say(f"{clean(one.process.job)} {one.process.id} ended: {error.get('message')}{clean(fate)}")
     say(f"Ended {len(ended)} jobs.")
-    return Exit.OK
+    return ExitCode.OK

@@ -13,10 +13,10 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.job_errors import AlreadyRunningError
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.settings import Settings, remark
-from taskscheduler_daemon.programs.command_runner import Supervision
+from taskscheduler_daemon.programs.command_runner import CommandRunner
 
 _SHORTEST_SILENCE = 3.0
 
@@ -70,9 +70,9 @@ def command(
             record.start(supervises=True)
         except AlreadyRunningError as error:
             remark(f"taskscheduler exec: {error}")
-            return Exit.ALREADY_RUNNING
+            return ExitCode.ALREADY_RUNNING
         most = database.scheduler.options.max_payload // 4  # what is no UTF-8 grows when it is stored
-        return Supervision(record, silence, timeout, most, remark, SYSTEM_CLOCK).run(arguments)
+        return CommandRunner(record, silence, timeout, most, remark, SYSTEM_CLOCK).run(arguments)
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -6,7 +6,7 @@ import click
 
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.presentation.text import clean
@@ -23,7 +23,7 @@ def command(settings: Settings, job: str | None, queue: str | None, yes: bool) -
         what = "all jobs" + (f" of class {clean(job)}" if job else "") + (f" in queue {clean(queue)}" if queue else "")
         question = f"Delete {what} in the database {clean(database.inspection.name)}?"
         if not yes and not confirmed(question, "nothing was deleted"):
-            return Exit.REFUSED
+            return ExitCode.REFUSED
         deleted = database.scheduler.flush(job, queue)
     say(f"{deleted} jobs deleted")
-    return Exit.OK
+    return ExitCode.OK

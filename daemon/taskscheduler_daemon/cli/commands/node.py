@@ -12,7 +12,7 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.background import stop_node
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.daemonize import in_background, with_pidfile
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.node_options import chosen, node_options
 from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.settings import Settings, remark, say
@@ -32,9 +32,9 @@ node runs, 124 if it has not ended in time.
 def stop(settings: Settings, pidfile: str, timeout: float) -> int:  # noqa: ARG001 - every command gets the settings
     if stop_node(pidfile, timeout):
         say("node stopped")
-        return Exit.OK
+        return ExitCode.OK
     remark(f"taskscheduler: no node of the pidfile {pidfile} runs")
-    return Exit.NOT_FOUND
+    return ExitCode.NOT_FOUND
 
 
 HELP = """Run a queue node in the foreground until SIGTERM or Ctrl-C.
@@ -55,7 +55,7 @@ With --daemonize the command ends when the node is ready, which goes on in the b
 @click.option("--log-file", metavar="FILE", help="Where the log of a daemon goes.  [default: nowhere]")
 def node(settings: Settings, pidfile: str | None, daemonize: bool, log_file: str | None, **given: Any) -> int:
     if click.get_current_context().invoked_subcommand is not None:
-        return Exit.OK
+        return ExitCode.OK
     if daemonize and not pidfile:
         raise click.UsageError("--daemonize needs --pidfile, by which the node can be stopped")
     if log_file and not daemonize:

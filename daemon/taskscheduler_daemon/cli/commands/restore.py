@@ -7,7 +7,7 @@ import click
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.settings import Settings, remark, say
 from taskscheduler_daemon.presentation.job import count
@@ -25,10 +25,10 @@ def command(settings: Settings, queue: str | None, yes: bool) -> int:
     with opened(settings) as database:
         question = "Let all jobs wait again that nodes hold which are gone?"
         if not yes and not confirmed(question, "nothing was restored"):
-            return Exit.REFUSED
+            return ExitCode.REFUSED
         restored = database.scheduler.restore(queue)
         held = database.inspection.counts()[Status.PROCESSING]
     say(f"{restored} jobs wait again")
     if held and not restored:
         remark(f"{count(held)} run and are left alone: a node is gone when its heartbeat has stood still for its lease")
-    return Exit.OK
+    return ExitCode.OK

@@ -12,7 +12,7 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
 from taskscheduler_daemon.cli.settings import Settings, remark, say
 from taskscheduler_daemon.presentation.job import record
@@ -43,7 +43,7 @@ def list_all(settings: Settings) -> None:
 @click.argument("name")
 def status(settings: Settings, name: str) -> int:
     [process] = _show(settings, lambda scheduler: [scheduler.service(name)])
-    return Exit.FAILED if process.status.is_final else Exit.OK
+    return ExitCode.FAILED if process.status.is_final else ExitCode.OK
 
 
 @cli_command("start", help="Make a service run and keep it running; what runs already as it is defined is left alone.")
@@ -92,9 +92,9 @@ def receive(settings: Settings, name: str, timeout: float | None) -> int:
         value = database.scheduler.receive(name, timeout, _NOTHING)
     if value is _NOTHING:
         remark(f"taskscheduler: service {clean(name)!r} has sent nothing within {timeout:g} s")
-        return Exit.TIMED_OUT
+        return ExitCode.TIMED_OUT
     say(json_line(value))
-    return Exit.OK
+    return ExitCode.OK
 
 
 command = cast("click.Group", service)

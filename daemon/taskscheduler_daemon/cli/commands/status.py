@@ -13,7 +13,7 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.overview import Backlog, Inspection, Server
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, looking
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import LOOKS, count, glyph
@@ -56,7 +56,7 @@ class Overview:
             inspection.counts(),
             inspection.backlogs(),
             inspection.next_due(),
-            inspection.glance(ids),
+            inspection.progress_of(ids),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,14 +89,14 @@ def command(settings: Settings, node: str | None) -> int:
     else:
         for line in _rows(overview):
             say(tsv(line))
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _check(settings: Settings, name: str, nodes: Sequence[Mapping[str, Any]]) -> int:
     states = [node_state(node) for node in nodes if node.get("name") == name]
     state = UP if UP in states else states[-1] if states else "not known"
     say(f"{clean(name)} is {settings.paint(state, _COLORS.get(state, 1))}")
-    return Exit.OK if state == UP else Exit.FAILED
+    return ExitCode.OK if state == UP else ExitCode.FAILED
 
 
 def _rows(overview: Overview) -> list[tuple[str, ...]]:

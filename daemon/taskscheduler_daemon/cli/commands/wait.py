@@ -12,12 +12,12 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Deadline
 from taskscheduler.errors import JobNotFoundError
-from taskscheduler.model.job_errors import failed_with
+from taskscheduler.model.job_errors import error_for_status
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import Opened, opened
-from taskscheduler_daemon.cli.exit_codes import Exit
+from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.ids import resolve_all
 from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.output.progress_bars import Bars
@@ -35,7 +35,7 @@ Exit code 0 if all are done, 1 if one failed, timed out or was cancelled, 124 if
 """
 
 
-class View(Protocol):
+class WaitView(Protocol):
     """Whatever shows the jobs that are waited for."""
 
     def update(self, jobs: Sequence[Process]) -> None:
@@ -60,7 +60,7 @@ def watch(
     bars = settings.form() == "table" and settings.terminal
     if bars:
         _say_unserved(database, _look(database, ids))
-    view: View = Bars(settings) if bars else Lines(form or settings.form(), told_ids=form is not None)
+    view: WaitView = Bars(settings) if bars else Lines(form or settings.form(), told_ids=form is not None)
     try:
         with closing(view):
             jobs = _until_ended(database, ids, view, Deadline(timeout))
@@ -70,13 +70,13 @@ def watch(
     left = sum(not job.status.is_final for job in jobs)
     if left:
         remark(f"taskscheduler: {left} of {len(jobs)} jobs have not ended within {brief(timeout or 0)}; they go on")
-        return Exit.TIMED_OUT
+        return ExitCode.TIMED_OUT
     if form == "id":
         _tell_failures(jobs)
-    return Exit.OK if all(job.status is Status.DONE for job in jobs) else Exit.FAILED
+    return ExitCode.OK if all(job.status is Status.DONE for job in jobs) else ExitCode.FAILED
 
 
-def _until_ended(database: Opened, ids: Sequence[ObjectId], view: View, deadline: Deadline) -> Sequence[Process]:
+def _until_ended(database: Opened, ids: Sequence[ObjectId], view: WaitView, deadline: Deadline) -> Sequence[Process]:
     """The jobs as they are when all have ended, or the deadline has passed."""
     pause = threading.Event()
     while True:
@@ -100,12 +100,12 @@ def _say_unserved(database: Opened, jobs: Sequence[Process]) -> None:
 def _tell_failures(jobs: Sequence[Process]) -> None:
     """Nothing but ids has been said so far."""
     for job in jobs:
-        if (failure := failed_with(job)) is not None:
+        if (failure := error_for_status(job)) is not None:
             remark(f"taskscheduler: {failure}")
 
 
 def _look(database: Opened, ids: Sequence[ObjectId]) -> list[Process]:
-    found = database.inspection.glance(ids)
+    found = database.inspection.progress_of(ids)
     for job_id in ids:
         if job_id not in found:
             raise JobNotFoundError(job_id)

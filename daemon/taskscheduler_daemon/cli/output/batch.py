@@ -10,7 +10,7 @@ from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.exit_codes import Exit, exit_code
+from taskscheduler_daemon.cli.exit_codes import ExitCode, exit_code
 from taskscheduler_daemon.cli.input.ids import resolve_all
 from taskscheduler_daemon.cli.settings import Settings, remark, say
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
@@ -22,7 +22,7 @@ Treatment = Callable[[Scheduler, ObjectId], Process]
 def treat_all(settings: Settings, given: Sequence[str], treat: Treatment) -> int:
     """Treat each job that is named and print what came of it; one that cannot be does not stop the others."""
     done: list[Process] = []
-    refusals: list[Exit] = []
+    refusals: list[ExitCode] = []
     with opened(settings) as database:
         for job_id in resolve_all(given, database.inspection.recent_ids):
             try:
@@ -33,8 +33,8 @@ def treat_all(settings: Settings, given: Sequence[str], treat: Treatment) -> int
     if done or settings.form() == "json":
         _print(settings, done)
     if not refusals:
-        return Exit.OK
-    return Exit.FAILED if done else max(refusals)
+        return ExitCode.OK
+    return ExitCode.FAILED if done else max(refusals)
 
 
 def _print(settings: Settings, jobs: Sequence[Process]) -> None:

@@ -9,7 +9,7 @@ _PAUSE_AFTER_REFUSAL = 1.0
 MOST_BOOT_FAILURES = 5
 
 
-class Boots:
+class BootBackoff:
     """The starts of workers that failed in a row."""
 
     def __init__(self) -> None:

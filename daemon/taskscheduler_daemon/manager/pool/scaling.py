@@ -6,26 +6,26 @@ from taskscheduler_daemon.manager.pool.options import ProcessManagement
 from taskscheduler_daemon.manager.pool.pool import Pool
 
 
-def room(pool: Pool) -> int:
+def spare_workers(pool: Pool) -> int:
     """How many more workers the limits allow, forced ones apart."""
-    return max(0, pool.options.slots - sum(1 for member in pool.members.values() if not member.forced))
+    return max(0, pool.options.slots - sum(1 for member in pool.workers.values() if not member.forced))
 
 
-def to_spawn(pool: Pool, now: float) -> tuple[int, int]:
+def workers_to_spawn(pool: Pool, now: float) -> tuple[int, int]:
     """How many workers to start now: ordinary ones, and ones for force_spawn jobs."""
-    if pool.stopping or now < pool.boots.not_before:
+    if pool.stopping or now < pool.boot_backoff.not_before:
         return 0, 0
-    idle = sum(1 for member in pool.members.values() if member.forced and not member.runs and not member.leaving)
+    idle = sum(1 for member in pool.workers.values() if member.forced and not member.runs and not member.leaving)
     return _ordinary(pool), max(0, len(pool.forced) - idle)
 
 
 def _ordinary(pool: Pool) -> int:
-    alive = [member for member in pool.members.values() if not member.forced and not member.leaving]
-    spare = sum(1 for member in alive if not member.runs and not member.background)
+    alive = [member for member in pool.workers.values() if not member.forced and not member.leaving]
+    spare = sum(1 for member in alive if not member.runs and not member.async_runs)
     needed = max(0, len(pool.waiting) + pool.asynchronous.workers_wanted(alive) - spare)
     missing = pool.options.min_children - len(alive)
     if pool.options.pm is ProcessManagement.STATIC:
-        return min(room(pool), max(0, missing))
+        return min(spare_workers(pool), max(0, missing))
     if pool.options.pm is ProcessManagement.ONDEMAND:
-        return min(room(pool), needed)
-    return min(room(pool), max(needed, missing))
+        return min(spare_workers(pool), needed)
+    return min(spare_workers(pool), max(needed, missing))

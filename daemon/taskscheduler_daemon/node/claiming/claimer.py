@@ -13,9 +13,9 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.store import Store
-from taskscheduler_daemon.node.claiming.partition import Share
-from taskscheduler_daemon.node.claiming.pipeline import Taking
-from taskscheduler_daemon.node.claiming.search import Lookout
+from taskscheduler_daemon.node.claiming.partition import Partition
+from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 from taskscheduler_daemon.system.threads import Crashed, duty
 
@@ -55,11 +55,11 @@ class Claimer:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._held_until = float("inf")  #: when the lease ends, by our clock
-        self._lookout = Lookout(queues)
-        self._share = Share(boot, lease)
+        self._lookout = Search(queues)
+        self._partition = Partition(boot, lease)
         self._async_left = False  #: whether async jobs may wait that there was no room for
-        self._taking = Taking(store, ledger, boot, node, self._got, clock)
-        self.unsettled = self._taking.unsettled
+        self._pipeline = ClaimPipeline(store, ledger, boot, node, self._got, clock)
+        self.unsettled = self._pipeline.unconfirmed
         self._thread = duty("claim", self._loop, crashed)
 
     def start(self) -> None:
@@ -70,9 +70,9 @@ class Claimer:
         self._lookout.look_everywhere()
         self._wake.set()
 
-    def heard(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
+    def hint(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
         """Look for these jobs soon, which were added, if their queues are served here."""
-        if self._lookout.heard(ids, queues, forced, later):
+        if self._lookout.hint(ids, queues, forced, later):
             self._wake.set()
 
     def renewed(self, until: float) -> None:
@@ -99,9 +99,9 @@ class Claimer:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._taking.stop()
+        self._pipeline.stop()
 
-    def give_back(self, count: int) -> None:
+    def refund_budget(self, count: int) -> None:
         """So many of the claimed jobs did not run here."""
         self._left += count
 
@@ -126,22 +126,22 @@ class Claimer:
     def _look(self) -> None:
         if self._lapsed:
             return
-        self._taking.settle_abandoned()
-        if self._left > 0 and self._lookout.take_forced():
+        self._pipeline.release_abandoned()
+        if self._left > 0 and self._lookout.pop_forced():
             served = self._queues or None
-            self._taking.claim(self._store.claims.forced(served, int(min(_FORCED_PER_CLAIM, self._left))))
+            self._pipeline.claim(self._store.claims.forced(served, int(min(_FORCED_PER_CLAIM, self._left))))
             self._async_left = True
         self._claim_async()
-        for job_id in self._lookout.take_named():
+        for job_id in self._lookout.pop_hinted():
             if self._wanted() and not self._ledger.async_full:
-                self._taking.claim_one(job_id, self._queues)
+                self._pipeline.claim_one(job_id, self._queues)
             else:
                 self._lookout.more = True
         try:
             while self._lookout.more and not self._stopped.is_set() and (wanted := self._wanted()):
-                self._taking.begin(self._search(wanted), self._lookout.more)
+                self._pipeline.begin(self._search(wanted), self._lookout.more)
         finally:
-            self._taking.end()
+            self._pipeline.end()
         self._claim_async()
 
     def _claim_async(self) -> None:
@@ -152,7 +152,7 @@ class Claimer:
                 return
             ids = self._store.claims.asynchronous(self._queues or None, wanted)
             self._async_left = len(ids) == wanted
-            self._taking.claim(ids)
+            self._pipeline.claim(ids)
 
     @property
     def _lapsed(self) -> bool:
@@ -162,36 +162,36 @@ class Claimer:
     def _wanted(self) -> int:
         if self._lapsed:
             return 0
-        asked = self._taking.asked
+        asked = self._pipeline.asked
         return int(max(0, min(self._ledger.room(asked), _MOST_PER_CLAIM, self._left - asked)))
 
     def _search(self, wanted: int) -> list[ObjectId]:
         lookout, claims = self._lookout, self._store.claims
-        if lookout.take_everywhere() and not self._queues:
+        if lookout.begin_everywhere() and not self._queues:
             lookout.know(claims.queues())
-        queues, mark, share = lookout.queues, lookout.mark, self._share
+        queues, mark, share = lookout.queues, lookout.cursor, self._partition
         if mark is None:
-            self._taking.end()  # a look from the head of a queue would find once more what is being claimed
+            self._pipeline.end()  # a look from the head of a queue would find once more what is being claimed
         look_at = share.look_at(wanted, queues)
         jobs = claims.candidates(queues, look_at, mark, but_async=self._ledger.async_full) if queues else []
-        ids = self._ours(jobs, wanted, mark is None)
+        ids = self._own_part(jobs, wanted, mark is None)
         lookout.found(jobs, look_at, left=len(ids) < len(jobs))
         if mark is not None and len(jobs) < look_at and share.shared:
             lookout.look_everywhere()  # for what others left behind
         return ids
 
-    def _ours(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
+    def _own_part(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
         """Those to ask for, while others look at the same ones."""
         now = self._clock.monotonic()
-        if len(jobs) > 1 and self._share.is_old(now):
-            self._share.know(self._store.nodes.all(), now)
-        ids = self._share.ours(jobs, wanted, at_head, now)
+        if len(jobs) > 1 and self._partition.is_old(now):
+            self._partition.know(self._store.nodes.all(), now)
+        ids = self._partition.ours(jobs, wanted, at_head, now)
         if jobs and not ids:
             self._stopped.wait(_PAUSE_FOR_OTHERS)
         return ids
 
     def _got(self, asked: int, attempts: list[Attempt]) -> None:
-        self._share.claimed(asked, len(attempts))
+        self._partition.claimed(asked, len(attempts))
         if attempts:
             self._left -= len(attempts)
             self._async_left |= self._ledger.has_async

@@ -32,7 +32,7 @@ _COURTESY = 0.05  #: seconds for which a node with free slots leaves jobs to oth
 _AT_ONCE = 0.1  #: they are asked for so soon after a claim that others were faster with
 
 
-class Share:
+class Partition:
     """This node's part of what it finds."""
 
     def __init__(self, boot: ObjectId, lease: float) -> None:

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
-from taskscheduler.store.claimed_job import Taken
+from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 
 
-class Taking:
+class ClaimPipeline:
     """Claims jobs by their ids, and puts those that it got into the ledger."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Taking:
         self._got = got
         self._clock = clock
         self._abandoned: list[str] = []  #: claims of which it is not known what they got
-        self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[Taken]]]]] = deque()
+        self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
 
     def stop(self) -> None:
@@ -58,7 +58,7 @@ class Taking:
     def claim(self, ids: list[ObjectId]) -> None:
         """Claim these, and return when that is done."""
         if ids:
-            self._take(len(ids), *self._carry_out(ids))
+            self._take(len(ids), *self._claim_and_read_back(ids))
 
     def claim_one(self, job_id: ObjectId, queues: Sequence[str]) -> None:
         """One operation instead of three, for a job that was added to an idle cluster."""
@@ -74,7 +74,7 @@ class Taking:
             self.claim(ids)
             return
         self.end(_AT_ONCE - 1)
-        self._under_way.append((ids, self._pool.submit(self._carry_out, ids)))
+        self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids)))
 
     def end(self, left: int = 0) -> None:
         """Take what claims have got, in the order in which they began, until so many are under way."""
@@ -88,7 +88,7 @@ class Taking:
         if failed is not None:
             raise failed
 
-    def _carry_out(self, ids: list[ObjectId]) -> tuple[str, list[Taken]]:
+    def _claim_and_read_back(self, ids: list[ObjectId]) -> tuple[str, list[ClaimedJob]]:
         """Claim, then read back: only what the majority says is ours counts, also if the claim ended in an error."""
         claim, got = uuid.uuid4().hex, len(ids)
         self._abandoned.append(claim)
@@ -99,14 +99,14 @@ class Taking:
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self._boot)
         if len(taken) < got:  # cancelled in between, perhaps; nobody else can say that they will never begin
-            self._never_began(claim)
+            self._release_unstarted(claim)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
 
-    def _never_began(self, claim: str) -> None:
-        self._store.services.never_began(claim, self._boot)
-        self._store.gates.never_began(claim, self._boot)
+    def _release_unstarted(self, claim: str) -> None:
+        self._store.services.release_unstarted(claim, self._boot)
+        self._store.solo_locks.release_unstarted(claim, self._boot)
 
-    def _take(self, asked: int, claim: str, taken: Sequence[Taken]) -> None:
+    def _take(self, asked: int, claim: str, taken: Sequence[ClaimedJob]) -> None:
         """What a claim has got is ours from here on."""
         now = self._clock.monotonic()
         attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in taken]
@@ -118,13 +118,13 @@ class Taking:
             entries = [{"job": a.fence.job_id, "status": running, "attempt": a.fence.attempt} for a in attempts]
             self._store.events.append(entries, self._node)
 
-    def unsettled(self) -> list[str]:
+    def unconfirmed(self) -> list[str]:
         """The claims that are under way, or of which it is not known what they got. Safe to use from any thread."""
         return list(self._abandoned)
 
-    def settle_abandoned(self) -> None:
+    def release_abandoned(self) -> None:
         """Give back what claims got that could not be read back; the database may have been slow to carry them out."""
         for claim in list(self._abandoned):
-            self._store.claims.abandon(claim, self._boot)
-            self._never_began(claim)
+            self._store.claims.release_claim(claim, self._boot)
+            self._release_unstarted(claim)
             self._abandoned.remove(claim)

@@ -13,25 +13,25 @@ from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler.store.claims import Mark
+from taskscheduler.store.claims import Cursor
 
 _BUSY_LOOKS = 5  #: so many looks in a row that found all they wanted mean a backlog
 
 _MOST_NAMED = 4  #: so few new jobs are claimed by their ids instead of searching for them
 
 
-class Lookout:
+class Search:
     """What is known about jobs that wait. Safe to use from many threads."""
 
     def __init__(self, served: Sequence[str]) -> None:
         self._served = frozenset(served)
         self._known = set(served)
         self._lock = threading.Lock()
-        self._named: list[ObjectId] = []
+        self._hinted: list[ObjectId] = []
         self._everywhere = True
         self._forced = True
         self._news = False  #: since the last look began
-        self.mark: Mark | None = None
+        self.cursor: Cursor | None = None
         self.more = True  #: whether there may be waiting jobs
         self._full_looks = 0
         self.idle = threading.Event()  #: cleared while there is a backlog, so that news of more jobs mean nothing
@@ -42,7 +42,7 @@ class Lookout:
         with self._lock:
             self._everywhere = self._forced = self.more = self._news = True
 
-    def heard(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, later: bool) -> bool:
+    def hint(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, later: bool) -> bool:
         """Jobs were added, some perhaps for later; whether this node serves any of their queues."""
         names = set(queues)
         if self._served and names and not names & self._served:
@@ -50,25 +50,25 @@ class Lookout:
         with self._lock:
             self._known |= names & self._served if self._served else names
             self._forced |= forced
-            if not self.more and not later and len(self._named) + len(ids) <= _MOST_NAMED:
-                self._named += ids
+            if not self.more and not later and len(self._hinted) + len(ids) <= _MOST_NAMED:
+                self._hinted += ids
             else:
-                self._named, self.more, self._news = [], True, True
+                self._hinted, self.more, self._news = [], True, True
         return True
 
-    def take_named(self) -> list[ObjectId]:
+    def pop_hinted(self) -> list[ObjectId]:
         """The new jobs to claim by their ids, if that is all there is to do."""
         with self._lock:
-            named, self._named = self._named, []
+            named, self._hinted = self._hinted, []
             return named
 
-    def take_forced(self) -> bool:
+    def pop_forced(self) -> bool:
         """Whether there may be force_spawn jobs."""
         with self._lock:
             forced, self._forced = self._forced, False
             return forced
 
-    def take_everywhere(self) -> bool:
+    def begin_everywhere(self) -> bool:
         """A look begins: whether it is to be at the head of all queues, whatever they are called.
 
         Of those that are known then, some may have been gone for long.
@@ -76,7 +76,7 @@ class Lookout:
         with self._lock:
             everywhere, self._everywhere, self._news = self._everywhere, False, False
             if everywhere:
-                self.mark, self._known = None, set(self._served)
+                self.cursor, self._known = None, set(self._served)
             return everywhere
 
     def know(self, queues: Iterable[str]) -> None:
@@ -103,6 +103,6 @@ class Lookout:
             places = {(job["queue"], job["priority"]) for job in jobs}
             if full and len(places) == 1:
                 last = jobs[-1]
-                self.mark = Mark(last["queue"], last["priority"], last["at"], last["_id"])
+                self.cursor = Cursor(last["queue"], last["priority"], last["at"], last["_id"])
             elif full or not left:
-                self.mark = None
+                self.cursor = None

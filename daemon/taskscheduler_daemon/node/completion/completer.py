@@ -12,10 +12,10 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
-from taskscheduler.model.lifecycle import Move, Verdict
-from taskscheduler.operations.finish import finish, follow
+from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.operations.finish import completion_of, follow_up
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.driver_errors import is_refusal
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Report
@@ -23,10 +23,10 @@ from taskscheduler_daemon.node.state.in_flight import Attempt
 from taskscheduler_daemon.system.threads import Crashed, duty
 
 
-def finish_of(attempt: Attempt, report: Report, max_lost: int) -> Finish:
+def completion_of_report(attempt: Attempt, report: Report, max_lost: int) -> Completion:
     """What is to be written for the reported end of an attempt."""
     content, worker = report.content(), report.worker.hex()
-    return finish(attempt.fence, attempt.job, report.ending, content, worker, max_lost, report.seconds)
+    return completion_of(attempt.fence, attempt.job, report.ending, content, worker, max_lost, report.seconds)
 
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ _PATIENT = 3.0  #: seconds after which whoever wants the node to stop is told wh
 
 Progress = tuple[Fence, dict[str, Any], ObjectId | None]
 
-Entry = Finish | Progress | threading.Event | None
+Entry = Completion | Progress | threading.Event | None
 
 
-class Writer:
+class Completer:
     """Takes ends of attempts and signs of life; what gathers while one write is under way goes into the next."""
 
     def __init__(
@@ -71,11 +71,11 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, entry: Finish | Progress) -> None:
+    def submit(self, entry: Completion | Progress) -> None:
         """Write this soon."""
         self._queue.put(entry)
 
-    def mark(self) -> threading.Event:
+    def barrier(self) -> threading.Event:
         """An event that is set when everything that was put before it has been written."""
         mark = threading.Event()
         self._queue.put(mark)
@@ -102,10 +102,10 @@ class Writer:
         while not ending:
             entries = self._gather()
             ending = None in entries
-            finishes = [entry for entry in entries if isinstance(entry, Finish)]
+            finishes = [entry for entry in entries if isinstance(entry, Completion)]
             reports = [entry for entry in entries if isinstance(entry, tuple)]
             if reports:
-                self._note(reports)
+                self._write_progress(reports)
             if finishes:
                 self._finish(finishes)
             for mark in entries:
@@ -128,14 +128,14 @@ class Writer:
             except queue.Empty:
                 return
 
-    def _note(self, reports: list[Progress]) -> None:
+    def _write_progress(self, reports: list[Progress]) -> None:
         newest = {fence: (fence, said, parent) for fence, said, parent in reports}
         try:
             self._store.claims.progress(list(newest.values()))
         except PyMongoError as error:
             logger.info("progress not written", extra={"reason": str(error)[:200]})
 
-    def _finish(self, finishes: list[Finish]) -> None:
+    def _finish(self, finishes: list[Completion]) -> None:
         """Write until it is known to be written: a repetition is refused by the fence of what was written before."""
         pause = _FIRST_PAUSE
         while True:
@@ -143,7 +143,7 @@ class Writer:
                 matched = self._store.claims.finish(finishes)
                 landed = finishes
                 if matched < len(finishes):
-                    ids = self._store.claims.landed(finishes)
+                    ids = self._store.claims.confirmed(finishes)
                     landed = [one for one in finishes if one.fence.job_id in ids]
                     self._report_fenced(finishes, landed)
                 self._follow(landed)
@@ -162,7 +162,7 @@ class Writer:
                 self._given_up.wait(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 
-    def _isolate(self, finishes: list[Finish]) -> list[Finish]:
+    def _isolate(self, finishes: list[Completion]) -> list[Completion]:
         """One document that MongoDB refuses must not hold up the others: fail that job with the reason instead."""
         if len(finishes) > 1:
             for one in finishes:
@@ -171,11 +171,11 @@ class Writer:
         one = finishes[0]
         if one.error is not None and one.error.get("type") == "InvalidDataError":
             return []
-        one.verdict, one.result, one.progress = Verdict(Move.FAIL), None, {}
+        one.verdict, one.result, one.progress = Verdict(Transition.FAIL), None, {}
         one.error = {"type": "InvalidDataError", "message": "MongoDB refused to store the outcome of the job"}
         return [one]
 
-    def _report_fenced(self, finishes: list[Finish], landed: list[Finish]) -> None:
+    def _report_fenced(self, finishes: list[Completion], landed: list[Completion]) -> None:
         known = {id(one) for one in landed}
         refused = [one.fence for one in finishes if id(one) not in known]
         if refused:
@@ -184,5 +184,5 @@ class Writer:
         for fence in refused:
             self._refused(fence)
 
-    def _follow(self, landed: list[Finish]) -> None:
-        follow(self._store, landed, self._node, self._call_hook)
+    def _follow(self, landed: list[Completion]) -> None:
+        follow_up(self._store, landed, self._node, self._call_hook)

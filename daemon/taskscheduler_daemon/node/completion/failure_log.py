@@ -10,7 +10,7 @@ from typing import Any
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler.store.attempt_updates import Finish
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler_daemon.node.state.in_flight import Attempt
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class FailureLog:
         self._second = -1
         self._told = 0
 
-    def ended(self, attempt: Attempt, ending: Ending, finish: Finish) -> None:
+    def ended(self, attempt: Attempt, ending: Ending, finish: Completion) -> None:
         """An attempt has ended so; all is well with most of them."""
         said = _SAID.get(ending)
         if said is None or not self._has_room():
@@ -73,6 +73,6 @@ def _where(traceback: str) -> dict[str, str]:
     return {} if path.parts[-3:] == _OURS else {"at": f"{path.name}:{line}"}
 
 
-def _next(finish: Finish) -> str:
+def _next(finish: Completion) -> str:
     """What happens to the job, which has not ended."""
     return f"again in {finish.retry_interval:g} s" if finish.verdict.status is Status.POSTPONED else "again"

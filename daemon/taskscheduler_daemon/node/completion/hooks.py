@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.store import Store
 from taskscheduler.store.outbox import HOOK
-from taskscheduler_daemon.ipc.manager_proxy import Downlink
+from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import Flag, Report, Run
 
 HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
@@ -29,10 +29,10 @@ def hook_run(document: RawBSONDocument) -> Run:
 logger = logging.getLogger(__name__)
 
 
-class Notifications:
+class HookCalls:
     """Those that are in the hands of the manager."""
 
-    def __init__(self, store: Store, down: Downlink) -> None:
+    def __init__(self, store: Store, down: ManagerProxy) -> None:
         self._store = store
         self._down = down
         self._called: set[bytes] = set()
@@ -46,18 +46,18 @@ class Notifications:
         """Have a worker call the notification of an ended job, if nobody else has taken that on."""
         if self._stopped:
             return
-        document = self._store.claims.ended(job_id)  # first: if that fails, it is owed as before
-        if document is not None and self._store.follow_up.paid(job_id, HOOK):
+        document = self._store.claims.raw_document(job_id)  # first: if that fails, it is owed as before
+        if document is not None and self._store.outbox.acknowledge(job_id, HOOK):
             self._called.add(job_id.binary)
-            self._down.hand_on([hook_run(document)])
+            self._down.dispatch([hook_run(document)])
 
-    def ended(self, report: Report) -> None:
+    def finished(self, report: Report) -> None:
         """One that no worker had time for is owed again: here, or by another node. Other reports mean nothing."""
         if report.attempt != NOTIFICATION:
             return
         if report.job_id in self._called and report.ending is Ending.UNSTARTED:
             try:
-                self._store.follow_up.owe(ObjectId(report.job_id), HOOK)
+                self._store.outbox.restore(ObjectId(report.job_id), HOOK)
             except PyMongoError as error:
                 logger.error("notification lost", extra={"job": report.job_id.hex(), "reason": str(error)[:200]})
         self._called.discard(report.job_id)

@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 
-class Watch:
+class FailureDetector:
     """Remembers since when each node's heartbeat has stood still."""
 
     def __init__(self, default_lease: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from taskscheduler.store.fence import Fence
 
 
-class Strays:
+class LeakedClaims:
     """Two looks decide, between which every end that was known at the first one has been written."""
 
     def __init__(self, claiming: Callable[[], Collection[str]], mark: Callable[[], threading.Event]) -> None:

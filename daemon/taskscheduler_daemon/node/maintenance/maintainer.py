@@ -19,8 +19,8 @@ from taskscheduler.store import Store
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 from taskscheduler.store.schema import ensure
-from taskscheduler_daemon.node.maintenance.failure_detector import Watch
-from taskscheduler_daemon.node.maintenance.leaked_claims import Strays
+from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
+from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
 from taskscheduler_daemon.node.maintenance.reconciler import _CHECK_WHEN_BUSY, _SOON, SILENCE
 from taskscheduler_daemon.node.maintenance.rescuer import _WATCH_EVERY
 from taskscheduler_daemon.node.state.in_flight import Ledger
@@ -41,14 +41,14 @@ class Caretaker:
         self,
         store: Store,
         ledger: Ledger,
-        watch: Watch,
+        watch: FailureDetector,
         boot: ObjectId,
         wake_claimer: Callable[[], None],
         idle: threading.Event,
         cancel: Callable[[list[ObjectId]], None],
         missing: Callable[[Fence], None],
         renew_turns: Callable[[], None],
-        strays: Strays,
+        strays: LeakedClaims,
         call_hook: Callable[[ObjectId], None],
         max_lost: int,
         lease: float,
@@ -119,9 +119,9 @@ class Caretaker:
     def _sweep(self) -> None:
         self._wake_claimer()
         self._renew_turns()
-        self._store.gates.sweep()
+        self._store.solo_locks.sweep()
         if self._polls % _OTHERS_EVERY == 0:
-            self._store.tracked.end_silent({})
+            self._store.programs.end_silent({})
             self._pay_debts()
             self._release_strays()
         if self._polls % _SCHEMA_EVERY == _SCHEMA_EVERY - 1:
@@ -137,7 +137,7 @@ class Caretaker:
             return
         due = self._store.claims.due()
         self._store.claims.promote(due)
-        self._store.gates.let_next_in(self._store.gates.park(due))
+        self._store.solo_locks.admit_next(self._store.solo_locks.queue_for(due))
         self._wake_claimer()
         self._due_at = self._clock.monotonic()
 
@@ -187,16 +187,16 @@ class Caretaker:
             if node is not None and "lost" not in node and not self._store.nodes.declare_lost(boot, node["beat"]):
                 continue  # it beat in the last moment
             name = node["name"] if node is not None else str(boot)
-            taken = self._store.claims.take_back(boot, name, self._max_lost) if boot in owners else []
+            taken = self._store.claims.rescue(boot, name, self._max_lost) if boot in owners else []
             if taken:
                 logger.warning("took back jobs of a lost node", extra={"node": name, "count": len(taken)})
                 self._wake_claimer()
 
     def _pay_debts(self) -> None:
-        for job in self._store.follow_up.waiting_for([NEXT, FAMILY, HOOK], 100):
+        for job in self._store.outbox.undelivered([NEXT, FAMILY, HOOK], 100):
             if self._stopped.is_set():
                 return
-            self._store.follow_up.settle(job["_id"])
+            self._store.outbox.deliver(job["_id"])
             if job.get("hook") is not False:
                 self._call_hook(job["_id"])
 

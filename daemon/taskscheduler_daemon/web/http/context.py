@@ -18,7 +18,7 @@ BODY_SLACK = 64 * 1024  #: what a request may take beyond the data of a job
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class WebContext:
     """What the endpoints share. Made once, used from many threads."""
 
     scheduler: Scheduler
@@ -48,7 +48,7 @@ def object_id(identifier: str) -> ObjectId:
         raise JobNotFoundError(identifier) from None
 
 
-def site_of(request: Request) -> Site:
+def site_of(request: Request) -> WebContext:
     """The site that a request came to."""
-    site: Site = request.app.state.site
+    site: WebContext = request.app.state.site
     return site

@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
+class AccessMiddleware:
     """Stands before the application. Refusals are JSON, as the webservice's errors are."""
 
     def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str]) -> None:

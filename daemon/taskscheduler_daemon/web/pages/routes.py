@@ -15,7 +15,7 @@ from taskscheduler.process import Process
 from taskscheduler_daemon.presentation.kinds import KINDS
 from taskscheduler_daemon.presentation.text import local
 from taskscheduler_daemon.web.http.bodies import form_of
-from taskscheduler_daemon.web.http.context import Site, site_of
+from taskscheduler_daemon.web.http.context import WebContext, site_of
 from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.actions import ACTIONS, Action, actions_of, done, noun
 from taskscheduler_daemon.web.pages.templates import STYLE, page
@@ -94,7 +94,7 @@ def list_jobs(
     site = site_of(request)
     query = _query(status, job, queue, tag, kind, before)
     is_search = not tag and _is_search(status, job or queue, kind)
-    edge = site.inspection.edge(_id_of(before), MOST_SEARCHED) if is_search else None
+    edge = site.inspection.page_boundary(_id_of(before), MOST_SEARCHED) if is_search else None
     if edge:
         query["_id"] = {**query.get("_id", {}), "$gte": edge}
     found = site.inspection.recent(query, PAGE + 1)
@@ -209,7 +209,7 @@ def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, 
     return RedirectResponse(f"{where}?said={name}", 303)
 
 
-def _do(site: Site, job: Process, action: Action) -> None:
+def _do(site: WebContext, job: Process, action: Action) -> None:
     if job.status not in action.allowed:
         raise HTTPException(409, f"The job is {job.status.label}; it is too late to {action.label} it, or too early")
     if action.name == "cancel":
