@@ -117,7 +117,7 @@ def test_an_exception_is_stored_with_type_message_and_traceback() -> None:
     assert (stored["type"], stored["message"]) == ("ValueError", "no address")
     assert stored["traceback"].startswith("Traceback (most recent call last):")
     assert stored["traceback"].endswith("ValueError: no address\n")
-    assert "test_execution.py" in stored["traceback"]
+    assert "test_executor.py" in stored["traceback"]
 
 
 def test_an_exception_of_the_users_has_the_name_of_its_module() -> None:

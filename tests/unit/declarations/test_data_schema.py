@@ -181,7 +181,7 @@ def test_data_that_fit_are_stored_as_they_are(given: Any, data: Any) -> None:
         (
             TreeJob,
             {"left": {"right": {"up": 1}}},
-            ".TreeJob: argument left must be tests.unit.test_declared.Tree | None, not dict",
+            ".TreeJob: argument left must be tests.unit.declarations.test_data_schema.Tree | None, not dict",
         ),
         (ModelJob, {}, ".ModelJob: argument to: Field required"),
         (ModelJob, None, ".ModelJob: argument data: Input should be a valid dictionary or instance of Model"),
