@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from tests.faults import checks, process_faults, report, server_faults
 from tests.faults.checker import Facts
 from tests.faults.plan import PROCESS_FAULTS, SERVER_FAULTS, plan

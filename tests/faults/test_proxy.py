@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import bson
 import pytest
+
 from tests.faults.proxy import Proxies, client_name
 from tests.support.eventually import eventually
 

@@ -1,4 +1,4 @@
-"""`CommandRunner`: runs a command as a tracked program; passes on output and signals, and shows signs of life for it."""
+"""Runs a command as a tracked program, passes on its output and signals, and shows signs of life for it."""
 
 from __future__ import annotations
 
