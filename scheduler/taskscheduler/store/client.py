@@ -6,6 +6,7 @@ import logging
 import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pymongo
 from pymongo import MongoClient
@@ -25,6 +26,8 @@ from taskscheduler.store.driver_errors import translated
 logger = logging.getLogger(__name__)
 
 _SECRETS = re.compile("password|token|properties|key", re.IGNORECASE)
+
+_FILE_OPTIONS = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
 
@@ -80,13 +83,25 @@ def close(database: Database[Document]) -> None:
 def _what_is_wrong(uri: str, error: Exception) -> str:
     """The driver quotes what it does not understand; where that may be a secret, its words are not repeated."""
     reason = str(error)
-    if isinstance(error, OSError) and error.filename:
-        reason = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError):
+        reason = _unreadable_file(uri) or error.strerror or reason
     elif _SECRETS.search(uri.rpartition("@")[2]):
         reason = "one of its options is not usable"
     elif "@" in uri:
         reason = _wrong_without_credentials(uri) or "its user or password must be percent-encoded"
     return f"{redacted(uri)!r} is not a usable MongoDB URI: {reason}"
+
+
+def _unreadable_file(uri: str) -> str | None:
+    """Names the certificate file that cannot be read; since PyMongo 4.20 its own error does not."""
+    for option, path in parse_qsl(uri.partition("?")[2]):
+        if option.lower() in _FILE_OPTIONS:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                return f"{path}: {error.strerror}"
+    return None
 
 
 def _wrong_without_credentials(uri: str) -> str:
