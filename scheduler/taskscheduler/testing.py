@@ -52,7 +52,7 @@ from taskscheduler.model.checks import seconds as checked_seconds
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC
-from taskscheduler.operations.finish import completion_of, follow_up
+from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
@@ -140,15 +140,15 @@ class InlineNode:
             self._scheduler.store.jobs.bring_forward(checked_seconds("seconds", seconds))
 
     def _due(self) -> list[ObjectId]:
-        claims = self._scheduler.store.claims
+        store = self._scheduler.store
         self._settle()
         gates = self._scheduler.store.solo_locks
-        while due := claims.due():
-            claims.promote(due)
+        while due := store.due_jobs.find():
+            store.due_jobs.promote(due)
             gates.admit_next(gates.queue_for(due))
         gates.sweep()
-        queues = self._queues or claims.queues()
-        return [job["_id"] for job in claims.candidates(queues, _ROUND)] if queues else []
+        queues = self._queues or store.claims.queues()
+        return [job["_id"] for job in store.claims.candidates(queues, _ROUND)] if queues else []
 
     def _run(self, job_id: ObjectId) -> Process | None:
         """One attempt; None if the job is not to be had any more."""
@@ -162,8 +162,8 @@ class InlineNode:
         began = self._clock.monotonic()
         ending, content = self._execute(document, _Runtime(self._scheduler, fence, document, str(self._worker)))
         lasted = self._clock.monotonic() - began
-        end = completion_of(fence, document, ending, content, str(self._worker), _MAX_LOST, lasted)
-        if store.claims.finish([end]):  # else it was cancelled or deleted while it ran
+        end = completion_of(fence, document, AttemptEnd(ending, content, str(self._worker), lasted), _MAX_LOST)
+        if store.completions.write([end]):  # else it was cancelled or deleted while it ran
             follow_up(store, [end], self._name, self._call_hook)
         self._settle()
         if content.get("error", {}).get("type") == "KeyboardInterrupt":
@@ -270,7 +270,7 @@ class _Runtime:
             self.said["message"] = message[:1000].encode(errors="replace").decode()
         if self._fence is not None:
             said = {**self.said, "worker": self._worker}
-            self._scheduler.store.claims.progress([(self._fence, said, self._parent)])
+            self._scheduler.store.completions.progress([(self._fence, said, self._parent)])
 
     def scheduler(self) -> Scheduler:
         return self._scheduler

@@ -15,10 +15,10 @@ from pymongo.change_stream import ChangeStream
 
 from taskscheduler import Scheduler
 from taskscheduler.store.attempt_updates import Completion
-from taskscheduler.store.claims import ClaimStore
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.logs import CompactFormatter
 from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.maintenance import maintainer
 from tests.faults import sabotage
 from tests.faults.history import History, of_environment
 from tests.faults.processes import die_with_parent
@@ -42,7 +42,7 @@ class HistoryHandler(logging.Handler):
 def observe(history: History) -> None:
     """Write down which ends are recorded or refused, which jobs are taken back, and when a stream is resumed."""
     follow, refuse = Completer._follow, Completer._report_fenced
-    take_back: Callable[..., Any] = ClaimStore.rescue
+    rescue: Callable[..., Any] = vars(maintainer)["rescue"]
 
     def followed(self: Completer, landed: list[Completion]) -> None:
         history.write("recorded", ends=[_end(one) for one in landed if not one.unstarted])
@@ -54,8 +54,8 @@ def observe(history: History) -> None:
             history.write("fenced", ends=ends)
         refuse(self, finishes, landed)
 
-    def taken_back(self: ClaimStore, *args: Any) -> Any:
-        jobs = take_back(self, *args)
+    def rescued(*args: Any) -> Any:
+        jobs = rescue(*args)
         history.write("reaped", jobs=[str(job) for job, _ in jobs])
         return jobs
 
@@ -67,7 +67,7 @@ def observe(history: History) -> None:
 
     ChangeStream._resume = resumed  # type: ignore[method-assign]
     Completer._follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
-    ClaimStore.rescue = taken_back  # type: ignore[assignment, method-assign]
+    setattr(maintainer, "rescue", rescued)  # noqa: B010 - not exported by it
 
 
 def _end(one: Completion) -> list[Any]:

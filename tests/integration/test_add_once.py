@@ -84,7 +84,7 @@ def end_without_follow_up(scheduler: Scheduler, job_id: ObjectId) -> None:
     verdict = Verdict(Transition.SUCCEED, plans_next=True)
     place = (series["series"], series["seq"])
     finish = Completion(Fence(job_id, "a-claim", 1), verdict, interval=3600, series=place, effects=("next",))
-    assert claims.finish([finish]) == 1
+    assert scheduler.store.completions.write([finish]) == 1
 
 
 def test_the_first_is_created_and_the_second_exists(scheduler: Scheduler) -> None:

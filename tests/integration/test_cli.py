@@ -22,6 +22,7 @@ from tests.support.nodes import ROOT
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.embedded import EmbeddedServer, acquire
+from taskscheduler.operations.rescue import rescue
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.cli.commands.listen import Printer
 from taskscheduler_daemon.presentation.job import COLUMNS
@@ -255,7 +256,7 @@ def test_show_finds_a_job_by_the_end_of_its_id(run: Run, scheduler: Scheduler) -
 def test_show_tells_of_an_attempt_that_was_lost(run: Run, scheduler: Scheduler) -> None:
     job, boot = scheduler.add_job("Mail"), ObjectId()
     scheduler.store.claims.claim([job.id], "claim", boot, "web-1")
-    scheduler.store.claims.rescue(boot, "web-1", max_lost=3)
+    rescue(scheduler.store, boot, "web-1", max_lost=3)
     assert job.refresh().attempts[0]["status"] is None
     code, out, _ = run("show", job.id, "-o", "table")
     assert code == 0

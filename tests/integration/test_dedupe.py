@@ -15,6 +15,7 @@ from tests.support.jobs import Noop
 
 from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status, call
 from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.operations.rescue import rescue
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
 
@@ -34,7 +35,7 @@ def claim(scheduler: Scheduler, process: Process) -> Fence:
 
 def end(scheduler: Scheduler, fence: Fence, move: Transition, **more: Any) -> None:
     verdict = Verdict(move, plans_next="series" in more)
-    assert scheduler.store.claims.finish([Completion(fence, verdict, **more)]) == 1
+    assert scheduler.store.completions.write([Completion(fence, verdict, **more)]) == 1
 
 
 def test_the_same_job_is_not_added_while_it_is_queued(scheduler: Scheduler) -> None:
@@ -55,7 +56,7 @@ def test_with_ignore_data_the_class_alone_counts(scheduler: Scheduler) -> None:
 def test_a_postponed_job_is_queued_also_when_its_time_comes(scheduler: Scheduler) -> None:
     first = add(scheduler, at=timedelta(seconds=0.3))
     assert (first.status, add(scheduler).id) == (Status.POSTPONED, first.id)
-    eventually(lambda: scheduler.store.claims.promote([first.id]))
+    eventually(lambda: scheduler.store.due_jobs.promote([first.id]))
     assert add(scheduler).id == first.id
 
 
@@ -86,7 +87,7 @@ def abandoned(scheduler: Scheduler, process: Process, fence: Fence) -> None:
 
 
 def taken_back(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    assert scheduler.store.claims.rescue(BOOT, "node", 3) == [(process.id, Status.WAITING)]
+    assert rescue(scheduler.store, BOOT, "node", 3) == [(process.id, Status.WAITING)]
 
 
 def handed_back(scheduler: Scheduler, process: Process, fence: Fence) -> None:
@@ -145,7 +146,7 @@ def test_a_job_that_is_queued_again_stands_in_the_way_of_none(
 def test_the_next_run_of_an_interval_stands_in_the_way_of_none(scheduler: Scheduler) -> None:
     first = add(scheduler, interval=60)
     series = (first.id, 0)
-    end(scheduler, claim(scheduler, first), Transition.SUCCEED, interval=60, series=series, owes=("next",))
+    end(scheduler, claim(scheduler, first), Transition.SUCCEED, interval=60, series=series, effects=("next",))
     second = add(scheduler)
     scheduler.store.outbox.deliver(first.id)
     assert second.outcome == "created"

@@ -363,7 +363,7 @@ def test_a_run_that_ends_while_its_series_is_cancelled_has_no_successor(
     first = scheduler.add_job("noop", interval=3600)
     end_run(scheduler, first.id, settle=True)
     second = series(scheduler, first)[1].id
-    scheduler.store.claims.promote([second])
+    scheduler.store.due_jobs.promote([second])
     scheduler.store.jobs.collection.update_one({"_id": second}, {"$set": {"status": int(Status.WAITING)}})
     end_series = scheduler.store.jobs.end_series
 
@@ -396,7 +396,8 @@ def end_run(scheduler: Scheduler, job_id: ObjectId, settle: bool) -> None:
     place = (process.to_dict()["series"], process.to_dict()["seq"])
     verdict = Verdict(Transition.SUCCEED, plans_next=True)
     assert (
-        scheduler.store.claims.finish([Completion(fence, verdict, interval=3600, series=place, effects=("next",))]) == 1
+        scheduler.store.completions.write([Completion(fence, verdict, interval=3600, series=place, effects=("next",))])
+        == 1
     )
     if settle:
         scheduler.store.outbox.deliver(job_id)
@@ -430,8 +431,8 @@ def test_a_node_adds_the_next_run_that_another_one_still_owed(scheduler: Schedul
 def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) -> None:
     process = scheduler.add_job("noop", retry=5)
     old = claimed(scheduler, process)
-    claims = scheduler.store.claims
-    assert claims.finish([Completion(old, Verdict(Transition.RELEASE), error={"type": "x"})]) == 1
+    completions = scheduler.store.completions
+    assert completions.write([Completion(old, Verdict(Transition.RELEASE), error={"type": "x"})]) == 1
     new = claimed(scheduler, process)
     assert new.attempt == 2
     late: list[Completion] = [
@@ -444,11 +445,11 @@ def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) ->
         Completion(Fence(old.job_id, old.claim, 2), Verdict(Transition.SUCCEED), result="wrong claim"),
     ]
     assert late[0].is_simple
-    assert [claims.finish([one]) for one in late] == [0] * 7
-    claims.progress([(old, {"progress": 99.0}, None)])
+    assert [completions.write([one]) for one in late] == [0] * 7
+    completions.progress([(old, {"progress": 99.0}, None)])
     assert (process.refresh().status, process.attempt, process.progress) == (Status.PROCESSING, 2, 0.0)
-    assert claims.finish([Completion(new, Verdict(Transition.SUCCEED), result="right")]) == 1
-    assert claims.finish([Completion(new, Verdict(Transition.SUCCEED), result="twice")]) == 0
+    assert completions.write([Completion(new, Verdict(Transition.SUCCEED), result="right")]) == 1
+    assert completions.write([Completion(new, Verdict(Transition.SUCCEED), result="twice")]) == 0
     assert process.refresh().result_value == "right"
 
 
@@ -462,7 +463,7 @@ def test_a_cancelled_job_cannot_be_finished_any_more(scheduler: Scheduler) -> No
         Verdict(Transition.RELEASE),
         Verdict(Transition.FAIL),
     ):
-        assert scheduler.store.claims.finish([Completion(fence, verdict)]) == 0
+        assert scheduler.store.completions.write([Completion(fence, verdict)]) == 0
     assert process.refresh().status is Status.CANCELED
 
 

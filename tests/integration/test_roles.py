@@ -118,7 +118,7 @@ def live(uri: str) -> None:
             process = scheduler.add_job_once("noop")
             store.claims.claim([process.id], "claim", boot, "n")
             assert len(store.claims.claimed("claim", boot)) == 1
-            store.claims.finish([Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED))])
+            store.completions.write([Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED))])
             assert process.wait(5).status is Status.DONE
             eventually(feed.next, 10, "a message")
         token = scheduler.listen(lambda process: True, timeout=0.01)

@@ -285,8 +285,8 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "candidates": lambda: claims.candidates(["default", "mail"], 500),
         "candidates of one queue": lambda: claims.candidates(["mail"], 500),
         "read back": lambda: claims.claimed("claim-7", BOOTS[1]),
-        "due": claims.due,
-        "held": lambda: claims.held_by(BOOTS[0]),
+        "due": store.due_jobs.find,
+        "held": lambda: store.leases.held_by(BOOTS[0]),
         "pending": lambda: store.outbox.undelivered(["next", "family", "hook"], 100),
         "live list": lambda: list(scheduler.get_jobs()),
         "live of a class": lambda: list(scheduler.get_jobs({"class": "mail", "status": {"$lte": 2}})),
@@ -344,8 +344,8 @@ def test_the_next_due_time_is_one_look(crowded: Scheduler) -> None:
     database = crowded.store.database
     database.command("profile", 2)
     try:
-        left = crowded.store.claims.seconds_until_due()
-        owners = crowded.store.claims.owners()
+        left = crowded.store.due_jobs.seconds_until_next()
+        owners = crowded.store.leases.owners()
     finally:
         database.command("profile", 0)
     seen = list(database["system.profile"].find({"ns": f"{database.name}.taskscheduler.jobs"}))

@@ -81,7 +81,7 @@ def job(scheduler: Scheduler, count: int) -> Iterator[str]:
 
     def finish() -> None:
         done = Verdict(Transition.SUCCEED)
-        assert store.claims.finish([Completion(Fence(one, "c" * 32, 1), done, "w" * 24) for one in ids]) == count
+        assert store.completions.write([Completion(Fence(one, "c" * 32, 1), done, "w" * 24) for one in ids]) == count
         store.events.append([{"job": job_id, "status": 3, "attempt": 1} for job_id in ids], NODE)
 
     for name, act in (("add", add), ("claim", claim), ("finish", finish)):

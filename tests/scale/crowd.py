@@ -65,9 +65,12 @@ def _postponed(scheduler: Scheduler) -> RawBSONDocument:
 
 def _done(scheduler: Scheduler) -> RawBSONDocument:
     job_id = scheduler.add_jobs([(NAME, {"to": "somebody"})])[0].id
-    claims = scheduler.store.claims
-    claims.claim([job_id], "claim", ObjectId(), "node")
-    assert claims.finish([Completion(Fence(job_id, "claim", 1), Verdict(Transition.SUCCEED), str(ObjectId()))]) == 1
+    store = scheduler.store
+    store.claims.claim([job_id], "claim", ObjectId(), "node")
+    assert (
+        store.completions.write([Completion(Fence(job_id, "claim", 1), Verdict(Transition.SUCCEED), str(ObjectId()))])
+        == 1
+    )
     return _stored(scheduler, job_id)
 
 

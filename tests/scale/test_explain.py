@@ -92,9 +92,9 @@ def claim(site: Site) -> int:
 
 
 def promote(site: Site) -> int:
-    claims = site.scheduler.store.claims
-    ids = claims.due()
-    promoted = claims.promote(ids[:5])
+    due_jobs = site.scheduler.store.due_jobs
+    ids = due_jobs.find()
+    promoted = due_jobs.promote(ids[:5])
     assert promoted == 5
     return len(ids) + promoted
 
@@ -104,13 +104,13 @@ def debts(site: Site) -> list[Any]:
 
 
 def held(site: Site) -> list[Any]:
-    return site.scheduler.store.claims.held_by(site.boots[0])
+    return site.scheduler.store.leases.held_by(site.boots[0])
 
 
 def still_held(site: Site) -> set[Any]:
     fences = held(site)
     site.explainer.plans.clear()
-    return site.scheduler.store.claims.still_held(fences)
+    return site.scheduler.store.leases.still_held(fences)
 
 
 def live(site: Site) -> list[Any]:
@@ -139,7 +139,7 @@ ACTS: dict[str, tuple[Callable[[Site], Any], int]] = {
     "candidates": (head, 500),
     "candidates further on": (later_part, 500),
     "claim": (claim, 1500),
-    "due": (lambda site: site.scheduler.store.claims.due(), DUE - 10),
+    "due": (lambda site: site.scheduler.store.due_jobs.find(), DUE - 10),
     "promote": (promote, DUE - 10),
     "outbox": (debts, DEBTS),
     "lease: held by a node": (held, HELD),
@@ -188,14 +188,14 @@ def test_old_jobs_are_deleted_by_the_index_of_ended_ones(uri: str) -> None:
 
 @crowds
 def test_the_next_due_job_is_one_look(site: Site) -> None:
-    _, plans = site.plans(lambda site: site.scheduler.store.claims.seconds_until_due())
+    _, plans = site.plans(lambda site: site.scheduler.store.due_jobs.seconds_until_next())
     assert [(plan.documents, plan.keys) for plan in plans] == [(1, 1)]
 
 
 @crowds
 def test_who_holds_jobs_is_told_by_what_is_held(site: Site) -> None:
     """One key for each job that runs, whatever else there is."""
-    owners, plans = site.plans(lambda site: site.scheduler.store.claims.owners())
+    owners, plans = site.plans(lambda site: site.scheduler.store.leases.owners())
     assert owners == set(site.boots)
     assert not any(plan.scans for plan in plans)
     assert max(sum(plan.keys for plan in plans), sum(plan.documents for plan in plans)) <= HOLDERS * HELD + SPARE

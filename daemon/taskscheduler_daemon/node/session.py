@@ -294,7 +294,7 @@ class Session:
         is_written = self._writer.stop(self._may_drop_results)
         self._heart.stop()
         try:
-            if is_written and not self._store.claims.held_by(self._boot):
+            if is_written and not self._store.leases.held_by(self._boot):
                 self._store.nodes.remove(self._boot)
         except PyMongoError as error:
             logger.warning("node not signed off", extra={"reason": str(error)[:200]})

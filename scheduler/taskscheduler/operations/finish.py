@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
 from taskscheduler.model.retries import Recurrence, after
-from taskscheduler.model.services import restart_of
+from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.outbox import HOOK
+from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 
 _DONE = Verdict(Transition.SUCCEED)
 
 _ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
 
 
-def completion_of(
-    fence: Fence,
-    job: Mapping[str, Any],
-    ending: Ending,
-    content: Mapping[str, Any],
-    worker: str,
-    max_lost: int,
-    lasted: float,
-) -> Completion:
-    """What is to be written for an attempt at `job` that ended so after so many seconds.
+class AttemptEnd(NamedTuple):
+    """How an attempt ended, as its worker, its node or another node reports it."""
 
-    `content` is what there is to say about it: result, error, said, hook.
+    ending: Ending
+    content: Mapping[str, Any]  #: result, error, said (the last progress) and hook, as far as they are known
+    worker: str | None = None
+    lasted: float = 0.0  #: seconds
+
+
+def completion_of_lost(job: Mapping[str, Any], node: str, max_lost: int) -> Completion:
+    """Returns what to write for an attempt whose node was lost, from the fields that `LeaseStore.jobs_of` reads."""
+    error = {"type": "NodeLostError", "message": f"node {node} was lost while it ran the job"}
+    fence = Fence(job["_id"], job["claim"], job["attempt"])
+    return completion_of(fence, job, AttemptEnd(Ending.LOST, {"error": error}, lasted=seconds_alive(job)), max_lost)
+
+
+def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_lost: int) -> Completion:
+    """Returns what to write for an attempt at `job` that ended so.
+
+    The attempt after which the job has lost `max_lost` workers or nodes sets it aside.
     """
+    ending, content, worker, lasted = end
     options = job["options"]
     hook = _has_hook(job, ending, content)
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
@@ -44,8 +53,8 @@ def completion_of(
         options["retry"],
         options["retry_interval"],
         options["interval"],
-        job["retries"],
-        job["lost"],
+        job.get("retries", 0),
+        job.get("lost", 0),
         restart_of(job, lasted),
     )
     verdict = after(ending, recurrence, max_lost)
@@ -56,13 +65,13 @@ def completion_of(
         lost=ending is Ending.LOST,
         unstarted=ending is Ending.UNSTARTED,
         result=content.get("result"),
-        error=_error(ending, verdict, content.get("error"), job["lost"] + 1),
+        error=_error(ending, verdict, content.get("error"), job.get("lost", 0) + 1),
         progress=content.get("said", {}),
         retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
         interval=options["interval"],
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
-        effects=_owes(verdict, hook),
+        effects=_effects(verdict, hook),
         solo=job.get("solo"),
         ended_as=_ENDED_AS.get(ending, Status.FAILED),
     )
@@ -75,12 +84,13 @@ def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
     return bool(job.get("hook", True))
 
 
-def _owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
+def _effects(verdict: Verdict, hook: bool) -> tuple[str, ...]:
+    """What the outbox delivers once the end is written."""
     if not verdict.status.is_final:
         return ()
-    debts = ["next"] if verdict.plans_next else []
-    debts += ["family"] if verdict.status is not Status.DONE else []
-    return (*debts, "hook") if hook else tuple(debts)
+    effects = [NEXT] if verdict.plans_next else []
+    effects += [FAMILY] if verdict.status is not Status.DONE else []
+    return (*effects, HOOK) if hook else tuple(effects)
 
 
 def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, times: int) -> Mapping[str, Any] | None:
@@ -88,7 +98,10 @@ def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, ti
         return {"type": "NodeStoppedError", "message": "its node stopped while it ran, and it is not started again"}
     if verdict.move is not Transition.POISON or error is None:
         return error
-    return {**error, "type": "PoisonedJobError", "message": f"its worker died {times} times; {error['message']}"}
+    message = error["message"]
+    if error.get("type") != "NodeLostError":
+        message = f"its worker died {times} times; {message}"
+    return {**error, "type": "PoisonedJobError", "message": message}
 
 
 def follow_up(store: Store, landed: Sequence[Completion], node: str, call_hook: Callable[[ObjectId], None]) -> None:

@@ -9,9 +9,12 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import check_server, durable
+from taskscheduler.store.completions import CompletionStore
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.due_jobs import DueJobs
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
 from taskscheduler.store.programs import ProgramStore
@@ -32,6 +35,9 @@ class Store:
         with translated():
             ensure(self.database, options)
         self.claims = ClaimStore(self.database, options)
+        self.leases = LeaseStore(self.database, options)
+        self.completions = CompletionStore(self.database, options)
+        self.due_jobs = DueJobs(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
         self.wakeups = WakeupQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)

@@ -10,10 +10,8 @@ from bson import ObjectId
 from pymongo import UpdateMany
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict, target
-from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.lifecycle import Status, Transition, Verdict, target
 from taskscheduler.model.schedules import successor_id
-from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.solo_updates import queued_again, release_on_end
 
@@ -49,32 +47,6 @@ class Completion:
         """Whether nothing is to be written but that it is done, so that many can be written as one."""
         nothing = self.result is None and not self.progress and not self.effects and not self.holds_once_key
         return nothing and self.solo is None and self.verdict.move is Transition.SUCCEED and self.fence.attempt == 1
-
-
-def completion_of_lost(job: Mapping[str, Any], node: str, max_lost: int) -> Completion:
-    interval = job["options"]["interval"]
-    recurrence = Recurrence(interval=interval, lost=job.get("lost", 0), service=restart_of(job, seconds_alive(job)))
-    verdict = after(Ending.LOST, recurrence, max_lost)
-    poisoned = verdict.move is Transition.POISON
-    message = f"node {node} was lost while it ran the job"
-    return Completion(
-        Fence(job["_id"], job["claim"], job["attempt"]),
-        verdict,
-        lost=True,
-        error={"type": "PoisonedJobError" if poisoned else "NodeLostError", "message": message},
-        retry_interval=verdict.pause or 0,
-        interval=interval,
-        interval_reference=job["options"]["interval_reference"],
-        series=(job["series"], job["seq"]) if "series" in job else None,
-        effects=_orphan_owes(verdict, job.get("hook", True)),
-        solo=job.get("solo"),
-    )
-
-
-def _orphan_owes(verdict: Verdict, hook: bool) -> tuple[str, ...]:
-    if not verdict.status.is_final:
-        return ()
-    return (*(("next",) if verdict.plans_next else ()), "family", *(("hook",) if hook else ()))
 
 
 def failed_by_child(parent: Mapping[str, Any], error: Mapping[str, Any], lease: float) -> list[Document]:

@@ -1,4 +1,4 @@
-"""What a queue node does to jobs: claim, finish, hand back, promote, take back. Every write is fenced.
+"""Finds jobs in claim order, claims them and reads back what a claim got.
 
 A claim stamps each job with the node's `boot` id and a fresh `claim` id and counts `attempt` up. Every later write
 names `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a job in the meantime changes nothing.
@@ -6,34 +6,26 @@ names `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a job in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status, Transition, target
+from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.model.solo import FAR
 from taskscheduler.store.attempt_updates import (
-    Completion,
-    all_done,
     claiming,
-    completion_of_lost,
-    finishing,
-    has_landed,
     release_update,
 )
 from taskscheduler.store.claimed_job import RAW, READ_BACK, ClaimedJob, documents, taken
-from taskscheduler.store.client import PROMPT
-from taskscheduler.store.fence import _FENCE_FIELDS, Fence, from_statuses
-from taskscheduler.store.schedules import _DUE_BATCH
+from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.schema import CLAIM_ORDER
 
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
@@ -57,9 +49,6 @@ class ClaimStore:
         self.collection: Collection[Document] = database[options.job_store]
         majority = ReadConcern("majority")
         self._raw = database.with_options(codec_options=RAW, read_concern=majority)[options.job_store]
-        self._prompt = database.get_collection(options.job_store, write_concern=PROMPT)
-
-    # -- claiming ---------------------------------------------------------------------------------------------------
 
     def queues(self) -> list[str]:
         """The queues that have waiting jobs."""
@@ -148,105 +137,3 @@ class ClaimStore:
     def release(self, fence: Fence) -> bool:
         """Give back one attempt that has not started; whether it was still held."""
         return self.collection.update_many(fence.filter(), release_update()).modified_count == 1
-
-    # -- finishing --------------------------------------------------------------------------------------------------
-
-    def finish(self, finishes: Sequence[Completion]) -> int:
-        """Write the ends of many attempts at once; how many fences still held.
-
-        Safe to repeat, which is the caller's affair: as updates of many documents they are not retried by the driver,
-        whose bookkeeping for that doubles the cost of a write.
-        """
-        groups: dict[tuple[str, str | None], list[ObjectId]] = {}
-        writes = []
-        for one in finishes:
-            if one.is_simple:
-                groups.setdefault((one.fence.claim, one.worker), []).append(one.fence.job_id)
-            else:
-                writes.append(finishing(one))
-        writes += [all_done(claim, worker, ids) for (claim, worker), ids in groups.items()]
-        return self.collection.bulk_write(writes, ordered=False).matched_count
-
-    def confirmed(self, finishes: Sequence[Completion]) -> set[ObjectId]:
-        """Which of the written ends are in the database, for when fewer matched than were written."""
-        ids = [one.fence.job_id for one in finishes]
-        fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1}
-        found = {job["_id"]: job for job in self.collection.find({"_id": {"$in": ids}}, fields)}
-        return {one.fence.job_id for one in finishes if has_landed(one, found.get(one.fence.job_id))}
-
-    def progress(self, reports: Sequence[tuple[Fence, Mapping[str, Any], ObjectId | None]]) -> None:
-        """Note signs of life with what they say; that of a child keeps its parent alive."""
-        writes = []
-        for fence, said, parent in reports:
-            update: Document = {"$currentDate": {"alive": True}}
-            if said:
-                update["$set"] = dict(said)
-            writes.append(UpdateOne(fence.filter(), update))
-            if parent is not None:
-                running = {"_id": parent, "status": int(Status.PROCESSING)}
-                writes.append(UpdateOne(running, {"$currentDate": {"alive": True}}))
-        self._prompt.bulk_write(writes, ordered=False)
-
-    # -- looking after ----------------------------------------------------------------------------------------------
-
-    def still_held(self, fences: Sequence[Fence]) -> set[ObjectId]:
-        """Which of these attempts are still ours: the others were cancelled, deleted or taken back."""
-        query = {"_id": {"$in": [fence.job_id for fence in fences]}, "status": int(Status.PROCESSING)}
-        found = {job["_id"]: (job["claim"], job["attempt"]) for job in self.collection.find(query, _FENCE_FIELDS)}
-        return {fence.job_id for fence in fences if found.get(fence.job_id) == (fence.claim, fence.attempt)}
-
-    def held_by(self, boot: ObjectId) -> list[Fence]:
-        """All attempts that the database counts as running on one start of a node."""
-        query = {"boot": boot, "status": int(Status.PROCESSING)}
-        found = self.collection.find(query, _FENCE_FIELDS).hint("held")
-        return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found]
-
-    def owners(self) -> set[ObjectId]:
-        """The starts of nodes that hold running jobs."""
-        stages: list[Document] = [
-            {"$match": {"status": int(Status.PROCESSING), "boot": {"$gt": ObjectId("0" * 24)}}},
-            {"$group": {"_id": "$boot"}},
-        ]
-        return {entry["_id"] for entry in self.collection.aggregate(stages, hint="held")}
-
-    def rescue(
-        self, boot: ObjectId, node: str, max_lost: int, queue: str | None = None
-    ) -> list[tuple[ObjectId, Status]]:
-        """Re-arm all jobs of a node that is lost, or of one queue; set those aside that were lost too often."""
-        query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
-        if queue is not None:
-            query["queue"] = queue
-        parts = ("lost", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
-        fields = {**_FENCE_FIELDS, **dict.fromkeys(parts, 1)}
-        jobs = list(self.collection.find(query, fields).hint("held"))
-        finishes = [completion_of_lost(job, node, max_lost) for job in jobs]
-        if finishes:
-            self.finish(finishes)
-        return [(one.fence.job_id, one.verdict.status) for one in finishes]
-
-    def due(self) -> list[ObjectId]:
-        """Postponed jobs whose time has come by the server's clock."""
-        query = {"status": int(Status.POSTPONED), "$expr": {"$lte": ["$at", "$$NOW"]}}
-        return [job["_id"] for job in self.collection.find(query, {"_id": 1}).hint("due").limit(_DUE_BATCH)]
-
-    def promote(self, ids: Sequence[ObjectId]) -> int:
-        """Make due jobs wait for a free slot, but for solo jobs, which wait for their turn; how many were not yet."""
-        query = {
-            "_id": {"$in": list(ids)},
-            "status": from_statuses(Transition.PROMOTE),
-            "solo": {"$exists": False},
-            "$expr": {"$lte": ["$at", "$$NOW"]},
-        }
-        change = {"$set": {"status": int(target(Transition.PROMOTE))}}
-        return self.collection.update_many(query, change).modified_count
-
-    def seconds_until_due(self) -> float | None:
-        """How long until the next postponed job is due by the server's clock; None if there is none."""
-        stages: list[Document] = [
-            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
-            {"$sort": {"at": 1}},
-            {"$limit": 1},
-            {"$project": {"left": {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}}},
-        ]
-        found = next(iter(self.collection.aggregate(stages, hint="due")), None)
-        return None if found is None else float(found["left"])

@@ -30,4 +30,4 @@ class Fence(NamedTuple):
         return {"_id": self.job_id, "claim": self.claim, "attempt": self.attempt}
 
 
-_FENCE_FIELDS = {"claim": 1, "attempt": 1}
+FENCE_FIELDS = {"claim": 1, "attempt": 1}

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.due_jobs import DueJobs
 from taskscheduler.store.jobs import JobStore
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
@@ -28,7 +28,7 @@ def _out(owner: Any, name: str, instead: Any = _nothing) -> Callable[[], None]:
 def _believe(self: Completer, finishes: Any) -> None:
     """Write once and take it for written."""
     with suppress(PyMongoError):
-        self._store.claims.finish(finishes)
+        self._store.completions.write(finishes)
     self._follow(finishes)
 
 
@@ -43,7 +43,7 @@ def _trust(self: ClaimPipeline, ids: Any) -> Any:
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(Caretaker, "_pay_debts"),
     "taking back": _out(Caretaker, "_take_back_lost"),
-    "promotion": _out(ClaimStore, "promote"),
+    "promotion": _out(DueJobs, "promote"),
     "reading back what a claim has got": _out(ClaimPipeline, "_claim_and_read_back", _trust),
     "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),
     "release of strays": _out(Caretaker, "_release_strays"),

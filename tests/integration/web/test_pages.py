@@ -12,6 +12,7 @@ from tests.support.web import ended, visit
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.payload import DEEPEST
+from taskscheduler.operations.rescue import rescue
 from taskscheduler_daemon.web.pages import routes
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -211,7 +212,7 @@ def test_what_is_too_late_is_said(client: TestClient, scheduler: Scheduler) -> N
 def test_a_lost_attempt_is_shown_as_such(client: TestClient, scheduler: Scheduler) -> None:
     job_id, boot = scheduler.add_job("noop").id, ObjectId()
     scheduler.store.claims.claim([job_id], "claim", boot, "web-1")
-    scheduler.store.claims.rescue(boot, "web-1", max_lost=3)
+    rescue(scheduler.store, boot, "web-1", max_lost=3)
     answer = client.get(f"/jobs/{job_id}")
     assert answer.status_code == 200
     assert "</span> lost</span>" in answer.text

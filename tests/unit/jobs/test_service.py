@@ -18,7 +18,8 @@ from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.lifecycle import Ending, Status, Transition
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.services import Restart, RestartPolicy, ServiceOptions, restart_of, seconds_alive, split
-from taskscheduler.store.attempt_updates import _rearmed, completion_of_lost
+from taskscheduler.operations.finish import completion_of_lost
+from taskscheduler.store.attempt_updates import _rearmed
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report
 from taskscheduler_daemon.node.completion.completer import completion_of_report

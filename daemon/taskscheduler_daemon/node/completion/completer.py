@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Transition, Verdict
-from taskscheduler.operations.finish import completion_of, follow_up
+from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.driver_errors import is_refusal
@@ -26,7 +26,9 @@ from taskscheduler_daemon.system.threads import Crashed, duty
 def completion_of_report(attempt: Attempt, report: Report, max_lost: int) -> Completion:
     """What is to be written for the reported end of an attempt."""
     content, worker = report.content(), report.worker.hex()
-    return completion_of(attempt.fence, attempt.job, report.ending, content, worker, max_lost, report.seconds)
+    return completion_of(
+        attempt.fence, attempt.job, AttemptEnd(report.ending, content, worker, report.seconds), max_lost
+    )
 
 
 logger = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class Completer:
     def _write_progress(self, reports: list[Progress]) -> None:
         newest = {fence: (fence, said, parent) for fence, said, parent in reports}
         try:
-            self._store.claims.progress(list(newest.values()))
+            self._store.completions.progress(list(newest.values()))
         except PyMongoError as error:
             logger.info("progress not written", extra={"reason": str(error)[:200]})
 
@@ -140,10 +142,10 @@ class Completer:
         pause = _FIRST_PAUSE
         while True:
             try:
-                matched = self._store.claims.finish(finishes)
+                matched = self._store.completions.write(finishes)
                 landed = finishes
                 if matched < len(finishes):
-                    ids = self._store.claims.confirmed(finishes)
+                    ids = self._store.completions.confirmed(finishes)
                     landed = [one for one in finishes if one.fence.job_id in ids]
                     self._report_fenced(finishes, landed)
                 self._follow(landed)

@@ -15,6 +15,7 @@ from bson import ObjectId
 from pymongo.errors import OperationFailure, PyMongoError
 
 from taskscheduler.clock import Clock
+from taskscheduler.operations.rescue import rescue
 from taskscheduler.store import Store
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
@@ -130,13 +131,13 @@ class Caretaker:
 
     def _promote(self) -> None:
         """Make due jobs wait for a slot, and note when to do so again: of many, some at a time."""
-        left = self._store.claims.seconds_until_due()
+        left = self._store.due_jobs.seconds_until_next()
         if left is None or left > 0:
             # a little late rather than a little early: early would find nothing and ask again
             self._due_at = float("inf") if left is None else self._clock.monotonic() + left + 0.001
             return
-        due = self._store.claims.due()
-        self._store.claims.promote(due)
+        due = self._store.due_jobs.find()
+        self._store.due_jobs.promote(due)
         self._store.solo_locks.admit_next(self._store.solo_locks.queue_for(due))
         self._wake_claimer()
         self._due_at = self._clock.monotonic()
@@ -148,7 +149,7 @@ class Caretaker:
         """
         ours = [attempt.fence for job_id in ids if (attempt := self._ledger.get(job_id.binary)) is not None]
         try:
-            held = self._store.claims.still_held(ours) if ours else set()
+            held = self._store.leases.still_held(ours) if ours else set()
         except PyMongoError as error:
             logger.info("cancelled jobs not looked at yet", extra={"reason": str(error)[:200]})
             held = {fence.job_id for fence in ours}
@@ -160,7 +161,7 @@ class Caretaker:
         old = [attempt for attempt in self._ledger.all() if now - attempt.claimed_at > _SOON]
         if not old:
             return
-        held = self._store.claims.still_held([attempt.fence for attempt in old])
+        held = self._store.leases.still_held([attempt.fence for attempt in old])
         gone = [attempt.fence.job_id for attempt in old if attempt.fence.job_id not in held]
         if gone:
             self._cancel(gone)
@@ -173,7 +174,7 @@ class Caretaker:
         fresh = [a for a in attempts if a.worker is not None and now - a.noted > self._lease / RENEWALS]
         if fresh:
             reports = [(a.fence, {"worker": str(a.worker)}, a.parent) for a in fresh]
-            self._store.claims.progress(reports)
+            self._store.completions.progress(reports)
             for attempt in fresh:
                 attempt.noted = now
 
@@ -181,13 +182,13 @@ class Caretaker:
         """Declare nodes lost whose heartbeat stood still for a whole lease on our own clock, and re-arm their jobs."""
         # not this one: a node that could not beat for a while may still have the ends of its jobs to write
         nodes = {node["_id"]: node for node in self._store.nodes.all() if node["_id"] != self._boot}
-        owners = self._store.claims.owners() - {self._boot}
+        owners = self._store.leases.owners() - {self._boot}
         for boot in self._watch.lost(nodes.values(), owners, self._clock.monotonic()):
             node = nodes.get(boot)
             if node is not None and "lost" not in node and not self._store.nodes.declare_lost(boot, node["beat"]):
                 continue  # it beat in the last moment
             name = node["name"] if node is not None else str(boot)
-            taken = self._store.claims.rescue(boot, name, self._max_lost) if boot in owners else []
+            taken = rescue(self._store, boot, name, self._max_lost) if boot in owners else []
             if taken:
                 logger.warning("took back jobs of a lost node", extra={"node": name, "count": len(taken)})
                 self._wake_claimer()
@@ -202,5 +203,5 @@ class Caretaker:
 
     def _release_strays(self) -> None:
         """Give back attempts that are ours in the database only: of claims that were carried out late."""
-        for fence in self._strays.look(self._ledger.fences, lambda: self._store.claims.held_by(self._boot)):
+        for fence in self._strays.look(self._ledger.fences, lambda: self._store.leases.held_by(self._boot)):
             self._store.claims.release(fence)

@@ -12,7 +12,7 @@ from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.executor import find
 from taskscheduler.model.attempt_result import describe
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler.operations.finish import completion_of
+from taskscheduler.operations.finish import AttemptEnd, completion_of
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.completion.failure_log import LONGEST_REASON, MOST_PER_SECOND, FailureLog
 from taskscheduler_daemon.node.state.in_flight import Attempt
@@ -55,7 +55,9 @@ def raised(error: BaseException) -> dict[str, Any]:
 def end(log: FailureLog, ending: Ending, error: dict[str, Any] | None = None, **options: Any) -> None:
     job = {**JOB, "options": {**OPTIONS, **options}}
     attempt = Attempt(Fence(ObjectId("5f5f5f5f5f5f5f5f5f5f5f5f"), "claim", 2), job, b"", 0.0)
-    log.ended(attempt, ending, completion_of(attempt.fence, job, ending, {"error": error}, "worker", 3, 1.0))
+    log.ended(
+        attempt, ending, completion_of(attempt.fence, job, AttemptEnd(ending, {"error": error}, "worker", 1.0), 3)
+    )
 
 
 def test_a_failure_is_told_with_file_and_line(log: FailureLog, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,11 +22,11 @@ def test_jobs_that_are_due_without_end_do_not_keep_a_node_from_its_sweeps() -> N
         threading.Event().wait(0.001)
         return ()
 
-    claims = SimpleNamespace(
-        seconds_until_due=lambda: -1.0, due=nothing, promote=nothing, owners=lambda: set(), held_by=nothing
-    )
+    due_jobs = SimpleNamespace(seconds_until_next=lambda: -1.0, find=nothing, promote=nothing)
+    leases = SimpleNamespace(owners=lambda: set(), held_by=nothing)
     store = SimpleNamespace(
-        claims=claims,
+        due_jobs=due_jobs,
+        leases=leases,
         solo_locks=SimpleNamespace(queue_for=nothing, admit_next=nothing, sweep=nothing),
         programs=SimpleNamespace(end_silent=nothing),
         outbox=SimpleNamespace(undelivered=nothing),

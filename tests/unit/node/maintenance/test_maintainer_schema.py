@@ -40,7 +40,7 @@ class Story:
         self.time, self.looks, self.silence = Time(), list[float](), 0.0
         self._victim = {"_id": ObjectId(), "name": "victim", "lease": victims}
         self.store = store = MagicMock()
-        store.claims.seconds_until_due.return_value = None
+        store.due_jobs.seconds_until_next.return_value = None
         store.nodes.all.side_effect = self._read
         store.nodes.declare_lost.side_effect = self._declared
         ledger, idle, other = MagicMock(), threading.Event(), MagicMock()

@@ -1,0 +1,52 @@
+"""Which attempts nodes hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bson import ObjectId
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.fence import FENCE_FIELDS, Fence
+
+_PARTS = ("lost", "retries", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
+
+_RESCUE_FIELDS = {**FENCE_FIELDS, **dict.fromkeys(_PARTS, 1)}
+
+
+class LeaseStore:
+    """The attempts that run under the lease of a node."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+        self.collection: Collection[Document] = database[options.job_store]
+
+    def still_held(self, fences: Sequence[Fence]) -> set[ObjectId]:
+        """Which of these attempts are still ours: the others were cancelled, deleted or taken back."""
+        query = {"_id": {"$in": [fence.job_id for fence in fences]}, "status": int(Status.PROCESSING)}
+        found = {job["_id"]: (job["claim"], job["attempt"]) for job in self.collection.find(query, FENCE_FIELDS)}
+        return {fence.job_id for fence in fences if found.get(fence.job_id) == (fence.claim, fence.attempt)}
+
+    def held_by(self, boot: ObjectId) -> list[Fence]:
+        """All attempts that the database counts as running on one start of a node."""
+        query = {"boot": boot, "status": int(Status.PROCESSING)}
+        found = self.collection.find(query, FENCE_FIELDS).hint("held")
+        return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found]
+
+    def owners(self) -> set[ObjectId]:
+        """The starts of nodes that hold running jobs."""
+        stages: list[Document] = [
+            {"$match": {"status": int(Status.PROCESSING), "boot": {"$gt": ObjectId("0" * 24)}}},
+            {"$group": {"_id": "$boot"}},
+        ]
+        return {entry["_id"] for entry in self.collection.aggregate(stages, hint="held")}
+
+    def jobs_of(self, boot: ObjectId, queue: str | None = None) -> list[Document]:
+        """What one start of a node holds, or what it holds of one queue: as much as its rescue needs to know."""
+        query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
+        if queue is not None:
+            query["queue"] = queue
+        return list(self.collection.find(query, _RESCUE_FIELDS).hint("held"))
