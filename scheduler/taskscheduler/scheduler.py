@@ -42,7 +42,7 @@ from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent
 from taskscheduler.store.change_feed import Token
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.overview import Inspection
+from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.validation import batch, check_callable, check_token, listed, named
 from taskscheduler.validation import job_id as checked_id
 from taskscheduler.waiting.completion_watcher import CompletionWatcher
@@ -466,7 +466,7 @@ class Scheduler:
 
     def stats(self) -> dict[str, Any]:
         """Jobs per status, queues, nodes and their slots, all as numbers and texts: `operations.stats`."""
-        return statistics(Inspection(self._store.database, self._options))
+        return statistics(ClusterOverview(self._store.database, self._options))
 
     # -- settings and life ------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from taskscheduler import (
     SchedulerError,
     Status,
 )
-from taskscheduler.store.overview import Inspection
+from taskscheduler.store.job_lists import JobLists
 
 Documents = Database[dict[str, Any]]
 
@@ -198,15 +198,15 @@ def test_few_postponed_jobs_are_found_behind_many_that_wait(
     """By age that takes too long, here at once; then the index that has only them is taken, and they are sorted."""
     late = [scheduler.add_job("noop", at=timedelta(hours=9 - hour)).id for hour in range(5)]
     waiting = [process.id for process in scheduler.add_jobs([("noop",)] * 5)]
-    inspection = Inspection(scheduler.store.database, scheduler.options)
+    job_lists = JobLists(scheduler.store.database, scheduler.options)
     asked: list[Status] = []
 
-    def too_slow(self: Inspection, query: dict[str, Any], limit: int, fields: dict[str, Any]) -> Any:
+    def too_slow(self: JobLists, query: dict[str, Any], limit: int, fields: dict[str, Any]) -> Any:
         asked.extend(map(Status, query["status"]["$in"]))
         return self._jobs.find({"$where": "sleep(100) || true"})
 
-    monkeypatch.setattr(Inspection, "_found", too_slow)
+    monkeypatch.setattr(JobLists, "_found", too_slow)
     for status, ids in ((Status.POSTPONED, late), (Status.WAITING, waiting)):
-        found = inspection.recent({"status": {"$in": [int(status)]}}, 3)
+        found = job_lists.recent({"status": {"$in": [int(status)]}}, 3)
         assert [job["_id"] for job in found] == ids[:1:-1]
     assert asked == [Status.POSTPONED, Status.WAITING]

@@ -26,7 +26,7 @@ from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.overview import Inspection
+from taskscheduler.store.overview import ClusterOverview
 
 PAGE = ROOT / "daemon" / "docs" / "security.md"
 COMMAND = Path(sys.executable).with_name("taskscheduler")
@@ -124,10 +124,10 @@ def live(uri: str) -> None:
         token = scheduler.listen(lambda process: True, timeout=0.01)
         scheduler.cancel_job(scheduler.add_job("noop").id)
         scheduler.listen(lambda process: process.status is Status.CANCELED, timeout=5, after=token)
-        inspection = Inspection(store.database, store.options)
-        assert inspection.server().version
-        assert inspection.open_stream() > 0
-        assert (inspection.missing_indexes(), len(inspection.capped()), len(inspection.nodes())) == ([], 2, 1)
+        overview = ClusterOverview(store.database, store.options)
+        assert overview.server().version
+        assert overview.open_stream() > 0
+        assert (overview.missing_indexes(), len(overview.capped()), len(overview.nodes())) == ([], 2, 1)
         assert store.events.of_job(process.id) == []
         store.nodes.remove(boot)
         assert scheduler.flush() == 2

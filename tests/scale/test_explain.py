@@ -17,7 +17,8 @@ from pymongo import MongoClient
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.lifecycle import LIVE
 from taskscheduler.store.claims import Cursor
-from taskscheduler.store.overview import CAP, Inspection
+from taskscheduler.store.job_lists import CAP, JobLists
+from taskscheduler.store.overview import ClusterOverview
 from tests.scale.crowd import DEBTS, DUE, HELD, HOLDERS, NAME, Crowd, fill
 from tests.scale.explaining import Explainer, Plan
 
@@ -46,7 +47,9 @@ class Site:
             self.explainer = Explainer(uri, scheduler.store.options.job_store)
         self.client: MongoClient[dict[str, Any]] = MongoClient(uri, event_listeners=[self.explainer])
         self.scheduler = Scheduler(self.client.get_default_database())
-        self.inspection = Inspection(self.scheduler.store.database, self.scheduler.options)
+        store = self.scheduler.store
+        self.overview = ClusterOverview(store.database, store.options)
+        self.job_lists = JobLists(store.database, store.options)
 
     def plans(self, act: Callable[[Site], Any]) -> tuple[Any, list[Plan]]:
         """What an act gives, and the plans of its commands on the job store."""
@@ -131,7 +134,7 @@ def once(site: Site) -> list[Any]:
 def listed(*status: Status) -> Callable[[Site], list[Any]]:
     """What `taskscheduler list` asks for."""
     chosen = {"status": {"$in": sorted(int(one) for one in status)}} if status else {}
-    return lambda site: site.inspection.recent(chosen, 51)
+    return lambda site: site.job_lists.recent(chosen, 51)
 
 
 #: name: what is done, and how much it may return at least
@@ -241,8 +244,8 @@ def test_a_list_of_a_queue_does_not_pass_over_what_waits_in_others(uri: str) -> 
     site = Site(uri, Crowd(waiting=2_000, finished=2_000, postponed=50))
     now, later = (site.scheduler.add_job(NAME, queue="rare", at=at) for at in (0, timedelta(hours=1)))
     waiting = RARE | of(Status.WAITING, Status.POSTPONED)
-    live, listed = site.plans(lambda site: site.inspection.recent(RARE | of(*LIVE), 51))
-    tasks, served = site.plans(lambda site: site.inspection.newest(waiting, 1000, 2**20))
+    live, listed = site.plans(lambda site: site.job_lists.recent(RARE | of(*LIVE), 51))
+    tasks, served = site.plans(lambda site: site.job_lists.newest(waiting, 1000, 2**20))
     site.close()
     assert [job["_id"] for job in live] == [job["_id"] for job in tasks] == [later.id, now.id]
     for plans in (listed, served):
@@ -251,7 +254,7 @@ def test_a_list_of_a_queue_does_not_pass_over_what_waits_in_others(uri: str) -> 
 
 @crowds
 def test_the_status_page_looks_at_a_bounded_number_of_jobs(site: Site) -> None:
-    look = site.inspection
+    look = site.overview
 
     def page(site: Site) -> None:
         look.counts()

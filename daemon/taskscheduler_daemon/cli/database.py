@@ -12,18 +12,26 @@ from taskscheduler.embedded import acquire
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.client import connect
-from taskscheduler.store.overview import Inspection
+from taskscheduler.store.job_lists import JobLists
+from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.cli.settings import Settings
 
 _PATIENCE_MS = 5000  #: for commands that only look: soon enough for a health check
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class View:
+    """What a command reads of a database."""
+
+    overview: ClusterOverview
+    job_lists: JobLists
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(View):
     """What a command works with."""
 
     scheduler: Scheduler
-    inspection: Inspection
 
 
 @contextmanager
@@ -31,15 +39,17 @@ def opened(settings: Settings) -> Iterator[Opened]:
     """A scheduler and a view of its database; both are closed at the end."""
     with Scheduler(given_uri(settings)) as scheduler:
         store = scheduler.store
-        yield Opened(scheduler, Inspection(store.database, store.options, store.clock))
+        overview = ClusterOverview(store.database, store.options, store.clock)
+        yield Opened(overview, JobLists(store.database, store.options), scheduler)
 
 
 @contextmanager
-def looking(uri: str) -> Iterator[Inspection]:
+def looking(uri: str) -> Iterator[View]:
     """A view of a database in which nothing is created and which gives up soon."""
     database = connect(uri, serverSelectionTimeoutMS=_PATIENCE_MS)
     try:
-        yield Inspection(database, SchedulerOptions.of({}))
+        options = SchedulerOptions.of({})
+        yield View(ClusterOverview(database, options), JobLists(database, options))
     finally:
         database.client.close()
 

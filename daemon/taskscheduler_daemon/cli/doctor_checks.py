@@ -11,7 +11,7 @@ from typing import Any
 
 from taskscheduler.embedded import find_mongod
 from taskscheduler.errors import AuthenticationError, EmbeddedServerError, SchedulerError
-from taskscheduler.store.overview import Inspection, Server
+from taskscheduler.store.overview import ClusterOverview, Server
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import count
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, node_state, serves
@@ -31,16 +31,16 @@ class Finding:
     cure: str = ""
 
 
-def database_findings(inspection: Inspection) -> Iterator[Finding]:
+def database_findings(overview: ClusterOverview) -> Iterator[Finding]:
     """All checks on a database; if it cannot be reached, only that is told."""
     try:
-        server = inspection.server()
+        server = overview.server()
     except SchedulerError as error:
         yield Finding(BAD, "mongodb", str(error), "start it, or correct --uri or TASKSCHEDULER_URI")
         return
     kind = f"replica set {server.replica_set}" if server.replica_set else "sharded cluster"
-    yield Finding(GOOD, "mongodb", f"{server.version}, {kind}, database {inspection.name} ({_ms(server.ping)})")
-    checks: list[tuple[str, Callable[[Inspection], Iterator[Finding]]]] = [
+    yield Finding(GOOD, "mongodb", f"{server.version}, {kind}, database {overview.name} ({_ms(server.ping)})")
+    checks: list[tuple[str, Callable[[ClusterOverview], Iterator[Finding]]]] = [
         ("streams", _streams),
         ("indexes", _indexes),
         ("capped", _capped),
@@ -49,19 +49,19 @@ def database_findings(inspection: Inspection) -> Iterator[Finding]:
     yield _clock(server)
     for name, check in checks:
         try:
-            yield from check(inspection)
+            yield from check(overview)
         except SchedulerError as error:
             refused = isinstance(error, AuthenticationError)
             cure = "the user needs the role taskscheduler_run, or readWrite" if refused else "look at the server's log"
             yield Finding(BAD, name, str(error), cure)
 
 
-def _streams(inspection: Inspection) -> Iterator[Finding]:
-    yield Finding(GOOD, "streams", f"change streams work ({_ms(inspection.open_stream())})")
+def _streams(overview: ClusterOverview) -> Iterator[Finding]:
+    yield Finding(GOOD, "streams", f"change streams work ({_ms(overview.open_stream())})")
 
 
-def _indexes(inspection: Inspection) -> Iterator[Finding]:
-    missing = inspection.missing_indexes()
+def _indexes(overview: ClusterOverview) -> Iterator[Finding]:
+    missing = overview.missing_indexes()
     if missing:
         cure = "the next node or scheduler that connects creates them"
         yield Finding(WARNING, "indexes", f"missing: {', '.join(missing)}", cure)
@@ -69,8 +69,8 @@ def _indexes(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(GOOD, "indexes", "all are present")
 
 
-def _capped(inspection: Inspection) -> Iterator[Finding]:
-    found = inspection.capped()
+def _capped(overview: ClusterOverview) -> Iterator[Finding]:
+    found = overview.capped()
     ordinary = [name for name, capped in found.items() if capped is False]
     absent = [name for name, capped in found.items() if capped is None]
     cure = "the next node or scheduler that connects sets that right"
@@ -92,8 +92,8 @@ def _clock(server: Server) -> Finding:
     return Finding(BAD if off >= _CLOCK_BAD else WARNING, "clock", text, cure)
 
 
-def _nodes(inspection: Inspection) -> Iterator[Finding]:
-    nodes, backlogs = inspection.nodes(), inspection.backlogs()
+def _nodes(overview: ClusterOverview) -> Iterator[Finding]:
+    nodes, backlogs = overview.nodes(), overview.backlogs()
     up = [node for node in nodes if node_state(node) == UP]
     start = "start one: taskscheduler node --jobs yourapp.jobs"
     if up:

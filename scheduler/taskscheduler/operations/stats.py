@@ -7,21 +7,22 @@ from typing import Any
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.store.overview import CAP, Backlog, Inspection
+from taskscheduler.store.job_lists import CAP
+from taskscheduler.store.overview import Backlog, ClusterOverview
 
 _LEASE = 30.0  #: of a node that does not say
 
 
-def statistics(inspection: Inspection) -> dict[str, Any]:
+def statistics(overview: ClusterOverview) -> dict[str, Any]:
     """Jobs per status, queues, nodes with their slots, and the seconds until the next postponed job is due.
 
     No count goes further than `capped_at`: a greater number there means "more".
     """
     return {
-        "jobs": by_status(inspection.counts()),
-        "queues": {backlog.queue: of_queue(backlog) for backlog in inspection.backlogs()},
-        **of_nodes(inspection.nodes()),
-        "next_due": inspection.next_due(),
+        "jobs": by_status(overview.counts()),
+        "queues": {backlog.queue: of_queue(backlog) for backlog in overview.backlogs()},
+        **of_nodes(overview.nodes()),
+        "next_due": overview.next_due(),
         "capped_at": CAP,
     }
 

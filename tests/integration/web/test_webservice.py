@@ -16,8 +16,8 @@ from tests.support.hostile import VALUES
 from tests.support.web import ended, visit
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.store import overview
-from taskscheduler.store.overview import Inspection
+from taskscheduler.store import job_lists
+from taskscheduler.store.job_lists import JobLists
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.http import bodies
 from taskscheduler_daemon.web.http.middleware import HEADERS
@@ -60,13 +60,13 @@ def test_ended_tasks_of_a_profile_are_found_among_the_newest_of_all(
         return {ObjectId(task["identifier"]) for task in client.get(f"/tasks?{query}").json()}
 
     assert found("profile=rare") == {old_done.id, old_live.id, done.id, failed.id}
-    monkeypatch.setattr(overview, "MOST_SEARCHED", 4)
+    monkeypatch.setattr(job_lists, "MOST_SEARCHED", 4)
     assert found("profile=rare") == {old_live.id, done.id, failed.id}
     assert found("profile=rare&status=finished") == {done.id}
     assert found("profile=rare&status=waiting") == {old_live.id}
     assert len(found("profile=default")) == 2
     assert len(found("")) == 6
-    monkeypatch.setattr(overview, "MOST_SEARCHED", 6)
+    monkeypatch.setattr(job_lists, "MOST_SEARCHED", 6)
     assert len(found("profile=rare")) == 4
 
 
@@ -209,9 +209,9 @@ def test_tasks_are_filtered_and_ordered(client: TestClient, scheduler: Scheduler
 def test_a_list_has_an_end_in_jobs_and_in_bytes(scheduler: Scheduler) -> None:
     scheduler.add_jobs([("noop", {"x": "y" * 100_000})] * 5)
     store = scheduler.store
-    inspection = Inspection(store.database, store.options)
-    assert len(inspection.newest({}, 3, tasks.MOST_BYTES)) == 3
-    assert len(inspection.newest({}, 100, 150_000)) == 2
+    job_lists = JobLists(store.database, store.options)
+    assert len(job_lists.newest({}, 3, tasks.MOST_BYTES)) == 3
+    assert len(job_lists.newest({}, 100, 150_000)) == 2
 
 
 def test_values_that_json_lacks_are_answered_as_extended_json(client: TestClient, scheduler: Scheduler) -> None:

@@ -92,7 +92,7 @@ def command(
         _check_registered(job, registered(modules))
     with opened(settings) as database:
         if parent is not None:
-            options["parent"] = resolve(parent, database.inspection.recent_ids)
+            options["parent"] = resolve(parent, database.job_lists.recent_ids)
         add = database.scheduler.add_job_once if once else database.scheduler.add_job
         process = add(job, data, options)
         form = settings.form(piped="id")

@@ -26,7 +26,7 @@ Exit code 3 if none was found, 1 if some were not.
 def command(settings: Settings, job_ids: Sequence[str], yes: bool) -> int:
     deleted = 0
     with opened(settings) as database:
-        ids = resolve_all(job_ids, database.inspection.recent_ids)
+        ids = resolve_all(job_ids, database.job_lists.recent_ids)
         question = f"Delete {len(ids)} jobs?" if len(ids) > 1 else f"Delete the job {ids[0]}?"
         if not yes and not confirmed(question, "nothing was deleted"):
             return ExitCode.REFUSED

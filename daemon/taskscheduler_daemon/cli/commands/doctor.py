@@ -40,10 +40,10 @@ def command(settings: Settings) -> int:
 def _findings(settings: Settings) -> Iterator[Finding]:
     given = given_uri(settings)
     try:
-        with chosen_uri(settings) as uri, looking(uri) as inspection:
+        with chosen_uri(settings) as uri, looking(uri) as view:
             where = "" if given else "the embedded server, as no URI is given: "
             yield Finding(GOOD, "uri", f"{where}{shown(uri)}")
-            yield from database_findings(inspection)
+            yield from database_findings(view.overview)
     except SchedulerError as error:
         # before anything was looked at: the URI cannot be used, or the embedded server does not start
         yield Finding(BAD, "uri", str(error), "give --uri or TASKSCHEDULER_URI: mongodb://host/database")

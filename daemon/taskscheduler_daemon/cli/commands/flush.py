@@ -21,7 +21,7 @@ from taskscheduler_daemon.presentation.text import clean
 def command(settings: Settings, job: str | None, queue: str | None, yes: bool) -> int:
     with opened(settings) as database:
         what = "all jobs" + (f" of class {clean(job)}" if job else "") + (f" in queue {clean(queue)}" if queue else "")
-        question = f"Delete {what} in the database {clean(database.inspection.name)}?"
+        question = f"Delete {what} in the database {clean(database.overview.name)}?"
         if not yes and not confirmed(question, "nothing was deleted"):
             return ExitCode.REFUSED
         deleted = database.scheduler.flush(job, queue)

@@ -69,7 +69,7 @@ def command(
 
 
 def _show(settings: Settings, database: Opened, query: dict[str, Any], limit: int, order: str) -> None:
-    documents = database.inspection.recent(query, limit + 1)
+    documents = database.job_lists.recent(query, limit + 1)
     more, documents = len(documents) > limit, documents[:limit]
     jobs = sorted((Process(database.scheduler, document) for document in documents), key=ORDERS[order])
     _print(settings, database, jobs, with_queue=order == "queue")

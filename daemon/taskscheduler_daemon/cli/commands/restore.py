@@ -27,7 +27,7 @@ def command(settings: Settings, queue: str | None, yes: bool) -> int:
         if not yes and not confirmed(question, "nothing was restored"):
             return ExitCode.REFUSED
         restored = database.scheduler.restore(queue)
-        held = database.inspection.counts()[Status.PROCESSING]
+        held = database.overview.counts()[Status.PROCESSING]
     say(f"{restored} jobs wait again")
     if held and not restored:
         remark(f"{count(held)} run and are left alone: a node is gone when its heartbeat has stood still for its lease")

@@ -48,7 +48,7 @@ Fields = list[tuple[str, str]]
 @click.argument("job_id", metavar="ID")
 def command(settings: Settings, job_id: str) -> None:
     with opened(settings) as database:
-        job = database.scheduler.get_job(resolve(job_id, database.inspection.recent_ids))
+        job = database.scheduler.get_job(resolve(job_id, database.job_lists.recent_ids))
         now = database.scheduler.store.clock.now()
     form = settings.form()
     if form == "table":

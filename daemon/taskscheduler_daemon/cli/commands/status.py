@@ -10,9 +10,9 @@ import click
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.store.overview import Backlog, Inspection, Server
+from taskscheduler.store.overview import Backlog, Server
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import chosen_uri, looking
+from taskscheduler_daemon.cli.database import View, chosen_uri, looking
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings, say
 from taskscheduler_daemon.presentation.durations import brief
@@ -45,18 +45,19 @@ class Overview:
     jobs: Mapping[ObjectId, Mapping[str, Any]]  #: those that workers run
 
     @classmethod
-    def read(cls, inspection: Inspection) -> Overview:
-        nodes = inspection.nodes()
+    def read(cls, view: View) -> Overview:
+        overview = view.overview
+        nodes = overview.nodes()
         running = [worker.get("job") for node in nodes for worker in workers(node) if node_state(node) == UP]
         ids = [job_id for job_id in running if isinstance(job_id, ObjectId)][:_SHOWN_WORKERS]
         return cls(
-            inspection.name,
-            inspection.server(),
+            overview.name,
+            overview.server(),
             nodes,
-            inspection.counts(),
-            inspection.backlogs(),
-            inspection.next_due(),
-            inspection.progress_of(ids),
+            overview.counts(),
+            overview.backlogs(),
+            overview.next_due(),
+            view.job_lists.progress_of(ids),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,10 +74,10 @@ class Overview:
 @cli_command("status", help=HELP)
 @click.option("--node", metavar="NAME", help="Only tell whether this node is up.")
 def command(settings: Settings, node: str | None) -> int:
-    with chosen_uri(settings) as uri, looking(uri) as inspection:
+    with chosen_uri(settings) as uri, looking(uri) as view:
         if node is not None:
-            return _check(settings, node, inspection.nodes())
-        overview = Overview.read(inspection)
+            return _check(settings, node, view.overview.nodes())
+        overview = Overview.read(view)
     form = settings.form()
     if form == "table":
         _draw(settings, overview)

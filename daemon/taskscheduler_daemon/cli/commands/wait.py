@@ -50,7 +50,7 @@ class WaitView(Protocol):
 @click.option("--timeout", type=DURATION, help="Give up after so long, with exit code 124.")
 def command(settings: Settings, job_ids: Sequence[str], timeout: float | None) -> int:
     with opened(settings) as database:
-        return watch(settings, database, resolve_all(job_ids, database.inspection.recent_ids), timeout)
+        return watch(settings, database, resolve_all(job_ids, database.job_lists.recent_ids), timeout)
 
 
 def watch(
@@ -89,7 +89,7 @@ def _until_ended(database: Opened, ids: Sequence[ObjectId], view: WaitView, dead
 
 def _say_unserved(database: Opened, jobs: Sequence[Process]) -> None:
     """Who waits at a terminal is told at once if that may take for ever."""
-    nodes = [node for node in database.inspection.nodes() if node_state(node) == UP]
+    nodes = [node for node in database.overview.nodes() if node_state(node) == UP]
     queues = {job.options["queue"] for job in jobs if job.status is Status.WAITING}
     for queue in sorted(queue for queue in queues if not any(serves(node, queue) for node in nodes)):
         remark(
@@ -105,7 +105,7 @@ def _tell_failures(jobs: Sequence[Process]) -> None:
 
 
 def _look(database: Opened, ids: Sequence[ObjectId]) -> list[Process]:
-    found = database.inspection.progress_of(ids)
+    found = database.job_lists.progress_of(ids)
     for job_id in ids:
         if job_id not in found:
             raise JobNotFoundError(job_id)

@@ -47,7 +47,7 @@ def command(
     signal.signal(signal.SIGTERM, _end)  # what the server gets it raises again, when it has finished its requests
     names_of_jobs = [entry.name for entry in registered(jobs)]
     with opened(settings) as database, _listening(host, port) as door:
-        database.inspection.server()
+        database.overview.server()
         app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
         remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
         log_to_stderr(settings.verbose)

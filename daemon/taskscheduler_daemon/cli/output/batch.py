@@ -24,7 +24,7 @@ def treat_all(settings: Settings, given: Sequence[str], treat: Treatment) -> int
     done: list[Process] = []
     refusals: list[ExitCode] = []
     with opened(settings) as database:
-        for job_id in resolve_all(given, database.inspection.recent_ids):
+        for job_id in resolve_all(given, database.job_lists.recent_ids):
             try:
                 done.append(treat(database.scheduler, job_id))
             except (InvalidStateError, JobNotFoundError) as error:

@@ -11,7 +11,8 @@ from fastapi import Request
 from taskscheduler.errors import JobNotFoundError
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.overview import Inspection
+from taskscheduler.store.job_lists import JobLists
+from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.web.http.csrf import Csrf
 
 BODY_SLACK = 64 * 1024  #: what a request may take beyond the data of a job
@@ -26,9 +27,14 @@ class WebContext:
     csrf: Csrf
 
     @property
-    def inspection(self) -> Inspection:
+    def overview(self) -> ClusterOverview:
         store = self.scheduler.store
-        return Inspection(store.database, store.options, store.clock)
+        return ClusterOverview(store.database, store.options, store.clock)
+
+    @property
+    def job_lists(self) -> JobLists:
+        store = self.scheduler.store
+        return JobLists(store.database, store.options)
 
     @property
     def most_bytes(self) -> int:

@@ -144,7 +144,7 @@ def list_tasks(
     if wanted := [*(tags or ()), *request.query_params.getlist("tags[]")]:
         query["tags"] = {"$in": _tags(wanted)}
     order = _order("status" if order is None else order)
-    found = [_task(job) for job in site_of(request).inspection.newest(query, MOST_TASKS, MOST_BYTES)]
+    found = [_task(job) for job in site_of(request).job_lists.newest(query, MOST_TASKS, MOST_BYTES)]
     return _answer([task for _, task in sorted(found, key=lambda dated: _place(order, *dated))])
 
 

@@ -49,14 +49,15 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 def overview(request: Request) -> Response:
     """Counts, queues, nodes, services, and programs that no node runs."""
-    look = site_of(request).inspection
+    look = site_of(request).overview
     nodes: list[Mapping[str, Any]] = list(look.nodes())
     queues = [queue_row(backlog, nodes) for backlog in look.backlogs()]
     rows = [node_row(node) for node in nodes]
     scheduler = site_of(request).scheduler
     now = scheduler.store.clock.now()
     services, programs = (
-        [Process(scheduler, job) for job in look.recent(query, SHOWN + 1)] for query in (KINDS["service"], _AT_WORK)
+        [Process(scheduler, job) for job in site_of(request).job_lists.recent(query, SHOWN + 1)]
+        for query in (KINDS["service"], _AT_WORK)
     )
     return page(
         "overview.html",
@@ -94,10 +95,10 @@ def list_jobs(
     site = site_of(request)
     query = _query(status, job, queue, tag, kind, before)
     is_search = not tag and _is_search(status, job or queue, kind)
-    edge = site.inspection.page_boundary(_id_of(before), MOST_SEARCHED) if is_search else None
+    edge = site.job_lists.page_boundary(_id_of(before), MOST_SEARCHED) if is_search else None
     if edge:
         query["_id"] = {**query.get("_id", {}), "$gte": edge}
-    found = site.inspection.recent(query, PAGE + 1)
+    found = site.job_lists.recent(query, PAGE + 1)
     # a page ends at an id, whatever the order within it, so that the next one begins where it ended
     found = sorted(found, key=lambda document: ObjectId(document["_id"]), reverse=True)
     rest, documents = found[PAGE:], found[:PAGE]
