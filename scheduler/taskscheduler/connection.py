@@ -6,15 +6,13 @@ import os
 import threading
 from typing import Any
 
-from pymongo.database import Database
-
 from taskscheduler import embedded
 from taskscheduler.clock import Clock
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store import Store
-from taskscheduler.store.client import close, connect
+from taskscheduler.store.client import Database, close, connect
 
 URI_VARIABLE = "TASKSCHEDULER_URI"
 

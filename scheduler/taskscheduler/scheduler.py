@@ -12,7 +12,6 @@ from typing import Any
 
 from blinker import Namespace
 from bson import ObjectId
-from pymongo.database import Database
 
 from taskscheduler.calls import Calls
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -41,6 +40,7 @@ from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent
 from taskscheduler.store.change_feed import Token
+from taskscheduler.store.client import Database
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.validation import batch, check_callable, check_token, listed, named

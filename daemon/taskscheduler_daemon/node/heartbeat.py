@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.maintenance.maintainer import logger
 from taskscheduler_daemon.node.state.lease import RENEWALS, SAFE_PART
 from taskscheduler_daemon.system.threads import Crashed, duty
@@ -62,7 +62,7 @@ class Heartbeat:
                     return
                 self._renewed(sent + SAFE_PART * self._lease)
                 pause = self._lease / RENEWALS
-            except PyMongoError as error:
+            except StoreError as error:
                 logger.warning("heartbeat failed", extra={"reason": str(error)[:200]})
                 pause = min(0.5, self._lease / 10)
 

@@ -12,11 +12,11 @@ from enum import Enum, auto
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.channel import Receiver
@@ -296,5 +296,5 @@ class Session:
         try:
             if is_written and not self._store.leases.held_by(self._boot):
                 self._store.nodes.remove(self._boot)
-        except PyMongoError as error:
+        except StoreError as error:
             logger.warning("node not signed off", extra={"reason": str(error)[:200]})

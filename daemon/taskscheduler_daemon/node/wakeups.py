@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
@@ -109,7 +109,7 @@ class Follower:
                 continue
             try:
                 event = self._feed.next()
-            except PyMongoError as error:
+            except StoreError as error:
                 logger.warning("messages not followed", extra={"reason": str(error)[:200]})
                 continue
             if event is GAP:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from taskscheduler.model.nodes import NodeState, state_of
 from taskscheduler_daemon.presentation.durations import brief
 
 UP, SILENT, LOST = "up", "silent", "LOST"
 
-_LEASE = 30.0
-
 
 def node_state(node: Mapping[str, Any]) -> str:
     """`up`; `silent`: its lease has ended; `LOST`: others have taken its jobs back."""
-    if node.get("lost"):
-        return LOST
-    return SILENT if float(node.get("silent") or 0) > float(node.get("lease") or _LEASE) else UP
+    state = state_of(node)
+    return LOST if state is NodeState.LOST else str(state)
 
 
 def workers(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:

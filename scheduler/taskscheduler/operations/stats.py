@@ -7,10 +7,9 @@ from typing import Any
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.nodes import silence_of, state_of
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.overview import Backlog, ClusterOverview
-
-_LEASE = 30.0  #: of a node that does not say
 
 
 def statistics(overview: ClusterOverview) -> dict[str, Any]:
@@ -52,17 +51,15 @@ def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
     async ones share a slot, and services have workers beyond the `total`.
     """
     running, total = int(document.get("running") or 0), int(document.get("slots") or 0)
-    silent = float(document.get("silent") or 0)
-    state = "silent" if silent > float(document.get("lease") or _LEASE) else "up"
     return {
         "name": str(document.get("name") or ""),
         "host": str(document.get("host") or ""),
         "queues": list(document.get("queues") or []),
-        "state": "lost" if document.get("lost") else state,
+        "state": str(state_of(document)),
         "running": running,
         "free": max(0, total - int(document.get("busy", running))),
         "total": total,
         "workers": len(document.get("workers") or []),
         "ended": {str(name): int(count) for name, count in (document.get("ended") or {}).items()},
-        "silent": max(0.0, silent),
+        "silent": silence_of(document),
     }

@@ -11,8 +11,8 @@ from bson import ObjectId
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.nodes import grace_of, lease_of
 from taskscheduler.store import Store
-from taskscheduler.store.nodes import grace_of, lease_of
 
 _TOLD_WITHIN = 1.5  #: seconds after which the worker of a cancelled attempt was told to end
 

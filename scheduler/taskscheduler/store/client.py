@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import pymongo
 from pymongo import MongoClient
-from pymongo.database import Database
+from pymongo.database import Database as Database  # for those who are given one
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference

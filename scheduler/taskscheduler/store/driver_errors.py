@@ -1,4 +1,4 @@
-"""Driver errors in our words; which may be tried again."""
+"""Names what the store raises, says which operations may be tried again, and translates errors for users."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from pymongo.errors import (
 )
 
 from taskscheduler.errors import AuthenticationError, DatabaseError, DatabaseUnavailableError
+
+StoreError = PyMongoError  #: what the operations of the store raise unless they say `translated`
+
+StoreUnreachableError = ServerSelectionTimeoutError  #: no server that could serve was found in time
 
 _NOT_AUTHORIZED = {13, 18, 8000, 33}
 
@@ -42,6 +46,11 @@ def is_transient(error: BaseException) -> bool:
         inner = [entry.get("code") for kind in _OF_BATCHES for entry in details.get(kind, [])]
         return any(code in _TRANSIENT_CODES for code in [error.code, *inner])
     return False
+
+
+def is_rejection(error: BaseException) -> bool:
+    """Whether the server has rejected a command; an index that it names may be gone."""
+    return isinstance(error, OperationFailure)
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -172,11 +172,6 @@ class JobStore:
         sources = QUEUED_FILTER if only_queued else from_statuses(Transition.CANCEL)
         canceled = _ended_from_outside(Transition.CANCEL, self._lease)
         return self.collection.find_one_and_update({"_id": job_id, "status": sources}, canceled)
-
-    def cancel_queued(self, job_ids: Iterable[ObjectId]) -> None:
-        """Cancel those of the jobs that have not started."""
-        query = {"_id": {"$in": list(job_ids)}, "status": QUEUED_FILTER}
-        self.collection.update_many(query, _ended_from_outside(Transition.CANCEL, self._lease))
 
     def fail_parent(self, job_id: ObjectId, error: Mapping[str, Any]) -> Document | None:
         """Fail a live job because a child failed; the document before, or None if it was not live any more.

@@ -13,19 +13,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from taskscheduler.model.document import Document
+from taskscheduler.model.nodes import lease_of
 from taskscheduler.model.options import NODES
-
-_LEASE, _GRACE = 30.0, 0.5  #: seconds, of a node that does not say
-
-
-def grace_of(node: Mapping[str, Any]) -> float:
-    """How many seconds its workers get to end when they are told to."""
-    return float(node.get("grace", _GRACE))
-
-
-def lease_of(node: Mapping[str, Any]) -> float:
-    """For how many seconds a node may be silent."""
-    return float(node.get("lease") or _LEASE)
 
 
 class NodeStore:

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from taskscheduler.clock import Clock
 from taskscheduler.errors import JobNotFoundError, SchedulerError
@@ -21,7 +20,7 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
-from taskscheduler.store.driver_errors import is_transient, translated
+from taskscheduler.store.driver_errors import StoreError, StoreUnreachableError, is_transient, translated
 from taskscheduler.waiting.waiter import POLL
 
 logger = logging.getLogger(__name__)
@@ -225,8 +224,8 @@ def _patience() -> Iterator[None]:
     """What failed for a moment is read again before long."""
     try:
         yield
-    except ServerSelectionTimeoutError:
+    except StoreUnreachableError:
         raise
-    except PyMongoError as error:
+    except StoreError as error:
         if not is_transient(error):
             raise

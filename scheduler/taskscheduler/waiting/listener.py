@@ -10,8 +10,6 @@ from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import PyMongoError
-
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import SchedulerError
 from taskscheduler.events import GAP as GAP_EVENT
@@ -21,6 +19,7 @@ from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import changes, status_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed, Token, token_time
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.waiting.waiter import _AWAIT_MS, event_of
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class BackgroundListener:
     def _run(self, announce: Callable[[str, Process], None], clock: Clock) -> None:
         try:
             self._listener.run(None, announce, Deadline(None, clock), self._stop.is_set)
-        except (PyMongoError, SchedulerError) as error:
+        except (StoreError, SchedulerError) as error:
             self._error = error
 
     @property

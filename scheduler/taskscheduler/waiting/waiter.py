@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
@@ -16,7 +15,7 @@ from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
-from taskscheduler.store.driver_errors import is_transient
+from taskscheduler.store.driver_errors import StoreError, StoreUnreachableError, is_transient
 
 POLL = 2.0  #: seconds after which the store is read again although the stream is silent
 
@@ -104,9 +103,9 @@ class Waiter:
     def _read_patiently(self) -> None:
         try:
             self._read()
-        except ServerSelectionTimeoutError:
+        except StoreUnreachableError:
             raise
-        except PyMongoError as error:
+        except StoreError as error:
             if not is_transient(error):
                 raise
 

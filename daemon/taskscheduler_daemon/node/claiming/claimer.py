@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Sequence
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
@@ -118,7 +118,7 @@ class Claimer:
                 return
             try:
                 self._look()
-            except PyMongoError as error:
+            except StoreError as error:
                 logger.warning("claiming failed", extra={"reason": str(error)[:200]})
                 self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
                 self._lookout.look_everywhere()

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.claimed_job import ClaimedJob
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
 
@@ -78,12 +78,12 @@ class ClaimPipeline:
 
     def end(self, left: int = 0) -> None:
         """Take what claims have got, in the order in which they began, until so many are under way."""
-        failed: PyMongoError | None = None
+        failed: StoreError | None = None
         while len(self._under_way) > left:
             ids, claiming = self._under_way.popleft()
             try:
                 self._take(len(ids), *claiming.result())
-            except PyMongoError as error:
+            except StoreError as error:
                 failed = error
         if failed is not None:
             raise failed
@@ -94,7 +94,7 @@ class ClaimPipeline:
         self._abandoned.append(claim)
         try:
             got = self._store.claims.claim(ids, claim, self._boot, self._node)
-        except PyMongoError as error:
+        except StoreError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self._boot)

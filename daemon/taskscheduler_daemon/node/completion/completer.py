@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
-from taskscheduler.store.driver_errors import is_refusal
+from taskscheduler.store.driver_errors import StoreError, is_refusal
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.state.in_flight import Attempt
@@ -134,7 +133,7 @@ class Completer:
         newest = {fence: (fence, said, parent) for fence, said, parent in reports}
         try:
             self._store.completions.progress(list(newest.values()))
-        except PyMongoError as error:
+        except StoreError as error:
             logger.info("progress not written", extra={"reason": str(error)[:200]})
 
     def _finish(self, finishes: list[Completion]) -> None:
@@ -150,7 +149,7 @@ class Completer:
                     self._report_fenced(finishes, landed)
                 self._follow(landed)
                 return
-            except PyMongoError as error:
+            except StoreError as error:
                 if self._given_up.is_set():
                     logger.error("ends of jobs not written", extra={"count": len(finishes), "reason": str(error)[:200]})
                     return

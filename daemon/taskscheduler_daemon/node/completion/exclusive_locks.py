@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from pymongo.errors import PyMongoError
-
 from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.state.in_flight import Attempt
 
@@ -56,7 +55,7 @@ class ExclusiveLocks:
             return
         try:
             self._store.solo_locks.extend(one.fence, self._lease)
-        except PyMongoError as error:
+        except StoreError as error:
             reason = {"job": str(one.fence.job_id), "reason": str(error)[:200]}
             logger.warning("turn of a cancelled job not renewed", extra=reason)
 
@@ -102,7 +101,7 @@ class ExclusiveLocks:
                 self._store.services.gone(one.fence)
             else:
                 self._store.solo_locks.release(one.fence)
-        except PyMongoError as error:
+        except StoreError as error:
             reason = {"job": str(one.fence.job_id), "reason": str(error)[:200]}
             logger.warning("end of a cancelled job not noted yet", extra=reason)
             self._unreleased.append(one)

@@ -6,10 +6,10 @@ import logging
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import PyMongoError
 
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.outbox import HOOK
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import Flag, Report, Run
@@ -58,6 +58,6 @@ class HookCalls:
         if report.job_id in self._called and report.ending is Ending.UNSTARTED:
             try:
                 self._store.outbox.restore(ObjectId(report.job_id), HOOK)
-            except PyMongoError as error:
+            except StoreError as error:
                 logger.error("notification lost", extra={"job": report.job_id.hex(), "reason": str(error)[:200]})
         self._called.discard(report.job_id)

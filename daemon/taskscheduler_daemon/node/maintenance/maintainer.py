@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import OperationFailure, PyMongoError
 
 from taskscheduler.clock import Clock
 from taskscheduler.operations.rescue import rescue
 from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError, is_rejection
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 from taskscheduler.store.schema import ensure
@@ -109,9 +109,9 @@ class Caretaker:
                     next_check = now + (self._poll if self._idle.is_set() else _CHECK_WHEN_BUSY)
                     self._check_own()
                 self._promote()
-            except PyMongoError as error:
+            except StoreError as error:
                 logger.warning("sweep failed", extra={"reason": str(error)[:200]})
-                broken = isinstance(error, OperationFailure)  # an index may be gone
+                broken = is_rejection(error)  # an index may be gone
                 self._due_at = float("inf")
             until = min(next_poll, next_watch, next_check, self._due_at) - self._clock.monotonic()
             if self._look_due.wait(max(0.0, until)):
@@ -150,7 +150,7 @@ class Caretaker:
         ours = [attempt.fence for job_id in ids if (attempt := self._ledger.get(job_id.binary)) is not None]
         try:
             held = self._store.leases.still_held(ours) if ours else set()
-        except PyMongoError as error:
+        except StoreError as error:
             logger.info("cancelled jobs not looked at yet", extra={"reason": str(error)[:200]})
             held = {fence.job_id for fence in ours}
         return [job_id for job_id in ids if job_id not in held]
