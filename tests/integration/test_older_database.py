@@ -1,0 +1,81 @@
+"""A database that version 0.1.0 has written, with a node killed at work, is read and served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId, json_util
+from pymongo.database import Database
+from tests.support.nodes import NodeProcess
+
+from taskscheduler import Scheduler, Status
+
+DUMP = Path(__file__).parents[1] / "support" / "older" / "0.1.0.json"
+
+
+def later(value: Any, by: timedelta) -> Any:
+    """The same document, written so much later."""
+    if isinstance(value, datetime):
+        return value + by
+    if isinstance(value, dict):
+        return {name: later(one, by) for name, one in value.items()}
+    return [later(one, by) for one in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def ids(database: Database[dict[str, Any]]) -> dict[str, Any]:
+    """The ids of the jobs in the older database by what they were left as."""
+    dump = json_util.loads(DUMP.read_text(), json_options=json_util.JSONOptions(tz_aware=True, tzinfo=UTC))
+    by = datetime.now(UTC) - dump["at"]
+    for name in ("taskscheduler.jobs", "taskscheduler.nodes"):
+        database[name].insert_many(later(dump["collections"][name], by))
+    for name, indexes in dump["indexes"].items():
+        for index in indexes:
+            options = {option: value for option, value in index.items() if option not in ("v", "key", "ns")}
+            database[name].create_index(list(index["key"].items()), **options)
+    found: dict[str, Any] = dump["ids"]
+    return found
+
+
+def test_what_waited_runs_and_what_ran_runs_again(
+    ids: dict[str, Any], scheduler: Scheduler, start_node: Callable[..., NodeProcess]
+) -> None:
+    for name in ("to be retried", "later"):
+        scheduler.store.jobs.collection.update_one({"_id": ids[name]}, {"$currentDate": {"at": True}})
+    start_node(orphaned_timeout=2)
+    names = ("to be retried", "other queue", "once", "dedupe", "forced", "parent", "child", "later")
+    alone = [scheduler.get_job(ids[name]) for name in names]
+    many = [scheduler.get_job(one) for name in ("running", "waiting", "solo") for one in ids[name]]
+    scheduler.wait_for([*alone, *many], timeout=60)
+    assert {process.status for process in (*alone, *many)} == {Status.DONE}
+    for one in ids["running"]:
+        process = scheduler.get_job(one)
+        assert (process.attempt, process.attempts[0]["error"]["type"]) == (2, "NodeLostError")
+    assert scheduler.get_job(ids["to be retried"]).result_value == 2
+
+
+def test_what_has_ended_is_read_and_can_run_once_more(
+    ids: dict[str, Any], scheduler: Scheduler, start_node: Callable[..., NodeProcess]
+) -> None:
+    done, failed = scheduler.get_job(ids["done"]), scheduler.get_job(ids["failed"])
+    assert (done.status, done.result_value["data"], done.tags) == (Status.DONE, {"n": 1}, ["mail"])
+    assert (failed.status, (failed.error or {})["type"]) == (Status.FAILED, "ValueError")
+    assert scheduler.get_job(ids["canceled"]).status is Status.CANCELED
+    series = list(scheduler.get_jobs({"series": ids["series"], "status": {"$lte": int(Status.CANCELED)}}))
+    assert sorted(process.status for process in series) == [Status.POSTPONED, Status.DONE]
+    start_node()
+    assert scheduler.retry_job(done.id).wait(20).attempt == 2
+    assert scheduler.retry_job(failed.id).wait(20).attempts[0]["error"]["message"] == "no"
+
+
+def test_its_keys_still_count(ids: dict[str, Any], scheduler: Scheduler) -> None:
+    once = scheduler.add_job_once("echo", {"x": 1})
+    assert (once.id, once.outcome) == (ids["once"], "existing")
+    same = scheduler.add_job("echo", {"d": 1}, dedupe=True)
+    assert (same.id, same.outcome) == (ids["dedupe"], "existing")
+    assert scheduler.stats()["jobs"]["processing"] == 2
+    assert isinstance(scheduler.get_job(ids["parent"]).id, ObjectId)
