@@ -19,7 +19,7 @@ from tests.support.pages import DOCS, modules, script, shells, wrong_names
 
 from taskscheduler_daemon.pidfile import stop_node
 
-PLACES = [*sorted((DOCS / "how-to" / "coming-from").glob("*.md"))]
+PLACES = [*sorted((DOCS / "how-to" / "coming-from").glob("*.md")), DOCS / "tutorial" / "retries-and-progress.md"]
 PAGES = {path.stem: path.read_text() for path in PLACES}
 BIN = Path(sys.executable).parent
 COMMAND = BIN / "taskscheduler"
