@@ -28,7 +28,7 @@ from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.overview import ClusterOverview
 
-PAGE = ROOT / "daemon" / "docs" / "security.md"
+PAGE = ROOT / "daemon" / "docs" / "explanation" / "security.md"
 COMMAND = Path(sys.executable).with_name("taskscheduler")
 PASSWORD = "hunter2hunter2"
 

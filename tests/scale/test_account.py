@@ -1,4 +1,4 @@
-"""The figures that daemon/docs/scale.md quotes are those that the programs give today."""
+"""The figures that daemon/docs/explanation/scale.md quotes are those that the programs give today."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskscheduler import Scheduler
 from tests.scale import cost, simulate
 from tests.support.nodes import ROOT
 
-PAGE = (ROOT / "daemon/docs/scale.md").read_text()
+PAGE = (ROOT / "daemon/docs/explanation/scale.md").read_text()
 NEAR = 0.12  #: bytes depend on the length of the name of the database; entries do not
 
 
