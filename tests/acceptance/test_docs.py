@@ -324,3 +324,13 @@ def test_every_name_of_the_api_page_exists(scheduler: Scheduler) -> None:
 def test_every_method_of_a_job_is_on_the_api_page() -> None:
     public = {name for cls in (Job, Service) for name in vars(cls) if not name.startswith("_")}
     assert public - reference("api.md", "Job and Service") == set()
+
+
+SOURCES = [ROOT / "scheduler" / "taskscheduler", ROOT / "daemon" / "taskscheduler_daemon", ROOT / "tests", ROOT, DOCS]
+
+
+@pytest.mark.parametrize("page", [DOCS / "explanation" / "architecture.md", DOCS / "how-to" / "contribute.md"])
+def test_files_and_folders_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.py))`", page.read_text())
+    assert len(named) > 20
+    assert [name for name in named if not any((source / name).exists() for source in SOURCES)] == []
