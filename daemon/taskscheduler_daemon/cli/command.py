@@ -9,7 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from taskscheduler_daemon.cli.settings import FORMS, Settings, remark
+from taskscheduler_daemon.cli.settings import FORMS, Settings
+from taskscheduler_daemon.presentation.terminal import remark
 
 _PASSWORD = re.compile(r"://[^@/]*:.*@")
 PREFIX = "TASKSCHEDULER"

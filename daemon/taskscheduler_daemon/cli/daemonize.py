@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taskscheduler_daemon.cli.exit_codes import ExitCode, failure
-from taskscheduler_daemon.cli.settings import remark, say
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.system.pidfile import Pidfile
 from taskscheduler_daemon.system.spawn import daemonize
 

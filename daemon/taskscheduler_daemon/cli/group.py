@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import click
 
 from taskscheduler_daemon.cli.command import CONTEXT, global_options
-from taskscheduler_daemon.cli.settings import Settings, remark
-from taskscheduler_daemon.presentation.terminal import one_line
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import one_line, remark
 
 _PACKAGE = "taskscheduler_daemon.cli"
 

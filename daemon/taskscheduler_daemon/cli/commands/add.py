@@ -16,8 +16,9 @@ from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.input.ids import resolve
 from taskscheduler_daemon.cli.input.job_modules import registered
 from taskscheduler_daemon.cli.input.parameters import AT, DATA, DURATION, INTERVAL, OBJECT_ID
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 HELP = """Add a job and print its id.

@@ -8,11 +8,12 @@ from __future__ import annotations
 import click
 
 from taskscheduler.store.driver_errors import translated
-from taskscheduler_daemon.bench.measure import PREFIX, _measure
+from taskscheduler_daemon.bench.measure import PREFIX, measure
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 
@@ -33,18 +34,16 @@ Exit codes: 0 measured, 1 the jobs did not get on, 2 usage, 4 database unreachab
     "--latency-samples", type=click.IntRange(2, 10_000), default=100, show_default=True, help="For the latencies."
 )
 def command(settings: Settings, jobs_count: int, latency_samples: int) -> int:
-    inbox: InterruptibleQueue[None] = InterruptibleQueue()
-    with chosen_uri(settings) as uri, inbox.signals():
+    interrupts: InterruptibleQueue[None] = InterruptibleQueue()
+    with chosen_uri(settings) as uri, interrupts.signals():
         try:
             with translated():
-                found = _measure(uri, inbox, jobs_count, latency_samples)
+                figures = measure(uri, interrupts, jobs_count, latency_samples)
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
-    _tell(settings, found)
+    _print(settings, figures)
     return ExitCode.OK
 
-
-# -- how it is told ---------------------------------------------------------------------------------------------------
 
 _WORDS = {
     "add_job_per_second": "added, one per call: {:,.0f} jobs/s",
@@ -57,15 +56,15 @@ _WORDS = {
 }
 
 
-def _tell(settings: Settings, found: dict[str, float]) -> None:
+def _print(settings: Settings, figures: dict[str, float]) -> None:
     form = settings.form()
     if form == "json":
-        say(json_pretty(found))
+        say(json_pretty(figures))
     elif form == "ndjson":
-        say(json_line(found))
+        say(json_line(figures))
     elif form == "table":
-        for name, value in found.items():
+        for name, value in figures.items():
             say(_WORDS[name].format(value))
     else:
-        for name, value in found.items():
+        for name, value in figures.items():
             say(tsv((name, f"{value:.3f}")))

@@ -10,7 +10,8 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.retry import COUNTED_BY
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
 
 HELP = """Count the jobs per class, or per queue, and status. It looks at all of them.

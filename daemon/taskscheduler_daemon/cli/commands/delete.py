@@ -12,7 +12,8 @@ from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.ids import resolve_all
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark, say
 
 HELP = """Delete jobs, whatever they do; one that has not ended is cancelled first. There is no way back.
 

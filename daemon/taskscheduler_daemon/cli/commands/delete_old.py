@@ -9,8 +9,9 @@ from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.parameters import DURATION
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean
 
 

@@ -9,8 +9,9 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.commands.node import serve
 from taskscheduler_daemon.cli.database import chosen_uri, given_uri
 from taskscheduler_daemon.cli.input.node_options import chosen, node_options
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import shown
 
 HELP = """Run a node for development until Ctrl-C.

@@ -10,7 +10,8 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri, given_uri, looking
 from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, database_findings, host_findings
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, shown, tsv
 
 _SIGNS = {GOOD: ("✓", "ok", 2), WARNING: ("!", "!", 3), BAD: ("✗", "X", 1)}

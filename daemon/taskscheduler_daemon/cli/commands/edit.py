@@ -16,7 +16,8 @@ from taskscheduler_daemon.cli.commands.cancel import cancel
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import STATUS
 from taskscheduler_daemon.cli.output.batch import Treatment, treat_all
-from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark
 
 HELP = """Give a job another status: `waiting` puts one that has ended back to the queue, `canceled` cancels it.
 

@@ -10,7 +10,8 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import Parsed
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean
 from taskscheduler_daemon.programs.end_silent import end_silent
 

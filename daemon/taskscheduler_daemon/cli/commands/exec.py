@@ -15,7 +15,8 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DURATION
-from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark
 from taskscheduler_daemon.programs.command_runner import CommandRunner
 
 _SHORTEST_SILENCE = 3.0

@@ -11,7 +11,8 @@ import click
 from taskscheduler.declarations.catalog import Entry
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.input.job_modules import registered
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
 
 HELP = """Show the jobs that modules register: name, arguments and what they are for.

@@ -15,8 +15,9 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import Opened, opened
 from taskscheduler_daemon.cli.input.parameters import LIMIT, STATUS
 from taskscheduler_daemon.cli.output.tables import draw_jobs
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import COLUMNS, record, row
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 _REDRAWN_EVERY = 1.0  #: seconds

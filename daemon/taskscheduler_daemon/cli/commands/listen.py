@@ -14,8 +14,9 @@ from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.input.parameters import DURATION, STATUS
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, error_line, glyph
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import clean, iso, json_line, tsv
 
 COLUMNS = ("TIME", "EVENT", "ID", "JOB", "ATTEMPT", "NODE", "NOTE")

@@ -15,9 +15,10 @@ from taskscheduler_daemon.cli.daemonize import in_background, with_pidfile
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.node_options import chosen, node_options
 from taskscheduler_daemon.cli.input.parameters import DURATION
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.node.node import QueueNode
+from taskscheduler_daemon.presentation.terminal import remark, say
 
 STOP_HELP = """Stop the node that a pidfile names, and wait until it has ended.
 

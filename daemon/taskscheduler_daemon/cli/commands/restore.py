@@ -9,8 +9,9 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import count
+from taskscheduler_daemon.presentation.terminal import remark, say
 
 HELP = """Let jobs wait again at once that nodes hold whose heartbeat has stopped.
 

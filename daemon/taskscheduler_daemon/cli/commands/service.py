@@ -14,8 +14,9 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import record
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import aligned, clean, iso, json_line, json_pretty, tsv
 
 HELP = """List services, start and stop them, and talk to them.

@@ -12,7 +12,7 @@ from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.input.ids import resolve
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     LOOKS,
@@ -35,6 +35,7 @@ from taskscheduler_daemon.presentation.kinds import (
     sign_of_life,
     turn,
 )
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
 
 _BAR = 40

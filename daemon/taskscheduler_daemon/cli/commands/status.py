@@ -14,10 +14,11 @@ from taskscheduler.store.overview import Backlog, Server
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import View, chosen_uri, looking
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import LOOKS, count, glyph
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, busy, describe, load, node_state, workers
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
 
 _SHOWN_WORKERS = 50

@@ -21,10 +21,11 @@ from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.ids import resolve_all
 from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.output.progress_bars import Bars
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import note, record
 from taskscheduler_daemon.presentation.node import UP, node_state, serves
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import iso, json_line, json_pretty, tsv
 
 _POLL = 0.5

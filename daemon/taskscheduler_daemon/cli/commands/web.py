@@ -14,8 +14,9 @@ import uvicorn
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.input.job_modules import registered
-from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
+from taskscheduler_daemon.presentation.terminal import remark
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.http.middleware import is_loopback
 

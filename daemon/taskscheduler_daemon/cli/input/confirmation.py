@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from taskscheduler_daemon.cli.settings import remark
+from taskscheduler_daemon.presentation.terminal import remark
 
 
 def confirmed(question: str, refusal: str) -> bool:

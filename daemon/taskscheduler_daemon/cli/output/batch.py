@@ -12,8 +12,9 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.exit_codes import ExitCode, exit_code
 from taskscheduler_daemon.cli.input.ids import resolve_all
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 Treatment = Callable[[Scheduler, ObjectId], Process]
