@@ -1,1 +1,1 @@
-"""What every request meets first: access, forgery, bodies, the shared context."""
+"""What every request passes: access control, CSRF protection, limits on bodies, the shared context."""
