@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from taskscheduler.store.overview import Backlog, Server
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,7 +43,7 @@ class FakeOverview:
         return self.waiting
 
 
-def _value(value: Any) -> Any:
+def _value(value: T | Exception) -> T:
     if isinstance(value, Exception):
         raise value
     return value
