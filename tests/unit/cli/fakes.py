@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from taskscheduler.store.overview import Backlog, Server
 
-
 T = TypeVar("T")
 
 

@@ -34,9 +34,12 @@ def test_the_record_of_a_ready_node_is_reported_once(pipe: tuple[int, int], tmp_
     assert os.read(reader, 100) == f"ready {os.getpid()}".encode()
     assert os.read(reader, 100) == b""  # it is closed
     with (tmp_path / "other").open("w+b") as other:
-        assert other.fileno() == writer  # the lowest free number
+        if is_copy := other.fileno() != writer:
+            os.dup2(other.fileno(), writer)  # the number belongs to another file now
         handler.handle(record(NODE_READY))
         handler.report_failure(ExitCode.DATABASE, "too late to matter")
+        if is_copy:
+            os.close(writer)
         assert other.read() == b""
 
 
