@@ -65,12 +65,12 @@ class EventPrinter:
             say(self._line(event, job, now))
 
     def _line(self, event: str, job: Process, now: datetime) -> str:
-        look = f"{glyph(job.status, self._settings.fancy)} {event:<10}"
+        label = f"{glyph(job.status, self._settings.fancy)} {event:<10}"
         attempt = f"  #{job.attempt}" if job.attempt else ""
         where = f"  {job.node}" if job.node else ""
         error = f"  {_error(job)}" if _error(job) else ""
         rest = clean(f"{job.id}  {job.job}{attempt}{where}{error}")
-        return f"{now.astimezone():%H:%M:%S}  {self._settings.paint(look, LOOKS[job.status].color)}  {rest}"
+        return f"{now.astimezone():%H:%M:%S}  {self._settings.paint(label, LOOKS[job.status].color)}  {rest}"
 
     def gap(self, notice: Process) -> None:
         """Prints that events were lost; the jobs that may have changed follow."""

@@ -75,7 +75,7 @@ def style() -> Response:
 
 
 @router.get("/jobs")
-def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], said: str = "") -> Response:
+def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: str = "") -> Response:
     """Shows the newest jobs that match, a page at a time."""
     context = context_of(request)
     query = wanted.query()
@@ -93,7 +93,7 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], said: s
         place="jobs",
         jobs=[job_row(Process(context.scheduler, document), now) for document in documents],
         searched=MOST_SEARCHED if boundary and not rest else None,
-        said=done_text(said),
+        message=done_text(done),
         **_form(wanted),
         **_paging(wanted, last),
     )
@@ -123,11 +123,11 @@ def _paging(wanted: JobFilter, last: ObjectId | None) -> dict[str, Any]:
 
 
 @router.get("/jobs/{identifier}")
-def show_job(request: Request, identifier: str, said: str = "") -> Response:
+def show_job(request: Request, identifier: str, done: str = "") -> Response:
     """Shows everything about one job."""
     context = context_of(request)
     job, now = context.job(identifier), context.scheduler.store.clock.now()
-    return page("job.html", place="jobs", job=job_page(job, now), said=done_text(said, job))
+    return page("job.html", place="jobs", job=job_page(job, now), message=done_text(done, job))
 
 
 def _action(name: str, job: Process) -> Action:
@@ -171,7 +171,7 @@ def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, 
         raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
     _take(context, job, action)
     where = "/jobs" if name == "delete" else f"/jobs/{job.id}"
-    return RedirectResponse(f"{where}?said={name}", 303)
+    return RedirectResponse(f"{where}?done={name}", 303)
 
 
 def _take(context: WebContext, job: Process, action: Action) -> None:
