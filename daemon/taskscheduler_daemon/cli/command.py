@@ -1,4 +1,4 @@
-"""What all commands share: the global options, before or after the command's name, and the environment."""
+"""Adds the global options to all commands, before or after the name of the command, and reads them from the environment."""
 
 from __future__ import annotations
 

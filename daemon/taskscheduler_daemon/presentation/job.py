@@ -24,7 +24,7 @@ _SEPARATOR = "; "
 
 
 class Look(NamedTuple):
-    """How a status looks; the colour is number 0 to 255 of a terminal, and never the only sign."""
+    """The look of a status; the colour is number 0 to 255 of a terminal, and never the only sign."""
 
     glyph: str
     ascii: str

@@ -134,7 +134,7 @@ class Data(ParsedType):
 
 
 class Limit(ParsedType):
-    """How many jobs a list shows at most."""
+    """The largest number of jobs in a list."""
 
     name = "number"
 

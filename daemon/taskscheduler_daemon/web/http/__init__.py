@@ -1,1 +1,1 @@
-"""What every request passes: access control, CSRF protection, limits on bodies, the shared context."""
+"""Access control, CSRF protection, limits on bodies, and the context that all requests share."""

@@ -1,4 +1,4 @@
-"""What all requests share: the scheduler, views of its database, and the jobs that may be posted."""
+"""The context that all requests share: the scheduler, views of its database, and the jobs that may be posted."""
 
 from __future__ import annotations
 
