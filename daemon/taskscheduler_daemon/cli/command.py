@@ -1,4 +1,4 @@
-"""Adds the global options to all commands, before or after the name of the command, and reads them from the environment."""
+"""Gives all commands the global options, before or after their name, and reads options from the environment."""
 
 from __future__ import annotations
 
