@@ -1,4 +1,4 @@
-"""Decides how a node's log looks: one compact line per record on the standard error, extra fields as key=value."""
+"""Logs one compact line per record to the standard error, with extra fields as key=value."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-#: what every record has; the rest was given as `extra`
+#: the message of the record that a node logs when it is ready; `taskscheduler node --daemonize` waits for it
+NODE_READY = "node ready"
+
+#: attributes of every record; all others were given as `extra`
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class CompactFormatter(logging.Formatter):
-    """`2026-11-21T08:00:00.123Z INFO  node started node=web-1 pid=4711`"""
+    """Formats a record as `2026-11-21T08:00:00.123Z INFO  node started node=web-1 pid=4711`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Returns the record as one line, followed by its traceback if it has one."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         fields = [f"{name}={_value(value)}" for name, value in vars(record).items() if name not in _STANDARD]
         line = " ".join([time, f"{record.levelname:<5}", _one_line(record.getMessage()), *fields])
@@ -34,9 +38,9 @@ def _one_line(text: str) -> str:
 
 
 def log_to_stderr(verbose: bool = False) -> None:
-    """Send the log of this process to the standard error; with `verbose` also what is only for developers."""
+    """Sends the log of this process to the standard error; `verbose` includes debug records."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CompactFormatter())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    # the driver would tell every command and heartbeat
+    # the driver would log every command and heartbeat
     logging.getLogger("pymongo").setLevel(logging.WARNING)

@@ -24,7 +24,7 @@ from taskscheduler import Scheduler, Status
 from taskscheduler.embedded import EmbeddedServer, acquire
 from taskscheduler.operations.rescue import rescue
 from taskscheduler_daemon.cli import main
-from taskscheduler_daemon.cli.commands.listen import Printer
+from taskscheduler_daemon.cli.commands.listen import EventPrinter
 from taskscheduler_daemon.presentation.job import COLUMNS
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
@@ -135,6 +135,7 @@ def test_add_once_says_what_became_of_it(run: Run) -> None:
         (["add", ""], 2, "must not be empty"),
         (["add"], 2, "Missing argument"),
         (["frob"], 2, "No such command"),
+        (["lits"], 2, "did you mean list?"),
         (["list", "--frob"], 2, "No such option"),
         (["list", "--status", "over"], 2, "waiting, postponed"),
         (["list", "--limit", "0"], 2, "1 to 10000"),
@@ -318,7 +319,7 @@ def test_cancel_of_several_jobs(run: Run, scheduler: Scheduler) -> None:
 def test_flush_of_one_class(run: Run, scheduler: Scheduler) -> None:
     scheduler.add_jobs(["Mail", "Mail", "Copy"])
     assert run("flush", "--job", "Mail", "--yes")[:2] == (0, ["2 jobs deleted"])
-    assert run("flush", "--yes")[:2] == (0, ["1 jobs deleted"])
+    assert run("flush", "--yes")[:2] == (0, ["1 job deleted"])
 
 
 def test_wait_ends_with_how_the_jobs_ended(run: Run, scheduler: Scheduler) -> None:
@@ -373,8 +374,8 @@ def test_add_and_wait_says_why_a_job_failed_where_it_prints_but_its_id(run: Run,
 
 
 def test_listen_prints_each_event(run: Run, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    event = Printer.event
-    monkeypatch.setattr(Printer, "event", lambda printer, job: event(printer, job) or True)  # ends it
+    event = EventPrinter.event
+    monkeypatch.setattr(EventPrinter, "event", lambda printer, job: event(printer, job) or True)  # ends it
     stopped = threading.Event()
 
     def add() -> None:
@@ -490,7 +491,7 @@ def test_who_stops_waiting_is_told_that_the_job_goes_on(scheduler: Scheduler) ->
     assert [waiting.stdout.readline().split("\t")[3] for _ in range(2)] == ["STATE", "waiting"]
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=SECONDS)
-    assert (waiting.returncode, one_line(err.rstrip() + "\n"), "goes on" in err) == (130, True, True)
+    assert (waiting.returncode, one_line(err.rstrip() + "\n"), "go on" in err) == (130, True, True)
 
 
 def test_a_node_runs_jobs_of_a_module_in_its_directory(tmp_path: Path, scheduler: Scheduler) -> None:

@@ -102,7 +102,7 @@ def test_programs_get_the_arguments_one_by_one(module: str, capsys: pytest.Captu
 
 def test_what_cannot_be_imported_is_one_line(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, what in [
-        (["jobs"], "say which modules register the jobs: --jobs myapp.jobs, or set TASKSCHEDULER_JOBS"),
+        (["jobs"], "name the modules that register jobs: --jobs myapp.jobs, or set TASKSCHEDULER_JOBS"),
         (["jobs", "--jobs", "nowhere_to_be_found"], "cannot import the job module 'nowhere_to_be_found'"),
     ]:
         assert main(arguments) == 2

@@ -67,7 +67,7 @@ def test_delete_asks_and_then_deletes(run: Run, scheduler: Scheduler) -> None:
     job = scheduler.add_job("Mail")
     code, out, error = run("delete", job.id)
     assert (code, out) == (5, [])
-    assert error == "taskscheduler: nothing was deleted: there is nobody to ask; confirm with --yes\n"
+    assert error == "taskscheduler: nothing was deleted: no terminal to ask for confirmation; use --yes\n"
     assert run("delete", job.id, ObjectId(), "--yes")[:2] == (1, [f"job {job.id} deleted"])
     assert run("delete", job.id, "--yes")[0] == 3
 
@@ -77,20 +77,20 @@ def test_restore_asks_and_then_takes_back_what_lost_nodes_hold(run: Run, schedul
     scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", ObjectId(), "gone"))
     assert run("restore")[0] == 5
     assert job.refresh().status is Status.PROCESSING
-    assert run("restore", "--yes") == (0, ["1 jobs wait again"], "")
+    assert run("restore", "--yes") == (0, ["1 job requeued"], "")
     assert job.refresh().status is Status.WAITING
     boot = ObjectId()
     scheduler.store.nodes.register(boot, {"name": "web-1", "lease": 3600})
     scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", boot, "web-1"))
     code, out, error = run("restore", "--yes")
-    assert (code, out) == (0, ["0 jobs wait again"])
-    assert error.startswith("1 run and are left alone")
+    assert (code, out) == (0, ["0 jobs requeued"])
+    assert error == "left alone, as their nodes are not lost: 1 running\n"
 
 
 def test_flush_takes_a_queue(run: Run, scheduler: Scheduler) -> None:
     kept = scheduler.add_job("Mail")
     scheduler.add_job("Mail", queue="bulk")
-    assert run("flush", "--queue", "bulk", "--yes")[:2] == (0, ["1 jobs deleted"])
+    assert run("flush", "--queue", "bulk", "--yes")[:2] == (0, ["1 job deleted"])
     assert [job.id for job in scheduler.get_jobs()] == [kept.id]
 
 

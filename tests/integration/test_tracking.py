@@ -379,7 +379,7 @@ def test_a_silent_program_of_this_host_is_signalled_and_nobody_else(
         assert [program.process.poll() for program in programs[1:]] == [None, None, None]
     assert command("end-silent")[:2] == (0, "Ended 0 jobs.\n")
     code, _, error = command("end-silent", "--signal", "NOPE")
-    assert (code, "'NOPE' is no signal" in error) == (2, True)
+    assert (code, "'NOPE' is not a signal" in error) == (2, True)
 
 
 def test_the_command_deletes_old_jobs_when_told_so(scheduler: Scheduler, command: Callable[..., Any]) -> None:

@@ -1,1 +1,1 @@
-"""What `taskscheduler bench` measures."""
+"""The measurements of `taskscheduler bench`, and the temporary node that runs their jobs."""

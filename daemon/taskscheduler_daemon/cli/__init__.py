@@ -1,4 +1,4 @@
-"""Decides how the command `taskscheduler` starts: with what is installed, and with streams that can print anything."""
+"""The command `taskscheduler`: checks what is installed, prepares the standard streams and runs the command line."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code. See `exits.Exit` for what it says."""
+    """Runs the command line; returns the exit code, as `exit_codes.ExitCode` lists them."""
     _open_closed_streams()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        what = " and ".join(missing)
-        sys.stderr.write(f"taskscheduler: {what} missing; install with: pip install 'mongo-taskscheduler[cli]'\n")
+        names = " and ".join(missing)
+        sys.stderr.write(f"taskscheduler needs {names}; run: pip install 'mongo-taskscheduler[cli]'\n")
         return _USAGE
     for stream in (sys.stdout, sys.stderr):
         # job data may hold characters that the terminal's encoding lacks
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        # only now: without click the module could not even be imported
+        # imported late, as the module itself needs click
         code: int = importlib.import_module("taskscheduler_daemon.cli.group").run(arguments)
         return code
     except KeyboardInterrupt:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Nothing may take the place of a standard stream that was closed: a connection to the database, for example."""
+    """Opens closed standard streams, so that no database connection gets the descriptor of one."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             stream = open(os.devnull, mode)  # noqa: SIM115 - for the whole run

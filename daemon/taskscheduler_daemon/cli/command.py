@@ -1,4 +1,4 @@
-"""Decides what every command has in common: global options on either side of its name, and the environment."""
+"""Gives all commands the global options, before or after their name, and reads options from the environment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from taskscheduler_daemon.cli.settings import FORMS, Settings, remark
+from taskscheduler_daemon.cli.settings import FORMS, Settings
+from taskscheduler_daemon.presentation.terminal import remark
 
 _PASSWORD = re.compile(r"://[^@/]*:.*@")
+
 PREFIX = "TASKSCHEDULER"
+
 CONTEXT = {
     "auto_envvar_prefix": PREFIX,
     "help_option_names": ["-h", "--help"],
@@ -20,8 +23,8 @@ CONTEXT = {
 }
 
 
-def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
-    """Note a global option; one that stands behind the command's name wins over one before it."""
+def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Stores a global option in the settings; one after the command's name overrides one before it."""
     settings = context.ensure_object(Settings)
     if option.name == "uri" and _PASSWORD.search(value or "") and _on_command_line(context, "uri"):
         remark("taskscheduler: every user of this host can read the password in --uri; set TASKSCHEDULER_URI instead")
@@ -34,27 +37,28 @@ def _on_command_line(context: click.Context, name: str) -> bool:
 
 
 def global_options(*, output: bool = True, from_environment: bool = False) -> list[click.Parameter]:
-    """The global options; only the group reads them from the environment, so that it never overrides an option."""
+    """Returns the global options. Only the group reads them from the environment, so that it overrides no option."""
     common: dict[str, Any] = {
         "expose_value": False,
-        "callback": _keep,
+        "callback": _store,
         "allow_from_autoenv": from_environment,
     }
-    form = click.Option(["-o", "--output"], type=click.Choice(FORMS), help="Default: table; TSV if piped.", **common)
+    forms = f"{', '.join(FORMS[:-1])} or {FORMS[-1]}; default: table, tsv in a pipe."
+    form = click.Option(["-o", "--output"], type=click.Choice(FORMS), metavar="FORM", help=forms, **common)
     return [
         click.Option(["-u", "--uri"], metavar="URI", help="MongoDB URI with a database name.", **common),
         *([form] if output else []),
-        click.Option(["--no-color"], is_flag=True, help="No colours, and ASCII only.", **common),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Tell more; tracebacks of errors.", **common),
+        click.Option(["--no-color"], is_flag=True, help="No colours, ASCII only.", **common),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Log more, and show tracebacks of errors.", **common),
     ]
 
 
 def command(
     name: str, *, output: bool = True, group: bool = False, **attributes: Any
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """A click command with the global options behind its own, whose function gets the Settings first.
+    """Decorates a function as a click command, with the global options after its own; it gets the Settings first.
 
-    As a `group` it may have commands below it, and does its own work when none of them is named.
+    A `group` may have commands below it, and runs the function when none of them is named.
     """
     if group:
         attributes["invoke_without_command"] = True

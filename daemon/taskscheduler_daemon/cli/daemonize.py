@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler node` keeps its pidfile and goes on in the background, and what its caller is told."""
+"""Keeps the pidfile of `taskscheduler node`, runs it in the background and reports to the caller when it is ready."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taskscheduler_daemon.cli.exit_codes import ExitCode, failure
-from taskscheduler_daemon.cli.settings import remark, say
+from taskscheduler_daemon.logs import NODE_READY
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.system.pidfile import Pidfile
 from taskscheduler_daemon.system.spawn import daemonize
 
@@ -18,25 +19,29 @@ _READY, _FAILED = "ready ", "failed "
 
 _READY_WITHIN = 60.0  #: seconds
 
-_SAID_WHEN_READY = "node ready"
+_LONGEST_REPORT = 4000  #: bytes; the caller reads no more than 4096
 
 
-class Readiness(logging.Handler):
-    """Tells through a descriptor that the node is ready, or why it has ended before it was."""
+class ReadinessHandler(logging.Handler):
+    """Reports through a descriptor that the node is ready, as soon as it logs so, or why it failed before."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor: int | None = descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.msg == _SAID_WHEN_READY:
-            self.tell(f"{_READY}{os.getpid()}")
+        """Reports the process id when the record says that the node is ready."""
+        if record.msg == NODE_READY:
+            self._report(f"{_READY}{os.getpid()}")
 
-    def tell(self, text: str) -> None:
-        """Say it, once."""
+    def report_failure(self, code: ExitCode, reason: str) -> None:
+        """Reports the exit code and the reason, unless the node has been ready."""
+        self._report(f"{_FAILED}{code:d} {reason}")
+
+    def _report(self, text: str) -> None:
         if self._descriptor is not None:
             try:
-                os.write(self._descriptor, text.encode(errors="replace")[:4000])
+                os.write(self._descriptor, text.encode(errors="replace")[:_LONGEST_REPORT])
                 os.close(self._descriptor)
             except OSError:
                 pass  # nobody waits for it any more
@@ -44,7 +49,7 @@ class Readiness(logging.Handler):
 
 
 def with_pidfile(path: str, serve: Callable[[], int]) -> int:
-    """Serve in the foreground, named in a pidfile."""
+    """Serves in the foreground, with this process in a pidfile; returns the exit code."""
     pidfile = Pidfile(path)
     pidfile.acquire()
     try:
@@ -55,37 +60,39 @@ def with_pidfile(path: str, serve: Callable[[], int]) -> int:
 
 
 def in_background(path: str, log_file: str, serve: Callable[[], int]) -> int:
-    """Serve as a daemon and return when it is ready, or will never be, with the exit code of one in the foreground."""
+    """Serves in a daemon; returns when the node is ready or has failed, with the code of a foreground node."""
     pidfile = Pidfile(path)
     pidfile.acquire()
     try:
-        said = daemonize(lambda told: _daemon(pidfile, serve, Readiness(told)), Path(log_file), _READY_WITHIN)
+        report = daemonize(
+            lambda descriptor: _daemon(pidfile, serve, ReadinessHandler(descriptor)), Path(log_file), _READY_WITHIN
+        )
     finally:
         pidfile.leave()
-    if said.startswith(_READY):
-        say(f"node started, process {said.removeprefix(_READY)}")
+    if report.startswith(_READY):
+        say(f"node started, process {report.removeprefix(_READY)}")
         return ExitCode.OK
-    code, what = _why_not(said)
-    remark(f"taskscheduler: the node is not ready: {what or f'see {log_file}'}")
+    code, reason = parse_failure(report)
+    remark(f"taskscheduler: the node is not ready: {reason or f'see {log_file}'}")
     return code
 
 
-def _why_not(said: str) -> tuple[int, str]:
-    """The exit code and the line that a foreground node would have ended with; nobody knows if it said nothing."""
-    code, _, what = said.removeprefix(_FAILED).partition(" ")
-    return (int(code), what) if what else (ExitCode.FAILED, "")
+def parse_failure(report: str) -> tuple[int, str]:
+    """Returns the exit code and the line that a foreground node would have ended with; no line without a report."""
+    code, _, reason = report.removeprefix(_FAILED).partition(" ")
+    return (int(code), reason) if reason else (ExitCode.FAILED, "")
 
 
-def _daemon(pidfile: Pidfile, serve: Callable[[], int], readiness: Readiness) -> int:
+def _daemon(pidfile: Pidfile, serve: Callable[[], int], readiness: ReadinessHandler) -> int:
     try:
         pidfile.write()
         logging.getLogger("taskscheduler_daemon").addHandler(readiness)
         return serve()
     except Exception as error:
-        code, what = failure(error)
-        logger.debug("the node ended by an error", exc_info=True)
-        remark(f"taskscheduler: {what}")
-        readiness.tell(f"{_FAILED}{code:d} {what}")
+        code, reason = failure(error)
+        logger.debug("the node ended with an error", exc_info=True)
+        remark(f"taskscheduler: {reason}")
+        readiness.report_failure(code, reason)
         return code
     finally:
         pidfile.release()

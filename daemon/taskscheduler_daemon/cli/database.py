@@ -1,4 +1,4 @@
-"""Decides how a command reaches the database: `--uri`, else the environment, else the embedded server."""
+"""Opens the database of a command: that of `--uri`, of the environment, or of the embedded server."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.cli.settings import Settings
 
-_PATIENCE_MS = 5000  #: for commands that only look: soon enough for a health check
+_SELECTION_TIMEOUT_MS = 5000  #: for commands that only read: soon enough for a health check
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What a command reads of a database."""
+class DatabaseView:
+    """A database that a command only reads."""
 
     overview: ClusterOverview
     job_lists: JobLists
 
 
 @dataclass(frozen=True, slots=True)
-class Opened(View):
-    """What a command works with."""
+class OpenDatabase(DatabaseView):
+    """A database that a command reads and writes."""
 
     scheduler: Scheduler
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Opened]:
-    """A scheduler and a view of its database; both are closed at the end."""
+def open_database(settings: Settings) -> Iterator[OpenDatabase]:
+    """Opens a scheduler and a view of its database; closes both at the end."""
     with Scheduler(given_uri(settings)) as scheduler:
         store = scheduler.store
         overview = ClusterOverview(store.database, store.options, store.clock)
-        yield Opened(overview, JobLists(store.database, store.options), scheduler)
+        yield OpenDatabase(overview, JobLists(store.database, store.options), scheduler)
 
 
 @contextmanager
-def looking(uri: str) -> Iterator[View]:
-    """A view of a database in which nothing is created and which gives up soon."""
-    database = connect(uri, serverSelectionTimeoutMS=_PATIENCE_MS)
+def view_database(uri: str) -> Iterator[DatabaseView]:
+    """Opens a view of a database. It creates nothing, and gives up soon if no server answers."""
+    database = connect(uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS)
     try:
         options = SchedulerOptions.of({})
-        yield View(ClusterOverview(database, options), JobLists(database, options))
+        yield DatabaseView(ClusterOverview(database, options), JobLists(database, options))
     finally:
         database.client.close()
 
 
 @contextmanager
 def chosen_uri(settings: Settings) -> Iterator[str]:
-    """The URI that was chosen, or that of the embedded server, which then runs until the end."""
+    """Gives the URI that was chosen, or that of the embedded server, which then runs until the end."""
     uri = given_uri(settings)
     if uri is not None:
         yield uri
@@ -66,5 +66,5 @@ def chosen_uri(settings: Settings) -> Iterator[str]:
 
 
 def given_uri(settings: Settings) -> str | None:
-    """The URI that was given as an option or in the environment."""
+    """Returns the URI that was given as an option or in the environment."""
     return settings.uri or os.environ.get(URI_VARIABLE) or None

@@ -1,4 +1,4 @@
-"""Decides what `taskscheduler doctor` looks at, when something counts as wrong, and what helps."""
+"""The checks of `taskscheduler doctor`: what they look at, what counts as wrong, and what helps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Finding:
 
 
 def database_findings(overview: ClusterOverview) -> Iterator[Finding]:
-    """All checks on a database; if it cannot be reached, only that is told."""
+    """Runs all checks on a database; yields a single finding if it cannot be reached."""
     try:
         server = overview.server()
     except SchedulerError as error:
@@ -52,7 +52,7 @@ def database_findings(overview: ClusterOverview) -> Iterator[Finding]:
             yield from check(overview)
         except SchedulerError as error:
             refused = isinstance(error, AuthenticationError)
-            cure = "the user needs the role taskscheduler_run, or readWrite" if refused else "look at the server's log"
+            cure = "the user needs the role taskscheduler_run, or readWrite" if refused else "check the server's log"
             yield Finding(BAD, name, str(error), cure)
 
 
@@ -66,16 +66,16 @@ def _indexes(overview: ClusterOverview) -> Iterator[Finding]:
         cure = "the next node or scheduler that connects creates them"
         yield Finding(WARNING, "indexes", f"missing: {', '.join(missing)}", cure)
     else:
-        yield Finding(GOOD, "indexes", "all are present")
+        yield Finding(GOOD, "indexes", "all present")
 
 
 def _capped(overview: ClusterOverview) -> Iterator[Finding]:
     found = overview.capped()
     ordinary = [name for name, capped in found.items() if capped is False]
     absent = [name for name, capped in found.items() if capped is None]
-    cure = "the next node or scheduler that connects sets that right"
+    cure = "the next node or scheduler that connects corrects this"
     if ordinary:
-        yield Finding(BAD, "capped", f"not capped, would grow for ever: {', '.join(ordinary)}", cure)
+        yield Finding(BAD, "capped", f"not capped, so they grow without limit: {', '.join(ordinary)}", cure)
     if absent:
         yield Finding(WARNING, "capped", f"missing: {', '.join(absent)}", cure)
     if not ordinary and not absent:
@@ -105,15 +105,15 @@ def _nodes(overview: ClusterOverview) -> Iterator[Finding]:
         if node_state(node) in (SILENT, LOST):
             ago = brief(float(node.get("silent") or 0))
             text = f"{node.get('name')} is {node_state(node)}, last seen {ago} ago"
-            yield Finding(WARNING, "nodes", text, "look at its log; its jobs go to other nodes")
+            yield Finding(WARNING, "nodes", text, "check its log; other nodes take over its jobs")
     for queue in backlogs if up else ():
         if not any(serves(node, queue.queue) for node in up):
-            text = f"no node serves the queue {queue.queue}, waiting there: {count(queue.waiting)}"
+            text = f"no node that is up serves the queue {queue.queue}; jobs waiting in it: {count(queue.waiting)}"
             yield Finding(BAD, "queues", text, f"start a node with --queue {queue.queue}")
 
 
 def host_findings(embedded_is_used: bool) -> Iterator[Finding]:
-    """All checks on this host."""
+    """Runs all checks on this host."""
     yield _message_queues()
     try:
         yield Finding(GOOD, "embedded", f"a server for development can run here: {find_mongod()}")
@@ -136,7 +136,7 @@ def _message_queues() -> Finding:
         queue.close()
     except (OSError, ValueError, posix_ipc.Error) as error:
         cure = "raise `ulimit -q` or fs.mqueue.queues_max; until then nodes use sockets"
-        return Finding(WARNING, "posix mq", f"no message queue can be made: {error}", cure)
+        return Finding(WARNING, "posix mq", f"cannot create a message queue: {error}", cure)
     return Finding(GOOD, "posix mq", "message queues work")
 
 

@@ -1,4 +1,4 @@
-"""Decides what the exit code of `taskscheduler` says, which error leads to which code, and what is said of it."""
+"""The exit codes of `taskscheduler`, the errors that lead to them, and the line that explains an error."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ExitCode(IntEnum):
     USAGE = 2  #: wrong options or arguments
     NOT_FOUND = 3  #: no such job or service
     DATABASE = 4  #: MongoDB cannot be reached or refuses us
-    REFUSED = 5  #: not done, because it was not allowed or confirmed
-    ALREADY_RUNNING = 75  #: a solo program was not started; as EX_TEMPFAIL of sysexits
-    TIMED_OUT = 124  #: the wait ended before the job; as timeout(1)
+    REFUSED = 5  #: not allowed, or not confirmed
+    ALREADY_RUNNING = 75  #: a solo program runs already; EX_TEMPFAIL of sysexits
+    TIMED_OUT = 124  #: the wait ended before the job; as timeout(1) does
     INTERRUPTED = 130  #: Ctrl-C
 
 
@@ -48,24 +48,25 @@ CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The exit code for an error that ends the command."""
+    """Returns the exit code for an error that ends the command."""
     return next((code for classes, code in CODES if isinstance(error, classes)), ExitCode.FAILED)
 
 
 def failure(error: Exception) -> tuple[ExitCode, str]:
-    """The exit code for an error that ends the command, and the line that says what is wrong and what helps."""
+    """Returns the exit code for an error that ends the command, and a line with the error and its cure."""
     if isinstance(error, SchedulerError):
-        return exit_code(error), one_line(_said(error))
+        return exit_code(error), one_line(_message(error))
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        return ExitCode.USAGE, f"{error.name} is missing; pip install 'mongo-taskscheduler[{_EXTRAS[error.name]}]'"
+        extra = f"mongo-taskscheduler[{_EXTRAS[error.name]}]"
+        return ExitCode.USAGE, f"{error.name} is not installed; run: pip install '{extra}'"
     if isinstance(error, OSError):
         return ExitCode.FAILED, one_line(str(error))
     hint = "this is a bug; -v shows where it happened"
     return ExitCode.FAILED, f"unexpected {type(error).__name__}: {one_line(str(error))} ({hint})"
 
 
-def _said(error: SchedulerError) -> str:
-    """On the command line the cure is a command, too."""
+def _message(error: SchedulerError) -> str:
+    """Returns the text of an error, with a command as its cure."""
     if isinstance(error, ServiceNotFoundError):
         return f"Given service {error.name!r} does not exist; start it with: taskscheduler service start"
     return str(error)

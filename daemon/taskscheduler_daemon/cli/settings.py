@@ -1,12 +1,12 @@
-"""Decides what holds for the whole command: which database, which form of output, colours, and how it is printed."""
+"""The options that every command has: the database, the form of output and colours."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 
 import click
+
+from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal
 
 FORMS = ("table", "json", "ndjson", "tsv", "id")
 
@@ -22,29 +22,18 @@ class Settings:
 
     @property
     def terminal(self) -> bool:
-        return sys.stdout.isatty()
+        """Whether the standard output is a terminal."""
+        return is_terminal()
 
     @property
     def fancy(self) -> bool:
         """Whether colours and characters beyond ASCII may be printed."""
-        plain = self.no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
-        return self.terminal and not plain and encoding.startswith("utf")
+        return is_fancy(self.no_color)
 
     def form(self, piped: str = "tsv") -> str:
-        """The form of output that was asked for, else a table for people and `piped` for programs."""
+        """Returns the form of output that was asked for, else a table for people and `piped` for programs."""
         return self.output or ("table" if self.terminal else piped)
 
     def paint(self, text: str, color: int | None = None, *, bold: bool = False, dim: bool = False) -> str:
-        """The text in a colour, where colours are wanted."""
+        """Returns the text in a colour, where colours are wanted."""
         return click.style(text, fg=color, bold=bold or None, dim=dim or None) if self.fancy else text
-
-
-def say(line: str = "") -> None:
-    """Print one line of the result."""
-    click.echo(line)
-
-
-def remark(line: str) -> None:
-    """Print one line beside the result."""
-    click.echo(line, err=True)

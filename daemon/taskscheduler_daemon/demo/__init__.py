@@ -1,1 +1,1 @@
-"""What `taskscheduler demo` shows: sample jobs that do real work, on a server and a node that live as long as it."""
+"""The sample jobs of `taskscheduler demo`, which do real work, and the server and node that live as long as it."""

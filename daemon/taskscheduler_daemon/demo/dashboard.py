@@ -1,4 +1,4 @@
-"""Decides how the demo looks on a terminal: a live table of the jobs, the last events below, then the summary."""
+"""Draws the demo on a terminal: a live table of the jobs, the last events and the summary."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _FRAME = 4  #: lines of the screen that are neither jobs nor events nor summary
 
 
 class Dashboard:
-    """The live view. It has no thread: it is drawn when it is told what is new."""
+    """The live view. It has no thread: each call that brings something new draws it."""
 
     def __init__(self, fancy: bool) -> None:
         self._fancy = fancy
         self._console = Console(no_color=not fancy, highlight=False, markup=False, emoji=False)
-        self._cut: Literal["ellipsis", "crop"] = "ellipsis" if fancy else "crop"  #: where a line is too long
+        self._overflow: Literal["ellipsis", "crop"] = "ellipsis" if fancy else "crop"  #: where a line is too long
         self._events: deque[Text] = deque(maxlen=_MOST_EVENTS)
         self._jobs: Sequence[Process] = ()
         self._runs = ""
@@ -43,25 +43,29 @@ class Dashboard:
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
     def say(self, *lines: str) -> None:
+        """Prints lines above the table."""
         for line in lines:
             self._console.print(Text(clean(line)), soft_wrap=True)
 
     def event(self, name: str, process: Process) -> None:
-        line = Text(event_line(name, process, self._fancy), no_wrap=True, overflow=self._cut)
+        """Keeps an event for the next picture."""
+        line = Text(event_line(name, process, self._fancy), no_wrap=True, overflow=self._overflow)
         line.stylize("dim")
         line.highlight_words([state(process.status, self._fancy)], f"not dim {self._style(process)}")
         self._events.append(line)
 
     def show(self, jobs: Sequence[Process], runs: str) -> None:
+        """Draws the jobs as they are now."""
         self._jobs, self._runs = jobs, runs
         self._draw()
 
     def summary(self, lines: Sequence[str]) -> None:
+        """Draws the summary below the events from now on."""
         self._summary = lines
         self._draw()
 
     def close(self) -> None:
-        """Leave the last picture on the screen."""
+        """Leaves the last picture on the screen."""
         self._live.stop()
 
     def _draw(self) -> None:
@@ -86,7 +90,7 @@ class Dashboard:
         table.add_column("PROGRESS", no_wrap=True, width=self._bar_width)
         table.add_column("", no_wrap=True, justify="right", min_width=4)
         table.add_column("RUN", no_wrap=True, justify="right", min_width=5)
-        table.add_column("NOTE", no_wrap=True, overflow=self._cut, ratio=1)
+        table.add_column("NOTE", no_wrap=True, overflow=self._overflow, ratio=1)
         for job in self._jobs:
             table.add_row(*self._row(job))
         return table

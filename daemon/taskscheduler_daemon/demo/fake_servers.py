@@ -1,4 +1,4 @@
-"""Decides what the demo's jobs talk to: an SMTP server that keeps mails as files, and an HTTP server that is busy once.
+"""The servers that the demo's jobs talk to: an SMTP server that writes files, and an HTTP server that is busy once.
 
 Both listen on a free port of the loopback interface, each in a thread of its own.
 """
@@ -16,9 +16,9 @@ from typing import ClassVar
 
 HOST = "127.0.0.1"
 
-_PATIENCE = 10.0  #: seconds for a client to say something
+_CLIENT_TIMEOUT = 10.0  #: seconds in which a client must send something
 
-_LOOK_EVERY = 0.05  #: seconds within which a server notices that it is to stop
+_STOP_POLL = 0.05  #: seconds within which a server notices a request to stop
 
 _LONGEST_LINE = 10_000
 
@@ -28,7 +28,7 @@ _CAN_DO = ("250-demo", "250-8BITMIME", f"250 SIZE {_LARGEST_MAIL}")
 
 
 class FakeMailServer(socketserver.ThreadingTCPServer):
-    """Takes every mail and writes it to a directory as `1.eml`, `2.eml`, ..."""
+    """Accepts every mail and writes it to a directory as `1.eml`, `2.eml`, ..."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -40,7 +40,7 @@ class FakeMailServer(socketserver.ThreadingTCPServer):
         self._count = 0
 
     def keep(self, mail: bytes) -> None:
-        """Write one mail, whole or not at all."""
+        """Writes one mail, whole or not at all."""
         with self._mutex:
             self._count += 1
             draft = self.directory / f"{self._count}.new"
@@ -49,12 +49,13 @@ class FakeMailServer(socketserver.ThreadingTCPServer):
 
 
 class MailSession(socketserver.StreamRequestHandler):
-    """One SMTP session: as much of RFC 5321 as a client needs to deliver mail."""
+    """One SMTP session, with as much of RFC 5321 as a client needs to deliver mail."""
 
     server: FakeMailServer
-    timeout = _PATIENCE
+    timeout = _CLIENT_TIMEOUT
 
     def handle(self) -> None:
+        """Answers commands until the client leaves."""
         self._sender, self._receivers = "", 0
         try:
             self._say("220 demo ready")
@@ -66,7 +67,7 @@ class MailSession(socketserver.StreamRequestHandler):
             pass  # the client has gone, or says nothing any more
 
     def _answer(self, verb: str, rest: str) -> bool:
-        """Answer one command; False ends the session."""
+        """Answers one command; False ends the session."""
         if verb in ("EHLO", "HELO"):
             self._reset()
             self._say(*_CAN_DO) if verb == "EHLO" else self._say("250 demo")
@@ -111,7 +112,7 @@ class MailSession(socketserver.StreamRequestHandler):
 
 
 class FakeHttpServer(http.server.ThreadingHTTPServer):
-    """Answers the first request with 503, the others with a file."""
+    """Answers the first request with 503, and the others with a file."""
 
     daemon_threads = True
 
@@ -122,13 +123,13 @@ class FakeHttpServer(http.server.ThreadingHTTPServer):
         self._requests = 0
 
     def is_busy(self) -> bool:
-        """Whether this is the first request."""
+        """Counts this request and returns whether it is the first."""
         with self._mutex:
             self._requests += 1
             return self._requests == 1
 
     def server_bind(self) -> None:
-        """Without asking the name service who we are, as the base class does."""
+        """Binds the socket without a look-up of our own name, which the base class does."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
 
@@ -137,9 +138,10 @@ class BusyOnceSession(http.server.BaseHTTPRequestHandler):
     """One request."""
 
     server: FakeHttpServer
-    timeout: ClassVar[float] = _PATIENCE
+    timeout: ClassVar[float] = _CLIENT_TIMEOUT
 
     def do_GET(self) -> None:
+        """Answers 503 while the server is busy, else the file."""
         if self.server.is_busy():
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             return
@@ -149,13 +151,13 @@ class BusyOnceSession(http.server.BaseHTTPRequestHandler):
         self.wfile.write(self.server.content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the terminal belongs to the demo."""
+        """Logs nothing, as the terminal belongs to the demo."""
 
 
 @contextmanager
 def serving(server: socketserver.TCPServer) -> Iterator[int]:
-    """Let a server serve; its port."""
-    thread = threading.Thread(target=server.serve_forever, args=(_LOOK_EVERY,), name="demo-server", daemon=True)
+    """Runs a server in a thread; gives its port."""
+    thread = threading.Thread(target=server.serve_forever, args=(_STOP_POLL,), name="demo-server", daemon=True)
     thread.start()
     try:
         yield server.server_address[1]

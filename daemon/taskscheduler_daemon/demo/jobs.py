@@ -1,4 +1,4 @@
-"""Decides what the demo's jobs do: real work on real files, mails and connections, and real ways to go wrong."""
+"""The sample jobs of the demo: real work on files, mails and connections, and real ways to fail."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.jobs.job import Job, job
 
 _MB = 1_000_000
-_SOON = 10.0  #: seconds after which a local server that does not answer never will
+_SERVER_TIMEOUT = 10.0  #: seconds; both servers are local
 _LOOK_EVERY = 0.2  #: seconds between two looks at a watched directory
 _ENDLESS_ROUNDS = 2_000_000_000
 
 
 class CopyFile(Job):
-    """Copies a file in chunks, each on disk before the next, then reads both again and compares their checksums."""
+    """Copies a file in chunks, syncs each to disk, and compares the checksums of both files."""
 
     name = "CopyFile"
 
@@ -41,7 +41,7 @@ class CopyFile(Job):
                 self.update_progress(90 * done / size, f"copied {done // _MB} of {size // _MB} MB")
         checksum = _sha256(source)
         if _sha256(target) != checksum:
-            raise OSError(f"{target} is not what {source} is")
+            raise OSError(f"{target} differs from {source}")
         self.update_progress(100, f"{size // _MB} MB copied, sha256 is equal")
         return {"bytes": size, "sha256": checksum}
 
@@ -62,8 +62,10 @@ class SendMail(Job):
         # the id does not change with the attempt, so a receiver knows a mail that was sent twice
         mail["Message-ID"] = f"<{self.id}@example.org>"
         mail.set_content(f"{self.data['subject']}\n\nDelivered by attempt {self.attempt} of job {self.id}.\n")
-        # named, as smtplib would ask the name service who we are
-        with smtplib.SMTP(self.data["host"], self.data["port"], local_hostname="localhost", timeout=_SOON) as server:
+        # without a name smtplib would look up that of this host
+        with smtplib.SMTP(
+            self.data["host"], self.data["port"], local_hostname="localhost", timeout=_SERVER_TIMEOUT
+        ) as server:
             server.send_message(mail)
         self.update_progress(100, f"delivered to {self.data['to']}")
         return str(mail["Message-ID"])
@@ -76,7 +78,7 @@ class Download(Job):
 
     def start(self) -> int:
         target, done = Path(self.data["target"]), 0
-        connection = http.client.HTTPConnection(self.data["host"], self.data["port"], timeout=_SOON)
+        connection = http.client.HTTPConnection(self.data["host"], self.data["port"], timeout=_SERVER_TIMEOUT)
         try:
             connection.request("GET", self.data["path"])
             response = connection.getresponse()
@@ -94,7 +96,7 @@ class Download(Job):
 
 
 class ImportOrders(Job):
-    """Has its children add up a file in parts, waits for them and adds up what they found."""
+    """Adds children that each add up a part of a file, waits for them and adds up their results."""
 
     name = "ImportOrders"
 
@@ -107,7 +109,7 @@ class ImportOrders(Job):
         self.update_progress(10, f"waits for {parts} children")
         self.scheduler.wait_for(children, throw=True)
         total = sum(int(child.result_value) for child in children)
-        self.update_progress(100, f"orders of {total / 100:,.2f} in all")
+        self.update_progress(100, f"orders of {total / 100:,.2f} in total")
         return total
 
 
@@ -130,7 +132,7 @@ class AddUp(Job):
 
 
 class StretchKey(Job):
-    """Derives a key with so many rounds that it takes most of an hour, all of it in C code."""
+    """Derives a key with so many rounds that the C code takes most of an hour."""
 
     name = "StretchKey"
 
@@ -149,7 +151,7 @@ class ParseReport(Job):
 
 
 class PackLogs(Job):
-    """Compresses a file as far as it can be."""
+    """Compresses a file with the strongest preset."""
 
     name = "PackLogs"
 
@@ -165,7 +167,7 @@ class PackLogs(Job):
 
 
 class SurviveKill(Job):
-    """Loses its worker to SIGKILL, as it would to the OOM killer; the next attempt does the work."""
+    """Loses its worker to SIGKILL, as to the OOM killer; the next attempt does the work."""
 
     name = "SurviveKill"
 
@@ -215,7 +217,7 @@ class WatchDirectory(Job):
 
 @job(name="report_sizes")
 def report_sizes(directory: str, target: str, *, job: Job) -> int:
-    """Write a list of the files below a directory, the largest first."""
+    """Writes a list of the files below a directory, the largest first."""
     files = [path for path in Path(directory).rglob("*") if path.is_file()]
     sizes = sorted(((path.stat().st_size, path.name) for path in files), reverse=True)
     Path(target).write_text("".join(f"{size:>12,} {name}\n" for size, name in sizes))
@@ -225,7 +227,7 @@ def report_sizes(directory: str, target: str, *, job: Job) -> int:
 
 @job(name="count_primes")
 def count_primes(below: int, *, job: Job) -> int:
-    """Count the primes below a number with a sieve, piece by piece."""
+    """Counts the primes below a number with a sieve, piece by piece."""
     piece, small = 500_000, _primes(int(below**0.5) + 1)
     found = 0
     for start in range(0, below, piece):
@@ -235,7 +237,7 @@ def count_primes(below: int, *, job: Job) -> int:
             first = max(prime * prime, -(-start // prime) * prime) - start
             if first < len(flags):
                 flags[first::prime] = bytes(len(range(first, len(flags), prime)))
-        found += sum(flags) - (2 if start == 0 else 0)  # 0 and 1 are none
+        found += sum(flags) - (2 if start == 0 else 0)  # 0 and 1 are not prime
         job.update_progress(100 * end / below, f"{found:,} up to {end // _MB} million")
     return found
 

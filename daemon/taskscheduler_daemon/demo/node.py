@@ -1,36 +1,31 @@
-"""Decides how the demo's queue node runs: `python -m taskscheduler_daemon.demo.node URI PID-OF-THE-DEMO`."""
+"""The queue node of the demo: `python -m taskscheduler_daemon.demo.node PARENT-PID`."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
+from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.node.node import QueueNode
+from taskscheduler_daemon.system.node_subprocess import die_with_parent
 
 WORKERS = 4
 
-_PR_SET_PDEATHSIG = 1
 _PROGRESS_EVERY = 200  #: milliseconds; people watch
-_STOP_TIMEOUT = 0.5  #: seconds for running jobs; what the demo leaves unfinished nobody misses
+
+_STOP_TIMEOUT = 0.5  #: seconds for running jobs; nobody misses what the demo leaves unfinished
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM; the exit code."""
-    uri, demo = arguments[0], int(arguments[1])
+    """Serves until SIGTERM; returns the exit code."""
     log_to_stderr()
-    if sys.platform == "linux":
-        # SIGKILL to the demo takes the node along, which takes its workers; SIGTERM would wait for a server that is
-        # stopping, too
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != demo:  # it ended before we asked
+    if not die_with_parent(int(arguments[0])):
         return 1
     node = QueueNode(
-        Scheduler(uri, progress_rate_limit=_PROGRESS_EVERY),
+        Scheduler(os.environ[URI_VARIABLE], progress_rate_limit=_PROGRESS_EVERY),
         name="demo",
         jobs=["taskscheduler_daemon.demo.jobs"],
         max_children=WORKERS,

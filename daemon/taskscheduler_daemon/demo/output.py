@@ -1,11 +1,9 @@
-"""Decides what is said about a job and about an event, and how that looks where the output is no terminal."""
+"""Says in one line what happened to a job, and prints such lines where the output is not a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
-
-import click
 
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.events import GAP
@@ -14,53 +12,59 @@ from taskscheduler.process import Process
 from taskscheduler_daemon.demo.plan import ABOUT
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import error_line, state
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean
 
 
 class EventOutput(Protocol):
-    """Where the demo shows what happens."""
+    """Shows what happens in the demo."""
 
     def say(self, *lines: str) -> None:
-        """Tell something about the demo itself."""
+        """Prints lines about the demo itself."""
         ...
 
     def event(self, name: str, process: Process) -> None:
-        """A job has changed its status."""
+        """Shows that a job has changed its status."""
         ...
 
     def show(self, jobs: Sequence[Process], runs: str) -> None:
-        """How all jobs stand now; `runs` is what there is to say about the earlier runs of the recurring one."""
+        """Shows all jobs as they are now; `runs` describes the earlier runs of the recurring one."""
         ...
 
     def summary(self, lines: Sequence[str]) -> None:
-        """All jobs that end have ended."""
+        """Shows the summary, when all jobs that end by themselves have ended."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leaves the screen as it is."""
+        ...
 
 
-class Plain:
-    """One line per event."""
+class PlainOutput:
+    """Prints one line per event."""
 
     def say(self, *lines: str) -> None:
+        """Prints the lines."""
         for line in lines:
-            click.echo(clean(line))
+            say(clean(line))
 
     def event(self, name: str, process: Process) -> None:
+        """Prints the event."""
         self.say(event_line(name, process, fancy=False))
 
     def show(self, jobs: Sequence[Process], runs: str) -> None:
-        """The events have told it."""
+        """Prints nothing: each change was printed as an event."""
 
     def summary(self, lines: Sequence[str]) -> None:
+        """Prints the summary."""
         self.say("", *lines)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
 
 def event_line(name: str, process: Process, fancy: bool) -> str:
-    """`12:00:03  CopyFile        ✓ done        64 MB copied`"""
+    """Returns a line such as `12:00:03  CopyFile        ✓ done        64 MB copied`."""
     time = f"{SYSTEM_CLOCK.now().astimezone():%H:%M:%S}"
     if name == GAP:
         return f"{time}  {process.message}"
@@ -68,12 +72,12 @@ def event_line(name: str, process: Process, fancy: bool) -> str:
 
 
 def padded(text: str) -> str:
-    """As wide as the longest state; an hourglass takes two columns."""
+    """Returns a state as wide as the longest one; an hourglass takes two columns."""
     return text + " " * (12 - len(text) - ("⌛" in text))
 
 
 def _happened(process: Process) -> str:
-    """What an event is about; more than one may have happened to the job since."""
+    """Returns what an event is about; the job may have changed again since."""
     if process.status is Status.PROCESSING:
         return f"try {process.attempt}" if process.attempt > 1 else ""
     if process.status is Status.WAITING:
@@ -82,7 +86,7 @@ def _happened(process: Process) -> str:
 
 
 def note(process: Process) -> str:
-    """What matters about a job now."""
+    """Returns what matters about a job now."""
     status, about = process.status, ABOUT.get(process.job, "")
     if status is Status.POSTPONED:
         return due(process) + (f"; {error(process)}" if process.error else f"; {about}")
@@ -96,13 +100,13 @@ def note(process: Process) -> str:
 
 
 def error(process: Process) -> str:
-    """What went wrong, without the module of the exception."""
+    """Returns what went wrong, without the module of the exception."""
     kind, colon, message = error_line(process.error).partition(":")
     return kind.rpartition(".")[2] + colon + message
 
 
 def due(process: Process) -> str:
-    """When a postponed job starts."""
+    """Returns when a postponed job starts."""
     if process.at is None:
         return "later"
     left = (process.at - SYSTEM_CLOCK.now()).total_seconds()

@@ -1,4 +1,4 @@
-"""Decides which jobs the demo adds, with which data and options, and what each of them is to show."""
+"""The jobs that the demo adds, with their data and options, and what each of them shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ORDERS = 150_000
 _PRIMES_BELOW = 250_000_000
 _MAX_AGE = 8  #: seconds that a file stays in the inbox
 
-#: what a job of this name shows, for as long as it has nothing to say itself
+#: what a job of this name shows until it reports progress
 ABOUT = {
     "CopyFile": f"copies {_FILE_MB} MB, compares checksums",
     "SendMail": "delivers over SMTP",
@@ -53,22 +53,22 @@ class _Entry(NamedTuple):
     add: str = "add_job"
 
 
-def prepare(stage: Environment) -> None:
-    """Write the files that the jobs work on."""
+def prepare(environment: Environment) -> None:
+    """Writes the files that the jobs work on."""
     for name, size in (("source.bin", _FILE_MB), ("logs.bin", _LOG_MB)):
-        with (stage.directory / name).open("wb") as file:
+        with (environment.directory / name).open("wb") as file:
             for _ in range(size):
                 file.write(os.urandom(_MB))
     lines = (f"{number:010d},{number * 7919 % 100_000:08d}\n" for number in range(_ORDERS))
-    (stage.directory / "orders.csv").write_text("number,cents\n" + "".join(lines))
-    (stage.directory / "report.json").write_text('{"title": "Sales", "rows": [1, 2, ')
+    (environment.directory / "orders.csv").write_text("number,cents\n" + "".join(lines))
+    (environment.directory / "report.json").write_text('{"title": "Sales", "rows": [1, 2, ')
 
 
-def add_all(scheduler: Scheduler, stage: Environment, stopped: Callable[[], bool]) -> list[Process]:
-    """Add all jobs of the demo, unless it is stopped in between."""
+def add_all(scheduler: Scheduler, environment: Environment, is_ending: Callable[[], bool]) -> list[Process]:
+    """Adds all jobs of the demo, until `is_ending()`."""
     added: list[Process] = []
-    for entry in _entries(stage):
-        if stopped():
+    for entry in _entries(environment):
+        if is_ending():
             break
         add = getattr(scheduler, entry.add)
         process: Process = add(entry.job, entry.data, entry.options)
@@ -77,13 +77,13 @@ def add_all(scheduler: Scheduler, stage: Environment, stopped: Callable[[], bool
     return added
 
 
-def _entries(stage: Environment) -> Iterator[_Entry]:
+def _entries(environment: Environment) -> Iterator[_Entry]:
     def path(name: str) -> str:
-        return str(stage.directory / name)
+        return str(environment.directory / name)
 
     source = path("source.bin")
-    smtp, web = {"host": HOST, "port": stage.smtp_port}, {"host": HOST, "port": stage.http_port}
-    yield _Entry(jobs.WatchDirectory, {"directory": str(stage.inbox)}, {"force_spawn": True})
+    smtp, web = {"host": HOST, "port": environment.smtp_port}, {"host": HOST, "port": environment.http_port}
+    yield _Entry(jobs.WatchDirectory, {"directory": str(environment.inbox)}, {"force_spawn": True})
     yield _Entry(jobs.CopyFile, {"source": source, "target": path("copy.bin")}, {"priority": 1})
     for number in range(MAILS):
         yield _Entry(jobs.SendMail, {**smtp, "to": f"user{number + 1}@example.org", "subject": "Hello"}, {})
@@ -95,23 +95,23 @@ def _entries(stage: Environment) -> Iterator[_Entry]:
     yield _Entry(jobs.StretchKey, {}, {"timeout": TIMEOUT})
     yield _Entry(jobs.PackLogs, {"source": path("logs.bin"), "target": path("packed.xz")}, {})
     yield _Entry(jobs.count_primes, {"below": _PRIMES_BELOW}, {})
-    sizes = {"directory": str(stage.directory), "target": path("sizes.txt")}
+    sizes = {"directory": str(environment.directory), "target": path("sizes.txt")}
     yield _Entry(jobs.report_sizes, sizes, {"at": timedelta(seconds=8)})
-    clean = {"directory": str(stage.inbox), "max_age": _MAX_AGE}
-    for _ in range(2):  # twice, and still there is one
+    clean = {"directory": str(environment.inbox), "max_age": _MAX_AGE}
+    for _ in range(2):  # the second call adds nothing
         yield _Entry(jobs.CleanTemp, clean, {"interval": CLEAN_EVERY, "ignore_data": True}, "add_job_once")
 
 
 def is_one_off(process: Process) -> bool:
-    """Whether a job ends by itself and for good."""
+    """Returns whether a job ends by itself and does not run again."""
     return process.job not in (RECURRING, ENDLESS)
 
 
-def proofs(stage: Environment) -> list[str]:
-    """What the work has really left behind, looked at from here and not taken from what the jobs say."""
-    mails = [mail.read_bytes() for mail in stage.mails.glob("*.eml")]
+def proofs(environment: Environment) -> list[str]:
+    """Returns what the jobs have really left behind, checked here and not taken from their reports."""
+    mails = [mail.read_bytes() for mail in environment.mails.glob("*.eml")]
     arrived = sum(b"\r\nSubject: Hello\r\n" in mail for mail in mails)
-    source, copy = stage.directory / "source.bin", stage.directory / "copy.bin"
+    source, copy = environment.directory / "source.bin", environment.directory / "copy.bin"
     same = copy.exists() and _same(source, copy)
     return [
         f"mail: {arrived} of {MAILS} arrived at the SMTP server",

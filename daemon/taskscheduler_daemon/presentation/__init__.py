@@ -1,1 +1,1 @@
-"""How jobs, nodes and times look to people; shared by command line, pages and demo."""
+"""Describes jobs, nodes and times for people; command line, pages and demo share it."""

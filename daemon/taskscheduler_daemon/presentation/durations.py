@@ -1,4 +1,4 @@
-"""Decides how people write and read times: `90s`, `5m`, `1h30m`, `2d`, and points in time for `--at`."""
+"""Reads and writes durations such as `90s`, `1h30m` and `2d`, and reads points in time for `--at`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ _PLAIN = re.compile(rf"[+-]?{_NUMBER}", re.ASCII)
 
 _PARTS = re.compile("".join(rf"(?:(?P<{unit}>{_NUMBER}){unit}(?![a-z]))?" for unit in UNITS), re.ASCII)
 
-#: a smaller number is not meant as a unix time, which would be before 2001, but as seconds from now
+#: a smaller number would be a unix time before 2001; people who write it mean seconds from now
 _OLDEST_UNIX_TIME = 1_000_000_000
 
 
 class TimeError(ValueError):
-    """A text that is no duration or point in time; the message says what would be one."""
+    """A text is not a duration or point in time; the message says what would be one."""
 
 
 def parse_duration(text: str, *, endless: bool = False) -> float | int:
-    """Seconds from a number or from `1h30m`; units from large to small, each once. `-1` only where `endless`."""
+    """Returns the seconds of a number or of a text such as `1h30m`: units from large to small, each once.
+
+    Raises TimeError for anything else; `-1` is allowed only if `endless`.
+    """
     wanted = text.strip().lower()
     if endless and wanted == "-1":
         return -1
@@ -44,7 +47,10 @@ def _sum_of_parts(text: str) -> float:
 
 
 def parse_at(text: str) -> float | int | datetime | timedelta:
-    """A point in time: a unix time, an ISO date with a time zone, or a duration from now."""
+    """Returns a point in time from a unix time, an ISO date with a time zone, or a duration from now.
+
+    Raises TimeError for anything else.
+    """
     wanted = text.strip()
     if _PLAIN.fullmatch(wanted):
         return _unix_time(wanted)
@@ -59,7 +65,7 @@ def parse_at(text: str) -> float | int | datetime | timedelta:
 def _unix_time(text: str) -> float | int:
     value = float(text)
     if value != 0 and value < _OLDEST_UNIX_TIME:
-        raise TimeError(f"{text} is no plausible unix time; for {text} seconds from now write {text.lstrip('+-')}s")
+        raise TimeError(f"{text} is not a plausible unix time; for {text} seconds from now write {text.lstrip('+-')}s")
     return int(value) if value.is_integer() else value
 
 
@@ -68,7 +74,8 @@ def _date(text: str) -> datetime:
         date = datetime.fromisoformat(text)
     except ValueError:
         raise TimeError(
-            f"{text!r} is no time; give a unix time, a date such as 2026-11-21T08:00:00+01:00, or 90s, 5m, 1h30m, 2d"
+            f"{text!r} is not a point in time; "
+            "give a unix time, a date such as 2026-11-21T08:00:00+01:00, or 90s, 5m, 1h30m, 2d"
         ) from None
     if date.tzinfo is None:
         raise TimeError(f"{text!r} has no time zone; append Z or an offset such as +01:00 (a date needs a time, too)")
@@ -76,7 +83,7 @@ def _date(text: str) -> datetime:
 
 
 def brief(seconds: float) -> str:
-    """A duration for people: its two largest units, and a fraction only below ten seconds."""
+    """Returns a duration for people: its two largest units, and a fraction only below ten seconds."""
     if seconds < 0:
         return "-" + brief(-seconds)
     if 0 < seconds < 0.0995:

@@ -1,4 +1,4 @@
-"""Decides how a job looks in one line: its state, tries, times and the note that says what matters now."""
+"""Describes a job in one line: its state, tries and times, and a note with what matters now."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Any, NamedTuple
 
 from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.process import Process
+from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
-from taskscheduler_daemon.presentation.kinds import WAITS_FOR_ITS_TURN, is_parked, is_service, kind
+from taskscheduler_daemon.presentation.kinds import WAITS_FOR_SOLO, is_parked, is_service, kind
 
 
 def record(job: Process) -> dict[str, Any]:
-    """The stored document with the name of its status."""
+    """Returns the stored document with the name of its status."""
     return {**job.to_dict(), "state": job.status.label}
 
 
 COLUMNS = ("ID", "JOB", "STATE", "TRY", "AGE", "RUN", "NOTE")
 
-CAP = 10_000
-
-_SEVERAL = "; "
+_SEPARATOR = "; "
 
 
 class Look(NamedTuple):
-    """How a status is shown; the colour is number 0 to 255 of a terminal and never the only sign."""
+    """The look of a status; the colour is number 0 to 255 of a terminal, and never the only sign."""
 
     glyph: str
     ascii: str
@@ -42,17 +41,17 @@ LOOKS: Mapping[Status, Look] = {
     Status.TIMEOUT: Look("⌛", "!", 208),
 }
 
-#: an attempt that has no status: its worker or node was lost, or it was handed back
-NO_END = Look("↺", "<", 8)
+#: an attempt without a status: its worker or node was lost, or it was handed back
+UNFINISHED = Look("↺", "<", 8)
 
 
 def attempt_look(status: Status | None) -> Look:
-    """How the end of one attempt is shown."""
-    return NO_END if status is None else LOOKS[status]
+    """Returns how the end of one attempt looks."""
+    return UNFINISHED if status is None else LOOKS[status]
 
 
 def attempt_label(attempt: Mapping[str, Any]) -> str:
-    """The end of one attempt in a word."""
+    """Returns the end of one attempt in a word or two."""
     status = attempt["status"]
     if status is None:
         return "lost" if attempt.get("error") else "handed back"
@@ -60,27 +59,27 @@ def attempt_label(attempt: Mapping[str, Any]) -> str:
 
 
 def glyph(status: Status, fancy: bool) -> str:
-    """The sign of a status."""
+    """Returns the sign of a status."""
     return LOOKS[status].glyph if fancy else LOOKS[status].ascii
 
 
 def state(status: Status, fancy: bool) -> str:
-    """A status with its sign, for people."""
+    """Returns a status with its sign, for people."""
     # an hourglass takes two columns of a terminal, every other sign one
     return glyph(status, fancy) + ("" if fancy and status is Status.TIMEOUT else " ") + status.label
 
 
 def row(job: Process, now: datetime, with_queue: bool = False) -> tuple[str, ...]:
-    """The cells of a job, in the order of COLUMNS, with its plain status; the queue in front of the note."""
+    """Returns the cells of a job, in the order of COLUMNS, with its plain status; `with_queue` adds it to the note."""
     queue = f"queue {job.options['queue']}" if with_queue else ""
-    said = _SEVERAL.join(part for part in (queue, note(job, now)) if part)
-    return (str(job.id), job.job, job.status.label, tries(job), age(job, now), run_time(job, now), said)
+    remarks = _SEPARATOR.join(part for part in (queue, note(job, now)) if part)
+    return (str(job.id), job.job, job.status.label, tries(job), age(job, now), run_time(job, now), remarks)
 
 
 def tries(job: Process) -> str:
-    """`2/4`: the attempt and how many there may be; lost ones come on top, as they cost no retry.
+    """Returns the attempt and the largest number of attempts, such as `2/4`.
 
-    For a service, how often it was started.
+    Lost attempts count in both, as they use no retry. For a service, returns how often it was started.
     """
     retry = job.options.get("retry", 0)
     if job.attempt == 0:
@@ -94,12 +93,12 @@ def tries(job: Process) -> str:
 
 
 def age(job: Process, now: datetime) -> str:
-    """How long ago it was added."""
+    """Returns how long ago a job was added."""
     return "" if job.created is None else brief(_between(job.created, now))
 
 
 def run_time(job: Process, now: datetime) -> str:
-    """How long it runs, or ran in its last attempt."""
+    """Returns how long a job has been running, or ran in its last attempt."""
     if job.started is None or job.status in (Status.WAITING, Status.POSTPONED):
         return ""
     if job.status is Status.PROCESSING:
@@ -108,21 +107,21 @@ def run_time(job: Process, now: datetime) -> str:
 
 
 def note(job: Process, now: datetime) -> str:
-    """What matters about a job in a list: whether it is no job as others, and its news."""
-    return _SEVERAL.join(part for part in (kind(job), news(job, now)) if part)
+    """Returns what matters about a job in a list: its kind, if it is not a plain job, and its news."""
+    return _SEPARATOR.join(part for part in (kind(job), news(job, now)) if part)
 
 
 def news(job: Process, now: datetime) -> str:
-    """What matters about a job now: when it runs, how far it is, or what went wrong."""
-    parts = [_due(job, now), progress(job), _spoken_error(job), interval(job)]
-    return _SEVERAL.join(part for part in parts if part)
+    """Returns what matters about a job now: when it runs, how far it is, or what went wrong."""
+    parts = [_due(job, now), progress(job), _last_error(job), interval(job)]
+    return _SEPARATOR.join(part for part in parts if part)
 
 
 def _due(job: Process, now: datetime) -> str:
     if job.status is not Status.POSTPONED or job.at is None:
         return ""
     if is_parked(job):
-        return WAITS_FOR_ITS_TURN
+        return WAITS_FOR_SOLO
     left = (job.at - now).total_seconds()
     when = f"in {brief(left)}" if left > 0 else "now"
     again = job.attempt > 0 and is_service(job)
@@ -130,19 +129,19 @@ def _due(job: Process, now: datetime) -> str:
 
 
 def progress(job: Process) -> str:
-    """`82% copied 3.2 of 3.9 GB`, as far as the job has said anything."""
+    """Returns the progress that a job has reported, such as `82% copied 3.2 of 3.9 GB`."""
     if job.status in (Status.WAITING, Status.POSTPONED):
         return ""
     percent = "" if job.status is Status.DONE or not job.progress else f"{job.progress:.4g}%"
     return " ".join(part for part in (percent, job.message) if part)
 
 
-def _spoken_error(job: Process) -> str:
+def _last_error(job: Process) -> str:
     return "" if job.status in (Status.DONE, Status.PROCESSING) else error_line(job.error)
 
 
 def error_line(error: Mapping[str, object] | None) -> str:
-    """`ConnectionError: refused`: the first line of an error."""
+    """Returns the type of an error and the first line of its message, such as `ConnectionError: refused`."""
     if not error:
         return ""
     message = str(error.get("message") or "").strip().splitlines()
@@ -150,7 +149,7 @@ def error_line(error: Mapping[str, object] | None) -> str:
 
 
 def interval(job: Process) -> str:
-    """`every 1d`, for a job that runs again."""
+    """Returns the interval of a job that will run again, such as `every 1d`."""
     every = job.options.get("interval", 0)
     if not every or job.status in FINAL:
         return ""
@@ -158,7 +157,7 @@ def interval(job: Process) -> str:
 
 
 def count(number: int) -> str:
-    """A count that goes no further than CAP."""
+    """Returns a count, or `10k+` above CAP, up to which jobs are counted."""
     return "10k+" if number > CAP else str(number)
 
 

@@ -1,4 +1,4 @@
-"""Decides how values become text that is safe to print: one line, no control characters, TSV and JSON."""
+"""Turns values into text that is safe to print: one line without control characters, TSV, JSON, dates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskscheduler.store.client import redacted
 
 
 def shown(uri: str) -> str:
-    """The URI as it may be printed: without its password."""
+    """Returns a URI without its password."""
     return redacted(uri)
 
 
@@ -25,7 +25,7 @@ _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def clean(text: str) -> str:
-    """One printable line: what a job says must not move the cursor or set the title of a terminal."""
+    """Returns a text as one printable line, so that job data cannot move the cursor or set the title of a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
@@ -36,44 +36,49 @@ def _escaped(char: str) -> str:
 
 
 def clean_lines(text: str) -> list[str]:
-    """The lines of a longer text, each clean."""
+    """Returns the lines of a longer text, each of them clean."""
     return [clean(line.expandtabs(4)) for line in text.splitlines()]
 
 
 def tsv(cells: Iterable[Any]) -> str:
-    """One line of tab separated values; a backslash is doubled, so that every value can be read back."""
+    """Returns a line of tab-separated values; backslashes are doubled, so that every value can be read back."""
     return "\t".join(clean(str(cell).replace("\\", "\\\\")) for cell in cells)
 
 
 def json_line(value: Any) -> str:
-    """The value as relaxed extended JSON in one line."""
+    """Returns a value as relaxed extended JSON in one line."""
     return _json(value, None)
 
 
 def json_pretty(value: Any) -> str:
-    """The value as relaxed extended JSON for people."""
+    """Returns a value as relaxed extended JSON in indented lines."""
     return _json(value, 2)
 
 
 def _json(value: Any, indent: int | None) -> str:
     text = json_util.dumps(value, json_options=JSON_OPTIONS, ensure_ascii=False, indent=indent)
-    # JSON leaves some control characters as they are, which may only stand inside of a string: \u0085, bidi marks
+    # JSON does not escape some control characters inside of strings: \u0085, bidi marks
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def local(date: datetime | None) -> str:
-    """A date in the reader's time zone, to the second."""
+    """Returns a date in the reader's time zone, to the second."""
     return "" if date is None else f"{date.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def iso(date: datetime | None) -> str:
-    """A date for machines."""
+    """Returns a date in ISO form and UTC, to the millisecond."""
     if date is None:
         return ""
     return date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def plural(number: int, noun: str) -> str:
+    """Returns a number with its noun, such as `1 job` and `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Rows as lines with columns below each other; for short ASCII values."""
+    """Returns rows as lines with aligned columns; for short ASCII values."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,1 +1,1 @@
-"""The webservice and the pages on jobs: one ASGI application on a Scheduler. Needs the extra `web`."""
+"""The web pages and the webservice: one ASGI application on a Scheduler. Needs the extra `web`."""

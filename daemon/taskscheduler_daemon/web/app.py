@@ -1,4 +1,4 @@
-"""Puts the application together: the webservice, the pages, what stands before them, and how errors are answered."""
+"""Builds the application of webservice, pages and access middleware, and answers errors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from taskscheduler_daemon.web.pages.templates import page
 
 logger = logging.getLogger(__name__)
 
-_SERVICE = ("/task", "/openapi.json")  #: what programs ask for; all else are pages
+_SERVICE = ("/task", "/openapi.json")  #: paths of the webservice; all others are pages
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
-_MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page only shows something."}
+_MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page does not take such requests."}
 _TECHNICAL = "Technical error"
 _NO_DATABASE = "Technical error: the database does not answer"
 
@@ -33,33 +33,36 @@ _NO_DATABASE = "Technical error: the database does not answer"
 def create_app(
     scheduler: Scheduler, jobs: Iterable[str] = (), token: str | None = None, hosts: Iterable[str] = ()
 ) -> AccessMiddleware:
-    """The application. `jobs`: the names that may be posted; `hosts`: the names by which it may be called, besides
-    localhost and addresses."""
-    app = _Described(
+    """Builds the application.
+
+    `jobs`: the names of jobs that may be posted. `hosts`: the host names that requests may use, besides localhost and
+    addresses. With a `token`, every request needs it.
+    """
+    app = _Application(
         title="taskscheduler",
         description="Jobs as tasks: list them, look at one, add one.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.site = WebContext(scheduler, frozenset(jobs), Csrf())
+    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf())
     app.include_router(tasks.router)
     app.include_router(pages.router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
-    return AccessMiddleware(app, token, hosts)  # around all, so that its headers are on every answer, also on a 500
+    return AccessMiddleware(app, token, hosts)  # outermost, so that its headers are on every answer, also on a 500
 
 
-class _Described(FastAPI):
-    """Its OpenAPI description names the jobs that can be posted, and leaves out the answer 422, which the framework
-    lists and which is never given."""
+class _Application(FastAPI):
+    """Describes itself with the jobs that can be posted, and without the answer 422, which it never gives."""
 
     def openapi(self) -> dict[str, Any]:
+        """Returns the OpenAPI description."""
         described = deepcopy(super().openapi())
         body = described["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        body["properties"]["job"]["enum"] = sorted(self.state.site.jobs)
+        body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
         for operations in described["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
@@ -84,14 +87,14 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _malformed(request: Request, error: Exception) -> Response:
-    """What the framework finds wrong with a parameter, in the form of all other errors."""
+    """Answers a parameter that the framework refuses in the form of all other errors."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()[0]
     return _answer(request, 400, f"Malformed {found['loc'][-1]}: {found['msg']}")
 
 
 def _allowed(request: Request) -> str:
-    """The methods of all routes with this path; the framework names those of the first."""
+    """Returns the methods of all routes with this path; the framework names only those of the first."""
     routers = (tasks.router, pages.router, request.app.router)
     routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
@@ -106,7 +109,7 @@ def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 404, f"Task {name} does not exists" if service else f"There is no job {name}")
     if isinstance(error, InvalidStateError):
         return _answer(request, 409, str(error))
-    known = isinstance(error, SchedulerError)  # which says what is wrong; of others one needs to know where
+    known = isinstance(error, SchedulerError)  # its text says what is wrong; other errors need a traceback
     reason = {"reason": str(error)} if known else {}
     logger.error("request failed", exc_info=None if known else error, extra={"path": request.url.path, **reason})
     return _answer(request, 500, _NO_DATABASE if isinstance(error, DatabaseUnavailableError) else _TECHNICAL)

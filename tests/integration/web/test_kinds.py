@@ -68,7 +68,7 @@ def test_the_list_can_show_one_kind_alone(
     monkeypatch.setattr(routes, "PAGE", 2)
     monkeypatch.setattr(routes, "MOST_SEARCHED", 5)
     scheduler.add_jobs(["noop"] * 8)
-    assert "5 jobs were looked through" in client.get("/jobs?kind=program").text
+    assert "5 jobs were searched" in client.get("/jobs?kind=program").text
     assert shown(client, "/jobs?kind=service") == {str(service.id)}, "they have an index"
 
 

@@ -135,7 +135,7 @@ def test_a_search_without_an_index_ends_and_can_go_on(
     while path:
         text = client.get(path).text
         seen += re.findall(r'href="/jobs/([0-9a-f]{24})"', text)
-        empty += "None of these. 5 jobs were looked through" in text
+        empty += "No matches so far. 5 jobs were searched" in text
         older = re.search(r'href="([^"]+)" rel="next"', text)
         path = older[1].replace("&amp;", "&") if older else ""
     assert seen == [ids[number] for number in sorted(wanted, reverse=True)]

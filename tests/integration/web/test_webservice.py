@@ -111,7 +111,7 @@ WRONG_TASKS: list[tuple[Any, str]] = [
     ({"job": "os.system", "profile": "a"}, 'Job "os.system" is not registered by the modules of --jobs'),
     ({"job": "echo", "profile": "a"}, 'Job "echo" is not registered by the modules of --jobs'),
     ({"job": "\ud800", "profile": "a"}, 'Job "\ud800" is not registered by the modules of --jobs'),
-    ({"job": "noop", "profile": "a", "parameter": {}}, 'Unknown "parameter"; there are profile, job, parameters, tags'),
+    ({"job": "noop", "profile": "a", "parameter": {}}, 'Unknown "parameter"; known are profile, job, parameters, tags'),
     ({"job": "noop", "profile": "a", "tags": "x"}, "Malformed tags"),
     ({"job": "noop", "profile": "a", "tags": ["x", 5]}, "Tag value must be a string"),
     ({"job": "noop", "profile": "a", "tags": [""]}, EMPTY_TAG),
@@ -167,7 +167,7 @@ WRONG_FILTERS: list[tuple[dict[str, str], str]] = [
     ({"status": ""}, 'Status "" does not exists'),
     ({"profile": ""}, PROFILE),
     ({"order": ""}, 'Impossible to order by ""'),
-    ({"tag": "x"}, 'Unknown "tag"; there are profile, status, order, tags, tags[]'),
+    ({"tag": "x"}, 'Unknown "tag"; known are profile, status, order, tags, tags[]'),
 ]
 
 
@@ -270,7 +270,7 @@ def test_a_wrong_method_is_answered_with_the_right_ones(client: TestClient) -> N
 def test_a_request_that_does_not_come_to_an_end_is_given_up(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "_PATIENCE", 0.05)
+    monkeypatch.setattr(bodies, "_READ_TIMEOUT", 0.05)
     sent: list[Message] = []
 
     async def never() -> Message:

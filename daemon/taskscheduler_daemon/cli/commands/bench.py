@@ -1,54 +1,51 @@
-"""Decides how `taskscheduler bench` measures a cluster's MongoDB, and that nothing of it is left behind.
-
-It uses collections of its own, so that no other node sees its jobs, and a temporary node that serves only them.
-"""
+"""taskscheduler bench: prints how fast a database adds and runs jobs."""
 
 from __future__ import annotations
 
 import click
 
 from taskscheduler.store.driver_errors import translated
-from taskscheduler_daemon.bench.measure import PREFIX, _measure
+from taskscheduler_daemon.bench.measure import PREFIX, measure
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 
-HELP = f"""Measure how fast jobs are added and run with this database: rates, and latencies at light load.
+HELP = f"""Measure how fast this database adds and runs jobs: rates, and latencies at light load.
 
-The jobs do nothing. They are in collections of their own ({PREFIX}ID.jobs and so on), which no other node serves; a
-temporary node with two workers on this machine runs them. Collections and node are gone at the end, also after Ctrl-C.
+The jobs do nothing. They live in collections of their own ({PREFIX}ID.jobs and so on), which no other node serves. A
+temporary node with two workers on this machine runs them. Collections and node are removed at the end, also after
+Ctrl-C.
 
-Exit codes: 0 measured, 1 the jobs did not get on, 2 usage, 4 database unreachable, 130 Ctrl-C.
+Exit codes: 0 measured, 1 the jobs made no progress, 2 usage, 4 database unreachable, 130 Ctrl-C.
 """
 
 
 @cli_command("bench", help=HELP)
 @click.option(
-    "--jobs-count", type=click.IntRange(100, 1_000_000), default=5000, show_default=True, help="For the rates."
+    "--jobs-count", type=click.IntRange(100, 1_000_000), default=5000, show_default=True, help="Jobs for the rates."
 )
 @click.option(
-    "--latency-samples", type=click.IntRange(2, 10_000), default=100, show_default=True, help="For the latencies."
+    "--latency-samples", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Jobs for the latencies."
 )
 def command(settings: Settings, jobs_count: int, latency_samples: int) -> int:
-    inbox: InterruptibleQueue[None] = InterruptibleQueue()
-    with chosen_uri(settings) as uri, inbox.signals():
+    interrupts: InterruptibleQueue[None] = InterruptibleQueue()
+    with chosen_uri(settings) as uri, interrupts.signals():
         try:
             with translated():
-                found = _measure(uri, inbox, jobs_count, latency_samples)
+                figures = measure(uri, interrupts, jobs_count, latency_samples)
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
-    _tell(settings, found)
+    _print(settings, figures)
     return ExitCode.OK
 
 
-# -- how it is told ---------------------------------------------------------------------------------------------------
-
 _WORDS = {
-    "add_job_per_second": "added, one per call: {:,.0f} jobs/s",
-    "add_jobs_per_second": "added, many per call: {:,.0f} jobs/s",
+    "add_job_per_second": "added one per call: {:,.0f} jobs/s",
+    "add_jobs_per_second": "added many per call: {:,.0f} jobs/s",
     "drain_per_second": "run by one node with two workers: {:,.0f} jobs/s",
     "start_p50_ms": "from add to start, median: {:.1f} ms",
     "start_p99_ms": "from add to start, 99 of 100 within: {:.1f} ms",
@@ -57,15 +54,15 @@ _WORDS = {
 }
 
 
-def _tell(settings: Settings, found: dict[str, float]) -> None:
+def _print(settings: Settings, figures: dict[str, float]) -> None:
     form = settings.form()
     if form == "json":
-        say(json_pretty(found))
+        say(json_pretty(figures))
     elif form == "ndjson":
-        say(json_line(found))
+        say(json_line(figures))
     elif form == "table":
-        for name, value in found.items():
+        for name, value in figures.items():
             say(_WORDS[name].format(value))
     else:
-        for name, value in found.items():
+        for name, value in figures.items():
             say(tsv((name, f"{value:.3f}")))

@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler counts` prints how many jobs there are."""
+"""taskscheduler counts: prints how many jobs there are in each status."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import click
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.retry import COUNTED_BY
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.database import open_database
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
 
-HELP = """Count the jobs per class, or per queue, and status. It looks at all of them.
+HELP = """Count jobs per class, or per queue, and status. This reads all jobs.
 
 TSV has one line per name with a column per status; JSON is {name: {status: count}}.
 """
 
 
 @cli_command("counts", help=HELP)
-@click.option("--by", type=click.Choice(list(COUNTED_BY)), default="job", show_default=True, help="What to count by.")
+@click.option("--by", type=click.Choice(list(COUNTED_BY)), default="job", show_default=True, help="Group the counts.")
 def command(settings: Settings, by: str) -> None:
-    with opened(settings) as database:
+    with open_database(settings) as database:
         counts = database.scheduler.counts(by)
     _print(settings, by, counts)
 

@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler delete` asks for single jobs and what it says about them."""
+"""taskscheduler delete: deletes single jobs after a confirmation."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import click
 
 from taskscheduler.errors import JobNotFoundError
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.ids import resolve_all
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark, say
 
-HELP = """Delete jobs, whatever they do; one that has not ended is cancelled first. There is no way back.
+HELP = """Delete jobs in any status. Jobs that have not ended are cancelled first. This cannot be undone.
 
-Exit code 3 if none was found, 1 if some were not.
+Exit code 3 if no job was found, 1 if some were not found.
 """
 
 
 @cli_command("delete", output=False, help=HELP)
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def command(settings: Settings, job_ids: Sequence[str], yes: bool) -> int:
     deleted = 0
-    with opened(settings) as database:
+    with open_database(settings) as database:
         ids = resolve_all(job_ids, database.job_lists.recent_ids)
         question = f"Delete {len(ids)} jobs?" if len(ids) > 1 else f"Delete the job {ids[0]}?"
         if not yes and not confirmed(question, "nothing was deleted"):

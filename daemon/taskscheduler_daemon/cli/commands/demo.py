@@ -1,4 +1,4 @@
-"""Decides how the command line reaches the demo, which is a package of its own."""
+"""taskscheduler demo: imports and runs the demo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskscheduler_daemon.cli.settings import Settings
 
 
 @cli_command("demo", output=False, help="Run sample jobs in every state on an embedded server, until Ctrl-C.")
-@click.option("--seconds", type=DURATION, help="End by itself after so long.")
+@click.option("--seconds", type=DURATION, help="End by itself after this long.")
 def command(_: Settings, seconds: float | None) -> int:
     run = importlib.import_module("taskscheduler_daemon.demo.run")
     return int(run.main(seconds))

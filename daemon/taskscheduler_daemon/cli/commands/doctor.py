@@ -1,23 +1,24 @@
-"""Decides how `taskscheduler doctor` tells its findings, and when it exits with 1."""
+"""taskscheduler doctor: runs all checks and prints their findings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from taskscheduler.errors import SchedulerError
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import chosen_uri, given_uri, looking
+from taskscheduler_daemon.cli.database import chosen_uri, given_uri, view_database
 from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, database_findings, host_findings
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.settings import Settings, say
-from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, shown, tsv
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
+from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, plural, shown, tsv
 
 _SIGNS = {GOOD: ("✓", "ok", 2), WARNING: ("!", "!", 3), BAD: ("✗", "X", 1)}
 
-HELP = """Check everything that jobs depend on, and say what helps. Nothing is created or changed.
+HELP = """Check everything that jobs depend on, and suggest cures. Nothing is created or changed.
 
-Exit code 0 if there is no problem (warnings may be there), else 1.
+Exit code 1 if there is a problem; warnings do not count.
 """
 
 
@@ -28,7 +29,7 @@ def command(settings: Settings) -> int:
         say(tsv(("RESULT", "CHECK", "FINDING", "CURE")))
     for finding in _findings(settings):
         found.append(finding)
-        _tell(settings, form, finding)
+        _print(settings, form, finding)
     bad, warnings = ([one.result for one in found].count(result) for result in (BAD, WARNING))
     if form == "json":
         say(json_pretty([asdict(one) for one in found]))
@@ -40,17 +41,17 @@ def command(settings: Settings) -> int:
 def _findings(settings: Settings) -> Iterator[Finding]:
     given = given_uri(settings)
     try:
-        with chosen_uri(settings) as uri, looking(uri) as view:
-            where = "" if given else "the embedded server, as no URI is given: "
+        with chosen_uri(settings) as uri, view_database(uri) as view:
+            where = "" if given else "no URI is given, so the embedded server: "
             yield Finding(GOOD, "uri", f"{where}{shown(uri)}")
             yield from database_findings(view.overview)
     except SchedulerError as error:
-        # before anything was looked at: the URI cannot be used, or the embedded server does not start
+        # no check has run: the URI is malformed, or the embedded server does not start
         yield Finding(BAD, "uri", str(error), "give --uri or TASKSCHEDULER_URI: mongodb://host/database")
     yield from host_findings(embedded_is_used=given is None)
 
 
-def _tell(settings: Settings, form: str, finding: Finding) -> None:
+def _print(settings: Settings, form: str, finding: Finding) -> None:
     if form == "tsv":
         say(tsv((finding.result, finding.check, finding.text, finding.cure)))
     elif form == "ndjson":
@@ -69,9 +70,5 @@ def _line(settings: Settings, finding: Finding) -> str:
 
 
 def _verdict(bad: int, warnings: int) -> str:
-    parts: Sequence[str] = [
-        f"{number} {name}{'' if number == 1 else 's'}"
-        for number, name in ((bad, "problem"), (warnings, "warning"))
-        if number
-    ]
-    return ", ".join(parts) or "everything is well"
+    parts = [plural(number, noun) for number, noun in ((bad, "problem"), (warnings, "warning")) if number]
+    return ", ".join(parts) or "no problems found"

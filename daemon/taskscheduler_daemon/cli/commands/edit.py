@@ -1,4 +1,4 @@
-"""Decides which statuses `taskscheduler edit` may give a job: those that somebody can decide, not those that happen."""
+"""taskscheduler edit: requeues or cancels a job; nodes set all other statuses."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.commands.cancel import cancel
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import STATUS
-from taskscheduler_daemon.cli.output.batch import Treatment, treat_all
-from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.cli.output.batch import Operation, apply_to_all
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark
 
-HELP = """Give a job another status: `waiting` puts one that has ended back to the queue, `canceled` cancels it.
+HELP = """Set the status of a job: `waiting` puts a job that has ended back in the queue, `canceled` cancels it.
 
-No other status can be given: a node decides it when it runs the job.
+All other statuses are refused, as the node that runs the job sets them.
 """
 
-_RUNS = "whoever claims the job runs it, and decides how it ended"
-
 REASONS: Mapping[Status, str] = {
-    Status.PROCESSING: "a job cannot be marked as processing: only a node that runs it does so",
-    Status.POSTPONED: "a job cannot be marked as postponed: add it with --at, or let it wait: edit ID waiting",
+    Status.PROCESSING: "a job cannot be marked as processing: the node that runs it sets this status",
+    Status.POSTPONED: "a job cannot be marked as postponed: add one with --at, or requeue this one: edit ID waiting",
     **{
-        status: f"a job cannot be marked as {status.label}: {_RUNS}; retry or cancel it"
+        status: f"a job cannot be marked as {status.label}: the node that runs it sets this status; retry or cancel it"
         for status in (Status.DONE, Status.FAILED, Status.TIMEOUT)
     },
 }
@@ -39,10 +38,10 @@ REASONS: Mapping[Status, str] = {
 @click.argument("job_id", metavar="ID")
 @click.argument("status", type=STATUS)
 def command(settings: Settings, job_id: str, status: Status) -> int:
-    if status not in _TREATMENTS:
+    if status not in _OPERATIONS:
         remark(f"taskscheduler: {REASONS[status]}")
         return ExitCode.REFUSED
-    return treat_all(settings, [job_id], _TREATMENTS[status])
+    return apply_to_all(settings, [job_id], _OPERATIONS[status])
 
 
 def _cancel_live(scheduler: Scheduler, job_id: ObjectId) -> Process:
@@ -52,4 +51,4 @@ def _cancel_live(scheduler: Scheduler, job_id: ObjectId) -> Process:
     return job
 
 
-_TREATMENTS: Mapping[Status, Treatment] = {Status.WAITING: Scheduler.retry_job, Status.CANCELED: _cancel_live}
+_OPERATIONS: Mapping[Status, Operation] = {Status.WAITING: Scheduler.retry_job, Status.CANCELED: _cancel_live}

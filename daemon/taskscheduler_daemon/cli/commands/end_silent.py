@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler end-silent` names signals and tells what became of each program."""
+"""taskscheduler end-silent: ends the records of programs that stopped reporting, and may signal the programs."""
 
 from __future__ import annotations
 
@@ -7,35 +7,42 @@ import signal
 import click
 
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.input.parameters import Parsed
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.input.parameters import ParsedType
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean
 from taskscheduler_daemon.programs.end_silent import end_silent
 
-HELP = """End the records of tracked programs that were silent for longer than promised, or are gone from this host.
+HELP = """Mark tracked programs that stopped reporting as timed out, and those that died on this host as failed.
 
-Of the class JOB, or all. Nodes do so by themselves; this is for where none runs, and for --signal: it is sent to the
-programs of this host, never to another process that was given a pid later. Programs of other hosts get none.
+Without JOB, programs of all classes are checked. Nodes do this by themselves; use the command where no node runs, or
+for --signal. The signal goes only to programs of this host, and never to a process that has reused a pid.
 """
 
 
-def _signal(text: str) -> int:
-    name = text.upper().removeprefix("SIG")
-    known = {one.name.removeprefix("SIG"): int(one) for one in signal.Signals}
-    if name in known:
-        return known[name]
-    if text.isdecimal() and int(text) in known.values():
-        return int(text)
-    raise ValueError(f"{text!r} is no signal; give a name such as TERM, or its number")
+class SignalNumber(ParsedType):
+    """A signal by its name, with or without SIG, or by its number."""
+
+    name = "signal"
+
+    def parse(self, text: str) -> int:
+        """Returns the number of the signal."""
+        name = text.upper().removeprefix("SIG")
+        known = {one.name.removeprefix("SIG"): int(one) for one in signal.Signals}
+        if name in known:
+            return known[name]
+        if text.isdecimal() and int(text) in known.values():
+            return int(text)
+        raise ValueError(f"{text!r} is not a signal; give a name such as TERM, or a number")
 
 
 @cli_command("end-silent", output=False, help=HELP)
 @click.argument("job", required=False)
-@click.option("--signal", "number", type=Parsed("signal", _signal), help="Send it to their programs, too.")
+@click.option("--signal", "number", type=SignalNumber(), help="Also send this signal to their processes.")
 def command(settings: Settings, job: str | None, number: int | None) -> int:
-    with opened(settings) as database:
+    with open_database(settings) as database:
         ended = end_silent(database.scheduler, job, number)
     for one in ended:
         error = one.process.error or {}

@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler jobs` prints the jobs that modules register."""
+"""taskscheduler jobs: prints the jobs that modules register."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import click
 
 from taskscheduler.declarations.catalog import Entry
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.input.job_modules import registered
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.input.job_modules import registered_jobs
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
 
-HELP = """Show the jobs that modules register: name, arguments and what they are for.
+HELP = """Show the jobs that modules register: name, arguments and description.
 
-It imports the modules and asks no database. JSON has the arguments one by one, with type, default and whether they are
-required.
+This imports the modules and needs no database. JSON lists the arguments one by one, with type, default and whether they
+are required.
 """
 
 _COLUMNS = ("JOB", "TAKES", "DESCRIPTION")
 
 
 @cli_command("jobs", help=HELP)
-@click.option("--jobs", multiple=True, metavar="MODULE", help="Module whose import registers jobs; repeatable, or a,b.")
+@click.option("--jobs", multiple=True, metavar="MODULE", help="Module that registers jobs; repeatable, or a,b.")
 def command(settings: Settings, jobs: Sequence[str]) -> None:
     if not jobs:
-        raise click.UsageError("say which modules register the jobs: --jobs myapp.jobs, or set TASKSCHEDULER_JOBS")
-    entries = registered(jobs)
+        raise click.UsageError("name the modules that register jobs: --jobs myapp.jobs, or set TASKSCHEDULER_JOBS")
+    entries = registered_jobs(jobs)
     _print(settings, entries)
     if not entries:
         remark("these modules register no jobs: subclass Job, or decorate functions with @job")

@@ -1,4 +1,4 @@
-"""Decides what `taskscheduler list` shows: live jobs unless told otherwise, the newest first, bounded."""
+"""taskscheduler list: prints jobs, newest first; live ones by default, and a limited number of them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import click
 from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import Opened, opened
+from taskscheduler_daemon.cli.database import OpenDatabase, open_database
 from taskscheduler_daemon.cli.input.parameters import LIMIT, STATUS
 from taskscheduler_daemon.cli.output.tables import draw_jobs
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import COLUMNS, record, row
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 _REDRAWN_EVERY = 1.0  #: seconds
 
-_AROUND = 3  #: lines of a terminal that are not jobs
+_OTHER_LINES = 3  #: lines of a terminal that are not jobs
 
-#: the newest come first, so that they do among equals
+#: sort keys of jobs that come newest first, and stay so among equals
 ORDERS: Mapping[str, Callable[[Process], Any]] = {
-    "date": lambda job: 0,  # noqa: ARG005 - as they come
+    "date": lambda job: 0,  # noqa: ARG005 - keeps the order
     "queue": lambda job: job.options["queue"],
     "status": lambda job: job.status,
 }
 
-HELP = """List jobs, the newest first; live ones unless --status or --all says otherwise.
+HELP = """List jobs, newest first. Without --status or --all, only live jobs.
 
-JSON has the stored documents without data and result; `show` has those, too.
+JSON has the stored documents without data and result; `show` includes them.
 """
 
 
@@ -41,12 +42,17 @@ JSON has the stored documents without data and result; `show` has those, too.
 @click.option("--job", metavar="NAME", help="Only jobs of this class.")
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option(
-    "--tag", "-t", "tags", multiple=True, envvar="TASKSCHEDULER_TAG", help="Only jobs with this tag; of several, any."
+    "--tag",
+    "-t",
+    "tags",
+    multiple=True,
+    envvar="TASKSCHEDULER_TAG",
+    help="Only jobs with one of these tags; repeatable.",
 )
 @click.option("--all", "everything", is_flag=True, envvar="TASKSCHEDULER_ALL", help="Jobs in every status.")
-@click.option("--limit", type=LIMIT, default="50", show_default=True, help="At most so many.")
+@click.option("--limit", type=LIMIT, default="50", show_default=True, help="Show at most this many.")
 @click.option("--order", type=click.Choice(list(ORDERS)), default="date", show_default=True, help="Order of the lines.")
-@click.option("--follow", "-f", is_flag=True, help="Draw the list anew each second, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Redraw the list each second, until Ctrl-C.")
 def command(
     settings: Settings,
     status: Sequence[Status],
@@ -60,28 +66,28 @@ def command(
 ) -> None:
     query = _query(status, job, queue, tags, everything)
     if follow and not (settings.terminal and settings.form() == "table"):
-        raise click.UsageError("--follow draws on a terminal; for programs there is: taskscheduler listen")
-    with opened(settings) as database:
+        raise click.UsageError("--follow draws on a terminal; in a pipe use: taskscheduler listen")
+    with open_database(settings) as database:
         if follow:
             _follow(settings, database, query, limit, order)
         else:
             _show(settings, database, query, limit, order)
 
 
-def _show(settings: Settings, database: Opened, query: dict[str, Any], limit: int, order: str) -> None:
+def _show(settings: Settings, database: OpenDatabase, query: dict[str, Any], limit: int, order: str) -> None:
     documents = database.job_lists.recent(query, limit + 1)
     more, documents = len(documents) > limit, documents[:limit]
     jobs = sorted((Process(database.scheduler, document) for document in documents), key=ORDERS[order])
     _print(settings, database, jobs, with_queue=order == "queue")
     if settings.terminal and settings.form() == "table":
-        _say_rest(len(jobs), more, query)
+        _print_hint(len(jobs), more, query)
 
 
-def _follow(settings: Settings, database: Opened, query: dict[str, Any], limit: int, order: str) -> None:
+def _follow(settings: Settings, database: OpenDatabase, query: dict[str, Any], limit: int, order: str) -> None:
     pause = threading.Event()
     while True:
         click.clear()
-        room = max(1, shutil.get_terminal_size().lines - _AROUND)
+        room = max(1, shutil.get_terminal_size().lines - _OTHER_LINES)
         _show(settings, database, query, min(limit, room), order)
         pause.wait(_REDRAWN_EVERY)
 
@@ -96,7 +102,7 @@ def _query(
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _print(settings: Settings, database: Opened, jobs: Sequence[Process], with_queue: bool) -> None:
+def _print(settings: Settings, database: OpenDatabase, jobs: Sequence[Process], with_queue: bool) -> None:
     now, form = database.scheduler.store.clock.now(), settings.form()
     if form == "table":
         draw_jobs(settings, jobs, now, with_queue)
@@ -111,9 +117,9 @@ def _print(settings: Settings, database: Opened, jobs: Sequence[Process], with_q
             say(str(job.id) if form == "id" else json_line(record(job)))
 
 
-def _say_rest(shown: int, more: bool, query: dict[str, Any]) -> None:
+def _print_hint(shown: int, more: bool, query: dict[str, Any]) -> None:
     if shown == 0:
-        ended = "; ended ones: taskscheduler list --all" if "status" in query else ""
+        ended = "; for ended jobs: taskscheduler list --all" if "status" in query else ""
         remark(f"no {'such ' if query else ''}jobs; add one: taskscheduler add NAME '{{\"key\": 1}}'{ended}")
     elif more:
-        remark(f"only the newest {shown} are shown; --limit shows more")
+        remark(f"showing the newest {shown}; --limit shows more")

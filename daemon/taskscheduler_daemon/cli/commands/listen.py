@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler listen` prints an event: one line each, as it happens."""
+"""taskscheduler listen: prints each event in one line, as it happens."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from taskscheduler.events import GAP, STATUS_EVENTS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.parameters import DURATION, STATUS
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, error_line, glyph
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import clean, iso, json_line, tsv
 
 COLUMNS = ("TIME", "EVENT", "ID", "JOB", "ATTEMPT", "NODE", "NOTE")
 
-HELP = """Follow all changes of status, one line each, until Ctrl-C or --timeout.
+HELP = """Follow all status changes, one line each, until Ctrl-C or --timeout.
 
-With -o json every line is an object of its own.
+With -o json, each line is an object.
 """
 
 
 @cli_command("listen", help=HELP)
 @click.option("--job", metavar="NAME", help="Only jobs of this class.")
 @click.option("--status", type=STATUS, multiple=True, help="Only changes to this status; repeatable.")
-@click.option("--timeout", type=DURATION, help="End after so long.")
+@click.option("--timeout", type=DURATION, help="Stop after this long.")
 def command(settings: Settings, job: str | None, status: Sequence[Status], timeout: float | None) -> None:
     query: dict[str, object] = {"class": job} if job else {}
     if status:
         query["status"] = {"$in": sorted(int(one) for one in status)}
-    with opened(settings) as database:
-        printer = Printer(settings, database.scheduler.store.clock)
+    with open_database(settings) as database:
+        printer = EventPrinter(settings, database.scheduler.store.clock)
         database.scheduler.on(GAP, lambda _, notice: printer.gap(notice))
         database.scheduler.listen(printer.event, query, timeout)
 
 
-class Printer:
-    """Prints events in the form asked for."""
+class EventPrinter:
+    """Prints events in the form that was asked for."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
@@ -51,30 +52,30 @@ class Printer:
             say(tsv(COLUMNS))
 
     def event(self, job: Process) -> None:
-        """One change of a status."""
+        """Prints one status change."""
         event, now = STATUS_EVENTS[job.status], self._clock.now()
         if self._form == "id":
             say(str(job.id))
         elif self._form in ("json", "ndjson"):
-            said = {"time": now, "event": event, "_id": job.id, "class": job.job, "attempt": job.attempt}
-            say(json_line({**said, "node": job.node, "error": _wrong(job) or None}))
+            fields = {"time": now, "event": event, "_id": job.id, "class": job.job, "attempt": job.attempt}
+            say(json_line({**fields, "node": job.node, "error": _error(job) or None}))
         elif self._form == "tsv":
-            say(tsv((iso(now), event, job.id, job.job, job.attempt or "", job.node or "", _wrong(job))))
+            say(tsv((iso(now), event, job.id, job.job, job.attempt or "", job.node or "", _error(job))))
         else:
             say(self._line(event, job, now))
 
     def _line(self, event: str, job: Process, now: datetime) -> str:
-        look = f"{glyph(job.status, self._settings.fancy)} {event:<10}"
+        label = f"{glyph(job.status, self._settings.fancy)} {event:<10}"
         attempt = f"  #{job.attempt}" if job.attempt else ""
         where = f"  {job.node}" if job.node else ""
-        wrong = f"  {_wrong(job)}" if _wrong(job) else ""
-        rest = clean(f"{job.id}  {job.job}{attempt}{where}{wrong}")
-        return f"{now.astimezone():%H:%M:%S}  {self._settings.paint(look, LOOKS[job.status].color)}  {rest}"
+        error = f"  {_error(job)}" if _error(job) else ""
+        rest = clean(f"{job.id}  {job.job}{attempt}{where}{error}")
+        return f"{now.astimezone():%H:%M:%S}  {self._settings.paint(label, LOOKS[job.status].color)}  {rest}"
 
     def gap(self, notice: Process) -> None:
-        """Events were missed; the jobs that may have changed follow."""
-        remark(f"taskscheduler: {clean(notice.message or 'events were lost')}; what is known now follows")
+        """Prints that events were lost; the jobs that may have changed follow."""
+        remark(f"taskscheduler: {clean(notice.message or 'events were lost')}; current states follow")
 
 
-def _wrong(job: Process) -> str:
+def _error(job: Process) -> str:
     return error_line(job.error) if job.status in (Status.FAILED, Status.TIMEOUT) else ""

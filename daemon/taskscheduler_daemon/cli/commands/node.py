@@ -1,4 +1,4 @@
-"""taskscheduler node and node stop"""
+"""taskscheduler node: runs a queue node, in the foreground or as a daemon, and stops one."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ from taskscheduler_daemon.background import stop_node
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.daemonize import in_background, with_pidfile
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.input.node_options import chosen, node_options
+from taskscheduler_daemon.cli.input.node_options import given_options, node_options
 from taskscheduler_daemon.cli.input.parameters import DURATION
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.node.node import QueueNode
+from taskscheduler_daemon.presentation.terminal import remark, say
 
 STOP_HELP = """Stop the node that a pidfile names, and wait until it has ended.
 
-It lets running jobs finish for its --stop-timeout. A pidfile that a killed node has left is removed; exit code 3 if no
-node runs, 124 if it has not ended in time.
+The node gives running jobs its --stop-timeout to finish. A stale pidfile is removed. Exit code 3 if no node runs, 124
+if it does not end in time.
 """
 
 
 @cli_command("stop", output=False, help=STOP_HELP)
-@click.option("--pidfile", metavar="FILE", required=True, help="The pidfile that the node was started with.")
-@click.option("--timeout", type=DURATION, default="30s", show_default=True, help="Wait at most so long.")
+@click.option("--pidfile", metavar="FILE", required=True, help="Pidfile that the node was started with.")
+@click.option("--timeout", type=DURATION, default="30s", show_default=True, help="Wait at most this long.")
 def stop(settings: Settings, pidfile: str, timeout: float) -> int:  # noqa: ARG001 - every command gets the settings
     if stop_node(pidfile, timeout):
         say("node stopped")
         return ExitCode.OK
-    remark(f"taskscheduler: no node of the pidfile {pidfile} runs")
+    remark(f"taskscheduler: no node runs for the pidfile {pidfile}")
     return ExitCode.NOT_FOUND
 
 
 HELP = """Run a queue node in the foreground until SIGTERM or Ctrl-C.
 
-Modules are looked for in the current directory, too. SIGTERM lets running jobs finish for --stop-timeout; a second
-one kills. SIGHUP replaces the workers, each after its job; new code needs a restart. The log goes to the standard
-error.
+Job modules may also be in the current directory. SIGTERM gives running jobs --stop-timeout to finish; a second SIGTERM
+kills them. SIGHUP replaces each worker after its current job; new code needs a restart. The log goes to standard error.
 
-With --daemonize the command ends when the node is ready, which goes on in the background; stop it with
+With --daemonize, the command returns when the node is ready and leaves it in the background. Stop it with
 `taskscheduler node stop --pidfile FILE`.
 """
 
 
 @cli_command("node", output=False, group=True, help=HELP)
 @node_options
-@click.option("--pidfile", metavar="FILE", help="Write the process id here; refused if its process runs already.")
+@click.option("--pidfile", metavar="FILE", help="Write the process id to this file; refused while its process runs.")
 @click.option("--daemonize", is_flag=True, help="Run in the background; needs --pidfile.")
-@click.option("--log-file", metavar="FILE", help="Where the log of a daemon goes.  [default: nowhere]")
+@click.option("--log-file", metavar="FILE", help="Log of a node in the background.  [default: none]")
 def node(settings: Settings, pidfile: str | None, daemonize: bool, log_file: str | None, **given: Any) -> int:
     if click.get_current_context().invoked_subcommand is not None:
         return ExitCode.OK
     if daemonize and not pidfile:
-        raise click.UsageError("--daemonize needs --pidfile, by which the node can be stopped")
+        raise click.UsageError("--daemonize needs --pidfile, so that the node can be stopped")
     if log_file and not daemonize:
-        raise click.UsageError("--log-file is for --daemonize; in the foreground the log goes to the standard error")
+        raise click.UsageError("--log-file needs --daemonize; in the foreground the log goes to standard error")
 
     def run() -> int:
         log_to_stderr(settings.verbose)
-        return serve(Scheduler(settings.uri), chosen(given))
+        return serve(Scheduler(settings.uri), given_options(given))
 
     if pidfile and daemonize:
         return in_background(pidfile, log_file or os.devnull, run)
@@ -76,7 +76,7 @@ command.add_command(stop)
 
 
 def serve(scheduler: Scheduler, options: dict[str, Any]) -> int:
-    """Run a node with these options; its exit code."""
+    """Runs a node with these options; returns its exit code."""
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)  # where users keep the modules that --jobs names

@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler service` starts, stops and shows services, and talks to them."""
+"""taskscheduler service: lists, starts and stops services, and exchanges values with them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from taskscheduler.model.services import RestartPolicy
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import record
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import aligned, clean, iso, json_line, json_pretty, tsv
 
 HELP = """List services, start and stop them, and talk to them.
 
-A service is a job that is kept alive: one process in the whole cluster, on whichever node is there.
+A service is a job that nodes keep alive: one process in the whole cluster, on any of the nodes.
+"""
+
+START_HELP = """Start a service and keep it running.
+
+A service that already runs with the same definition is left alone; with another definition it is replaced.
 """
 
 COLUMNS = ("NAME", "STATE", "STARTS", "RESTART", "NODE", "SINCE", "JOB", "ID")
@@ -34,61 +40,69 @@ def service(settings: Settings) -> None:
         _show(settings, Scheduler.services)
 
 
-@cli_command("list", help="List all services. TSV has a line for each, JSON the stored documents.")
+@cli_command("list", help="List all services.\n\nTSV has one line for each, JSON the stored documents.")
 def list_all(settings: Settings) -> None:
     _show(settings, Scheduler.services)
 
 
-@cli_command("status", help="Show one service; exit code 1 if it does not run and is not about to.")
+@cli_command("status", help="Show one service.\n\nExit code 1 if it neither runs nor is about to start.")
 @click.argument("name")
 def status(settings: Settings, name: str) -> int:
     [process] = _show(settings, lambda scheduler: [scheduler.service(name)])
     return ExitCode.FAILED if process.status.is_final else ExitCode.OK
 
 
-@cli_command("start", help="Make a service run and keep it running; what runs already as it is defined is left alone.")
+@cli_command("start", help=START_HELP)
 @click.argument("job")
 @click.argument("data", type=DATA, required=False)
-@click.option("--name", help="Its unique name.  [default: that of the job]")
-@click.option("--restart", type=click.Choice([str(policy) for policy in RestartPolicy]), help="After which ends.")
-@click.option("--restart-interval", type=DURATION, help="Pause before it is started again.  [default: 1s]")
-@click.option("--restart-interval-max", type=DURATION, help="Longest pause after failures.  [default: 60s]")
-@click.option("--stop-soft", type=DURATION, help="Time from the request to stop to an interruption.  [default: 5s]")
-@click.option("--stop-hard", type=DURATION, help="Time until it is killed.  [default: 10s]")
-@click.option("--queue", metavar="NAME", help="The queue whose nodes may run it.")
-@click.option("--priority", type=int, help="Higher first within its queue.")
+@click.option("--name", help="Unique name of the service.  [default: that of the job]")
+@click.option(
+    "--restart",
+    type=click.Choice([str(policy) for policy in RestartPolicy]),
+    help="When to start it again.  [default: always]",
+)
+@click.option("--restart-interval", type=DURATION, help="Pause before a restart.  [default: 1s]")
+@click.option("--restart-interval-max", type=DURATION, help="Longest pause after repeated failures.  [default: 60s]")
+@click.option("--stop-soft", type=DURATION, help="Time to end by itself before it is interrupted.  [default: 5s]")
+@click.option("--stop-hard", type=DURATION, help="Time to end before it is killed.  [default: 10s]")
+@click.option("--queue", metavar="NAME", help="Queue whose nodes may run it.")
+@click.option("--priority", type=int, help="Higher numbers run first within a queue.")
 @click.option("--silence-timeout", type=DURATION, help="Longest time without a sign of life.")
-@click.option("--tag", "-t", "tags", multiple=True, help="A text to find it by; repeatable.")
+@click.option("--tag", "-t", "tags", multiple=True, help="Tag to find it by; repeatable.")
 def start(settings: Settings, job: str, data: Any, **given: Any) -> None:
     options = {name: value for name, value in given.items() if value not in (None, ())}
     _show(settings, lambda scheduler: [scheduler.start_service(job, data, **options)])
 
 
-@cli_command("stop", help="Stop services and wait until their processes are gone.")
+@cli_command("stop", help="Stop services and wait until their processes have ended.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def stop(settings: Settings, names: Sequence[str]) -> None:
-    _show(settings, lambda scheduler: [scheduler.stop_service(name) for name in _known(scheduler, names)])
+    _show(settings, lambda scheduler: [scheduler.stop_service(name) for name in _checked(scheduler, names)])
 
 
 @cli_command("restart", help="Stop services and start them again at once.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def restart(settings: Settings, names: Sequence[str]) -> None:
-    _show(settings, lambda scheduler: [scheduler.restart_service(name) for name in _known(scheduler, names)])
+    _show(settings, lambda scheduler: [scheduler.restart_service(name) for name in _checked(scheduler, names)])
 
 
-@cli_command("send", output=False, help="Send a value, as JSON, to a service; - reads it from the standard input.")
+@cli_command("send", output=False, help="Send a value to a service.\n\nVALUE is JSON; - reads it from standard input.")
 @click.argument("name")
 @click.argument("value", type=DATA)
 def send(settings: Settings, name: str, value: Any) -> None:
-    with opened(settings) as database:
+    with open_database(settings) as database:
         database.scheduler.send(name, value)
 
 
-@cli_command("receive", output=False, help="Print the oldest value that a service has sent as JSON; 124 if none came.")
+@cli_command(
+    "receive",
+    output=False,
+    help="Print the oldest value from a service.\n\nPrints JSON. Exit code 124 if no value came in time.",
+)
 @click.argument("name")
-@click.option("--timeout", type=DURATION, help="Give up after so long.  [default: never]")
+@click.option("--timeout", type=DURATION, help="Give up after this long.  [default: never]")
 def receive(settings: Settings, name: str, timeout: float | None) -> int:
-    with opened(settings) as database:
+    with open_database(settings) as database:
         value = database.scheduler.receive(name, timeout, _NOTHING)
     if value is _NOTHING:
         remark(f"taskscheduler: service {clean(name)!r} has sent nothing within {timeout:g} s")
@@ -99,19 +113,19 @@ def receive(settings: Settings, name: str, timeout: float | None) -> int:
 
 command = cast("click.Group", service)
 
-for _below in (list_all, status, start, stop, restart, send, receive):
-    command.add_command(_below)
+for _subcommand in (list_all, status, start, stop, restart, send, receive):
+    command.add_command(_subcommand)
 
 
-def _known(scheduler: Scheduler, names: Sequence[str]) -> Sequence[str]:
-    """The names, if all are those of services: nothing is done by halves."""
+def _checked(scheduler: Scheduler, names: Sequence[str]) -> Sequence[str]:
+    """Returns the names if all of them are services, so that a wrong one does not leave the work half done."""
     for name in names:
         scheduler.service(name)
     return names
 
 
 def _show(settings: Settings, find: Callable[[Scheduler], list[Process]]) -> list[Process]:
-    with opened(settings) as database:
+    with open_database(settings) as database:
         processes = find(database.scheduler)
     form = settings.form()
     if form == "json":
@@ -128,7 +142,16 @@ def _show(settings: Settings, find: Callable[[Scheduler], list[Process]]) -> lis
 
 
 def _row(process: Process) -> tuple[str, ...]:
-    kept = process.to_dict()["service"]
+    service = process.to_dict()["service"]
     state, node = process.status.label, process.node or ""
     starts = str(process.attempt)
-    return (kept["name"], state, starts, kept["restart"], node, iso(process.started), process.job, str(process.id))
+    return (
+        service["name"],
+        state,
+        starts,
+        service["restart"],
+        node,
+        iso(process.started),
+        process.job,
+        str(process.id),
+    )

@@ -1,4 +1,4 @@
-"""Decides what `taskscheduler show` tells about one job: everything that is stored."""
+"""taskscheduler show: prints everything that is stored about one job."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.ids import resolve
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     LOOKS,
@@ -27,14 +27,15 @@ from taskscheduler_daemon.presentation.job import (
     tries,
 )
 from taskscheduler_daemon.presentation.kinds import (
-    given_options,
+    chosen_options,
     is_service,
     program,
     restarts,
     service_name,
     sign_of_life,
-    turn,
+    solo_key,
 )
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
 
 _BAR = 40
@@ -44,10 +45,16 @@ _SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
 Fields = list[tuple[str, str]]
 
 
-@cli_command("show", help="Show everything about one job. ID may be the last 5 or more digits of a recent one.")
+HELP = """Show everything about one job.
+
+ID may be the last 5 or more digits of the id of a recent job.
+"""
+
+
+@cli_command("show", help=HELP)
 @click.argument("job_id", metavar="ID")
 def command(settings: Settings, job_id: str) -> None:
-    with opened(settings) as database:
+    with open_database(settings) as database:
         job = database.scheduler.get_job(resolve(job_id, database.job_lists.recent_ids))
         now = database.scheduler.store.clock.now()
     form = settings.form()
@@ -92,7 +99,7 @@ def _line(settings: Settings, name: str, value: str) -> None:
 
 
 def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
-    """What there is to tell, but for attempts, data and result."""
+    """Returns the fields that have a value, without attempts, data and result."""
     times = [("age", age(job, now)), ("run", run_time(job, now)), ("try", "" if is_service(job) else tries(job))]
     fields = [
         ("now", news(job, now)),
@@ -108,7 +115,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("alive", sign_of_life(job, now)),
         ("progress", _bar(job.progress, fancy) if job.progress else ""),
         ("options", _options(job)),
-        ("solo", turn(job)),
+        ("solo", solo_key(job)),
         ("program", program(job)),
         ("fields", _if(job.fields, "{}") and json_line(job.fields)),
         ("series", _if(job.series, "{}")),
@@ -129,7 +136,7 @@ def _bar(percent: float, fancy: bool) -> str:
 
 
 def _options(job: Process) -> str:
-    return ", ".join(f"{name} {_option(name, value)}" for name, value in given_options(job).items())
+    return ", ".join(f"{name} {_option(name, value)}" for name, value in chosen_options(job).items())
 
 
 def _option(name: str, value: Any) -> str:
@@ -142,7 +149,7 @@ def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
     ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
     lasted = brief(max(0.0, (ended - started).total_seconds())) if started and ended else ""
     where = str(attempt.get("node") or "")
-    wrong = error_line(attempt.get("error")) if status is not Status.DONE else ""
+    error = error_line(attempt.get("error")) if status is not Status.DONE else ""
     parts = [
         f"#{attempt.get('attempt')}",
         f"{look.glyph if fancy else look.ascii} {attempt_label(attempt)}",
@@ -150,7 +157,7 @@ def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
         lasted,
         _if(where, "on {}"),
     ]
-    return "  ".join(part for part in [*parts, wrong] if part)
+    return "  ".join(part for part in [*parts, error] if part)
 
 
 def _show_error(settings: Settings, job: Process) -> None:

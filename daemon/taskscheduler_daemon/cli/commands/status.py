@@ -1,4 +1,4 @@
-"""Decides what fits on the one screen of `taskscheduler status`, and what makes a node healthy."""
+"""taskscheduler status: prints server, nodes, workers, queues and counts on one screen."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from bson import ObjectId
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.overview import Backlog, Server
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import View, chosen_uri, looking
+from taskscheduler_daemon.cli.database import DatabaseView, chosen_uri, view_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
-from taskscheduler_daemon.cli.settings import Settings, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import LOOKS, count, glyph
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, busy, describe, load, node_state, workers
+from taskscheduler_daemon.presentation.terminal import say
 from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
 
 _SHOWN_WORKERS = 50
@@ -28,12 +29,12 @@ _COLORS = {UP: 2, SILENT: 3, LOST: 1}
 
 HELP = """Show the server, nodes, workers, queues and counts on one screen.
 
-With --node NAME: exit code 0 if this node is up, 1 if it is not; for health checks.
+With --node NAME, for health checks: exit code 0 if this node is up, else 1.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class ClusterStatus:
     """Everything on the screen."""
 
     database: str
@@ -42,10 +43,11 @@ class Overview:
     counts: Mapping[Status, int]
     queues: Sequence[Backlog]
     next_due: float | None
-    jobs: Mapping[ObjectId, Mapping[str, Any]]  #: those that workers run
+    jobs: Mapping[ObjectId, Mapping[str, Any]]  #: the jobs that workers run
 
     @classmethod
-    def read(cls, view: View) -> Overview:
+    def read(cls, view: DatabaseView) -> ClusterStatus:
+        """Reads it from a database."""
         overview = view.overview
         nodes = overview.nodes()
         running = [worker.get("job") for node in nodes for worker in workers(node) if node_state(node) == UP]
@@ -61,6 +63,7 @@ class Overview:
         )
 
     def to_dict(self) -> dict[str, Any]:
+        """Returns it for JSON."""
         return {
             "database": self.database,
             "server": asdict(self.server),
@@ -72,23 +75,23 @@ class Overview:
 
 
 @cli_command("status", help=HELP)
-@click.option("--node", metavar="NAME", help="Only tell whether this node is up.")
+@click.option("--node", metavar="NAME", help="Only check whether this node is up.")
 def command(settings: Settings, node: str | None) -> int:
-    with chosen_uri(settings) as uri, looking(uri) as view:
+    with chosen_uri(settings) as uri, view_database(uri) as view:
         if node is not None:
             return _check(settings, node, view.overview.nodes())
-        overview = Overview.read(view)
+        cluster = ClusterStatus.read(view)
     form = settings.form()
     if form == "table":
-        _draw(settings, overview)
+        _draw(settings, cluster)
     elif form in ("json", "ndjson"):
-        said = overview.to_dict()
-        say(json_pretty(said) if form == "json" else json_line(said))
+        document = cluster.to_dict()
+        say(json_pretty(document) if form == "json" else json_line(document))
     elif form == "id":
-        for entry in overview.nodes:
+        for entry in cluster.nodes:
             say(str(entry["_id"]))
     else:
-        for line in _rows(overview):
+        for line in _rows(cluster):
             say(tsv(line))
     return ExitCode.OK
 
@@ -100,30 +103,30 @@ def _check(settings: Settings, name: str, nodes: Sequence[Mapping[str, Any]]) ->
     return ExitCode.OK if state == UP else ExitCode.FAILED
 
 
-def _rows(overview: Overview) -> list[tuple[str, ...]]:
-    """The same as rows: what it is, its name, its state or number, and details."""
-    server = overview.server
+def _rows(cluster: ClusterStatus) -> list[tuple[str, ...]]:
+    """Returns the screen as rows: kind, name, state or number, and details."""
+    server = cluster.server
     rows: list[tuple[str, ...]] = [
         ("KIND", "NAME", "VALUE", "DETAIL"),
         ("server", server.replica_set, server.version, server.address),
     ]
-    rows += [("jobs", status.label, count(number), "") for status, number in overview.counts.items()]
-    rows += [("queue", one.queue, count(one.waiting), f"oldest {brief(one.oldest)}") for one in overview.queues]
-    for node in overview.nodes:
-        said = " ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
-        rows.append(("node", str(node.get("name")), node_state(node), said))
+    rows += [("jobs", status.label, count(number), "") for status, number in cluster.counts.items()]
+    rows += [("queue", one.queue, count(one.waiting), f"oldest {brief(one.oldest)}") for one in cluster.queues]
+    for node in cluster.nodes:
+        details = " ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
+        rows.append(("node", str(node.get("name")), node_state(node), details))
         rows += [
-            ("worker", f"{node.get('name')}/{worker.get('pid')}", *_work(overview, worker)) for worker in workers(node)
+            ("worker", f"{node.get('name')}/{worker.get('pid')}", *_work(cluster, worker)) for worker in workers(node)
         ]
     return rows
 
 
-def _work(overview: Overview, worker: Mapping[str, Any]) -> tuple[str, str]:
-    """What a worker does: the id of its job, and more about it."""
+def _work(cluster: ClusterStatus, worker: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what a worker does: the id of its job, and details."""
     job_id = worker.get("job")
     if job_id is None:
         return "idle", ""
-    job = overview.jobs.get(job_id, {})
+    job = cluster.jobs.get(job_id, {})
     percent = f"{job['progress']:.4g}%" if job.get("progress") else ""
     seconds = brief(float(worker["seconds"])) if worker.get("seconds") is not None else ""
     others = int(worker.get("jobs") or 1) - 1
@@ -131,12 +134,12 @@ def _work(overview: Overview, worker: Mapping[str, Any]) -> tuple[str, str]:
     return str(job_id), " ".join(part for part in (str(job.get("class", "")), seconds, percent, more) if part)
 
 
-def _draw(settings: Settings, overview: Overview) -> None:
-    for line in _summary(settings, overview):
+def _draw(settings: Settings, cluster: ClusterStatus) -> None:
+    for line in _summary(settings, cluster):
         say(line)
-    if overview.queues:
+    if cluster.queues:
         say()
-        most = max(queue.waiting for queue in overview.queues)
+        most = max(queue.waiting for queue in cluster.queues)
         rows = [
             (
                 clean(one.queue),
@@ -144,26 +147,26 @@ def _draw(settings: Settings, overview: Overview) -> None:
                 count(one.waiting),
                 f"oldest {brief(one.oldest)}",
             )
-            for one in overview.queues
+            for one in cluster.queues
         ]
         for line in aligned(rows):
             say(f"  {line}")
     say()
-    _draw_nodes(settings, overview)
+    _draw_nodes(settings, cluster)
 
 
-def _summary(settings: Settings, overview: Overview) -> list[str]:
-    server, counts = overview.server, overview.counts
+def _summary(settings: Settings, cluster: ClusterStatus) -> list[str]:
+    server, counts = cluster.server, cluster.counts
     kind = f"replica set {server.replica_set}" if server.replica_set else "sharded cluster"
-    states = [node_state(node) for node in overview.nodes]
-    up = [node for node in overview.nodes if node_state(node) == UP]
+    states = [node_state(node) for node in cluster.nodes]
+    up = [node for node in cluster.nodes if node_state(node) == UP]
     slots, running = (sum(int(node.get(name) or 0) for node in up) for name in ("slots", "running"))
     slots_busy = load(sum(map(busy, up)), f"{slots} slots", running, " of ")
     nodes = ", ".join(f"{states.count(state)} {state}" for state in (UP, SILENT, LOST) if state in states)
-    due = "" if overview.next_due is None else f" (next {brief(overview.next_due)})" if overview.next_due > 0 else ""
+    due = "" if cluster.next_due is None else f" (next {brief(cluster.next_due)})" if cluster.next_due > 0 else ""
     each = [_count(settings, status, counts[status]) for status in Status]
     each[Status.POSTPONED] += due.replace("(next ", "(next in ")
-    place = clean(f"{overview.database} at {server.address}" if server.address else overview.database)
+    place = clean(f"{cluster.database} at {server.address}" if server.address else cluster.database)
     return [
         f"{settings.paint('mongodb', bold=True)} {server.version}, {kind}, database {place}",
         f"{settings.paint('nodes', bold=True)}   {nodes or 'none'}, {slots_busy}",
@@ -182,22 +185,22 @@ def _bar(number: int, most: int, fancy: bool) -> str:
     return ("█" if fancy else "#") * full
 
 
-def _draw_nodes(settings: Settings, overview: Overview) -> None:
-    if not overview.nodes:
+def _draw_nodes(settings: Settings, cluster: ClusterStatus) -> None:
+    if not cluster.nodes:
         say("  no node runs; start one: taskscheduler node --jobs yourapp.jobs")
-    for node in overview.nodes:
+    for node in cluster.nodes:
         state = node_state(node)
-        said = "  ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
+        details = "  ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
         name = settings.paint(clean(str(node.get("name"))), bold=True)
-        say(f"  {name}  {settings.paint(state, _COLORS[state])}  {clean(said)}")
+        say(f"  {name}  {settings.paint(state, _COLORS[state])}  {clean(details)}")
         if state != LOST:
-            _draw_workers(settings, overview, workers(node))
+            _draw_workers(settings, cluster, workers(node))
 
 
-def _draw_workers(settings: Settings, overview: Overview, found: Sequence[Mapping[str, Any]]) -> None:
+def _draw_workers(settings: Settings, cluster: ClusterStatus, found: Sequence[Mapping[str, Any]]) -> None:
     for number, worker in enumerate(found[:_SHOWN_WORKERS]):
         last = number == min(len(found), _SHOWN_WORKERS) - 1
         branch = ("└" if last else "├") if settings.fancy else "-"
-        say(clean(f"   {branch} {worker.get('pid', '?'):<7} {'  '.join(_work(overview, worker))}".rstrip()))
+        say(clean(f"   {branch} {worker.get('pid', '?'):<7} {'  '.join(_work(cluster, worker))}".rstrip()))
     if len(found) > _SHOWN_WORKERS:
         say(f"     and {len(found) - _SHOWN_WORKERS} more workers")

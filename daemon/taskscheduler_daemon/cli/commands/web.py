@@ -1,4 +1,4 @@
-"""Decides how `taskscheduler web` listens: on loopback, and elsewhere only with a token."""
+"""taskscheduler web: serves the web pages and the webservice; beyond loopback only with a token."""
 
 from __future__ import annotations
 
@@ -12,49 +12,56 @@ import click
 import uvicorn
 
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import opened
-from taskscheduler_daemon.cli.input.job_modules import registered
-from taskscheduler_daemon.cli.settings import Settings, remark
+from taskscheduler_daemon.cli.database import open_database
+from taskscheduler_daemon.cli.input.job_modules import registered_jobs
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
+from taskscheduler_daemon.presentation.terminal import remark
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.http.middleware import is_loopback
 
 HELP = """Serve the web pages and the webservice until SIGTERM or Ctrl-C.
 
-Only jobs that the modules of --jobs register can be added through it. With a token, programs send it as
-"Authorization: Bearer TOKEN", and browsers ask for it as the password of any user. Without one it listens on this
-machine only. It speaks plain HTTP: put a proxy that speaks TLS before it where others could listen. GET /openapi.json
-describes the webservice.
+The webservice adds only jobs that the modules of --jobs register. With a token, programs send "Authorization: Bearer
+TOKEN", and browsers ask for the token as the password of any user. Without a token it listens on loopback only. It
+speaks plain HTTP: put a TLS proxy before it where others could read along. GET /openapi.json describes the webservice.
 """
 
 
 @cli_command("web", output=False, help=HELP)
-@click.option("--host", default="127.0.0.1", show_default=True, envvar="TASKSCHEDULER_WEB_HOST", help="Address.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, envvar="TASKSCHEDULER_WEB_PORT")
 @click.option(
-    "--token", envvar="TASKSCHEDULER_WEB_TOKEN", help="What visitors must know; better set TASKSCHEDULER_WEB_TOKEN."
+    "--host", default="127.0.0.1", show_default=True, envvar="TASKSCHEDULER_WEB_HOST", help="Address to listen on."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, envvar="TASKSCHEDULER_WEB_PORT",
+    help="Port to listen on; 0: any free port.",
+)  # fmt: skip
+@click.option(
+    "--token",
+    envvar="TASKSCHEDULER_WEB_TOKEN",
+    help="Token that every request needs; better set TASKSCHEDULER_WEB_TOKEN.",
 )
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", envvar="TASKSCHEDULER_WEB_ALLOW_HOST",
-    help="A host name by which it is called, besides localhost and addresses; repeatable.",
+    help="Host name of requests, besides localhost and IP addresses; repeatable.",
 )  # fmt: skip
-@click.option("--jobs", multiple=True, metavar="MODULE", help="Module whose import registers jobs; repeatable, or a,b.")
+@click.option("--jobs", multiple=True, metavar="MODULE", help="Module that registers jobs; repeatable, or a,b.")
 def command(
     settings: Settings, host: str, port: int, token: str | None, names: Sequence[str], jobs: Sequence[str]
 ) -> None:
     if not token and not is_loopback(host):
-        raise click.UsageError(f"{host} can be reached by others: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
-    signal.signal(signal.SIGTERM, _end)  # what the server gets it raises again, when it has finished its requests
-    names_of_jobs = [entry.name for entry in registered(jobs)]
-    with opened(settings) as database, _listening(host, port) as door:
+        raise click.UsageError(f"other machines can reach {host}: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
+    signal.signal(signal.SIGTERM, _exit)  # the server raises it again when it has finished its requests
+    names_of_jobs = [entry.name for entry in registered_jobs(jobs)]
+    with open_database(settings) as database, _listening(host, port) as server_socket:
         database.overview.server()
         app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
-        remark(f"taskscheduler: http://{_place(host, door.getsockname()[1])}/")
+        remark(f"taskscheduler: http://{_address(host, server_socket.getsockname()[1])}/")
         log_to_stderr(settings.verbose)
         level = "info" if settings.verbose else "warning"
         config = uvicorn.Config(app, log_config=None, log_level=level, server_header=False, proxy_headers=False)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[door])
+            uvicorn.Server(config).run(sockets=[server_socket])
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -63,12 +70,12 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         reason = str(error.strerror or error).partition(" (")[0]
-        raise click.UsageError(f"cannot listen on {_place(host, port)}: {reason}; see --host and --port") from error
+        raise click.UsageError(f"cannot listen on {_address(host, port)}: {reason}; see --host and --port") from error
 
 
-def _place(host: str, port: int) -> str:
+def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _end(*_: object) -> None:
+def _exit(*_: object) -> None:
     sys.exit(0)

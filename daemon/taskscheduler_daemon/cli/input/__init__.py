@@ -1,1 +1,1 @@
-"""How values on the command line are read."""
+"""Reads values from the command line: options of a node, ids, job modules, confirmations."""

@@ -1,4 +1,4 @@
-"""Decides how a command makes sure that somebody really wants what cannot be undone."""
+"""Asks for confirmation before a command does what cannot be undone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from taskscheduler_daemon.cli.settings import remark
+from taskscheduler_daemon.presentation.terminal import remark
 
 
 def confirmed(question: str, refusal: str) -> bool:
-    """Whether the person at the terminal says yes; without one nobody can be asked, and `refusal` says so."""
+    """Returns whether the person at the terminal says yes; prints `refusal` if not, or if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        remark(f"taskscheduler: {refusal}: there is nobody to ask; confirm with --yes")
+        remark(f"taskscheduler: {refusal}: no terminal to ask for confirmation; use --yes")
         return False
     if not click.confirm(question, err=True):
         remark(f"taskscheduler: {refusal}")

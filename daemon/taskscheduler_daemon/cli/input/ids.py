@@ -1,4 +1,4 @@
-"""Decides which job is meant by what somebody typed: a whole id, or the last digits of that of a recent job."""
+"""Finds the job id that somebody typed: a whole one, or the last digits of that of a recent job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ _SUFFIX = re.compile(r"(?:…|\.{2,3})?([0-9a-f]{1,24})", re.IGNORECASE)
 
 
 def resolve(given: str, recent: Callable[[], Iterable[ObjectId]]) -> ObjectId:
-    """The id meant by `given`; `recent` is asked only for a suffix. InvalidOptionError or JobNotFoundError."""
+    """Returns the id that `given` means; reads `recent` only for a suffix.
+
+    Raises InvalidOptionError if it is malformed or ambiguous, JobNotFoundError if no recent id ends so.
+    """
     found = _SUFFIX.fullmatch(given.strip())
     if found is None:
-        raise InvalidOptionError(f"{given!r} is no job id: give its 24 hex digits, or its last {SHORTEST} or more")
+        raise InvalidOptionError(f"{given!r} is not a job id: give its 24 hex digits, or its last {SHORTEST} or more")
     digits = found[1].lower()
     if len(digits) == 24:
         return ObjectId(digits)
@@ -29,14 +32,14 @@ def resolve(given: str, recent: Callable[[], Iterable[ObjectId]]) -> ObjectId:
     matches = [job_id for job_id in recent() if str(job_id).endswith(digits)]
     if len(matches) > 1:
         shown = ", ".join(str(job_id) for job_id in matches[:_SHOWN])
-        raise InvalidOptionError(f"{given!r} is not unique: {shown}; give more digits")
+        raise InvalidOptionError(f"{given!r} is ambiguous: {shown}; give more digits")
     if not matches:
         raise JobNotFoundError(given)
     return matches[0]
 
 
 def resolve_all(given: Sequence[str], recent: Callable[[], Iterable[ObjectId]]) -> list[ObjectId]:
-    """Each of the ids, once, in order; the recent ones are read at most once."""
+    """Returns each of the ids once, in order; reads the recent ids at most once."""
     known: list[ObjectId] = []
 
     def once() -> list[ObjectId]:

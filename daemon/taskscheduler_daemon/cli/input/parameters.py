@@ -1,10 +1,11 @@
-"""Types of parameters: durations, sizes, ids, statuses, data."""
+"""Types of parameters: durations, sizes, points in time, ids, statuses, data, limits."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +19,13 @@ UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 _SIZE = re.compile(r"(?P<count>\d+(?:\.\d+)?)(?P<unit>[KMGT]?)(?:I?B)?", re.ASCII)
 
+_STATUS_WORDS = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROCESSING", "finished": "DONE"}
+
+_LARGEST_LIMIT = 10_000
+
 
 def parse_size(text: str) -> int:
-    """Bytes from `512M`, `2GiB` or a plain number; a ValueError says what would be a size."""
+    """Returns the bytes of `512M`, `2GiB` or a plain number; raises ValueError for anything else."""
     found = _SIZE.fullmatch(text.strip().upper())
     if found is None:
         raise ValueError(f"{text!r} is not a size; give bytes, or for example 512M, 2G")
@@ -33,64 +38,126 @@ else:
     Base = click.ParamType  # not generic before click 8.4
 
 
-class Parsed(Base):
-    """A value that a function reads; its ValueError is what the user gets to see."""
+class ParsedType(Base, ABC):
+    """A type whose `parse` raises ValueError with the text that the user sees."""
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self._parse = parse
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """Returns the value of a text."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the value of a text; fails the command if it has none."""
         if not isinstance(value, str):
             return value
         try:
-            return self._parse(value)
+            return self.parse(value)
         except (ValueError, TypeError, OverflowError, RecursionError, BSONError) as error:
             self.fail(str(error), param, ctx)
 
 
-def _object_id(text: str) -> ObjectId:
-    if not ObjectId.is_valid(text):
-        raise ValueError(f"{text!r} is not an id of 24 hex digits")
-    return ObjectId(text)
+class Duration(ParsedType):
+    """Seconds from a number or a text such as `1h30m`."""
+
+    name = "duration"
+
+    def parse(self, text: str) -> float | int:
+        """Returns the seconds of a duration."""
+        return parse_duration(text)
 
 
-def _status(text: str) -> Status:
-    names = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROCESSING", "finished": "DONE"}
-    wanted = names.get(text.lower(), text.upper())
-    if wanted not in Status.__members__:
-        raise ValueError(f"{text!r} is not one of {', '.join(status.label for status in Status)}")
-    return Status[wanted]
+class Interval(Duration):
+    """A duration, or -1 for an interval without a pause."""
+
+    def parse(self, text: str) -> float | int:
+        """Returns the seconds of an interval."""
+        return parse_duration(text, endless=True)
 
 
-def _data(text: str) -> Any:
-    try:
-        return json_util.loads(sys.stdin.read() if text == "-" else text)
-    except RecursionError:
-        raise ValueError("the data is nested too deeply") from None
-    except (ValueError, TypeError, KeyError, OverflowError, BSONError) as error:
-        raise ValueError(f"the data is not JSON: {error}; a text needs its quotes: '\"text\"'") from None
+class Size(ParsedType):
+    """Bytes from a number or a text such as `512M`."""
+
+    name = "size"
+
+    def parse(self, text: str) -> int:
+        """Returns the bytes of a size."""
+        return parse_size(text)
 
 
-def _limit(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 1 <= value <= 10_000:
-        raise ValueError(f"{text!r} is not a number from 1 to 10000")
-    return value
+class At(ParsedType):
+    """A unix time, an ISO date with a time zone, or a duration from now."""
+
+    name = "time"
+
+    def parse(self, text: str) -> float | int | datetime | timedelta:
+        """Returns the point in time."""
+        return parse_at(text)
 
 
-DURATION = Parsed("duration", parse_duration)
+class JobId(ParsedType):
+    """A whole job id."""
 
-INTERVAL = Parsed("duration", lambda text: parse_duration(text, endless=True))
+    name = "id"
 
-SIZE = Parsed("size", parse_size)
+    def parse(self, text: str) -> ObjectId:
+        """Returns the id."""
+        if not ObjectId.is_valid(text):
+            raise ValueError(f"{text!r} is not an id of 24 hex digits")
+        return ObjectId(text)
 
-AT = Parsed("time", parse_at)
 
-OBJECT_ID = Parsed("id", _object_id)
+class StatusName(ParsedType):
+    """The name of a status, also `running`, `finished` and `cancelled`."""
 
-STATUS = Parsed("status", _status)
+    name = "status"
 
-DATA = Parsed("json", _data)
+    def parse(self, text: str) -> Status:
+        """Returns the status."""
+        name = _STATUS_WORDS.get(text.lower(), text.upper())
+        if name not in Status.__members__:
+            raise ValueError(f"{text!r} is not one of {', '.join(status.label for status in Status)}")
+        return Status[name]
 
-LIMIT = Parsed("number", _limit)
+
+class Data(ParsedType):
+    """The data of a job as JSON; `-` reads them from standard input."""
+
+    name = "json"
+
+    def parse(self, text: str) -> Any:
+        """Returns the data."""
+        try:
+            return json_util.loads(sys.stdin.read() if text == "-" else text)
+        except RecursionError:
+            raise ValueError("the data is nested too deeply") from None
+        except (ValueError, TypeError, KeyError, OverflowError, BSONError) as error:
+            raise ValueError(f"the data is not JSON: {error}; a string needs its quotes: '\"text\"'") from None
+
+
+class Limit(ParsedType):
+    """The largest number of jobs in a list."""
+
+    name = "number"
+
+    def parse(self, text: str) -> int:
+        """Returns the limit."""
+        value = int(text) if text.isdecimal() else 0
+        if not 1 <= value <= _LARGEST_LIMIT:
+            raise ValueError(f"{text!r} is not a number from 1 to {_LARGEST_LIMIT}")
+        return value
+
+
+DURATION = Duration()
+
+INTERVAL = Interval()
+
+SIZE = Size()
+
+AT = At()
+
+OBJECT_ID = JobId()
+
+STATUS = StatusName()
+
+DATA = Data()
+
+LIMIT = Limit()

@@ -1,1 +1,1 @@
-"""How results are drawn."""
+"""Draws results: tables of jobs, progress bars, results of an operation on several jobs."""

@@ -1,4 +1,4 @@
-"""Decides what a command that is given several jobs does when only some can be treated, and how it prints them."""
+"""Applies one operation to several jobs and prints the results, also when only some of the jobs allow it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from bson import ObjectId
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.cli.database import opened
+from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode, exit_code
 from taskscheduler_daemon.cli.input.ids import resolve_all
-from taskscheduler_daemon.cli.settings import Settings, remark, say
+from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
+from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
-Treatment = Callable[[Scheduler, ObjectId], Process]
+Operation = Callable[[Scheduler, ObjectId], Process]
 
 
-def treat_all(settings: Settings, given: Sequence[str], treat: Treatment) -> int:
-    """Treat each job that is named and print what came of it; one that cannot be does not stop the others."""
+def apply_to_all(settings: Settings, given: Sequence[str], operation: Operation) -> int:
+    """Applies an operation to each job and prints the job afterwards; a job that refuses it does not stop the others.
+
+    Returns FAILED if some jobs refused, and the code of the worst refusal if all did.
+    """
     done: list[Process] = []
     refusals: list[ExitCode] = []
-    with opened(settings) as database:
+    with open_database(settings) as database:
         for job_id in resolve_all(given, database.job_lists.recent_ids):
             try:
-                done.append(treat(database.scheduler, job_id))
+                done.append(operation(database.scheduler, job_id))
             except (InvalidStateError, JobNotFoundError) as error:
                 remark(f"taskscheduler: {error}")
                 refusals.append(exit_code(error))

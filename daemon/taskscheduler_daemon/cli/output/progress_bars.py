@@ -1,4 +1,4 @@
-"""Decides how jobs that are waited for look on a terminal: one progress bar each."""
+"""Draws a progress bar for each job that a command waits for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from taskscheduler_daemon.presentation.text import clean
 _NAME_WIDTH = 24
 
 
-class Bars:
-    """Progress bars, brought up to date by whoever watches the jobs; no thread of their own."""
+class ProgressBars:
+    """Progress bars without a thread of their own: each update draws them."""
 
     def __init__(self, settings: Settings) -> None:
         self._fancy = settings.fancy
@@ -41,7 +41,7 @@ class Bars:
         self._progress.start()
 
     def update(self, jobs: Sequence[Process]) -> None:
-        """Show the jobs as they are now."""
+        """Draws the jobs as they are now."""
         for job in jobs:
             fields = self._fields(job)
             if job.id not in self._rows:
@@ -62,18 +62,19 @@ class Bars:
         }
 
     def close(self) -> None:
-        """Leave the bars as they are on the screen."""
+        """Leaves the bars on the screen as they are."""
         self._progress.stop()
 
 
 class _FieldColumn(TextColumn):
-    """A column that shows a ready made text, so that nothing in it is taken for markup."""
+    """A column that shows a ready-made text, so that rich finds no markup in it."""
 
     def __init__(self, field: str, column: Column) -> None:
         super().__init__("", table_column=column)
         self._field = field
 
     def render(self, task: object) -> Text:
+        """Returns the text of this column for a task."""
         text = getattr(task, "fields", {}).get(self._field)
         return text if isinstance(text, Text) else Text()
 

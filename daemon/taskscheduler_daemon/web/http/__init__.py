@@ -1,1 +1,1 @@
-"""What every request meets first: access, forgery, bodies, the shared context."""
+"""Access control, CSRF protection, limits on bodies, and the context that all requests share."""

@@ -1,4 +1,4 @@
-"""Decides what every request works with: the scheduler, a view of its database, and what may be posted."""
+"""The context that all requests share: the scheduler, views of its database, and the jobs that may be posted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.web.http.csrf import Csrf
 
-BODY_SLACK = 64 * 1024  #: what a request may take beyond the data of a job
+BODY_SLACK = 64 * 1024  #: bytes of a request beyond the data of a job
 
 
 @dataclass(frozen=True, slots=True)
 class WebContext:
-    """What the endpoints share. Made once, used from many threads."""
+    """The objects that all endpoints share; safe to use from many threads."""
 
     scheduler: Scheduler
     jobs: frozenset[str]  #: the registered names; nothing else can be posted
@@ -28,33 +28,35 @@ class WebContext:
 
     @property
     def overview(self) -> ClusterOverview:
+        """Counts, queues and nodes."""
         store = self.scheduler.store
         return ClusterOverview(store.database, store.options, store.clock)
 
     @property
     def job_lists(self) -> JobLists:
+        """Bounded lists of jobs."""
         store = self.scheduler.store
         return JobLists(store.database, store.options)
 
     @property
     def most_bytes(self) -> int:
-        """How large a request may be: JSON takes up to six times the bytes that it stands for."""
+        """The largest request; JSON takes up to six times the bytes of the data that it encodes."""
         return 6 * self.scheduler.options.max_payload + BODY_SLACK
 
     def job(self, identifier: str) -> Process:
-        """The job with this id; JobNotFoundError also for what is no id."""
+        """Returns the job with this id; raises JobNotFoundError also for a malformed id."""
         return self.scheduler.get_job(object_id(identifier))
 
 
 def object_id(identifier: str) -> ObjectId:
-    """The id in a path; JobNotFoundError if it is none."""
+    """Returns the id in a path; raises JobNotFoundError if it is malformed."""
     try:
         return ObjectId(identifier)
     except InvalidId:
         raise JobNotFoundError(identifier) from None
 
 
-def site_of(request: Request) -> WebContext:
-    """The site that a request came to."""
-    site: WebContext = request.app.state.site
-    return site
+def context_of(request: Request) -> WebContext:
+    """Returns the context of the application that a request came to."""
+    context: WebContext = request.app.state.context
+    return context

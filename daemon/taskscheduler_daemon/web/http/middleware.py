@@ -1,4 +1,4 @@
-"""Decides which requests come in at all: the right Host, the token, and nothing sent by another site's page."""
+"""Admits requests with the right Host and the token, and refuses those that pages of other sites send."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHALLENGE = 'Basic realm="taskscheduler", charset="UTF-8"'
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on `host`."""
+    """Returns whether only this machine can reach a server on `host`."""
     if host.lower() == "localhost":
         return True
     try:
@@ -39,7 +39,11 @@ def is_loopback(host: str) -> bool:
 
 
 class AccessMiddleware:
-    """Stands before the application. Refusals are JSON, as the webservice's errors are."""
+    """Admits or refuses every request, and adds security headers to every answer.
+
+    Refusals are JSON, like the errors of the webservice. starlette's TrustedHostMiddleware would not do, as it knows no
+    addresses: each of them would need an entry of its own.
+    """
 
     def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str]) -> None:
         self._app = app
@@ -51,7 +55,7 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -60,28 +64,31 @@ class AccessMiddleware:
             await send(message)
 
         answer = self._refusal(str(scope["method"]), Headers(scope=scope)) or self._app
-        if scope["method"] == "HEAD":  # whoever sends the answer leaves the body out
+        if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await answer(scope, receive, dressed)
+        await answer(scope, receive, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:
-        if not self._knows(headers.get("host", "")):
-            return refusal(400, "Unknown host; name it with --allow-host")
-        if not self._may_enter(headers.get("authorization", "")):
-            return refusal(401, "A token is needed", {"WWW-Authenticate": _CHALLENGE})
+        if not self._is_known(headers.get("host", "")):
+            return refusal(400, "Unknown host; allow it with --allow-host")
+        if not self._has_token(headers.get("authorization", "")):
+            return refusal(401, "This request needs a token", {"WWW-Authenticate": _CHALLENGE})
         if method not in _SAFE and _is_foreign(headers):
-            return refusal(403, "Sent from another site")
+            return refusal(403, "Cross-site requests are not allowed")
         return None
 
-    def _knows(self, host: str) -> bool:
-        """A page of another name that resolves to us must not talk to us; an address cannot be made to."""
+    def _is_known(self, host: str) -> bool:
+        """Returns whether requests may use this host.
+
+        Another site could let a name of its own resolve to this server and so read its answers, but not an address.
+        """
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
         return name in self._names or _is_address(name)
 
-    def _may_enter(self, authorization: str) -> bool:
+    def _has_token(self, authorization: str) -> bool:
         if self._token is None:
             return True
         kind, _, value = authorization.partition(" ")
@@ -94,7 +101,7 @@ class AccessMiddleware:
 
 
 def _password(credentials: bytes) -> bytes:
-    """The password of basic authentication; the user may be anything."""
+    """Returns the password of basic authentication; the user may be anything."""
     try:
         return base64.b64decode(credentials, validate=True).partition(b":")[2]
     except (binascii.Error, ValueError):
@@ -110,7 +117,7 @@ def _is_address(name: str) -> bool:
 
 
 def _is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that the page of another site sent this."""
+    """Returns whether the browser says that a page of another site sent this."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
@@ -118,7 +125,7 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 def refusal(code: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """An error as the webservice answers it."""
-    # in ASCII, as a message may repeat what has no UTF-8 form
+    """Builds an error answer of the webservice."""
+    # ASCII, as a message may repeat characters that have no UTF-8 form
     text = json.dumps({"message": message, "code": code})
     return Response(text, code, headers, media_type="application/json")

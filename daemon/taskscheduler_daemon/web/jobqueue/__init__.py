@@ -1,1 +1,1 @@
-"""The web service of JobQueue, kept compatible. REST v1 comes beside it as web/api/."""
+"""The webservice of JobQueue: its routes, bodies and errors."""

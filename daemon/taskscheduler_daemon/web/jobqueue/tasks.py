@@ -22,11 +22,11 @@ from taskscheduler.model.checks import tags as checked_tags
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.presentation.text import JSON_OPTIONS
 from taskscheduler_daemon.web.http.bodies import body_of, json_object
-from taskscheduler_daemon.web.http.context import site_of
+from taskscheduler_daemon.web.http.context import context_of
 
-MOST_TASKS = 1000  #: the newest that match; a list never has more
+MOST_TASKS = 1000  #: of a list; the newest that match
 
-MOST_BYTES = 32 * 1024 * 1024  #: nor more than about so many bytes of parameters
+MOST_BYTES = 32 * 1024 * 1024  #: of the parameters in a list, about
 
 PROFILE = re.compile(r"[_a-z0-9-]+")
 
@@ -34,7 +34,7 @@ _BAD_PROFILE = "Profile name only allows lowercase alphanumerical, dash and unde
 
 _ECHO = 200  #: characters of a wrong value that an error repeats
 
-#: a task's status, and those of a job that it stands for
+#: the statuses of tasks, and those of jobs that they stand for
 STATUSES: Mapping[str, tuple[Status, ...]] = {
     "waiting": (Status.WAITING, Status.POSTPONED),
     "running": (Status.PROCESSING,),
@@ -53,14 +53,13 @@ ORDERS = ("date", "profile", "status")
 FILTERS = ("profile", "status", "order", "tags", "tags[]")  #: the last one is how PHP writes a list
 
 _STATUS_MEANS = (
-    "waiting: also a job that is postponed, one that waits for its turn, and a service that is about to be started "
-    "again; running: also a program that keeps record of itself; failed: also what was cancelled or ran out of time, "
-    "and a service that was stopped"
+    "waiting: also postponed jobs, solo jobs that wait for another one, and services between two runs; "
+    "running: also tracked programs; failed: also jobs that were cancelled or timed out, and stopped services"
 )
 
 
 class Task(BaseModel):
-    """A job, as JobQueue tells it."""
+    """A job in the form of JobQueue."""
 
     identifier: str = Field(pattern="^[0-9a-f]{24}$")
     status: str = Field(json_schema_extra={"enum": list(STATUSES)}, description=_STATUS_MEANS)
@@ -68,10 +67,9 @@ class Task(BaseModel):
     job: str = Field(description="the registered name")
     date: str = Field(description="when it was added, as in RFC 2822")
     parameters: Any = Field(
-        description="the data of the job; values that JSON lacks as relaxed extended JSON; "
-        "empty for the record of a program, which has none"
+        description="the data of the job, in relaxed extended JSON; empty for the record of a program, which has none"
     )
-    tags: list[str] = Field(default_factory=list, description="left out where there are none")
+    tags: list[str] = Field(default_factory=list, description="left out if there are none")
 
 
 Tag = Annotated[str, Field(min_length=1, max_length=LONGEST_TAG)]
@@ -82,7 +80,7 @@ _NoItems = Annotated[list[Any], Field(max_length=0)]
 
 
 class NewTask(BaseModel):
-    """What `POST /tasks` takes."""
+    """The body of `POST /tasks`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,7 +91,7 @@ class NewTask(BaseModel):
 
 
 class Error(BaseModel):
-    """What is answered instead."""
+    """The body of an error."""
 
     message: str
     code: int
@@ -101,15 +99,15 @@ class Error(BaseModel):
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     texts = {
-        400: "a wrong value, named by the message",
+        400: "a wrong value, which the message names",
         404: "no such task",
-        408: "the request took too long to come in",
+        408: "the request took too long to arrive",
         413: "too large",
         500: "technical error",
     }
-    always = {401: "the token is missing", 403: "sent from the page of another site"}
-    told = {code: texts[code] for code in codes} | always
-    return {code: {"model": Error, "description": text} for code, text in sorted(told.items())}
+    always = {401: "the token is missing", 403: "a cross-site request"}
+    described = {code: texts[code] for code in codes} | always
+    return {code: {"model": Error, "description": text} for code, text in sorted(described.items())}
 
 
 def _choice(*names: str) -> Any:
@@ -131,9 +129,9 @@ def list_tasks(
     order: Annotated[Text, _choice(*ORDERS)] = None,
     tags: Annotated[list[str] | SkipJsonSchema[None], _TAGS] = None,
 ) -> Response:
-    """The newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date.
+    """Returns the newest 1000 tasks that match, with any of the tags, in this order (default: status), then by date.
 
-    Of a profile, ended tasks are looked for among the newest 500000 of all tasks.
+    With a profile, ended tasks are searched among the newest 500000 of all tasks.
     """
     _only(request.query_params, FILTERS)
     query: dict[str, Any] = {}
@@ -144,14 +142,14 @@ def list_tasks(
     if wanted := [*(tags or ()), *request.query_params.getlist("tags[]")]:
         query["tags"] = {"$in": _tags(wanted)}
     order = _order("status" if order is None else order)
-    found = [_task(job) for job in site_of(request).job_lists.newest(query, MOST_TASKS, MOST_BYTES)]
+    found = [_task(job) for job in context_of(request).job_lists.newest(query, MOST_TASKS, MOST_BYTES)]
     return _answer([task for _, task in sorted(found, key=lambda dated: _place(order, *dated))])
 
 
 @router.get("/task/{identifier}", response_model=Task, responses=_errors(400, 404, 500), summary="One task")
 def show_task(request: Request, identifier: str) -> Response:
-    """The task with this identifier."""
-    return _answer(_task(site_of(request).job(identifier).to_dict())[1])
+    """Returns the task with this identifier."""
+    return _answer(_task(context_of(request).job(identifier).to_dict())[1])
 
 
 @router.post(
@@ -165,25 +163,25 @@ def show_task(request: Request, identifier: str) -> Response:
     },
 )
 def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Response:
-    """Add a job. Only what the modules of --jobs have registered can be added."""
-    site, given = site_of(request), json_object(body)
+    """Adds a job that the modules of --jobs register."""
+    context, given = context_of(request), json_object(body)
     name, profile = _needed(given, "job"), _profile(_needed(given, "profile"))
     parameters, tags = _parameters(given.get("parameters")), _tags(given.get("tags"))
     _only(given, NewTask.model_fields)
-    if name not in site.jobs:
+    if name not in context.jobs:
         raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered by the modules of --jobs')
     try:
-        added = site.scheduler.add_job(name, parameters, queue=profile, tags=tags)
+        added = context.scheduler.add_job(name, parameters, queue=profile, tags=tags)
     except (InvalidDataError, InvalidJobError, InvalidOptionError) as error:
         raise HTTPException(400, str(error)) from error
     return _answer(_task(added.to_dict())[1], 201)
 
 
 def _only(given: Iterable[str], known: Iterable[str]) -> None:
-    """What nobody reads is refused: a filter with a wrong name would list everything."""
+    """Refuses unknown names, as a filter with a wrong name would list everything."""
     for name in given:
         if name not in known:
-            raise HTTPException(400, f'Unknown "{name:.{_ECHO}}"; there are {", ".join(known)}')
+            raise HTTPException(400, f'Unknown "{name:.{_ECHO}}"; known are {", ".join(known)}')
 
 
 def _needed(given: Mapping[str, Any], name: str) -> str:
@@ -200,7 +198,7 @@ def _profile(name: str) -> str:
 
 
 def _parameters(value: Any) -> dict[str, Any]:
-    if value is None or value == []:  # PHP writes an empty array of parameters so
+    if value is None or value == []:  # PHP encodes an empty array of parameters so
         return {}
     if not isinstance(value, dict):
         raise HTTPException(400, "Malformed parameters")
@@ -238,7 +236,7 @@ def _place(order: str, date: datetime, task: Mapping[str, Any]) -> tuple[Any, ..
 
 
 def _task(job: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
-    """A stored job as a task, and when it was added."""
+    """Returns when a stored job was added, and the job as a task."""
     job_id: ObjectId = job["_id"]
     date = (job.get("created") or job_id.generation_time).astimezone(UTC)
     data = job.get("data")

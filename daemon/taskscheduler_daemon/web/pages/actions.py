@@ -1,4 +1,4 @@
-"""Decides what a person may do with a job, and what the pages say before and after it."""
+"""The actions that pages offer on a job, and their texts before and after."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from taskscheduler_daemon.presentation.kinds import is_service
 
 
 class Action(NamedTuple):
-    """What a person may do with a job."""
+    """An action that a person may take on a job."""
 
     name: str  #: in the address
     label: str
-    said: str  #: after it was done
-    warning: str
+    done: str  #: shown afterwards
+    warning: str  #: shown before
     allowed: frozenset[Status]
 
 
@@ -24,15 +24,15 @@ _ORDINARY = {
         "cancel",
         "cancel",
         "The job is cancelled.",
-        "If it waits, it never starts. If it runs, it is killed at once, with everything it started. "
-        "Runs of the same series that would follow are cancelled, too.",
+        "A waiting job never starts. A running job is killed at once, with everything it started. "
+        "Later runs of the same series are cancelled, too.",
         LIVE,
     ),
     "retry": Action(
         "retry",
         "retry",
         "The job will run once more.",
-        "It runs once more with the same data, as a further attempt of the same job.",
+        "It runs once more with the same data, as another attempt of the same job.",
         FINAL,
     ),
     "delete": Action(
@@ -52,56 +52,56 @@ _SERVICE = {
     "cancel": Action(
         "cancel",
         "stop",
-        "The service is stopped, as soon as its process is gone.",
-        "It is asked to stop, is killed if it does not, and is not started again until somebody starts it.",
+        "The service stops as soon as its process has ended.",
+        "The service is asked to stop, and killed if it does not. It stays stopped until somebody starts it.",
         LIVE,
     ),
     "retry": Action(
         "retry",
         "start",
-        "The service will be started.",
-        "It is started again as it is defined, and kept running.",
+        "The service will start.",
+        "A node starts it again as it is defined, and keeps it running.",
         FINAL,
     ),
 }
 
-#: without a retry: no node can run a program
+#: without a retry, as no node can run a program
 _PROGRAM = {
     "cancel": Action(
         "cancel",
         "cancel",
-        "The record is cancelled; its program is told at its next sign of life.",
-        "No node runs this program, so none can kill it: it is told at its next sign of life, and should end then. "
-        "A command that `taskscheduler exec` runs is ended.",
+        "The record is cancelled; its program learns this at its next sign of life.",
+        "No node runs this program, so none can kill it. It learns of this at its next sign of life, and should end "
+        "then. A command that `taskscheduler exec` runs is ended.",
         LIVE,
     ),
     "delete": Action(
         "delete",
         "delete",
         "The job is deleted.",
-        "The record is removed with its fields and result. If its program still runs, it is told so at its next sign "
-        "of life. This cannot be undone.",
+        "The record is removed with its fields and result. A program that still runs learns this at its next sign of "
+        "life. This cannot be undone.",
         frozenset(Status),
     ),
 }
 
 
 def actions_of(job: Process) -> dict[str, Action]:
-    """The actions that make sense for what the job is, whatever it does now."""
+    """Returns the actions for this kind of job, in whatever status it is."""
     return _PROGRAM if job.program else _SERVICE if is_service(job) else _ORDINARY
 
 
 def noun(job: Process) -> str:
-    """What the job is called when somebody is asked about it."""
+    """Returns the word for this kind of job."""
     return "record" if job.program else "service" if is_service(job) else "job"
 
 
 def offered(job: Process) -> list[Action]:
-    """What can be done with the job now."""
+    """Returns the actions that the status of the job allows."""
     return [action for action in actions_of(job).values() if job.status in action.allowed]
 
 
-def done(name: str, job: Process | None = None) -> str:
-    """What was done, by its name in the address; never a text out of the address."""
+def done_text(name: str, job: Process | None = None) -> str:
+    """Returns what was done, by the name of the action in the address; never a text from the address itself."""
     action = (_ORDINARY if job is None else actions_of(job)).get(name)
-    return "" if action is None else action.said
+    return "" if action is None else action.done

@@ -1,4 +1,4 @@
-"""Decides how values of any size and kind are shown on a page: short, printable, never cut inside of an escape."""
+"""Shortens values of any size and kind for a page, printable and never cut inside of an escape."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _HEX = 24
 
 
 def shown(value: Any) -> str:
-    """The value as readable JSON, long parts shortened; for a text node, not for a program."""
+    """Returns a value as readable JSON with long parts shortened, so that no program should parse it."""
     return clip(json_pretty(_short(value)), MOST_SHOWN)
 
 
 def clip(text: str, most: int) -> str:
-    """The beginning of a text, with a remark on how much more there is."""
+    """Returns the beginning of a text, with the number of characters that are left out."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
 
 
 def line(value: object, most: int = 120) -> str:
-    """One printable line of at most about so many characters."""
+    """Returns one printable line of about `most` characters at most."""
     text = clean(str(value)[: most + 1])
     return text if len(text) <= most else text[:most] + "…"
 

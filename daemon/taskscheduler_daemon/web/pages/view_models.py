@@ -1,4 +1,4 @@
-"""Decides what the pages say about jobs, queues and nodes: plain values for the templates, all of them short."""
+"""Turns jobs, queues and nodes into short plain values for the templates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskscheduler.store.overview import Backlog
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     LOOKS,
-    NO_END,
+    UNFINISHED,
     age,
     attempt_label,
     count,
@@ -24,7 +24,14 @@ from taskscheduler_daemon.presentation.job import (
     run_time,
     tries,
 )
-from taskscheduler_daemon.presentation.kinds import given_options, program, restarts, service_name, sign_of_life, turn
+from taskscheduler_daemon.presentation.kinds import (
+    chosen_options,
+    program,
+    restarts,
+    service_name,
+    sign_of_life,
+    solo_key,
+)
 from taskscheduler_daemon.presentation.node import UP, busy, load, node_state, serves
 from taskscheduler_daemon.presentation.text import clean_lines, iso, local
 from taskscheduler_daemon.web.pages.actions import offered
@@ -36,13 +43,13 @@ Row = dict[str, Any]
 
 
 def status_view(status: Status) -> Row:
-    """A status with its sign; the colour comes from its name."""
+    """Returns a status with its sign; the style sheet colours it by its name."""
     sign = LOOKS[status].glyph
     return {"name": status.label, "sign": sign if status is not Status.TIMEOUT else "!"}  # few fonts have an hourglass
 
 
 def job_row(job: Process, now: datetime) -> Row:
-    """A job in a list."""
+    """Returns a job in a list."""
     return {
         "id": str(job.id),
         "job": line(job.job, 80),
@@ -57,7 +64,7 @@ def job_row(job: Process, now: datetime) -> Row:
 
 
 def job_page(job: Process, now: datetime) -> Row:
-    """Everything about one job."""
+    """Returns everything about one job."""
     return {
         **job_row(job, now),
         "job": line(job.job, 300),
@@ -79,7 +86,7 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Program", program(job)),
         ("Service", service_name(job)),
         ("Restart", restarts(job)),
-        ("Solo", turn(job)),
+        ("Solo", solo_key(job)),
         ("Queue", str(job.options.get("queue") or "")),
         ("Tags", ", ".join(job.tags)),
         ("Priority", str(job.options.get("priority") or "")),
@@ -99,7 +106,7 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
 
 
 def _options(job: Process) -> str:
-    return ", ".join(f"{name} {value}" for name, value in given_options(job).items())
+    return ", ".join(f"{name} {value}" for name, value in chosen_options(job).items())
 
 
 def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
@@ -107,7 +114,7 @@ def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
     ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
     return {
         "number": attempt.get("attempt"),
-        "status": {"name": attempt_label(attempt), "sign": NO_END.glyph} if status is None else status_view(status),
+        "status": {"name": attempt_label(attempt), "sign": UNFINISHED.glyph} if status is None else status_view(status),
         "started": local(started),
         "run": brief(max(0.0, (ended - started).total_seconds())) if started and ended else "",
         "node": line(attempt.get("node") or "", 80),
@@ -130,12 +137,12 @@ def _error(error: Mapping[str, Any] | None) -> Row | None:
 
 
 def count_tiles(counts: Mapping[Status, int]) -> list[Row]:
-    """How many jobs there are in each status."""
+    """Returns the number of jobs in each status."""
     return [{"status": status_view(status), "count": count(number)} for status, number in counts.items()]
 
 
 def service_row(job: Process, now: datetime) -> Row:
-    """A service and how it fares."""
+    """Returns a service and its state."""
     return {
         "name": line(service_name(job), 80),
         "id": str(job.id),
@@ -148,7 +155,7 @@ def service_row(job: Process, now: datetime) -> Row:
 
 
 def program_row(job: Process, now: datetime) -> Row:
-    """A program that keeps record of itself."""
+    """Returns a tracked program."""
     return {
         "name": line(job.job, 80),
         "id": str(job.id),
@@ -160,7 +167,7 @@ def program_row(job: Process, now: datetime) -> Row:
 
 
 def queue_row(backlog: Backlog, nodes: list[Mapping[str, Any]]) -> Row:
-    """The waiting jobs of a queue, and whether a node serves it."""
+    """Returns the waiting jobs of a queue, and whether a node serves it."""
     served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
     return {
         "name": line(backlog.queue, 80),
@@ -171,7 +178,7 @@ def queue_row(backlog: Backlog, nodes: list[Mapping[str, Any]]) -> Row:
 
 
 def node_row(node: Mapping[str, Any]) -> Row:
-    """A node and what it does."""
+    """Returns a node and its load."""
     state = node_state(node)
     return {
         "name": line(node.get("name") or node["_id"], 80),

@@ -1,4 +1,4 @@
-"""Decides how a template becomes a page: everything escaped, and a name that is missing is an error."""
+"""Renders templates: all values are escaped, and a missing name is an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEMPLATES = Environment(
 
 
 def _breakable(name: str) -> Markup:
-    """A name with modules, which a line may break after each dot."""
+    """Returns a dotted name that may break after each dot."""
     return Markup(".<wbr>").join(name.split("."))
 
 
@@ -27,6 +27,6 @@ _TEMPLATES.filters["breakable"] = _breakable
 
 
 def page(name: str, code: int = 200, **values: Any) -> HTMLResponse:
-    """A page; a text that has no UTF-8 form is shown with question marks."""
+    """Renders a page; characters that have no UTF-8 form become question marks."""
     text = _TEMPLATES.get_template(name).render(values)
     return HTMLResponse(text.encode("utf-8", "replace"), code)

@@ -1,0 +1,73 @@
+"""The filter of the list of jobs: its fields in the address, and the query that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+from fastapi import HTTPException
+
+from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler_daemon.presentation.kinds import KINDS
+from taskscheduler_daemon.web.pages.truncate import line
+
+STATUSES: Mapping[str, frozenset[Status]] = {
+    "live": LIVE,
+    **{status.label: frozenset({status}) for status in Status},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Jobs with these values, each of which may be empty, that are older than the job `before`."""
+
+    status: str = ""
+    job: str = ""
+    queue: str = ""
+    tag: str = ""
+    kind: str = ""
+    before: str = ""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The values that are not empty, without `before`."""
+        values = {"status": self.status, "job": self.job, "queue": self.queue, "tag": self.tag, "kind": self.kind}
+        return {name: value for name, value in values.items() if value}
+
+    def query(self) -> dict[str, Any]:
+        """Returns the query; answers 400 for a status, a kind or an id that does not exist."""
+        fields = (("class", self.job), ("queue", self.queue), ("tags", self.tag))
+        query: dict[str, Any] = {name: value for name, value in fields if value}
+        if self.status:
+            if self.status not in STATUSES:
+                raise HTTPException(400, f'There is no status "{line(self.status)}"')
+            query["status"] = {"$in": sorted(map(int, STATUSES[self.status]))}
+        if self.kind:
+            if self.kind not in KINDS:
+                raise HTTPException(400, f'There is no kind "{line(self.kind)}"')
+            query |= KINDS[self.kind]
+        if self.before:
+            query["_id"] = {"$lt": self.before_id()}
+        return query
+
+    def before_id(self) -> ObjectId | None:
+        """Returns the id of `before`; answers 400 if it is malformed."""
+        if self.before and not ObjectId.is_valid(self.before):
+            raise HTTPException(400, f'"{line(self.before)}" is not the id of a job')
+        return ObjectId(self.before) if self.before else None
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether no index finds the jobs, so that the query would read all of them.
+
+        That is so for done jobs of a class or queue, and for solo jobs and programs unless only running ones are
+        wanted. Services and tags have indexes of their own.
+        """
+        if self.tag:
+            return False
+        if self.kind in ("program", "solo"):
+            return self.status != Status.PROCESSING.label
+        has_name = bool(self.job or self.queue)
+        return has_name and self.kind != "service" and Status.DONE in STATUSES.get(self.status, Status)

@@ -1,0 +1,70 @@
+"""The filter of the list of jobs: its query, its refusals, and which filters no index serves."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from fastapi import HTTPException
+
+from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler_daemon.presentation.kinds import KINDS
+from taskscheduler_daemon.web.pages.filters import JobFilter
+
+ID = "6a5f01c2e26cf26c6d0ede69"
+
+
+def test_an_empty_filter_matches_all_jobs() -> None:
+    assert JobFilter().query() == {}
+    assert JobFilter().given == {}
+    assert JobFilter().before_id() is None
+
+
+def test_all_fields_are_in_the_query() -> None:
+    wanted = JobFilter(status="failed", job="Mail", queue="bulk", tag="blue", kind="solo", before=ID)
+    assert wanted.query() == {
+        "class": "Mail",
+        "queue": "bulk",
+        "tags": "blue",
+        "status": {"$in": [int(Status.FAILED)]},
+        "_id": {"$lt": ObjectId(ID)},
+        **KINDS["solo"],
+    }
+    assert wanted.given == {"status": "failed", "job": "Mail", "queue": "bulk", "tag": "blue", "kind": "solo"}
+
+
+def test_live_stands_for_several_statuses() -> None:
+    assert JobFilter(status="live").query() == {"status": {"$in": sorted(map(int, LIVE))}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (JobFilter(status="over"), 'There is no status "over"'),
+        (JobFilter(kind="<b>\n"), 'There is no kind "<b>\\n"'),
+        (JobFilter(before="x" * 200), f'"{"x" * 120}…" is not the id of a job'),
+    ],
+)
+def test_unknown_values_are_refused(wanted: JobFilter, message: str) -> None:
+    with pytest.raises(HTTPException) as raised:
+        wanted.query()
+    assert (raised.value.status_code, raised.value.detail) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reads_all"),
+    [
+        (JobFilter(), False),
+        (JobFilter(status="done"), False),
+        (JobFilter(job="Mail"), True),
+        (JobFilter(queue="bulk", status="done"), True),
+        (JobFilter(job="Mail", status="failed"), False),
+        (JobFilter(job="Mail", tag="blue"), False),
+        (JobFilter(job="Mail", kind="service"), False),
+        (JobFilter(kind="service"), False),
+        (JobFilter(kind="solo"), True),
+        (JobFilter(kind="program", status="processing"), False),
+        (JobFilter(kind="program", status="failed"), True),
+    ],
+)
+def test_filters_without_an_index_are_known(wanted: JobFilter, reads_all: bool) -> None:
+    assert wanted.reads_all is reads_all
