@@ -292,7 +292,7 @@ class Scheduler:
         older = timedelta(seconds=seconds("age", age))
         query = {} if job is None else {"class": job_name(job)}
         with translated():
-            return self._store.programs.delete_old(query, older)
+            return self._store.jobs.delete_old(query, older)
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""

@@ -107,7 +107,7 @@ class ServiceControl:
 
     def _inserted(self, new: NewJob) -> bool:
         try:
-            self._store.jobs.insert(new)
+            self._store.inserts.insert(new)
         except OnceTakenError:
             return False
         tell(self._store, new.document)

@@ -1,4 +1,4 @@
-"""Decides which collections and indexes exist; `ensure` creates what is missing and may be run at any time."""
+"""Creates the collections and indexes that are missing; `ensure` may run at any time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taskscheduler.model.options import NODES, SchedulerOptions
 
 logger = logging.getLogger(__name__)
 
-_NODE_RETENTION = 86_400  #: seconds for which a node that is gone stays listed
+_NODE_RETENTION = 86_400  #: seconds for which a lost node stays listed
 _TTL = "retention"
 _FOR_EVER = 2**31 - 1
 _NAMESPACE_EXISTS = 48
@@ -28,10 +28,10 @@ PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCE
 
 
 def job_indexes(retention: float) -> list[IndexModel]:
-    """All indexes of the job store. They are partial, so that jobs in another state cost nothing.
+    """Returns all indexes of the job store. They are partial, so that jobs in another status cost nothing.
 
-    Each one that a job enters or leaves when it is claimed or done costs every job: `retention` alone holds the jobs
-    that are done, `unsuccessful` those that ended otherwise.
+    Every index that a job enters or leaves at its claim or end makes each job slower, so jobs that are DONE are in
+    `retention` alone and other ended jobs in `unsuccessful`, too.
     """
     live = {"status": {"$lte": int(Status.PROCESSING)}}
     ended = {"status": {"$gt": int(Status.PROCESSING)}}
@@ -60,7 +60,7 @@ def job_indexes(retention: float) -> list[IndexModel]:
         IndexModel(
             [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$exists": True}}
         ),
-        # a claim takes a job out of it without a word, and every write that queues a job again takes its key away
+        # a claim removes a job from this index, and every write that queues a job again removes its key
         IndexModel(
             [("dedupe", ASCENDING)],
             name="dedupe",
@@ -111,9 +111,9 @@ def _ttl(retention: float) -> int:
 
 
 def ensure(database: Database[Document], options: SchedulerOptions) -> None:
-    """Create the collections and indexes that are missing and apply sizes that were chosen on purpose.
+    """Creates missing collections and indexes, and applies sizes and a retention that somebody chose.
 
-    DatabaseError if the collection of the jobs is one that forgets them, such as php-task-scheduler v3 made.
+    DatabaseError if the collection of the jobs is capped, as php-task-scheduler v3 made it: it would lose jobs.
     """
     existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
     if existing.get(options.job_store, {}).get("capped"):
@@ -133,7 +133,7 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
 
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
-    """Create what is missing, and nothing else: most users need not be allowed to."""
+    """Creates missing indexes and writes nothing if there are none, so most users need no right to create any."""
     present = database[collection].index_information()
     lacking = [model for model in wanted if not _is_there(model.document, present)]
     if lacking:
@@ -141,7 +141,7 @@ def ensure_indexes(database: Database[Document], collection: str, wanted: list[I
 
 
 def _is_there(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
-    """Whether there is such an index; how long it keeps documents is left as it is."""
+    """Whether this index exists; the retention of an existing one does not matter."""
     found = present.get(wanted["name"])
     if found is None or list(found["key"]) != list(wanted["key"].items()):
         return False
@@ -149,7 +149,7 @@ def _is_there(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
 
 
 def _ensure_retention(database: Database[Document], options: SchedulerOptions) -> None:
-    """Apply a retention that was chosen on purpose."""
+    """Applies a retention that somebody chose."""
     wanted = _ttl(options.job_retention)
     current = database[options.job_store].index_information()[_TTL]
     if current.get("expireAfterSeconds") != wanted:
@@ -166,7 +166,7 @@ def _ensure_capped(
             if getattr(error, "code", _NAMESPACE_EXISTS) != _NAMESPACE_EXISTS:
                 raise
     elif not current.get("capped"):
-        # somebody wrote to it after it was dropped, which makes an ordinary collection that would grow for ever
+        # a write after it was dropped has made an ordinary collection, which would grow for ever
         database.command("convertToCapped", name, size=size)
     elif chosen and current.get("size") != _rounded(size):
         try:
@@ -176,12 +176,12 @@ def _ensure_capped(
 
 
 def _rounded(size: int) -> int:
-    """MongoDB rounds the size of a capped collection up to a multiple of 256 bytes."""
+    """Rounds the size of a capped collection up to a multiple of 256 bytes, as MongoDB does."""
     return (size + 255) // 256 * 256
 
 
 def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
-    """The names of the indexes that the job store lacks."""
+    """Returns the names of the indexes that the job store lacks."""
     present = database[options.job_store].index_information()
     wanted = [str(model.document["name"]) for model in job_indexes(options.job_retention)]
     return [name for name in wanted if name not in present]

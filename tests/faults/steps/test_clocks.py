@@ -6,7 +6,6 @@ Time is the server's; who is dead is judged by monotonic clocks.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
