@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.model.services import Restart, _after_service
 
+MAX_LOST = 3  #: after so many lost workers or nodes a job fails, unless a node was started with another number
+
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
