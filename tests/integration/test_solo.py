@@ -413,7 +413,7 @@ def test_a_retry_does_not_wait_for_ever_for_a_process_that_stays(uri: str) -> No
         with pytest.raises(InvalidStateError):
             scheduler.delete_job(process.id)
         scheduler.store.solo_locks.release(Fence(process.id, "claim", 1))
-        assert scheduler.retry_job(process.id).status is Status.WAITING
+        assert scheduler.retry_job(process.id).refresh().status is Status.WAITING
 
 
 def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
