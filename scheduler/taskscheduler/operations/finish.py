@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
-from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.retries import Recurrence, verdict_after
 from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
@@ -57,7 +57,7 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
         job.get("lost", 0),
         restart_of(job, lasted),
     )
-    verdict = after(ending, recurrence, max_lost)
+    verdict = verdict_after(ending, recurrence, max_lost)
     return Completion(
         fence,
         verdict,

@@ -21,7 +21,7 @@ from taskscheduler.model.lifecycle import (
     sources,
     target,
 )
-from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.retries import Recurrence, verdict_after
 from taskscheduler.model.services import Restart, RestartPolicy
 
 WAITING, POSTPONED, PROCESSING = Status.WAITING, Status.POSTPONED, Status.PROCESSING
@@ -184,7 +184,7 @@ SERVICE_CASES = [
 @pytest.mark.parametrize(("ending", "policy", "verdict"), SERVICE_CASES)
 def test_what_follows_a_run_of_a_service(ending: Ending, policy: RestartPolicy, verdict: Verdict) -> None:
     service = Restart(policy, interval=2, longest=60, failures=0, ran=1)
-    assert after(ending, Recurrence(lost=100, retries=100, service=service), MAX_LOST) == verdict
+    assert verdict_after(ending, Recurrence(lost=100, retries=100, service=service), MAX_LOST) == verdict
 
 
 def test_the_cases_cover_every_ending_of_a_service() -> None:
@@ -197,12 +197,14 @@ def test_the_cases_cover_every_ending_of_a_service() -> None:
 )
 def test_quick_failures_in_a_row_double_the_pause(failures: int, ran: float, pause: float, then: int) -> None:
     service = Restart(ALWAYS, interval=2, longest=10, failures=failures, ran=ran)
-    assert after(Ending.FAILED, Recurrence(service=service), 3) == Verdict(Transition.RETRY, pause=pause, failures=then)
+    assert verdict_after(Ending.FAILED, Recurrence(service=service), 3) == Verdict(
+        Transition.RETRY, pause=pause, failures=then
+    )
 
 
 @pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
 def test_what_follows_an_attempt(ending: Ending, job: Recurrence, move: Transition, plans_next: bool) -> None:
-    assert after(ending, job, MAX_LOST) == Verdict(move, plans_next)
+    assert verdict_after(ending, job, MAX_LOST) == Verdict(move, plans_next)
 
 
 def test_the_cases_cover_every_ending() -> None:
@@ -210,14 +212,14 @@ def test_the_cases_cover_every_ending() -> None:
 
 
 def test_max_lost_of_one_sets_a_job_aside_at_its_first_lost_worker() -> None:
-    assert after(Ending.LOST, ONCE, 1) == Verdict(Transition.POISON)
+    assert verdict_after(Ending.LOST, ONCE, 1) == Verdict(Transition.POISON)
 
 
 @pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
 def test_a_next_run_is_planned_only_when_this_one_is_over(
     ending: Ending, job: Recurrence, move: Transition, plans_next: bool
 ) -> None:
-    verdict = after(ending, job, MAX_LOST)
+    verdict = verdict_after(ending, job, MAX_LOST)
     assert verdict.status is target(move)
     if verdict.plans_next:
         assert verdict.status.is_final
