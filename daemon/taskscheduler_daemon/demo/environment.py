@@ -95,7 +95,7 @@ def _has_ended(state_dir: Path, within: float) -> bool:
     """Whether the server's keeper, who ends after it, lets go of the lock that it holds for as long as it lives."""
     lock = FileLock(state_dir / "keeper.lock")
     try:
-        lock.wait_exclusive(StartTimeout(within, lambda: "it still runs"))
+        lock.wait_exclusive(StartTimeout(within, "it still runs"))
     except EmbeddedServerError:
         return False
     finally:
