@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -24,6 +24,8 @@ _NAMESPACE_EXISTS = 48
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
+_RUNNING: Document = {"status": int(Status.PROCESSING)}
+
 PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
 
 
@@ -33,77 +35,58 @@ def job_indexes(retention: float) -> list[IndexModel]:
     Every index that a job enters or leaves at its claim or end makes each job slower, so jobs that are DONE are in
     `retention` alone and other ended jobs in `unsuccessful`, too.
     """
-    live = {"status": {"$lte": int(Status.PROCESSING)}}
-    ended = {"status": {"$gt": int(Status.PROCESSING)}}
-    unsuccessful = {"status": {"$gt": int(Status.DONE)}}
+    return [*_node_indexes(), *_key_indexes(), *_list_indexes(), _retention_index(retention)]
+
+
+def _node_indexes() -> list[IndexModel]:
+    """Returns the indexes by which nodes find jobs to claim, promote, check or follow up."""
+    waiting = {"status": int(Status.WAITING)}
     return [
-        IndexModel(
-            [("queue", ASCENDING), *CLAIM_ORDER], name="claim", partialFilterExpression={"status": int(Status.WAITING)}
-        ),
-        IndexModel(
-            [("options.force_spawn", ASCENDING)],
-            name="force",
-            partialFilterExpression={"status": int(Status.WAITING), "options.force_spawn": True},
-        ),
-        IndexModel(
-            [("priority", DESCENDING), ("at", ASCENDING)],
-            name="async",
-            partialFilterExpression={"status": int(Status.WAITING), "async": True},
-        ),
-        IndexModel([("at", ASCENDING)], name="due", partialFilterExpression={"status": int(Status.POSTPONED)}),
-        IndexModel(
-            [("boot", ASCENDING), ("claim", ASCENDING)],
-            name="held",
-            partialFilterExpression={"status": int(Status.PROCESSING)},
-        ),
-        IndexModel([("pending", ASCENDING)], name="pending", partialFilterExpression={"pending": {"$exists": True}}),
-        IndexModel(
-            [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$exists": True}}
-        ),
-        # a claim removes a job from this index, and every write that queues a job again removes its key
-        IndexModel(
-            [("dedupe", ASCENDING)],
-            name="dedupe",
-            unique=True,
-            partialFilterExpression={"dedupe": {"$exists": True}, "status": {"$lt": int(Status.PROCESSING)}},
-        ),
-        IndexModel(
-            [("tags", ASCENDING), ("_id", DESCENDING)],
-            name="tags",
-            partialFilterExpression={"tags": {"$exists": True}},
-        ),
-        IndexModel(
-            [("gate", ASCENDING)], name="gate", unique=True, partialFilterExpression={"gate": {"$exists": True}}
-        ),
-        IndexModel(
-            [("solo", ASCENDING), *PARKED_ORDER],
-            name="parked",
-            partialFilterExpression={"parked_at": {"$exists": True}},
-        ),
-        IndexModel(
-            [("program.host", ASCENDING)],
-            name="tracked",
-            partialFilterExpression={"program": {"$exists": True}, "status": int(Status.PROCESSING)},
-        ),
-        IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
-        IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
-        IndexModel(
-            [("service.name", ASCENDING)],
-            name="service",
-            unique=True,
-            partialFilterExpression={"service.name": {"$exists": True}},
-        ),
-        IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
-        IndexModel(
-            [("status", ASCENDING), ("_id", DESCENDING)], name="unsuccessful", partialFilterExpression=unsuccessful
-        ),
-        IndexModel(
-            [("ended", ASCENDING)],
-            name=_TTL,
-            expireAfterSeconds=_ttl(retention),
-            partialFilterExpression=ended,
-        ),
+        _index("claim", [("queue", ASCENDING), *CLAIM_ORDER], waiting),
+        _index("force", [("options.force_spawn", ASCENDING)], {**waiting, "options.force_spawn": True}),
+        _index("async", [("priority", DESCENDING), ("at", ASCENDING)], {**waiting, "async": True}),
+        _index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
+        _index("held", [("boot", ASCENDING), ("claim", ASCENDING)], _RUNNING),
+        _index("pending", [("pending", ASCENDING)], _present("pending")),
     ]
+
+
+def _key_indexes() -> list[IndexModel]:
+    """Returns the indexes of keys that a job holds or shares; three of them let one job hold a key."""
+    # a claim removes a job from `dedupe`, and every write that queues a job again removes its key
+    not_started = {**_present("dedupe"), "status": {"$lt": int(Status.PROCESSING)}}
+    return [
+        _index("once", [("once", ASCENDING)], _present("once"), unique=True),
+        _index("dedupe", [("dedupe", ASCENDING)], not_started, unique=True),
+        _index("tags", [("tags", ASCENDING), ("_id", DESCENDING)], _present("tags")),
+        _index("gate", [("gate", ASCENDING)], _present("gate"), unique=True),
+        _index("parked", [("solo", ASCENDING), *PARKED_ORDER], _present("parked_at")),
+    ]
+
+
+def _list_indexes() -> list[IndexModel]:
+    """Returns the indexes by which programs, families, services and lists of jobs are found."""
+    return [
+        _index("tracked", [("program.host", ASCENDING)], {**_present("program"), **_RUNNING}),
+        _index("parent", [("parent", ASCENDING)], _present("parent")),
+        _index("series", [("series", ASCENDING)], _present("series")),
+        _index("service", [("service.name", ASCENDING)], _present("service.name"), unique=True),
+        _index("live_list", [("class", ASCENDING), ("_id", ASCENDING)], {"status": {"$lte": int(Status.PROCESSING)}}),
+        _index("unsuccessful", [("status", ASCENDING), ("_id", DESCENDING)], {"status": {"$gt": int(Status.DONE)}}),
+    ]
+
+
+def _retention_index(retention: float) -> IndexModel:
+    ended = {"status": {"$gt": int(Status.PROCESSING)}}
+    return _index(_TTL, [("ended", ASCENDING)], ended, expireAfterSeconds=_ttl(retention))
+
+
+def _index(name: str, keys: Sequence[tuple[str, int]], condition: Mapping[str, Any], **options: Any) -> IndexModel:
+    return IndexModel(keys, name=name, partialFilterExpression=condition, **options)
+
+
+def _present(field: str) -> Document:
+    return {field: {"$exists": True}}
 
 
 def _ttl(retention: float) -> int:
