@@ -98,20 +98,9 @@ def requeue_update(job: Mapping[str, Any]) -> list[Document]:
 
     A run of a series is retried on its own: the series has planned its next run already, or was cancelled.
     """
-    entry = {
-        name: f"${name}" for name in ("attempt", "started", "ended", "node", "worker", "status", "error", "result")
-    }
-    has_run = {"$or": [{"$ne": ["$started", None]}, {"$eq": ["$status", int(Status.FAILED)]}]}
-    # only the last result is kept: many of them could outgrow a document
-    earlier = {
-        "$map": {
-            "input": {"$ifNull": ["$attempts", []]},
-            "in": {"$unsetField": {"field": "result", "input": "$$this"}},
-        }
-    }
     stage: Document = {
         "status": {"$literal": int(target(Transition.REQUEUE))},
-        "attempts": {"$slice": [{"$concatArrays": [earlier, {"$cond": [has_run, [entry], []]}]}, 1 - KEPT_ATTEMPTS]},
+        "attempts": _attempts_with_last(),
         "at": "$$NOW",
         "alive": "$$NOW",
         **_literal({"started": None, "ended": None, "worker": None, "node": None}),
@@ -125,6 +114,17 @@ def requeue_update(job: Mapping[str, Any]) -> list[Document]:
     if "once_key" in job:
         stage["once"] = "$once_key"
     return [{"$set": stage}, {"$unset": removed}]
+
+
+def _attempts_with_last() -> Document:
+    """Adds the last attempt, if there was one, to the list of attempts."""
+    names = ("attempt", "started", "ended", "node", "worker", "status", "error", "result")
+    last = {name: f"${name}" for name in names}
+    has_run = {"$or": [{"$ne": ["$started", None]}, {"$eq": ["$status", int(Status.FAILED)]}]}
+    # only the last result is kept: many of them could outgrow a document
+    without_result = {"$unsetField": {"field": "result", "input": "$$this"}}
+    earlier = {"$map": {"input": {"$ifNull": ["$attempts", []]}, "in": without_result}}
+    return {"$slice": [{"$concatArrays": [earlier, {"$cond": [has_run, [last], []]}]}, 1 - KEPT_ATTEMPTS]}
 
 
 def is_written(completion: Completion, job: Mapping[str, Any] | None) -> bool:
@@ -199,15 +199,7 @@ def _planned_run(completion: Completion, series: tuple[ObjectId, int]) -> Docume
 def rearm_update(completion: Completion) -> list[Document]:
     """Queues a job again: the attempt moves to the list of attempts, and `rearmed` shows listeners how it ended."""
     released = completion.verdict.move is Transition.RELEASE
-    entry: Document = {
-        "attempt": "$attempt",
-        "started": "$started",
-        "ended": "$$NOW",
-        "node": "$node",
-        "worker": {"$literal": completion.worker},
-        "status": {"$literal": None if released else int(completion.ended_as)},
-        "error": {"$literal": completion.error},
-    }
+    entry = _attempt_entry(completion, None if released else completion.ended_as)
     stage: Document = {
         "status": {"$literal": int(completion.verdict.status)},
         "attempts": {"$slice": [{"$concatArrays": [{"$ifNull": ["$attempts", []]}, [entry]]}, 1 - KEPT_ATTEMPTS]},
@@ -228,3 +220,15 @@ def rearm_update(completion: Completion) -> list[Document]:
         stage["at"] = {"$add": ["$$NOW", round(completion.retry_interval * 1000)]}
     frees_lock = completion.solo is not None and completion.verdict.status is not Status.WAITING
     return [{"$set": stage}, {"$unset": [*_UNCLAIM, "message", *(["gate"] if frees_lock else [])]}]
+
+
+def _attempt_entry(completion: Completion, status: Status | None) -> Document:
+    return {
+        "attempt": "$attempt",
+        "started": "$started",
+        "ended": "$$NOW",
+        "node": "$node",
+        "worker": {"$literal": completion.worker},
+        "status": {"$literal": None if status is None else int(status)},
+        "error": {"$literal": completion.error},
+    }

@@ -145,6 +145,7 @@ class _EarlierTries:
         self.error: PyMongoError | None = None
 
     def note(self, error: PyMongoError) -> None:
+        """Notes a transient error; raises any other."""
         if not is_transient(error):
             raise error
         self.error = error
