@@ -1,4 +1,4 @@
-"""Tells which program a process is, so exactly that another one which got its pid later is not taken for it."""
+"""Identifies a process beyond its pid: by host, boot id and start time, so that a reused pid is not mistaken for it."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any, NamedTuple
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_SPACES = ("pid", "time")  #: the namespaces that pids and start times are counted in
+_SPACES = ("pid", "time")  #: the namespaces in which pids and start times are counted
 
 _INIT = 1
 
 
-class _Seen(NamedTuple):
-    """A process as the system tells of it."""
+class _ProcessStat(NamedTuple):
+    """A process as the system describes it."""
 
-    dead: bool  #: it has ended, and waits for somebody to ask how
+    dead: bool  #: it has ended, and its parent has not reaped it yet
     parent: int
     group: int
     started: int
 
 
 def started_at(pid: int) -> int | None:
-    """When a process was started, in ticks since the system was; None if it is gone, or this system does not tell."""
+    """Returns when a process started, in ticks since the boot; None if it is gone or the system does not say."""
     try:
-        seen = _look(pid)
+        stat = _read_stat(pid)
     except OSError:
         return None
-    return None if seen.dead else seen.started
+    return None if stat.dead else stat.started
 
 
 def boot_id() -> str | None:
-    """What names this start of the host's kernel; None if this system does not tell."""
+    """Returns the id of this boot of the host; None if the system does not say."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -41,17 +41,17 @@ def boot_id() -> str | None:
 
 
 def identify_self() -> dict[str, Any]:
-    """This process as it is stored: host, pid, when it started, and what that was counted from and in.
+    """Describes this process for the database: host, pid, start time, and the boot and namespaces that these refer to.
 
-    `group` is the process group that has to be gone, too, before the program counts as gone.
+    `group` is its process group: the program counts as gone only when no process of the group is left.
     """
     pid = os.getpid()
-    counted = {"boot": boot_id(), "space": _space()}
-    return {"host": this_host(), "pid": pid, "started": started_at(pid), **counted, "group": os.getpgrp()}
+    scope = {"boot": boot_id(), "space": _space()}
+    return {"host": this_host(), "pid": pid, "started": started_at(pid), **scope, "group": os.getpgrp()}
 
 
 def this_host() -> str:
-    """The name of this host."""
+    """Returns the name of this host."""
     return os.uname().nodename
 
 
@@ -62,7 +62,7 @@ def is_local(program: Mapping[str, Any]) -> bool:
 
 
 def is_gone(program: Mapping[str, Any]) -> bool:
-    """Whether nothing is left of a program of this host, nor of what it has started in its group; False if in doubt."""
+    """Whether a program of this host has ended with every process of its group; False if in doubt."""
     started, group = program.get("started"), program.get("group")
     if started is None or group is None or not is_local(program):
         return False
@@ -70,7 +70,7 @@ def is_gone(program: Mapping[str, Any]) -> bool:
 
 
 def _space() -> str | None:
-    """The namespaces in which this process counts; None if they are not those of its /proc."""
+    """Returns the namespaces of this process; None if its /proc shows those of another one."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return None
@@ -82,65 +82,66 @@ def _space() -> str | None:
 
 def _has_ended(pid: int, started: int) -> bool:
     try:
-        os.getpgid(pid)  # unlike /proc it never hides the processes of others
+        os.getpgid(pid)  # unlike /proc this never hides processes of other users
     except ProcessLookupError:
         return True
     except OSError:
         return False
     try:
-        seen = _look(pid)
+        stat = _read_stat(pid)
     except OSError:
         return False
-    return seen.dead or seen.started != started
+    return stat.dead or stat.started != started
 
 
 def _has_members(group: int, since: int) -> bool:
-    """Whether a group has processes that began then or later, but for this one and those above it; True if in doubt."""
+    """Whether a group has processes that started then or later, except this one and its ancestors; True if in doubt."""
     try:
         os.getpriority(os.PRIO_PGRP, group)
-        seen = _processes()
+        processes = _processes()
     except ProcessLookupError:
         return False
     except OSError:
         return True
-    above = _line(seen, os.getpid())
-    members = {pid for pid, one in seen.items() if one.group == group and one.started >= since and not one.dead}
-    return bool(members - above)
+    members = {
+        pid for pid, stat in processes.items() if stat.group == group and stat.started >= since and not stat.dead
+    }
+    return bool(members - _with_ancestors(processes, os.getpid()))
 
 
-def _line(seen: Mapping[int, _Seen], pid: int) -> set[int]:
-    """A process and those above it."""
-    line = set()
-    while pid in seen and pid not in line:
-        line.add(pid)
-        pid = seen[pid].parent
-    return line
-
-
-def _processes() -> dict[int, _Seen]:
-    """All processes; PermissionError if those of others are hidden from this one."""
-    found = {}
-    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
-        try:
-            found[pid] = _look(pid)
-        except (FileNotFoundError, ProcessLookupError):
-            pass  # it has ended just now
-    if _INIT not in found:
-        raise PermissionError("not all processes are to be seen")
+def _with_ancestors(processes: Mapping[int, _ProcessStat], pid: int) -> set[int]:
+    """Returns a process and its ancestors."""
+    found = set()
+    while pid in processes and pid not in found:
+        found.add(pid)
+        pid = processes[pid].parent
     return found
 
 
-def _look(pid: int) -> _Seen:
-    """What the system tells of a process. OSError if it is gone, or nothing is told."""
+def _processes() -> dict[int, _ProcessStat]:
+    """Reads all processes; PermissionError if those of other users are hidden."""
+    found = {}
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        try:
+            found[pid] = _read_stat(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended just now
+    if _INIT not in found:
+        raise PermissionError("processes of other users are hidden")
+    return found
+
+
+def _read_stat(pid: int) -> _ProcessStat:
+    """Reads what the system says about a process; OSError if it is gone, or the system does not say."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return _Seen(state in "ZX" and _is_alone(pid), int(rest[0]), int(rest[1]), int(rest[18]))
+        return _ProcessStat(state in "ZX" and _is_alone(pid), int(rest[0]), int(rest[1]), int(rest[18]))
     except (ValueError, IndexError) as error:
-        raise OSError(f"/proc/{pid}/stat is not understood") from error
+        raise OSError(f"/proc/{pid}/stat has an unknown format") from error
 
 
 def _is_alone(pid: int) -> bool:
-    """Whether the first thread of a process, which has ended, was the last one."""
+    """Whether a process whose first thread has ended has no other threads."""
     try:
         return len(os.listdir(f"/proc/{pid}/task")) <= 1
     except OSError:

@@ -32,10 +32,10 @@ from taskscheduler.operations.cancel import cancel, live_series
 from taskscheduler.operations.delete import delete
 from taskscheduler.operations.programs import Record
 from taskscheduler.operations.rescue import restore
-from taskscheduler.operations.retry import COUNTED_BY, retry
+from taskscheduler.operations.retry import retry
 from taskscheduler.operations.service_messages import ServiceMessages
 from taskscheduler.operations.services import ServiceControl
-from taskscheduler.operations.stats import statistics
+from taskscheduler.operations.stats import COUNTED_BY, statistics
 from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent
@@ -292,7 +292,7 @@ class Scheduler:
         older = timedelta(seconds=seconds("age", age))
         query = {} if job is None else {"class": job_name(job)}
         with translated():
-            return self._store.programs.delete_old(query, older)
+            return self._store.jobs.delete_old(query, older)
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """How many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""

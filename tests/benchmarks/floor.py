@@ -17,7 +17,7 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.model.document import Document, new_document
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
-from taskscheduler.store.attempt_updates import all_done, claiming
+from taskscheduler.store.attempt_updates import batch_done_update, claim_update
 from taskscheduler.store.client import DURABLE, PROMPT, durable
 from taskscheduler.store.schema import CLAIM_ORDER, ensure
 from tests.benchmarks.stage import Stage
@@ -110,7 +110,7 @@ def _claim(
     begun, taken = time.monotonic(), []
     for number, ids in enumerate(batches):
         claim = f"{number:032x}"
-        jobs.update_many({"_id": {"$in": ids}, "status": {"$in": [0]}}, claiming(claim, boot, "floor"))
+        jobs.update_many({"_id": {"$in": ids}, "status": {"$in": [0]}}, claim_update(claim, boot, "floor"))
         held = list(reading.find({"boot": boot, "claim": claim, "status": 2}).hint("held"))
         taken.append((claim, [job["_id"] for job in held]))
     return time.monotonic() - begun, taken
@@ -119,7 +119,7 @@ def _claim(
 def _finish(jobs: Collection[Document], taken: Sequence[tuple[str, list[ObjectId]]]) -> float:
     begun = time.monotonic()
     for claim, ids in taken:
-        jobs.bulk_write([all_done(claim, "0" * 24, ids)], ordered=False)
+        jobs.bulk_write([batch_done_update(claim, "0" * 24, ids)], ordered=False)
     return time.monotonic() - begun
 
 

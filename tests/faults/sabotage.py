@@ -19,7 +19,7 @@ from pymongo import UpdateMany
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
 from taskscheduler.model.schedules import successor, successor_id
 from taskscheduler.operations import finish
-from taskscheduler.store import attempt_updates, claimed_job, claims, solo_locks
+from taskscheduler.store import attempt_updates, claimed_job, completions, solo_locks
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
@@ -57,12 +57,12 @@ def no_fence() -> None:
     def anybody(self: Fence) -> dict[str, Any]:
         return {"_id": self.job_id}
 
-    def all_done(_claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
+    def batch_done_update(_claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
         change = {"$set": {"status": 3, "progress": 100.0, "worker": worker}, "$currentDate": {"ended": True}}
         return UpdateMany({"_id": {"$in": list(ids)}}, change)
 
     _replace(Fence, "filter", anybody)
-    _replace(claims, "all_done", all_done)
+    _replace(completions, "batch_done_update", batch_done_update)
 
 
 def no_mark() -> None:
@@ -87,7 +87,7 @@ def no_own_check() -> None:
 
 def no_outbox() -> None:
     """The next run of a series is added after the end of the last one was written, not planned with it."""
-    ended, follow = attempt_updates._ended, Completer._follow
+    ended, follow = attempt_updates.final_update, Completer._follow
 
     def unplanned(one: Completion) -> Any:
         owes = tuple(debt for debt in one.effects if debt != "next")
@@ -99,7 +99,7 @@ def no_outbox() -> None:
             if one.verdict.plans_next and one.series is not None:
                 _add_next(self, one, one.series)
 
-    _replace(attempt_updates, "_ended", unplanned)
+    _replace(attempt_updates, "final_update", unplanned)
     _replace(Completer, "_follow", followed)
 
 
@@ -135,7 +135,7 @@ def no_read_back() -> None:
 
     def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
         found = self._raw.find({"_id": {"$in": asked.pop(name)}}, claimed_job.READ_BACK)
-        return [claimed_job.taken(bytes(job.raw)) for job in found]
+        return [claimed_job.decode(bytes(job.raw)) for job in found]
 
     _replace(ClaimStore, "claim", asking)
     _replace(ClaimStore, "claimed", got)

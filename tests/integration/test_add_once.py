@@ -305,14 +305,14 @@ def test_200_simultaneous_adders_with_other_data_leave_one_live_job(
 def test_a_second_live_job_of_one_key_is_impossible(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even if the look before the insert sees nothing: the index decides."""
     first = scheduler.add_job_once("once", 1)
-    look: Callable[..., Any] = scheduler.store.jobs.same_live
+    look: Callable[..., Any] = scheduler.store.inserts.same_live
     looks: list[Any] = []
 
     def blind(*args: Any) -> Any:
         looks.append(args)
         return None if len(looks) < 3 else look(*args)
 
-    monkeypatch.setattr(scheduler.store.jobs, "same_live", blind)
+    monkeypatch.setattr(scheduler.store.inserts, "same_live", blind)
     second = scheduler.add_job_once("once", 1)
     assert (second.outcome, second.id) == ("existing", first.id)
     assert len(live(scheduler)) == 1

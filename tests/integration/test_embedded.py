@@ -25,7 +25,7 @@ from taskscheduler.embedded.binary import ENVIRONMENT
 from taskscheduler.embedded.launcher import launch_keeper
 from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.state_dir import StateDir, open_state_dir
-from taskscheduler.embedded.users import use
+from taskscheduler.embedded.users import join_users
 from taskscheduler.errors import EmbeddedServerError
 
 SECONDS = 40.0
@@ -341,10 +341,10 @@ def is_kept(state: StateDir) -> bool:
 
 def test_whoever_gives_up_a_start_can_wait_for_the_end_of_the_keeper_by_its_lock(tmp_path: Path) -> None:
     state = open_state_dir(tmp_path / "state")
-    usage = use(state, StartTimeout(SECONDS, lambda: "too slow"))
+    usage = join_users(state, StartTimeout(SECONDS, "too slow"))
     try:
         with pytest.raises(EmbeddedServerError, match="given up"):
-            launch_keeper(state, StartTimeout(0, lambda: "given up"))
+            launch_keeper(state, StartTimeout(0, "given up"))
         assert is_kept(state)  # not only some moments later
     finally:
         usage.release()

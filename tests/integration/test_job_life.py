@@ -365,9 +365,9 @@ def test_a_run_that_ends_while_its_series_is_cancelled_has_no_successor(
     second = series(scheduler, first)[1].id
     scheduler.store.due_jobs.promote([second])
     scheduler.store.jobs.collection.update_one({"_id": second}, {"$set": {"status": int(Status.WAITING)}})
-    end_series = scheduler.store.jobs.end_series
+    end_series = scheduler.store.families.end_series
 
-    series_of = scheduler.store.jobs.series
+    series_of = scheduler.store.families.series
 
     def ending_first(series_id: ObjectId) -> list[ObjectId]:
         live = series_of(series_id)
@@ -381,8 +381,8 @@ def test_a_run_that_ends_while_its_series_is_cancelled_has_no_successor(
             end_run(scheduler, second, settle=False)
         return ended
 
-    monkeypatch.setattr(scheduler.store.jobs, "series", ending_first)
-    monkeypatch.setattr(scheduler.store.jobs, "end_series", racing)
+    monkeypatch.setattr(scheduler.store.families, "series", ending_first)
+    monkeypatch.setattr(scheduler.store.families, "end_series", racing)
     scheduler.cancel_job(first.id)
     monkeypatch.undo()
     scheduler.store.outbox.deliver(second)

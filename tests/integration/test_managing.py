@@ -15,7 +15,7 @@ from tests.support.jobs import traces
 from tests.support.nodes import TOLD, NodeProcess, is_running
 
 from taskscheduler import InvalidOptionError, InvalidStateError, JobNotFoundError, Process, Scheduler, Status
-from taskscheduler.store.attempt_updates import claiming
+from taskscheduler.store.attempt_updates import claim_update
 
 Documents = Database[dict[str, Any]]
 ENDED = sorted(status for status in Status if status.is_final)
@@ -29,7 +29,7 @@ def end(scheduler: Scheduler, process: Process, status: Status, **fields: Any) -
 
 
 def hold(scheduler: Scheduler, process: Process, boot: ObjectId) -> None:
-    scheduler.store.jobs.collection.update_one({"_id": process.id}, claiming("claim", boot, "node"))
+    scheduler.store.jobs.collection.update_one({"_id": process.id}, claim_update("claim", boot, "node"))
 
 
 # -- again ------------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_a_job_of_add_job_once_is_refused_while_another_has_its_place(scheduler:
     process = scheduler.add_job_once("Mail", {"to": 1})
     end(scheduler, process, Status.FAILED)
     scheduler.add_job_once("Mail", {"to": 1})
-    with pytest.raises(InvalidStateError, match="another job was added in its place"):
+    with pytest.raises(InvalidStateError, match="add_job_once has added another job in its place"):
         scheduler.retry_job(process.id)
     assert process.refresh().status is Status.FAILED
 

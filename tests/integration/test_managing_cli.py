@@ -16,7 +16,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import Scheduler, SchedulerError, Status
-from taskscheduler.store.attempt_updates import claiming
+from taskscheduler.store.attempt_updates import claim_update
 from taskscheduler_daemon.background import start_node, stop_node
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.system.pidfile import Pidfile
@@ -74,14 +74,14 @@ def test_delete_asks_and_then_deletes(run: Run, scheduler: Scheduler) -> None:
 
 def test_restore_asks_and_then_takes_back_what_lost_nodes_hold(run: Run, scheduler: Scheduler) -> None:
     job = scheduler.add_job("Mail")
-    scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", ObjectId(), "gone"))
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, claim_update("claim", ObjectId(), "gone"))
     assert run("restore")[0] == 5
     assert job.refresh().status is Status.PROCESSING
     assert run("restore", "--yes") == (0, ["1 job requeued"], "")
     assert job.refresh().status is Status.WAITING
     boot = ObjectId()
     scheduler.store.nodes.register(boot, {"name": "web-1", "lease": 3600})
-    scheduler.store.jobs.collection.update_one({"_id": job.id}, claiming("claim", boot, "web-1"))
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, claim_update("claim", boot, "web-1"))
     code, out, error = run("restore", "--yes")
     assert (code, out) == (0, ["0 jobs requeued"])
     assert error == "left alone, as their nodes are not lost: 1 running\n"

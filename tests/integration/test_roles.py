@@ -128,7 +128,7 @@ def live(uri: str) -> None:
         assert overview.server().version
         assert overview.open_stream() > 0
         assert (overview.missing_indexes(), len(overview.capped()), len(overview.nodes())) == ([], 2, 1)
-        assert store.events.of_job(process.id) == []
+        assert store.events.of_job(process.id, 10) == []
         store.nodes.remove(boot)
         assert scheduler.flush() == 2
 

@@ -293,11 +293,11 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "one job": lambda: claims.candidates(["default"], 1),
         "forced": lambda: claims.forced(None, 32),
         "asynchronous": lambda: claims.asynchronous(None, 32),
-        "children": lambda: store.jobs.children(ObjectId()),
-        "series": lambda: store.jobs.series(ObjectId()),
+        "children": lambda: store.families.children(ObjectId()),
+        "series": lambda: store.families.series(ObjectId()),
         "tagged": lambda: list(scheduler.get_jobs({"tags": "rare"})),
         "tagged with any": lambda: list(scheduler.get_jobs({"tags": {"$in": ["tag-500", "tag-1000"]}})),
-        "the same job, queued": lambda: [store.jobs.same_queued("data:noop:none")],
+        "the same job, queued": lambda: [store.inserts.same_queued("data:noop:none")],
     }
 
 

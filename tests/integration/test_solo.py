@@ -18,8 +18,9 @@ from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 from tests.support.nodes import NodeProcess
 
-from taskscheduler import InvalidJobError, InvalidOptionError, Job, Scheduler, Status, job
-from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler import InvalidJobError, InvalidOptionError, InvalidStateError, Job, Scheduler, Status, job
+from taskscheduler.clock import SYSTEM_CLOCK, SystemClock
+from taskscheduler.store.fence import Fence
 
 Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]
@@ -386,6 +387,33 @@ def test_a_retried_one_waits_until_nothing_is_left_of_it(
     scheduler.retry_job(first.id)
     assert not Path(f"/proc/{pid}").exists()
     first.cancel()
+
+
+def test_a_retry_does_not_wait_for_ever_for_a_process_that_stays(uri: str) -> None:
+    class Hasty(SystemClock):
+        """Its pauses pass at once."""
+
+        ahead = 0.0
+
+        def monotonic(self) -> float:
+            return super().monotonic() + self.ahead
+
+        def pause(self, seconds: float) -> None:
+            self.ahead += seconds
+
+    with Scheduler(uri, clock=Hasty()) as scheduler:
+        boot, process = ObjectId(), scheduler.add_job("noop", solo="key")
+        scheduler.store.nodes.register(boot, {"name": "n1", "lease": 30})
+        scheduler.store.claims.claim([process.id], "claim", boot, "n1")
+        assert process.cancel()
+        with pytest.raises(
+            InvalidStateError, match="its process is still there: attempt 1 on node n1; end that process"
+        ):
+            scheduler.retry_job(process.id)
+        with pytest.raises(InvalidStateError):
+            scheduler.delete_job(process.id)
+        scheduler.store.solo_locks.release(Fence(process.id, "claim", 1))
+        assert scheduler.retry_job(process.id).refresh().status is Status.WAITING
 
 
 def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:

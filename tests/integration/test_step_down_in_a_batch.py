@@ -43,27 +43,27 @@ class Stepping:
 
 
 def test_a_batch_of_jobs_is_stored_all_the_same(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = scheduler.store.jobs
-    stepping = Stepping(jobs.collection)
-    monkeypatch.setattr(jobs, "collection", stepping)
+    inserts = scheduler.store.inserts
+    stepping = Stepping(inserts.collection)
+    monkeypatch.setattr(inserts, "collection", stepping)
     added = scheduler.add_jobs(["noop"] * 3)
     assert stepping.refused == 1
     assert {process.id for process in scheduler.get_jobs()} == {process.id for process in added}
 
 
 def test_a_stranger_in_the_batch_is_still_found(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, jobs = scheduler.add_job("other"), scheduler.store.jobs
-    monkeypatch.setattr(jobs, "collection", Stepping(jobs.collection))
-    monkeypatch.setattr(jobs, "taken_ids", lambda ids: [])  # it was added just now
+    taken, inserts = scheduler.add_job("other"), scheduler.store.inserts
+    monkeypatch.setattr(inserts, "collection", Stepping(inserts.collection))
+    monkeypatch.setattr(inserts, "taken_ids", lambda ids: [])  # it was added just now
     with pytest.raises(DuplicateJobError, match=str(taken.id)):
         scheduler.add_jobs([("noop", None, {"id": taken.id}), "noop"])
 
 
 def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    process, claims = scheduler.add_job("noop"), scheduler.store.claims
-    claims.claim([process.id], "claim", process.id, "node")
-    stepping = Stepping(claims.collection)
-    monkeypatch.setattr(claims, "collection", stepping)
+    process, completions = scheduler.add_job("noop"), scheduler.store.completions
+    scheduler.store.claims.claim([process.id], "claim", process.id, "node")
+    stepping = Stepping(completions.collection)
+    monkeypatch.setattr(completions, "collection", stepping)
     writer = Completer(scheduler.store, "node", lambda _: None, lambda _: None, lambda: None, SYSTEM_CLOCK)
     writer.start()
     try:

@@ -97,7 +97,7 @@ def _has_ended(state_dir: Path, within: float) -> bool:
     """Returns whether the server's keeper, which ends last, has released the lock that it holds while it lives."""
     lock = FileLock(state_dir / "keeper.lock")
     try:
-        lock.wait_exclusive(StartTimeout(within, lambda: "it still runs"))
+        lock.wait_exclusive(StartTimeout(within, "it still runs"))
     except EmbeddedServerError:
         return False
     finally:

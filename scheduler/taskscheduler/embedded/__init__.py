@@ -3,7 +3,7 @@
     with acquire() as server:
         MongoClient(server.uri)
 
-The server is started by the first process, joined by the others and stopped after the last one; its data stays.
+The first process starts the server, the others join it, and it stops after the last one; its data stays.
 """
 
 from __future__ import annotations

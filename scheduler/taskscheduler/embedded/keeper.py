@@ -1,8 +1,8 @@
-"""When the embedded server runs: a detached process that starts it, and stops it once nobody uses it any more.
+"""The detached process that starts the embedded server, and stops it after its last user.
 
     python -m taskscheduler.embedded.keeper STATE_DIR
 
-It says on stdout how the start went, in one line: "ready", "busy" (there is a keeper already) or "failed REASON".
+It reports the start in one line on stdout: "ready", "busy" (there is a keeper already) or "failed REASON".
 """
 
 from __future__ import annotations
@@ -38,21 +38,20 @@ class Keeper:
         self._state = state
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._data_lock = FileLock(state.data_lock)
-        # Once held it is never given back while this process lives: who comes then waits until the server is down.
+        # Once taken it is held until this process ends, so that new users wait until the server is down.
         self._users_lock = FileLock(state.users_lock)
 
     def end(self, reason: str) -> None:
-        """Stop the server and let `keep` return; safe in a signal handler."""
+        """Makes `keep` stop the server and return; safe in a signal handler."""
         self._ends.put(reason)
 
     def keep(self, report: Callable[[str], None]) -> None:
-        """Start the server, publish it, wait until it is not used any more, and stop it.
+        """Starts the server, publishes its address, waits for the end of its last user, and stops it.
 
         Raises EmbeddedServerError or OSError when it does not start.
         """
         self._state.withdraw()
-        deadline = StartTimeout(START_SECONDS, self._too_slow, canceled=self._is_pointless)
-        mongod, version = self._start(deadline)
+        mongod, version = self._start(_MongodTimeout(self))
         try:
             self._state.publish(ServerAddress(os.getpid(), mongod.process.pid, HOST, mongod.port, REPLICA_SET, version))
             report("ready")
@@ -63,17 +62,17 @@ class Keeper:
             self._state.withdraw()
             mongod.stop()
 
-    def _start(self, deadline: StartTimeout) -> tuple[Mongod, str]:
-        self._data_lock.wait_exclusive(deadline)  # held by the mongod of a killed keeper until it has ended
+    def _start(self, timeout: StartTimeout) -> tuple[Mongod, str]:
+        self._data_lock.wait_exclusive(timeout)  # the mongod of a killed keeper holds it until it has ended
         trim(self._state.mongod_log)
         self._state.data.mkdir(mode=0o700, exist_ok=True)
         binary = find_mongod()
         for _ in range(PORT_ATTEMPTS - 1):
             try:
-                return self._start_on(binary, self._choose_port(), deadline)
+                return self._start_on(binary, self._choose_port(), timeout)
             except PortTakenError as error:
                 _log.info("another port is needed: %s", error)
-        return self._start_on(binary, self._choose_port(), deadline)
+        return self._start_on(binary, self._choose_port(), timeout)
 
     def _choose_port(self) -> int:
         remembered = self._state.member_port()
@@ -81,23 +80,23 @@ class Keeper:
             return remembered
         return free_port()
 
-    def _start_on(self, binary: Path, port: int, deadline: StartTimeout) -> tuple[Mongod, str]:
+    def _start_on(self, binary: Path, port: int, timeout: StartTimeout) -> tuple[Mongod, str]:
         if self._state.member_port() != port:
-            self._move_to(binary, port, deadline)
+            self._move_to(binary, port, timeout)
         mongod = Mongod(binary, self._state, port, self._data_lock, replicated=True)
         try:
-            return mongod, lead(mongod, deadline)
+            return mongod, lead(mongod, timeout)
         except BaseException:
             mongod.stop()
             raise
 
-    def _move_to(self, binary: Path, port: int, deadline: StartTimeout) -> None:
-        # Forgotten first: when this is interrupted, nobody may rely on what the stored configuration names.
+    def _move_to(self, binary: Path, port: int, timeout: StartTimeout) -> None:
+        # First: if this is interrupted, the port in the stored configuration is unknown.
         self._state.forget_member_port()
         if any(self._state.data.iterdir()):
             mongod = Mongod(binary, self._state, port, self._data_lock, replicated=False)
             try:
-                repoint(mongod, deadline)
+                repoint(mongod, timeout)
             finally:
                 mongod.stop()
         self._state.remember_member_port(port)
@@ -114,15 +113,29 @@ class Keeper:
             threading.Thread(target=watch, daemon=True).start()
         return self._ends.get()
 
-    def _is_pointless(self) -> bool:
+    def is_pointless(self) -> bool:
+        """Whether the start is in vain: asked to stop, or without a user."""
         return not self._ends.empty() or self._users_lock.try_exclusive()
 
-    def _too_slow(self) -> str:
-        return f"mongod was not ready within {START_SECONDS:g} s (log: {self._state.mongod_log})"
+    @property
+    def log(self) -> Path:
+        """The log of mongod."""
+        return self._state.mongod_log
+
+
+class _MongodTimeout(StartTimeout):
+    """The time that mongod may take to become a primary."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        super().__init__(START_SECONDS, f"mongod was not ready within {START_SECONDS:g} s (log: {keeper.log})")
+        self._keeper = keeper
+
+    def is_pointless(self) -> bool:
+        return self._keeper.is_pointless()
 
 
 def is_free(port: int) -> bool:
-    """True when a server can listen on this port of the loopback interface."""
+    """Whether a server can listen on this port of the loopback interface."""
     if listens(port):
         return False
     with socket.socket() as probe:
@@ -135,7 +148,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port on which nobody listens now."""
+    """Returns a port on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -143,20 +156,20 @@ def free_port() -> int:
 
 
 def report(line: str) -> None:
-    """Tell the starter how it went, and let go of its pipe."""
+    """Reports the start to the process that launched this one, and closes its pipe."""
     try:
         os.write(sys.stdout.fileno(), (" ".join(line.split())[:2000] + "\n").encode())
     except OSError:
-        pass  # the starter has died; the server is stopped if nobody else uses it
+        pass  # the launching process has died; the server is stopped if nobody else uses it
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 def run(state: StateDir) -> int:
-    """Keep the server of `state` unless another keeper does; gives the exit code."""
+    """Keeps the server of `state` unless another keeper does; returns the exit code."""
     keeper_lock = FileLock(state.keeper_lock)
     try:
-        # Whoever looks whether there is a keeper holds the lock for an instant.
-        keeper_lock.wait_exclusive(StartTimeout(LOCK_SECONDS, lambda: "there is a keeper already"))
+        # A process that checks whether there is a keeper holds the lock for an instant.
+        keeper_lock.wait_exclusive(StartTimeout(LOCK_SECONDS, "there is a keeper already"))
     except EmbeddedServerError:
         report("busy")
         return 0
@@ -173,7 +186,7 @@ def run(state: StateDir) -> int:
 
 
 def main() -> int:
-    """Run as a program; the state directory is the only argument."""
+    """Runs as a program; the state directory is the only argument."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     return run(StateDir(Path(sys.argv[1])))
 

@@ -1,4 +1,4 @@
-"""How the keeper process is started, apart from the process that needs it, and how it reports back."""
+"""Starts the keeper as a detached process and waits for its report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from taskscheduler.errors import EmbeddedServerError
 
 _KEEPER = "taskscheduler.embedded.keeper"
 
-# The shell ends at once and leaves the keeper to init: a child of ours would be a zombie in processes that outlive
-# it, and a stranger to those that wait for all of their children.
+# The shell ends at once and leaves the keeper to init. As a child of ours it would become a zombie in processes that
+# outlive it, and disturb processes that wait for all of their children.
 _DETACH = ("/bin/sh", "-c", '"$@" &', "sh")
 
 _LONGEST_REPORT = 65536
@@ -25,10 +25,10 @@ _LONGEST_REPORT = 65536
 _LOOK, _LOOKS = 0.05, 100  #: seconds between two looks at a lock, and how many
 
 
-def launch_keeper(state: StateDir, deadline: StartTimeout) -> None:
-    """Start a keeper and wait until its server is ready, or until it finds that there is a keeper already.
+def launch_keeper(state: StateDir, timeout: StartTimeout) -> None:
+    """Starts a keeper and waits until its server is ready, or until it reports that there is a keeper already.
 
-    Raises EmbeddedServerError when no mongod can run here, the start fails, or the deadline passes.
+    Raises EmbeddedServerError when no mongod can run here, the start fails, or the time is over.
     """
     binary = find_mongod()
     trim(state.keeper_log)
@@ -36,13 +36,13 @@ def launch_keeper(state: StateDir, deadline: StartTimeout) -> None:
     with state.keeper_log.open("ab") as log, _launch(state, binary, log) as launcher:
         assert launcher.stdout is not None
         try:
-            said = _await_report(launcher.stdout, deadline)
+            reported = _await_report(launcher.stdout, timeout)
         except BaseException:
             _await_lock(state, launcher.stdout)
             raise
-    if said in ("ready", "busy"):
+    if reported in ("ready", "busy"):
         return
-    reason = said.removeprefix("failed ")
+    reason = reported.removeprefix("failed ")
     if not reason:
         reason = f"its keeper ended: {last_line(state.keeper_log, log_start)} (log: {state.keeper_log})"
     raise EmbeddedServerError(f"the embedded MongoDB server did not start: {reason}")
@@ -63,12 +63,12 @@ def _launch(state: StateDir, binary: Path, log: IO[bytes]) -> subprocess.Popen[b
 
 
 def _import_path() -> str:
-    # What can be imported here, however it came to be, can be imported by the keeper.
+    # The keeper can import whatever this process can, however its path was set.
     return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
 
 
 def _await_lock(state: StateDir, stdout: IO[bytes]) -> None:
-    """After an interruption: who waits for the keeper's end does so by its lock, which it may not have taken yet."""
+    """Waits after an interruption until the keeper has its lock, by which others wait for its end."""
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
         for _ in range(_LOOKS):
@@ -79,9 +79,9 @@ def _await_lock(state: StateDir, stdout: IO[bytes]) -> None:
                 return
 
 
-def _await_report(stdout: IO[bytes], deadline: StartTimeout) -> str:
+def _await_report(stdout: IO[bytes], timeout: StartTimeout) -> str:
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
-        while not selector.select(deadline.remaining()):
-            deadline.pause()
+        while not selector.select(timeout.remaining()):
+            timeout.pause()
     return os.read(stdout.fileno(), _LONGEST_REPORT).decode(errors="replace").strip()

@@ -1,57 +1,63 @@
-"""How the processes around one state directory exclude and await each other: kernel locks and deadlines.
+"""Kernel locks on files, by which the processes around one state directory exclude and await each other.
 
-A kernel lock ends with the last process that has its file open, so no kill can leave a stale one behind.
+A kernel lock ends with the last process that has its file open, so a kill leaves no stale lock behind.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+from taskscheduler.clock import Deadline
 from taskscheduler.errors import EmbeddedServerError
 
 POLL_SECONDS = 0.02
 
 
 class StartTimeout:
-    """A time by which something must have happened, and what to say when it has not."""
+    """The time that something about the server may take, and the error when it takes longer.
 
-    def __init__(
-        self, seconds: float, failure: Callable[[], str], canceled: Callable[[], bool] = lambda: False
-    ) -> None:
-        self._end = time.monotonic() + seconds
+    Subclasses find out the error when it happens, and may give up earlier.
+    """
+
+    def __init__(self, seconds: float, failure: str = "") -> None:
+        self._deadline = Deadline(seconds)
         self._failure = failure
-        self._canceled = canceled
 
-    def remaining(self) -> float:
-        """The seconds left, 0 when it is over."""
-        return max(0.0, self._end - time.monotonic())
+    def failure(self) -> str:
+        """Words the error when the time is over."""
+        return self._failure
+
+    def is_pointless(self) -> bool:
+        """Whether to give up before the time is over."""
+        return False
 
     def pause(self, seconds: float = POLL_SECONDS) -> None:
-        """Wait a moment before the next look; raises EmbeddedServerError when over or canceled."""
-        if self._canceled():
+        """Waits before the next look; EmbeddedServerError when the time is over or waiting is pointless."""
+        if self.is_pointless():
             raise EmbeddedServerError("the start was given up: asked to stop, or nobody waits for the server any more")
-        if self.remaining() == 0:
-            raise EmbeddedServerError(self._failure())
-        threading.Event().wait(min(seconds, self.remaining()))
+        if self._deadline.passed:
+            raise EmbeddedServerError(self.failure())
+        self._deadline.pause(seconds)
+
+    def remaining(self) -> float:
+        """Returns the seconds that are left, never negative."""
+        return self._deadline.left(float("inf"))
 
 
 class FileLock:
-    """An flock on an open file; not inherited by programs that this process starts."""
+    """An flock on an open file, which programs that this process starts do not inherit."""
 
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def try_exclusive(self) -> bool:
-        """True when this is now the only lock on the file."""
+        """Takes the exclusive lock if no other lock is on the file; returns whether it did."""
         return self._try(fcntl.LOCK_EX)
 
     def try_shared(self) -> bool:
-        """True when this is now one of the shared locks on the file."""
+        """Takes a shared lock if no exclusive one is on the file; returns whether it did."""
         return self._try(fcntl.LOCK_SH)
 
     def _try(self, kind: int) -> bool:
@@ -61,20 +67,20 @@ class FileLock:
             return False
         return True
 
-    def wait_exclusive(self, deadline: StartTimeout) -> None:
-        """Take the exclusive lock; raises EmbeddedServerError at the deadline."""
+    def wait_exclusive(self, timeout: StartTimeout) -> None:
+        """Takes the exclusive lock; EmbeddedServerError when the time is over."""
         while not self.try_exclusive():
-            deadline.pause()
+            timeout.pause()
 
     def block_exclusive(self) -> None:
-        """Take the exclusive lock, however long it takes."""
+        """Takes the exclusive lock, however long that takes."""
         fcntl.flock(self.fd, fcntl.LOCK_EX)
 
     def unlock(self) -> None:
-        """Give up the lock for everybody who shares this open file, forked children included."""
+        """Releases the lock for every process that shares this open file, forked children included."""
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         self.close()
 
     def close(self) -> None:
-        """Give up this process's part of the lock; forked children keep theirs."""
+        """Closes the file in this process; forked children keep the lock."""
         os.close(self.fd)

@@ -1,4 +1,4 @@
-"""How the mongod process is started, watched and stopped."""
+"""Starts, watches and stops the mongod process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class PortTakenError(EmbeddedServerError):
-    """Another program took the port between our look and mongod's."""
+    """Another program took the port between our check and the start of mongod."""
 
 
 class Mongod:
-    """A running mongod, child of this process."""
+    """A running mongod, a child of this process."""
 
     def __init__(self, binary: Path, state: StateDir, port: int, lock: FileLock, *, replicated: bool) -> None:
-        """Start it; `lock` is inherited, so that it is held for as long as this mongod uses the data."""
+        """Starts mongod, which inherits `lock` and so holds it as long as it uses the data."""
         self.port = port
         self._state = state
         self._log_start = _size(state.mongod_log)
@@ -48,7 +48,7 @@ class Mongod:
         )
 
     def check(self) -> None:
-        """Raises EmbeddedServerError, with the last relevant line of the log, when mongod has ended."""
+        """Raises EmbeddedServerError with the relevant line of the log if mongod has ended."""
         code = self.process.poll()
         if code is None:
             return
@@ -56,7 +56,7 @@ class Mongod:
         raise PortTakenError(message) if code == _EXIT_PORT_TAKEN else EmbeddedServerError(message)
 
     def last_words(self) -> str:
-        """Why this mongod ended, as far as it has said so."""
+        """Returns why this mongod ended, as far as it logged that."""
         reason = (
             first_error(self._state.mongod_log, self._log_start)
             or first_error(self._state.keeper_log, self._output_start)
@@ -69,7 +69,7 @@ class Mongod:
         return reason
 
     def stop(self) -> None:
-        """Stop it cleanly, or by force when it does not end in time."""
+        """Stops mongod cleanly, or by force if it does not end in time."""
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
@@ -84,12 +84,12 @@ def _command(binary: Path, state: StateDir, port: int, *, replicated: bool) -> l
     command += ["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"]
     if replicated:
         return [*command, "--replSet", REPLICA_SET, "--oplogSize", "64"]
-    # Outside of its replica set it must not delete anything: that would never reach the oplog.
+    # Outside of its replica set it must not delete anything, since that would never reach the oplog.
     return [*command, "--setParameter", "ttlMonitorEnabled=false"]
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    # A keeper that is killed cannot stop its mongod any more, so on Linux the kernel does it.
+    # A killed keeper cannot stop its mongod, so on Linux the kernel does.
     libc, keeper = _LIBC, os.getpid()
     if libc is None:
         return None
@@ -107,7 +107,7 @@ def _size(path: Path) -> int:
 
 
 def first_error(log: Path, start: int) -> str:
-    """The first error after byte `start` of a mongod log, which causes the others; empty when there is none."""
+    """Returns the first error after byte `start` of a mongod log, which causes the others; empty if there is none."""
     try:
         lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
     except OSError:
@@ -125,7 +125,7 @@ def _parse(line: str) -> dict[str, Any]:
 
 def _describe(entry: dict[str, Any]) -> str:
     detail: Any = entry.get("attr") or {}
-    # A status is in "error" with its "errmsg"; WiredTiger's errors have a number there and a "message" with its "msg".
+    # A status has its text in "error.errmsg"; an error of WiredTiger has a number there and its text in "message.msg".
     for key in ("message", "msg", "error", "errmsg"):
         detail = detail.get(key, detail) if isinstance(detail, dict) else detail
     return shorten(f"{entry.get('msg', '')}: {detail}")

@@ -1,4 +1,4 @@
-"""How a mongod becomes, and stays, the one writable member of its replica set."""
+"""Makes a mongod the one writable member of its replica set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ANSWER_MILLISECONDS = 5000
 
 @contextmanager
 def direct_client(port: int) -> Iterator[MongoClient[dict[str, Any]]]:
-    """A client for this one server, whatever its state; it gives up after seconds."""
+    """Opens a client for this one server in any state; its operations give up after 1 to 5 s."""
     client: MongoClient[dict[str, Any]] = MongoClient(
         HOST,
         port,
@@ -35,7 +35,7 @@ def direct_client(port: int) -> Iterator[MongoClient[dict[str, Any]]]:
 
 
 def is_primary(port: int) -> bool:
-    """True when a writable primary of our replica set answers on this port."""
+    """Whether a writable primary of our replica set answers on this port."""
     if not listens(port):
         return False
     try:
@@ -46,8 +46,8 @@ def is_primary(port: int) -> bool:
 
 
 def listens(port: int) -> bool:
-    """True when some server accepts connections on this port."""
-    # pymongo looks again only after half a second, so the first look is ours.
+    """Whether a server accepts connections on this port."""
+    # pymongo looks again only after half a second, so we look first.
     try:
         with socket.create_connection((HOST, port), _CONNECT_SECONDS):
             return True
@@ -55,12 +55,12 @@ def listens(port: int) -> bool:
         return False
 
 
-def lead(mongod: Mongod, deadline: StartTimeout) -> str:
-    """Make `mongod` a writable primary, initiating the replica set when it has none; gives mongod's version.
+def lead(mongod: Mongod, timeout: StartTimeout) -> str:
+    """Makes `mongod` a writable primary, initiates its replica set if needed, and returns mongod's version.
 
-    Raises EmbeddedServerError when mongod ends or the deadline passes.
+    Raises EmbeddedServerError when mongod ends or the time is over.
     """
-    _await_listening(mongod, deadline)
+    _await_listening(mongod, timeout)
     with direct_client(mongod.port) as client:
         while True:
             mongod.check()
@@ -68,20 +68,20 @@ def lead(mongod: Mongod, deadline: StartTimeout) -> str:
                 hello = client.admin.command("hello")
                 if _leads(hello):
                     return str(client.server_info()["version"])
-                # Also said while a stored configuration is being read; mongod refuses to initiate then.
+                # True also while mongod reads a stored configuration; then it refuses to initiate.
                 if hello.get("isreplicaset"):
                     client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [_member(mongod.port)]})
             except PyMongoError:
-                pass  # not ready for us yet; `check` and the deadline end the asking
-            deadline.pause()
+                pass  # not ready yet; `check` and the timeout end the loop
+            timeout.pause()
 
 
-def repoint(mongod: Mongod, deadline: StartTimeout) -> None:
-    """Let the stored replica set configuration, if there is one, name the port of this unreplicated `mongod`.
+def repoint(mongod: Mongod, timeout: StartTimeout) -> None:
+    """Writes the port of this unreplicated `mongod` to the stored replica set configuration, if there is one.
 
-    A member that runs in its set would first try to reach its old address, for half a minute if a stranger is there.
+    A replicated member would first try its old address, for half a minute if another program listens there.
     """
-    _await_listening(mongod, deadline)
+    _await_listening(mongod, timeout)
     with direct_client(mongod.port) as client:
         while True:
             mongod.check()
@@ -89,13 +89,13 @@ def repoint(mongod: Mongod, deadline: StartTimeout) -> None:
                 client.local["system.replset"].update_one({}, {"$set": {"members.0.host": f"{HOST}:{mongod.port}"}})
                 return
             except PyMongoError:
-                deadline.pause()
+                timeout.pause()
 
 
-def _await_listening(mongod: Mongod, deadline: StartTimeout) -> None:
+def _await_listening(mongod: Mongod, timeout: StartTimeout) -> None:
     while not listens(mongod.port):
         mongod.check()
-        deadline.pause()
+        timeout.pause()
 
 
 def _leads(hello: dict[str, Any]) -> bool:

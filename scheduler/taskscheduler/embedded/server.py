@@ -1,4 +1,4 @@
-"""Who uses the embedded server: how a process takes part in it, starts it when needed, and leaves it again."""
+"""Joins the embedded server, starts it when needed, and leaves it again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from taskscheduler.embedded.launcher import launch_keeper
 from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.replica_set import is_primary
 from taskscheduler.embedded.state_dir import ServerAddress, StateDir, last_line, open_state_dir
-from taskscheduler.embedded.users import ServerUser, use
+from taskscheduler.embedded.users import ServerUser, join_users
 from taskscheduler.errors import EmbeddedServerError
 
 
 class EmbeddedServer:
-    """A running server that stays at least until `release`; also a context manager."""
+    """A running server that stays until `release` or longer; also a context manager."""
 
-    def __init__(self, state_dir: Path, address: ServerAddress, usage: ServerUser) -> None:
+    def __init__(self, state_dir: Path, address: ServerAddress, user: ServerUser) -> None:
         self.state_dir = state_dir
         self.address = address
-        self._usage = usage
+        self._user = user
         self._mutex = threading.Lock()
         self._released = False
 
@@ -31,11 +31,11 @@ class EmbeddedServer:
         return self.address.uri
 
     def release(self) -> None:
-        """Say that this user needs the server no more; the last one's release stops it. Further calls do nothing."""
+        """Gives up the use of the server, which stops after its last user. Further calls do nothing."""
         with self._mutex:
             released, self._released = self._released, True
         if not released:
-            self._usage.release()
+            self._user.release()
 
     def __enter__(self) -> Self:
         return self
@@ -49,58 +49,67 @@ class EmbeddedServer:
         return f"<EmbeddedServer {self.uri} in {self.state_dir}>"
 
 
+class _AcquireTimeout(StartTimeout):
+    """The time that the server may take to be ready for this process."""
+
+    def __init__(self, state: StateDir, seconds: float) -> None:
+        super().__init__(seconds)
+        self._state = state
+        self._seconds = seconds
+
+    def failure(self) -> str:
+        keeper_log, mongod_log = self._state.keeper_log, self._state.mongod_log
+        last = last_line(keeper_log) or last_line(mongod_log) or "nothing was logged"
+        return (
+            f"the embedded MongoDB server was not ready within {self._seconds:g} s; last log line: {last} "
+            f"(logs: {keeper_log} and {mongod_log})"
+        )
+
+
 def acquire(state_dir: Path | None = None, timeout: float = 30) -> EmbeddedServer:
-    """The server of `state_dir` (see `default_state_dir`), a writable primary, started when it does not run.
+    """Returns the server of `state_dir` (see `default_state_dir`) as a writable primary, and starts it if needed.
 
     Raises EmbeddedServerError when it cannot be started here or is not ready within `timeout` seconds.
     """
     state = open_state_dir(state_dir)
-    deadline = StartTimeout(timeout, lambda: _too_slow(state, timeout))
+    within = _AcquireTimeout(state, timeout)
     try:
-        usage = use(state, deadline)
+        user = join_users(state, within)
         try:
-            return EmbeddedServer(state.root, _ensure_running(state, deadline), usage)
+            return EmbeddedServer(state.root, _ensure_running(state, within), user)
         except BaseException:
-            usage.release()
+            user.release()
             raise
     except OSError as error:
         raise EmbeddedServerError(f"the embedded MongoDB server cannot use {state.root}: {error}") from error
 
 
-def _ensure_running(state: StateDir, deadline: StartTimeout) -> ServerAddress:
+def _ensure_running(state: StateDir, timeout: StartTimeout) -> ServerAddress:
     while True:
-        if _is_unkept(state):
-            _start(state, deadline)
+        if _has_no_keeper(state):
+            _start(state, timeout)
         address = state.published()
         if address is not None and is_primary(address.port):
             return address
-        deadline.pause()
+        timeout.pause()
 
 
-def _start(state: StateDir, deadline: StartTimeout) -> None:
+def _start(state: StateDir, timeout: StartTimeout) -> None:
     # One starter at a time: the others wait here and then find what the first has started.
     starting = FileLock(state.start_lock)
     try:
-        starting.wait_exclusive(deadline)
-        if _is_unkept(state):
-            launch_keeper(state, deadline)
+        starting.wait_exclusive(timeout)
+        if _has_no_keeper(state):
+            launch_keeper(state, timeout)
     finally:
         starting.unlock()
 
 
-def _is_unkept(state: StateDir) -> bool:
+def _has_no_keeper(state: StateDir) -> bool:
     keeper = FileLock(state.keeper_lock)
     if not keeper.try_exclusive():
         keeper.close()
         return False
-    state.withdraw()  # left behind by a keeper that was killed
+    state.withdraw()  # the address of a keeper that was killed
     keeper.unlock()
     return True
-
-
-def _too_slow(state: StateDir, timeout: float) -> str:
-    said = last_line(state.keeper_log) or last_line(state.mongod_log) or "nothing was logged"
-    return (
-        f"the embedded MongoDB server was not ready within {timeout:g} s; last log line: {said} "
-        f"(logs: {state.keeper_log} and {state.mongod_log})"
-    )

@@ -1,4 +1,4 @@
-"""Where the embedded server keeps its files, and what stands in those that the processes share."""
+"""The files of the embedded server, and the contents of those that its processes share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG_LIMIT = 10 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """What the keeper publishes about a server that is ready."""
+    """The address of a ready server, as its keeper publishes it."""
 
     keeper_pid: int
     mongod_pid: int
@@ -38,10 +38,10 @@ class ServerAddress:
 
 
 def default_state_dir() -> Path:
-    """TASKSCHEDULER_STATE_DIR, else taskscheduler/ in XDG_STATE_HOME, else ~/.local/state/taskscheduler."""
+    """Returns TASKSCHEDULER_STATE_DIR, else taskscheduler/ in XDG_STATE_HOME, else ~/.local/state/taskscheduler."""
     if named := os.environ.get("TASKSCHEDULER_STATE_DIR"):
         return Path(named)
-    # The XDG specification says that relative paths are to be ignored.
+    # The XDG specification says to ignore relative paths.
     base = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
         return (base if base.is_absolute() else Path.home() / ".local" / "state") / "taskscheduler"
@@ -65,40 +65,40 @@ class StateDir:
         self._port = root / "port"
 
     def published(self) -> ServerAddress | None:
-        """The server's address, None when there is none or the file cannot be understood."""
+        """Returns the server's address, None if there is none or the file is not valid."""
         try:
             return ServerAddress(**json.loads(self._server.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def publish(self, address: ServerAddress) -> None:
-        """Make the address known; readers see it whole or not at all."""
+        """Publishes the address; readers see it whole or not at all."""
         _replace(self._server, json.dumps(asdict(address)))
 
     def withdraw(self) -> None:
-        """Take the published address back."""
+        """Removes the published address."""
         self._server.unlink(missing_ok=True)
 
     def member_port(self) -> int | None:
-        """The port that the stored replica set configuration names, None when that is not known for sure."""
+        """Returns the port in the stored replica set configuration, None if it is not certain."""
         try:
             return int(self._port.read_text())
         except (FileNotFoundError, ValueError):
             return None
 
     def remember_member_port(self, port: int) -> None:
-        """Note that the stored replica set configuration names this port."""
+        """Notes that the stored replica set configuration has this port."""
         _replace(self._port, str(port))
 
     def forget_member_port(self) -> None:
-        """Note that the stored replica set configuration is about to change."""
+        """Notes that the stored replica set configuration is about to change."""
         self._port.unlink(missing_ok=True)
 
 
 def open_state_dir(root: Path | None) -> StateDir:
-    """The state directory, created for this user alone when it is not there.
+    """Opens the state directory; creates it for this user alone if it is missing.
 
-    Raises EmbeddedServerError when it belongs to somebody else or cannot be written.
+    Raises EmbeddedServerError if it belongs to another user or is not writable.
     """
     path = (default_state_dir() if root is None else root).expanduser().absolute()
     try:
@@ -117,7 +117,7 @@ _WAY_OUT = "name another one with TASKSCHEDULER_STATE_DIR"
 
 
 def last_line(log: Path, start: int = 0) -> str:
-    """The last line of a log after byte `start`, empty when there is none."""
+    """Returns the last line of a log after byte `start`, empty if there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, log.stat().st_size - 65536))
@@ -128,12 +128,12 @@ def last_line(log: Path, start: int = 0) -> str:
 
 
 def shorten(text: str) -> str:
-    """The text, cut where it is too long for an error message."""
+    """Cuts a text that is too long for an error message."""
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
 
 
 def trim(log: Path) -> None:
-    """Delete a log that has grown too large; only while nothing writes to it."""
+    """Deletes a log that has grown too large; call it only while nothing writes to it."""
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.unlink()
 

@@ -1,4 +1,4 @@
-"""What makes this process a user of a server: one shared lock per state directory, however many parts want it."""
+"""Registers this process as a user of a server: one shared lock per state directory, however many parts use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskscheduler.embedded.state_dir import StateDir
 
 
 class ServerUser:
-    """This process's use of one server; ends with the process at the latest."""
+    """This process as a user of one server, at most until the process ends."""
 
     def __init__(self, path: Path, lock: FileLock) -> None:
         self._path = path
@@ -20,58 +20,58 @@ class ServerUser:
         self._pid = os.getpid()
 
     def join(self) -> None:
-        """One more part of this process uses the server; only while `_mutex` is held."""
+        """Counts one more part of this process; call it only while `_mutex` is held."""
         self._parts += 1
 
     def release(self) -> None:
-        """One part less; the last one gives up the lock."""
+        """Counts one part less; the last one releases the lock."""
         if os.getpid() != self._pid:
-            return  # a forked child: the lock is its parent's
+            return  # a forked child: the lock belongs to its parent
         with _mutex:
             self._parts -= 1
             if self._parts == 0:
-                del _usages[self._path]
+                del _users[self._path]
                 # Closed, not unlocked: forked children that still use the server share this lock.
                 self._lock.close()
 
 
 _mutex = threading.Lock()
 
-_usages: dict[Path, ServerUser] = {}
+_users: dict[Path, ServerUser] = {}
 
 
-def use(state: StateDir, deadline: StartTimeout) -> ServerUser:
-    """Become a user of the server of `state`, waiting while one is being shut down.
+def join_users(state: StateDir, timeout: StartTimeout) -> ServerUser:
+    """Makes this process a user of the server of `state`; waits while that server is being stopped.
 
-    Raises EmbeddedServerError when the shutdown outlasts the deadline.
+    Raises EmbeddedServerError when the time is over first.
     """
     while True:
         with _mutex:
-            usage = _join_or_lock(state)
-        if usage is not None:
-            return usage
-        deadline.pause()
+            user = _join_or_lock(state)
+        if user is not None:
+            return user
+        timeout.pause()
 
 
 def _join_or_lock(state: StateDir) -> ServerUser | None:
     path = state.users_lock
-    if usage := _usages.get(path):
-        usage.join()
-        return usage
+    if user := _users.get(path):
+        user.join()
+        return user
     lock = FileLock(path)
     if not lock.try_shared():
         lock.close()
         return None
-    _usages[path] = ServerUser(path, lock)
-    return _usages[path]
+    _users[path] = ServerUser(path, lock)
+    return _users[path]
 
 
-def _begin_anew() -> None:
-    # A fork copies the mutex as it is, perhaps held by a thread that the child does not have. The locks are the
-    # parent's, and the child may have closed their descriptors: what it uses itself it locks for itself.
+def _forget_users() -> None:
+    # A fork copies the mutex as it is, perhaps held by a thread that the child does not have. The locks belong to the
+    # parent, and the child may have closed their descriptors; a server that it uses itself it locks anew.
     global _mutex
     _mutex = threading.Lock()
-    _usages.clear()
+    _users.clear()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_forget_users)

@@ -1,4 +1,4 @@
-"""The checks that options are made of: integer, seconds, names, tags."""
+"""Validates single option values: integers, seconds, names, tags. Each check returns the value or raises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskscheduler.errors import InvalidOptionError
 
 Seconds = float | int | timedelta
 
-_LONGEST = 100 * 366 * 86_400  #: no interval is longer than a century
+LONGEST = 100 * 366 * 86_400  #: seconds, a century: the longest interval
 
 MOST_TAGS, LONGEST_TAG = 50, 100
 
@@ -23,18 +23,20 @@ _LONGEST_QUEUE = 120
 _QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite int or float; a bool is not."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)
 
 
-def _plain(seconds: float) -> float | int:
+def plain(seconds: float) -> float | int:
+    """Returns a whole number as an int, any other as a float."""
     return int(seconds) if seconds == int(seconds) else float(seconds)
 
 
 def integer(name: str, value: Any, *, least: int, most: int = 2**31 - 1) -> int:
-    """`value` if it is an int (a bool is none) between `least` and `most`; else InvalidOptionError."""
+    """Returns `value` if it is an int (not a bool) between `least` and `most`; else InvalidOptionError."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidOptionError(f"option {name} must be an integer")
     if not least <= value <= most:
@@ -43,48 +45,48 @@ def integer(name: str, value: Any, *, least: int, most: int = 2**31 - 1) -> int:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """`value` if it is a bool; else InvalidOptionError."""
+    """Returns `value` if it is a bool; else InvalidOptionError."""
     if not isinstance(value, bool):
         raise InvalidOptionError(f"option {name} must be a boolean")
     return value
 
 
 def seconds(name: str, value: Any, *, endless: bool = False, least: float = 0) -> float | int:
-    """Seconds from a number or a timedelta; -1 only where `endless`; else InvalidOptionError."""
+    """Returns the seconds of a number or a timedelta; -1 is allowed only if `endless`; else InvalidOptionError."""
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if not _number(value):
+    if not is_number(value):
         raise InvalidOptionError(f"option {name} must be an integer, a float or a timedelta (in seconds)")
     if endless and value == -1:
         return -1
-    if not least <= value <= _LONGEST:
+    if not least <= value <= LONGEST:
         allowed = f"-1, or between {least} and" if endless else f"between {least} and"
-        raise InvalidOptionError(f"option {name} must be {allowed} {_LONGEST} seconds, not {value}")
-    return _plain(value)
+        raise InvalidOptionError(f"option {name} must be {allowed} {LONGEST} seconds, not {value}")
+    return plain(value)
 
 
 def waiting_time(value: Any, name: str = "timeout") -> float | None:
-    """For how many seconds to wait, from a number or a timedelta; None: for ever; else InvalidOptionError."""
+    """Returns the seconds of a number or a timedelta; None and infinity mean no limit; else InvalidOptionError."""
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if value is None or value == math.inf:
         return None
-    if not _number(value):
+    if not is_number(value):
         raise InvalidOptionError(
             f"{name} must be a number of seconds, a timedelta or None (no limit), not {value!r:.60}"
         )
-    return float(min(value, _LONGEST))  # more is too much for the system's clocks
+    return float(min(value, LONGEST))  # the system's clocks cannot hold more
 
 
 def object_id(name: str, value: Any) -> ObjectId | None:
-    """`value` if it is an ObjectId or None; else InvalidOptionError."""
+    """Returns `value` if it is an ObjectId or None; else InvalidOptionError."""
     if value is not None and not isinstance(value, ObjectId):
         raise InvalidOptionError(f"option {name} must be an ObjectId")
     return value
 
 
 def queue_name(name: str, value: Any) -> str:
-    """`value` if it may name a queue; else InvalidOptionError."""
+    """Returns `value` if it may name a queue; else InvalidOptionError."""
     if not isinstance(value, str) or not _QUEUE_NAME.fullmatch(value):
         raise InvalidOptionError(
             f"option {name} must be a name of lowercase letters, digits, dashes and underscores, not {value!r:.120}"
@@ -95,7 +97,7 @@ def queue_name(name: str, value: Any) -> str:
 
 
 def names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, ...]]:
-    """A check for several names, each of which passes `check`."""
+    """Returns a check for a list of names that applies `check` to each."""
 
     def all_checked(name: str, value: Any) -> tuple[str, ...]:
         if isinstance(value, str) or not hasattr(value, "__iter__"):
@@ -106,7 +108,7 @@ def names(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[str, .
 
 
 def tags(name: str, value: Any) -> tuple[str, ...]:
-    """`value` as texts without repetitions; InvalidOptionError unless it is a list of a few short ones."""
+    """Returns `value` as texts without repetitions; InvalidOptionError unless it is a list of at most 50 short ones."""
     if isinstance(value, str):
         raise InvalidOptionError(f"option {name} must be a list of texts, not one: give [{value[:100]!r}]")
     if not isinstance(value, list | tuple | set | frozenset):
@@ -131,7 +133,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def collection_name(name: str, value: Any) -> str:
-    """`value` if MongoDB accepts it as the name of a collection; else InvalidOptionError."""
+    """Returns `value` if MongoDB accepts it as the name of a collection; else InvalidOptionError."""
     text = value if isinstance(value, str) else ""
     if not text or "$" in text or "\0" in text or ".." in text or text[-1] == "." or text.startswith((".", "system.")):
         raise InvalidOptionError(f"option {name} must be the name of a collection, not {value!r}")
@@ -142,7 +144,7 @@ Check = Callable[[str, Any], Any]
 
 
 def checked(given: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
-    """`given` with every value validated; InvalidOptionError for an unknown name or a bad value."""
+    """Validates every given value; InvalidOptionError for an unknown name or a bad value."""
     result = {}
     for name, value in given.items():
         if name not in checks:

@@ -1,4 +1,4 @@
-"""The shape of a job document: how a new one is built and which parts other code may name."""
+"""The shape of a job document, and how a new one is built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job that is not stored yet, complete and validated."""
+    """A complete, validated job that is not stored yet."""
 
     id: ObjectId
     document: Document
@@ -27,7 +27,7 @@ class NewJob:
 
 
 def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Document:
-    """The document of a job added at `now` (the server's time)."""
+    """Builds the document of a job that is added at `now`, in the server's time."""
     at = due(options.at, now)
     job_id = options.id or ObjectId()
     document: Document = {
@@ -60,7 +60,7 @@ def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Do
 
 
 def due(at: At, now: datetime) -> datetime:
-    """The date that the option `at` stands for; 0 is now."""
+    """Returns the date that the option `at` means; 0 means now."""
     if isinstance(at, timedelta):
         return now + at
     if isinstance(at, datetime):

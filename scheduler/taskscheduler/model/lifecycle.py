@@ -1,4 +1,4 @@
-"""Decides every change of a job's status: one table of moves, and what follows when an attempt ends.
+"""The life cycle of a job: its statuses, the one table of transitions between them, and the ends of attempts.
 
              PROMOTE                CLAIM                   SUCCEED
 POSTPONED ───────────► WAITING ───────────► PROCESSING ───────────────► DONE
@@ -18,7 +18,7 @@ from enum import Enum, IntEnum, auto
 
 
 class Status(IntEnum):
-    """Where a job stands. The numbers are stored, and those of the PHP original."""
+    """The status of a job. The numbers are stored; the PHP original uses the same."""
 
     WAITING = 0
     POSTPONED = 1
@@ -30,7 +30,7 @@ class Status(IntEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether a job with this status never changes again, unless somebody asks for another try."""
+        """Whether a job with this status has ended; only a retry changes it again."""
         return self in FINAL
 
     @property
@@ -54,21 +54,21 @@ UNSUCCESSFUL = FINAL - {Status.DONE}
 
 
 class Transition(Enum):
-    """Every reason for which a status may change."""
+    """Every reason for a change of status."""
 
-    PROMOTE = auto()  #: its time has come
-    CLAIM = auto()  #: a node takes it
+    PROMOTE = auto()  #: it is due
+    CLAIM = auto()  #: a node claims it
     SUCCEED = auto()
     FAIL = auto()
     EXPIRE = auto()  #: it ran longer than its timeout
-    RETRY = auto()  #: failed or expired, to be tried again later
+    RETRY = auto()  #: failed or expired; it is tried again after a pause
     RETRY_NOW = auto()  #: the same without a pause
     RELEASE = auto()  #: handed back, or its worker or node was lost
-    POISON = auto()  #: it killed too many workers
+    POISON = auto()  #: lost too many workers or nodes
     CANCEL = auto()
     FAIL_PARENT = auto()  #: one of its children failed
-    REQUEUE = auto()  #: it has ended, and somebody wants it tried once more
-    REQUEUE_SOLO = auto()  #: the same for a solo job, which must wait for its turn
+    REQUEUE = auto()  #: ended, and somebody retries it
+    REQUEUE_SOLO = auto()  #: the same for a solo job, which waits for the lock of its key
 
 
 TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
@@ -88,36 +88,37 @@ TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
 }
 
 
-def target(move: Transition) -> Status:
-    """The status that `move` leads to."""
-    return TRANSITIONS[move][1]
+def target(transition: Transition) -> Status:
+    """Returns the status that a transition leads to."""
+    return TRANSITIONS[transition][1]
 
 
-def sources(move: Transition) -> frozenset[Status]:
-    """The statuses that `move` may start from."""
-    return TRANSITIONS[move][0]
+def sources(transition: Transition) -> frozenset[Status]:
+    """Returns the statuses that a transition may start from."""
+    return TRANSITIONS[transition][0]
 
 
 class Ending(Enum):
-    """How an attempt ended, as the node learns it."""
+    """How an attempt ended, as its node sees it."""
 
     SUCCEEDED = auto()
     FAILED = auto()  #: the job raised
     TIMED_OUT = auto()
-    LOST = auto()  #: the worker or the node died under it
+    LOST = auto()  #: its worker or node died
     RETURNED = auto()  #: handed back by a node that stops
     UNSTARTED = auto()  #: handed back before it began
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an ended attempt makes of its job."""
+    """The transition of a job after an attempt has ended."""
 
     move: Transition
-    plans_next: bool = False  #: the next run of the series is planned by the same write
-    pause: float | None = None  #: of a service that runs again: seconds until then
-    failures: int | None = None  #: the same: its quick failures in a row
+    plans_next: bool = False  #: the same write plans the next run of the series
+    pause: float | None = None  #: seconds until a service is started again
+    failures: int | None = None  #: quick failures of a service in a row
 
     @property
     def status(self) -> Status:
+        """The status that the job gets."""
         return target(self.move)

@@ -6,34 +6,34 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-_LEASE, _GRACE = 30.0, 0.5  #: seconds, of a node that does not say
+_LEASE, _GRACE = 30.0, 0.5  #: seconds, for a node whose document lacks them
 
 
 class NodeState(StrEnum):
-    """What the heartbeat of a node says about it."""
+    """The state of a node, by its heartbeat."""
 
     UP = "up"
     SILENT = "silent"  #: its lease has ended
-    LOST = "lost"  #: other nodes have taken its jobs back
+    LOST = "lost"  #: other nodes rescue its jobs
 
 
 def lease_of(node: Mapping[str, Any]) -> float:
-    """For how many seconds a node may be silent."""
+    """Returns the lease of a node: the seconds for which it may be silent."""
     return float(node.get("lease") or _LEASE)
 
 
 def grace_of(node: Mapping[str, Any]) -> float:
-    """How many seconds its workers get to end when they are told to."""
+    """Returns the seconds that its workers get to end after an interrupt."""
     return float(node.get("grace", _GRACE))
 
 
 def silence_of(node: Mapping[str, Any]) -> float:
-    """Seconds since its heartbeat, by the server's clock; never negative."""
+    """Returns the seconds since its heartbeat, by the server's clock; never negative."""
     return max(0.0, float(node.get("silent") or 0))
 
 
 def state_of(node: Mapping[str, Any]) -> NodeState:
-    """The state of a node as `NodeStore.all` reads it."""
+    """Returns the state of a node from its document, as `NodeStore.all` reads it."""
     if node.get("lost"):
         return NodeState.LOST
     return NodeState.SILENT if silence_of(node) > lease_of(node) else NodeState.UP

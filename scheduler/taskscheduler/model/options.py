@@ -1,4 +1,4 @@
-"""Decides what an option may be: every name, default and error text, checked once where it is given."""
+"""The options of jobs and schedulers: names, defaults and checks. An option is checked once, where it is given."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import (
-    _LONGEST,
+    LONGEST,
     Check,
-    _number,
-    _plain,
     boolean,
     checked,
     collection_name,
     integer,
+    is_number,
     object_id,
+    plain,
     queue_name,
     seconds,
     tags,
@@ -28,7 +28,7 @@ from taskscheduler.model.solo import Solo, solo_option
 
 At = float | int | datetime | timedelta
 
-_YEAR_10000 = 253_402_300_800  #: the first unix time that Python's dates cannot hold
+_YEAR_10000 = 253_402_300_800  #: the first unix time beyond Python's dates
 
 
 def _at(name: str, value: Any) -> At:
@@ -40,14 +40,14 @@ def _at(name: str, value: Any) -> At:
         except OverflowError:
             raise InvalidOptionError(f"option {name} must be a date between the years 1 and 9999 in UTC") from None
     if isinstance(value, timedelta):
-        return timedelta(seconds=seconds(name, value, least=-_LONGEST))
-    if not _number(value):
+        return timedelta(seconds=seconds(name, value, least=-LONGEST))
+    if not is_number(value):
         raise InvalidOptionError(
             f"option {name} must be an integer or float (unix time), an aware datetime or a timedelta from now"
         )
     if not 0 <= value < _YEAR_10000:
         raise InvalidOptionError(f"option {name} must be a unix time between 0 and the year 9999, not {value}")
-    return _plain(value)
+    return plain(value)
 
 
 def _interval_reference(name: str, value: Any) -> Literal["start", "end"]:
@@ -80,33 +80,33 @@ JOB_CHECKS: Mapping[str, Check] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """How one job runs. Build it with `JobOptions.of`, which validates."""
+    """The options of one job. `JobOptions.of` builds and validates them."""
 
     at: At = 0  #: run not before; 0: as soon as there is a free slot
     interval: float | int = 0  #: > 0: run again after so many seconds; -1: at once again; 0: no
     interval_reference: Literal["start", "end"] = "end"  #: what the interval counts from
-    retry: int = 0  #: how often to try again after FAILED or TIMEOUT; -1: for ever
+    retry: int = 0  #: retries after FAILED or TIMEOUT; -1: no limit
     retry_interval: float | int = 300  #: seconds between tries
     timeout: float | int = 0  #: run-time limit in seconds; 0: none
     silence_timeout: float | int = 0  #: seconds without a sign of life after which it is killed; 0: no limit
     force_spawn: bool = False  #: its own extra worker, beyond max_children
-    id: ObjectId | None = None  #: an id of your choice
+    id: ObjectId | None = None  #: an id that the caller chooses
     ignore_data: bool = False  #: for add_job_once: compare the class only
-    dedupe: bool = False  #: not added while the same job, class and data, waits for its first start
+    dedupe: bool = False  #: not added while an equal job, same class and data, waits for its first start
     queue: str = "default"  #: partition that nodes serve
     priority: int = 0  #: higher first within a queue
     parent: ObjectId | None = None  #: the job that this one is a child of
-    tags: tuple[str, ...] = ()  #: texts to find it by
+    tags: tuple[str, ...] = ()  #: texts by which it is found
     solo: Solo | None = None  #: never two at once: of this class (True) or this key; None: as the class says
 
     @classmethod
     def of(cls, given: Mapping[str, Any], defaults: JobOptions | None = None) -> JobOptions:
-        """Options from what a caller gave, completed by `defaults`; InvalidOptionError when something is wrong."""
+        """Validates given options and completes them by `defaults`; InvalidOptionError if one is wrong."""
         defaults = defaults or cls()
         return replace(defaults, **checked(given, JOB_CHECKS)) if given else defaults
 
     def stored(self) -> dict[str, Any]:
-        """The document form kept in the job: what decides how it runs, times as numbers of seconds."""
+        """Returns the options that are stored in the job, with times in seconds."""
         stored = {name: getattr(self, name) for name in STORED_OPTIONS}
         return {**stored, "silence_timeout": self.silence_timeout} if self.silence_timeout else stored
 
@@ -152,11 +152,11 @@ class SchedulerOptions:
     orphaned_timeout: float | int = 30  #: seconds for which a silent worker or node keeps its jobs
     max_payload: int = 1024 * 1024  #: bytes of data or result
     job_retention: float | int = 7 * 86_400  #: seconds for which ended jobs are kept; 0: for ever
-    given: frozenset[str] = field(default_factory=frozenset)  #: the names that somebody chose on purpose
+    given: frozenset[str] = field(default_factory=frozenset)  #: the names of the options that a caller gave
 
     @classmethod
     def of(cls, given: Mapping[str, Any], base: SchedulerOptions | None = None) -> SchedulerOptions:
-        """Options from what a caller gave on top of `base`; InvalidOptionError when something is wrong."""
+        """Validates the options that a caller gave and puts them on `base`; InvalidOptionError if one is wrong."""
         base = base or cls()
         options = replace(base, **checked(given, SCHEDULER_CHECKS), given=base.given | frozenset(given))
         options._check_names()
@@ -171,7 +171,7 @@ class SchedulerOptions:
             names[name] = f"option {option}"
 
     def job_defaults(self) -> JobOptions:
-        """The options of a job for which the caller gave none."""
+        """Returns the default options of a job."""
         prefix = "default_"
         chosen = {f.name.removeprefix(prefix): getattr(self, f.name) for f in fields(self) if f.name.startswith(prefix)}
         return JobOptions(**chosen)

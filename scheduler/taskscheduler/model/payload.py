@@ -1,4 +1,4 @@
-"""User data as BSON: codec, size, depth. Payload codecs and large payloads come here."""
+"""Encodes user data as BSON, and checks their size and depth."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bson.raw_bson import RawBSONDocument
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
 from taskscheduler.model.document import Document
 
-#: aware dates, dates that Python has no datetime for as DatetimeMS, and UUIDs as every other driver stores them
+#: aware dates; DatetimeMS for dates beyond Python's datetime; UUIDs as every other driver stores them
 CODEC: CodecOptions[Document] = CodecOptions(
     tz_aware=True,
     uuid_representation=UuidRepresentation.STANDARD,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 
-DEEPEST = 170  #: levels of nesting; MongoDB stores 180, and takes the answers of some commands for a few more
+DEEPEST = 170  #: levels of nesting; MongoDB stores 180, of which the answers of some commands need a few
 
-_DEEP = DEEPEST * 7  #: no document of fewer bytes is nested so deeply
+_DEEP = DEEPEST * 7  #: bytes; a smaller document cannot be nested so deeply
 
-_ENVELOPE = 16 * 1024  #: more than everything but the data ever takes in a new document
+_ENVELOPE = 16 * 1024  #: bytes; all other fields of a new document take less
 
 
 def encode(document: Document, max_payload: int) -> RawBSONDocument:
-    """The document as BSON; InvalidDataError if BSON cannot hold its data, PayloadTooLargeError if it is too large."""
+    """Encodes a job document; InvalidDataError if BSON cannot hold it, PayloadTooLargeError if it is too large."""
     try:
         raw = bson.encode(document, codec_options=CODEC)
     except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
@@ -45,7 +45,7 @@ def encode(document: Document, max_payload: int) -> RawBSONDocument:
 
 
 def check_depth(what: str, value: Any) -> None:
-    """InvalidDataError if `value` is nested deeper than MongoDB stores (180 levels, less what stands around it)."""
+    """Raises InvalidDataError if `value` is nested deeper than MongoDB stores: 180 levels less those around it."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -56,7 +56,7 @@ def check_depth(what: str, value: Any) -> None:
 
 
 def check_payload(what: str, value: Any, max_payload: int) -> None:
-    """PayloadTooLargeError if `value` takes more than `max_payload` bytes as BSON."""
+    """Raises PayloadTooLargeError if `value` takes more than `max_payload` bytes as BSON."""
     size = len(bson.encode({"": value}, codec_options=CODEC)) - len(bson.encode({}))
     if size > max_payload:
         raise PayloadTooLargeError(

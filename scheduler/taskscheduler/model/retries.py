@@ -1,32 +1,34 @@
-"""What follows when an attempt ends: retry, next run, poison. Back-off and dead letters come here."""
+"""Chooses what follows an attempt: a retry, the next run, or the end of the job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
-from taskscheduler.model.services import Restart, _after_service
+from taskscheduler.model.services import Restart, verdict_of_service
+
+MAX_LOST = 3  #: after so many lost workers or nodes a job fails, unless a node was started with another number
 
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """What decides whether a job runs again."""
+    """The options and counts of a job that decide whether it runs again."""
 
-    retry: int = 0  #: how often it may be tried again; -1: for ever
+    retry: int = 0  #: retries that it may have; -1: no limit
     retry_interval: float = 300
     interval: float = 0
-    retries: int = 0  #: how often it was tried again already
-    lost: int = 0  #: how often its worker or node died already
-    service: Restart | None = None  #: set for a service, which nothing above applies to
+    retries: int = 0  #: retries that it has had
+    lost: int = 0  #: workers and nodes that died under it
+    service: Restart | None = None  #: set for a service, to which nothing above applies
 
 
 _AFTER_FAILURE = {Ending.FAILED: Transition.FAIL, Ending.TIMED_OUT: Transition.EXPIRE}
 
 
-def after(ending: Ending, job: Recurrence, max_lost: int) -> Verdict:
-    """The move that follows an attempt: retries first, then the interval; a lost worker costs no retry."""
+def verdict_after(ending: Ending, job: Recurrence, max_lost: int) -> Verdict:
+    """Returns the transition after an attempt: retries come first, then the interval; a lost worker costs no retry."""
     if job.service is not None:
-        return _after_service(ending, job.service)
+        return verdict_of_service(ending, job.service)
     repeats = job.interval != 0
     if ending is Ending.SUCCEEDED:
         return Verdict(Transition.SUCCEED, plans_next=repeats)

@@ -1,4 +1,4 @@
-"""The next run of a series. Cron expressions and time zones come here."""
+"""Builds the next run of a series from the run that ended."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from taskscheduler.model.solo import make_solo
 
 
 def successor_id(series: ObjectId, seq: int, planned: ObjectId) -> ObjectId:
-    """The id of run `seq` of a series; it begins with the time of `planned`, as every id does, so that ids sort by age.
+    """Returns the id of run `seq` of a series; it begins with the time of `planned`, so that ids sort by age.
 
-    The write that ends a run stores it with the plan, so whoever adds the next run adds it under this id.
+    The write that ends a run stores this id with the plan, so every process adds the next run under the same id.
     """
     unique = hashlib.sha256(series.binary + seq.to_bytes(8, "big")).digest()
     return ObjectId(planned.binary[:4] + unique[:8])
 
 
 def successor(ended: Mapping[str, Any]) -> Document:
-    """The document of the next run, from an ended job whose `next` was planned."""
+    """Builds the document of the next run from an ended job that has the plan `next`."""
     plan = ended["next"]
     at_once = ended["options"]["interval"] == -1
     fresh: Document = {

@@ -1,4 +1,4 @@
-"""Decides how a service may be defined, and what its document says about when it runs again."""
+"""The options of a service, and the rules by which it is started again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 
 
 class RestartPolicy(StrEnum):
-    """After which ends a service is started again."""
+    """The ends after which a service is started again."""
 
     ALWAYS = "always"
     ON_FAILURE = "on-failure"
@@ -23,16 +23,16 @@ class RestartPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """What decides whether, and when, a service runs again."""
+    """The options and counts of a service that decide whether and when it is started again."""
 
     policy: RestartPolicy = RestartPolicy.ALWAYS
     interval: float = 1  #: seconds before it is started again
-    longest: float = 60  #: the longest pause; whatever ran for so long was no quick failure
-    failures: int = 0  #: quick ones in a row before this run
+    longest: float = 60  #: the longest pause; a run of this length does not count as a quick failure
+    failures: int = 0  #: quick failures in a row before this run
     ran: float = 0  #: seconds that this run took
 
 
-_LAST_OF_SERVICE = {
+_FINAL_TRANSITION = {
     Ending.SUCCEEDED: Transition.SUCCEED,
     Ending.FAILED: Transition.FAIL,
     Ending.TIMED_OUT: Transition.EXPIRE,
@@ -41,25 +41,25 @@ _LAST_OF_SERVICE = {
 }
 
 
-def _after_service(ending: Ending, service: Restart) -> Verdict:
-    """Started again by its policy, never set aside; the pause doubles with each quick failure in a row.
+def verdict_of_service(ending: Ending, service: Restart) -> Verdict:
+    """Returns the transition of a service by its restart policy; the pause doubles with each quick failure in a row.
 
-    A service that is never restarted runs once at most: lost, or interrupted by the stop of its node, it has failed.
+    With the policy NEVER it runs at most once, so it fails if its worker is lost or its node stops.
     """
     never = service.policy is RestartPolicy.NEVER
     if ending is Ending.UNSTARTED or (ending is Ending.RETURNED and not never):
         return Verdict(Transition.RELEASE)
     if never or (ending is Ending.SUCCEEDED and service.policy is RestartPolicy.ON_FAILURE):
-        return Verdict(_LAST_OF_SERVICE[ending])
+        return Verdict(_FINAL_TRANSITION[ending])
     if ending is Ending.SUCCEEDED or service.ran >= service.longest:
         return Verdict(Transition.RETRY, pause=service.interval, failures=0)
     pause = min(service.longest, service.interval * 2.0 ** min(service.failures, 60))
     return Verdict(Transition.RETRY, pause=pause, failures=service.failures + 1)
 
 
-_LEAST_PAUSE = 0.1  #: a service that ends at once must not keep a core busy
+_LEAST_PAUSE = 0.1  #: seconds; a service that ends at once must not keep a core busy
 
-#: options of jobs that make sense for something that always runs
+#: options of jobs that apply to a service, too
 _JOB_OPTIONS = ("queue", "priority", "timeout", "silence_timeout", "tags")
 
 
@@ -72,7 +72,7 @@ def _policy(_name: str, value: Any) -> str:
 
 
 def service_name(name: str, value: Any) -> str:
-    """`value` if it may name a service; else InvalidOptionError."""
+    """Returns `value` if it may name a service; else InvalidOptionError."""
     if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
         raise InvalidOptionError(f"option {name} must be a printable name of at most 200 characters, not {value!r:.60}")
     return value
@@ -90,17 +90,18 @@ _CHECKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
-    """How a service is kept alive. Build it with `ServiceOptions.of`, which validates."""
+    """The options of a service. `ServiceOptions.of` builds and validates them."""
 
     name: str
-    restart: str = "always"  #: after every end, "on-failure" only after a bad one, or "never"
-    restart_interval: float | int = 1  #: seconds before it is started again; doubled at each quick failure in a row
-    restart_interval_max: float | int = 60  #: the longest such pause, and how long a run is no quick failure
-    stop_soft: float | int = 5  #: seconds after it was asked to stop until JobInterrupted is raised in it
+    restart: str = "always"  #: "always", "on-failure" or "never"
+    restart_interval: float | int = 1  #: seconds before it is started again; doubled by each quick failure in a row
+    restart_interval_max: float | int = 60  #: the longest such pause; a run of this length is no quick failure
+    stop_soft: float | int = 5  #: seconds from the request to stop until JobInterrupted is raised in it
     stop_hard: float | int = 10  #: seconds after which it is killed
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ServiceOptions:
+        """Validates the options that a caller gave; InvalidOptionError if one is wrong."""
         options = cls(**checked(given, _CHECKS))
         if options.restart_interval > options.restart_interval_max:
             raise InvalidOptionError("option restart_interval must not be greater than option restart_interval_max")
@@ -109,12 +110,12 @@ class ServiceOptions:
         return options
 
     def stored(self) -> dict[str, Any]:
-        """The part of the job's document that makes it a service."""
+        """Returns the field `service` of the job document."""
         return {**asdict(self), "failures": 0}
 
 
 def split(name: str, given: Mapping[str, Any]) -> tuple[ServiceOptions, dict[str, Any]]:
-    """The options of a service and those of its job; `name` is that of the service if none is given."""
+    """Splits given options into those of the service and those of its job; `name` is the default name."""
     known = {
         option: value for option, value in given.items() if option in _CHECKS and (option, value) != ("name", None)
     }
@@ -129,7 +130,7 @@ def split(name: str, given: Mapping[str, Any]) -> tuple[ServiceOptions, dict[str
 
 
 def restart_of(job: Mapping[str, Any], ran: float) -> Restart | None:
-    """What decides whether a service runs again after `ran` seconds; None for a job that is none."""
+    """Reads from a job document what decides on its restart after `ran` seconds; None if it is no service."""
     service = job.get("service")
     if service is None:
         return None
@@ -143,7 +144,7 @@ def restart_of(job: Mapping[str, Any], ran: float) -> Restart | None:
 
 
 def seconds_alive(job: Mapping[str, Any]) -> float:
-    """For how long the current attempt is known to have run, from its signs of life."""
+    """Returns for how many seconds the current attempt has run at least, from its signs of life."""
     started, alive = job.get("started"), job.get("alive")
     known = isinstance(started, datetime) and isinstance(alive, datetime)
     return max(0.0, (alive - started).total_seconds()) if known and alive and started else 0.0

@@ -1,8 +1,8 @@
-"""Pure: what makes a job a solo job, of which never two with the same key are at work at once.
+"""The key of a solo job: two jobs with the same key never run at the same time.
 
-A solo job is stored POSTPONED, and becomes WAITING only together with the `gate` of its key, of which a unique index
-lets only one be there. While another one has it, the job is parked: its `at` lies in the far future, out of the way of
-jobs that are due, and its real time stands in `parked_at`.
+A solo job is stored POSTPONED. It becomes WAITING together with the lock of its key, the field `gate`, which a unique
+index gives to one job at a time. While another job holds the lock, a due job is parked: its real time moves to
+`parked_at` and its `at` to the far future, so that it does not hide jobs that are due.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Solo = bool | str
 
 
 def solo_option(name: str, value: Any) -> Solo:
-    """`value` if it is a bool or a key; else InvalidOptionError."""
+    """Returns `value` if it is a bool or a key; else InvalidOptionError."""
     if isinstance(value, bool):
         return value
     if not isinstance(value, str) or not value or len(value) > _LONGEST_KEY:
@@ -33,12 +33,12 @@ def solo_option(name: str, value: Any) -> Solo:
 
 
 def solo_key(solo: Solo, job: str) -> str | None:
-    """The key that a job of this name shares with those it must not run beside; True stands for the name itself."""
+    """Returns the key of a job of this name, None if it is not solo; True means the name itself."""
     return (job if solo is True else solo) or None
 
 
 def make_solo(document: dict[str, Any], key: str, now: datetime) -> None:
-    """Make a new document one of a solo job that must wait for its turn."""
+    """Turns a new document into that of a solo job, which waits for the lock of its key."""
     document["solo"] = key
     document["status"] = int(Status.POSTPONED)
     if document["at"] <= now:

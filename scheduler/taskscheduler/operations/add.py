@@ -59,7 +59,7 @@ class JobAdder:
         new = self._new(job, data, asked, wake=self._store.wakeups.is_quiet())
         if "dedupe" in new.document:
             return self._deduped(new)
-        self._store.jobs.insert(new)
+        self._store.inserts.insert(new)
         self._tell([new])
         return new.document, "created"
 
@@ -68,7 +68,7 @@ class JobAdder:
         new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
         self._check_ids(new)
         plain = [job for job in new if "dedupe" not in job.document]
-        self._store.jobs.insert_many(plain)
+        self._store.inserts.insert_many(plain)
         self._tell(plain)
         return [self._deduped(job) if "dedupe" in job.document else (job.document, "created") for job in new]
 
@@ -77,11 +77,11 @@ class JobAdder:
         deadline = Deadline(_ONCE_PATIENCE, self._clock)
         while True:
             try:
-                self._store.jobs.insert(new)
+                self._store.inserts.insert(new)
                 self._tell([new])
                 return new.document, "created"
             except OnceTakenError:
-                found = self._store.jobs.same_queued(new.document["dedupe"])
+                found = self._store.inserts.same_queued(new.document["dedupe"])
             if found is not None:
                 return found, "existing"
             self._contend(deadline)  # it has been claimed just now, or no majority knows it yet
@@ -105,10 +105,10 @@ class JobAdder:
 
     def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
-        jobs, deadline = self._store.jobs, Deadline(_ONCE_PATIENCE, self._clock)
+        inserts, deadline = self._store.inserts, Deadline(_ONCE_PATIENCE, self._clock)
         outcome: AddOutcome = "created"
         while True:
-            found = jobs.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
+            found = inserts.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
             if found is not None and Status(found["status"]).is_final:
                 self._store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
                 self._contend(deadline)
@@ -119,7 +119,7 @@ class JobAdder:
                 self._cancel(found["_id"])
                 outcome = "replaced"
             try:
-                jobs.insert(new)
+                inserts.insert(new)
                 self._tell([new])
                 return new.document, outcome
             except OnceTakenError:
@@ -174,7 +174,7 @@ class JobAdder:
         if len(set(ids)) < len(ids):
             raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
         for start in range(0, len(ids), 1000):
-            taken = self._store.jobs.taken_ids(ids[start : start + 1000])
+            taken = self._store.inserts.taken_ids(ids[start : start + 1000])
             if taken:
                 raise DuplicateJobError(taken[0])
 

@@ -28,8 +28,8 @@ def live_series(store: Store, series: ObjectId) -> list[ObjectId] | None:
 
     To be asked again until then: a run may end, or be added, in between.
     """
-    live = store.jobs.series(series)
-    ended = store.jobs.end_series(series)
+    live = store.families.series(series)
+    ended = store.families.end_series(series)
     for run in ended:
         store.outbox.deliver(run)
     return live if live or ended else None

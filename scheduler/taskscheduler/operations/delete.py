@@ -1,21 +1,21 @@
-"""Delete one job, all of a class or queue, or old ones."""
+"""Deletes one job."""
 
 from __future__ import annotations
 
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.termination import _await_killed, await_gone
+from taskscheduler.operations.termination import await_exit, await_gone
 from taskscheduler.store import Store
 
 
 def delete(store: Store, job_id: ObjectId) -> bool:
-    """Delete a job once what it owes is paid; stop it if it runs. False if somebody else was faster."""
+    """Delivers the effects of a job, then deletes it; its node stops it if it runs. False if it was gone already."""
     store.outbox.deliver(job_id)
     await_gone(store, job_id, store.clock)
     ended = store.jobs.get(job_id)
     if ended is not None and "gate" in ended:
-        _await_killed(store, ended, store.clock)  # with the document the lock would go
+        await_exit(store, ended, store.clock)  # deleting the document releases the lock
     deleted = store.jobs.delete_one(job_id)
     if deleted is not None and "solo" in deleted:
         store.solo_locks.admit_next([deleted["solo"]])

@@ -1,4 +1,4 @@
-"""Decides what is written for the end of an attempt, and what follows when it has been written."""
+"""Builds the completion of an ended attempt, and carries out what follows once it is written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
-from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.retries import Recurrence, verdict_after
 from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
@@ -24,7 +24,7 @@ class AttemptEnd(NamedTuple):
     """How an attempt ended, as its worker, its node or another node reports it."""
 
     ending: Ending
-    content: Mapping[str, Any]  #: result, error, said (the last progress) and hook, as far as they are known
+    content: Mapping[str, Any]  #: result, error, said (the last progress) and hook, if known
     worker: str | None = None
     lasted: float = 0.0  #: seconds
 
@@ -39,15 +39,15 @@ def completion_of_lost(job: Mapping[str, Any], node: str, max_lost: int) -> Comp
 def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_lost: int) -> Completion:
     """Returns what to write for an attempt at `job` that ended so.
 
-    The attempt after which the job has lost `max_lost` workers or nodes sets it aside.
+    A job that has now lost `max_lost` workers or nodes fails with PoisonedJobError.
     """
     ending, content, worker, lasted = end
     options = job["options"]
     hook = _has_hook(job, ending, content)
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
-        result, said, keyed = content.get("result"), content.get("said", {}), "once" in job
+        result, progress, keyed = content.get("result"), content.get("said", {}), "once" in job
         return Completion(
-            fence, _DONE, worker, result=result, progress=said, holds_once_key=keyed, solo=job.get("solo")
+            fence, _DONE, worker, result=result, progress=progress, holds_once_key=keyed, solo=job.get("solo")
         )
     recurrence = Recurrence(
         options["retry"],
@@ -57,7 +57,7 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
         job.get("lost", 0),
         restart_of(job, lasted),
     )
-    verdict = after(ending, recurrence, max_lost)
+    verdict = verdict_after(ending, recurrence, max_lost)
     return Completion(
         fence,
         verdict,
@@ -78,14 +78,14 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
 
 
 def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> bool:
-    """Whether the class wants a notification, as far as the adder or the worker knew; in doubt a worker is asked."""
+    """Whether the job class has a `notification`, as the adder or the worker reported; True if neither knows."""
     if ending in (Ending.SUCCEEDED, Ending.FAILED):
         return bool(job.get("hook") or content.get("hook"))
     return bool(job.get("hook", True))
 
 
 def _effects(verdict: Verdict, hook: bool) -> tuple[str, ...]:
-    """What the outbox delivers once the end is written."""
+    """Returns what the outbox delivers once the end is written."""
     if not verdict.status.is_final:
         return ()
     effects = [NEXT] if verdict.plans_next else []

@@ -21,7 +21,7 @@ from taskscheduler.model.process_state import AddOutcome
 from taskscheduler.model.services import split
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.operations.add import JobAdder
-from taskscheduler.operations.retry import tell
+from taskscheduler.operations.retry import announce_queued
 from taskscheduler.operations.termination import await_gone
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
@@ -107,10 +107,10 @@ class ServiceControl:
 
     def _inserted(self, new: NewJob) -> bool:
         try:
-            self._store.jobs.insert(new)
+            self._store.inserts.insert(new)
         except OnceTakenError:
             return False
-        tell(self._store, new.document)
+        announce_queued(self._store, new.document)
         return True
 
     def _rearmed(self, found: Document, definition: Document | None) -> Document | None:
@@ -119,7 +119,7 @@ class ServiceControl:
         wanted = None if definition is None else {name: definition.get(name) for name in _DEFINITION}
         armed = self._store.services.rearm(found, wanted)
         if armed is not None:
-            tell(self._store, armed)
+            announce_queued(self._store, armed)
         return armed
 
     def _deadline(self, job: Mapping[str, Any]) -> Deadline:

@@ -1,8 +1,7 @@
-"""Wait until nothing is left of the process of a cancelled job."""
+"""Waits until the process of a cancelled job is gone, so that two attempts never overlap."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,42 +13,70 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import grace_of, lease_of
 from taskscheduler.store import Store
 
-_TOLD_WITHIN = 1.5  #: seconds after which the worker of a cancelled attempt was told to end
+_INTERRUPTED_WITHIN = 1.5  #: seconds after a cancellation until the worker has been interrupted
 
-_SPARE = 10.0  #: seconds for all that lies between a cancelled service and the word that it is gone
+_SPARE = 10.0  #: seconds between the last moment at which a process may be killed and the write that says it is gone
 
 _LOOK_EVERY = 0.03
 
 
-def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
-    """A job that was ended from outside while it ran: its worker must be gone before another one begins."""
+def await_exit(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+    """Waits until the process of a job that was cancelled while it ran is gone; returns at once for any other job.
+
+    For services and solo jobs their node confirms it. For other jobs it waits as long as their worker may live after
+    the cancellation. InvalidStateError if the process outlives its lease.
+    """
     if "service" in job:
         await_gone(store, job["_id"], clock)
-        return
-    if "gate" in job:
-        _await_turn(store, job["_id"])
-        return
+    elif "gate" in job:
+        _await_lock(store, job, clock)
+    else:
+        _await_kill(store, job, clock)
+
+
+def _await_kill(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
     if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
         node = store.nodes.find(job.get("boot"))
-        most = _TOLD_WITHIN + grace_of(node or {})
+        most = _INTERRUPTED_WITHIN + grace_of(node or {})
         left = (job["ended"] - store.clock.now()).total_seconds() + most
-        threading.Event().wait(max(0.0, min(left, most)))
+        clock.pause(max(0.0, min(left, most)))
 
 
-def _await_turn(store: Store, job_id: ObjectId) -> None:
-    """Its node says when nothing is left of a solo job; if that has died, its lease is waited for."""
-    pause = threading.Event()
-    while store.solo_locks.is_held(job_id):
-        pause.wait(_LOOK_EVERY)
+def _await_lock(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+    """Waits for the lock of a solo job, which its node releases, or which expires with the lease of a lost node."""
+    deadline = None
+    while store.solo_locks.is_held(job["_id"]):
+        deadline = deadline or Deadline(_longest_hold(store, job), clock)
+        if deadline.passed:
+            raise InvalidStateError(
+                f"job {job['_id']} was cancelled, but its process is still there: {_holder(store, job)}; "
+                "end that process and try again"
+            )
+        deadline.pause(_LOOK_EVERY)
+
+
+def _longest_hold(store: Store, job: Mapping[str, Any]) -> float:
+    """Returns the seconds after which a lock has expired, unless a living node extends it for its process."""
+    until = job.get("gate_until")
+    left = (until - store.clock.now()).total_seconds() if until is not None else 0.0
+    return max(left, lease_of(store.nodes.find(job.get("boot")) or {})) + _SPARE
+
+
+def _holder(store: Store, job: Mapping[str, Any]) -> str:
+    if "program" in job:
+        return f"pid {job['program']['pid']} on {job['program']['host']}"
+    node = store.nodes.find(job.get("boot")) or {}
+    return f"attempt {job['attempt']} on node {node.get('name') or job.get('node')}"
 
 
 def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
-    """Return when nothing is left of the process of a service that was cancelled; at once for any other job.
+    """Waits until the process of a cancelled service is gone; returns at once for any other job.
 
-    Its node says when; a node that is gone has taken the process with it. InvalidStateError if neither happens.
+    The node of the service confirms it; a node that is lost has taken the process with it. InvalidStateError if
+    neither happens within the time to stop and the lease.
     """
-    pause, deadline = threading.Event(), None
+    deadline = None
     while True:
         job = store.jobs.get(job_id)
         if job is None or "service" not in job or "claim" not in job or job["status"] != Status.CANCELED:
@@ -57,8 +84,10 @@ def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
         node = store.nodes.find(job["boot"])
         if node is None or store.nodes.is_over(node):
             return
-        patience = job["service"]["stop_hard"] + lease_of(node) + _SPARE
-        deadline = deadline or Deadline(patience, clock)
+        deadline = deadline or Deadline(job["service"]["stop_hard"] + lease_of(node) + _SPARE, clock)
         if deadline.passed:
-            raise InvalidStateError(f"service {job['service']['name']!r} was stopped, but its node does not say so")
-        pause.wait(_LOOK_EVERY)
+            raise InvalidStateError(
+                f"service {job['service']['name']!r} was stopped, but its process is still there: "
+                f"{_holder(store, job)}; end that process and try again"
+            )
+        deadline.pause(_LOOK_EVERY)

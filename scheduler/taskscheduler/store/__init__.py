@@ -1,4 +1,4 @@
-"""The only package that speaks to MongoDB."""
+"""Speaks to MongoDB; besides `embedded.replica_set` no other module does. One method is one operation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from taskscheduler.store.completions import CompletionStore
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.due_jobs import DueJobs
 from taskscheduler.store.event_log import EventLog
+from taskscheduler.store.families import FamilyStore
+from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.nodes import NodeStore
@@ -26,7 +28,7 @@ from taskscheduler.store.wakeups import WakeupQueue
 
 
 class Store:
-    """The parts above on one database, opened by a process for itself."""
+    """All parts of the store on one database. Each process opens its own."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
         self.database = durable(database)
@@ -39,19 +41,21 @@ class Store:
         self.completions = CompletionStore(self.database, options)
         self.due_jobs = DueJobs(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
+        self.inserts = JobInserts(self.database, options, self.clock)
+        self.families = FamilyStore(self.database, options)
         self.wakeups = WakeupQueue(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
         self.services = ServiceStore(self.database, options)
         self.service_messages = ServiceMessageStore(self.database, self.clock)
         self.solo_locks = SoloLocks(self.jobs.collection, self.nodes, self.wakeups)
-        self.outbox = Outbox(self.jobs, self.wakeups, self.events, self.solo_locks)
+        self.outbox = Outbox(self.jobs, self.families, self.wakeups, self.events, self.solo_locks)
         self.programs = ProgramStore(self.jobs.collection, self.solo_locks, self.outbox, self.events)
 
     def drop(self) -> None:
-        """Delete the whole database; for tests that have one of their own."""
+        """Deletes the whole database; for tests that have one of their own."""
         self.database.client.drop_database(self.database.name)
 
     def close(self) -> None:
-        """Send what is still to be sent; the client is closed by whoever opened it."""
+        """Sends the messages that still wait. The owner of the client closes that."""
         self.wakeups.close()

@@ -1,4 +1,4 @@
-"""What a change event says about a job; the pipelines that select events."""
+"""Selects change events by pipelines, and reads the changes of a job from an event."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from taskscheduler.model.lifecycle import Status
 
 
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
-    """What wakes nodes, on a whole database: messages, and jobs whose adder has sent no message lately.
+    """Selects what wakes nodes, from the stream of a whole database: messages, and new jobs with `wake`.
 
-    Such a job is seen as soon as it is stored; its message, which follows, comes a write later.
+    A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message.
     """
     woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": True}
     messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
@@ -28,9 +28,9 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
 def status_pipeline(
     query: Mapping[str, Any] | None = None, ids: Sequence[ObjectId] | None = None, progress: bool = False
 ) -> list[Document]:
-    """Only changes of a status, of these ids or of jobs that match `query` with the status that they change to.
+    """Selects changes of status, of these ids or of jobs that match `query` with their new status.
 
-    With `progress` also what running jobs say about how far they are.
+    With `progress` the progress and messages of running jobs, too.
     """
     fields = ("status", "progress", "message") if progress else ("status",)
     stages: list[Document] = [
@@ -53,7 +53,7 @@ def status_pipeline(
 
 
 def _about_full_document(query: Mapping[str, Any]) -> Document:
-    """A query on job documents as a query on change events."""
+    """Turns a query on job documents into one on change events."""
     result: Document = {}
     for key, value in query.items():
         if key in ("$and", "$or", "$nor"):
@@ -73,17 +73,17 @@ class ChangeEvent:
 
     status: Status
     document: Document  #: the job, with the status of this change
-    progress: bool = False  #: the status is the same: the job has only said how far it is
+    progress: bool = False  #: only the progress or message of the job changed
 
 
 def changes(event: Document) -> list[ChangeEvent]:
-    """The changes in one event: a re-armed job first tells how its attempt ended, then what it is now."""
+    """Reads the changes in one event; for a job that is queued again, the end of its attempt comes first."""
     if event["operationType"] not in ("insert", "update", "replace"):
         return []
     updated = event.get("updateDescription", {}).get("updatedFields", {})
     document = {**(event.get("fullDocument") or {}), "_id": event["documentKey"]["_id"]}
-    told = ("status", "attempt", "progress", "message", "error", "ended")
-    document |= {key: updated[key] for key in told if key in updated}
+    current = ("status", "attempt", "progress", "message", "error", "ended")
+    document |= {key: updated[key] for key in current if key in updated}
     if "status" not in document:
         return []
     if event["operationType"] == "update" and "status" not in updated and "rearmed" not in updated:

@@ -1,4 +1,4 @@
-"""Decides how change streams are followed: in order, reopened after every fault, and honest about lost history."""
+"""Follows a change stream in order, through faults and elections, and reports a gap when history was lost."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from taskscheduler.clock import Backoff
 from taskscheduler.model.document import Document
-from taskscheduler.store.driver_errors import is_transient
+from taskscheduler.store.driver_errors import brief, is_transient
 
 logger = logging.getLogger(__name__)
 
-#: the place in the oplog is gone, or the collection was dropped: nothing can be resumed
+#: the oplog does not reach back so far any more, or the collection was dropped: nothing can be resumed
 HISTORY_LOST = {136, 260, 280, 286}
 
-_MOST_REFUSALS = 3  #: then the token is taken for the reason
+_MOST_REFUSALS = 3  #: in a row; after that the resume token is taken to be the cause
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
@@ -32,7 +33,7 @@ Token = Mapping[str, Any]
 
 
 class Gap(Enum):
-    """What a feed yields when it had to start anew: whatever happened before is to be read from the store."""
+    """What a feed yields after it started anew: changes before it are missing, so read the current states."""
 
     GAP = auto()
 
@@ -41,7 +42,7 @@ GAP = Gap.GAP
 
 
 class ChangeFeed:
-    """One change stream, from its opening on, through elections, drops and lost history."""
+    """One change stream that is reopened after every fault, where it stopped if possible."""
 
     def __init__(
         self,
@@ -57,20 +58,20 @@ class ChangeFeed:
         self._full_document = full_document
         self._await_ms = await_ms
         self._token = after
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._refusals = 0  #: in a row, by a server that answers
         self._stopped = threading.Event()
         self._stream: ChangeStream[Document] | None = None
-        self._lost = False  #: a gap that is still to be told
+        self._lost = False  #: a gap that `next` has not yielded yet
 
     def open(self) -> ChangeStream[Document]:
-        """Open the stream now, so that nothing written from here on is missed. Raises the driver's errors."""
+        """Opens the stream now, so that nothing written from here on is missed. Raises the driver's errors."""
         try:
             self._stream = self._watch()
         except OperationFailure as error:
             if self._token is None or error.code not in HISTORY_LOST:
                 raise
-            self._forget(str(error)[:200])
+            self._forget(brief(error))
             self._stream = self._watch()
             self._lost = True
         return self._stream
@@ -88,7 +89,7 @@ class ChangeFeed:
         )
 
     def next(self) -> Document | Gap | None:
-        """The next change; None if none came within the await time; GAP after a restart that may have missed some."""
+        """Returns the next change; None if none came in time, GAP after a restart that may have missed some."""
         try:
             stream = self._stream or self._reopen()
             if self._lost:
@@ -99,7 +100,8 @@ class ChangeFeed:
             if change is None and not stream.alive:
                 self._forget("the stream ended")
                 return None
-            self._pause, self._refusals = _FIRST_PAUSE, 0
+            self._refusals = 0
+            self._backoff.reset()
             return change
         except PyMongoError as error:
             self._failed(error)
@@ -107,7 +109,7 @@ class ChangeFeed:
 
     @property
     def token(self) -> Token | None:
-        """Where a later feed can go on without missing a change, as long as the oplog reaches back to here."""
+        """The place where a later feed can resume without missing a change, as long as the oplog reaches back to it."""
         return self._token
 
     def _failed(self, error: PyMongoError) -> None:
@@ -115,26 +117,22 @@ class ChangeFeed:
             return  # the cursor was killed by `close`
         self._refusals = self._refusals + 1 if isinstance(error, OperationFailure) and not is_transient(error) else 0
         if isinstance(error, OperationFailure) and (error.code in HISTORY_LOST or self._refusals > _MOST_REFUSALS):
-            self._forget(str(error)[:200])
+            self._forget(brief(error))
         else:
-            logger.info("change stream interrupted", extra={"reason": str(error)[:200]})
+            logger.info("change stream interrupted", extra={"reason": brief(error)})
             self._close_stream()
-        self._wait()
+        self._stopped.wait(self._backoff.next())
 
     def _forget(self, reason: str) -> None:
-        """Give up the place in the oplog; the next reopening is a gap."""
+        """Gives up the place in the oplog; the next reopening is a gap."""
         logger.info("change stream starts anew", extra={"reason": reason})
         self._token = None
         self._close_stream()
 
     def rest(self) -> None:
-        """Let go of the stream for a while; the next change comes after a gap."""
+        """Closes the stream for a while; `next` reopens it with a gap."""
         self._token = None
         self._close_stream()
-
-    def _wait(self) -> None:
-        self._stopped.wait(self._pause)
-        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
 
     def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
@@ -142,10 +140,10 @@ class ChangeFeed:
             try:
                 stream.close()
             except PyMongoError:
-                pass  # the server forgets it by itself
+                pass  # the server drops its cursor by itself
 
     def close(self) -> None:
-        """End the stream; may be called from another thread."""
+        """Ends the stream; may be called from another thread."""
         self._stopped.set()
         self._close_stream()
 
@@ -161,7 +159,7 @@ class ChangeFeed:
 
 
 def token_time(token: Token | None) -> datetime | None:
-    """When the change that a token stands for was made, to the second; None if it does not tell."""
+    """Returns when the change at a token was made, to the second; None if the token does not contain it."""
     try:
         # a server's token begins with the type of a timestamp and its seconds
         return datetime.fromtimestamp(int(str((token or {})["_data"])[2:10], 16), UTC)

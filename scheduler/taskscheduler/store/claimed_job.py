@@ -1,4 +1,4 @@
-"""How claimed jobs are read back: the fields that a node and its workers need, decoded as little as possible."""
+"""Reads claimed jobs back: only the fields that a node and its workers need, decoded as little as possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bson.raw_bson import RawBSONDocument
 from taskscheduler.model.document import Document
 from taskscheduler.model.payload import CODEC
 
-#: `attempts` and `result`, which can be large, are not among them
+#: without `attempts` and `result`, which can be large
 _FIELDS = "class data attempt options retries lost hook parent series seq once async solo service"
 
 READ_BACK = dict.fromkeys(_FIELDS.split(), 1)
@@ -28,14 +28,14 @@ RAW: CodecOptions[RawBSONDocument] = CodecOptions(
 
 
 class ClaimedJob(NamedTuple):
-    """A claimed job: what a node decides by, and the same as it is passed on to a worker."""
+    """A claimed job: decoded for the node, and as the bytes that a worker gets."""
 
     job: Mapping[str, Any]
     raw: bytes
 
 
-def documents(batch: bytes) -> Iterator[bytes]:
-    """The single documents in the bytes that a server has sent: each begins with its length."""
+def split_documents(batch: bytes) -> Iterator[bytes]:
+    """Splits the bytes of a server's answer into its documents; each begins with its length."""
     start = 0
     while start < len(batch):
         end = start + int.from_bytes(batch[start : start + 4], "little")
@@ -43,8 +43,8 @@ def documents(batch: bytes) -> Iterator[bytes]:
         start = end
 
 
-def taken(raw: bytes) -> ClaimedJob:
-    """Small documents are decoded at once, which is quicker; of large ones only what is asked for."""
+def decode(raw: bytes) -> ClaimedJob:
+    """Decodes a small document at once, which is quicker; of a large one later only the fields that are read."""
     if len(raw) > _SMALL:
         return ClaimedJob(RawBSONDocument(raw, RAW), raw)
     job: Document = bson.decode(raw, CODEC)

@@ -1,7 +1,7 @@
 """Finds jobs in claim order, claims them and reads back what a claim got.
 
-A claim stamps each job with the node's `boot` id and a fresh `claim` id and counts `attempt` up. Every later write
-names `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a job in the meantime changes nothing.
+A claim writes the node's `boot` id and a fresh `claim` id to each job and increments `attempt`. Every later write
+filters on `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a job in the meantime changes nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import (
-    claiming,
-    release_update,
-)
-from taskscheduler.store.claimed_job import RAW, READ_BACK, ClaimedJob, documents, taken
+from taskscheduler.store.attempt_updates import claim_update, release_update
+from taskscheduler.store.claimed_job import RAW, READ_BACK, ClaimedJob, decode, split_documents
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.schema import CLAIM_ORDER
 
@@ -34,7 +31,7 @@ _PLACE = {"queue": 1, "priority": 1, "at": 1}
 
 
 class Cursor(NamedTuple):
-    """A place in the order in which jobs are claimed."""
+    """A place in the claim order of one queue."""
 
     queue: str
     priority: int
@@ -51,7 +48,7 @@ class ClaimStore:
         self._raw = database.with_options(codec_options=RAW, read_concern=majority)[options.job_store]
 
     def queues(self) -> list[str]:
-        """The queues that have waiting jobs."""
+        """Returns the queues that have waiting jobs."""
         names: list[str] = []
         while True:
             query: Document = {"status": int(Status.WAITING), "queue": {"$gt": names[-1] if names else ""}}
@@ -64,10 +61,10 @@ class ClaimStore:
     def candidates(
         self, queues: Sequence[str], count: int, after: Cursor | None = None, but_async: bool = False
     ) -> list[Document]:
-        """The next waiting jobs: highest priority first, then the longest due. Their _id, queue, priority and at.
+        """Returns `_id`, queue, priority and `at` of the next waiting jobs: highest priority first, then longest due.
 
-        With `after`, only those of its queue behind its place, unless some of higher priority wait there. `but_async`
-        passes over async jobs, for which every document has to be looked at.
+        With `after`, only jobs of its queue behind that place, unless jobs of higher priority wait there. `but_async`
+        passes over async jobs, for which the server reads every document.
         """
         waiting: Document = {"status": int(Status.WAITING)}
         if but_async:
@@ -79,23 +76,23 @@ class ClaimStore:
         if urgent:
             return urgent
         waiting["priority"] = after.priority
-        beside = self._in_claim_order({**waiting, "at": after.at, "_id": {"$gt": after.job_id}}, count)
-        if len(beside) == count:
-            return beside
-        return beside + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(beside))
+        same_time = self._in_claim_order({**waiting, "at": after.at, "_id": {"$gt": after.job_id}}, count)
+        if len(same_time) == count:
+            return same_time
+        return same_time + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(same_time))
 
     def _in_claim_order(self, query: Document, count: int) -> list[Document]:
         return list(self.collection.find(query, _PLACE, batch_size=count).sort(CLAIM_ORDER).limit(count))
 
     def forced(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
-        """Waiting jobs that get a worker of their own whether or not one is free."""
+        """Returns waiting jobs of the option force_spawn, which get a worker of their own although none is free."""
         query: Document = {"options.force_spawn": True, "status": int(Status.WAITING)}
         if queues is not None:
             query["queue"] = {"$in": list(queues)}
         return [entry["_id"] for entry in self.collection.find(query, {"_id": 1}).hint("force").limit(count)]
 
     def asynchronous(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
-        """Waiting async jobs in the order in which they are claimed."""
+        """Returns waiting async jobs in claim order."""
         query: Document = {"async": True, "status": int(Status.WAITING)}
         if queues is not None:
             query["queue"] = {"$in": list(queues)}
@@ -103,37 +100,37 @@ class ClaimStore:
         return [entry["_id"] for entry in found]
 
     def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
-        """Try to take these jobs: how many were got; `claimed` tells which. May be carried out although it raises."""
+        """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises."""
         query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.CLAIM)}
-        return self.collection.update_many(query, claiming(claim, boot, node)).modified_count
+        return self.collection.update_many(query, claim_update(claim, boot, node)).modified_count
 
     def claim_one(
         self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
     ) -> list[ClaimedJob]:
-        """Take one job and read it in the same operation, which the driver retries; empty if it is not to be had."""
+        """Claims and reads one job in one operation, which the driver retries; empty if it is not waiting any more."""
         query: Document = {"_id": job_id, "status": from_statuses(Transition.CLAIM)}
         if queues:
             query["queue"] = {"$in": list(queues)}
         job = self._raw.find_one_and_update(
-            query, claiming(claim, boot, node), projection=READ_BACK, return_document=ReturnDocument.AFTER
+            query, claim_update(claim, boot, node), projection=READ_BACK, return_document=ReturnDocument.AFTER
         )
-        return [] if job is None else [taken(bytes(job.raw))]
+        return [] if job is None else [decode(bytes(job.raw))]
 
     def claimed(self, claim: str, boot: ObjectId) -> list[ClaimedJob]:
-        """The jobs that a claim has got, as a majority of the servers knows it."""
+        """Reads the jobs that a claim got, as a majority of the servers has them."""
         query = {"boot": boot, "claim": claim, "status": int(Status.PROCESSING)}
         batches = self._raw.find_raw_batches(query, READ_BACK, batch_size=_LARGEST_BATCH, hint="held")
-        return [taken(raw) for batch in batches for raw in documents(cast(bytes, batch))]
+        return [decode(raw) for batch in batches for raw in split_documents(cast(bytes, batch))]
 
     def raw_document(self, job_id: ObjectId) -> RawBSONDocument | None:
-        """The whole document of one job, not decoded."""
+        """Returns the whole document of one job, undecoded."""
         return self._raw.find_one({"_id": job_id})
 
     def release_claim(self, claim: str, boot: ObjectId) -> int:
-        """Give back all jobs of a claim that could not be read back; none of them has started."""
+        """Releases all jobs of a claim that could not be read back; none of them has started."""
         query = {"boot": boot, "claim": claim, "status": from_statuses(Transition.RELEASE)}
         return self.collection.update_many(query, release_update()).modified_count
 
     def release(self, fence: Fence) -> bool:
-        """Give back one attempt that has not started; whether it was still held."""
+        """Releases one attempt that has not started; returns whether it was still held."""
         return self.collection.update_many(fence.filter(), release_update()).modified_count == 1

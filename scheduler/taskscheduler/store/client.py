@@ -1,4 +1,4 @@
-"""Decides how MongoDB is reached: connections, what the server must offer, and its errors in our words."""
+"""Opens connections to MongoDB and checks that the server can hold jobs; keeps passwords out of messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import pymongo
 from pymongo import MongoClient
-from pymongo.database import Database as Database  # for those who are given one
+from pymongo.database import Database as Database  # for modules outside that pass one on
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -31,29 +31,29 @@ _FILE_OPTIONS = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
 
-#: what a URI that says nothing about it gets
+#: used unless the URI sets them
 _SETTINGS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 15_000,
-    "socketTimeoutMS": 20_000,  # a primary that hangs without closing its connections is noticed after this
+    "socketTimeoutMS": 20_000,  # after this a primary counts as dead that hangs without closing its connections
     "appname": "taskscheduler",
 }
 
-FAREWELL = 2.0  #: seconds that a server has to hear the last of us
+FAREWELL = 2.0  #: seconds that closing may take when the server is away
 
-#: a write counts once a majority has it in its journal; not knowing after 10 s is reported instead of waiting for ever
+#: a write counts once a majority has it in its journal; after 10 s without an answer it raises
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 
-#: for messages that only save time when they arrive
+#: for writes that may be lost: they only save time
 PROMPT = WriteConcern(w=1)
 
-#: the same, but in the journal at once: change streams show nothing that is not, and the server writes it every 100 ms
+#: the same, but in the journal at once: change streams show nothing else, and the server writes it only every 100 ms
 VISIBLE = WriteConcern(w=1, j=True)
 
 
 def connect(uri: str, **settings: Any) -> Database[Document]:
-    """The database that `uri` names, on a client of our own; InvalidOptionError if the URI is not usable.
+    """Opens the database that `uri` names on a new client; InvalidOptionError if the URI is not usable.
 
-    Settings hold as far as the URI does not say otherwise.
+    A setting applies unless the URI sets the same option.
     """
     try:
         parsed = parse_uri(uri, warn=False)
@@ -62,7 +62,7 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
         ours = {key: value for key, value in {**_SETTINGS, **settings}.items() if key.lower() not in chosen}
         client: MongoClient[Document] = MongoClient(uri, **ours)
     except (InvalidURI, ConfigurationError, ValueError, OSError) as error:  # OSError: a file of certificates
-        problem = _what_is_wrong(uri, error)
+        problem = _explain(uri, error)
     else:
         if name:
             return client[name]
@@ -72,16 +72,13 @@ def connect(uri: str, **settings: Any) -> Database[Document]:
 
 
 def close(database: Database[Document]) -> None:
-    """Close the client of a database.
-
-    The server would be told that our sessions are over; one that is away is not waited for, it finds out by itself.
-    """
+    """Closes the client of a database, within 2 s even if the server is away."""
     with pymongo.timeout(FAREWELL):
         database.client.close()
 
 
-def _what_is_wrong(uri: str, error: Exception) -> str:
-    """The driver quotes what it does not understand; where that may be a secret, its words are not repeated."""
+def _explain(uri: str, error: Exception) -> str:
+    """Words the error of an unusable URI; without the driver's words where these may quote a secret."""
     reason = str(error)
     if isinstance(error, OSError):
         reason = _unreadable_file(uri) or error.strerror or reason
@@ -105,7 +102,7 @@ def _unreadable_file(uri: str) -> str | None:
 
 
 def _wrong_without_credentials(uri: str) -> str:
-    """What is wrong besides user and password, in the driver's words; nothing, if these are all that can be."""
+    """Returns the driver's words about the URI without user and password; empty if it has no other fault."""
     scheme, separator, rest = uri.partition("://")
     try:
         parse_uri(scheme + separator + rest.rpartition("@")[2] if separator else uri.rpartition("@")[2], warn=False)
@@ -115,7 +112,7 @@ def _wrong_without_credentials(uri: str) -> str:
 
 
 def redacted(uri: str) -> str:
-    """The URI without its password, and without its options where one of them may be a secret."""
+    """Returns the URI without its password, and without its options where one of them may be a secret."""
     credentials, at, rest = uri.rpartition("@")
     place, question, query = rest.partition("?")
     return _without_credentials(credentials + at + place) + question + ("..." if _SECRETS.search(query) else query)
@@ -130,7 +127,7 @@ def _without_credentials(uri: str) -> str:
 
 
 def durable(database: Database[Document]) -> Database[Document]:
-    """The same database with the settings that every guarantee rests on, whatever the caller's client says."""
+    """Returns the same database with the settings that all guarantees need, whatever the caller's client uses."""
     return database.with_options(
         codec_options=CODEC,
         write_concern=DURABLE,
@@ -140,7 +137,7 @@ def durable(database: Database[Document]) -> Database[Document]:
 
 
 def check_server(database: Database[Document], clock: Clock) -> ServerClock:
-    """The server's clock, once it is known to be a replica set or a mongos of at least 5.0."""
+    """Returns the server's clock; UnsupportedServerError unless it is a replica set or a mongos of at least 5.0."""
     with translated():
         hello = database.command("hello")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":

@@ -1,4 +1,4 @@
-"""Writes the ends of many attempts at once, and progress. Every write names its attempt and is safe to repeat."""
+"""Writes the ends of many attempts at once, and progress. Every write is behind a fence and safe to repeat."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from pymongo.database import Database
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import Completion, all_done, finishing, has_landed
+from taskscheduler.store.attempt_updates import Completion, batch_done_update, completion_update, is_written
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import Fence
 
 
 class CompletionStore:
-    """How attempts ended, and what running ones report."""
+    """The ends and the progress of attempts, as nodes report them."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self.collection: Collection[Document] = database[options.job_store]
         self._prompt = database.get_collection(options.job_store, write_concern=PROMPT)
 
     def write(self, completions: Sequence[Completion]) -> int:
-        """Write the ends of many attempts at once; how many fences still held.
+        """Writes the ends of many attempts at once; returns how many fences still held.
 
-        Safe to repeat, which is the caller's affair: as updates of many documents they are not retried by the driver,
-        whose bookkeeping for that doubles the cost of a write.
+        The caller repeats it after a fault: as updates of many documents the driver does not retry these writes, since
+        its bookkeeping for that doubles the cost of a write.
         """
         groups: dict[tuple[str, str | None], list[ObjectId]] = {}
         writes = []
-        for one in completions:
-            if one.is_simple:
-                groups.setdefault((one.fence.claim, one.worker), []).append(one.fence.job_id)
+        for completion in completions:
+            if completion.is_simple:
+                group = groups.setdefault((completion.fence.claim, completion.worker), [])
+                group.append(completion.fence.job_id)
             else:
-                writes.append(finishing(one))
-        writes += [all_done(claim, worker, ids) for (claim, worker), ids in groups.items()]
+                writes.append(completion_update(completion))
+        writes += [batch_done_update(claim, worker, ids) for (claim, worker), ids in groups.items()]
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
     def confirmed(self, completions: Sequence[Completion]) -> set[ObjectId]:
-        """Which of the written ends are in the database, for when fewer matched than were written."""
-        ids = [one.fence.job_id for one in completions]
+        """Returns the jobs whose end is in the database, for when fewer matched than were written."""
+        ids = [completion.fence.job_id for completion in completions]
         fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1}
         found = {job["_id"]: job for job in self.collection.find({"_id": {"$in": ids}}, fields)}
-        return {one.fence.job_id for one in completions if has_landed(one, found.get(one.fence.job_id))}
+        written = [one for one in completions if is_written(one, found.get(one.fence.job_id))]
+        return {completion.fence.job_id for completion in written}
 
     def progress(self, reports: Sequence[tuple[Fence, Mapping[str, Any], ObjectId | None]]) -> None:
-        """Note signs of life with what they say; that of a child keeps its parent alive."""
+        """Writes signs of life with the progress that came with them; that of a child keeps its parent alive."""
         writes = []
-        for fence, said, parent in reports:
+        for fence, progress, parent in reports:
             update: Document = {"$currentDate": {"alive": True}}
-            if said:
-                update["$set"] = dict(said)
+            if progress:
+                update["$set"] = dict(progress)
             writes.append(UpdateOne(fence.filter(), update))
             if parent is not None:
                 running = {"_id": parent, "status": int(Status.PROCESSING)}

@@ -1,4 +1,4 @@
-"""Names what the store raises, says which operations may be tried again, and translates errors for users."""
+"""Names the errors of the store, decides which operations may be tried again, and words them for users."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ from pymongo.errors import (
 
 from taskscheduler.errors import AuthenticationError, DatabaseError, DatabaseUnavailableError
 
-StoreError = PyMongoError  #: what the operations of the store raise unless they say `translated`
+StoreError = PyMongoError  #: raised by all operations of the store that do not use `translated`
 
-StoreUnreachableError = ServerSelectionTimeoutError  #: no server that could serve was found in time
+StoreUnreachableError = ServerSelectionTimeoutError  #: no usable server was found in time
 
-_NOT_AUTHORIZED = {13, 18, 8000, 33}
+_UNAUTHORIZED = 13  #: this user may not do it, or nobody has logged in
 
-#: the server may or may not have carried the operation out; asking again is safe for every write of this library
+_REFUSED_LOGIN = {_UNAUTHORIZED, 18, 8000, 33}
+
+#: the server may or may not have carried out the operation; every write of this library is safe to repeat
 _TRANSIENT_CODES = {6, 7, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50, 133, 134}
 
-_OF_BATCHES = ("writeErrors", "writeConcernErrors")
+_BATCH_ERRORS = ("writeErrors", "writeConcernErrors")
 
 #: the document itself is malformed or too large
 _BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
+
+
+_BRIEF = 200  #: characters; the driver's view of all servers follows, which can fill pages
 
 
 def is_transient(error: BaseException) -> bool:
@@ -42,19 +47,19 @@ def is_transient(error: BaseException) -> bool:
         if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
             return True
         details = error.details or {}
-        # a primary that steps down in the middle of a batch says so for each write that it has not done
-        inner = [entry.get("code") for kind in _OF_BATCHES for entry in details.get(kind, [])]
+        # a primary that steps down in the middle of a batch reports it for each write that it has not carried out
+        inner = [entry.get("code") for kind in _BATCH_ERRORS for entry in details.get(kind, [])]
         return any(code in _TRANSIENT_CODES for code in [error.code, *inner])
     return False
 
 
 def is_rejection(error: BaseException) -> bool:
-    """Whether the server has rejected a command; an index that it names may be gone."""
+    """Whether the server rejected the command itself; perhaps an index that it names is missing."""
     return isinstance(error, OperationFailure)
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether it is the document that cannot be stored, however often it is tried; not what ails the server."""
+    """Whether the document can never be stored; False for a fault of the server, which may pass."""
     if is_transient(error):
         return False
     if not isinstance(error, OperationFailure):
@@ -62,16 +67,21 @@ def is_refusal(error: BaseException) -> bool:
     return bool((error.details or {}).get("writeErrors")) or error.code in _BAD_DOCUMENT_CODES
 
 
+def brief(error: BaseException) -> str:
+    """Returns the text of an error, short enough for a log line."""
+    return str(error)[:_BRIEF]
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn driver errors into ours: what is wrong and what helps."""
+    """Turns driver errors into ours, which say what is wrong and what helps."""
     try:
         yield
     except ServerSelectionTimeoutError as error:
-        raise DatabaseUnavailableError(unreachable(error)) from error
+        raise DatabaseUnavailableError(unreachable_text(error)) from error
     except OperationFailure as error:
-        if error.code in _NOT_AUTHORIZED:
-            raise AuthenticationError(refused_login(error)) from error
+        if error.code in _REFUSED_LOGIN:
+            raise AuthenticationError(refused_login_text(error)) from error
         if is_transient(error):
             raise DatabaseUnavailableError(f"MongoDB did not confirm the operation: {details_of(error)}") from error
         raise DatabaseError(f"MongoDB refused the operation: {details_of(error)}") from error
@@ -81,15 +91,13 @@ def translated() -> Iterator[None]:
         raise DatabaseError(f"MongoDB could not be used: {first_sentence(error)}") from error
 
 
-_UNAUTHORIZED = 13
-
 _NOT_ALLOWED = re.compile(
     r"not authorized on (?P<database>\S+) to execute command \{ (?P<command>\w+): (?P<target>[^,]+)"
 )
 
 _CREATING = {"create", "createIndexes", "collMod", "convertToCapped"}
 
-#: what the driver says of a server that it cannot talk to, and what that means most often
+#: words of the driver about a server that it cannot use, and the usual cure
 _CURES: tuple[tuple[str, str], ...] = (
     ("Hostname mismatch", "its certificate is for another name than the one in the URI"),
     ("IP address mismatch", "its certificate is for another address than the one in the URI"),
@@ -103,15 +111,15 @@ _CURES: tuple[tuple[str, str], ...] = (
 )
 
 
-def unreachable(error: Exception) -> str:
-    """What is said when no server can be talked to."""
+def unreachable_text(error: Exception) -> str:
+    """Words the error that no server can be reached, with the likely cure."""
     reason = first_sentence(error)
     cure = next((cure for sign, cure in _CURES if sign in reason), "is it running, and is the URI right?")
     return f"no MongoDB server could be reached ({reason}); {cure}"
 
 
-def refused_login(error: OperationFailure) -> str:
-    """What is said when the server refuses who we are, or what this user may not do."""
+def refused_login_text(error: OperationFailure) -> str:
+    """Words the error that the server refuses a login, or an operation that this user may not do."""
     reason = details_of(error)
     if error.code != _UNAUTHORIZED:
         cure = "check both, and authSource in the URI if the user is not one of this database"
@@ -135,11 +143,11 @@ def _not_allowed(reason: str) -> str:
 
 
 def details_of(error: OperationFailure) -> str:
-    """The server's own words."""
+    """Returns the server's own words."""
     details: Mapping[str, Any] = error.details or {}
     return str(details.get("errmsg") or first_sentence(error))
 
 
 def first_sentence(error: Exception) -> str:
-    """What the driver says, without its settings and its view of the servers."""
+    """Returns the driver's words without its settings and its view of the servers."""
     return str(error).split(", Timeout:")[0].split(", full error:")[0].split(" (configured timeouts")[0]

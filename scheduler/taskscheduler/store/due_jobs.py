@@ -1,4 +1,4 @@
-"""Postponed jobs that are due: finds and promotes them, by the clock of the server."""
+"""Finds and promotes postponed jobs that are due, by the clock of the server."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _DUE_BATCH = 1000
 
 
 class DueJobs:
-    """Jobs that wait for their time."""
+    """The postponed jobs."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self.collection: Collection[Document] = database[options.job_store]
 
     def find(self) -> list[ObjectId]:
-        """Postponed jobs whose time has come by the server's clock."""
+        """Returns postponed jobs that are due by the server's clock."""
         query = {"status": int(Status.POSTPONED), "$expr": {"$lte": ["$at", "$$NOW"]}}
         return [job["_id"] for job in self.collection.find(query, {"_id": 1}).hint("due").limit(_DUE_BATCH)]
 
     def promote(self, ids: Sequence[ObjectId]) -> int:
-        """Make due jobs wait for a free slot, but for solo jobs, which wait for their turn; how many were not yet."""
+        """Promotes due jobs to WAITING and returns how many; solo jobs are left to `SoloLocks`."""
         query = {
             "_id": {"$in": list(ids)},
             "status": from_statuses(Transition.PROMOTE),
@@ -40,7 +40,7 @@ class DueJobs:
         return self.collection.update_many(query, change).modified_count
 
     def seconds_until_next(self) -> float | None:
-        """How long until the next postponed job is due by the server's clock; None if there is none."""
+        """Returns the seconds until the next postponed job is due by the server's clock; None if there is none."""
         stages: list[Document] = [
             {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
             {"$sort": {"at": 1}},

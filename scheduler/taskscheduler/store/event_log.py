@@ -1,41 +1,94 @@
-"""The capped log of status changes."""
+"""Appends status changes to a capped collection, and reads back those of one job.
+
+An entry: `{_id, node, events: [{job, status, attempt}]}`. Entries may be overwritten, or the collection dropped, at any
+time; that loses history and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from taskscheduler.model.document import Document
+from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import PROMPT
-from taskscheduler.store.wakeups import _IDS_PER_MESSAGE, logger
+from taskscheduler.store.driver_errors import brief
+
+logger = logging.getLogger(__name__)
+
+_EVENTS_PER_ENTRY = 1000
+
+#: how many of the newest entries a read looks at. They have no index, which would cost every claim and every end; all
+#: entries of the default size, 5 MB, are read in 60 ms. A read that takes too long, or that new entries overtake, is
+#: repeated with fewer.
+_LOOKED_AT = (100_000, 10_000, 1_000)
+
+_MAX_TIME_MS = 1_000
+
+_OVERTAKEN = 136  #: CappedPositionLost: new entries have overwritten the place of a read
+
+
+class StatusChange(NamedTuple):
+    """One logged change of the status of a job."""
+
+    at: datetime  #: when it was logged, to the second, by the clock of the process that logged it
+    status: Status
+    attempt: int
+    node: str | None  #: the node that logged it; None for a scheduler
 
 
 class EventLog:
-    """Appends status changes to the capped log, many in one document."""
+    """The capped log of status changes; many of them share an entry."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self._collection = database.get_collection(options.event_queue, write_concern=PROMPT)
 
     def append(self, events: Sequence[dict[str, Any]], node: str | None = None) -> None:
-        """Log `{job, status, attempt}` entries; a failure is reported and otherwise ignored."""
+        """Logs `{job, status, attempt}` events; a failure is reported and otherwise ignored."""
         try:
-            for start in range(0, len(events), _IDS_PER_MESSAGE):
-                chunk = list(events[start : start + _IDS_PER_MESSAGE])
+            for start in range(0, len(events), _EVENTS_PER_ENTRY):
+                chunk = list(events[start : start + _EVENTS_PER_ENTRY])
                 self._collection.insert_one({"_id": ObjectId(), "node": node, "events": chunk})
         except PyMongoError as error:
-            logger.warning("events not logged", extra={"reason": str(error)[:200]})
+            logger.warning("events not logged", extra={"reason": brief(error)})
 
-    def of_job(self, job_id: ObjectId) -> list[Document]:
-        """The logged changes of one job that have not been overwritten yet, oldest first."""
-        entries = self._collection.find({"events.job": job_id}).sort("$natural", 1)
-        return [
-            {**event, "logged": entry["_id"].generation_time, "node": entry["node"]}
-            for entry in entries
-            for event in entry["events"]
-            if event["job"] == job_id
-        ]
+    def of_job(self, job_id: ObjectId, limit: int) -> list[StatusChange]:
+        """Returns the newest logged changes of one job, oldest first, as far as they are not overwritten.
+
+        The order is that of logging: the end of a quick attempt may be logged before its start.
+        """
+        for count in _LOOKED_AT:
+            try:
+                entries = list(self._collection.aggregate(_changes_of(job_id, count, limit), **_NEWEST_FIRST))
+            except OperationFailure as error:
+                if not isinstance(error, ExecutionTimeout) and error.code != _OVERTAKEN:
+                    raise
+            else:
+                changes = [_change(entry, event) for entry in reversed(entries) for event in entry["events"]]
+                return changes[-limit:]
+        return []
+
+
+_NEWEST_FIRST: Mapping[str, Any] = {"hint": {"$natural": -1}, "maxTimeMS": _MAX_TIME_MS}
+
+
+def _changes_of(job_id: ObjectId, count: int, limit: int) -> list[Document]:
+    ours = {"$filter": {"input": "$events", "cond": {"$eq": ["$$this.job", job_id]}}}
+    return [
+        {"$limit": count},
+        {"$match": {"events.job": job_id}},
+        {"$limit": limit},
+        {"$project": {"node": 1, "events": ours}},
+    ]
+
+
+def _change(entry: Mapping[str, Any], event: Mapping[str, Any]) -> StatusChange:
+    logged = entry["_id"].generation_time
+    return StatusChange(logged, Status(event["status"]), event["attempt"], entry.get("node"))

@@ -1,4 +1,4 @@
-"""Fence: the fencing token that names one attempt of one job."""
+"""The fencing token that names one attempt of one job, and the status filters of the transition table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition, sources
 
 
-def from_statuses(move: Transition) -> dict[str, list[int]]:
-    """The filter on `status` that the transition table demands for a move."""
-    return {"$in": sorted(int(status) for status in sources(move))}
+def from_statuses(transition: Transition) -> dict[str, list[int]]:
+    """Returns the filter on `status` that the transition table demands for a transition."""
+    return {"$in": sorted(int(status) for status in sources(transition))}
 
 
 class Fence(NamedTuple):
@@ -23,10 +23,11 @@ class Fence(NamedTuple):
     attempt: int
 
     def filter(self) -> Document:
+        """Matches the job while this attempt runs."""
         return {"_id": self.job_id, "status": int(Status.PROCESSING), "claim": self.claim, "attempt": self.attempt}
 
     def named(self) -> Document:
-        """The same attempt whatever has become of it."""
+        """Matches the job whatever its status, as long as no other attempt has begun."""
         return {"_id": self.job_id, "claim": self.claim, "attempt": self.attempt}
 
 

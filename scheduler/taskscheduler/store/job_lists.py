@@ -20,19 +20,19 @@ from taskscheduler.store.client import durable
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.jobs import LIVE_FILTER
 
-CAP = 10_000  #: no count goes further
+CAP = 10_000  #: the limit of every count
 
-MOST_SEARCHED = 500_000  #: jobs among which ended ones of some queue are looked for, as no index has them by queue
+MOST_SEARCHED = 500_000  #: jobs in which ended jobs of a queue are searched, since no index has ended jobs by queue
 
 _MAX_CLASSES = 100
 
 _MAX_TIME_MS = 10_000
 
-_QUICK_MS = 200  #: for a look that may pass over millions of jobs, where there is another way
+_QUICK_MS = 200  #: for a search that may pass over millions of jobs where another way exists
 
 _BULKY = {"data": 0, "result": 0}
 
-_TOLD = ("class", "queue", "status", "created", "data", "tags")
+_LIST_FIELDS = ("class", "queue", "status", "created", "data", "tags")
 
 COUNT_INDEX = {
     Status.WAITING: "claim",
@@ -41,27 +41,27 @@ COUNT_INDEX = {
     Status.DONE: "retention",
 }
 
-_LIST_INDEX = {Status.PROCESSING: "held"}  #: else all that wait would be passed over
+_LIST_INDEX = {Status.PROCESSING: "held"}  #: else the search would pass over all waiting jobs
 
-_OWN_INDEX = {Status.WAITING: "claim", Status.POSTPONED: "due"}  #: of a status alone, but not by age
+_OWN_INDEX = {Status.WAITING: "claim", Status.POSTPONED: "due"}  #: holds one status only, but not ordered by age
 
 
 class JobLists:
-    """Bounded lists of jobs. Nothing is created or changed; database errors are ours."""
+    """Bounded lists of jobs. Changes nothing; raises DatabaseError and its subclasses."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self._jobs = durable(database)[options.job_store]
 
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
-        """The newest jobs that match, without data and result."""
+        """Returns the newest jobs that match, without data and result."""
         fields = fields or _BULKY
         found, own = self._found(query, limit, fields), _own_index(query)
         if own is None:
             return sorted(found, key=_created, reverse=True)
         try:
             return sorted(found.max_time_ms(_QUICK_MS), key=_created, reverse=True)
-        except ExecutionTimeout:  # too many newer jobs wait for something else
+        except ExecutionTimeout:  # too many newer jobs are in another status
             few = self._jobs.find(query, fields).hint(own).sort("_id", -1).allow_disk_use(True)
             return sorted(few.limit(limit).max_time_ms(_MAX_TIME_MS), key=_created, reverse=True)
 
@@ -80,9 +80,9 @@ class JobLists:
         return cursor.limit(limit).max_time_ms(_MAX_TIME_MS)
 
     def _few(self, query: Mapping[str, Any]) -> list[ObjectId] | None:
-        """The live jobs of a queue that a query is about; None if it is about others, too, or there are too many.
+        """Returns the live jobs of the queue in a query; None if it asks for ended jobs, too, or there are too many.
 
-        Only those that wait have an index by queue; of the others all are looked at.
+        Only waiting jobs have an index by queue; for other live jobs all are read.
         """
         wanted = _wanted(query)
         if "queue" not in query or "_id" in query or not wanted or not wanted <= LIVE:
@@ -99,14 +99,14 @@ class JobLists:
 
     @translated()
     def page_boundary(self, before: ObjectId | None, count: int) -> ObjectId | None:
-        """The oldest of so many jobs, the newest of those before `before`; None if there are no older ones."""
+        """Returns the oldest of the `count` newest jobs before `before`; None if there are no older ones."""
         query = {"_id": {"$lt": before}} if before else {}
         older = self._jobs.find(query, {"_id": 1}).sort("_id", -1).skip(count - 1).limit(2).max_time_ms(_MAX_TIME_MS)
         ids = [job["_id"] for job in older]
         return ids[0] if len(ids) == 2 else None
 
     def _classes(self, query: Mapping[str, Any]) -> Document:
-        """What lets a query for live jobs of any class use their index instead of passing over all that ended since."""
+        """Returns a filter on classes that lets a query for live jobs use their index and skip ended ones."""
         if "class" in query or not _wanted(query) <= LIVE or not _wanted(query):
             return {}
         names: list[str] = []
@@ -120,11 +120,11 @@ class JobLists:
 
     @translated()
     def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
-        """The newest jobs that match, with their data; fewer if those take more than about so many bytes.
+        """Returns the newest jobs that match, with their data; fewer if their data exceed about `most_bytes`.
 
-        Of a queue all live jobs are found, and those ended ones that are among the newest MOST_SEARCHED jobs.
+        Of a queue it finds all live jobs, and ended jobs among the newest MOST_SEARCHED.
         """
-        fields: Document = dict.fromkeys(_TOLD, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
+        fields: Document = dict.fromkeys(_LIST_FIELDS, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
         found: list[Document] = []
         parts = [self._found(part, limit, fields) for part in self._bounded(query)]
         for job in islice(merge(*parts, key=_id, reverse=True), limit):
@@ -137,26 +137,26 @@ class JobLists:
         return found
 
     def _bounded(self, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """The query as parts that do not have to look at everything that has ever ended."""
+        """Splits a query so that no part searches all ended jobs."""
         wanted = _wanted(query) or frozenset(Status)
         if "queue" not in query or "tags" in query or wanted <= LIVE:
             return [query]
         many = self._jobs.estimated_document_count() > MOST_SEARCHED
-        edge = self.page_boundary(None, MOST_SEARCHED) if many else None
-        if edge is None:
+        boundary = self.page_boundary(None, MOST_SEARCHED) if many else None
+        if boundary is None:
             return [query]
         live, ended = ({"$in": sorted(map(int, part))} for part in (wanted & LIVE, wanted - LIVE))
-        parts: list[Mapping[str, Any]] = [{**query, "status": ended, "_id": {"$gte": edge}}]
+        parts: list[Mapping[str, Any]] = [{**query, "status": ended, "_id": {"$gte": boundary}}]
         return [{**query, "status": live}, *parts] if wanted & LIVE else parts
 
     @translated()
     def recent_ids(self) -> list[ObjectId]:
-        """The ids of the newest jobs, up to CAP."""
+        """Returns the ids of the newest jobs, up to CAP."""
         return [job["_id"] for job in self.recent({}, CAP, {"_id": 1, "created": 1})]
 
     @translated()
     def progress_of(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-        """How far these jobs are, without their data and results; one that is not stored is left out."""
+        """Returns these jobs without data and results, as far as they are stored."""
         return {job["_id"]: job for job in self._jobs.find({"_id": {"$in": list(ids)}}, _BULKY)}
 
 
@@ -166,7 +166,7 @@ def _created(job: Mapping[str, Any]) -> datetime:
 
 
 def _own_index(query: Mapping[str, Any]) -> str | None:
-    """The index that has all jobs that a query asks for and nothing else that lives; None if there is none."""
+    """Returns the index that holds exactly the live jobs of the one status in a query; None if there is none."""
     wanted = _wanted(query)
     if len(wanted) != 1 or "service.name" in query or "program" in query:
         return None
@@ -179,6 +179,6 @@ def _id(job: Mapping[str, Any]) -> ObjectId:
 
 
 def _wanted(query: Mapping[str, Any]) -> frozenset[Status]:
-    """The statuses that a query names; none if it takes all."""
+    """Returns the statuses that a query names; empty if it names none."""
     wanted = query.get("status")
     return frozenset(Status(one) for one in wanted.get("$in", ())) if isinstance(wanted, Mapping) else frozenset()

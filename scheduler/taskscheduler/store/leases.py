@@ -1,4 +1,4 @@
-"""Which attempts nodes hold."""
+"""Finds the attempts that nodes hold, for those who check, renew or rescue them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class LeaseStore:
         self.collection: Collection[Document] = database[options.job_store]
 
     def still_held(self, fences: Sequence[Fence]) -> set[ObjectId]:
-        """Which of these attempts are still ours: the others were cancelled, deleted or taken back."""
+        """Returns the jobs whose attempts we still hold; the others were cancelled, deleted or rescued."""
         query = {"_id": {"$in": [fence.job_id for fence in fences]}, "status": int(Status.PROCESSING)}
         found = {job["_id"]: (job["claim"], job["attempt"]) for job in self.collection.find(query, FENCE_FIELDS)}
         return {fence.job_id for fence in fences if found.get(fence.job_id) == (fence.claim, fence.attempt)}
 
     def held_by(self, boot: ObjectId) -> list[Fence]:
-        """All attempts that the database counts as running on one start of a node."""
+        """Returns all attempts that the database counts as running on one start of a node."""
         query = {"boot": boot, "status": int(Status.PROCESSING)}
         found = self.collection.find(query, FENCE_FIELDS).hint("held")
         return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found]
 
     def owners(self) -> set[ObjectId]:
-        """The starts of nodes that hold running jobs."""
+        """Returns the starts of nodes that hold running jobs."""
         stages: list[Document] = [
             {"$match": {"status": int(Status.PROCESSING), "boot": {"$gt": ObjectId("0" * 24)}}},
             {"$group": {"_id": "$boot"}},
@@ -45,7 +45,7 @@ class LeaseStore:
         return {entry["_id"] for entry in self.collection.aggregate(stages, hint="held")}
 
     def jobs_of(self, boot: ObjectId, queue: str | None = None) -> list[Document]:
-        """What one start of a node holds, or what it holds of one queue: as much as its rescue needs to know."""
+        """Returns the jobs that one start of a node holds, of one queue or all, with the fields that a rescue reads."""
         query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
         if queue is not None:
             query["queue"] = queue

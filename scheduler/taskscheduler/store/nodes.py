@@ -1,7 +1,7 @@
 """The register of queue nodes: one document per start of a node, whose heartbeat is the lease on all its jobs.
 
-A node that another one has declared lost (`lost: true`) can never renew again: it finds out at its next heartbeat,
-stops what it runs and goes on under a new identity.
+A node that another node has declared lost (`lost: true`) can never renew its lease again. Its next heartbeat shows it;
+the node then stops its jobs and goes on under a new identity.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from taskscheduler.model.options import NODES
 
 
 class NodeStore:
-    """Heartbeats, and what they say about other nodes."""
+    """The registered nodes and their heartbeats."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._collection = database[NODES]
 
     def register(self, boot: ObjectId, facts: Mapping[str, Any]) -> None:
-        """Make a node known; its first heartbeat."""
+        """Registers a node with its first heartbeat."""
         self._collection.update_one(
             {"_id": boot},
             {"$set": {**facts, "beat": 0}, "$currentDate": {"alive": True, "started": True}},
@@ -32,34 +32,34 @@ class NodeStore:
         )
 
     def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> bool:
-        """Renew the lease; False if the node was declared lost or its document is gone."""
+        """Renews the lease; False if the node was declared lost or its document is gone."""
         update = {"$set": dict(facts), "$inc": {"beat": 1}, "$currentDate": {"alive": True}}
         return self._collection.update_one({"_id": boot, "lost": {"$exists": False}}, update).matched_count == 1
 
     def remove(self, boot: ObjectId) -> None:
-        """Forget a node that has stopped and handed everything back."""
+        """Removes a node that has stopped and handed everything back."""
         self._collection.delete_one({"_id": boot})
 
     def all(self) -> list[Document]:
-        """Every node of the last day; `silent` is the number of seconds since its heartbeat by the server's clock."""
-        return self._told([{"$sort": {"started": 1}}])
+        """Returns every node of the last day; `silent` is the seconds since its heartbeat by the server's clock."""
+        return self._with_silence([{"$sort": {"started": 1}}])
 
-    def _told(self, stages: list[Document]) -> list[Document]:
+    def _with_silence(self, stages: list[Document]) -> list[Document]:
         silent = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
         return list(self._collection.aggregate([*stages, {"$set": {"silent": silent}}]))
 
     def find(self, boot: ObjectId | None) -> Document | None:
-        """One node as `all` has it; None if it has signed off."""
-        return next(iter(self._told([{"$match": {"_id": boot}}])), None)
+        """Returns one node as `all` does; None if it has signed off."""
+        return next(iter(self._with_silence([{"$match": {"_id": boot}}])), None)
 
     def is_over(self, node: Mapping[str, Any]) -> bool:
-        """Whether the lease of a node is over; from now on it is, whatever the node does next."""
+        """Whether the lease of a node has ended. If so the node is declared lost, so it stays ended."""
         if "lost" in node:
             return True
         silent = float(node["silent"]) > lease_of(node)
         return silent and self.declare_lost(node["_id"], node["beat"])
 
     def declare_lost(self, boot: ObjectId, beat: int) -> bool:
-        """End the lease of a node whose heartbeat stood still at `beat`; False if it moved in the meantime."""
+        """Ends the lease of a node whose heartbeat stood still at `beat`; False if it moved in the meantime."""
         result = self._collection.update_one({"_id": boot, "beat": beat}, {"$set": {"lost": True}})
         return result.matched_count == 1

@@ -1,4 +1,4 @@
-"""Reads what tools show of a cluster: the server, collections, nodes, counts and backlogs. Every read is bounded."""
+"""Reads the state of a cluster for tools: server, collections, nodes, counts and backlogs. Every read is bounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_QUEUES = 50
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server says about itself."""
+    """Facts about the server."""
 
     version: str
     replica_set: str  #: empty for a sharded cluster
@@ -41,11 +41,11 @@ class Backlog:
 
     queue: str
     waiting: int
-    oldest: float  #: seconds for which the longest due of them has waited
+    oldest: float  #: seconds since the first of them was due
 
 
 class ClusterOverview:
-    """Reads that an administrator needs. Nothing is created or changed; database errors are ours."""
+    """Reads for administrators. Changes nothing; raises DatabaseError and its subclasses."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock = SYSTEM_CLOCK) -> None:
         self._database = durable(database)
@@ -55,7 +55,7 @@ class ClusterOverview:
 
     @translated()
     def server(self) -> Server:
-        """Facts about the server; UnsupportedServerError if jobs cannot be kept there."""
+        """Returns facts about the server; UnsupportedServerError if it cannot hold jobs."""
         check_server(self._database, self._clock)
         begun, here = self._clock.monotonic(), SYSTEM_CLOCK.now()
         hello = self._database.command("hello")
@@ -68,7 +68,7 @@ class ClusterOverview:
 
     @translated()
     def open_stream(self) -> float:
-        """Open a change stream on the jobs and look into it once; the seconds that took."""
+        """Opens a change stream on the jobs, reads once and returns the seconds that took."""
         begun = self._clock.monotonic()
         jobs = self._jobs.with_options(read_concern=ReadConcern("majority"))
         with jobs.watch([{"$match": {"operationType": "none"}}], max_await_time_ms=1) as stream:
@@ -77,27 +77,29 @@ class ClusterOverview:
 
     @translated()
     def missing_indexes(self) -> list[str]:
+        """Returns the names of the indexes that the job store lacks."""
         return missing_indexes(self._database, self._options)
 
     @translated()
     def capped(self) -> dict[str, bool | None]:
-        """Which of the collections that must be capped are; None for one that does not exist."""
+        """Returns for each collection that must be capped whether it is; None if it does not exist."""
         names = [self._options.job_queue, self._options.event_queue]
         found = {entry["name"]: entry for entry in self._database.list_collections(filter={"name": {"$in": names}})}
         return {name: bool(found[name]["options"].get("capped")) if name in found else None for name in names}
 
     @property
     def name(self) -> str:
+        """The name of the database."""
         return self._database.name
 
     @translated()
     def nodes(self) -> list[Document]:
-        """Every node of the last day; see NodeStore.all."""
+        """Returns every node of the last day; see NodeStore.all."""
         return NodeStore(self._database).all()
 
     @translated()
     def counts(self) -> dict[Status, int]:
-        """How many jobs there are in each status, up to CAP + 1."""
+        """Counts the jobs in each status, up to CAP + 1."""
         present = self._jobs.index_information()
         return {status: self._count(status, present) for status in Status}
 
@@ -108,7 +110,7 @@ class ClusterOverview:
 
     @translated()
     def backlogs(self) -> list[Backlog]:
-        """The waiting jobs per queue, for the first queues by name."""
+        """Returns the backlog of the first queues by name."""
         found: list[Backlog] = []
         while len(found) < _MAX_QUEUES:
             after = found[-1].queue if found else ""
@@ -131,7 +133,7 @@ class ClusterOverview:
 
     @translated()
     def next_due(self) -> float | None:
-        """Seconds until the next postponed job is due; None if there is none."""
+        """Returns the seconds until the next postponed job is due; None if there is none."""
         left = {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}
         stages: list[Document] = [
             {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},

@@ -1,13 +1,12 @@
-"""What tracked programs do to their records, and what others do to those of programs that are silent or gone.
+"""Writes the records of tracked programs, and ends the records of programs that are silent or gone.
 
-A record is a job that is PROCESSING from the start and that no node has claimed: it has `claim` and `program`, but no
-`boot`, so no node takes it for one of its own. All times are the server's.
+A record is a job that is PROCESSING from the start and that no node has claimed. It has `claim` and `program` but no
+`boot`, so no node treats it as its own. All times are the server's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from pymongo.collection import Collection
@@ -16,10 +15,9 @@ from pymongo.errors import DuplicateKeyError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.process_identity import is_gone, this_host
-from taskscheduler.store.attempt_updates import Completion, ended_update, has_landed
+from taskscheduler.store.attempt_updates import Completion, final_update, is_written
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.jobs import ENDED_FILTER
 from taskscheduler.store.outbox import FAMILY, Outbox
 from taskscheduler.store.solo_locks import SoloLocks
 
@@ -29,8 +27,8 @@ _SILENT = {
     "$lt": [{"$add": ["$alive", {"$multiply": ["$options.silence_timeout", 1000]}]}, "$$NOW"],
 }
 
-#: what is to be known of a record to end it
-_BRIEF = dict.fromkeys(("claim", "attempt", "solo", "program", "options"), 1)
+#: the fields of a record that its end needs
+_END_FIELDS = dict.fromkeys(("claim", "attempt", "solo", "program", "options"), 1)
 
 _LOGGED = ("attempt", "node")
 
@@ -38,16 +36,16 @@ _TRIES = 10
 
 
 class ProgramStore:
-    """The records of programs that no node runs."""
+    """The records of programs that run outside of the nodes."""
 
-    def __init__(self, collection: Collection[Document], gates: SoloLocks, follow_up: Outbox, events: EventLog) -> None:
+    def __init__(self, collection: Collection[Document], locks: SoloLocks, outbox: Outbox, events: EventLog) -> None:
         self._collection = collection
-        self._gates = gates
-        self._follow_up = follow_up
+        self._locks = locks
+        self._outbox = outbox
         self._events = events
 
     def begin(self, document: Document) -> Document | None:
-        """Store a record that runs from now on. If it is solo and not its turn: the job whose turn it is."""
+        """Stores a record that runs from now on; returns the job that holds its solo lock, or None if it was stored."""
         for _ in range(_TRIES):
             try:
                 self._insert(document)
@@ -68,73 +66,68 @@ class ProgramStore:
         )
 
     def _holder(self, key: str) -> Document | None:
-        """Whose turn it is; None if nobody's any more."""
+        """Returns the job that holds a solo lock; None if it is free by now."""
         self.end_silent({"gate": key})
-        return None if self._gates.release_expired(key) else self._collection.find_one({"gate": key})
+        return None if self._locks.release_expired(key) else self._collection.find_one({"gate": key})
 
-    def report(self, fence: Fence, said: Mapping[str, Any]) -> bool:
-        """Note a sign of life and what came with it; False if the record has been ended by others."""
+    def report(self, fence: Fence, changes: Mapping[str, Any]) -> bool:
+        """Writes a sign of life and the fields that came with it; False if somebody else has ended the record."""
         update: Document = {"$currentDate": {"alive": True}}
-        if said:
-            update["$set"] = dict(said)
+        if changes:
+            update["$set"] = dict(changes)
         return self._collection.update_one(fence.filter(), update).matched_count == 1
 
-    def end(self, one: Completion, again: bool = False) -> bool:
-        """Write how a program ended; False if the record has been ended by others.
+    def end(self, completion: Completion, again: bool = False) -> bool:
+        """Writes the end of a program; False if somebody else has ended the record.
 
-        `again`: an earlier try was not answered, so it may be this very end that stands there.
+        `again`: the answer to an earlier try was lost, so the stored end may be this one.
         """
-        return self._end(one, one.fence.filter()) or (again and self._has_ended(one))
+        return self._end(completion, completion.fence.filter()) or (again and self._has_ended(completion))
 
     def release_lock(self, fence: Fence) -> None:
-        """The program knows that others have ended its record, and is to end: the next of its key may begin."""
-        self._gates.release(fence)
+        """Releases the solo lock of a record that somebody else ended; its program has noticed and is about to exit."""
+        self._locks.release(fence)
 
     def end_silent(self, query: Mapping[str, Any]) -> list[Document]:
-        """End the matching records of programs that are silent or gone; as they are now.
+        """Ends the matching records of programs that are silent or gone, and returns them as they are now.
 
-        Silent: without a sign of life for longer than they promised. Gone: of this host, and nothing is left of them.
+        Silent: no sign of life for longer than its silence timeout. Gone: it ran on this host and no process is left.
         """
         silent = {"options.silence_timeout": {"$gt": 0}, "$expr": _SILENT}
-        ends = [(_silenced(job), {"$expr": _SILENT}) for job in self._running({**query, **silent})]
+        ends = [(_end_of_silent(job), {"$expr": _SILENT}) for job in self._running({**query, **silent})]
         here = self._running({**query, "program.host": this_host()})
-        ends += [(_lost(job), {"program": job["program"]}) for job in here if is_gone(job["program"])]
-        ended = [one.fence.job_id for one, still in ends if self._end(one, {**one.fence.filter(), **still})]
+        ends += [(_end_of_lost(job), {"program": job["program"]}) for job in here if is_gone(job["program"])]
+        ended = [end.fence.job_id for end, still in ends if self._end(end, {**end.fence.filter(), **still})]
         return list(self._collection.find({"_id": {"$in": ended}})) if ended else []
 
     def _running(self, query: Mapping[str, Any]) -> list[Document]:
-        return list(self._collection.find({**query, **_RUNNING}, _BRIEF).hint("tracked"))
+        return list(self._collection.find({**query, **_RUNNING}, _END_FIELDS).hint("tracked"))
 
-    def delete_old(self, query: Mapping[str, Any], age: timedelta) -> int:
-        """Delete the matching jobs, tracked or not, that ended longer ago and owe nothing; how many."""
-        until = {"$subtract": ["$$NOW", age // timedelta(milliseconds=1)]}
-        old = {"status": ENDED_FILTER, "pending": {"$exists": False}, "$expr": {"$lte": ["$ended", until]}}
-        return self._collection.delete_many({**query, **old}).deleted_count
-
-    def _end(self, one: Completion, query: Document) -> bool:
-        before = self._collection.find_one_and_update(query, ended_update(one))
+    def _end(self, completion: Completion, query: Document) -> bool:
+        before = self._collection.find_one_and_update(query, final_update(completion))
         if before is None:
             return False
-        self._follow(one, before)
+        self._follow_up(completion, before)
         return True
 
-    def _has_ended(self, one: Completion) -> bool:
+    def _has_ended(self, completion: Completion) -> bool:
         """Whether this end is stored for good."""
-        # a write that changes nothing is answered when a majority has all that was written before
-        self._collection.update_one(one.fence.named(), {"$set": {"claim": one.fence.claim}})
-        job = self._collection.find_one({"_id": one.fence.job_id}, dict.fromkeys(("status", "claim", *_LOGGED), 1))
-        if job is None or not has_landed(one, job):
+        fence = completion.fence
+        # a write that changes nothing is answered once a majority has everything that was written before it
+        self._collection.update_one(fence.named(), {"$set": {"claim": fence.claim}})
+        job = self._collection.find_one({"_id": fence.job_id}, dict.fromkeys(("status", "claim", *_LOGGED), 1))
+        if job is None or not is_written(completion, job):
             return False
-        self._follow(one, job)
+        self._follow_up(completion, job)
         return True
 
-    def _follow(self, one: Completion, job: Mapping[str, Any]) -> None:
-        """What an end brings about; safe to repeat."""
-        self._log(job, one.verdict.status)
-        if one.solo:
-            self._gates.admit_next([one.solo])
-        if one.effects:
-            self._follow_up.deliver(one.fence.job_id)
+    def _follow_up(self, completion: Completion, job: Mapping[str, Any]) -> None:
+        """Logs an end, admits the next solo job and delivers the effects; safe to repeat."""
+        self._log(job, completion.verdict.status)
+        if completion.solo:
+            self._locks.admit_next([completion.solo])
+        if completion.effects:
+            self._outbox.deliver(completion.fence.job_id)
 
     def _log(self, job: Mapping[str, Any], status: Status) -> None:
         entry = {"job": job["_id"], "status": int(status), "attempt": job["attempt"]}
@@ -145,15 +138,15 @@ def _fence(job: Mapping[str, Any]) -> Fence:
     return Fence(job["_id"], job["claim"], job["attempt"])
 
 
-def _silenced(job: Mapping[str, Any]) -> Completion:
+def _end_of_silent(job: Mapping[str, Any]) -> Completion:
     message = f"no sign of life for {job['options']['silence_timeout']:g} s"
-    return _ended_by_others(job, Transition.EXPIRE, {"type": "SilenceError", "message": message})
+    return _end_by_others(job, Transition.EXPIRE, {"type": "SilenceError", "message": message})
 
 
-def _lost(job: Mapping[str, Any]) -> Completion:
+def _end_of_lost(job: Mapping[str, Any]) -> Completion:
     message = f"its program, pid {job['program']['pid']} on {job['program']['host']}, is gone"
-    return _ended_by_others(job, Transition.FAIL, {"type": "ProgramLostError", "message": message})
+    return _end_by_others(job, Transition.FAIL, {"type": "ProgramLostError", "message": message})
 
 
-def _ended_by_others(job: Mapping[str, Any], move: Transition, error: Document) -> Completion:
-    return Completion(_fence(job), Verdict(move), error=error, effects=(FAMILY,), solo=job.get("solo"))
+def _end_by_others(job: Mapping[str, Any], transition: Transition, error: Document) -> Completion:
+    return Completion(_fence(job), Verdict(transition), error=error, effects=(FAMILY,), solo=job.get("solo"))

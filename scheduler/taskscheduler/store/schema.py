@@ -1,9 +1,9 @@
-"""Decides which collections and indexes exist; `ensure` creates what is missing and may be run at any time."""
+"""Creates the collections and indexes that are missing; `ensure` may run at any time."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -17,93 +17,76 @@ from taskscheduler.model.options import NODES, SchedulerOptions
 
 logger = logging.getLogger(__name__)
 
-_NODE_RETENTION = 86_400  #: seconds for which a node that is gone stays listed
+_NODE_RETENTION = 86_400  #: seconds for which a lost node stays listed
 _TTL = "retention"
 _FOR_EVER = 2**31 - 1
 _NAMESPACE_EXISTS = 48
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
+_RUNNING: Document = {"status": int(Status.PROCESSING)}
+
 PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
 
 
 def job_indexes(retention: float) -> list[IndexModel]:
-    """All indexes of the job store. They are partial, so that jobs in another state cost nothing.
+    """Returns all indexes of the job store. They are partial, so that jobs in another status cost nothing.
 
-    Each one that a job enters or leaves when it is claimed or done costs every job: `retention` alone holds the jobs
-    that are done, `unsuccessful` those that ended otherwise.
+    Every index that a job enters or leaves at its claim or end makes each job slower, so jobs that are DONE are in
+    `retention` alone and other ended jobs in `unsuccessful`, too.
     """
-    live = {"status": {"$lte": int(Status.PROCESSING)}}
-    ended = {"status": {"$gt": int(Status.PROCESSING)}}
-    unsuccessful = {"status": {"$gt": int(Status.DONE)}}
+    return [*_node_indexes(), *_key_indexes(), *_list_indexes(), _retention_index(retention)]
+
+
+def _node_indexes() -> list[IndexModel]:
+    """Returns the indexes by which nodes find jobs to claim, promote, check or follow up."""
+    waiting = {"status": int(Status.WAITING)}
     return [
-        IndexModel(
-            [("queue", ASCENDING), *CLAIM_ORDER], name="claim", partialFilterExpression={"status": int(Status.WAITING)}
-        ),
-        IndexModel(
-            [("options.force_spawn", ASCENDING)],
-            name="force",
-            partialFilterExpression={"status": int(Status.WAITING), "options.force_spawn": True},
-        ),
-        IndexModel(
-            [("priority", DESCENDING), ("at", ASCENDING)],
-            name="async",
-            partialFilterExpression={"status": int(Status.WAITING), "async": True},
-        ),
-        IndexModel([("at", ASCENDING)], name="due", partialFilterExpression={"status": int(Status.POSTPONED)}),
-        IndexModel(
-            [("boot", ASCENDING), ("claim", ASCENDING)],
-            name="held",
-            partialFilterExpression={"status": int(Status.PROCESSING)},
-        ),
-        IndexModel([("pending", ASCENDING)], name="pending", partialFilterExpression={"pending": {"$exists": True}}),
-        IndexModel(
-            [("once", ASCENDING)], name="once", unique=True, partialFilterExpression={"once": {"$exists": True}}
-        ),
-        # a claim takes a job out of it without a word, and every write that queues a job again takes its key away
-        IndexModel(
-            [("dedupe", ASCENDING)],
-            name="dedupe",
-            unique=True,
-            partialFilterExpression={"dedupe": {"$exists": True}, "status": {"$lt": int(Status.PROCESSING)}},
-        ),
-        IndexModel(
-            [("tags", ASCENDING), ("_id", DESCENDING)],
-            name="tags",
-            partialFilterExpression={"tags": {"$exists": True}},
-        ),
-        IndexModel(
-            [("gate", ASCENDING)], name="gate", unique=True, partialFilterExpression={"gate": {"$exists": True}}
-        ),
-        IndexModel(
-            [("solo", ASCENDING), *PARKED_ORDER],
-            name="parked",
-            partialFilterExpression={"parked_at": {"$exists": True}},
-        ),
-        IndexModel(
-            [("program.host", ASCENDING)],
-            name="tracked",
-            partialFilterExpression={"program": {"$exists": True}, "status": int(Status.PROCESSING)},
-        ),
-        IndexModel([("parent", ASCENDING)], name="parent", partialFilterExpression={"parent": {"$exists": True}}),
-        IndexModel([("series", ASCENDING)], name="series", partialFilterExpression={"series": {"$exists": True}}),
-        IndexModel(
-            [("service.name", ASCENDING)],
-            name="service",
-            unique=True,
-            partialFilterExpression={"service.name": {"$exists": True}},
-        ),
-        IndexModel([("class", ASCENDING), ("_id", ASCENDING)], name="live_list", partialFilterExpression=live),
-        IndexModel(
-            [("status", ASCENDING), ("_id", DESCENDING)], name="unsuccessful", partialFilterExpression=unsuccessful
-        ),
-        IndexModel(
-            [("ended", ASCENDING)],
-            name=_TTL,
-            expireAfterSeconds=_ttl(retention),
-            partialFilterExpression=ended,
-        ),
+        _index("claim", [("queue", ASCENDING), *CLAIM_ORDER], waiting),
+        _index("force", [("options.force_spawn", ASCENDING)], {**waiting, "options.force_spawn": True}),
+        _index("async", [("priority", DESCENDING), ("at", ASCENDING)], {**waiting, "async": True}),
+        _index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
+        _index("held", [("boot", ASCENDING), ("claim", ASCENDING)], _RUNNING),
+        _index("pending", [("pending", ASCENDING)], _present("pending")),
     ]
+
+
+def _key_indexes() -> list[IndexModel]:
+    """Returns the indexes of keys that a job holds or shares; three of them let one job hold a key."""
+    # a claim removes a job from `dedupe`, and every write that queues a job again removes its key
+    not_started = {**_present("dedupe"), "status": {"$lt": int(Status.PROCESSING)}}
+    return [
+        _index("once", [("once", ASCENDING)], _present("once"), unique=True),
+        _index("dedupe", [("dedupe", ASCENDING)], not_started, unique=True),
+        _index("tags", [("tags", ASCENDING), ("_id", DESCENDING)], _present("tags")),
+        _index("gate", [("gate", ASCENDING)], _present("gate"), unique=True),
+        _index("parked", [("solo", ASCENDING), *PARKED_ORDER], _present("parked_at")),
+    ]
+
+
+def _list_indexes() -> list[IndexModel]:
+    """Returns the indexes by which programs, families, services and lists of jobs are found."""
+    return [
+        _index("tracked", [("program.host", ASCENDING)], {**_present("program"), **_RUNNING}),
+        _index("parent", [("parent", ASCENDING)], _present("parent")),
+        _index("series", [("series", ASCENDING)], _present("series")),
+        _index("service", [("service.name", ASCENDING)], _present("service.name"), unique=True),
+        _index("live_list", [("class", ASCENDING), ("_id", ASCENDING)], {"status": {"$lte": int(Status.PROCESSING)}}),
+        _index("unsuccessful", [("status", ASCENDING), ("_id", DESCENDING)], {"status": {"$gt": int(Status.DONE)}}),
+    ]
+
+
+def _retention_index(retention: float) -> IndexModel:
+    ended = {"status": {"$gt": int(Status.PROCESSING)}}
+    return _index(_TTL, [("ended", ASCENDING)], ended, expireAfterSeconds=_ttl(retention))
+
+
+def _index(name: str, keys: Sequence[tuple[str, int]], condition: Mapping[str, Any], **options: Any) -> IndexModel:
+    return IndexModel(keys, name=name, partialFilterExpression=condition, **options)
+
+
+def _present(field: str) -> Document:
+    return {field: {"$exists": True}}
 
 
 def _ttl(retention: float) -> int:
@@ -111,9 +94,9 @@ def _ttl(retention: float) -> int:
 
 
 def ensure(database: Database[Document], options: SchedulerOptions) -> None:
-    """Create the collections and indexes that are missing and apply sizes that were chosen on purpose.
+    """Creates missing collections and indexes, and applies sizes and a retention that somebody chose.
 
-    DatabaseError if the collection of the jobs is one that forgets them, such as php-task-scheduler v3 made.
+    DatabaseError if the collection of the jobs is capped, as php-task-scheduler v3 made it: it would lose jobs.
     """
     existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
     if existing.get(options.job_store, {}).get("capped"):
@@ -133,7 +116,7 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
 
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
-    """Create what is missing, and nothing else: most users need not be allowed to."""
+    """Creates missing indexes and writes nothing if there are none, so most users need no right to create any."""
     present = database[collection].index_information()
     lacking = [model for model in wanted if not _is_there(model.document, present)]
     if lacking:
@@ -141,7 +124,7 @@ def ensure_indexes(database: Database[Document], collection: str, wanted: list[I
 
 
 def _is_there(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
-    """Whether there is such an index; how long it keeps documents is left as it is."""
+    """Whether this index exists; the retention of an existing one does not matter."""
     found = present.get(wanted["name"])
     if found is None or list(found["key"]) != list(wanted["key"].items()):
         return False
@@ -149,7 +132,7 @@ def _is_there(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
 
 
 def _ensure_retention(database: Database[Document], options: SchedulerOptions) -> None:
-    """Apply a retention that was chosen on purpose."""
+    """Applies a retention that somebody chose."""
     wanted = _ttl(options.job_retention)
     current = database[options.job_store].index_information()[_TTL]
     if current.get("expireAfterSeconds") != wanted:
@@ -166,7 +149,7 @@ def _ensure_capped(
             if getattr(error, "code", _NAMESPACE_EXISTS) != _NAMESPACE_EXISTS:
                 raise
     elif not current.get("capped"):
-        # somebody wrote to it after it was dropped, which makes an ordinary collection that would grow for ever
+        # a write after it was dropped has made an ordinary collection, which would grow for ever
         database.command("convertToCapped", name, size=size)
     elif chosen and current.get("size") != _rounded(size):
         try:
@@ -176,12 +159,12 @@ def _ensure_capped(
 
 
 def _rounded(size: int) -> int:
-    """MongoDB rounds the size of a capped collection up to a multiple of 256 bytes."""
+    """Rounds the size of a capped collection up to a multiple of 256 bytes, as MongoDB does."""
     return (size + 255) // 256 * 256
 
 
 def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
-    """The names of the indexes that the job store lacks."""
+    """Returns the names of the indexes that the job store lacks."""
     present = database[options.job_store].index_information()
     wanted = [str(model.document["name"]) for model in job_indexes(options.job_retention)]
     return [name for name in wanted if name not in present]

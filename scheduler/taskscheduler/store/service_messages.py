@@ -1,4 +1,4 @@
-"""The messages to and from services: a collection that exists only where it is used."""
+"""Stores messages to and from services, in a collection that exists only once it is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INDEXES = [
 
 
 class ServiceMessageStore:
-    """Messages, by the id of the service's job and the way that they go."""
+    """Messages in order, by the service's job and their direction."""
 
     def __init__(self, database: Database[Document], clock: Clock) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class ServiceMessageStore:
         self._ensured = False
 
     def put(self, service: ObjectId, way: str, value: Any) -> None:
-        """Store a message durably, behind those that this process has stored before."""
+        """Stores a message durably, behind those that this process stored before."""
         if not self._ensured:
             ensure_indexes(self._database, MESSAGES, _INDEXES)
             self._ensured = True
@@ -44,5 +44,5 @@ class ServiceMessageStore:
         )
 
     def take(self, service: ObjectId, way: str) -> Document | None:
-        """Remove and give the oldest message; None if there is none. No other caller gets the same one."""
+        """Removes and returns the oldest message, None if there is none; no other caller gets the same one."""
         return self._collection.find_one_and_delete({"service": service, "way": way}, sort=_ORDER)

@@ -1,4 +1,4 @@
-"""Services as MongoDB knows them: one job document each, found by its unique name."""
+"""Finds and starts services: one job document each, under its unique name."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from taskscheduler.store.fence import Fence, from_statuses
 
 
 class ServiceStore:
-    """Finds services, arms them again, and notes when the process of one that was cancelled is gone.
+    """Finds services, starts ended ones again, and notes when the process of a cancelled one is gone.
 
-    A job that was cancelled while it ran keeps `claim` and `boot`. As long as a service has them, its process may
-    still be there; whoever starts it again waits for that.
+    A job that was cancelled while it ran keeps `claim` and `boot`. While a service has them its process may still be
+    there, so a new start waits until they are removed.
     """
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self._collection = database[options.job_store]
 
     def get(self, name: str) -> Document | None:
-        """The service of this name, whatever it does."""
+        """Returns the service of this name, in any status."""
         return self._collection.find_one({"service.name": name})
 
     def all(self) -> list[Document]:
-        """All services by their names, also those that have ended."""
+        """Returns all services in the order of their names, ended ones too."""
         return list(self._collection.find({"service.name": {"$exists": True}}).sort("service.name", 1).hint("service"))
 
     def rearm(self, job: Mapping[str, Any], definition: Mapping[str, Any] | None = None) -> Document | None:
-        """Let an ended service wait for a worker, perhaps as something else; None if it has changed since `job`.
+        """Queues an ended service again, with a new `definition` if one is given; None if it has changed since `job`.
 
-        What is None in the `definition` is not stored, but for the data.
+        A part of the definition that is None is removed from the document, except the data.
         """
         query = {
             "_id": job["_id"],
@@ -56,16 +56,16 @@ class ServiceStore:
         return self._collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
 
     def gone(self, fence: Fence) -> None:
-        """Nothing is left of the process of an attempt that was cancelled."""
+        """Notes that the process of a cancelled attempt is gone."""
         query = {**fence.filter(), "status": int(Status.CANCELED)}
         self._collection.update_one(query, {"$unset": {"claim": "", "boot": ""}})
 
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
-        """Services that were cancelled before the node which had claimed them could know that it had."""
+        """Notes that services never started which were cancelled before their claim was read back."""
         query = {"service.name": {"$exists": True}, "claim": claim, "boot": boot, "status": int(Status.CANCELED)}
         self._collection.update_many(query, {"$unset": {"claim": "", "boot": ""}}, hint="service")
 
     def is_gone(self, job_id: ObjectId) -> bool:
-        """Whether nothing is known to be left of the last attempt."""
+        """Whether the process of the last attempt is gone, as far as is known."""
         found = self._collection.find_one({"_id": job_id}, {"claim": 1})
         return found is None or "claim" not in found

@@ -1,6 +1,6 @@
-"""Lets solo jobs of the same key in, one after the other. Every operation is one write that may be repeated and raced.
+"""Mutual exclusion for solo jobs: at most one job per key is runnable. Every operation is one idempotent write.
 
-Who ends a job lets the next one in; who dies in between leaves that to the sweeps of the nodes.
+The process that ends a solo job admits the next one. If it dies in between, the next sweep of a node does.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _KEYS_PER_SWEEP = 200
 
 
 class SoloLocks:
-    """The gates of all keys: at most one job of each is between WAITING and its end."""
+    """The locks of all solo keys: at most one job of each is between WAITING and its end."""
 
-    def __init__(self, collection: Collection[Document], nodes: NodeStore, messages: WakeupQueue) -> None:
+    def __init__(self, collection: Collection[Document], nodes: NodeStore, wakeups: WakeupQueue) -> None:
         self._collection = collection
         self._nodes = nodes
-        self._messages = messages
+        self._wakeups = wakeups
         self._swept = ""  #: the last key that a sweep has looked at
 
     def queue_for(self, ids: Sequence[ObjectId]) -> set[str]:
-        """Take those of these jobs that are solo out of the way of the others that are due; their keys."""
+        """Parks the solo jobs among these due jobs, so that they do not hide the others; returns their keys."""
         solo = {"_id": {"$in": list(ids)}, "solo": {"$exists": True}}
         keys = {str(job["solo"]) for job in self._collection.find(solo, {"solo": 1})}
         due = {**solo, "status": from_statuses(Transition.PROMOTE), "$expr": {"$lte": ["$at", "$$NOW"]}}
@@ -43,13 +43,13 @@ class SoloLocks:
         return keys
 
     def admit_next(self, keys: Iterable[str]) -> None:
-        """For each key: make the next parked job wait for a slot, unless it is another one's turn."""
+        """Gives the lock of each key to the next parked job, unless another job holds it; that job is then WAITING."""
         for key in keys:
-            while not self._let_in(key) and self.release_expired(key):
+            while not self._admit(key) and self.release_expired(key):
                 pass
 
-    def _let_in(self, key: str) -> bool:
-        """Whether nothing more is to be done: somebody was let in, or nobody is parked."""
+    def _admit(self, key: str) -> bool:
+        """Admits the next parked job; False if another job holds the lock."""
         parked = {"solo": key, "parked_at": {"$exists": True}, "status": from_statuses(Transition.PROMOTE)}
         try:
             job = self._collection.find_one_and_update(
@@ -58,41 +58,41 @@ class SoloLocks:
         except DuplicateKeyError:
             return False
         if job is not None:
-            self._messages.jobs_added([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
+            self._wakeups.jobs_added([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
         return True
 
     def release(self, fence: Fence) -> None:
-        """Nothing is left of an attempt that was ended from outside: the next of its key may begin."""
+        """Releases the lock of a cancelled attempt whose process is gone, and admits the next job of its key."""
         over = {**fence.named(), "gate_until": {"$exists": True}}
         before = self._collection.find_one_and_update(over, {"$unset": {"gate": "", "gate_until": ""}})
         if before is not None:
             self.admit_next([before["gate"]])
 
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
-        """Jobs that were ended from outside before the node which had claimed them could know that it had."""
+        """Releases the locks of jobs that were cancelled before their claim was read back; they never started."""
         query = {"gate": {"$gt": ""}, "claim": claim, "boot": boot, "gate_until": {"$exists": True}}
         for job in self._collection.find(query, {"claim": 1, "attempt": 1}).hint("gate"):
             self.release(Fence(job["_id"], job["claim"], job["attempt"]))
 
     def extend(self, fence: Fence, lease: float) -> None:
-        """Something is left of an attempt that was ended from outside: it keeps its turn as long as this node lives."""
+        """Extends the lock of a cancelled attempt whose process is still there by another lease."""
         self._collection.update_one({**fence.named(), "gate_until": {"$exists": True}}, extend_update(lease))
 
     def is_held(self, job_id: ObjectId) -> bool:
-        """Whether a job that was ended from outside may still be at work."""
+        """Whether the process of a cancelled job may still be there, so that the job keeps its lock."""
         held = self._held({"_id": job_id})
-        return held is not None and self._may_be_left(held)
+        return held is not None and self._may_run(held)
 
     def release_expired(self, key: str) -> bool:
-        """Whether the gate was held for a job only of which nothing can be left any more, and is free."""
+        """Releases the lock of a key if a cancelled job holds it whose process must be gone; returns whether it did."""
         held = self._held({"gate": key})
-        if held is None or self._may_be_left(held):
+        if held is None or self._may_run(held):
             return False
         over = {"_id": held["_id"], "gate": key, "gate_until": held["gate_until"]}
         return self._collection.update_one(over, {"$unset": {"gate": "", "gate_until": ""}}).modified_count == 1
 
     def _held(self, query: Document) -> Document | None:
-        """A job that was ended from outside and has the gate, and whether its time is `over`."""
+        """Finds a cancelled job that holds a lock, and whether its time is `over`."""
         over = {"$lte": ["$gate_until", "$$NOW"]}
         stages: list[Document] = [
             {"$match": {**query, "gate_until": {"$exists": True}}},
@@ -100,8 +100,12 @@ class SoloLocks:
         ]
         return next(iter(self._collection.aggregate(stages)), None)
 
-    def _may_be_left(self, held: Mapping[str, Any]) -> bool:
-        """A node that has beaten since the time was over knows nothing of the job; one that is cut off may have it."""
+    def _may_run(self, held: Mapping[str, Any]) -> bool:
+        """Whether the process of a cancelled job may still be there.
+
+        A node whose heartbeat is newer than `gate_until` has no process of the job, or it would have extended the lock.
+        A node that is cut off may still have one.
+        """
         if "program" in held:
             return not held["over"] and not is_gone(held["program"])
         node = self._nodes.find(held["boot"]) if "boot" in held else None
@@ -110,7 +114,7 @@ class SoloLocks:
         return not held["over"] or (node["alive"] <= held["gate_until"] and not self._nodes.is_over(node))
 
     def sweep(self) -> None:
-        """Let in who was forgotten. Of many keys only some at a time."""
+        """Admits jobs whose predecessor ended without admitting them; of many keys only some per sweep."""
         keys = self._parked_keys()
         if not keys:
             return

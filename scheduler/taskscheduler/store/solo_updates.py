@@ -1,11 +1,10 @@
-"""Pure: how the turn of a solo job is written; see taskscheduler.solo.
+"""Builds the updates that take, extend and release the lock of a solo key. The fields that carry it in a job:
 
 solo        the key; every solo job has it
-gate        the same key, as long as it is this job's turn; one job of a key can have it
-gate_until  the gate of a job that was ended from outside while it ran: until its node says that its process is gone,
-            or is lost; or until then, which a living node puts off at each of its sweeps as long as the process is
-            there
-parked_at   the time of a job that is due and waits for its turn
+gate        the same key while this job holds the lock; a unique index lets one job of a key have it
+gate_until  until when a job that was ended while it ran keeps the lock. Its node releases it as soon as the process
+            is gone, and extends it at each sweep while the process is there; if the node is lost the lock is free
+parked_at   the due time of a job that waits for the lock
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.solo import FAR
 
-_BEYOND_LEASE = 5.0  #: seconds; after this nothing is left of what a node ran whose lease has ended
+_BEYOND_LEASE = 5.0  #: seconds; by then every process of a node whose lease has ended is gone
 
 
 def park_update() -> list[Document]:
-    """The update of a solo job that is due: it leaves those that wait for their time."""
+    """Parks a solo job that is due, so that it is not found among the due jobs again."""
     return [{"$set": {"parked_at": "$at", "at": {"$literal": FAR}}}]
 
 
 def acquire_update(key: str) -> list[Document]:
-    """The update that gives a parked job its turn; refused by the index if another one has it."""
+    """Gives the lock of a key to a parked job; the unique index refuses it if another job holds the lock."""
     stage = {
         "status": {"$literal": int(target(Transition.PROMOTE))},
         "gate": {"$literal": key},
@@ -37,10 +36,10 @@ def acquire_update(key: str) -> list[Document]:
 
 
 def release_on_end(lease: float) -> Document:
-    """The stage, before the status changes, that ends the turn of a job which is ended from outside.
+    """Pipeline stage that releases the solo lock of a job that is cancelled or failed; comes before the status changes.
 
-    One that runs keeps the gate until nothing can be left of it: a program that only knows its database until it has
-    been silent for too long, a job of a node until the node says so, or for its `lease` if the node has died.
+    A running job keeps the lock until its process is gone: a tracked program until its silence timeout has passed, a
+    job of a node until the node releases it, or for `lease` seconds if the node has died.
     """
     running = {"$eq": ["$status", int(Status.PROCESSING)]}
     silent = {"$add": ["$alive", {"$multiply": [{"$ifNull": ["$options.silence_timeout", 0]}, 1000]}]}
@@ -57,13 +56,13 @@ def release_on_end(lease: float) -> Document:
 
 
 def extend_update(lease: float) -> list[Document]:
-    """The update by which a node keeps the turn of a job that was ended from outside and is still there."""
+    """Keeps the lock of a cancelled job whose process is still there for another lease."""
     until = {"$add": ["$$NOW", round((lease + _BEYOND_LEASE) * 1000)]}
     return [{"$set": {"gate_until": {"$max": ["$gate_until", until]}}}]
 
 
-def queued_again(job: Mapping[str, Any]) -> Document:
-    """What sets an ended solo job apart from others when it is put back to the queue; nothing for the others."""
+def requeue_stage(job: Mapping[str, Any]) -> Document:
+    """Returns the fields that park an ended solo job when it is put back in the queue; empty for any other job."""
     if "solo" not in job:
         return {}
     return {

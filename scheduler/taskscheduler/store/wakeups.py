@@ -1,8 +1,7 @@
-"""The two capped collections: messages that wake nodes, and the log of status changes. Losing any of it loses nothing.
+"""Sends the messages that wake nodes, through a capped collection. A lost message costs time and never a job.
 
 A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool}` for added jobs, `{_id, stop: [ids]}` for
 cancelled ones.
-A log entry: `{_id, node, events: [{job, status, attempt}]}`.
 """
 
 from __future__ import annotations
@@ -23,18 +22,19 @@ from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import FAREWELL, VISIBLE
+from taskscheduler.store.driver_errors import brief
 
 logger = logging.getLogger(__name__)
 
-_IDS_PER_MESSAGE = 1000
+IDS_PER_MESSAGE = 1000
 
 _PAUSE = 0.01  #: seconds between two messages of one process
 
 
 class WakeupQueue:
-    """Sends the messages from a thread of its own, at most one every 10 ms; what gathers meanwhile shares the next.
+    """Sends messages from a thread of its own: the first one after a pause at once, then at most one every 10 ms.
 
-    Nobody has to wait for a message: the jobs are stored already. The first one after a pause is sent at once.
+    What is added in between shares the next message. No caller waits for it, since the jobs are stored already.
     """
 
     def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
@@ -65,19 +65,19 @@ class WakeupQueue:
         self._notify()
 
     def is_quiet(self) -> bool:
-        """Whether no message has been asked for lately; the job added now may wake nodes by itself."""
+        """Whether no message was requested lately, so that the insert of a job may wake nodes by itself."""
         return self._clock.monotonic() - self._asked_at > _PAUSE
 
     def jobs_cancelled(self, ids: Sequence[ObjectId]) -> None:
-        """Tell the nodes to kill these jobs if they run them."""
+        """Tells the nodes to kill these jobs if they run them."""
         with self._changed:
             self._stops += ids
         self._notify()
 
     def close(self) -> None:
-        """Send what is left and end the thread; a server that is away is not waited for."""
+        """Sends the messages that are left and ends the thread; waits at most 2 s for each if the server is away."""
         if os.getpid() != self._pid:
-            return  # a forked child: the thread, the client and what is left are its parent's
+            return  # a forked child: thread, client and messages belong to its parent
         self._closed.set()
         with self._changed:
             self._changed.notify()
@@ -88,13 +88,13 @@ class WakeupQueue:
 
     def _notify(self) -> None:
         if self._closed.is_set():
-            self._send(self._take())  # somebody still adds through a store that was replaced
+            self._send(self._take())  # a caller still adds jobs through a store that was replaced
             return
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="taskscheduler-messages", daemon=True)
                 self._thread.start()
-                atexit.register(_close_at_exit, weakref.ref(self))  # a daemon thread may be cut off before it has sent
+                atexit.register(_close_at_exit, weakref.ref(self))  # else a daemon thread may end before it has sent
             self._changed.notify()
 
     def _loop(self) -> None:
@@ -122,12 +122,12 @@ class WakeupQueue:
             elif messages:
                 self._collection.insert_many(messages, ordered=False)
         except (PyMongoError, RuntimeError) as error:  # RuntimeError: the interpreter is ending
-            # without the message nodes find the jobs when they next look
-            logger.warning("wake-up message not sent", extra={"reason": str(error)[:200]})
+            # without the message nodes find the jobs at their next search
+            logger.warning("wake-up message not sent", extra={"reason": brief(error)})
 
 
 def _parts(ids: Sequence[ObjectId]) -> Iterator[list[ObjectId]]:
-    return (list(ids[start : start + _IDS_PER_MESSAGE]) for start in range(0, len(ids), _IDS_PER_MESSAGE))
+    return (list(ids[start : start + IDS_PER_MESSAGE]) for start in range(0, len(ids), IDS_PER_MESSAGE))
 
 
 def _close_at_exit(reference: weakref.ref[WakeupQueue]) -> None:

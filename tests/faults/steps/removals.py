@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from taskscheduler.store.due_jobs import DueJobs
-from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
@@ -48,5 +48,5 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),
     "release of strays": _out(Caretaker, "_release_strays"),
     "writing until it is known": _out(Completer, "_finish", _believe),
-    "recognizing one's own insert": _out(JobStore, "_is_ours", lambda *_: False),
+    "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskscheduler.model.lifecycle import LIVE, Ending, Status, Transition, sources, target
-from taskscheduler.model.retries import Recurrence, after
+from taskscheduler.model.retries import Recurrence, verdict_after
 
 MORE = settings(max_examples=200, deadline=None)
 ASKED_FOR = (Transition.REQUEUE, Transition.REQUEUE_SOLO)  #: by somebody
@@ -39,7 +39,7 @@ def test_no_sequence_of_moves_leaves_a_final_status(status: Status, moves: list[
 def test_every_end_of_an_attempt_leads_from_processing_to_a_known_place(
     ending: Ending, job: Recurrence, max_lost: int
 ) -> None:
-    verdict = after(ending, job, max_lost)
+    verdict = verdict_after(ending, job, max_lost)
     assert Status.PROCESSING in sources(verdict.move)
     assert verdict.status is not Status.PROCESSING
     if verdict.plans_next:
@@ -65,7 +65,7 @@ def test_a_job_that_never_succeeds_ends_after_its_retries_and_losses(
         if status not in LIVE:
             break
         attempts += 1
-        verdict = after(ending, Recurrence(retry, 1, 0, retries, lost), max_lost)
+        verdict = verdict_after(ending, Recurrence(retry, 1, 0, retries, lost), max_lost)
         retries += verdict.move in (Transition.RETRY, Transition.RETRY_NOW)
         lost += ending is Ending.LOST
         status = verdict.status

@@ -19,7 +19,7 @@ from taskscheduler.model.lifecycle import Ending, Status, Transition
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.services import Restart, RestartPolicy, ServiceOptions, restart_of, seconds_alive, split
 from taskscheduler.operations.finish import completion_of_lost
-from taskscheduler.store.attempt_updates import _rearmed
+from taskscheduler.store.attempt_updates import rearm_update
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report
 from taskscheduler_daemon.node.completion.completer import completion_of_report
@@ -177,7 +177,7 @@ def test_the_end_of_a_run_arms_the_service_again(ending: Ending, ended_as: Statu
     report = Report(Kind.REPORT, ending, job["_id"].binary, 3, bytes(12), 5.0, b"")
     finish = completion_of_report(run_of(job), report, max_lost=3)
     assert (finish.verdict.move, finish.retry_interval, finish.ended_as) == (Transition.RETRY, pause, ended_as)
-    stage = _rearmed(finish)[0]["$set"]
+    stage = rearm_update(finish)[0]["$set"]
     assert stage["service.failures"] == {"$literal": failures}
     assert stage["at"] == {"$add": ["$$NOW", pause * 1000]}
 

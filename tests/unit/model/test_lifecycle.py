@@ -1,4 +1,4 @@
-"""The table of moves, and what follows when an attempt ends."""
+"""The statuses of a job and the table of transitions between them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from taskscheduler.model.lifecycle import (
     RUNNING,
     TRANSITIONS,
     UNSUCCESSFUL,
-    Ending,
     Status,
     Transition,
-    Verdict,
     sources,
     target,
 )
-from taskscheduler.model.retries import Recurrence, after
-from taskscheduler.model.services import Restart, RestartPolicy
 
 WAITING, POSTPONED, PROCESSING = Status.WAITING, Status.POSTPONED, Status.PROCESSING
 
@@ -113,111 +109,3 @@ def diagram() -> str:
 def test_the_diagram_names_every_move_and_every_status_and_nothing_else() -> None:
     drawn = set(re.findall(r"[A-Z][A-Z_]+", diagram()))
     assert drawn == {move.name for move in Transition} | {status.name for status in Status}
-
-
-# -- after an attempt -------------------------------------------------------------------------------------------------
-
-ONCE = Recurrence()
-SERIES = Recurrence(interval=60)
-ENDLESS_SERIES = Recurrence(interval=-1)
-MAX_LOST = 3
-
-CASES = [
-    (Ending.SUCCEEDED, ONCE, Transition.SUCCEED, False),
-    (Ending.SUCCEEDED, SERIES, Transition.SUCCEED, True),
-    (Ending.SUCCEEDED, ENDLESS_SERIES, Transition.SUCCEED, True),
-    (Ending.SUCCEEDED, Recurrence(retry=3, retries=1, lost=2), Transition.SUCCEED, False),
-    (Ending.FAILED, ONCE, Transition.FAIL, False),
-    (Ending.FAILED, SERIES, Transition.FAIL, True),
-    (Ending.FAILED, Recurrence(retry=1), Transition.RETRY, False),
-    (Ending.FAILED, Recurrence(retry=1, retry_interval=0), Transition.RETRY_NOW, False),
-    (Ending.FAILED, Recurrence(retry=1, retry_interval=0.001), Transition.RETRY, False),
-    (Ending.FAILED, Recurrence(retry=1, retries=1), Transition.FAIL, False),
-    (Ending.FAILED, Recurrence(retry=2, retries=1), Transition.RETRY, False),
-    (Ending.FAILED, Recurrence(retry=1, retries=2), Transition.FAIL, False),
-    (Ending.FAILED, Recurrence(retry=-1, retries=10**6), Transition.RETRY, False),
-    (Ending.FAILED, Recurrence(retry=-1, retry_interval=0), Transition.RETRY_NOW, False),
-    (Ending.FAILED, Recurrence(retry=1, interval=60), Transition.RETRY, False),
-    (Ending.FAILED, Recurrence(retry=1, interval=60, retries=1), Transition.FAIL, True),
-    (Ending.FAILED, Recurrence(lost=MAX_LOST), Transition.FAIL, False),
-    (Ending.TIMED_OUT, ONCE, Transition.EXPIRE, False),
-    (Ending.TIMED_OUT, SERIES, Transition.EXPIRE, True),
-    (Ending.TIMED_OUT, Recurrence(retry=1), Transition.RETRY, False),
-    (Ending.TIMED_OUT, Recurrence(retry=1, retries=1, interval=-1), Transition.EXPIRE, True),
-    (Ending.LOST, ONCE, Transition.RELEASE, False),
-    (Ending.LOST, SERIES, Transition.RELEASE, False),
-    (Ending.LOST, Recurrence(lost=1), Transition.RELEASE, False),
-    (Ending.LOST, Recurrence(lost=2), Transition.POISON, False),
-    (Ending.LOST, Recurrence(lost=7), Transition.POISON, False),
-    (Ending.LOST, Recurrence(lost=2, interval=60), Transition.POISON, True),
-    (Ending.LOST, Recurrence(lost=2, retry=-1), Transition.POISON, False),
-    (Ending.LOST, Recurrence(retry=0, retries=5), Transition.RELEASE, False),
-    (Ending.RETURNED, ONCE, Transition.RELEASE, False),
-    (Ending.RETURNED, Recurrence(lost=9, interval=60, retry=2, retries=2), Transition.RELEASE, False),
-    (Ending.UNSTARTED, ONCE, Transition.RELEASE, False),
-    (Ending.UNSTARTED, Recurrence(lost=9, interval=60, retry=2, retries=2), Transition.RELEASE, False),
-]
-
-
-ALWAYS, ON_FAILURE, NEVER = RestartPolicy
-AGAIN = Verdict(Transition.RETRY, pause=2, failures=1)
-SERVICE_CASES = [
-    (Ending.SUCCEEDED, ALWAYS, Verdict(Transition.RETRY, pause=2, failures=0)),
-    (Ending.SUCCEEDED, ON_FAILURE, Verdict(Transition.SUCCEED)),
-    (Ending.SUCCEEDED, NEVER, Verdict(Transition.SUCCEED)),
-    (Ending.FAILED, ALWAYS, AGAIN),
-    (Ending.FAILED, ON_FAILURE, AGAIN),
-    (Ending.FAILED, NEVER, Verdict(Transition.FAIL)),
-    (Ending.TIMED_OUT, ALWAYS, AGAIN),
-    (Ending.TIMED_OUT, ON_FAILURE, AGAIN),
-    (Ending.TIMED_OUT, NEVER, Verdict(Transition.EXPIRE)),
-    (Ending.LOST, ALWAYS, AGAIN),
-    (Ending.LOST, ON_FAILURE, AGAIN),
-    (Ending.LOST, NEVER, Verdict(Transition.FAIL)),
-    (Ending.RETURNED, ALWAYS, Verdict(Transition.RELEASE)),
-    (Ending.RETURNED, ON_FAILURE, Verdict(Transition.RELEASE)),
-    (Ending.RETURNED, NEVER, Verdict(Transition.FAIL)),
-    *((Ending.UNSTARTED, policy, Verdict(Transition.RELEASE)) for policy in RestartPolicy),
-]
-
-
-@pytest.mark.parametrize(("ending", "policy", "verdict"), SERVICE_CASES)
-def test_what_follows_a_run_of_a_service(ending: Ending, policy: RestartPolicy, verdict: Verdict) -> None:
-    service = Restart(policy, interval=2, longest=60, failures=0, ran=1)
-    assert after(ending, Recurrence(lost=100, retries=100, service=service), MAX_LOST) == verdict
-
-
-def test_the_cases_cover_every_ending_of_a_service() -> None:
-    assert {case[:2] for case in SERVICE_CASES} == {(ending, policy) for ending in Ending for policy in RestartPolicy}
-
-
-@pytest.mark.parametrize(
-    ("failures", "ran", "pause", "then"),
-    [(0, 0, 2, 1), (1, 0, 4, 2), (2, 9.9, 8, 3), (3, 0, 10, 4), (10**6, 0, 10, 10**6 + 1), (5, 10, 2, 0)],
-)
-def test_quick_failures_in_a_row_double_the_pause(failures: int, ran: float, pause: float, then: int) -> None:
-    service = Restart(ALWAYS, interval=2, longest=10, failures=failures, ran=ran)
-    assert after(Ending.FAILED, Recurrence(service=service), 3) == Verdict(Transition.RETRY, pause=pause, failures=then)
-
-
-@pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
-def test_what_follows_an_attempt(ending: Ending, job: Recurrence, move: Transition, plans_next: bool) -> None:
-    assert after(ending, job, MAX_LOST) == Verdict(move, plans_next)
-
-
-def test_the_cases_cover_every_ending() -> None:
-    assert {case[0] for case in CASES} == set(Ending)
-
-
-def test_max_lost_of_one_sets_a_job_aside_at_its_first_lost_worker() -> None:
-    assert after(Ending.LOST, ONCE, 1) == Verdict(Transition.POISON)
-
-
-@pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
-def test_a_next_run_is_planned_only_when_this_one_is_over(
-    ending: Ending, job: Recurrence, move: Transition, plans_next: bool
-) -> None:
-    verdict = after(ending, job, MAX_LOST)
-    assert verdict.status is target(move)
-    if verdict.plans_next:
-        assert verdict.status.is_final

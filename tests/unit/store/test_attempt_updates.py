@@ -11,11 +11,20 @@ from bson import ObjectId
 
 from taskscheduler.model.lifecycle import TRANSITIONS, Status, Transition, Verdict, target
 from taskscheduler.model.schedules import successor_id
-from taskscheduler.store.attempt_updates import Completion, _done, _ended, _rearmed, finishing, release_update
+from taskscheduler.store.attempt_updates import (
+    Completion,
+    cancel_update,
+    completion_update,
+    done_update,
+    final_update,
+    rearm_update,
+    release_update,
+)
 from taskscheduler.store.fence import Fence, from_statuses
-from taskscheduler.store.jobs import _ended_from_outside
 
 Document = dict[str, Any]
+
+DONE = done_update(Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SUCCEED)))
 
 
 @pytest.fixture
@@ -73,7 +82,7 @@ def test_the_filter_holds_plain_numbers_in_order() -> None:
 def test_the_holder_of_an_attempt_may_end_it(jobs: Any, fence: Fence) -> None:
     jobs.insert_one(running(fence, once="key", error={"type": "x"}))
     done = Completion(fence, Verdict(Transition.SUCCEED), "w", result={"$set": 1})
-    assert jobs.update_one(fence.filter(), _done(done)).matched_count == 1
+    assert jobs.update_one(fence.filter(), done_update(done)).matched_count == 1
     stored = jobs.find_one({"_id": fence.job_id})
     assert (stored["status"], stored["result"], stored["progress"]) == (int(Status.DONE), {"$set": 1}, 100.0)
     assert "once" not in stored
@@ -94,14 +103,14 @@ def test_nobody_else_can_end_an_attempt(jobs: Any, fence: Fence, change: Callabl
     before = running(fence)
     jobs.insert_one(before)
     other = change(fence)
-    assert jobs.update_one(other.filter(), _done(Completion(other, Verdict(Transition.SUCCEED)))).matched_count == 0
+    assert jobs.update_one(other.filter(), DONE).matched_count == 0
     assert jobs.find_one({"_id": fence.job_id}) == before
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PROCESSING])
 def test_an_attempt_that_does_not_run_any_more_cannot_be_ended(jobs: Any, fence: Fence, status: Status) -> None:
     jobs.insert_one({**running(fence), "status": int(status)})
-    assert jobs.update_one(fence.filter(), _done(Completion(fence, Verdict(Transition.SUCCEED)))).matched_count == 0
+    assert jobs.update_one(fence.filter(), DONE).matched_count == 0
 
 
 def test_an_attempt_that_has_not_begun_is_given_back_with_its_number(jobs: Any, fence: Fence) -> None:
@@ -131,7 +140,7 @@ ENDS = [
 
 @pytest.mark.parametrize("one", ENDS, ids=lambda one: one.verdict.move.name)
 def test_every_end_of_an_attempt_is_written_behind_its_fence(one: Completion) -> None:
-    write = finishing(one)
+    write = completion_update(one)
     assert write._filter == {"_id": one.fence.job_id, "status": 2, "claim": "c", "attempt": 1}
 
 
@@ -164,11 +173,11 @@ def tricky(move: Transition, **more: Any) -> Completion:
 @pytest.mark.parametrize(
     "pipeline",
     [
-        _ended(tricky(Transition.SUCCEED, effects=("hook",))),
-        _ended(tricky(Transition.FAIL, effects=("family",))),
-        _ended(tricky(Transition.POISON, lost=True)),
-        _rearmed(tricky(Transition.RETRY)),
-        _rearmed(tricky(Transition.RELEASE, lost=True)),
+        final_update(tricky(Transition.SUCCEED, effects=("hook",))),
+        final_update(tricky(Transition.FAIL, effects=("family",))),
+        final_update(tricky(Transition.POISON, lost=True)),
+        rearm_update(tricky(Transition.RETRY)),
+        rearm_update(tricky(Transition.RELEASE, lost=True)),
     ],
 )
 def test_the_server_never_evaluates_what_a_user_wrote(pipeline: list[Document]) -> None:
@@ -187,7 +196,7 @@ def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> No
         series=(series, 4),
         effects=("next",),
     )
-    stages = _ended(one)
+    stages = final_update(one)
     plan = stages[0]["$set"]["next"]
     assert plan == {"_id": plan["_id"], "at": {"$add": [{"$ifNull": ["$started", "$$NOW"]}, 1500]}, "created": "$$NOW"}
     assert plan["_id"] == successor_id(series, 5, plan["_id"])
@@ -196,14 +205,14 @@ def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> No
 
 def test_an_interval_of_minus_one_plans_the_next_run_at_once() -> None:
     one = Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SUCCEED, True), interval=-1, series=(ObjectId(), 0))
-    assert _ended(one)[0]["$set"]["next"]["at"] == "$$NOW"
+    assert final_update(one)[0]["$set"]["next"]["at"] == "$$NOW"
 
 
 @pytest.mark.parametrize(
     ("move", "ends_once"), [(Transition.SUCCEED, True), (Transition.FAIL, True), (Transition.EXPIRE, True)]
 )
 def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Transition, ends_once: bool) -> None:
-    stages = _ended(Completion(Fence(ObjectId(), "c", 1), Verdict(move), effects=("family",)))
+    stages = final_update(Completion(Fence(ObjectId(), "c", 1), Verdict(move), effects=("family",)))
     assert ("once" in stages[-1].get("$unset", [])) == ends_once
 
 
@@ -216,10 +225,11 @@ def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Transition, ends_on
         (Transition.RELEASE, Status.FAILED, ":", False),
     ],
 )
-def test_a_re_armed_job_says_how_its_attempt_ended(
+def test_a_re_armed_job_says_how_its_attemptfinal_update(
     move: Transition, ended_as: Status, rearmed: str, counts: bool
 ) -> None:
-    stage, gone = _rearmed(Completion(Fence(ObjectId(), "c", 1), Verdict(move), ended_as=ended_as, retry_interval=2.5))
+    completion = Completion(Fence(ObjectId(), "c", 1), Verdict(move), ended_as=ended_as, retry_interval=2.5)
+    stage, gone = rearm_update(completion)
     values = stage["$set"]
     assert values["status"] == {"$literal": int(target(move))}
     assert values["rearmed"] == {"$concat": [{"$toString": "$attempt"}, rearmed]}
@@ -228,8 +238,8 @@ def test_a_re_armed_job_says_how_its_attempt_ended(
     assert gone == {"$unset": ["claim", "boot", "dedupe", "message"]}
 
 
-def test_a_cancelled_job_gives_up_its_key_and_owes_its_family() -> None:
-    turn, ended, gone = _ended_from_outside(Transition.CANCEL, 30)
+def test_a_cancelled_job_gives_up_its_key_and_its_family_ends_with_it() -> None:
+    turn, ended, gone = cancel_update(30)
     assert set(turn["$set"]) == {"gate", "gate_until", "at"}
     assert ended["$set"] == {
         "status": {"$literal": int(Status.CANCELED)},

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion, _rearmed
+from taskscheduler.store.attempt_updates import Completion, rearm_update
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.fence import Fence
 
@@ -94,7 +94,7 @@ def test_a_re_armed_job_first_tells_how_its_attempt_ended(rearmed: str, now: Sta
 @pytest.mark.parametrize("ended_as", [Status.FAILED, Status.TIMEOUT])
 def test_what_the_store_writes_for_a_retry_is_what_the_feed_understands(ended_as: Status) -> None:
     one = Completion(Fence(ID, "c", 4), Verdict(Transition.RETRY), ended_as=ended_as)
-    written = _rearmed(one)[0]["$set"]["rearmed"]["$concat"][1]
+    written = rearm_update(one)[0]["$set"]["rearmed"]["$concat"][1]
     assert statuses(updated(None, status=1, rearmed=f"4{written}")) == [ended_as, Status.POSTPONED]
 
 

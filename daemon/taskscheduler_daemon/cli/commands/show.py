@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.history import history
 from taskscheduler.process import Process
+from taskscheduler.store.event_log import StatusChange
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.ids import resolve
@@ -56,18 +59,19 @@ ID may be the last 5 or more digits of the id of a recent job.
 def command(settings: Settings, job_id: str) -> None:
     with open_database(settings) as database:
         job = database.scheduler.get_job(resolve(job_id, database.job_lists.recent_ids))
+        changes = history(database.scheduler.store, job.id)
         now = database.scheduler.store.clock.now()
-    form = settings.form()
+    form, everything = settings.form(), {**record(job), "history": [_logged(change) for change in changes]}
     if form == "table":
-        _show(settings, job, now)
+        _show(settings, job, now, changes)
     elif form == "tsv":
         say(tsv(("FIELD", "VALUE")))
-        for name, value in record(job).items():
+        for name, value in everything.items():
             say(tsv((name, _machine(value))))
     elif form == "id":
         say(str(job.id))
     else:
-        say((json_pretty if form == "json" else json_line)(record(job)))
+        say((json_pretty if form == "json" else json_line)(everything))
 
 
 def _machine(value: Any) -> str:
@@ -80,13 +84,15 @@ def _compact(value: Any) -> str:
     return str(value) if not isinstance(value, dict | list | bool) else json_line(value)
 
 
-def _show(settings: Settings, job: Process, now: datetime) -> None:
+def _show(settings: Settings, job: Process, now: datetime, changes: Sequence[StatusChange]) -> None:
     status = settings.paint(state(job.status, settings.fancy), LOOKS[job.status].color, bold=True)
     say(f"{settings.paint(clean(job.job), bold=True)}  {job.id}  {status}")
     for name, value in _fields(job, now, settings.fancy):
         _line(settings, name, value)
     for number, attempt in enumerate(reversed(job.attempts)):
         _line(settings, "" if number else "attempts", _attempt(attempt, now, settings.fancy))
+    for number, change in enumerate(changes):
+        _line(settings, "" if number else "history", _change(change))
     if job.data is not None or not job.program:
         _line(settings, "data", json_line(job.data))
     if job.status is Status.DONE:
@@ -158,6 +164,14 @@ def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
         _if(where, "on {}"),
     ]
     return "  ".join(part for part in [*parts, error] if part)
+
+
+def _change(change: StatusChange) -> str:
+    return f"{local(change.at)}  {change.status.label} #{change.attempt}" + _if(change.node, " on {}")
+
+
+def _logged(change: StatusChange) -> dict[str, Any]:
+    return {**change._asdict(), "status": change.status.label}
 
 
 def _show_error(settings: Settings, job: Process) -> None:

@@ -1,0 +1,151 @@
+"""Inserts jobs durably, also through elections, and finds the stored job that a new one would repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import bson
+from bson import ObjectId
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from taskscheduler.clock import Backoff, Clock, Deadline
+from taskscheduler.errors import DuplicateJobError
+from taskscheduler.model.document import Document, NewJob
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.payload import CODEC
+from taskscheduler.model.uniqueness import fingerprint
+from taskscheduler.store.driver_errors import is_transient
+from taskscheduler.store.jobs import LIVE_FILTER, OnceTakenError
+
+_PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  #: seconds between two tries
+_BATCH = 1000  #: documents per insert command
+_DUPLICATE_KEY = 11000
+
+
+class JobInserts:
+    """Inserts new jobs. The `_id` of a job is fixed before, so an insert whose answer was lost may be repeated."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+        self.collection: Collection[Document] = database[options.job_store]
+        self._confirming = self.collection.with_options(read_concern=ReadConcern("majority"))
+        self._clock = clock
+
+    def insert(self, job: NewJob) -> None:
+        """Stores one job durably; DuplicateJobError or OnceTakenError if its id or key is in use."""
+        for earlier in self._tries():
+            try:
+                self.collection.insert_one(job.raw)
+                return
+            except DuplicateKeyError as error:
+                if "_id" not in (error.details or {}).get("keyPattern", {"_id": 1}):
+                    raise OnceTakenError from error
+                if earlier.error is None or not self._is_ours(job):
+                    raise DuplicateJobError(job.id) from error
+                if self._are_durable([job]):
+                    return
+            except PyMongoError as error:
+                earlier.note(error)
+
+    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+        """Stores all jobs durably, or none after the first refused one; its DuplicateJobError names that job."""
+        for start in range(0, len(jobs), _BATCH):
+            self._insert_batch(jobs[start : start + _BATCH])
+
+    def _insert_batch(self, jobs: Sequence[NewJob]) -> None:
+        for earlier in self._tries():
+            try:
+                self.collection.insert_many([job.raw for job in jobs], ordered=False)
+                return
+            except BulkWriteError as error:
+                if is_transient(error):
+                    earlier.note(error)
+                    continue
+                self._check_refused(jobs, error, earlier.error is not None)
+                if self._are_durable(jobs):
+                    return
+            except PyMongoError as error:
+                earlier.note(error)
+
+    def _check_refused(self, jobs: Sequence[NewJob], error: BulkWriteError, tried_before: bool) -> None:
+        """Raises the error of the batch, unless every refused job was stored by an earlier try."""
+        for entry in error.details.get("writeErrors", []):
+            if entry.get("code") != _DUPLICATE_KEY:
+                raise error
+            job = jobs[entry["index"]]
+            if not (tried_before and self._is_ours(job)):
+                raise DuplicateJobError(job.id) from error
+
+    def _tries(self) -> Iterator[_EarlierTries]:
+        """Yields before each try of one insert, with a pause between two; raises the last error when time is up."""
+        deadline, backoff = Deadline(_PATIENCE, self._clock), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        earlier = _EarlierTries()
+        while True:
+            yield earlier
+            if deadline.passed and earlier.error is not None:
+                raise earlier.error
+            deadline.pause(backoff.next())
+
+    def _is_ours(self, job: NewJob) -> bool:
+        """Whether an earlier try stored the job that has this id."""
+        found = self.collection.find_one({"_id": job.id}, {"created": 1, "class": 1})
+        expected = (job.document["class"], job.document["created"].replace(microsecond=0))
+        return found is not None and (found["class"], found["created"].replace(microsecond=0)) == expected
+
+    def _are_durable(self, jobs: Sequence[NewJob]) -> bool:
+        """Whether a majority has what an earlier try stored; until then an election may roll it back."""
+        ids = [job.id for job in jobs]
+        return len(list(self._confirming.find({"_id": {"$in": ids}}, {"_id": 1}))) == len(ids)
+
+    def taken_ids(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        """Returns those of these ids that are in use."""
+        return [entry["_id"] for entry in self.collection.find({"_id": {"$in": list(ids)}}, {"_id": 1})]
+
+    def same_live(self, name: str, data: Any, key: str, ignore_data: bool) -> Document | None:
+        """Finds the job that add_job_once must not repeat: the one that holds the key, else a live one of equal data.
+
+        With `ignore_data` any live job of the class counts; if no data are equal, the oldest. While the key moves from
+        an ended run to the next one of its series, it stands in the plan of the ended run.
+        """
+        keyed = self.collection.find_one({"$or": [{"once": key}, {"pending": "next", "next.once": key}]})
+        if keyed is not None:
+            return keyed
+        wanted, oldest = fingerprint(data), None
+        query: Document = {"class": name, "status": LIVE_FILTER, "service": {"$exists": False}}
+        if not ignore_data:
+            query["$expr"] = _may_equal(data)
+        for job in self.collection.find(query).sort("_id", 1):
+            if fingerprint(job.get("data")) == wanted:
+                return job
+            oldest = oldest or job
+        return oldest if ignore_data else None
+
+    def same_queued(self, key: str) -> Document | None:
+        """Finds the queued job that holds this key of the option `dedupe`, as a majority of the servers has it."""
+        return self._confirming.find_one({"dedupe": key, "status": {"$lt": int(Status.PROCESSING)}})
+
+
+def _may_equal(data: Any) -> Document:
+    """Builds an expression that every equal value of `data` passes, mappings also with their keys in another order."""
+    if isinstance(data, Mapping):
+        size = {"$cond": [{"$eq": [{"$type": "$data"}, "object"]}, {"$bsonSize": "$data"}, -1]}
+        return {"$eq": [size, len(bson.encode(data, codec_options=CODEC))]}
+    return {"$eq": ["$data", {"$literal": data}]}
+
+
+class _EarlierTries:
+    """The earlier tries of an insert: after a transient `error` they may have been carried out."""
+
+    def __init__(self) -> None:
+        self.error: PyMongoError | None = None
+
+    def note(self, error: PyMongoError) -> None:
+        """Notes a transient error; raises any other."""
+        if not is_transient(error):
+            raise error
+        self.error = error
