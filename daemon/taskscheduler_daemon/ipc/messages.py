@@ -64,6 +64,10 @@ class Flag(IntFlag):
     EXCLUSIVE = 64  #: another one begins when nothing is left of it: its node is told when that is so
 
 
+# plain numbers: `&` with a member of a Flag takes a microsecond, and there is one for each run on its way
+_HOOK, _WATCHED, _EXCLUSIVE = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE)
+
+
 class Run(NamedTuple):
     """One attempt to be made."""
 
@@ -78,13 +82,22 @@ class Run(NamedTuple):
 
     def encode(self) -> bytes:
         head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
-        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & Flag.WATCHED else b""
+        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & _WATCHED else b""
         return head + limits + self.body
+
+    def is_attempt_of(self, job_id: bytes) -> bool:
+        """Tells whether it is an attempt of this job, not the call of its notification."""
+        return self.job_id == job_id and not self.flags & _HOOK
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether another attempt waits until nothing is left of this one."""
+        return bool(self.flags & _EXCLUSIVE)
 
     @classmethod
     def decode(cls, message: bytes) -> Run:
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
-        if not flags & Flag.WATCHED:
+        if not flags & _WATCHED:
             return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
         limits = _WATCH.unpack_from(message, _RUN.size)
         return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], *limits)
