@@ -1,7 +1,12 @@
-"""The only place that asks the system for the time: monotonic for deadlines, aware UTC for dates."""
+"""Tells the time, waits, and spaces tries: monotonic time for deadlines, aware UTC for dates.
+
+No other module asks the system for the time.
+"""
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -13,11 +18,15 @@ class Clock(Protocol):
     """What the rest of the library may know about time."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow; for deadlines and intervals."""
+        """Returns seconds that only ever grow; for deadlines and intervals."""
         ...
 
     def now(self) -> datetime:
-        """The current time as an aware UTC date."""
+        """Returns the current time as an aware UTC date."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Waits for so many seconds."""
         ...
 
 
@@ -29,6 +38,9 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def pause(self, seconds: float) -> None:
+        threading.Event().wait(max(0.0, seconds))
 
 
 class ServerClock:
@@ -48,6 +60,9 @@ class ServerClock:
     def now(self) -> datetime:
         return self._server_now + timedelta(seconds=self._clock.monotonic() - self._read_at)
 
+    def pause(self, seconds: float) -> None:
+        self._clock.pause(seconds)
+
 
 SYSTEM_CLOCK: Clock = SystemClock()
 
@@ -60,11 +75,39 @@ class Deadline:
         self._ends = None if seconds is None else clock.monotonic() + seconds
 
     def left(self, at_most: float) -> float:
-        """Seconds until the deadline, never negative, never more than `at_most`."""
+        """Returns the seconds until the deadline: never negative, never more than `at_most`."""
         if self._ends is None:
             return at_most
         return min(at_most, max(0.0, self._ends - self._clock.monotonic()))
 
+    def pause(self, at_most: float) -> None:
+        """Waits for so many seconds, or until the deadline if that comes first."""
+        self._clock.pause(self.left(at_most))
+
     @property
     def passed(self) -> bool:
         return self._ends is not None and self._clock.monotonic() >= self._ends
+
+
+class Backoff:
+    """Pauses between tries that fail in a row: each is `factor` times the one before, up to the longest.
+
+    With `jitter` 0.2 a pause is between 80 % and 100 % of its length, so that processes which failed together do not
+    try again together.
+    """
+
+    def __init__(self, first: float, longest: float, factor: float = 2.0, jitter: float = 0.0) -> None:
+        self._first = self._pause = first
+        self._longest = longest
+        self._factor = factor
+        self._jitter = jitter
+
+    def next(self) -> float:
+        """Returns the seconds to wait before the next try."""
+        pause = self._pause
+        self._pause = min(self._longest, pause * self._factor)
+        return pause * (1 - self._jitter * random.random()) if self._jitter else pause
+
+    def reset(self) -> None:
+        """Starts with the first pause again, after a try that succeeded."""
+        self._pause = self._first

@@ -27,6 +27,9 @@ class SettableClock:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.seconds, UTC)
 
+    def pause(self, seconds: float) -> None:
+        self.seconds += seconds
+
 
 class Bench:
     """A claimer without a thread of its own, and what it has handed on."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from taskscheduler import Process, Scheduler, Status
+from taskscheduler.clock import SystemClock
 from tests.faults.steps.server import Server
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
@@ -49,17 +50,14 @@ def wrong_by(seconds: int) -> Iterator[None]:
         yield
 
 
-class FixedOffset:
+class FixedOffset(SystemClock):
     """The clock of a producer on a host that is wrong by so many seconds."""
 
     def __init__(self, seconds: int) -> None:
         self._offset = timedelta(seconds=seconds)
 
-    def monotonic(self) -> float:
-        return time.monotonic()
-
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._offset
+        return super().now() + self._offset
 
 
 def server_now(scheduler: Scheduler) -> datetime:

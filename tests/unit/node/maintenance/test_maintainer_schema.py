@@ -28,6 +28,9 @@ class Time(threading.Event):
     def now(self) -> datetime:
         raise NotImplementedError
 
+    def pause(self, seconds: float) -> None:
+        self.seconds += seconds
+
     def wait(self, timeout: float | None = None) -> bool:
         self.seconds += timeout or 0.0
         return False
