@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def command(
             remark(f"taskscheduler exec: {error}")
             return ExitCode.ALREADY_RUNNING
         most = database.scheduler.options.max_payload // 4  # what is no UTF-8 grows when it is stored
-        return CommandRunner(record, silence, timeout, most, remark, SYSTEM_CLOCK).run(arguments)
+        return CommandRunner(record, silence, timeout, most, sys.stderr, SYSTEM_CLOCK).run(arguments)
 
 
 def _field(text: str) -> tuple[str, Any]:
