@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import IO, Any, TextIO, cast
 
 from taskscheduler.clock import NEVER, Clock
-from taskscheduler.operations.programs import Record
 from taskscheduler_daemon.programs.output import LONGEST_TAIL, OutputTail, write_all
-from taskscheduler_daemon.programs.record_keeper import FORWARDED, GRACE, RecordKeeper
+from taskscheduler_daemon.programs.record_keeper import FORWARDED, GRACE, ProgramRecord, RecordKeeper
 from taskscheduler_daemon.system.kill import signal_group
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import dying_with_parent
@@ -31,7 +30,7 @@ class CommandRunner:
     """
 
     def __init__(
-        self, record: Record, silence: float, timeout: float, most_output: int, stderr: TextIO, clock: Clock
+        self, record: ProgramRecord, silence: float, timeout: float, most_output: int, stderr: TextIO, clock: Clock
     ) -> None:
         self._record = record
         self._silence = silence

@@ -10,12 +10,11 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.errors import InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.model.job_errors import JobError, JobTimeoutError
-from taskscheduler.operations.programs import Record
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 
 #: signals that go on to the command; while its end is being stored, one shortens that to GRACE
@@ -26,10 +25,26 @@ GRACE = 3.0  #: seconds between SIGTERM and SIGKILL to the command, and between 
 _LIFE_EVERY = 2.0  #: seconds; the command is ended at most this long after its record was cancelled
 
 
+class ProgramRecord(Protocol):
+    """The record of a program, as its keeper needs it; see taskscheduler.Record."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def stands_for(self, group: int) -> None: ...
+
+    def sign_of_life(self) -> None: ...
+
+    def finish(self, success: bool = True, result: Any = None) -> None: ...
+
+    def fail(self, message: str, result: Any = None, /, **details: Any) -> None: ...
+
+
 class RecordKeeper:
     """Writes signs of life and the end of one command to its record; failures become remarks."""
 
-    def __init__(self, record: Record, signals: SignalPipe, silence: float, stderr: TextIO, clock: Clock) -> None:
+    def __init__(
+        self, record: ProgramRecord, signals: SignalPipe, silence: float, stderr: TextIO, clock: Clock
+    ) -> None:
         self.lost: SchedulerError | None = None  #: why the command must end: others have ended its record
         self._record = record
         self._signals = signals

@@ -40,7 +40,7 @@ class InterruptibleQueue(Generic[T]):
             return taken
 
     def end(self, _number: int, _frame: FrameType | None) -> None:
-        """Handles a signal: sets the flag and ends a wait. The first one raises KeyboardInterrupt within `breakable`."""
+        """Handles a signal: sets the flag and ends a wait; the first one raises KeyboardInterrupt in `breakable`."""
         first, self.ending = not self.ending, True
         self._items.put(None)
         if first and self._breakable:
