@@ -1,4 +1,4 @@
-"""start_node and stop_node, for other programs."""
+"""Starts and stops a queue node in the background, for other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from taskscheduler.clock import Deadline
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler_daemon.system.kill import kill
-from taskscheduler_daemon.system.pidfile import _LOOK_EVERY, Pidfile
+from taskscheduler_daemon.system.pidfile import LOOK_EVERY, Pidfile
 
 _NODE = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 
@@ -26,10 +25,10 @@ def start_node(
     log_file: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> bool:
-    """Start a queue node in the background: True when it is ready, False if the one of this pidfile runs already.
+    """Starts a queue node in the background: True when it is ready, False if the one of this pidfile runs already.
 
-    Options as for QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with what the node said if it cannot
-    start. Safe to call from a program with threads.
+    Options as for QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with the message of the node if it
+    cannot start. Safe to call from a program with threads.
     """
     if Pidfile(pidfile).owner() is not None:
         return False
@@ -41,8 +40,8 @@ def start_node(
         [*command, *_arguments(options)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if ran.returncode:
-        said = ran.stderr.strip().removeprefix("taskscheduler: ")
-        raise SchedulerError(f"the node was not started: {said or f'exit code {ran.returncode}'}")
+        message = ran.stderr.strip().removeprefix("taskscheduler: ")
+        raise SchedulerError(f"the node was not started: {message or f'exit code {ran.returncode}'}")
     return True
 
 
@@ -59,11 +58,12 @@ def _arguments(options: dict[str, Any]) -> list[str]:
 
 
 def stop_node(pidfile: str | os.PathLike[str], timeout: float = 30.0) -> bool:
-    """Stop the node of this pidfile: True when it has ended, False if none runs; a stale file is removed.
+    """Stops the node of this pidfile: True when it has ended, False if none runs; removes a stale file.
 
-    It finishes what it runs, for its `stop_timeout` at most. WaitTimeoutError if it has not ended within `timeout`.
+    Running jobs may finish, within the `stop_timeout` of the node. WaitTimeoutError if it has not ended within
+    `timeout` seconds.
     """
-    file, deadline, pause = Pidfile(pidfile), Deadline(timeout), threading.Event()
+    file, deadline = Pidfile(pidfile), Deadline(timeout)
     owner = file.owner()
     if owner is None:
         file.remove_stale()
@@ -72,6 +72,6 @@ def stop_node(pidfile: str | os.PathLike[str], timeout: float = 30.0) -> bool:
     while file.owner() == owner:
         if deadline.passed:
             raise WaitTimeoutError(f"node {owner} has not ended within {timeout:g} seconds")
-        pause.wait(_LOOK_EVERY)
+        deadline.pause(LOOK_EVERY)
     file.remove_stale()
     return True

@@ -1,4 +1,4 @@
-"""Decides how managers and workers are built; an application may bring its own factory."""
+"""Builds the worker manager and its workers; an application may bring its own factory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerFactory(Protocol):
-    """Builds the manager and each worker. Asked in the new process, so open connections there, not before.
+    """Builds the manager and each worker. Called in the new process, so open connections there, not before.
 
-    An implementation imports the modules of its jobs, makes a Scheduler of its own and hands both out:
+    An implementation imports the modules of its jobs and makes a Scheduler of its own:
 
         class MyFactory:
             def build_manager(self):
@@ -38,7 +38,7 @@ class WorkerFactory(Protocol):
 
 
 def check_factory(factory: Any) -> None:
-    """InvalidOptionError unless it is an object with the methods of a WorkerFactory."""
+    """Raises InvalidOptionError unless it is an object with the methods of a WorkerFactory."""
     if isinstance(factory, type):
         raise InvalidOptionError(f"the worker factory must be an object, not a class: give {factory.__name__}()")
     for method in ("build_manager", "build_worker"):
@@ -47,7 +47,7 @@ def check_factory(factory: Any) -> None:
 
 
 def built_manager(factory: WorkerFactory) -> WorkerManager | None:
-    """The manager that a factory builds; None if it builds none, and the log says why."""
+    """Returns the manager that a factory builds; None if it fails, and logs why."""
     try:
         manager: Any = factory.build_manager()
     except SchedulerError as error:
@@ -63,7 +63,7 @@ def built_manager(factory: WorkerFactory) -> WorkerManager | None:
 
 
 class ModuleWorkerFactory:
-    """The default: imports the modules it is told to, in each worker, or in the manager where that is harmless."""
+    """The default factory: imports the job modules in each worker, or in the manager where that is harmless."""
 
     def __init__(
         self,
@@ -80,10 +80,12 @@ class ModuleWorkerFactory:
         self._preload = preload
 
     def build_manager(self) -> WorkerManager:
+        """Builds the manager with the options of the pool."""
         if self._preload:
             import_modules(self._modules)
         return WorkerManager(self, **self._pool)
 
     def build_worker(self, id: ObjectId, /) -> Worker:
+        """Imports the job modules and builds a worker."""
         import_modules(self._modules)
         return Worker(id, self._scheduler, self._container)

@@ -18,7 +18,7 @@ from taskscheduler_daemon.system.spawn import spawn
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import modules for the jobs that they register; InvalidJobError says which one cannot be imported and why."""
+    """Imports modules for the jobs that they register; InvalidJobError names the one that fails, and why."""
     for name in names:
         try:
             importlib.import_module(name)
@@ -27,7 +27,10 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def try_import(modules: Sequence[str]) -> bool:
-    """Whether these modules may be preloaded; InvalidJobError if one cannot be imported at all."""
+    """Tells whether modules may be preloaded: imported in a child, they leave neither threads nor sockets.
+
+    InvalidJobError if one cannot be imported.
+    """
     if not modules:
         return True
     ours, theirs = socket.socketpair()

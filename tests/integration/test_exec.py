@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
 from taskscheduler import Process, Scheduler, Status
-from taskscheduler_daemon.programs.command_runner import LONGEST_TAIL
+from taskscheduler_daemon.programs.output import LONGEST_TAIL
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())", "exec"]
 Start = Callable[..., "subprocess.Popen[str]"]

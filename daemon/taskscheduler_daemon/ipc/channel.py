@@ -1,6 +1,6 @@
-"""The only user of POSIX message queues: two of them connect a node with its worker manager.
+"""Channels between a node and its worker manager: POSIX message queues, or sockets where there are none.
 
-They are created with mode 0600 and unlinked at once, so no name is left to attack or to clean up; the child inherits
+Queues are created with mode 0600 and unlinked at once, so no name is left to attack or to clean up; the child inherits
 them. Both ends share one open file description, and with it O_NONBLOCK: both must poll.
 """
 
@@ -31,17 +31,21 @@ class Channel(Protocol):
 
     frame_size: int
 
-    def fileno(self) -> int: ...
+    def fileno(self) -> int:
+        """Returns the descriptor that is readable when a frame has arrived."""
+        ...
 
     def send(self, frame: bytes) -> bool:
-        """Whether the frame was taken; False: full, or nobody is at the other end."""
+        """Sends a frame; False if the channel is full or the other end is closed."""
         ...
 
     def receive(self) -> bytes | None:
-        """The next frame, if there is one."""
+        """Returns the next frame; None if there is none."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes both ends."""
+        ...
 
 
 class PosixQueue:
@@ -77,7 +81,7 @@ class PosixQueue:
 
 
 class SocketQueue:
-    """The same on a pair of sockets, for systems without POSIX queues or with none left."""
+    """A channel on a pair of sockets, for systems without POSIX queues or with none left."""
 
     frame_size = 8192
 
@@ -91,6 +95,7 @@ class SocketQueue:
 
     @property
     def writer(self) -> int:
+        """The descriptor that is writable when there is room."""
         return self._writer.fileno()
 
     def send(self, frame: bytes) -> bool:
@@ -112,7 +117,7 @@ class SocketQueue:
 
 
 def open_channel() -> Channel:
-    """A POSIX queue as large as this user may have, else a pair of sockets."""
+    """Opens a POSIX queue as large as this user may have, else a pair of sockets."""
     if posix_ipc is not None:
         reason = ""
         for depth, size in _SIZES:
@@ -125,7 +130,7 @@ def open_channel() -> Channel:
 
 
 def descriptors(channel: Channel) -> list[int]:
-    """All descriptors behind a channel, for a child to keep."""
+    """Returns all descriptors behind a channel, for a child to keep."""
     return [channel.fileno(), channel.writer] if isinstance(channel, SocketQueue) else [channel.fileno()]
 
 
@@ -139,7 +144,7 @@ class Sender:
         self._lock = threading.Lock()
 
     def push(self, *messages: bytes, first: bool = False) -> None:
-        """Queue messages; `first` puts them before all that have not begun."""
+        """Queues messages; `first` puts each before all that are not partly sent."""
         with self._lock:
             for message in messages:
                 if first:
@@ -148,7 +153,7 @@ class Sender:
                     self._writer.push(message)
 
     def flush(self) -> bool:
-        """Send as much as the channel takes now; whether that was everything."""
+        """Sends as much as the channel takes now; False if something is left."""
         with self._lock:
             while self._stuck is not None or self._writer:
                 frame = self._stuck if self._stuck is not None else self._writer.frame()
@@ -160,14 +165,14 @@ class Sender:
 
 
 class Receiver:
-    """Whole messages out of a channel."""
+    """Reads whole messages from a channel."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._reader = FrameReader()
 
     def receive(self, most_frames: int = 64) -> list[bytes]:
-        """The messages that have arrived, from at most so many frames."""
+        """Returns the messages that have arrived, from at most so many frames."""
         messages: list[bytes] = []
         for _ in range(most_frames):
             frame = self._channel.receive()

@@ -1,4 +1,4 @@
-"""Pure: messages of any size packed into frames of limited size, and back; a lost or damaged frame costs only itself.
+"""Packs messages of any size into frames of limited size, and back; a lost or damaged frame costs only itself.
 
 A frame: crc32 of the rest, sequence number, offset of the first message that starts in it; then a slice of the stream
 of messages, each after its length. A reader that misses a frame goes on with the first message that starts later.
@@ -33,17 +33,18 @@ class FrameWriter:
         self._sequence = 0
 
     def push(self, message: bytes) -> None:
+        """Appends a message."""
         self._pending.append(message)
 
     def push_first(self, message: bytes) -> None:
-        """Send a message before all that have not begun."""
+        """Puts a message before all that are not partly packed."""
         self._pending.appendleft(message)
 
     def __bool__(self) -> bool:
         return bool(self._rest or self._pending)
 
     def frame(self) -> bytes:
-        """The next frame, as full as it can be."""
+        """Returns the next frame, as full as possible."""
         parts = [bytes(self._rest[: self._room])]
         self._rest = self._rest[self._room :]
         filled = len(parts[0])
@@ -60,7 +61,7 @@ class FrameWriter:
 
 
 class FrameReader:
-    """Unpacks frames; counts what was damaged or missing in `faults`."""
+    """Unpacks frames; counts damaged and missing ones in `faults`."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -70,7 +71,7 @@ class FrameReader:
         self.faults = 0
 
     def feed(self, frame: bytes) -> list[bytes]:
-        """The messages that this frame completes."""
+        """Returns the messages that this frame completes."""
         if len(frame) < _HEADER.size or _CRC.unpack_from(frame)[0] != zlib.crc32(frame[_CRC.size :]):
             self._lose()
             return []

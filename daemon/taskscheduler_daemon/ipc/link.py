@@ -1,4 +1,4 @@
-"""The two channels and the lifeline between a node and its manager, and which end keeps what."""
+"""The two channels and the lifeline between a node and its manager, made before the fork."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from taskscheduler_daemon.system.resource_limits import ResourceLimits
 
 @dataclass(frozen=True, slots=True)
 class ManagerSettings:
-    """What the manager and its workers are told at birth."""
+    """The settings that the manager and its workers start with."""
 
-    stop_timeout: float
-    kill_grace: float
-    progress_limit: float  #: seconds
-    max_payload: int
+    stop_timeout: float  #: seconds that running jobs have when the node stops
+    kill_grace: float  #: seconds between SIGTERM and SIGKILL to a job
+    progress_limit: float  #: seconds between two reports of the progress of a job
+    max_payload: int  #: bytes of a result
     limits: ResourceLimits = field(default_factory=ResourceLimits)
 
 
 @dataclass(slots=True)
 class ManagerEnd:
-    """What the manager keeps."""
+    """The manager's end of the link."""
 
     down: Channel  #: from the node
     up: Channel  #: to the node
@@ -31,11 +31,12 @@ class ManagerEnd:
 
     @property
     def up_writable(self) -> int:
+        """The descriptor that is writable when the channel to the node has room."""
         return writable(self.up)
 
 
 class Link:
-    """Both ends, made before the fork."""
+    """Both ends of the link between a node and its manager, made before the fork."""
 
     def __init__(self, settings: ManagerSettings) -> None:
         self.down = open_channel()
@@ -44,19 +45,20 @@ class Link:
         self._settings = settings
 
     def manager_end(self) -> ManagerEnd:
+        """Returns what the manager uses."""
         return ManagerEnd(self.down, self.up, self._lifeline, self._settings)
 
     def manager_descriptors(self) -> list[int]:
-        """What the manager's process keeps open: not the node's end of the lifeline."""
+        """Returns the descriptors that the manager's process keeps open: not the node's end of the lifeline."""
         return [*descriptors(self.down), *descriptors(self.up), self._lifeline]
 
     def forked(self) -> None:
-        """In the node, after the fork: let go of the manager's end of the lifeline."""
+        """Closes the manager's end of the lifeline, in the node after the fork."""
         os.close(self._lifeline)
         self._lifeline = -1
 
     def close(self) -> None:
-        """Let go of everything; a manager that still lives takes it as the node's death."""
+        """Closes everything; a manager that still lives takes it as the death of the node."""
         self.down.close()
         self.up.close()
         os.close(self._held)
@@ -65,5 +67,5 @@ class Link:
 
 
 def writable(channel: Channel) -> int:
-    """The descriptor that tells when a channel has room."""
+    """Returns the descriptor that is writable when a channel has room."""
     return channel.writer if isinstance(channel, SocketQueue) else channel.fileno()

@@ -1,4 +1,4 @@
-"""What node, manager and workers say to each other: small fixed headers, then BSON that the manager never decodes."""
+"""The messages between node, manager and workers: small fixed headers, then BSON that the manager never decodes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Kind(IntEnum):
 
 
 class Flag(IntFlag):
-    """What is special about a run."""
+    """The properties of a run."""
 
     NONE = 0
     FORCED = 1  #: in a worker of its own
@@ -61,30 +61,45 @@ class Flag(IntFlag):
     ASYNC = 4  #: in the event loop of a worker, beside others
     WATCHED = 16  #: has limits of its own, which follow the header
     SERVICE = 32  #: is asked to stop before it is interrupted
-    EXCLUSIVE = 64  #: another one begins when nothing is left of it: its node is told when that is so
+    EXCLUSIVE = 64  #: another attempt waits until nothing is left of it, which the manager reports
+
+
+# plain numbers: `&` with a member of a Flag takes a microsecond, and there is one for each run on its way
+_HOOK, _WATCHED, _EXCLUSIVE = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE)
 
 
 class Run(NamedTuple):
-    """One attempt to be made."""
+    """One attempt of a job, on its way to a worker."""
 
     job_id: bytes
     attempt: int
-    timeout: float
+    timeout: float  #: seconds; 0: no limit
     flags: int
     body: bytes  #: the job as BSON: _id, class, data
     silence: float = 0.0  #: seconds without a sign of life after which it is killed; 0: no limit
-    soft: float = 0.0  #: of a service: seconds from the request to stop until it is interrupted
-    hard: float = 0.0  #: the same until it is killed
+    soft: float = 0.0  #: for a service: seconds from the request to stop until it is interrupted
+    hard: float = 0.0  #: for a service: seconds until it is killed
 
     def encode(self) -> bytes:
+        """Encodes the run as a message."""
         head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
-        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & Flag.WATCHED else b""
+        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & _WATCHED else b""
         return head + limits + self.body
+
+    def is_attempt_of(self, job_id: bytes) -> bool:
+        """Tells whether it is an attempt of this job, not the call of its notification."""
+        return self.job_id == job_id and not self.flags & _HOOK
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether another attempt waits until nothing is left of this one."""
+        return bool(self.flags & _EXCLUSIVE)
 
     @classmethod
     def decode(cls, message: bytes) -> Run:
+        """Decodes a RUN message."""
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
-        if not flags & Flag.WATCHED:
+        if not flags & _WATCHED:
             return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
         limits = _WATCH.unpack_from(message, _RUN.size)
         return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], *limits)
@@ -98,7 +113,7 @@ _CODES = {ending: code for code, ending in enumerate(ENDINGS)}
 
 
 class Report(NamedTuple):
-    """How an attempt ended, or with kind PROGRESS what it says of itself."""
+    """The end of an attempt, or with kind PROGRESS its progress."""
 
     kind: int
     ending: Ending
@@ -106,23 +121,26 @@ class Report(NamedTuple):
     attempt: int
     worker: bytes
     seconds: float  #: how long it ran
-    body: bytes  #: BSON: result, error, progress, message as far as there are any; empty for none
+    body: bytes  #: BSON of result, error, progress and message, as far as there are any; else empty
 
     def encode(self) -> bytes:
+        """Encodes the report as a message."""
         head = _REPORT.pack(self.kind, _CODES[self.ending], self.job_id, self.attempt, self.worker, self.seconds)
         return head + self.body
 
     @classmethod
     def decode(cls, message: bytes) -> Report:
+        """Decodes a REPORT or PROGRESS message."""
         kind, code, job_id, attempt, worker, seconds = _REPORT.unpack_from(message)
         return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :])
 
     def content(self) -> dict[str, Any]:
+        """Decodes the body."""
         return bson.decode(self.body, codec_options=CODEC) if self.body else {}
 
 
 class Held(NamedTuple):
-    """An attempt in the hands of the manager."""
+    """An attempt that the manager holds."""
 
     job_id: ObjectId
     attempt: int
@@ -131,50 +149,59 @@ class Held(NamedTuple):
 
 
 def kind_of(message: bytes) -> int:
+    """Returns the kind of a message."""
     return message[0]
 
 
 def cancel(ids: list[ObjectId]) -> bytes:
+    """Encodes the ids of jobs to cancel."""
     return bytes([Kind.CANCEL]) + b"".join(job_id.binary for job_id in ids)
 
 
 def canceled_ids(message: bytes) -> list[bytes]:
+    """Decodes the ids of jobs to cancel."""
     return [message[start : start + 12] for start in range(1, len(message), 12)]
 
 
 def interrupt(job_id: bytes, verdict: Status) -> bytes:
-    """`verdict` is what becomes of the job."""
+    """Encodes the interruption of an async job; `verdict` is the status that it gets."""
     return _INTERRUPT.pack(Kind.INTERRUPT, verdict, job_id)
 
 
 def interruption(message: bytes) -> tuple[bytes, Status]:
+    """Decodes the interruption of an async job."""
     _, verdict, job_id = _INTERRUPT.unpack(message)
     return job_id, Status(verdict)
 
 
 def timed(kind: Kind, seconds: float) -> bytes:
-    """LEASE, STOP or RECYCLE."""
+    """Encodes a message with a time: LEASE, STOP or RECYCLE."""
     return _TIME.pack(kind, seconds)
 
 
 def time_of(message: bytes) -> float:
+    """Decodes the time of a LEASE or STOP."""
     return float(_TIME.unpack(message)[1])
 
 
 def gone(job_id: bytes, attempt: int) -> bytes:
+    """Encodes that nothing is left of an exclusive attempt."""
     return _GONE.pack(Kind.GONE, job_id, attempt)
 
 
 def gone_attempt(message: bytes) -> tuple[bytes, int]:
+    """Decodes the job and attempt of which nothing is left."""
     _, job_id, attempt = _GONE.unpack(message)
     return job_id, attempt
 
 
 def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:
+    """Encodes the inventory of the manager."""
     return bytes([Kind.HELD]) + b"".join(_HELD.pack(*entry) for entry in entries)
 
 
 def held_entries(message: bytes) -> list[Held]:
+    """Decodes the inventory of the manager."""
     found = []
     for job_id, attempt, worker, seconds in _HELD.iter_unpack(message[1:]):
         found.append(Held(ObjectId(job_id), attempt, None if worker == NO_WORKER else ObjectId(worker), seconds))
@@ -182,14 +209,15 @@ def held_entries(message: bytes) -> list[Held]:
 
 
 def notice(kind: Kind, **facts: Any) -> bytes:
-    """POOL, WORKER, BROKEN or STOPPED with a few facts."""
+    """Encodes POOL, WORKER, BROKEN or STOPPED with a few facts."""
     return bytes([kind]) + bson.encode(facts)
 
 
 def facts_of(message: bytes) -> dict[str, Any]:
+    """Decodes the facts of a notice."""
     return bson.decode(message[1:])
 
 
 def body(**content: Any) -> bytes:
-    """What a report carries."""
+    """Encodes the body of a report."""
     return bson.encode(content, codec_options=CODEC)

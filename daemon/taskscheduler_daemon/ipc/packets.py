@@ -17,13 +17,13 @@ _MARK = b"\0"  #: the packet that comes with a descriptor; no message begins wit
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends that keep message borders."""
+    """Returns two connected sockets that keep message borders."""
     kind = socket.SOCK_SEQPACKET if hasattr(os, "memfd_create") else socket.SOCK_DGRAM
     return socket.socketpair(socket.AF_UNIX, kind)
 
 
 def send(end: socket.socket, message: bytes) -> bool:
-    """Whether the message was taken; False if the socket is full (non-blocking) or the other end is gone."""
+    """Sends a message; False if the socket is full (non-blocking) or the other end is closed."""
     try:
         if len(message) <= PACKET:
             end.send(message)
@@ -48,7 +48,7 @@ def _memory_file() -> IO[bytes]:
 
 
 def receive(end: socket.socket, flags: int = 0) -> bytes | None:
-    """The next message; None if the other end is closed. Raises BlockingIOError where it would have to wait."""
+    """Returns the next message; None if the other end is closed. Raises BlockingIOError where it would have to wait."""
     # not socket.recv_fds: it ignores its argument `flags`
     message, ancillary, _, _ = end.recvmsg(PACKET, _ONE_DESCRIPTOR, flags)
     if not ancillary:
@@ -60,7 +60,7 @@ def receive(end: socket.socket, flags: int = 0) -> bytes | None:
 
 
 def drain(end: socket.socket) -> Iterator[bytes]:
-    """All messages that are in a non-blocking socket now."""
+    """Yields all messages that are in a non-blocking socket now."""
     while True:
         try:
             message = receive(end)
@@ -72,7 +72,7 @@ def drain(end: socket.socket) -> Iterator[bytes]:
 
 
 def receive_nowait(inbox: socket.socket) -> bytes | None:
-    """Take one packet out of a worker's end, in the manager before the worker does; None if there is none."""
+    """Takes one message out of a worker's end; None if there is none. The manager recalls unread runs so."""
     try:
         return receive(inbox, socket.MSG_DONTWAIT)
     except (BlockingIOError, InterruptedError, ConnectionError):

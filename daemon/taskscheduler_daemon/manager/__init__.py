@@ -1,1 +1,1 @@
-"""The worker manager: one thread, one loop; the only one that forks workers. Never opens MongoDB."""
+"""The worker manager: one thread, one loop; the only process that forks workers. It never opens MongoDB."""

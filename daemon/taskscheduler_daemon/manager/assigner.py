@@ -1,61 +1,65 @@
-"""What a manager does with the workers that it has: hands them runs, takes runs back, lets them go."""
+"""Assigns runs to workers, recalls unread ones, and dismisses workers."""
 
 from __future__ import annotations
 
-from taskscheduler_daemon.manager.pool.assignment import Assignments, assignments, steal_from
+from taskscheduler_daemon.manager.pool.assignment import RunKind, next_assignment, steal_from
 from taskscheduler_daemon.manager.pool.pool import Pool
 from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 from taskscheduler_daemon.manager.worker_handle import WorkerHandle
 
+_KINDS = tuple(RunKind)
+
 
 class Assigner:
-    """The workers of a pool and what is held of each; they are started and buried by WorkerSupervisor."""
+    """Speaks to the workers of a pool through their handles; WorkerSupervisor adds and removes these."""
 
     def __init__(self, pool: Pool) -> None:
         self.handles: dict[int, WorkerHandle] = {}  #: by pid
         self._pool = pool
 
     def assign(self, now: float) -> None:
-        """Hand out what waits, as far as workers have room."""
-        for kind in assignments(self._pool):
-            self._hand_out(kind, now)
+        """Assigns waiting runs as far as workers have room, and moves unread ones from a busy worker to an idle one."""
+        self._assign_waiting(now)
         loaded = steal_from(self._pool)
         if loaded is not None:
             self.recall(loaded, now)
-            if self._pool.waiting:
+            if self._pool.queues.ordinary:
                 self.assign(now)
 
-    def _hand_out(self, kind: Assignments, now: float) -> None:
-        for member, run in kind:
-            if not self.handles[member.pid].assign(run):
-                self._pool.requeue([run], now)
-                return
-            self._pool.began(member, run, now)
+    def _assign_waiting(self, now: float) -> None:
+        pool, handles = self._pool, self.handles
+        for kind in _KINDS:
+            while (found := next_assignment(pool, kind)) is not None:
+                worker, run, queue = found
+                if not handles[worker.pid].assign(run):
+                    break  # its socket is full
+                queue.popleft()
+                pool.began(worker, run, now)
 
-    def recall(self, member: WorkerState, now: float, dead: bool = False) -> None:
-        """Take from a worker what it was handed and has not begun; an event loop begins everything at once."""
-        if member.async_runs and not dead:
+    def recall(self, worker: WorkerState, now: float) -> None:
+        """Takes back the runs that a worker has not read; an event loop begins everything at once, so it keeps all."""
+        if worker.async_runs:
             return
-        runs = self.handles[member.pid].recall()
+        runs = self.handles[worker.pid].recall()
         if runs:
-            self._pool.recalled(member, runs, now)
+            self._pool.recalled(worker, runs, now)
 
-    def dismiss(self, member: WorkerState) -> None:
-        """Give a worker no more jobs; one that has none ends now."""
-        member.leaving = True
-        if not member.runs and not member.async_runs and member.kill_reason is None:
-            self.handles[member.pid].release()
+    def dismiss(self, worker: WorkerState) -> None:
+        """Gives a worker no more runs, so that it ends after those that it has."""
+        worker.leaving = True
+        if not worker.runs and not worker.async_runs and worker.kill_reason is None:
+            self.handles[worker.pid].release()
 
-    def replace(self, member: WorkerState, now: float) -> None:
-        """Let a worker end after the job that it runs; others make what it was given ahead."""
-        self.recall(member, now)
-        self.dismiss(member)
+    def replace(self, worker: WorkerState, now: float) -> None:
+        """Dismisses a worker after the job that it runs; other workers get the runs that it has not read."""
+        self.recall(worker, now)
+        self.dismiss(worker)
 
     def recycle(self) -> None:
-        """Let all workers end, each after its jobs."""
-        for member in list(self._pool.workers.values()):
-            self.dismiss(member)
+        """Dismisses all workers."""
+        for worker in list(self._pool.workers.values()):
+            self.dismiss(worker)
 
-    def send(self, member: WorkerState, message: bytes) -> None:
-        """Send a worker something that is no run."""
-        self.handles[member.pid].send(message)
+    def send(self, worker: WorkerState, message: bytes) -> None:
+        """Sends a worker a message that is no run."""
+        self.handles[worker.pid].send(message)

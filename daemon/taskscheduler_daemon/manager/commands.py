@@ -1,4 +1,7 @@
-"""What a node has its manager do: run and cancel jobs, stop, and nothing at all once its lease is over."""
+"""Carries out the commands of the node: run, cancel, renew the lease, stop, recycle.
+
+Once the lease is over nothing runs here any more, with or without a command.
+"""
 
 from __future__ import annotations
 
@@ -19,88 +22,96 @@ logger = logging.getLogger(__name__)
 
 
 class NodeCommands:
-    """Carries out what the node says."""
+    """Carries out the commands of the node, and enforces its lease and its stop timeout."""
 
     def __init__(
-        self, pool: Pool, crew: Assigner, deadlines: Timeouts, async_runs: AsyncAttempts, uplink: NodeProxy
+        self, pool: Pool, assigner: Assigner, timeouts: Timeouts, async_attempts: AsyncAttempts, node: NodeProxy
     ) -> None:
         self._pool = pool
-        self._crew = crew
-        self._deadlines = deadlines
-        self._async = async_runs
-        self._up = uplink
+        self._assigner = assigner
+        self._timeouts = timeouts
+        self._async = async_attempts
+        self._node = node
         self._lease_until = NEVER
-        self._lapsed_at = 0.0  #: the end of the last lease that was not renewed in time
+        self._expired_lease = 0.0  #: the end of the last lease that was not renewed in time
         self._stop_at = NEVER
 
     def handle(self, received: list[bytes], now: float) -> None:
-        """Deal with messages from the node."""
+        """Carries out commands in the order in which they arrived."""
         for message in received:
             kind = messages.kind_of(message)
             if kind == Kind.RUN:
-                run = Run.decode(message)
-                if self._pool.stopping:
-                    self._up.hand_back([run])
-                else:
-                    self._pool.accept(run, now)
+                self._accept(Run.decode(message), now)
             elif kind == Kind.CANCEL:
                 for job_id in messages.canceled_ids(message):
                     self.cancel(job_id, now)
             elif kind == Kind.LEASE:
                 self._lease_until = messages.time_of(message)
-                self._up.introduce(self._pool.options)
+                self.introduce()
             elif kind == Kind.STOP:
                 self.stop(messages.time_of(message), now)
             elif kind == Kind.RECYCLE:
-                self._crew.recycle()
+                self._assigner.recycle()
+
+    def introduce(self) -> None:
+        """Reports the size of the pool to the node."""
+        options = self._pool.options
+        self._node.introduce(options.slots, options.async_limit, options.pm)
+
+    def _accept(self, run: Run, now: float) -> None:
+        if self._pool.stopping:
+            self._node.hand_back([run])
+        else:
+            self._pool.queues.add(run, now)
 
     def cancel(self, job_id: bytes, now: float) -> None:
-        """End a job, wherever it is."""
-        member = self._pool.holder(job_id)
-        if member is not None:
-            self._crew.recall(member, now)  # the worker may not have begun it
-        run = self._pool.remove_waiting(job_id)
+        """Cancels a job: removes its run, or ends it in the worker that has begun it."""
+        worker = self._pool.holder(job_id)
+        if worker is not None and job_id in worker.async_runs:
+            self._async.end(worker, job_id, KillReason.CANCELED, now)
+        elif worker is not None and worker.running is not None and worker.running.is_attempt_of(job_id):
+            self._timeouts.terminate(worker, KillReason.CANCELED, now)  # recalls it if the worker has not begun it
+        elif worker is not None:
+            self._assigner.recall(worker, now)
+        run = self._pool.queues.remove(job_id)
         if run is not None:
-            self._up.released(run)
-        elif member is None:
-            return
-        elif job_id in member.async_runs:
-            self._async.end(member, job_id, KillReason.CANCELED, now)
-        elif member.running is not None and member.running.job_id == job_id:
-            self._deadlines.terminate(member, KillReason.CANCELED, now)
+            self._node.released(run)
 
     def stop(self, seconds: float, now: float) -> None:
-        """Hand back what has not begun, let the rest finish for so long; a second call may bring the end forward."""
+        """Hands back all unread runs and lets the others finish within so many seconds.
+
+        A second call may shorten that time.
+        """
         self._stop_at = min(self._stop_at, now + seconds)
         self._pool.stopping = True
-        for member in list(self._pool.workers.values()):
-            self._crew.recall(member, now)
-        self._up.hand_back(self._pool.drain())
-        for member in list(self._pool.workers.values()):
-            self._crew.dismiss(member)
-            if member.serves:
-                self._deadlines.terminate(member, KillReason.RETURNED, now)
+        for worker in list(self._pool.workers.values()):
+            self._assigner.recall(worker, now)
+        self._node.hand_back(self._pool.queues.drain())
+        for worker in list(self._pool.workers.values()):
+            self._assigner.dismiss(worker)
+            if worker.serves:
+                self._timeouts.terminate(worker, KillReason.RETURNED, now)
 
     def next_event(self) -> float:
-        """When something is to be done without another word of the node."""
+        """Returns when the stop timeout or the lease ends."""
         return min(self._stop_at, self._lease_until) if self._pool.holds() else self._stop_at
 
     def enforce(self, now: float) -> None:
-        """End what runs when the node has stopped for long enough, or has lost its lease."""
+        """Ends all jobs once the stop timeout or the lease is over."""
         if now >= self._stop_at:
             self._stop_at = NEVER
-            self._deadlines.terminate_all(now)
+            self._timeouts.terminate_all(now)
         if now >= self._lease_until and self._pool.holds():
-            self._lose_lease(now)
+            self._kill_all_jobs(now)
 
-    def _lose_lease(self, now: float) -> None:
-        """The node could not renew its lease in time: other nodes may take the jobs, so nothing may run here."""
-        if self._lapsed_at != self._lease_until:  # once a lapse: this is called until the last worker is gone
-            self._lapsed_at = self._lease_until
+    def _kill_all_jobs(self, now: float) -> None:
+        """Kills all jobs: the node could not renew its lease in time, so other nodes may take them."""
+        if self._expired_lease != self._lease_until:  # log once a lease: this repeats until the last worker is gone
+            self._expired_lease = self._lease_until
             logger.error("lease not renewed in time; killing all jobs")
-        self._up.hand_back(self._pool.drain())
-        for member in list(self._pool.workers.values()):
-            self._crew.recall(member, now)
-            if member.runs or member.async_runs:
-                kill_tree(member.pid)
-        self._up.hand_back(self._pool.drain())
+        self._node.hand_back(self._pool.queues.drain())
+        for worker in list(self._pool.workers.values()):
+            self._assigner.recall(worker, now)
+            if worker.runs or worker.async_runs:
+                kill_tree(worker.pid)
+        self._node.hand_back(self._pool.queues.drain())

@@ -1,4 +1,4 @@
-"""Ends jobs whose time is over, and the workers that run them."""
+"""Ends jobs whose time is over, and the workers that run them: SIGTERM, then SIGKILL after the grace time."""
 
 from __future__ import annotations
 
@@ -15,65 +15,74 @@ _UNTIL_REAPED = 1.0  #: seconds after which a killed worker that is still there 
 
 
 class Timeouts:
-    """Keeps the deadlines of running jobs, and those of workers that have to end."""
+    """Enforces the deadlines of running jobs and of the workers that have to end."""
 
     def __init__(
-        self, pool: Pool, crew: Assigner, mail: WorkerMessages, async_runs: AsyncAttempts, kill_grace: float
+        self,
+        pool: Pool,
+        assigner: Assigner,
+        worker_messages: WorkerMessages,
+        async_attempts: AsyncAttempts,
+        kill_grace: float,
     ) -> None:
         self._pool = pool
-        self._crew = crew
-        self._mail = mail
-        self._async = async_runs
+        self._assigner = assigner
+        self._worker_messages = worker_messages
+        self._async = async_attempts
         self._kill_grace = kill_grace
 
     def enforce(self, now: float) -> None:
-        """Do to each worker what it is time for."""
-        for member in list(self._pool.workers.values()):
-            if now >= member.interrupt_at:
-                member.interrupt_sent(now)
-                signal_group(member.pid, signal.SIGTERM)
-            elif now >= member.kill_at:
-                kill_tree(member.pid)
-                member.kill_at = now + _UNTIL_REAPED
-            elif now >= member.times_out_at():
-                self.terminate(member, KillReason.TIMED_OUT, now)
-            elif now >= member.silent_at():
-                self._check_silence(member, now)
-            if now >= member.alarm:
-                self._async.enforce_deadlines(member, now)
+        """Interrupts and kills the workers whose deadlines have passed."""
+        for worker in list(self._pool.workers.values()):
+            if now >= worker.interrupt_at:
+                worker.interrupt_sent(now)
+                signal_group(worker.pid, signal.SIGTERM)
+            elif now >= worker.kill_at:
+                kill_tree(worker.pid)
+                worker.kill_at = now + _UNTIL_REAPED
+            elif now >= worker.times_out_at():
+                self.terminate(worker, KillReason.TIMED_OUT, now)
+            elif now >= worker.silent_at():
+                self._check_silence(worker, now)
+            if now >= worker.alarm:
+                self._async.enforce_deadlines(worker, now)
 
-    def _check_silence(self, member: WorkerState, now: float) -> None:
-        """A job may have given signs of life since the last look: they are left where they cost nothing."""
-        member.alive_at = self._crew.handles[member.pid].page.touched()
-        if now >= member.silent_at():
-            self.terminate(member, KillReason.SILENT, now)
+    def _check_silence(self, worker: WorkerState, now: float) -> None:
+        """Terminates a worker whose job is silent; signs of life stand in the shared page, where they cost nothing."""
+        worker.alive_at = self._assigner.handles[worker.pid].page.touched()
+        if now >= worker.silent_at():
+            self.terminate(worker, KillReason.SILENT, now)
 
-    def terminate(self, member: WorkerState, doom: KillReason, now: float) -> None:
-        """End what a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.
+    def terminate(self, worker: WorkerState, reason: KillReason, now: float) -> None:
+        """Ends the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.
 
-        A service that is stopped is asked to end first, and has the time that it was promised. Of async jobs each is
-        ended alone, and the worker stays.
+        The runs that it has not read are recalled before; if the job is among them, or its end was on its way, the
+        worker stays. A service that is stopped is asked to end first, and has the time that it was promised. Async
+        jobs are ended one by one, and their worker stays.
         """
-        if member.async_runs:
-            self._async.end_all(member, doom, now)
+        if worker.async_runs:
+            self._async.end_all(worker, reason, now)
             return
-        run = member.running
-        self._crew.recall(member, now)
-        self._mail.read(member)  # the end of the job may have been on its way
-        if member.running is not run or member.kill_reason is not None:
+        run = worker.running
+        self._assigner.recall(worker, now)
+        self._worker_messages.read(worker)
+        if worker.running is run and worker.kill_reason is None:
+            self._interrupt(worker, reason, now)
+
+    def _interrupt(self, worker: WorkerState, reason: KillReason, now: float) -> None:
+        run = worker.running
+        worker.kill_reason = reason
+        self._assigner.handles[worker.pid].page.kill_status = reason.status
+        if run is not None and worker.serves and reason in (KillReason.CANCELED, KillReason.RETURNED):
+            worker.stop_requested(run, now)
+            kill(worker.pid, signal.SIGTERM)
             return
-        member.kill_reason = doom
-        self._crew.handles[member.pid].page.kill_status = doom.status
-        if run is not None and member.serves and doom in (KillReason.CANCELED, KillReason.RETURNED):
-            member.stop_requested(run, now)
-            kill(member.pid, signal.SIGTERM)
-            return
-        member.kill_at = now + self._kill_grace
-        signal_group(member.pid, signal.SIGTERM)
+        worker.kill_at = now + self._kill_grace
+        signal_group(worker.pid, signal.SIGTERM)
 
     def terminate_all(self, now: float) -> None:
-        """End everything, as the node has to: whatever services were promised, the grace time is all they have."""
-        for member in list(self._pool.workers.values()):
-            self.terminate(member, KillReason.RETURNED, now)
-            if member.serves:
-                member.shorten_to(now, self._kill_grace)
+        """Ends all jobs within the grace time, also services that were promised more."""
+        for worker in list(self._pool.workers.values()):
+            self.terminate(worker, KillReason.RETURNED, now)
+            if worker.serves:
+                worker.shorten_to(now, self._kill_grace)

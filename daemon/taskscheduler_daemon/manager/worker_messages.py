@@ -1,4 +1,4 @@
-"""What workers say to their manager: that they are ready, that a job is alive, and how it has ended."""
+"""Handles the messages of workers: ready, alive, ended."""
 
 from __future__ import annotations
 
@@ -20,81 +20,86 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerMessages:
-    """Reads it, acts on it and passes on what is for the node."""
+    """Updates the pool by the messages of workers, and passes progress and ends on to the node."""
 
     def __init__(
         self,
         pool: Pool,
-        crew: Assigner,
-        async_runs: AsyncAttempts,
-        uplink: NodeProxy,
+        assigner: Assigner,
+        async_attempts: AsyncAttempts,
+        node: NodeProxy,
         progress_limit: float,
         clock: Clock,
     ) -> None:
-        self.slots_at = NEVER  #: when to look next at what workers have left in their slots
+        self.read_pages_at = NEVER  #: when to read next what workers have left in their pages
         self._pool = pool
-        self._crew = crew
-        self._hands = crew.handles
-        self._async = async_runs
-        self._up = uplink
+        self._assigner = assigner
+        self._handles = assigner.handles
+        self._async = async_attempts
+        self._node = node
         self._progress_limit = progress_limit
         self._clock = clock
 
-    def read(self, member: WorkerState) -> None:
-        """Deal with all that a worker has said."""
-        hands, now = self._hands.get(member.pid), self._clock.monotonic()
-        if hands is None:
-            return  # it has ended: what it said was read then, a moment after it was found to have said something
-        for message in packets.drain(hands.manager_end):
+    def read(self, worker: WorkerState) -> None:
+        """Handles all messages that a worker has sent."""
+        handle, now = self._handles.get(worker.pid), self._clock.monotonic()
+        if handle is None:
+            return  # it has ended: its last messages were read then, a moment after its socket became readable
+        for message in packets.drain(handle.manager_end):
             kind = messages.kind_of(message)
             if kind == Kind.READY:
-                self._ready(member, now)
+                self._ready(worker, now)
             elif kind == Kind.PROGRESS:
-                self._alive(member, message, now)
+                self._alive(worker, message, now)
             elif kind == Kind.REPORT:
-                self._ended(member, message, now)
+                self._ended(worker, message, now)
 
-    def _ready(self, member: WorkerState, now: float) -> None:
-        self._pool.ready(member, now)
+    def _ready(self, worker: WorkerState, now: float) -> None:
+        self._pool.ready(worker, now)
         if self._pool.options.worker_max_growth:
-            member.resident = own_memory(member.pid) or 0
+            worker.resident = own_memory(worker.pid) or 0
 
-    def _alive(self, member: WorkerState, message: bytes, now: float) -> None:
+    def _alive(self, worker: WorkerState, message: bytes, now: float) -> None:
         report = Report.decode(message)
-        if member.async_runs:  # which leave nothing in the slot
-            self._async.alive(member, report.job_id, now)
+        if worker.async_runs:  # which leave nothing in the page
+            self._async.alive(worker, report.job_id, now)
         else:
-            self._hands[member.pid].reports_progress = True
-            self.slots_at = min(self.slots_at, now + self._progress_limit)
+            self._handles[worker.pid].reports_progress = True
+            self.read_pages_at = min(self.read_pages_at, now + self._progress_limit)
         if report.body:
-            self._up.push(message)
+            self._node.push(message)
 
-    def _ended(self, member: WorkerState, message: bytes, now: float) -> None:
-        if member.kill_reason is not None and member.serves:
-            self._hands[member.pid].release()  # it ends as it was asked to, and counts as what it was asked for
+    def _ended(self, worker: WorkerState, message: bytes, now: float) -> None:
+        if worker.kill_reason is not None and worker.serves:
+            self._handles[worker.pid].release()  # it ends as it was asked to, and its kill reason is reported
             return
         report = Report.decode(message)
-        if member.async_runs and self._async.ended(member, report, message, self._up.push):
-            member.since = now
-        else:
-            run = self._pool.ended(member, report.job_id, report.attempt, report.seconds, now)
-            self._hands[member.pid].reports_progress = False
-            if run is None:
-                logger.error("report of an attempt that the worker was not given", extra={"worker": member.id.hex()})
-                return
-            self._up.push(message)
-            self._up.released(run)
-        if to_measure(self._pool, member, now) and outgrown(self._pool, member, own_memory(member.pid), now):
-            self._crew.replace(member, now)
-        elif member.leaving:
-            self._crew.dismiss(member)
+        if worker.async_runs and self._async.ended(worker, report, message):
+            worker.since = now
+        elif not self._finished(worker, report, message, now):
+            return
+        if to_measure(self._pool, worker, now) and outgrown(self._pool, worker, own_memory(worker.pid), now):
+            self._assigner.replace(worker, now)
+        elif worker.leaving:
+            self._assigner.dismiss(worker)
 
-    def read_slots(self, now: float) -> None:
-        """Pass on the signs of life that workers left in their slots since the last look."""
-        for pid, member in self._pool.workers.items():
-            content, run = self._hands[pid].unread_progress(), member.running
+    def _finished(self, worker: WorkerState, report: Report, message: bytes, now: float) -> bool:
+        """Passes the report of an ordinary run on; False if the worker was not running it."""
+        run = self._pool.ended(worker, report.job_id, report.attempt, report.seconds, now)
+        self._handles[worker.pid].reports_progress = False
+        if run is None:
+            logger.error("worker reported an attempt that it was not running", extra={"worker": worker.id.hex()})
+            return False
+        self._node.push(message)
+        self._node.released(run)
+        return True
+
+    def read_pages(self, now: float) -> None:
+        """Passes on the progress that workers have left in their pages since the last call."""
+        for pid, worker in self._pool.workers.items():
+            content, run = self._handles[pid].unread_progress(), worker.running
             if content is not None and run is not None:
-                note = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, member.id, 0.0, content)
-                self._up.push(note.encode())
-        talking = any(hands.reports_progress for hands in self._hands.values())
-        self.slots_at = now + self._progress_limit if talking else NEVER
+                note = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, worker.id, 0.0, content)
+                self._node.push(note.encode())
+        progressing = any(handle.reports_progress for handle in self._handles.values())
+        self.read_pages_at = now + self._progress_limit if progressing else NEVER

@@ -1,1 +1,1 @@
-"""Programs that no node runs: `taskscheduler exec`, and the end of those that fell silent."""
+"""Programs that no node runs: `taskscheduler exec`, and the end of programs that fell silent."""

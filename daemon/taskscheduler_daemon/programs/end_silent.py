@@ -1,4 +1,4 @@
-"""Decides which of the programs whose records were ended for their silence are sent a signal: those of this host."""
+"""Ends silent program records, and signals those programs that run on this host."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from taskscheduler_daemon.system.kill import signal_program
 
 @dataclass(frozen=True, slots=True)
 class EndedProgram:
-    """A record that was ended, and what became of its program."""
+    """A record that was ended, and what happened to its program."""
 
     process: Process
-    fate: str  #: for people: empty if no signal was asked for
+    fate: str  #: for people; empty if no signal was asked for
 
 
 def end_silent(scheduler: Scheduler, job: Any = None, number: int | None = None) -> list[EndedProgram]:
-    """End the records of programs that have fallen silent, and send the programs a signal, if one is given.
+    """Ends the records of programs that fell silent, and sends each program signal `number`, if given.
 
-    Only a program of this host and this start of its kernel gets it, and only if it is the very one: a process that
-    was given its pid later is not hit. See Scheduler.end_silent.
+    Only a program of this host and of this boot of its kernel gets the signal, never a process that got its pid
+    later. See Scheduler.end_silent.
     """
     ended = scheduler.end_silent(job)
     return [EndedProgram(process, "" if number is None else _signal(process, number)) for process in ended]
@@ -32,7 +32,7 @@ def end_silent(scheduler: Scheduler, job: Any = None, number: int | None = None)
 def _signal(process: Process, number: int) -> str:
     program = process.program or {}
     if not is_local(program):
-        where = f"on {program.get('host')}, in another container, or before this host was started anew"
+        where = f"on {program.get('host')}, in another container, or before this host was restarted"
         return f"not signalled: its program ran {where}"
     if program.get("started") is None or not signal_program(program["pid"], program["started"], number):
         return f"not signalled: its program, pid {program.get('pid')}, is gone"

@@ -1,4 +1,4 @@
-"""How processes end: the exit codes of ours, and what is known of a child that has ended."""
+"""The exit codes of our processes, and how a child ended."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 EXIT_OK = 0
 
-EXIT_CRASHED = 70  #: a process of ours ended by an exception that nobody expected
+EXIT_CRASHED = 70  #: a process of ours ended by an unexpected exception
 
 EXIT_BOOT = 71  #: a worker or the manager could not be built
 
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """How a child ended."""
+    """How a child ended: exit code or signal, and its peak memory."""
 
     pid: int
-    code: int | None  #: exit code, None if a signal ended it
-    signal: int | None
+    code: int | None  #: None if a signal ended it
+    signal: int | None  #: None if it exited
     peak_kib: int  #: its largest resident memory
 
     def __str__(self) -> str:

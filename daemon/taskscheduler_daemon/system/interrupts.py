@@ -1,4 +1,4 @@
-"""Decides how the demo is asked to end: signals become a flag, and end a wait at once, but never break into work."""
+"""Signals as a flag that ends a wait, for foreground commands: they end a wait at once, but never break into work."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptibleQueue(Generic[T]):
-    """What happens, from threads and signal handlers, for the one loop that deals with it."""
+    """A queue from threads and signal handlers to the one loop that handles what comes."""
 
     def __init__(self) -> None:
         # a SimpleQueue may be used in a signal handler, also while the same thread waits for it
-        self._news: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         self._breakable = False
-        self.ending = False  #: whether somebody asked for the end
+        self.ending = False  #: whether a signal asked for the end
 
-    def put(self, news: T) -> None:
-        self._news.put(news)
+    def put(self, item: T) -> None:
+        """Appends an item; from any thread."""
+        self._items.put(item)
 
     def take(self, within: float) -> list[T]:
-        """All that has come; waits for the first."""
+        """Returns all items that have come; waits so many seconds for the first."""
         taken: list[T] = []
         try:
-            news = self._news.get(timeout=within)
+            item = self._items.get(timeout=within)
             while True:
-                if news is not None:
-                    taken.append(news)
-                news = self._news.get_nowait()
+                if item is not None:
+                    taken.append(item)
+                item = self._items.get_nowait()
         except queue.Empty:
             return taken
 
     def end(self, _number: int, _frame: FrameType | None) -> None:
-        """The signal handler."""
+        """Handles a signal: sets the flag and ends a wait; the first one raises KeyboardInterrupt in `breakable`."""
         first, self.ending = not self.ending, True
-        self._news.put(None)
+        self._items.put(None)
         if first and self._breakable:
             raise KeyboardInterrupt
 
     @contextmanager
     def breakable(self) -> Iterator[None]:
-        """Around a wait that knows nothing of this flag: a signal raises KeyboardInterrupt in it."""
+        """Surrounds a wait that does not watch this flag: a signal raises KeyboardInterrupt in it."""
         self._breakable = True
         try:
             if self.ending:
@@ -58,10 +59,10 @@ class InterruptibleQueue(Generic[T]):
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take the signals that ask for an end, and give them back afterwards."""
+        """Handles SIGINT, SIGTERM and SIGHUP, and restores their handlers afterwards."""
         before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
         for number, handler in before.items():
-            if handler is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup means it
+            if handler is not signal.SIG_IGN or number != signal.SIGHUP:  # started by nohup
                 signal.signal(number, self.end)
         try:
             yield

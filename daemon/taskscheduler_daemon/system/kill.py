@@ -1,4 +1,4 @@
-"""Signals to a process, its group, its whole tree."""
+"""Sends signals to a process, its group or its whole tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskscheduler_daemon.system.procfs import children, descendants
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Send a signal to the process group that `pid` leads; nothing if it is gone."""
+    """Sends a signal to the process group that `pid` leads; does nothing if it is gone."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -18,7 +18,7 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    """Send a signal to one process; nothing if it is gone."""
+    """Sends a signal to one process; does nothing if it is gone."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -26,9 +26,9 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 
 def signal_program(pid: int, started: int, number: int) -> bool:
-    """Send a signal to the process that has this pid and was started then, and to no other; whether it was sent.
+    """Sends a signal to the process that has this pid and was started then, and to no other; False if it is gone.
 
-    The descriptor holds on to one process: a pid that is given to another one in between is not hit.
+    A descriptor pins the process, so that another one which gets its pid in between is not hit.
     """
     try:
         descriptor = os.pidfd_open(pid)
@@ -46,7 +46,7 @@ def signal_program(pid: int, started: int, number: int) -> bool:
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL to a process, its group and everything that descends from it, whatever group or session that is in."""
+    """Sends SIGKILL to a process, its group and all its descendants, whatever group or session they are in."""
     below = descendants(pid)
     signal_group(pid, signal.SIGKILL)
     kill(pid)
@@ -62,13 +62,13 @@ def _in_group(pid: int) -> bool:
 
 
 def kill_adopted(known: set[int], spare_group: bool = False) -> bool:
-    """Kill every child that is not in `known`, with all below it; whether there was one.
+    """Kills every child that is not in `known`, with all its descendants; tells whether there was one.
 
     For a process whose other children are orphans of dead workers, adopted through `adopt_orphans`. `spare_group`
-    leaves alone what is in this process's own group: children that somebody here has started.
+    leaves children in this process's own group alone: somebody here has started them.
     """
-    strangers = [pid for pid in children(os.getpid()) if pid not in known and not (spare_group and _in_group(pid))]
-    for pid in strangers:
+    orphans = [pid for pid in children(os.getpid()) if pid not in known and not (spare_group and _in_group(pid))]
+    for pid in orphans:
         for below in [*descendants(pid), pid]:
             kill(below)
-    return bool(strangers)
+    return bool(orphans)

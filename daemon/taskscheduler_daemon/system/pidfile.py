@@ -1,7 +1,7 @@
-"""Decides whether the process that a pidfile names still runs, and starts and stops nodes by it.
+"""Pidfiles that are locked as long as their process runs.
 
-A file is stale if nobody holds its lock, which no kill can leave behind, or if the process of this number was started
-at another time: numbers are used again.
+A file is stale if nobody holds its lock, which the kernel drops with its process, or if the process that has its pid
+now was started at another time.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import threading
 from pathlib import Path
 
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.errors import SchedulerError
 from taskscheduler.process_identity import started_at
 
@@ -19,41 +19,42 @@ _FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
 
 _LONGEST = 200  #: bytes of a pidfile
 
-_LOOK_EVERY = 0.05
+LOOK_EVERY = 0.05  #: seconds
 
-_LOOKED_AT = 20  #: looks in which a file is locked; who only looks at it holds its lock for less
+_MOST_LOOKS = 20  #: at a locked file; a process that only looks at it holds its lock for less
 
 
 class PidfileError(SchedulerError):
-    """The pidfile is in use by a process that runs, or is something else than a pidfile."""
+    """The pidfile is in use by a running process, or cannot be used as a pidfile."""
 
 
 class Pidfile:
-    """A file with the number of a process, locked as long as that process runs."""
+    """A file with the pid of a process, locked as long as that process runs."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], clock: Clock = SYSTEM_CLOCK) -> None:
         self.path = Path(path).absolute()
+        self._clock = clock
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the file for this process and those that it forks; PidfileError if a process that runs has it."""
-        looks, pause = 0, threading.Event()
+        """Locks the file for this process and its forks; PidfileError if a running process has it."""
+        looks = 0
         while self._descriptor is None:
             descriptor = self._open(os.O_CREAT)
             if not _locked(descriptor):
                 os.close(descriptor)
                 owner = self.owner()
                 looks += 1
-                if owner is not None or looks > _LOOKED_AT:
+                if owner is not None or looks > _MOST_LOOKS:
                     raise PidfileError(f"{self.path} is in use" + (f": process {owner} runs" if owner else ""))
-                pause.wait(_LOOK_EVERY)  # somebody only looks at it, or is about to write
+                self._clock.pause(LOOK_EVERY)  # its owner only looks at it, or is about to write
             elif self._is_file(descriptor):
                 self._descriptor = descriptor
             else:
-                os.close(descriptor)  # whoever had it has removed it in the meantime
+                os.close(descriptor)  # its owner has removed it in the meantime
 
     def write(self) -> None:
-        """Name this process in the file."""
+        """Writes the pid and the start time of this process."""
         assert self._descriptor is not None, "acquire() comes first"
         start = started_at(os.getpid())
         text = f"{os.getpid()}\n" + (f"start={start}\n" if start is not None else "")
@@ -61,20 +62,20 @@ class Pidfile:
         os.pwrite(self._descriptor, text.encode(), 0)
 
     def leave(self) -> None:
-        """Let go of the file on this side of a fork; the other side keeps it."""
+        """Closes the file on this side of a fork; the other side keeps the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def release(self) -> None:
-        """Remove the file; nothing if it is not ours."""
+        """Removes the file and its lock; does nothing if it is not ours."""
         if self._descriptor is not None:
             if self._is_file(self._descriptor):
                 self.path.unlink(missing_ok=True)
             self.leave()
 
     def owner(self) -> int | None:
-        """The number of the process that runs and is named here; None if there is none."""
+        """Returns the pid of the running process that is named here; None if there is none."""
         try:
             descriptor = self._open(0)
         except FileNotFoundError:
@@ -85,7 +86,7 @@ class Pidfile:
             os.close(descriptor)
 
     def remove_stale(self) -> None:
-        """Remove the file if no process has it."""
+        """Removes the file if no running process has it."""
         if self.path.exists():
             try:
                 self.acquire()
@@ -119,7 +120,7 @@ class Pidfile:
 
 
 def _locked(descriptor: int) -> bool:
-    """Whether this is now the only lock on the file."""
+    """Locks the file; False if another process has it locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What the system tells of processes: their threads, memory, open descriptors and children. Nothing is done to them."""
+"""Threads, memory, descriptors and children of processes, read from /proc."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def thread_count() -> int:
-    """How many threads this process has, also those that Python did not start."""
+    """Returns the number of threads of this process, including those that Python did not start."""
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
@@ -17,7 +17,7 @@ def thread_count() -> int:
 
 
 def own_memory(pid: int) -> int | None:
-    """The bytes of memory that a process has for itself: resident, but neither of files nor shared. None: not told."""
+    """Returns the private memory of a process in bytes: resident, neither of files nor shared; None if not known."""
     try:
         fields = Path(f"/proc/{pid}/statm").read_text().split()
     except OSError:
@@ -26,7 +26,7 @@ def own_memory(pid: int) -> int | None:
 
 
 def open_descriptors() -> list[int]:
-    """The descriptors that this process has open."""
+    """Returns the open descriptors of this process."""
     try:
         entries = os.listdir("/proc/self/fd")
     except OSError:
@@ -37,12 +37,12 @@ def open_descriptors() -> list[int]:
             os.fstat(int(entry))
             found.append(int(entry))
         except OSError:
-            pass  # the one that listed the directory
+            pass  # the descriptor that listed the directory
     return found
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process."""
+    """Returns the direct children of a process; none if the system does not tell."""
     found: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -53,7 +53,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below a process."""
+    """Returns all descendants of a process."""
     found, todo = [], [pid]
     while todo:
         below = children(todo.pop())

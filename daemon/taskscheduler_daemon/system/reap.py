@@ -1,4 +1,4 @@
-"""wait for children, also adopted ones."""
+"""Reaps children, including adopted ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskscheduler_daemon.system.exits import ChildExit
 
 
 def reap() -> list[ChildExit]:
-    """All children that have ended since the last call, also those that were adopted."""
+    """Returns how all children ended that did since the last call, including adopted ones."""
     ended: list[ChildExit] = []
     while (found := _wait(-1, os.WNOHANG)) is not None:
         ended.append(found)
@@ -16,12 +16,12 @@ def reap() -> list[ChildExit]:
 
 
 def ended(pid: int) -> ChildExit | None:
-    """How a child has ended; None while it lives."""
+    """Returns how a child ended; None while it lives."""
     return _wait(pid, os.WNOHANG)
 
 
 def wait_for(pid: int) -> ChildExit | None:
-    """Block until a child has ended; None if it was waited for already."""
+    """Waits until a child has ended, and returns how; None if it was reaped before."""
     return _wait(pid, 0)
 
 
@@ -38,9 +38,9 @@ def _wait(pid: int, flags: int) -> ChildExit | None:
 
 
 def reap_strangers(known: int = 0) -> None:
-    """Reap orphans that this process adopted: children outside its process group, `known` apart.
+    """Reaps orphans that this process adopted: children outside its process group, except `known`.
 
-    Those in the group are somebody's own: who started them waits for them.
+    Children in the group were started here, and are waited for where they were started.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Signals become numbers that a loop can read: handlers do nothing, a descriptor wakes the loop."""
+"""Signals as numbers that a loop reads: handlers do nothing, a descriptor wakes the loop."""
 
 from __future__ import annotations
 
@@ -10,45 +10,46 @@ from types import FrameType
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Having a handler at all makes Python write the number to the wake-up descriptor."""
+    """Does nothing: with any handler at all Python writes the number to the wake-up descriptor."""
 
 
 class SignalPipe:
-    """The signals that have arrived since the last read. Use it in the main thread."""
+    """Collects the signals that arrive. For the main thread."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = list(numbers)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        self._writing = threading.RLock()  #: nobody writes to a descriptor that is another one's by now
+        self._writing = threading.RLock()  #: so that nobody writes to a descriptor that was closed and reused
         self._before = {number: signal.signal(number, _ignore) for number in self._numbers}
         self._former_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def fileno(self) -> int:
+        """Returns the descriptor that is readable when a signal has arrived."""
         return self._reader
 
     def read(self) -> list[int]:
-        """The numbers that have arrived, in order; never blocks."""
+        """Returns the numbers that have arrived since the last call, in order; never blocks."""
         try:
             return list(os.read(self._reader, 4096))
         except BlockingIOError:
             return []
 
     def wake(self) -> None:
-        """Make the descriptor readable from another thread, without a signal (reads as 0)."""
+        """Makes the descriptor readable without a signal (reads as 0); from any thread."""
         self.send(0)
 
     def send(self, number: int) -> None:
-        """Let this number be read as if such a signal had arrived; from any thread."""
+        """Adds a number as if such a signal had arrived; from any thread."""
         with self._writing:
             try:
                 os.write(self._writer, bytes([number]))
             except OSError:
-                pass  # full, so it is readable anyway; or closed, so nobody waits
+                pass  # full, so it is readable anyway; or closed, so nothing reads it
 
     def close(self) -> None:
-        """Put the former handlers back."""
+        """Restores the former handlers and closes the descriptors."""
         signal.set_wakeup_fd(self._former_descriptor)
         for number, handler in self._before.items():
             signal.signal(number, handler)

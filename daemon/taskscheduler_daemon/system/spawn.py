@@ -1,4 +1,7 @@
-"""The only module that forks, kills and waits. Children leave by `os._exit`; groups are set on both sides of a fork."""
+"""Forks: spawn() for children in a process group of their own, daemonize() for a session of its own.
+
+Children leave by `os._exit`; the group is set on both sides of a fork.
+"""
 
 from __future__ import annotations
 
@@ -40,25 +43,28 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def dying_with_parent(number: int) -> Callable[[], None]:
-    """What a child calls after the fork to be sent a signal when its parent dies; nothing is looked up any more."""
+    """Returns a function for the child that asks the kernel for a signal when the parent dies.
+
+    Everything is resolved before the fork, as little is safe between fork and exec.
+    """
     if sys.platform != "linux":
         return int
     return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def set_title(title: str) -> None:
-    """Name this process for `ps` and `top` (at most 15 characters)."""
+    """Sets the name of this process for `ps` and `top` (at most 15 characters)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(title.encode()[:15]), 0, 0, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of orphaned descendants, so that none can slip away."""
+    """Becomes the parent of orphaned descendants, so that none escapes."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
-    """Fork a child in a process group of its own that runs `main` and exits with its result; the child's pid.
+    """Forks a child in a process group of its own that runs `main` and exits with its result; returns its pid.
 
     The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers.
     ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
@@ -99,7 +105,7 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if parent is not None:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it died before the line above
+            if os.getppid() != parent:  # the parent died before the line above
                 os._exit(EXIT_OK)
         close_all_but(keep)
         set_title(title)
@@ -117,9 +123,9 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
 
 
 def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
-    """Run `main` in a process of its own session, without a terminal, its output added to a file.
+    """Runs `main` in a session of its own, without a terminal; its output is appended to a file.
 
-    `main` gets a descriptor; gives what it has written there, "" if it ended or `timeout` passed before it did.
+    `main` gets a descriptor. Returns what it wrote there, or "" if it ended or `timeout` seconds passed before.
     ForkError as `spawn`; OSError if the file cannot be written or the system refuses.
     """
     if thread_count() > 1:
@@ -141,7 +147,7 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
 
 
 def _detach(main: Callable[[], int], reader: int, log: int) -> None:
-    """Leave the session and the parent behind, in a second child so that no terminal can be got again."""
+    """Leaves session and parent, in a second child so that it can never get a terminal again."""
     code = EXIT_CRASHED
     try:
         os.setsid()
@@ -160,7 +166,7 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
 
 
 def close_all_but(keep: set[int]) -> None:
-    """Close every descriptor but the standard streams and these."""
+    """Closes all descriptors except the standard streams and these."""
     for descriptor in open_descriptors():
         if descriptor > 2 and descriptor not in keep:
             try:

@@ -11,17 +11,17 @@ from typing import Any, Protocol
 
 import bson
 
-from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.payload import CODEC
-from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
+from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
 from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
+from taskscheduler_daemon.worker.reports import WorkerReports
 
 logger = logging.getLogger(__name__)
 
@@ -32,49 +32,49 @@ class WorkerContext(Protocol):
     """The worker, as its event loop needs it."""
 
     @property
-    def stop_request(self) -> StopRequest | None: ...
-
-    def scheduler(self) -> Scheduler: ...
+    def stop_request(self) -> StopRequest | None:
+        """That of the service which runs here."""
+        ...
 
     def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> Coroutine[Any, Any, AttemptResult]:
-        """Make the attempt; raises nothing."""
+        """Executes one attempt; raises nothing."""
         ...
 
-    def send_end(
-        self, run: Run, document: dict[str, Any], end: AttemptResult, said: dict[str, Any], seconds: float
-    ) -> None: ...
-
-    def send_progress(self, run: Run, content: bytes) -> None:
-        """Report what the job says, or with no content that it is alive."""
+    def ended(
+        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
+    ) -> None:
+        """Reports the end of a run."""
         ...
 
 
-class AsyncAttempt:
-    """One run in the loop, and what it lends to its job."""
+class AsyncAttempt(AsyncBorrower):
+    """One run in the loop, and the runtime that its job has."""
 
-    def __init__(self, work: EventLoop, run: Run) -> None:
+    def __init__(self, event_loop: EventLoop, run: Run) -> None:
+        super().__init__(event_loop.lender)
         self.run = run
         self.document: dict[str, Any] = bson.decode(run.body, codec_options=CODEC)
-        self.began = work.clock.monotonic()
-        self.said: dict[str, Any] = {}
+        self.began = event_loop.clock.monotonic()
+        self.progress: dict[str, Any] = {}
         self.is_interrupted = False
         self.task: asyncio.Task[None]
-        self.end: AttemptResult = INTERRUPTED  #: as long as the task has not come to one
-        self._work = work
+        self.result: AttemptResult = INTERRUPTED  #: until the task has another one
+        self._event_loop = event_loop
+        self._reports = event_loop.reports
         self._verdict = Status.WAITING
-        self._pause = min(work.progress_limit, run.silence / 3 or NEVER)  #: seconds between two signs of life
+        self._pause = min(self._reports.progress_limit, run.silence / 3 or NEVER)  #: seconds between two signs of life
         self._sent_at = self._signed_at = -NEVER
-        self._unsent = self._unsigned = False  #: whether there is something to say, and a sign of life to give
+        self._unsent = self._unsigned = False  #: whether there is new progress, and a sign of life to give
         self._timer: asyncio.TimerHandle | None = None
 
     def interrupt(self, verdict: Status) -> None:
-        """End the job; `verdict` is what becomes of it. Once: what it does about it is not to be disturbed again."""
+        """Cancels the task of the job; `verdict` is the status that it becomes. Only once: its clean-up is spared."""
         if not self.is_interrupted:
             self.is_interrupted, self._verdict = True, verdict
             self.task.cancel()
 
     def flush(self, send: bool = True) -> None:
-        """Send what has been said since the last message, or not: it goes with the end."""
+        """Sends the progress since the last message, unless it goes with the end."""
         if self._timer is not None:
             self._timer.cancel()
             if send:
@@ -82,58 +82,62 @@ class AsyncAttempt:
 
     def _send(self) -> None:
         self._unsent = False
-        self._work.host.send_progress(self.run, encode_progress(self.said, self.run))
+        self._reports.progress(self.run, encode_progress(self.progress, self.run))
 
     def _sign(self) -> None:
-        """Send what is new, or if it is too early for that, only that the job is alive: its silence is counted."""
-        self._timer, now = None, self._work.clock.monotonic()
-        if now >= self._sent_at + self._work.progress_limit:
+        """Sends new progress, or a bare sign of life if it is too early for progress: silence is limited."""
+        self._timer, now = None, self._event_loop.clock.monotonic()
+        if now >= self._sent_at + self._reports.progress_limit:
             self._sent_at = now
             self._send()
         elif self._unsigned:
-            self._work.host.send_progress(self.run, b"")
+            self._reports.progress(self.run, b"")
         self._signed_at, self._unsigned = now, False
         if self._unsent:
             self._sign_later(now)
 
     def _sign_later(self, now: float) -> None:
-        at = min(self._sent_at + self._work.progress_limit, self._signed_at + self._pause)
-        self._timer = self._work.loop.call_later(max(0.0, at - now), self._sign)
-
-    # -- what the job may ask for -----------------------------------------------------------------------------------
+        at = min(self._sent_at + self._reports.progress_limit, self._signed_at + self._pause)
+        self._timer = self._event_loop.loop.call_later(max(0.0, at - now), self._sign)
 
     def report(self, progress: float | None, message: str | None) -> None:
-        """Pass on a sign of life: at most one message in the time limit, and the last one always. From any thread."""
-        work = self._work
-        if threading.get_ident() != work.thread:
-            work.loop.call_soon_threadsafe(self.report, progress, message)
+        """Reports progress as a sign of life: at most one message per limit, and the last one always.
+
+        From any thread.
+        """
+        event_loop = self._event_loop
+        if threading.get_ident() != event_loop.thread:
+            event_loop.loop.call_soon_threadsafe(self.report, progress, message)
             return
-        merge_progress(self.said, progress, message)
+        merge_progress(self.progress, progress, message)
         self._unsent = self._unsigned = True
         if self._timer is None and not self.task.done():
-            self._sign_later(work.clock.monotonic())
-
-    def scheduler(self) -> Scheduler:
-        return self._work.host.scheduler()
-
-    def async_scheduler(self) -> AsyncScheduler:
-        return self._work.scheduler()
+            self._sign_later(event_loop.clock.monotonic())
 
     def interruption(self) -> Status:
+        """Returns why the job has to end now."""
         return self._verdict
 
     @property
     def stop_request(self) -> StopRequest | None:
         """That of the service which runs here."""
-        return self._work.host.stop_request
+        return self._event_loop.context.stop_request
 
 
 class EventLoop:
     """Runs async jobs in the one event loop of a worker, which is kept while there are none."""
 
-    def __init__(self, host: WorkerContext, inbox: socket.socket, progress_limit: float, clock: Clock) -> None:
-        self.host = host
-        self.progress_limit = progress_limit
+    def __init__(
+        self,
+        context: WorkerContext,
+        reports: WorkerReports,
+        lender: SchedulerLender,
+        inbox: socket.socket,
+        clock: Clock,
+    ) -> None:
+        self.context = context
+        self.reports = reports
+        self.lender = lender
         self.clock = clock
         self.loop = asyncio.new_event_loop()
         self.thread = threading.get_ident()
@@ -142,10 +146,9 @@ class EventLoop:
         self._attempts: dict[bytes, AsyncAttempt] = {}
         self._others: list[Run] = []
         self._idle: asyncio.Future[None] = self.loop.create_future()
-        self._scheduler: AsyncScheduler | None = None
 
     def serve(self, first: Run) -> list[Run]:
-        """Make this run and all async ones that arrive meanwhile; when none is left, the other runs that arrived."""
+        """Runs this job and all async ones that arrive meanwhile; returns the other runs that arrived."""
         self._begin(first)
         self.loop.add_reader(self._inbox, self._read)
         try:
@@ -158,27 +161,22 @@ class EventLoop:
         return others
 
     def alone(self, run: Run) -> AttemptResult:
-        """Make this run and nothing else; its end is not sent."""
+        """Runs this job and nothing else; returns its result, which is not reported."""
         attempt, ended = AsyncAttempt(self, run), self.loop.create_future()
         self._start(attempt)
         attempt.task.add_done_callback(lambda _: ended.set_result(None))
         self._run(ended)
         attempt.flush()
         del self._attempts[run.job_id]
-        return _end_of(attempt)
+        return _result_of(attempt)
 
     def interrupt_all(self, verdict: Status) -> None:
-        """End all jobs; for signal handlers."""
+        """Interrupts all jobs; for signal handlers."""
         self.loop.call_soon_threadsafe(self._interrupt_all, verdict)
 
     def finish(self, answer: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine to its end while no job runs."""
+        """Runs a coroutine to its end while no job runs."""
         self._run(self.loop.create_task(answer))
-
-    def scheduler(self) -> AsyncScheduler:
-        if self._scheduler is None:
-            self._scheduler = AsyncScheduler.of(self.host.scheduler())
-        return self._scheduler
 
     def _run(self, work: asyncio.Future[Any]) -> None:
         self.is_running = True
@@ -191,11 +189,11 @@ class EventLoop:
                     if work.done():
                         raise
                     # a task that a job has started; whoever awaits it gets the same
-                    logger.warning("task of an async job ended by %s", type(error).__name__)
+                    logger.warning("a task of an async job raised %s; the event loop goes on", type(error).__name__)
                 except RuntimeError:
                     if work.done():
                         raise
-                    logger.warning("an async job has stopped the event loop, which goes on")
+                    logger.warning("an async job stopped the event loop, which goes on")
         finally:
             self.is_running = False
 
@@ -229,27 +227,27 @@ class EventLoop:
 
     def _start(self, attempt: AsyncAttempt) -> None:
         self._attempts[attempt.run.job_id] = attempt
-        attempt.task = self.loop.create_task(self._make(attempt))
+        attempt.task = self.loop.create_task(self._execute(attempt))
 
-    async def _make(self, attempt: AsyncAttempt) -> None:
-        attempt.end = await self.host.attempt(attempt.document, attempt)
+    async def _execute(self, attempt: AsyncAttempt) -> None:
+        attempt.result = await self.context.attempt(attempt.document, attempt)
 
     def _ended(self, attempt: AsyncAttempt) -> None:
-        end = _end_of(attempt)
-        attempt.flush(send=end is INTERRUPTED)
+        result = _result_of(attempt)
+        attempt.flush(send=result is INTERRUPTED)
         seconds = self.clock.monotonic() - attempt.began
         del self._attempts[attempt.run.job_id]
         if not self._attempts and not self._idle.done():
             self._idle.set_result(None)
-        self.host.send_end(attempt.run, attempt.document, end, attempt.said, seconds)
+        self.context.ended(attempt.run, attempt.document, result, attempt.progress, seconds)
 
     def _interrupt_all(self, verdict: Status) -> None:
         for attempt in self._attempts.values():
             attempt.interrupt(verdict)
 
 
-def _end_of(attempt: AsyncAttempt) -> AttemptResult:
-    """What it came to, also if the job has cancelled its own task, which then counts as cancelled."""
+def _result_of(attempt: AsyncAttempt) -> AttemptResult:
+    """Returns the result of an attempt; a job that cancelled its own task counts as interrupted."""
     if not attempt.task.cancelled():
         attempt.task.result()
-    return attempt.end
+    return attempt.result

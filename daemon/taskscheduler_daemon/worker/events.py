@@ -1,21 +1,28 @@
-"""What a worker tells those who listen in its own process: that it started, and what becomes of each job."""
+"""The events inside a worker process: the worker starts and ends, a job arrives, succeeds or fails."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from blinker import Namespace
+from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.process_state import ProcessState
 
-if TYPE_CHECKING:
-    from taskscheduler_daemon.worker.worker import Worker
 
-WorkerHandler = Callable[[str, "Worker", ProcessState | None], Any]
+class EventSource(Protocol):
+    """The worker, as handlers get it."""
+
+    @property
+    def id(self) -> ObjectId: ...
+
+
+#: handler(event, worker, job); it may declare the worker as Worker
+WorkerHandler = Callable[[str, Any, ProcessState | None], Any]
 
 STARTED = "started"  #: the worker takes jobs from now on
 
@@ -33,39 +40,41 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerEvents:
-    """Handlers by event, on blinker signals."""
+    """Calls handlers at the events of one worker, on blinker signals."""
 
     def __init__(self) -> None:
         self._signals = Namespace()
 
     def on(self, event: str, handler: WorkerHandler) -> None:
-        """Call `handler(event, worker, job)` at every event of this name."""
+        """Calls `handler(event, worker, job)` at every event of this name; InvalidOptionError for an unknown one."""
         if event not in EVENTS:
             raise InvalidOptionError(f"unknown event {event!r}; the events of a worker are {', '.join(EVENTS)}")
         if not callable(handler):
             raise InvalidOptionError(f"the handler of {event!r} must be callable, not {type(handler).__name__}")
 
-        def receive(worker: Worker, job: ProcessState | None) -> None:
+        def receive(worker: EventSource, job: ProcessState | None) -> None:
             handler(event, worker, job)
 
         self._signals.signal(event).connect(receive, weak=False)
 
-    def tell(self, event: str, worker: Worker, document: Mapping[str, Any] | None) -> None:
-        """Something happens to the job of this document, or to the worker itself."""
+    def emit(self, event: str, worker: EventSource, document: Mapping[str, Any] | None) -> None:
+        """Emits an event of the job of this document, or of the worker itself."""
         running = {"status": int(Status.PROCESSING)}
         self._emit(event, worker, None if document is None else ProcessState({**running, **document}))
 
-    def tell_end(self, worker: Worker, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> None:
-        """A job has ended, with this content."""
+    def emit_end(
+        self, worker: EventSource, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
+    ) -> None:
+        """Emits the end of a job, with its result or error."""
         succeeded = ending is Ending.SUCCEEDED
         status = {"status": int(Status.DONE if succeeded else Status.FAILED)}
         self._emit(EXECUTED if succeeded else FAILED, worker, ProcessState({**document, **content, **status}))
 
-    def _emit(self, event: str, worker: Worker, job: ProcessState | None) -> None:
-        """Call every handler of `event`; one that raises is logged."""
+    def _emit(self, event: str, worker: EventSource, job: ProcessState | None) -> None:
+        """Calls every handler of `event`; an exception of one is logged and harms no other."""
         for receiver in list(self._signals.signal(event).receivers_for(worker)):
             try:
                 receiver(worker, job=job)
             except Exception:
                 facts = {"event": event, "worker": str(worker.id), "job": str(job.id) if job else None}
-                logger.exception("handler of a worker's event failed", extra=facts)
+                logger.exception("a handler of a worker's event failed", extra=facts)

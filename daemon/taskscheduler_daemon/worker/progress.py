@@ -1,4 +1,4 @@
-"""Pure: what a running job says of itself, as it is kept until it is sent."""
+"""The progress of a running job on its way to the manager: the latest values, merged and encoded."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from taskscheduler_daemon.ipc.messages import Run
 _LONGEST_MESSAGE = 1000  #: characters
 
 
-def merge_progress(said: dict[str, Any], progress: float | None, message: str | None) -> None:
-    """Add to what a job has said before; None is nothing new."""
+def merge_progress(latest: dict[str, Any], progress: float | None, message: str | None) -> None:
+    """Merges new values into the latest ones; None changes nothing. Long messages are cut."""
     if progress is not None:
-        said["progress"] = progress
+        latest["progress"] = progress
     if message is not None:
-        said["message"] = message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+        latest["message"] = message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
-def encode_progress(said: dict[str, Any], run: Run) -> bytes:
-    """As it is sent: with the attempt that it is about, as a note in a slot may be older than the job that runs."""
-    encoded: bytes = bson.encode({**said, "id": ObjectId(run.job_id), "attempt": run.attempt})
+def encode_progress(latest: dict[str, Any], run: Run) -> bytes:
+    """Encodes progress with its attempt, as a note in the page may be older than the job that runs now."""
+    encoded: bytes = bson.encode({**latest, "id": ObjectId(run.job_id), "attempt": run.attempt})
     return encoded

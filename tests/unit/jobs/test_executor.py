@@ -354,12 +354,12 @@ def test_the_job_for_a_hook_is_made_like_any_other(monkeypatch: pytest.MonkeyPat
 
 def test_a_progress_message_that_cannot_be_stored_does_not_end_the_worker() -> None:
     manager, end = packets.pair()
-    worker, given = Worker(ObjectId()), document()
-    worker._socket, worker._slot = end, SharedPage()
+    worker, given, page = Worker(ObjectId()), document(), SharedPage()
+    worker._connect(end, page, progress_limit=0.5, max_payload=MIB)
     Does.what = staticmethod(lambda job: job.update_progress(5, message="half \ud800 way"))
     with manager, end:
         worker._process(Run(given["_id"].binary, 1, 0, 0, bson.encode(given)))
         manager.setblocking(False)
         last = list(packets.drain(manager))[-1]
-    worker._slot.close()
+    page.close()
     assert Report.decode(last).kind == Kind.REPORT

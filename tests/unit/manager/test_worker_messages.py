@@ -1,48 +1,133 @@
-"""What a manager hears of its workers."""
+"""What a manager does with the messages of its workers."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Iterator
 
-from bson import ObjectId
+import bson
+import pytest
+from tests.unit.manager.fakes import (
+    FOREVER,
+    FakeClock,
+    FakeNode,
+    Scenario,
+    a_run,
+    async_run,
+    handles,
+    report_of,
+    unread,
+)
 
-from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, Run
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
-from taskscheduler_daemon.manager.pool.options import PoolOptions
-from taskscheduler_daemon.manager.pool.pool import Pool
-from taskscheduler_daemon.manager.pool.worker_state import WorkerState
+from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
 from taskscheduler_daemon.manager.worker_handle import WorkerHandle
 from taskscheduler_daemon.manager.worker_messages import WorkerMessages
+
+LIMIT = 60.0
+
+
+class Scene(Scenario):
+    """One worker with a socket, and the messages that it sends."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.node, self.clock = FakeNode(), FakeClock(self.now)
+        self.assigner = Assigner(self.pool)
+        attempts = AsyncAttempts(self.assigner, self.node, 0.5)
+        self.messages = WorkerMessages(self.pool, self.assigner, attempts, self.node, LIMIT, self.clock)
+        [self.worker] = self.spawn()
+        self.handle: WorkerHandle
+
+    def begin(self, run: Run) -> Run:
+        self.pool.began(self.worker, run, self.now)
+        return run
+
+    def receive(self, *messages: bytes) -> None:
+        for message in messages:
+            assert packets.send(self.handle.worker_end, message)
+        self.messages.read(self.worker)
+
+    def progress(self, run: Run, body: bytes) -> bytes:
+        return Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, 1, self.worker.id, 0.0, body).encode()
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    with handles(scene.assigner, scene.worker) as [scene.handle]:
+        yield scene
 
 
 def test_a_worker_that_has_ended_in_the_same_moment_says_nothing_more() -> None:
     """One look at what is ready may tell of the death of a child first, and then that its socket can be read."""
-    nothing = cast(Any, None)
-    crew = cast(Any, SimpleNamespace(handles={}))
-    mail = WorkerMessages(nothing, crew, nothing, nothing, 0.5, SYSTEM_CLOCK)
-    mail.read(WorkerState(b"worker", 1234, single=False, forced=False))
+    scene = Scene()
+    scene.messages.read(WorkerState(b"worker", 1234, single=False, forced=False))
+    assert scene.node.sent == []
 
 
-def test_a_sign_of_life_that_says_nothing_is_not_passed_on() -> None:
-    made, passed = Pool(PoolOptions.of({})), list[bytes]()
-    crew = Assigner(made)
-    uplink = cast(Any, SimpleNamespace(push=passed.append))
-    runs = AsyncAttempts(crew.send, lambda *words: None, lambda run: None, 0.5)
-    mail = WorkerMessages(made, crew, runs, uplink, 60.0, SYSTEM_CLOCK)
-    member = made.spawned(ObjectId().binary, 1, forced=False)
-    hands = crew.handles[1] = WorkerHandle()
-    run = Run(ObjectId().binary, 1, 0, Flag.ASYNC, b"", silence=1.0)
-    made.began(member, run, 0.0)
-    for body in (b"", b"news"):
-        packets.send(
-            hands.worker_end, Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, 1, member.id, 0.0, body).encode()
-        )
-    mail.read(member)
-    assert [Report.decode(message).body for message in passed] == [b"news"]
-    assert member.async_runs[run.job_id].alive_at > 0
-    hands.close()
+def test_a_worker_is_ready_when_it_says_so(scene: Scene) -> None:
+    assert scene.worker.born == 0
+    scene.receive(bytes([Kind.READY]))
+    assert scene.worker.ready
+    assert scene.worker.born == scene.now
+
+
+def test_an_empty_sign_of_life_is_not_passed_on(scene: Scene) -> None:
+    run = scene.begin(async_run(silence=1.0))
+    scene.clock.time += 5
+    scene.receive(scene.progress(run, b""), scene.progress(run, b"news"))
+    assert [Report.decode(message).body for message in scene.node.sent] == [b"news"]
+    assert scene.worker.async_runs[run.job_id].alive_at == scene.now + 5
+
+
+def test_after_the_first_progress_the_page_is_read_once_per_limit(scene: Scene) -> None:
+    run = scene.begin(a_run())
+    assert scene.messages.read_pages_at == FOREVER
+    scene.receive(scene.progress(run, b"1"))
+    assert scene.messages.read_pages_at == scene.now + LIMIT
+    scene.handle.page.write(bson.encode({"progress": 2.0}))
+    scene.messages.read_pages(scene.now + LIMIT)
+    scene.messages.read_pages(scene.now + 2 * LIMIT)
+    [_, left] = [Report.decode(message) for message in scene.node.sent]
+    assert (left.job_id, left.content()) == (run.job_id, {"progress": 2.0})
+    assert scene.messages.read_pages_at == scene.now + 3 * LIMIT
+    scene.receive(report_of(scene.worker, run).encode())
+    scene.messages.read_pages(scene.now + 3 * LIMIT)
+    assert scene.messages.read_pages_at == FOREVER
+
+
+def test_the_end_of_a_run_is_passed_on_and_an_exclusive_one_is_released(scene: Scene) -> None:
+    run = scene.begin(a_run(flags=Flag.EXCLUSIVE))
+    scene.receive(report_of(scene.worker, run).encode())
+    assert scene.node.endings == [(Ending.SUCCEEDED, run.job_id)]
+    assert scene.node.gone == [run.job_id]
+    assert scene.worker.running is None
+
+
+def test_a_report_of_a_run_that_the_worker_was_not_given_is_logged_only(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = scene.begin(a_run())
+    scene.receive(report_of(scene.worker, a_run()).encode())
+    assert "an attempt that it was not running" in caplog.text
+    assert (scene.node.sent, scene.worker.running) == ([], run)
+
+
+def test_a_leaving_worker_is_released_after_its_last_job(scene: Scene) -> None:
+    run = scene.begin(a_run())
+    scene.worker.leaving = True
+    scene.receive(report_of(scene.worker, run).encode())
+    assert unread(scene.handle) == [b""]
+
+
+def test_the_end_of_a_service_that_was_asked_to_stop_is_not_passed_on(scene: Scene) -> None:
+    """Its kill reason is reported when its worker has ended."""
+    run = scene.begin(a_run(flags=Flag.SERVICE))
+    scene.worker.kill_reason = KillReason.CANCELED
+    scene.receive(report_of(scene.worker, run).encode())
+    assert scene.node.sent == []
+    assert unread(scene.handle) == [b""]

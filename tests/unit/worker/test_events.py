@@ -34,10 +34,11 @@ class Told(Job):
 def worker() -> Iterator[Worker]:
     manager, end = packets.pair()
     worker = Worker(ObjectId())
-    worker._socket, worker._slot = end, SharedPage()
+    page = SharedPage()
+    worker._connect(end, page, progress_limit=0.5, max_payload=1024)
     with manager, end:
         yield worker
-    worker._slot.close()
+    page.close()
 
 
 def process(worker: Worker, data: Any) -> ObjectId:

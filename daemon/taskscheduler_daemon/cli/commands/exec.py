@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def command(
             remark(f"taskscheduler exec: {error}")
             return ExitCode.ALREADY_RUNNING
         most = database.scheduler.options.max_payload // 4  # bytes that are not UTF-8 grow when they are stored
-        return CommandRunner(record, silence, timeout, most, remark, SYSTEM_CLOCK).run(arguments)
+        return CommandRunner(record, silence, timeout, most, sys.stderr, SYSTEM_CLOCK).run(arguments)
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -1,95 +1,112 @@
-"""Pure: which waiting run goes to which worker, and how many a worker is handed ahead."""
+"""Which waiting run is assigned to which worker, and how many runs a worker gets ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from enum import Enum, auto
+from typing import NamedTuple
 
 from taskscheduler.clock import NEVER
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.manager.pool.pool import Pool
-from taskscheduler_daemon.manager.pool.worker_state import WorkerState
+from taskscheduler_daemon.manager.pool.worker_state import QueuedRun, WorkerState
 
-#: a worker is handed at most this much measured work ahead, so that its socket never runs dry in between
+#: a worker gets at most this much measured work ahead, so that its socket never runs dry in between
 _AHEAD_SECONDS = 0.01
 
 _MOST_AHEAD = 64
 
-Assignments = Iterator[tuple[WorkerState, Run]]
+
+class RunKind(Enum):
+    """The kinds of runs, in the order in which they are assigned."""
+
+    ASYNC = auto()  #: in the event loop of a worker
+    ORDINARY = auto()
+    FORCED = auto()  #: in a worker of its own
 
 
-def assignments(pool: Pool) -> Iterator[Assignments]:
-    """Which waiting run goes to which worker now, for each kind of them: an event loop that takes no more has nothing
-    to do with the others. Ask each until it ends, telling the pool `began` in between.
+_ASYNC, _ORDINARY = RunKind.ASYNC, RunKind.ORDINARY
+
+
+class Assignment(NamedTuple):
+    """The next run of a kind, and the worker that gets it."""
+
+    worker: WorkerState
+    run: Run
+    queue: deque[QueuedRun]  #: in which it is the first
+
+
+def next_assignment(pool: Pool, kind: RunKind) -> Assignment | None:
+    """Returns the next assignment among the runs of one kind; None if none waits or no worker has room.
+
+    Kinds do not wait for one another: an event loop that takes no more leaves the other workers free for other runs.
     """
-    yield from (_async(pool), _ordinary(pool), _forced(pool))
+    queues = pool.queues
+    if kind is _ORDINARY:
+        queue = queues.ordinary
+        worker = _least_loaded(pool, _reserved(pool)) if queue else None
+    elif kind is _ASYNC:
+        queue, worker = queues.asynchronous.waiting, async_worker(pool)
+    else:
+        queue = queues.forced
+        worker = _free_forced(pool) if queue else None
+    return None if worker is None else Assignment(worker, queue[0].run, queue)
 
 
-def _async(pool: Pool) -> Assignments:
-    while (member := async_member(pool)) is not None:
-        yield member, pool.asynchronous.waiting.popleft().run
+def _free_forced(pool: Pool) -> WorkerState | None:
+    return next((worker for worker in pool.workers.values() if worker.forced and worker.free), None)
 
 
-def _ordinary(pool: Pool) -> Assignments:
-    reserved = _reserved(pool)
-    while pool.waiting and (member := _least_loaded(pool, reserved)) is not None:
-        yield member, pool.waiting.popleft().run
-
-
-def _forced(pool: Pool) -> Assignments:
-    for member in list(pool.workers.values()):
-        if member.forced and member.free and pool.forced:
-            yield member, pool.forced.popleft().run
-
-
-def async_member(pool: Pool) -> WorkerState | None:
-    """The worker that is to have the first async run."""
-    if not pool.asynchronous.waiting:
+def async_worker(pool: Pool) -> WorkerState | None:
+    """Returns the worker that gets the first async run; None if none waits or no worker has room."""
+    queues = pool.queues
+    if not queues.asynchronous.waiting:
         return None
-    since = pool.waiting[0].since if pool.waiting else NEVER
-    return pool.asynchronous.member(list(pool.workers.values()), since)
+    since = queues.ordinary[0].since if queues.ordinary else NEVER
+    return queues.asynchronous.next_worker(pool.workers.values(), since)
 
 
 def _reserved(pool: Pool) -> WorkerState | None:
-    """A worker that gets no more of the others, so that it comes to the async runs which have waited longer."""
-    line = pool.asynchronous.waiting
-    if not line or not pool.waiting or pool.waiting[0].since <= line[0].since:
+    """Returns the worker that gets no more ordinary runs, so that it becomes free for async runs that came before."""
+    asynchronous, ordinary = pool.queues.asynchronous.waiting, pool.queues.ordinary
+    if not asynchronous or ordinary[0].since <= asynchronous[0].since:
         return None
-    ordinary = [member for member in pool.workers.values() if member.takes_ordinary]
-    if any(member.async_runs for member in ordinary):
+    workers = [worker for worker in pool.workers.values() if worker.takes_ordinary]
+    if any(worker.async_runs for worker in workers):
         return None
-    return min(ordinary, key=lambda member: len(member.runs), default=None)
+    return min(workers, key=lambda worker: len(worker.runs), default=None)
 
 
 def _least_loaded(pool: Pool, reserved: WorkerState | None) -> WorkerState | None:
     most = depth(pool)
-    best = None
-    for member in pool.workers.values():
-        if not member.ready or member.leaving or member.kill_reason is not None or member.forced:
+    best, least = None, most
+    for worker in pool.workers.values():
+        if not worker.ready or worker.leaving or worker.kill_reason is not None or worker.forced:
             continue
-        if member.async_runs or member is reserved:
+        if worker.async_runs or worker is reserved:
             continue
-        load = len(member.runs)
-        if load < (1 if member.single else most) and (best is None or load < len(best.runs)):
-            best = member
+        load = len(worker.runs)
+        if load < least and (load == 0 or not worker.single):
+            best, least = worker, load
     return best
 
 
 def depth(pool: Pool) -> int:
-    """How many jobs a worker may hold, the running one included."""
+    """Returns how many runs a worker may hold, the running one included."""
     if pool.mean <= 0.0 or pool.mean > _AHEAD_SECONDS / 2:
         return 1
     return min(_MOST_AHEAD, 1 + int(_AHEAD_SECONDS / pool.mean))
 
 
 def well_supplied(pool: Pool) -> bool:
-    """Whether all workers have so much to do ahead that none runs dry if the manager pauses for a moment."""
+    """Tells whether all workers have so much work ahead that none runs dry if the manager pauses for a moment."""
     enough = _MOST_AHEAD // 2
-    return bool(pool.workers) and all(len(member.runs) >= enough for member in pool.workers.values())
+    return bool(pool.workers) and all(len(worker.runs) >= enough for worker in pool.workers.values())
 
 
 def steal_from(pool: Pool) -> WorkerState | None:
-    """A worker whose handed-over jobs another one, which has nothing to do, should take."""
-    if pool.waiting or not pool.idle():
+    """Returns the most loaded worker if an idle one should take over the runs that it has not begun."""
+    if pool.queues.ordinary or not pool.idle():
         return None
-    loaded = [member for member in pool.workers.values() if len(member.runs) > 1]
-    return max(loaded, key=lambda member: len(member.runs), default=None)
+    loaded = [worker for worker in pool.workers.values() if len(worker.runs) > 1]
+    return max(loaded, key=lambda worker: len(worker.runs), default=None)

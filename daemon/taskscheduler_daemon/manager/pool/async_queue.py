@@ -1,4 +1,4 @@
-"""Pure: the async runs that wait for a worker, and which one they get; as few workers as possible run all of them."""
+"""The async runs that wait for a worker, and which one they get; as few workers as possible run all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskscheduler_daemon.manager.pool.worker_state import QueuedRun, WorkerStat
 
 
 class AsyncQueue:
-    """The async runs that no worker has yet."""
+    """Keeps the async runs that no worker has yet."""
 
     def __init__(self, options: PoolOptions) -> None:
         self.waiting: deque[QueuedRun] = deque()
@@ -19,35 +19,35 @@ class AsyncQueue:
         self._slots = options.slots
         self._most = max(1, options.slots - 1)  #: workers; the last one is left to the other jobs
 
-    def member(self, members: Iterable[WorkerState], other_since: float) -> WorkerState | None:
-        """The worker for the first run: the fullest one that has room, else a free one.
+    def next_worker(self, workers: Iterable[WorkerState], other_since: float) -> WorkerState | None:
+        """Returns the worker for the first run: the fullest one that has room, else a free one.
 
-        Jobs that are not async, the first of which waits since `other_since`, get a worker in their turn: the last
-        free one, or where there is but one, that one as soon as its async jobs have ended.
+        If an ordinary run has waited longer, since `other_since`, the last free worker is left to it; where there is
+        only one worker, it takes no more async runs and turns to the ordinary ones as soon as its own have ended.
         """
-        ordinary = [member for member in members if member.takes_ordinary]
-        busy = [member for member in ordinary if member.async_runs]
-        theirs = other_since < self.waiting[0].since
-        if theirs and self._slots == 1 and busy:
+        available = [worker for worker in workers if worker.takes_ordinary]
+        busy = [worker for worker in available if worker.async_runs]
+        other_first = other_since < self.waiting[0].since
+        if other_first and self._slots == 1 and busy:
             return None
-        roomy = [member for member in busy if len(member.async_runs) < self._limit]
+        roomy = [worker for worker in busy if len(worker.async_runs) < self._limit]
         if roomy:
-            return max(roomy, key=lambda member: len(member.async_runs))
-        free = [member for member in ordinary if member.free]
-        if len(busy) >= self._most or len(free) < (2 if theirs else 1):
+            return max(roomy, key=lambda worker: len(worker.async_runs))
+        free = [worker for worker in available if worker.free]
+        if len(busy) >= self._most or len(free) < (2 if other_first else 1):
             return None
         return free[0]
 
     def drain(self) -> list[Run]:
-        """Give up all of them."""
+        """Removes and returns all runs."""
         runs = [entry.run for entry in self.waiting]
         self.waiting.clear()
         return runs
 
-    def workers_wanted(self, members: Iterable[WorkerState]) -> int:
-        """How many more workers these runs could use."""
+    def workers_wanted(self, workers: Iterable[WorkerState]) -> int:
+        """Returns how many more workers these runs could use."""
         if not self.waiting:
             return 0
-        busy = [len(member.async_runs) for member in members if member.async_runs and not member.leaving]
+        busy = [len(worker.async_runs) for worker in workers if worker.async_runs and not worker.leaving]
         missing = len(self.waiting) - sum(max(0, self._limit - taken) for taken in busy)
         return max(0, min(-(-missing // max(1, self._limit)), self._most - len(busy)))

@@ -1,4 +1,4 @@
-"""PoolOptions: static, dynamic, ondemand."""
+"""The options of a pool: static, dynamic or ondemand, its limits, and when workers are replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEAST_GROWTH = 1024 * 1024
 
 
 class ProcessManagement(StrEnum):
-    """How the manager decides how many workers there are."""
+    """The ways in which a manager chooses the number of its workers."""
 
     DYNAMIC = "dynamic"  #: min_children at start, more when jobs wait, up to max_children
     STATIC = "static"  #: always min_children
@@ -36,7 +36,7 @@ class PoolOptions:
     pm: ProcessManagement = ProcessManagement.DYNAMIC
     min_children: int = 1  #: workers at start (dynamic), or always (static)
     max_children: int = 2  #: upper limit (dynamic, ondemand); force_spawn jobs come on top
-    async_jobs: int = 100  #: how many async jobs one worker runs at once; 0, and ondemand: one, as of all others
+    async_jobs: int = 100  #: how many async jobs one worker runs at once; 0, and ondemand: one, like any other job
     worker_max_jobs: int = 0  #: a worker is replaced after so many jobs; 0: never, as for the two below
     worker_max_age: float = 0  #: seconds after which a worker is replaced
     worker_max_growth: int = 0  #: bytes by which a worker's own memory may grow before it is replaced
@@ -44,6 +44,7 @@ class PoolOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
+        """Validates options; InvalidOptionError for an unknown name or a bad value."""
         options = cls(**checked(given, POOL_CHECKS))
         if options.pm is ProcessManagement.DYNAMIC and options.min_children > options.max_children:
             raise InvalidOptionError("option min_children must not be greater than option max_children")
@@ -56,12 +57,12 @@ class PoolOptions:
 
     @property
     def async_limit(self) -> int:
-        """How many async jobs a worker runs in its event loop; 0: it has none, and they run as others do."""
+        """How many async jobs a worker runs in its event loop; 0: it has none, and they run like others."""
         return 0 if self.pm is ProcessManagement.ONDEMAND else self.async_jobs
 
 
 def _limit(check: Callable[..., Any], name: str, value: Any, **bounds: float) -> Any:
-    """0 for no limit, else a value within these bounds."""
+    """Accepts 0 for no limit, else a value within these bounds."""
     return check(name, value, **(bounds if value or isinstance(value, bool) else {"least": 0}))
 
 

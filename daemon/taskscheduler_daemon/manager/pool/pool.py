@@ -1,177 +1,147 @@
-"""Pool: workers and runs; the inventory for the node."""
+"""The state of all workers and queued runs. The decisions on it are in the modules beside it."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from taskscheduler.clock import NEVER
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Flag, Run
-from taskscheduler_daemon.manager.pool.async_queue import AsyncQueue
 from taskscheduler_daemon.manager.pool.boot_backoff import BootBackoff
 from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
-from taskscheduler_daemon.manager.pool.worker_state import AsyncEntry, KillReason, QueuedRun, WorkerState
+from taskscheduler_daemon.manager.pool.queues import RunQueues
+from taskscheduler_daemon.manager.pool.worker_state import AsyncEntry, KillReason, WorkerState
+
+_ASYNC = int(Flag.ASYNC)  # a plain number: `&` with a member of a Flag takes ten times as long, for each run
 
 
-def account(pool: Pool, now: float) -> list[tuple[bytes, int, bytes, float]]:
-    """Each job, its attempt, the worker that runs it (or none) and for how many seconds.
+@dataclass(frozen=True, slots=True)
+class Casualty:
+    """A worker that has ended, and the work that it held."""
 
-    Notifications apart: their jobs have ended, and the node would have them killed.
-    """
-    held = [(entry.run, NO_WORKER, -1.0) for entry in pool.unassigned()]
-    for member in pool.workers.values():
-        for place, run in enumerate(member.runs):
-            held.append((run, member.id, now - member.since) if place == 0 else (run, NO_WORKER, -1.0))
-        held += [(entry.run, member.id, now - entry.since) for entry in member.async_runs.values()]
-    return [(run.job_id, run.attempt, worker, seconds) for run, worker, seconds in held if not run.flags & Flag.HOOK]
+    worker: WorkerState
+    run: Run | None  #: which it was running
+    unread: list[Run]  #: which it had not begun: they wait for another worker
+    async_runs: list[AsyncEntry]  #: which were in its event loop
 
 
 class Pool:
-    """The workers and the jobs in the hands of one manager."""
+    """Keeps the workers of one manager and the runs that it holds."""
 
     def __init__(self, options: PoolOptions) -> None:
         self.options = options
         self.workers: dict[int, WorkerState] = {}  #: by pid
-        self.waiting: deque[QueuedRun] = deque()
-        self.forced: deque[QueuedRun] = deque()  #: each waits for a worker of its own
-        self.asynchronous = AsyncQueue(options)
+        self.queues = RunQueues(options)
         self.stopping = False
         self.boot_backoff = BootBackoff()
         self.mean = 0.0  #: seconds that a job takes, newest weighing most; 0: not known
 
-    # -- jobs -------------------------------------------------------------------------------------------------------
-
-    def accept(self, run: Run, now: float) -> None:
-        """Take over a run from the node."""
-        self._line(run).append(QueuedRun(run, now))
-
-    def _line(self, run: Run) -> deque[QueuedRun]:
-        if run.flags & Flag.FORCED:
-            return self.forced
-        return self.asynchronous.waiting if run.flags & Flag.ASYNC else self.waiting
-
-    def requeue(self, runs: list[Run], now: float) -> None:
-        """Runs that were handed to a worker and did not begin: first in the line again."""
-        for run in reversed(runs):
-            self._line(run).appendleft(QueuedRun(run, now))
-
-    def recalled(self, member: WorkerState, runs: list[Run], now: float) -> None:
-        """A worker gave up runs that it had not begun. It may have begun others in between, before or behind them.
-
-        Those that were cancelled are not put back; whoever buries the worker does what is left to do about them.
-        """
-        runs = [run for run in runs if not _is_canceled(member, run)]
-        back = {(run.job_id, run.attempt) for run in runs}
-        member.runs = deque(run for run in member.runs if (run.job_id, run.attempt) not in back)
-        for run in runs:
-            if run.flags & Flag.ASYNC:
-                member.async_runs.pop(run.job_id, None)
-        if runs and member.allowance <= 0:
-            member.leaving = False  # it has not had its last job yet
-        member.allowance += len(runs)
-        self.requeue(runs, now)
-
-    def remove_waiting(self, job_id: bytes) -> Run | None:
-        """Forget a run that has not been handed over; None if there was none."""
-        for line in (self.waiting, self.forced, self.asynchronous.waiting):
-            for entry in line:
-                if _makes(entry.run, job_id):
-                    line.remove(entry)
-                    return entry.run
-        return None
-
-    def drain(self) -> list[Run]:
-        """Give up everything that has not been handed to a worker."""
-        runs = [entry.run for entry in self.unassigned()]
-        for line in (self.waiting, self.forced, self.asynchronous.waiting):
-            line.clear()
-        return runs
-
-    def unassigned(self) -> list[QueuedRun]:
-        """All that no worker has yet."""
-        return [*self.waiting, *self.forced, *self.asynchronous.waiting]
-
-    def holds(self) -> bool:
-        """Whether there is any run here at all."""
-        if self.waits():
-            return True
-        return any(member.runs or member.async_runs for member in self.workers.values())
-
-    def waits(self) -> bool:
-        """Whether there is a run that no worker has."""
-        return bool(self.waiting or self.forced or self.asynchronous.waiting)
-
-    def idle(self) -> list[WorkerState]:
-        """The workers that could begin any ordinary job now."""
-        return [member for member in self.workers.values() if member.free and not member.forced]
-
-    def holder(self, job_id: bytes) -> WorkerState | None:
-        """The worker that has been handed this job."""
-        for member in self.workers.values():
-            if job_id in member.async_runs or any(_makes(run, job_id) for run in member.runs):
-                return member
-        return None
-
-    def began(self, member: WorkerState, run: Run, now: float) -> None:
-        """A run was handed to a worker."""
-        if run.flags & Flag.ASYNC:
-            entry = member.async_runs[run.job_id] = AsyncEntry(run, now)
-            member.alarm = min(member.alarm, entry.wants_at())
+    def began(self, worker: WorkerState, run: Run, now: float) -> None:
+        """Notes that a run was assigned to a worker."""
+        if run.flags & _ASYNC:
+            entry = worker.async_runs[run.job_id] = AsyncEntry(run, now)
+            worker.alarm = min(worker.alarm, entry.wants_at())
         else:
-            if not member.runs:
-                member.since = now
-            member.runs.append(run)
-        member.allowance -= 1
-        if member.allowance <= 0:
-            member.leaving = True
+            if not worker.runs:
+                worker.since = now
+            worker.runs.append(run)
+        worker.allowance -= 1
+        if worker.allowance <= 0:
+            worker.leaving = True
 
-    def ended(self, member: WorkerState, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
-        """A worker reports the end of its first run; None if that is not the one it runs."""
-        run = member.running
+    def ended(self, worker: WorkerState, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
+        """Notes that a worker has finished the run that it was running; None if it was running another one."""
+        run = worker.running
         if run is None or (run.job_id, run.attempt) != (job_id, attempt):
             return None
-        member.runs.popleft()
-        member.since = now
+        worker.runs.popleft()
+        worker.since = now
         self.mean = seconds if self.mean == 0.0 else self.mean * 0.9 + seconds * 0.1
         return run
 
-    # -- workers ----------------------------------------------------------------------------------------------------
+    def recalled(self, worker: WorkerState, runs: list[Run], now: float) -> list[Run]:
+        """Puts runs that a worker has not begun back into their queues; returns them without the cancelled ones.
+
+        It may have begun others in between, before or behind them. The cancelled ones stay with the worker: they
+        are released when it has ended.
+        """
+        runs = [run for run in runs if not _is_canceled(worker, run)]
+        back = {(run.job_id, run.attempt) for run in runs}
+        worker.runs = deque(run for run in worker.runs if (run.job_id, run.attempt) not in back)
+        for run in runs:
+            if run.flags & Flag.ASYNC:
+                worker.async_runs.pop(run.job_id, None)
+        if runs and worker.allowance <= 0:
+            worker.leaving = False  # it has not had its last job yet
+        worker.allowance += len(runs)
+        self.queues.put_back(runs, now)
+        return runs
 
     def spawned(self, worker_id: bytes, pid: int, forced: bool) -> WorkerState:
-        """A worker was started."""
+        """Adds a worker that was started."""
         single = forced or self.options.pm is ProcessManagement.ONDEMAND
-        member = self.workers[pid] = WorkerState(worker_id, pid, single, forced)
-        member.allowance = 1 if single else self.options.worker_max_jobs or NEVER
-        return member
+        worker = self.workers[pid] = WorkerState(worker_id, pid, single, forced)
+        worker.allowance = 1 if single else self.options.worker_max_jobs or NEVER
+        return worker
 
-    def ready(self, member: WorkerState, now: float) -> None:
-        """A worker has been built and can take jobs."""
-        member.ready = True
-        member.born = member.since = now
+    def ready(self, worker: WorkerState, now: float) -> None:
+        """Notes that a worker has been built and can take jobs."""
+        worker.ready = True
+        worker.born = worker.since = now
         self.boot_backoff.succeeded()
 
-    def exited(self, pid: int, now: float) -> WorkerState | None:
-        """A child has ended: the worker it was, if it was one."""
-        member = self.workers.pop(pid, None)
-        if member is not None and not member.ready:
+    def exited(self, pid: int, unread: list[Run], now: float) -> Casualty | None:
+        """Removes a worker that has ended, with the runs left in its socket; None if the child was no worker."""
+        worker = self.workers.pop(pid, None)
+        if worker is None:
+            return None
+        if not worker.ready:
             self.boot_backoff.failed(now)
-        return member
+        unread = self.recalled(worker, unread, now)
+        # its event loop may have read on while async jobs were ending: what is behind the first has not begun either
+        behind = self.recalled(worker, list(worker.runs)[1:], now)
+        return Casualty(worker, worker.running, behind + unread, list(worker.async_runs.values()))
+
+    def holds(self) -> bool:
+        """Tells whether there is any run here at all."""
+        if self.queues.has_runs():
+            return True
+        return any(worker.runs or worker.async_runs for worker in self.workers.values())
+
+    def idle(self) -> list[WorkerState]:
+        """Returns the workers that could begin any ordinary job now."""
+        return [worker for worker in self.workers.values() if worker.free and not worker.forced]
+
+    def holder(self, job_id: bytes) -> WorkerState | None:
+        """Returns the worker that this job was assigned to."""
+        for worker in self.workers.values():
+            if job_id in worker.async_runs or any(run.is_attempt_of(job_id) for run in worker.runs):
+                return worker
+        return None
+
+    def inventory(self, now: float) -> list[tuple[bytes, int, bytes, float]]:
+        """Returns each job, its attempt, the worker that runs it (or none) and for how many seconds.
+
+        Notifications apart: their jobs have ended, and the node would cancel them here.
+        """
+        held = [(entry.run, NO_WORKER, -1.0) for entry in self.queues.all()]
+        for worker in self.workers.values():
+            for place, run in enumerate(worker.runs):
+                held.append((run, worker.id, now - worker.since) if place == 0 else (run, NO_WORKER, -1.0))
+            held += [(entry.run, worker.id, now - entry.since) for entry in worker.async_runs.values()]
+        return [(run.job_id, run.attempt, owner, seconds) for run, owner, seconds in held if not run.flags & Flag.HOOK]
 
     def next_event(self, now: float) -> float:
-        """The time at which something is to be decided although nothing happens."""
+        """Returns the time of the next deadline of a worker or a run."""
         times = [
-            min(member.times_out_at(), member.silent_at(), member.interrupt_at, member.kill_at, member.alarm)
-            for member in self.workers.values()
+            min(worker.times_out_at(), worker.silent_at(), worker.interrupt_at, worker.kill_at, worker.alarm)
+            for worker in self.workers.values()
         ]
         if self.boot_backoff.not_before > now:
             times.append(self.boot_backoff.not_before)
         return min(times, default=NEVER)
 
 
-def _is_canceled(member: WorkerState, run: Run) -> bool:
-    entry = member.async_runs.get(run.job_id)
+def _is_canceled(worker: WorkerState, run: Run) -> bool:
+    entry = worker.async_runs.get(run.job_id)
     return entry is not None and entry.kill_reason is KillReason.CANCELED
-
-
-def _makes(run: Run, job_id: bytes) -> bool:
-    """Whether it is an attempt of this job, not its notification."""
-    return run.job_id == job_id and not run.flags & Flag.HOOK

@@ -1,4 +1,4 @@
-"""Pure: when a worker has lived long enough. It then gets no more jobs, finishes what it runs, and is replaced."""
+"""When a worker has lived long enough: it gets no more jobs, finishes what it runs, and is replaced if needed."""
 
 from __future__ import annotations
 
@@ -14,53 +14,51 @@ _UNWANTED_AFTER = 2.0  #: seconds
 
 
 def to_retire(pool: Pool, now: float) -> list[WorkerState]:
-    """The workers whose time is over: as old as they may get, without the job that they were started for, or without
-    work for too long.
-    """
-    old = [member for member in pool.workers.values() if min(_age_ends(pool, member), _needed_until(member)) <= now]
+    """Returns the workers to retire: those past their age, those whose force_spawn job is gone, and idle surplus."""
+    old = [worker for worker in pool.workers.values() if min(_age_ends(pool, worker), _needed_until(worker)) <= now]
     return old + _surplus(pool, now)
 
 
 def next_retirement(pool: Pool) -> float:
-    """When there may be something to retire although nothing happens."""
-    ends = [min(_age_ends(pool, member), _needed_until(member)) for member in pool.workers.values()]
+    """Returns when a worker may have to be retired although nothing happens."""
+    ends = [min(_age_ends(pool, worker), _needed_until(worker)) for worker in pool.workers.values()]
     if _excess(pool) > 0:
-        ends += [member.since + pool.options.idle_ttl for member in pool.idle()]
+        ends += [worker.since + pool.options.idle_ttl for worker in pool.idle()]
     return min(ends, default=NEVER)
 
 
-def to_measure(pool: Pool, member: WorkerState, now: float) -> bool:
-    """Whether to look now, at the end of a job, how much memory a worker has."""
-    return bool(pool.options.worker_max_growth) and now - member.measured_at >= MEASURE_EVERY
+def to_measure(pool: Pool, worker: WorkerState, now: float) -> bool:
+    """Tells whether to measure the memory of a worker now, at the end of a job."""
+    return bool(pool.options.worker_max_growth) and now - worker.measured_at >= MEASURE_EVERY
 
 
-def outgrown(pool: Pool, member: WorkerState, resident: int | None, now: float) -> bool:
-    """Whether a worker of `resident` bytes, None if that is not known, has grown by more than it may."""
-    member.measured_at = now
-    return resident is not None and resident - member.resident > pool.options.worker_max_growth
+def outgrown(pool: Pool, worker: WorkerState, resident: int | None, now: float) -> bool:
+    """Tells whether a worker of `resident` bytes (None: not known) has grown by more than it may."""
+    worker.measured_at = now
+    return resident is not None and resident - worker.resident > pool.options.worker_max_growth
 
 
-def _age_ends(pool: Pool, member: WorkerState) -> float:
-    limited = pool.options.worker_max_age and member.ready and not member.leaving
-    return member.born + pool.options.worker_max_age if limited else NEVER
+def _age_ends(pool: Pool, worker: WorkerState) -> float:
+    limited = pool.options.worker_max_age and worker.ready and not worker.leaving
+    return worker.born + pool.options.worker_max_age if limited else NEVER
 
 
-def _needed_until(member: WorkerState) -> float:
-    """When one that was started for a force_spawn job is not wanted any more, as that was cancelled before."""
-    return member.since + _UNWANTED_AFTER if member.forced and member.free else NEVER
+def _needed_until(worker: WorkerState) -> float:
+    """Returns until when a worker for a force_spawn job waits for that job, which may have been cancelled before."""
+    return worker.since + _UNWANTED_AFTER if worker.forced and worker.free else NEVER
 
 
 def _surplus(pool: Pool, now: float) -> list[WorkerState]:
     excess = _excess(pool)
     if excess <= 0:
         return []
-    idle = [member for member in pool.idle() if now - member.since >= pool.options.idle_ttl]
-    return sorted(idle, key=lambda member: member.since)[:excess]
+    idle = [worker for worker in pool.idle() if now - worker.since >= pool.options.idle_ttl]
+    return sorted(idle, key=lambda worker: worker.since)[:excess]
 
 
 def _excess(pool: Pool) -> int:
-    """How many workers there are beyond those that are always kept."""
+    """Returns how many workers there are beyond those that are always kept."""
     if not pool.options.idle_ttl or pool.options.pm is not ProcessManagement.DYNAMIC:
         return 0
-    kept = [member for member in pool.workers.values() if not member.forced and not member.leaving]
+    kept = [worker for worker in pool.workers.values() if not worker.forced and not worker.leaving]
     return len(kept) - pool.options.min_children

@@ -1,4 +1,4 @@
-"""Pure: how many workers to start."""
+"""How many workers to start."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from taskscheduler_daemon.manager.pool.pool import Pool
 
 
 def spare_workers(pool: Pool) -> int:
-    """How many more workers the limits allow, forced ones apart."""
-    return max(0, pool.options.slots - sum(1 for member in pool.workers.values() if not member.forced))
+    """Returns how many more workers the limits allow, forced ones apart."""
+    return max(0, pool.options.slots - sum(1 for worker in pool.workers.values() if not worker.forced))
 
 
 def workers_to_spawn(pool: Pool, now: float) -> tuple[int, int]:
-    """How many workers to start now: ordinary ones, and ones for force_spawn jobs."""
+    """Returns how many workers to start now: ordinary ones, and ones for force_spawn jobs."""
     if pool.stopping or now < pool.boot_backoff.not_before:
         return 0, 0
-    idle = sum(1 for member in pool.workers.values() if member.forced and not member.runs and not member.leaving)
-    return _ordinary(pool), max(0, len(pool.forced) - idle)
+    idle = sum(1 for worker in pool.workers.values() if worker.forced and not worker.runs and not worker.leaving)
+    return _ordinary(pool), max(0, len(pool.queues.forced) - idle)
 
 
 def _ordinary(pool: Pool) -> int:
-    alive = [member for member in pool.workers.values() if not member.forced and not member.leaving]
-    spare = sum(1 for member in alive if not member.runs and not member.async_runs)
-    needed = max(0, len(pool.waiting) + pool.asynchronous.workers_wanted(alive) - spare)
+    queues = pool.queues
+    alive = [worker for worker in pool.workers.values() if not worker.forced and not worker.leaving]
+    spare = sum(1 for worker in alive if not worker.runs and not worker.async_runs)
+    needed = max(0, len(queues.ordinary) + queues.asynchronous.workers_wanted(alive) - spare)
     missing = pool.options.min_children - len(alive)
     if pool.options.pm is ProcessManagement.STATIC:
         return min(spare_workers(pool), max(0, missing))

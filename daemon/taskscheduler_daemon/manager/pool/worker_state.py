@@ -1,4 +1,4 @@
-"""Pure: one worker as its manager sees it, the runs that it was handed, and a run that waits for one."""
+"""A worker as its manager sees it, the runs assigned to it, and a run that waits for one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class KillReason(Enum):
 
     @property
     def status(self) -> Status:
-        """What becomes of the job, as far as its worker is told."""
-        return _BECOMES[self]
+        """The status that the worker shows its job."""
+        return _STATUS[self]
 
 
-_BECOMES = {
+_STATUS = {
     KillReason.TIMED_OUT: Status.TIMEOUT,
     KillReason.SILENT: Status.TIMEOUT,
     KillReason.CANCELED: Status.CANCELED,
@@ -38,17 +38,17 @@ class AsyncEntry:
     """An async run in the event loop of a worker."""
 
     run: Run
-    since: float  #: when it was handed over
+    since: float  #: when it was assigned
     kill_reason: KillReason | None = None  #: why it has to end
     kill_at: float = NEVER  #: when its worker is killed if it does not
     alive_at: float = 0.0  #: the last sign of life
 
     def times_out_at(self) -> float:
-        """When it has had its time."""
+        """Returns when its timeout is over."""
         return self.since + self.run.timeout if self.run.timeout else NEVER
 
     def wants_at(self) -> float:
-        """When something is to be done about it."""
+        """Returns when it must be interrupted, or its worker killed."""
         if self.kill_reason is not None:
             return self.kill_at
         silent_at = max(self.since, self.alive_at) + self.run.silence if self.run.silence else NEVER
@@ -57,7 +57,7 @@ class AsyncEntry:
 
 @dataclass(slots=True, eq=False)
 class WorkerState:
-    """One worker as the manager sees it."""
+    """A worker as the manager sees it."""
 
     id: bytes
     pid: int
@@ -65,19 +65,19 @@ class WorkerState:
     forced: bool = False  #: spawned for a force_spawn job, beyond the limits
     ready: bool = False
     leaving: bool = False  #: gets no more jobs
-    runs: deque[Run] = field(default_factory=deque)  #: handed over; the first one is running
-    async_runs: dict[bytes, AsyncEntry] = field(default_factory=dict)  #: async ones by job, which run at once
-    alarm: float = NEVER  #: none of them is to be looked at earlier
-    killed_for_another: bool = False  #: killed for the sake of one of them; the others run again
-    since: float = 0.0  #: when the first one began; without any, since when there is nothing to do
+    runs: deque[Run] = field(default_factory=deque)  #: assigned to it; the first one is running
+    async_runs: dict[bytes, AsyncEntry] = field(default_factory=dict)  #: by job; they run side by side
+    alarm: float = NEVER  #: the earliest deadline among them
+    killed_for_another: bool = False  #: killed because of one of them; the others run again
+    since: float = 0.0  #: when the first run began; without runs, since when it is idle
     kill_reason: KillReason | None = None
     kill_at: float = NEVER  #: when SIGKILL follows SIGTERM
-    interrupt_at: float = NEVER  #: when a service that was asked to stop is interrupted
-    alive_at: float = 0.0  #: the last sign of life that is known of
-    allowance: float = NEVER  #: how many more jobs it may be given
-    born: float = 0.0  #: when it was ready
-    resident: int = 0  #: bytes of memory that it had then, if that matters
-    measured_at: float = float("-inf")  #: when its memory was last looked at
+    interrupt_at: float = NEVER  #: when a service that was asked to stop gets SIGTERM once more
+    alive_at: float = 0.0  #: the last known sign of life
+    allowance: float = NEVER  #: how many more jobs it may get
+    born: float = 0.0  #: when it became ready
+    resident: int = 0  #: bytes of memory that it had then; 0 if growth is not limited
+    measured_at: float = float("-inf")  #: when its memory was last measured
 
     @property
     def running(self) -> Run | None:
@@ -89,7 +89,7 @@ class WorkerState:
 
     @property
     def takes_ordinary(self) -> bool:
-        """Whether it may be given runs at all, other than one that is to have a worker of its own."""
+        """Whether it may get any runs other than a force_spawn job."""
         return self.ready and not self.leaving and self.kill_reason is None and not self.forced
 
     @property
@@ -98,25 +98,25 @@ class WorkerState:
         return bool(self.runs and self.runs[0].flags & Flag.SERVICE)
 
     def stop_requested(self, run: Run, now: float) -> None:
-        """The service that it runs was asked to stop: it has the time that it was promised."""
+        """Sets the deadlines of a service that was asked to stop: `stop_soft` and `stop_hard` from now."""
         self.interrupt_at, self.kill_at = now + run.soft, now + run.hard
 
     def interrupt_sent(self, now: float) -> None:
-        """It is told by a signal now, perhaps late: it has as much time to end as if that had been on time."""
+        """Extends the kill deadline by the delay with which the interrupt was sent."""
         self.kill_at += now - self.interrupt_at
         self.interrupt_at = NEVER
 
     def shorten_to(self, now: float, grace: float) -> None:
-        """Whatever it was promised, it must be gone when the grace time is over."""
+        """Shortens its deadlines to the grace time, whatever its service was promised."""
         self.interrupt_at, self.kill_at = min(self.interrupt_at, now), min(self.kill_at, now + grace)
 
     def times_out_at(self) -> float:
-        """When the running job has had its time; infinity if it has no limit."""
+        """Returns when the running job times out; infinity if it has no limit."""
         run = self.running
         return self.since + run.timeout if run is not None and run.timeout and self.kill_reason is None else NEVER
 
     def silent_at(self) -> float:
-        """When the running job has been silent for too long, as far as is known; infinity if it has no limit."""
+        """Returns when the running job counts as silent, by its last known sign of life; infinity without a limit."""
         run = self.running
         watched = run is not None and run.silence and self.kill_reason is None
         return max(self.since, self.alive_at) + run.silence if watched and run is not None else NEVER

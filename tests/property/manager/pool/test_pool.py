@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from itertools import chain
 
 from bson import ObjectId
 from hypothesis import settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from taskscheduler_daemon.ipc.messages import Flag, Run
-from taskscheduler_daemon.manager.pool.assignment import assignments, steal_from
+from taskscheduler_daemon.manager.pool.assignment import RunKind, next_assignment, steal_from
 from taskscheduler_daemon.manager.pool.hand_back import async_to_hand_back, to_hand_back
 from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
 from taskscheduler_daemon.manager.pool.pool import Pool
@@ -22,11 +21,11 @@ MOST_AHEAD = 64
 ASYNC_JOBS = 3
 
 
-class WorkerHandle:
-    """The real worker behind a member: its socket, the job it is at, and reports that nobody has read."""
+class ModelWorker:
+    """The real worker behind its state: its socket, the job it is at, and reports that nobody has read."""
 
-    def __init__(self, member: WorkerState) -> None:
-        self.member = member
+    def __init__(self, worker: WorkerState) -> None:
+        self.worker = worker
         self.inbox: deque[Run] = deque()
         self.current: Run | None = None
         self.reports: deque[Run] = deque()
@@ -50,7 +49,7 @@ class PoolHistory(RuleBasedStateMachine):
         self.pool = Pool(PoolOptions.of({"pm": pm, **counts, "worker_max_jobs": most}))
         self.now = 0.0
         self.pids = 0
-        self.hands: dict[int, WorkerHandle] = {}
+        self.models: dict[int, ModelWorker] = {}
         self.accepted: dict[bytes, Run] = {}
         self.over: Counter[bytes] = Counter()  #: reported, lost with a worker, cancelled or handed back
         self.started: Counter[bytes] = Counter()
@@ -68,7 +67,7 @@ class PoolHistory(RuleBasedStateMachine):
             if self.pool.stopping:
                 self.over[run.job_id] += 1
             else:
-                self.pool.accept(run, self.now)
+                self.pool.queues.add(run, self.now)
 
     @rule()
     def spawn(self) -> None:
@@ -76,12 +75,12 @@ class PoolHistory(RuleBasedStateMachine):
         assert not self.pool.stopping or (ordinary, forced) == (0, 0)
         for number in range(ordinary + forced):
             self.pids += 1
-            member = self.pool.spawned(ObjectId().binary, self.pids, number >= ordinary)
-            self.hands[member.pid] = WorkerHandle(member)
+            worker = self.pool.spawned(ObjectId().binary, self.pids, number >= ordinary)
+            self.models[worker.pid] = ModelWorker(worker)
 
     @rule(which=st.integers(0, 9))
     def boot(self, which: int) -> None:
-        unready = [hands.member for hands in self.hands.values() if not hands.member.ready]
+        unready = [model.worker for model in self.models.values() if not model.worker.ready]
         if unready:
             self.pool.ready(unready[which % len(unready)], self.now)
 
@@ -92,104 +91,111 @@ class PoolHistory(RuleBasedStateMachine):
         loaded = steal_from(self.pool)
         if loaded is not None:
             assert loaded.runs
-            self._take_back(loaded)
-            if self.pool.waiting:
+            self._recall(loaded)
+            if self.pool.queues.ordinary:
                 self._assign(0)
 
     def _assign(self, full: int) -> None:
-        for number, (member, run) in enumerate(chain.from_iterable(assignments(self.pool))):
-            assert member.ready
-            assert not member.leaving
-            assert bool(run.flags & Flag.FORCED) == member.forced
-            if full and number == full:
-                self.pool.requeue([run], self.now)
-                return
-            self.pool.began(member, run, self.now)
-            hands = self.hands[member.pid]
-            (hands.loop if run.flags & Flag.ASYNC else hands.inbox).append(run)
+        number = 0
+        for kind in RunKind:
+            while (found := next_assignment(self.pool, kind)) is not None and not (full and number == full):
+                worker, run, queue = found
+                assert worker.ready
+                assert not worker.leaving
+                assert bool(run.flags & Flag.FORCED) == worker.forced
+                assert next_assignment(self.pool, kind) == found, "a decision changes nothing"
+                assert queue.popleft().run is run
+                self.pool.began(worker, run, self.now)
+                model = self.models[worker.pid]
+                (model.loop if run.flags & Flag.ASYNC else model.inbox).append(run)
+                number += 1
 
-    def _take_back(self, member: WorkerState, between: int = -1) -> None:
+    def _recall(self, worker: WorkerState, between: int = -1) -> None:
         """Take the packets out of a socket; before number `between` an idle worker is faster and takes one."""
-        hands, runs = self.hands[member.pid], []
-        for number in range(len(hands.inbox)):
-            if number == between and hands.current is None:
-                self._begin(hands)
-            if hands.inbox:
-                runs.append(hands.inbox.popleft())
+        model, runs = self.models[worker.pid], []
+        for number in range(len(model.inbox)):
+            if number == between and model.current is None:
+                self._begin(model)
+            if model.inbox:
+                runs.append(model.inbox.popleft())
         if runs:
-            self.pool.recalled(member, runs, self.now)
+            self.pool.recalled(worker, runs, self.now)
 
-    def _begin(self, hands: WorkerHandle) -> None:
-        hands.current = hands.inbox.popleft()
-        hands.begun += 1
-        assert hands.begun <= (self.pool.options.worker_max_jobs or hands.begun)
-        self.started[hands.current.job_id] += 1
+    def _begin(self, model: ModelWorker) -> None:
+        model.current = model.inbox.popleft()
+        model.begun += 1
+        assert model.begun <= (self.pool.options.worker_max_jobs or model.begun)
+        self.started[model.current.job_id] += 1
 
     @rule(which=st.integers(0, 9))
     def begin(self, which: int) -> None:
-        idle = [hands for hands in self.hands.values() if hands.inbox and hands.current is None]
+        idle = [model for model in self.models.values() if model.inbox and model.current is None]
         if idle:
             self._begin(idle[which % len(idle)])
 
     @rule(which=st.integers(0, 9))
     def finish(self, which: int) -> None:
-        busy = [hands for hands in self.hands.values() if hands.current is not None]
+        busy = [model for model in self.models.values() if model.current is not None]
         if busy:
-            hands = busy[which % len(busy)]
-            assert hands.current is not None
-            hands.reports.append(hands.current)
-            hands.current = None
+            model = busy[which % len(busy)]
+            assert model.current is not None
+            model.reports.append(model.current)
+            model.current = None
 
     @rule(which=st.integers(0, 9), place=st.integers(0, 2))
     def finish_async(self, which: int, place: int) -> None:
-        busy = [hands for hands in self.hands.values() if hands.loop]
+        busy = [model for model in self.models.values() if model.loop]
         if busy:
-            hands = busy[which % len(busy)]
-            self._over_async(hands, hands.loop.pop(place % len(hands.loop)))
+            model = busy[which % len(busy)]
+            self._over_async(model, model.loop.pop(place % len(model.loop)))
 
-    def _over_async(self, hands: WorkerHandle, run: Run) -> None:
-        del hands.member.async_runs[run.job_id]
+    def _over_async(self, model: ModelWorker, run: Run) -> None:
+        del model.worker.async_runs[run.job_id]
         self.over[run.job_id] += 1
-        self._leave_if_done(hands)
+        self._leave_if_done(model)
 
     @rule(which=st.integers(0, 9), seconds=st.sampled_from([1e-5, 0.0004, 0.003, 1.0]))
     def read_reports(self, which: int, seconds: float) -> None:
-        talking = [hands for hands in self.hands.values() if hands.reports]
+        talking = [model for model in self.models.values() if model.reports]
         if talking:
             self._read(talking[which % len(talking)], seconds)
 
-    def _read(self, hands: WorkerHandle, seconds: float = 0.001) -> None:
-        while hands.reports:
-            run = hands.reports.popleft()
-            assert self.pool.ended(hands.member, run.job_id, run.attempt, seconds, self.now) is run
+    def _read(self, model: ModelWorker, seconds: float = 0.001) -> None:
+        while model.reports:
+            run = model.reports.popleft()
+            assert self.pool.ended(model.worker, run.job_id, run.attempt, seconds, self.now) is run
             self.over[run.job_id] += 1
-        self._leave_if_done(hands)
+        self._leave_if_done(model)
 
-    def _leave_if_done(self, hands: WorkerHandle) -> None:
-        if hands.member.leaving and not hands.member.runs and not hands.loop:
-            self._die(hands)
+    def _leave_if_done(self, model: ModelWorker) -> None:
+        if model.worker.leaving and not model.worker.runs and not model.loop:
+            self._die(model)
 
     @rule(which=st.integers(0, 9))
     def die(self, which: int) -> None:
-        if self.hands:
-            self._die(list(self.hands.values())[which % len(self.hands)])
+        if self.models:
+            self._die(list(self.models.values())[which % len(self.models)])
 
-    def _die(self, hands: WorkerHandle) -> None:
-        member = hands.member
-        self._read_only(hands)
-        self._take_back(member)
-        assert self.pool.exited(member.pid, self.now) is member
-        del self.hands[member.pid]
-        assert list(member.runs) == ([hands.current] if hands.current else [])
-        for run in (*member.runs, *hands.loop):
+    def _die(self, model: ModelWorker) -> None:
+        worker = model.worker
+        self._read_only(model)
+        unread = list(model.inbox)
+        casualty = self.pool.exited(worker.pid, unread, self.now)
+        assert casualty is not None
+        assert (casualty.worker, casualty.unread) == (worker, unread)
+        assert casualty.run is model.current
+        assert [entry.run for entry in casualty.async_runs] == model.loop
+        del self.models[worker.pid]
+        assert list(worker.runs) == ([model.current] if model.current else [])
+        for run in (*worker.runs, *model.loop):
             self.over[run.job_id] += 1
         if self.pool.stopping:
             self._hand_back()
 
-    def _read_only(self, hands: WorkerHandle) -> None:
-        while hands.reports:
-            run = hands.reports.popleft()
-            assert self.pool.ended(hands.member, run.job_id, run.attempt, 0.001, self.now) is run
+    def _read_only(self, model: ModelWorker) -> None:
+        while model.reports:
+            run = model.reports.popleft()
+            assert self.pool.ended(model.worker, run.job_id, run.attempt, 0.001, self.now) is run
             self.over[run.job_id] += 1
 
     @precondition(lambda self: bool(self.accepted))
@@ -197,37 +203,37 @@ class PoolHistory(RuleBasedStateMachine):
     def cancel(self, which: int, between: int) -> None:
         job_id = list(self.accepted)[which % len(self.accepted)]
         holder = self.pool.holder(job_id)
-        if self.pool.remove_waiting(job_id):
+        if self.pool.queues.remove(job_id):
             assert holder is None
             self.over[job_id] += 1
             return
         if holder is None:
             return
-        hands = self.hands[holder.pid]
+        model = self.models[holder.pid]
         if job_id in holder.async_runs:
-            hands.loop.remove(self.accepted[job_id])
-            self._over_async(hands, self.accepted[job_id])
+            model.loop.remove(self.accepted[job_id])
+            self._over_async(model, self.accepted[job_id])
             return
-        self._take_back(holder, between)
-        if self.pool.remove_waiting(job_id):
+        self._recall(holder, between)
+        if self.pool.queues.remove(job_id):
             self.over[job_id] += 1
-            self._leave_if_done(hands)
-        elif hands.current is not None and hands.current.job_id == job_id:
-            self._die(hands)
+            self._leave_if_done(model)
+        elif model.current is not None and model.current.job_id == job_id:
+            self._die(model)
 
     @rule(seconds=st.floats(0, 2))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         if async_to_hand_back(self.pool, self.now):
-            for run in self.pool.asynchronous.drain():
+            for run in self.pool.queues.asynchronous.drain():
                 self.over[run.job_id] += 1
         stuck = to_hand_back(self.pool, self.now)
         if stuck is None:
             return
-        for member in stuck:
-            self._take_back(member)
-        while self.pool.waiting:
-            self.over[self.pool.waiting.popleft().run.job_id] += 1
+        for worker in stuck:
+            self._recall(worker)
+        while self.pool.queues.ordinary:
+            self.over[self.pool.queues.ordinary.popleft().run.job_id] += 1
 
     @precondition(lambda self: not self.pool.stopping)
     @rule(really=st.integers(0, 9))
@@ -235,15 +241,15 @@ class PoolHistory(RuleBasedStateMachine):
         if really:
             return
         self.pool.stopping = True
-        for hands in list(self.hands.values()):
-            self._take_back(hands.member)
+        for model in list(self.models.values()):
+            self._recall(model.worker)
         self._hand_back()
-        for hands in list(self.hands.values()):
-            hands.member.leaving = True
-            self._leave_if_done(hands)
+        for model in list(self.models.values()):
+            model.worker.leaving = True
+            self._leave_if_done(model)
 
     def _hand_back(self) -> None:
-        for run in self.pool.drain():
+        for run in self.pool.queues.drain():
             self.over[run.job_id] += 1
 
     # -- what must hold -------------------------------------------------------------------------------------------
@@ -253,18 +259,18 @@ class PoolHistory(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         places = Counter(self.over)
-        places.update(entry.run.job_id for entry in self.pool.unassigned())
-        places.update(run.job_id for member in self.pool.workers.values() for run in member.runs)
-        places.update(job_id for member in self.pool.workers.values() for job_id in member.async_runs)
+        places.update(entry.run.job_id for entry in self.pool.queues.all())
+        places.update(run.job_id for worker in self.pool.workers.values() for run in worker.runs)
+        places.update(job_id for worker in self.pool.workers.values() for job_id in worker.async_runs)
         assert set(places) == set(self.accepted)
         assert set(places.values()) <= {1}
 
     @invariant()
-    def a_member_holds_what_its_worker_has(self) -> None:
-        for hands in getattr(self, "hands", {}).values():
-            current = [hands.current] if hands.current else []
-            assert list(hands.member.runs) == [*hands.reports, *current, *hands.inbox]
-            assert list(hands.member.async_runs) == [run.job_id for run in hands.loop]
+    def a_state_holds_what_its_worker_has(self) -> None:
+        for model in getattr(self, "models", {}).values():
+            current = [model.current] if model.current else []
+            assert list(model.worker.runs) == [*model.reports, *current, *model.inbox]
+            assert list(model.worker.async_runs) == [run.job_id for run in model.loop]
 
     @invariant()
     def no_run_is_started_twice(self) -> None:
@@ -274,21 +280,21 @@ class PoolHistory(RuleBasedStateMachine):
     def no_limit_is_exceeded(self) -> None:
         if not hasattr(self, "pool"):
             return
-        ordinary = [member for member in self.pool.workers.values() if not member.forced]
+        ordinary = [worker for worker in self.pool.workers.values() if not worker.forced]
         assert len(ordinary) <= self.pool.options.slots
-        for member in self.pool.workers.values():
-            assert len(member.runs) <= (1 if member.single else MOST_AHEAD)
-        forced = [member for member in self.pool.workers.values() if member.forced]
+        for worker in self.pool.workers.values():
+            assert len(worker.runs) <= (1 if worker.single else MOST_AHEAD)
+        forced = [worker for worker in self.pool.workers.values() if worker.forced]
         assert len(forced) <= sum(1 for run in self.accepted.values() if run.flags & Flag.FORCED)
 
     @invariant()
     def async_jobs_are_never_beside_others_and_leave_them_a_worker(self) -> None:
         if not hasattr(self, "pool"):
             return
-        members = self.pool.workers.values()
-        assert not any(member.runs and member.async_runs for member in members)
-        assert all(len(member.async_runs) <= ASYNC_JOBS for member in members)
-        looping = sum(1 for member in members if member.async_runs and not member.leaving)
+        workers = self.pool.workers.values()
+        assert not any(worker.runs and worker.async_runs for worker in workers)
+        assert all(len(worker.async_runs) <= ASYNC_JOBS for worker in workers)
+        looping = sum(1 for worker in workers if worker.async_runs and not worker.leaving)
         assert looping <= max(1, self.pool.options.slots - 1)
 
     def teardown(self) -> None:
@@ -298,24 +304,24 @@ class PoolHistory(RuleBasedStateMachine):
         for _ in range(10 * len(self.accepted) + 20):
             self.now += 10
             self.spawn()
-            for hands in list(self.hands.values()):
-                if not hands.member.ready:
-                    self.pool.ready(hands.member, self.now)
+            for model in list(self.models.values()):
+                if not model.worker.ready:
+                    self.pool.ready(model.worker, self.now)
             self.assign(0)
-            for hands in list(self.hands.values()):
-                while hands.inbox or hands.current:
-                    if hands.current is None:
-                        self._begin(hands)
-                    assert hands.current is not None
-                    hands.reports.append(hands.current)
-                    hands.current = None
-                self._read(hands)
-                while hands.loop:
-                    self._over_async(hands, hands.loop.pop())
+            for model in list(self.models.values()):
+                while model.inbox or model.current:
+                    if model.current is None:
+                        self._begin(model)
+                    assert model.current is not None
+                    model.reports.append(model.current)
+                    model.current = None
+                self._read(model)
+                while model.loop:
+                    self._over_async(model, model.loop.pop())
             self.every_run_is_in_exactly_one_place()
             self.no_limit_is_exceeded()
         assert set(self.over) == set(self.accepted)
-        assert not self.pool.unassigned()
+        assert not self.pool.queues.all()
 
 
 PoolHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,54 @@
+"""Lends the jobs of a worker its scheduler; the database is opened when the first job asks."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from taskscheduler.aio.scheduler import AsyncScheduler
+from taskscheduler.scheduler import Scheduler
+
+Lendable: TypeAlias = Scheduler  #: what a factory may give a worker to lend
+
+
+class SchedulerLender:
+    """Keeps the scheduler of one worker, and its asyncio twin."""
+
+    def __init__(self, scheduler: Lendable | None = None) -> None:
+        self._scheduler = scheduler
+        self._async_scheduler: AsyncScheduler | None = None
+
+    def scheduler(self) -> Scheduler:
+        """Returns the scheduler that the factory gave, else a default one, created on first use."""
+        if self._scheduler is None:
+            self._scheduler = Scheduler()
+        return self._scheduler
+
+    def async_scheduler(self) -> AsyncScheduler:
+        """Returns the asyncio twin, on the connection of the scheduler; created on first use."""
+        if self._async_scheduler is None:
+            self._async_scheduler = AsyncScheduler.of(self.scheduler())
+        return self._async_scheduler
+
+    def close(self) -> None:
+        """Closes the scheduler, if there is one."""
+        if self._scheduler is not None:
+            self._scheduler.close()
+
+
+class Borrower:
+    """Has the scheduler of the worker at hand."""
+
+    def __init__(self, lender: SchedulerLender) -> None:
+        self._lender = lender
+
+    def scheduler(self) -> Scheduler:
+        """Returns the scheduler of this worker; it connects on first use."""
+        return self._lender.scheduler()
+
+
+class AsyncBorrower(Borrower):
+    """Has both schedulers of the worker at hand."""
+
+    def async_scheduler(self) -> AsyncScheduler:
+        """Returns the asyncio twin of the worker's scheduler."""
+        return self._lender.async_scheduler()

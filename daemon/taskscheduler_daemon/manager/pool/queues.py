@@ -1,0 +1,60 @@
+"""The runs that no worker has yet, in three queues: ordinary, forced and async ones."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from taskscheduler_daemon.ipc.messages import Flag, Run
+from taskscheduler_daemon.manager.pool.async_queue import AsyncQueue
+from taskscheduler_daemon.manager.pool.options import PoolOptions
+from taskscheduler_daemon.manager.pool.worker_state import QueuedRun
+
+_FORCED, _ASYNC = int(Flag.FORCED), int(Flag.ASYNC)  # plain numbers, as `&` with them is faster
+
+
+class RunQueues:
+    """Keeps the runs that wait for a worker, in the order in which they arrived."""
+
+    def __init__(self, options: PoolOptions) -> None:
+        self.ordinary: deque[QueuedRun] = deque()
+        self.forced: deque[QueuedRun] = deque()  #: each waits for a worker of its own
+        self.asynchronous = AsyncQueue(options)
+
+    def add(self, run: Run, now: float) -> None:
+        """Appends a run to its queue."""
+        self._queue_of(run).append(QueuedRun(run, now))
+
+    def put_back(self, runs: Iterable[Run], now: float) -> None:
+        """Puts runs that a worker gave up at the head of their queues again, in this order."""
+        for run in reversed(list(runs)):
+            self._queue_of(run).appendleft(QueuedRun(run, now))
+
+    def remove(self, job_id: bytes) -> Run | None:
+        """Removes the run of a job; None if none waits."""
+        for queue in (self.ordinary, self.forced, self.asynchronous.waiting):
+            for entry in queue:
+                if entry.run.is_attempt_of(job_id):
+                    queue.remove(entry)
+                    return entry.run
+        return None
+
+    def drain(self) -> list[Run]:
+        """Removes and returns all runs."""
+        runs = [entry.run for entry in self.all()]
+        for queue in (self.ordinary, self.forced, self.asynchronous.waiting):
+            queue.clear()
+        return runs
+
+    def all(self) -> list[QueuedRun]:
+        """Returns all runs, queue by queue."""
+        return [*self.ordinary, *self.forced, *self.asynchronous.waiting]
+
+    def has_runs(self) -> bool:
+        """Tells whether any run waits."""
+        return bool(self.ordinary or self.forced or self.asynchronous.waiting)
+
+    def _queue_of(self, run: Run) -> deque[QueuedRun]:
+        if run.flags & _FORCED:
+            return self.forced
+        return self.asynchronous.waiting if run.flags & _ASYNC else self.ordinary

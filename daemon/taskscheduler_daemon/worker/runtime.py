@@ -1,0 +1,56 @@
+"""What an ordinary job may ask of its worker while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from taskscheduler.clock import NEVER, Clock
+from taskscheduler.errors import SchedulerError
+from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model.lifecycle import Status
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.lending import Borrower, SchedulerLender
+from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
+from taskscheduler_daemon.worker.reports import WorkerReports
+
+
+class JobRuntime(Borrower):
+    """Lends the running job the scheduler of its worker, and reports its progress. One for all jobs in turn."""
+
+    def __init__(self, lender: SchedulerLender, reports: WorkerReports, clock: Clock) -> None:
+        super().__init__(lender)
+        self.stop_request: StopRequest | None = None  #: that of the service which runs here
+        self.progress: dict[str, Any] = {}  #: what the running job has reported, to go with its end
+        self._reports = reports
+        self._clock = clock
+        self._run: Run | None = None
+        self._sent_at = -NEVER
+
+    def begin(self, run: Run, stop_request: StopRequest | None) -> None:
+        """Turns to the next job."""
+        self._run, self.stop_request = run, stop_request
+        self.progress, self._sent_at = {}, -NEVER
+
+    def end(self) -> None:
+        """Ignores from now on what threads of the job still report."""
+        self._run = None
+
+    def report(self, progress: float | None, message: str | None) -> None:
+        """Reports progress as a sign of life: at most one message per limit; the latest in between goes to the page."""
+        if self._run is None:
+            return
+        merge_progress(self.progress, progress, message)
+        now, content = self._clock.monotonic(), encode_progress(self.progress, self._run)
+        if now - self._sent_at >= self._reports.progress_limit:
+            self._sent_at = now
+            self._reports.progress(self._run, content)
+        else:
+            self._reports.leave_progress(content)
+
+    def async_scheduler(self) -> NoReturn:
+        """Raises SchedulerError: only async jobs run in an event loop."""
+        raise SchedulerError("async_scheduler is for async jobs; use scheduler")
+
+    def interruption(self) -> Status:
+        """Returns why the job has to end now."""
+        return self._reports.kill_status

@@ -1,0 +1,168 @@
+"""Many async jobs in one event loop, their progress, and how single ones are interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+from tests.unit.worker.fakes import LIMIT, FakeManager, a_run, fake_manager
+
+from taskscheduler import Job, Status
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
+from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.ipc.messages import Flag, Run, interrupt
+from taskscheduler_daemon.lending import SchedulerLender
+from taskscheduler_daemon.worker.event_loop import EventLoop
+from taskscheduler_daemon.worker.reports import WorkerReports
+
+LONG = 3600.0
+
+
+class Meeting(Job):
+    """Waits until as many of these run as its data say."""
+
+    name = "unit-loop-meeting"
+    present = 0
+
+    async def start(self) -> int:
+        Meeting.present += 1
+        while Meeting.present < self.data:
+            await asyncio.sleep(0.001)
+        return self.data  # type: ignore[no-any-return]
+
+
+class Waiting(Job):
+    """Runs until it is cancelled, and notes why; `cancel` in its data: it cancels its own task."""
+
+    name = "unit-loop-waiting"
+    reasons: list[Status] = []
+    interrupt_when: tuple[int, EventLoop] | None = None
+    present = 0
+
+    async def start(self) -> None:
+        Waiting.present += 1
+        if self.interrupt_when is not None and self.interrupt_when[0] == Waiting.present:
+            self.interrupt_when[1].interrupt_all(Status.WAITING)
+        if self.data == "cancel":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        await asyncio.sleep(LONG)
+
+    def tear_down(self, outcome: Any) -> None:
+        self.reasons.append(outcome.status)
+
+
+class Talking(Job):
+    """Reports progress as often as its data say."""
+
+    name = "unit-loop-talking"
+
+    async def start(self) -> None:
+        for number in range(self.data):
+            self.update_progress(number)
+            await asyncio.sleep(0)
+
+
+class FakeContext:
+    """A worker that keeps the ends of its runs."""
+
+    stop_request: StopRequest | None = None
+
+    def __init__(self) -> None:
+        self.ends: dict[bytes, tuple[AttemptResult, dict[str, Any]]] = {}
+
+    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> AttemptResult:
+        return await execute_async(document, runtime, None, 1024)
+
+    def ended(
+        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
+    ) -> None:
+        assert seconds >= 0
+        assert document["_id"].binary == run.job_id
+        self.ends[run.job_id] = result, progress
+
+
+class Scene:
+    """An event loop between a manager and a worker."""
+
+    def __init__(self, manager: FakeManager) -> None:
+        self.manager, self.context = manager, FakeContext()
+        reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, LIMIT, SYSTEM_CLOCK)
+        self.event_loop = EventLoop(self.context, reports, SchedulerLender(), manager.worker_end, SYSTEM_CLOCK)
+
+    def result(self, run: Run) -> AttemptResult:
+        return self.context.ends[run.job_id][0]
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    Meeting.present, Waiting.reasons, Waiting.present, Waiting.interrupt_when = 0, [], 0, None
+    with fake_manager() as manager:
+        scene = Scene(manager)
+        yield scene
+        scene.event_loop.loop.close()
+
+
+def test_jobs_that_arrive_meanwhile_run_at_once_and_other_runs_are_left_to_the_worker(scene: Scene) -> None:
+    first, second = (a_run(Meeting.name, 2, Flag.ASYNC) for _ in range(2))
+    ordinary = a_run("unit-loop-ordinary")
+    scene.manager.send(ordinary.encode(), second.encode())
+    assert scene.event_loop.serve(first) == [ordinary]
+    assert scene.result(first) == scene.result(second) == (Ending.SUCCEEDED, {"result": 2})
+    assert not scene.event_loop.is_running
+
+
+def test_one_job_is_interrupted_alone_and_learns_why(scene: Scene) -> None:
+    doomed, other = a_run(Waiting.name, None, Flag.ASYNC), a_run(Meeting.name, 1, Flag.ASYNC)
+    scene.manager.send(interrupt(ObjectId().binary, Status.TIMEOUT), other.encode())
+    scene.manager.send(interrupt(doomed.job_id, Status.CANCELED))
+    assert scene.event_loop.serve(doomed) == []
+    assert scene.result(doomed) is INTERRUPTED
+    assert scene.result(other)[0] is Ending.SUCCEEDED
+    assert Waiting.reasons == [Status.CANCELED]
+
+
+def test_all_jobs_can_be_interrupted(scene: Scene) -> None:
+    runs = [a_run(Waiting.name, None, Flag.ASYNC) for _ in range(3)]
+    scene.manager.send(*(run.encode() for run in runs[1:]))
+    Waiting.interrupt_when = (3, scene.event_loop)
+    scene.event_loop.serve(runs[0])
+    assert [scene.result(run) for run in runs] == [INTERRUPTED] * 3
+    assert Waiting.reasons == [Status.WAITING] * 3
+
+
+def test_a_job_that_cancels_its_own_task_is_not_interrupted(scene: Scene) -> None:
+    run = a_run(Waiting.name, "cancel", Flag.ASYNC)
+    scene.event_loop.serve(run)
+    ending, content = scene.result(run)
+    assert (ending, content["error"]["type"]) == (Ending.FAILED, "asyncio.exceptions.CancelledError")
+
+
+def test_jobs_go_on_when_the_manager_closes_the_socket(scene: Scene) -> None:
+    run = a_run(Meeting.name, 2, Flag.ASYNC)
+    scene.manager.send(a_run(Meeting.name, 2, Flag.ASYNC).encode())
+    scene.manager.dismiss()
+    assert scene.event_loop.serve(run) == []
+    assert scene.result(run)[0] is Ending.SUCCEEDED
+
+
+def test_the_last_progress_of_a_job_goes_with_its_end(scene: Scene) -> None:
+    run = a_run(Talking.name, 50, Flag.ASYNC)
+    scene.event_loop.serve(run)
+    assert scene.context.ends[run.job_id] == ((Ending.SUCCEEDED, {}), {"progress": 49.0})
+    assert len(scene.manager.progress) <= 1, "within the limit"
+
+
+def test_a_job_alone_is_not_reported_but_returned_and_its_progress_sent(scene: Scene) -> None:
+    run = a_run(Talking.name, 3)
+    assert scene.event_loop.alone(run) == (Ending.SUCCEEDED, {})
+    assert scene.context.ends == {}
+    assert [bson.decode(report.body)["progress"] for report in scene.manager.progress][-1] == 2

@@ -1,0 +1,96 @@
+"""What a worker sends to its manager, and what it leaves in the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from bson import ObjectId
+from tests.unit.worker.fakes import LIMIT, FakeClock, FakeManager, a_run, fake_manager
+
+from taskscheduler import Job, Process
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler_daemon.ipc.messages import Kind
+from taskscheduler_daemon.worker.reports import WorkerReports
+
+WORKER = ObjectId()
+DOCUMENT = {"class": "unit-reported"}
+
+
+class Reported(Job):
+    """Has a notification."""
+
+    name = "unit-reported-and-notified"
+
+    def start(self) -> None: ...
+
+    def notification(self, status: Status, process: Process) -> None: ...
+
+
+@pytest.fixture
+def manager() -> Iterator[FakeManager]:
+    with fake_manager() as manager:
+        yield manager
+
+
+@pytest.fixture
+def reports(manager: FakeManager) -> WorkerReports:
+    return WorkerReports(WORKER, manager.worker_end, manager.page, LIMIT, FakeClock())
+
+
+def test_a_worker_reports_that_it_is_ready(manager: FakeManager, reports: WorkerReports) -> None:
+    reports.ready()
+    assert manager.received == [bytes([Kind.READY])]
+
+
+def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_duration(
+    manager: FakeManager, reports: WorkerReports
+) -> None:
+    run = a_run("unit-reported")
+    assert reports.ended(run, DOCUMENT, (Ending.SUCCEEDED, {"result": 5}), {"progress": 50.0}, 1.5)
+    [report] = manager.reports
+    assert (report.ending, report.job_id, report.attempt, report.worker) == (
+        Ending.SUCCEEDED,
+        run.job_id,
+        1,
+        WORKER.binary,
+    )
+    assert (report.content(), report.seconds) == ({"result": 5, "said": {"progress": 50.0}}, 1.5)
+
+
+def test_a_job_with_a_notification_is_marked(manager: FakeManager, reports: WorkerReports) -> None:
+    run = a_run(Reported.name)
+    reports.ended(run, {"class": Reported.name}, (Ending.SUCCEEDED, {}), {}, 0.0)
+    assert manager.reports[0].content() == {"hook": True}
+
+
+def test_a_worker_learns_from_a_report_that_its_manager_is_gone(manager: FakeManager, reports: WorkerReports) -> None:
+    manager.end.close()
+    assert not reports.ended(a_run("unit-reported"), DOCUMENT, (Ending.SUCCEEDED, {}), {}, 0.0)
+
+
+def test_a_run_that_was_read_can_be_handed_back(manager: FakeManager, reports: WorkerReports) -> None:
+    run = a_run("unit-reported")
+    reports.unstarted(run)
+    assert [(report.ending, report.job_id) for report in manager.reports] == [(Ending.UNSTARTED, run.job_id)]
+
+
+def test_progress_is_sent_or_left_in_the_page_and_is_a_sign_of_life(
+    manager: FakeManager, reports: WorkerReports
+) -> None:
+    run = a_run("unit-reported")
+    reports.leave_progress(b"left")
+    assert (manager.received, manager.page.touched(), manager.page.read(0)) == ([], 1000.0, (2, b"left"))
+    manager.page.touch(0.0)
+    reports.progress(run, b"sent")
+    assert [report.body for report in manager.progress] == [b"sent"]
+    assert manager.page.touched() == 1000.0
+
+
+def test_the_kill_status_is_waiting_until_the_manager_gives_a_reason(
+    manager: FakeManager, reports: WorkerReports
+) -> None:
+    found = [reports.kill_status]
+    manager.page.kill_status = Status.TIMEOUT
+    found.append(reports.kill_status)
+    assert found == [Status.WAITING, Status.TIMEOUT]

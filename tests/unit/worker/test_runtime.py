@@ -1,0 +1,99 @@
+"""What an ordinary job may ask of its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+from tests.unit.worker.fakes import LIMIT, FakeClock, FakeManager, a_run, fake_manager
+
+from taskscheduler.errors import SchedulerError
+from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model.lifecycle import Status
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.lending import SchedulerLender
+from taskscheduler_daemon.worker.reports import WorkerReports
+from taskscheduler_daemon.worker.runtime import JobRuntime
+
+
+class Scene:
+    """A runtime with a clock, between a job and a manager."""
+
+    def __init__(self, manager: FakeManager) -> None:
+        self.manager, self.clock = manager, FakeClock()
+        reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, LIMIT, self.clock)
+        self.runtime = JobRuntime(SchedulerLender(), reports, self.clock)
+
+    def begin(self) -> Run:
+        run = a_run("unit-runs")
+        self.runtime.begin(run, None)
+        return run
+
+    def left(self) -> dict[str, Any] | None:
+        note = self.manager.page.read(0)
+        return None if note is None else bson.decode(note[1])
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with fake_manager() as manager:
+        yield Scene(manager)
+
+
+def test_the_first_progress_is_sent_at_once_and_the_next_within_the_limit_is_left_in_the_page(scene: Scene) -> None:
+    run = scene.begin()
+    scene.runtime.report(10.0, None)
+    scene.clock.time += LIMIT / 2
+    scene.runtime.report(20.0, "half way")
+    key = {"id": ObjectId(run.job_id), "attempt": 1}
+    assert [report.content() for report in scene.manager.progress] == [{"progress": 10.0, **key}]
+    assert scene.left() == {"progress": 20.0, "message": "half way", **key}
+    assert scene.runtime.progress == {"progress": 20.0, "message": "half way"}
+
+
+def test_after_the_limit_progress_is_sent_again(scene: Scene) -> None:
+    scene.begin()
+    scene.runtime.report(10.0, None)
+    scene.clock.time += LIMIT
+    scene.runtime.report(20.0, None)
+    assert [report.content()["progress"] for report in scene.manager.progress] == [10.0, 20.0]
+    assert scene.left() is None
+
+
+def test_each_job_begins_without_the_progress_of_the_one_before(scene: Scene) -> None:
+    scene.begin()
+    scene.runtime.report(10.0, "first")
+    scene.runtime.end()
+    scene.begin()
+    assert scene.runtime.progress == {}
+    scene.runtime.report(None, None)
+    assert len(scene.manager.progress) == 2, "also within the limit of the job before"
+
+
+def test_what_a_thread_of_an_ended_job_reports_is_ignored(scene: Scene) -> None:
+    scene.begin()
+    scene.runtime.end()
+    scene.runtime.report(10.0, None)
+    assert (scene.manager.progress, scene.left(), scene.runtime.progress) == ([], None, {})
+
+
+def test_the_runtime_has_the_stop_request_of_its_service_only(scene: Scene) -> None:
+    request = StopRequest()
+    scene.runtime.begin(a_run("unit-runs"), request)
+    assert scene.runtime.stop_request is request
+    scene.begin()
+    assert scene.runtime.stop_request is None
+
+
+def test_the_reason_of_an_interruption_is_that_of_the_manager(scene: Scene) -> None:
+    assert scene.runtime.interruption() == Status.WAITING
+    scene.manager.page.kill_status = Status.CANCELED
+    assert scene.runtime.interruption() is Status.CANCELED
+
+
+def test_an_ordinary_job_has_no_asyncio_scheduler(scene: Scene) -> None:
+    with pytest.raises(SchedulerError, match="async_scheduler is for async jobs; use scheduler"):
+        scene.runtime.async_scheduler()
