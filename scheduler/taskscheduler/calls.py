@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.declarations.signature import of_class, undeclared
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.jobs.job import FunctionJob, job_class, job_name
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import JobOptions
 from taskscheduler.operations.add import merged
@@ -39,11 +39,11 @@ def call(job: Any, /, *args: Any, **named: Any) -> Call:
     class gets one value, or a mapping of arguments by name, as its data. InvalidArgumentsError if the function does
     not take them, or if both kinds are given to a job by name that this process does not know.
     """
-    name, cls = job_name(job), job_class(job)
-    if cls is None:
+    name, spec = REGISTRY.resolve(job)
+    if spec is None:
         return Call(job, undeclared(name, args, named))
-    if issubclass(cls, FunctionJob):
-        return Call(job, cls.declaration().data(args, named))
+    if spec.signature is not None:
+        return Call(job, spec.signature.data(args, named))
     return Call(job, of_class(name, args, named))
 
 

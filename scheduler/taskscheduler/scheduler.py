@@ -16,12 +16,12 @@ from bson import ObjectId
 from taskscheduler.calls import Calls
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection
+from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import (
     InvalidOptionError,
     JobNotFoundError,
 )
 from taskscheduler.events import STATUS_EVENTS, Events, Handler
-from taskscheduler.jobs.job import job_name
 from taskscheduler.model.checks import Seconds, queue_name, seconds, waiting_time
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status

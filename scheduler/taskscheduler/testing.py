@@ -42,10 +42,10 @@ from bson import ObjectId
 from taskscheduler import embedded
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.executor import Container, execute, notify
-from taskscheduler.jobs.job import REGISTRY, has_notification, is_async
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.checks import integer, names, queue_name
 from taskscheduler.model.checks import seconds as checked_seconds
@@ -178,13 +178,13 @@ class InlineNode:
             ending, content = Ending.TIMED_OUT, {"error": error}
         if runtime.said:
             content["said"] = runtime.said
-        if has_notification(REGISTRY.find(document["class"])):
+        if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
         return ending, content
 
     def _attempt(self, document: Document, runtime: _Runtime) -> AttemptResult:
         most = self._scheduler.options.max_payload
-        if not is_async(REGISTRY.find(document["class"])):
+        if not REGISTRY.is_async(document["class"]):
             return execute(document, runtime, self._container, most)
         return _in_a_loop(runtime.lent(execute_async(document, runtime, self._container, most)))
 
@@ -258,7 +258,7 @@ class _Runtime:
         self._fence = fence
         self._parent = document.get("parent")
         self._worker = worker
-        self.stop_request = _StopAtRest(is_async(REGISTRY.find(document["class"])))
+        self.stop_request = _StopAtRest(REGISTRY.is_async(document["class"]))
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
         self._twin: AsyncScheduler | None = None

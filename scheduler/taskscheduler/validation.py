@@ -9,8 +9,8 @@ import bson
 from bson import ObjectId
 from bson.errors import BSONError
 
+from taskscheduler.declarations.registry import is_job, job_name
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.jobs.job import job_name
 from taskscheduler.model.payload import CODEC
 from taskscheduler.model.process_state import ProcessState
 
@@ -65,7 +65,7 @@ def named(query: Mapping[str, Any]) -> dict[str, Any]:
             return {key: name(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [name(item) for item in value]
-        return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
+        return job_name(value) if isinstance(value, type) or is_job(value) else value
 
     asked = {key: name(value) for key, value in query.items()}
     try:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.jobs.job import Job, job
+from taskscheduler.jobs.functions import job
+from taskscheduler.jobs.job import Job
 
 _MB = 1_000_000
 _SOON = 10.0  #: seconds after which a local server that does not answer never will

@@ -19,10 +19,10 @@ from bson import ObjectId
 
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import SchedulerError
 from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
 from taskscheduler.jobs.executor import Container, JobInterrupted, execute, notify
-from taskscheduler.jobs.job import REGISTRY, has_notification, is_async
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult, encode
 from taskscheduler.model.lifecycle import Ending, Status
@@ -168,7 +168,7 @@ class Worker:
         if run.flags & Flag.HOOK:
             end: AttemptResult = (Ending.SUCCEEDED, {})
             self._notify(document)
-        elif is_async(REGISTRY.find(document["class"])):
+        elif REGISTRY.is_async(document["class"]):
             end = self._process_alone(run)
         else:
             plain = True
@@ -202,7 +202,7 @@ class Worker:
             self._worn_out = True
         if said:
             content["said"] = said
-        if has_notification(REGISTRY.find(document["class"])):
+        if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
         return self._send(Kind.REPORT, ending, run, seconds, encode(content))
 

@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from taskscheduler.declarations.data_schema import DataSchema
+from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
-from taskscheduler.jobs.job import REGISTRY, Job, Runtime, declaration
-from taskscheduler.jobs.service import check_kind
+from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.process import Process
@@ -31,16 +30,16 @@ class JobInterrupted(BaseException):
     """Raised inside a job that has to end now; not an Exception, so that jobs do not catch it by accident."""
 
 
-def find(name: str) -> type[Job]:
-    """The registered class; InvalidJobError tells what to do if there is none. Never imports anything."""
-    cls = REGISTRY.find(name)
-    if cls is None:
+def find(name: str) -> JobSpec:
+    """Returns the registered job; InvalidJobError says what to do if there is none. Never imports anything."""
+    spec = REGISTRY.find(name)
+    if spec is None:
         known = ", ".join(REGISTRY.names()[:20]) or "none"
         raise InvalidJobError(
             f"job {name!r} is not registered on this node; start it with --jobs and the module that defines it "
             f"(registered here: {known})"
         )
-    return cls
+    return spec
 
 
 def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
@@ -49,25 +48,25 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
     InvalidArgumentsError if the data are not what the class declares; `lenient`, it gets them as they are stored.
     InvalidJobError if it is not to be run so, which nobody knew who added it by its name alone.
     """
-    cls = find(document["class"])
+    spec = find(document["class"])
     if not lenient:
-        check_kind(cls, "service" in document)
-    made = cls() if container is None else container.get(cls)
+        spec.check_kind("service" in document)
+    made = spec.cls() if container is None else container.get(spec.cls)
     if not isinstance(made, Job):
-        raise InvalidJobError(f"the container gave {type(made).__name__} for {cls.name}, which is not a Job")
-    made.data = _loaded(cls, document.get("data"), lenient)
+        raise InvalidJobError(f"the container gave {type(made).__name__} for {spec.name}, which is not a Job")
+    made.data = _loaded(spec, document.get("data"), lenient)
     made.id, made.attempt = document["_id"], document["attempt"]
     made._runtime = runtime
     return made
 
 
-def _loaded(cls: type[Job], data: Any, lenient: bool) -> Any:
-    """The data as the class declares them. Functions look themselves when they are called."""
-    declared = declaration(cls)
-    if not isinstance(declared, DataSchema):
+def _loaded(spec: JobSpec, data: Any, lenient: bool) -> Any:
+    """Returns the data as the class declares them. Functions check their arguments when they are called."""
+    schema = spec.data_schema
+    if schema is None:
         return data
     try:
-        return declared.load(data)
+        return schema.load(data)
     except InvalidArgumentsError:
         if lenient:
             return data

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskscheduler.clock import Deadline
-from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.job import SERVICE, Job
 from taskscheduler.model.checks import Seconds, waiting_time
 
@@ -56,6 +55,7 @@ class Service(Job):
     """
 
     name = SERVICE
+    _is_service = True
     _request: StopRequest | None = None
 
     @property
@@ -101,11 +101,3 @@ class Service(Job):
             request = getattr(self._runtime, "stop_request", None)
             self._request = StopRequest() if request is None else request
         return self._request
-
-
-def check_kind(cls: type[Job], serves: bool) -> None:
-    """InvalidJobError if a class is not to be run so: `serves`, as a service, or not."""
-    if serves and cls.solo:
-        raise InvalidJobError(f"job {cls.name} is solo and cannot be a service; the name of a service is unique anyway")
-    if not serves and issubclass(cls, Service):
-        raise InvalidJobError(f"{cls.name} is a service: start it with start_service, which keeps it alive")

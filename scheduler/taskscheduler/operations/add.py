@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from taskscheduler.clock import Clock, Deadline
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import (
     DuplicateJobError,
     InvalidJobError,
@@ -13,8 +14,6 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
-from taskscheduler.jobs.job import declaration, has_notification, is_async, job_class, job_name
-from taskscheduler.jobs.service import check_kind
 from taskscheduler.model.document import Document, NewJob, new_document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import JobOptions, SchedulerOptions
@@ -131,23 +130,23 @@ class JobAdder:
             raise SchedulerError("others add the same job again and again; try later")
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False) -> NewJob:
-        name, known = job_name(job), job_class(job)
+        name, spec = REGISTRY.resolve(job)
         options = JobOptions.of(asked, self._defaults)
         now = self._store.clock.now()
-        if known is not None:  # else only a worker can tell
-            check_kind(known, serves)
-            data = declaration(known).accept(data)
+        if spec is not None:  # else only a worker can tell
+            spec.check_kind(serves)
+            data = spec.accept(data)
         document = new_document(name, data, options, now)
         if options.dedupe:
             document["dedupe"] = once_key(name, data, options.ignore_data)
-        solo = options.solo if options.solo is not None else getattr(known, "solo", False)
+        solo = options.solo if options.solo is not None else spec is not None and spec.solo
         if key := solo_key(solo, name):
             make_solo(document, key, now)
         elif wake:
             document["wake"] = True
-        if known is not None:
-            document["hook"] = has_notification(known)
-            if is_async(known) and not options.force_spawn:
+        if spec is not None:
+            document["hook"] = spec.has_hook
+            if spec.is_async and not options.force_spawn:
                 document["async"] = True
         new = NewJob(document["_id"], document, self._encode(document))
         if options.parent is not None and self._store.jobs.get(options.parent) is None:

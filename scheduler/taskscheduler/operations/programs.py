@@ -12,6 +12,7 @@ from typing import Any, Self
 import bson
 
 from taskscheduler.clock import Clock, Deadline
+from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import (
     DatabaseUnavailableError,
     InvalidOptionError,
@@ -19,7 +20,6 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
-from taskscheduler.jobs.job import job_name
 from taskscheduler.model.attempt_result import describe, storable
 from taskscheduler.model.checks import seconds
 from taskscheduler.model.document import Document, new_document

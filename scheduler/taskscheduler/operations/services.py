@@ -13,8 +13,8 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.clock import Clock, Deadline
+from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import InvalidStateError, ServiceNotFoundError
-from taskscheduler.jobs.job import job_name
 from taskscheduler.model.document import Document, NewJob
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.process_state import AddOutcome

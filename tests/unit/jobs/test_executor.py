@@ -13,7 +13,8 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.executor import JobInterrupted, execute, find, instance, notify
-from taskscheduler.jobs.job import Job, job
+from taskscheduler.jobs.functions import job
+from taskscheduler.jobs.job import Job
 from taskscheduler.model.attempt_result import LONGEST_MESSAGE, LONGEST_TRACEBACK, describe, encode, storable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC, DEEPEST
