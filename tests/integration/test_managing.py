@@ -116,7 +116,7 @@ def test_a_job_of_add_job_once_is_refused_while_another_has_its_place(scheduler:
     process = scheduler.add_job_once("Mail", {"to": 1})
     end(scheduler, process, Status.FAILED)
     scheduler.add_job_once("Mail", {"to": 1})
-    with pytest.raises(InvalidStateError, match="another job was added in its place"):
+    with pytest.raises(InvalidStateError, match="add_job_once has added another job in its place"):
         scheduler.retry_job(process.id)
     assert process.refresh().status is Status.FAILED
 

@@ -76,14 +76,14 @@ class Service(Job):
 
         Raises InvalidDataError or PayloadTooLargeError.
         """
-        self.scheduler.letters.send_from(self.id, value)
+        self.scheduler.service_messages.send_from(self.id, value)
 
     def receive(self, timeout: Seconds | None = None, default: Any = None) -> Any:
         """The oldest value that was sent to this service, waiting for one as long as `timeout` seconds.
 
         `default` if none came in time, or the service was asked to stop. Each value is received once.
         """
-        return self.scheduler.letters.receive_at(
+        return self.scheduler.service_messages.receive_at(
             self.id, Deadline(waiting_time(timeout)), default, self._stop_request.wait
         )
 

@@ -1,4 +1,4 @@
-"""Take back at once what lost nodes hold."""
+"""Rescue the jobs of lost nodes at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.finish import completion_of_lost
 from taskscheduler.store import Store
 
-_MAX_LOST = 3  #: lost workers that set a job aside, as nodes have it unless told otherwise
+_MAX_LOST = 3  #: lost workers after which a job fails; the default of nodes
 
 
 def rescue(
     store: Store, boot: ObjectId, node: str, max_lost: int, queue: str | None = None
 ) -> list[tuple[ObjectId, Status]]:
-    """Takes back all jobs of a node that is lost, or those of one queue; each with its new status.
+    """Rescues the jobs of a lost node, of all queues or one; returns the id and the new status of each.
 
-    A job that was lost `max_lost` times is set aside.
+    A job that was lost `max_lost` times fails.
     """
     completions = [completion_of_lost(job, node, max_lost) for job in store.leases.jobs_of(boot, queue)]
     if completions:
@@ -25,7 +25,7 @@ def rescue(
 
 
 def restore(store: Store, queue: str | None) -> int:
-    """Take back the jobs of nodes that are gone; how many of them wait again. A job lost too often fails instead."""
+    """Rescues the jobs of nodes that are gone; returns how many wait again. A job lost too often fails instead."""
     owners = store.leases.owners()  # first: a node registers before it claims
     nodes = {node["_id"]: node for node in store.nodes.all()}
     waiting: list[ObjectId] = []
@@ -39,12 +39,12 @@ def restore(store: Store, queue: str | None) -> int:
                 store.outbox.deliver(job_id)
             else:
                 waiting.append(job_id)
-    _tell_all(store, waiting)
+    _wake_nodes(store, waiting)
     store.solo_locks.sweep()
     return len(waiting)
 
 
-def _tell_all(store: Store, job_ids: list[ObjectId]) -> None:
+def _wake_nodes(store: Store, job_ids: list[ObjectId]) -> None:
     if job_ids:
         queues = {job["queue"] for job in store.jobs.find({"_id": {"$in": job_ids}})}
         store.wakeups.jobs_added(job_ids, queues, later=True, forced=True)

@@ -1,4 +1,4 @@
-"""Decides what it takes to try a job again, delete one, or take back what nodes hold that are gone."""
+"""Put an ended job back into the queue."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.termination import _await_killed
+from taskscheduler.operations.termination import await_killed
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
-COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
-
-_PATIENCE = 10.0  #: seconds for which a retry contends with others that change the same job
+_PATIENCE = 10.0  #: seconds for which a retry competes with others that change the same job
 
 
 def retry(store: Store, job_id: ObjectId, clock: Clock) -> Document:
-    """The document of an ended job that waits again. InvalidStateError or JobNotFoundError."""
+    """Puts an ended job back into the queue and returns its document. InvalidStateError or JobNotFoundError."""
     deadline = Deadline(_PATIENCE, clock)
     while True:
         job = _ended(store, job_id)
         store.outbox.deliver(job_id)  # its next run and its family first: they follow from how it ended
-        _await_killed(store, job, clock)
+        await_killed(store, job, clock)
         try:
             again = store.services.rearm(job) if "service" in job else store.jobs.requeue(job)
         except OnceTakenError as error:
             raise InvalidStateError(
-                f"job {job_id} cannot be tried again: another job was added in its place by add_job_once"
+                f"job {job_id} cannot be tried again: add_job_once has added another job in its place"
             ) from error
         if again is not None:
-            tell(store, again)
+            announce_queued(store, again)
             return again
         if deadline.passed:
-            raise InvalidStateError(f"job {job_id} is changed by others again and again; try later")
+            raise InvalidStateError(
+                f"other programs changed job {job_id} again and again for {_PATIENCE:g} s; try again"
+            )
 
 
 def _ended(store: Store, job_id: ObjectId) -> Document:
@@ -52,7 +52,8 @@ def _ended(store: Store, job_id: ObjectId) -> Document:
     return job
 
 
-def tell(store: Store, job: Mapping[str, Any]) -> None:
+def announce_queued(store: Store, job: Mapping[str, Any]) -> None:
+    """Wakes the nodes for a job that is queued again, and logs its status."""
     store.wakeups.jobs_added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
     store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
     if "solo" in job:

@@ -1,4 +1,4 @@
-"""What a cluster does, in numbers: plain dictionaries for monitoring, made of bounded reads."""
+"""The cluster in numbers: plain dictionaries for monitoring, made of bounded reads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from taskscheduler.model.nodes import silence_of, state_of
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.overview import Backlog, ClusterOverview
 
+COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}  #: what jobs are counted by, and its field
+
 
 def statistics(overview: ClusterOverview) -> dict[str, Any]:
-    """Jobs per status, queues, nodes with their slots, and the seconds until the next postponed job is due.
+    """Returns jobs per status, queues, nodes with their slots, and the seconds until the next postponed job is due.
 
     No count goes further than `capped_at`: a greater number there means "more".
     """
@@ -27,24 +29,24 @@ def statistics(overview: ClusterOverview) -> dict[str, Any]:
 
 
 def by_status(counts: Mapping[Status, int]) -> dict[str, int]:
-    """Every status by its label."""
+    """Returns the count of every status by its label."""
     return {status.label: counts.get(status, 0) for status in Status}
 
 
 def of_queue(backlog: Backlog) -> dict[str, Any]:
-    """How many jobs wait, and for how many seconds the oldest has."""
+    """Returns how many jobs wait, and for how many seconds the oldest has waited."""
     return {"waiting": backlog.waiting, "oldest": backlog.oldest}
 
 
 def of_nodes(documents: Iterable[Document]) -> dict[str, Any]:
-    """The nodes of the last day, and the slots of those that are up in all."""
+    """Returns the nodes of the last day, and the sum of the slots of all nodes that are up."""
     nodes = [of_node(document) for document in documents]
     up = [node for node in nodes if node["state"] == "up"]
     return {"nodes": nodes, "slots": {name: sum(node[name] for node in up) for name in ("running", "free", "total")}}
 
 
 def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
-    """One node: `state` is up, silent (its lease has ended) or lost (others have taken its jobs back).
+    """Returns one node: `state` is up, silent (its lease has ended) or lost (others have rescued its jobs).
 
     `workers` are its processes, `ended` counts the attempts that ended there since it started, by how they ended:
     succeeded, failed, timed_out, lost, returned. `running` are its attempts, `free` its slots that none of them takes:

@@ -14,40 +14,42 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import grace_of, lease_of
 from taskscheduler.store import Store
 
-_TOLD_WITHIN = 1.5  #: seconds after which the worker of a cancelled attempt was told to end
+_SIGNALLED_WITHIN = 1.5  #: seconds within which the worker of a cancelled attempt is sent its signal
 
-_SPARE = 10.0  #: seconds for all that lies between a cancelled service and the word that it is gone
+_SPARE = (
+    10.0  #: seconds for all that lies between the cancellation of a service and the report that its process is gone
+)
 
 _LOOK_EVERY = 0.03
 
 
-def _await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
-    """A job that was ended from outside while it ran: its worker must be gone before another one begins."""
+def await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+    """Waits until the worker of a cancelled job is gone, so that two attempts never overlap."""
     if "service" in job:
         await_gone(store, job["_id"], clock)
         return
     if "gate" in job:
-        _await_turn(store, job["_id"])
+        _await_lock(store, job["_id"])
         return
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
     if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
         node = store.nodes.find(job.get("boot"))
-        most = _TOLD_WITHIN + grace_of(node or {})
+        most = _SIGNALLED_WITHIN + grace_of(node or {})
         left = (job["ended"] - store.clock.now()).total_seconds() + most
         threading.Event().wait(max(0.0, min(left, most)))
 
 
-def _await_turn(store: Store, job_id: ObjectId) -> None:
-    """Its node says when nothing is left of a solo job; if that has died, its lease is waited for."""
+def _await_lock(store: Store, job_id: ObjectId) -> None:
+    """Waits until the node of a solo job has released its lock, or the lease of that node is over."""
     pause = threading.Event()
     while store.solo_locks.is_held(job_id):
         pause.wait(_LOOK_EVERY)
 
 
 def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
-    """Return when nothing is left of the process of a service that was cancelled; at once for any other job.
+    """Waits until the process of a cancelled service is gone; returns at once for any other job.
 
-    Its node says when; a node that is gone has taken the process with it. InvalidStateError if neither happens.
+    Its node reports that; a node that is gone has taken the process with it. InvalidStateError if neither happens.
     """
     pause, deadline = threading.Event(), None
     while True:
@@ -60,5 +62,7 @@ def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
         patience = job["service"]["stop_hard"] + lease_of(node) + _SPARE
         deadline = deadline or Deadline(patience, clock)
         if deadline.passed:
-            raise InvalidStateError(f"service {job['service']['name']!r} was stopped, but its node does not say so")
+            raise InvalidStateError(
+                f"service {job['service']['name']!r} was stopped, but its node does not report that the process is gone"
+            )
         pause.wait(_LOOK_EVERY)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.retry import COUNTED_BY
+from taskscheduler.operations.stats import COUNTED_BY
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import opened
 from taskscheduler_daemon.cli.settings import Settings, say
