@@ -170,17 +170,17 @@ class InlineNode:
             raise KeyboardInterrupt  # from the person at the terminal
         return Process(self._scheduler, store.jobs.get(job_id) or document)
 
-    def _execute(self, document: Document, runtime: _Runtime) -> tuple[Ending, dict[str, Any]]:
+    def _execute(self, document: Document, runtime: _Runtime) -> AttemptResult:
         began, limit = self._clock.monotonic(), document["options"]["timeout"]
-        ending, content = self._attempt(document, runtime)
+        result = self._attempt(document, runtime)
         if limit and self._clock.monotonic() - began > limit:
             error = {"type": "JobTimeoutError", "message": f"ran longer than {limit:g} s"}
-            ending, content = Ending.TIMED_OUT, {"error": error}
+            result = AttemptResult(Ending.TIMED_OUT, {"error": error})
         if runtime.said:
-            content["said"] = runtime.said
+            result.content["said"] = runtime.said
         if REGISTRY.has_hook(document["class"]):
-            content["hook"] = True
-        return ending, content
+            result.content["hook"] = True
+        return result
 
     def _attempt(self, document: Document, runtime: _Runtime) -> AttemptResult:
         most = self._scheduler.options.max_payload

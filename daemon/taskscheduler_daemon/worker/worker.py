@@ -166,7 +166,7 @@ class Worker:
         began = self._clock.monotonic()
         plain = False
         if run.flags & Flag.HOOK:
-            end: AttemptResult = (Ending.SUCCEEDED, {})
+            end = AttemptResult(Ending.SUCCEEDED, {})
             self._notify(document)
         elif REGISTRY.is_async(document["class"]):
             end = self._process_alone(run)
@@ -191,7 +191,7 @@ class Worker:
             ending, content = self._async_work().alone(run)
         if ending is Ending.RETURNED:
             raise JobInterrupted
-        return ending, {**content, "async": True}
+        return AttemptResult(ending, {**content, "async": True})
 
     def _report(
         self, run: Run, document: dict[str, Any], end: AttemptResult, said: dict[str, Any], seconds: float
@@ -248,7 +248,7 @@ class Worker:
     ) -> None:
         """Report the end of an async job."""
         self._end_fork()
-        self._report(run, document, (end[0], dict(end[1])), said, seconds)
+        self._report(run, document, AttemptResult(end.ending, dict(end.content)), said, seconds)
 
     def send_progress(self, run: Run, content: bytes) -> None:
         """Report what an async job says, or with no content that it is alive."""

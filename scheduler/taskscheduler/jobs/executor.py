@@ -1,4 +1,4 @@
-"""One run of one job in a worker: find the class, make the instance, call it, turn every ending into a report."""
+"""One attempt of one job: build it, set_up, start, tear_down, result."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def find(name: str) -> JobSpec:
 
 
 def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
-    """The job object for one attempt, with its data, id and attempt set.
+    """Returns the job object for one attempt, with its data, id and attempt set.
 
-    InvalidArgumentsError if the data are not what the class declares; `lenient`, it gets them as they are stored.
-    InvalidJobError if it is not to be run so, which nobody knew who added it by its name alone.
+    InvalidArgumentsError if the data do not fit the declaration of the class; `lenient` passes them as they are stored.
+    InvalidJobError if a service was added as a job, or a job as a service, by a program that knew its name alone.
     """
     spec = find(document["class"])
     if not lenient:
@@ -80,9 +80,9 @@ def execute(
     max_payload: int,
     guard: AbstractContextManager[Any] = _UNGUARDED,
 ) -> AttemptResult:
-    """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
+    """Runs the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
 
-    Context variables that the job sets are gone after it, as those of a task are.
+    Context variables that the job sets are gone after it, like those of a task.
     """
     return copy_context().run(_execute, document, runtime, container, max_payload, guard)
 
@@ -120,20 +120,20 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> A
 
 def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
     """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
-    pid, entered, end = os.getpid(), False, None
+    pid, entered, result = os.getpid(), False, None
     try:
-        end = _worked(job, max_payload, guard)
+        result = _worked(job, max_payload, guard)
         if os.getpid() != pid:
-            return end  # the job has forked, and both come back: only the worker cleans up
+            return result  # the job has forked, and both come back: only the worker cleans up
         entered = True
-        job.tear_down(outcome_of(end))
+        job.tear_down(outcome_of(result))
     except JobInterrupted:
         if not entered and os.getpid() == pid:
             _tear_down_interrupted(job)
         raise
     except BaseException as error:  # as above
-        return after_tear_down(job, end, error)
-    return end
+        return after_tear_down(job, result, error)
+    return result
 
 
 def _tear_down_interrupted(job: Job) -> None:
@@ -146,27 +146,26 @@ def _tear_down_interrupted(job: Job) -> None:
 
 
 def interruption(job: Job) -> Status:
-    """Why the job was interrupted."""
+    """Returns why the job was interrupted."""
     return Status.WAITING if job._runtime is None else job._runtime.interruption()
 
 
-def outcome_of(end: AttemptResult) -> Outcome:
-    """What the job is told of its end."""
-    ending, content = end
-    status = Status.DONE if ending is Ending.SUCCEEDED else Status.FAILED
-    return Outcome(status, content.get("result"), content.get("error"))
+def outcome_of(result: AttemptResult) -> Outcome:
+    """Returns the outcome that `tear_down` gets."""
+    status = Status.DONE if result.ending is Ending.SUCCEEDED else Status.FAILED
+    return Outcome(status, result.content.get("result"), result.content.get("error"))
 
 
-def after_tear_down(job: Job, end: AttemptResult | None, error: BaseException) -> AttemptResult:
-    """`tear_down` raised: that fails a job which had succeeded, else it is logged."""
-    if end is not None and end[0] is Ending.SUCCEEDED:
+def after_tear_down(job: Job, result: AttemptResult | None, error: BaseException) -> AttemptResult:
+    """Returns the result after `tear_down` raised: that fails a job which had succeeded, else it is logged."""
+    if result is not None and result.ending is Ending.SUCCEEDED:
         return failure(error)
     facts = {"job": str(job.id), "attempt": job.attempt}
     logger.error("tear_down failed", exc_info=error, extra=facts)
-    return end or failure(error)
+    return result or failure(error)
 
 
 def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, process: Process) -> Any:
-    """Call the notification hook of the job that has ended; what it returns may be a coroutine."""
+    """Calls the notification hook of a job that has ended; the returned value may be a coroutine."""
     job = instance(document, runtime, container, lenient=True)
     return copy_context().run(job.notification, process.status, process)

@@ -248,8 +248,8 @@ def test_a_result_that_is_nested_too_deeply_fails_the_job() -> None:
     value: list[Any] = []
     for _ in range(DEEPEST):
         value = [value]
-    assert storable("x", value, MIB)[1]["error"]["type"] == "InvalidDataError"
-    assert storable("x", value[0], MIB)[0] is Ending.SUCCEEDED
+    assert storable("x", value, MIB).content["error"]["type"] == "InvalidDataError"
+    assert storable("x", value[0], MIB).ending is Ending.SUCCEEDED
 
 
 class Lying(Mapping[str, Any]):
