@@ -16,7 +16,7 @@ from taskscheduler.declarations.type_checks import DATA, hints_of, required_keys
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of a job, with its type and default as they stand in the source; "" for none."""
+    """One argument of a job, with its type and default as in the source; "" for none."""
 
     name: str
     type: str
@@ -86,7 +86,7 @@ def _of_dataclass(kind: type) -> Iterator[Parameter]:
 
 
 def _named(hint: Any) -> str:
-    """A type as one would write it; "" for none."""
+    """Returns a type as one would write it; "" for none."""
     if hint is inspect.Parameter.empty:
         return ""
     return hint if isinstance(hint, str) else inspect.formatannotation(hint)

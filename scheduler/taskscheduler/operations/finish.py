@@ -1,4 +1,4 @@
-"""Decides what is written for the end of an attempt, and what follows when it has been written."""
+"""The writes for the end of an attempt, and what follows once it is written."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class AttemptEnd(NamedTuple):
 
 
 def completion_of_lost(job: Mapping[str, Any], node: str, max_lost: int) -> Completion:
-    """Returns what to write for an attempt whose node was lost, from the fields that `LeaseStore.jobs_of` reads."""
+    """Returns the completion of an attempt whose node was lost, from the fields that `LeaseStore.jobs_of` reads."""
     error = {"type": "NodeLostError", "message": f"node {node} was lost while it ran the job"}
     fence = Fence(job["_id"], job["claim"], job["attempt"])
     return completion_of(fence, job, AttemptEnd(Ending.LOST, {"error": error}, lasted=seconds_alive(job)), max_lost)
 
 
 def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_lost: int) -> Completion:
-    """Returns what to write for an attempt at `job` that ended so.
+    """Returns the completion of an attempt at `job` that ended so.
 
-    The attempt after which the job has lost `max_lost` workers or nodes sets it aside.
+    A job that has lost `max_lost` workers or nodes fails with PoisonedJobError.
     """
     ending, content, worker, lasted = end
     options = job["options"]
@@ -78,14 +78,14 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
 
 
 def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> bool:
-    """Whether the class wants a notification, as far as the adder or the worker knew; in doubt a worker is asked."""
+    """Returns whether the class has a notification, as far as adder or worker knew; in doubt a worker is asked."""
     if ending in (Ending.SUCCEEDED, Ending.FAILED):
         return bool(job.get("hook") or content.get("hook"))
     return bool(job.get("hook", True))
 
 
 def _effects(verdict: Verdict, hook: bool) -> tuple[str, ...]:
-    """What the outbox delivers once the end is written."""
+    """Returns the effects that the outbox delivers once the end is written."""
     if not verdict.status.is_final:
         return ()
     effects = [NEXT] if verdict.plans_next else []
