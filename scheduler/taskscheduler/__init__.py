@@ -28,7 +28,8 @@ from taskscheduler.errors import (
     UnsupportedServerError,
     WaitTimeoutError,
 )
-from taskscheduler.jobs.job import Job, job
+from taskscheduler.jobs.functions import job
+from taskscheduler.jobs.job import Job
 from taskscheduler.jobs.service import Service
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.job_errors import (

@@ -1,23 +1,21 @@
-"""Decides how a job is called like a function: with plain arguments, for its result, alone or as a batch."""
+"""Calling a job like a function: with plain arguments, for its result, alone or as a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.declarations.signature import of_class, undeclared
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.jobs.job import FunctionJob, job_class, job_name
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import JobOptions
 from taskscheduler.operations.add import merged
 from taskscheduler.process import Process
 from taskscheduler.validation import batch
 from taskscheduler.waiting.batch import BatchProgress, as_completed
-
-if TYPE_CHECKING:
-    from taskscheduler.scheduler import Scheduler
+from taskscheduler.waiting.completion_watcher import CompletionWatcher
 
 NO_OPTIONS: Mapping[str, Any] = {}
 
@@ -30,7 +28,7 @@ class Call(NamedTuple):
 
 
 def call(job: Any, /, *args: Any, **named: Any) -> Call:
-    """A call that is not made yet: the job, and the data that stand for these arguments.
+    """Returns a call that is not made yet: the job, and the data that stand for these arguments.
 
     >>> scheduler.add_job(*call(resize, "a.png", width=100), retry=3)
     >>> scheduler.run_batch([call(resize, name) for name in names])
@@ -39,52 +37,67 @@ def call(job: Any, /, *args: Any, **named: Any) -> Call:
     class gets one value, or a mapping of arguments by name, as its data. InvalidArgumentsError if the function does
     not take them, or if both kinds are given to a job by name that this process does not know.
     """
-    name, cls = job_name(job), job_class(job)
-    if cls is None:
+    name, spec = REGISTRY.resolve(job)
+    if spec is None:
         return Call(job, undeclared(name, args, named))
-    if issubclass(cls, FunctionJob):
-        return Call(job, cls.declaration().data(args, named))
+    if spec.signature is not None:
+        return Call(job, spec.signature.data(args, named))
     return Call(job, of_class(name, args, named))
 
 
 def checked_options(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Job options as they were given; InvalidOptionError here and now if one is wrong."""
+    """Returns job options as they were given; InvalidOptionError here and now if one is wrong."""
     asked = merged(options, given)
     JobOptions.of(asked)
     return asked
 
 
 def with_common(entry: Any, common: Mapping[str, Any]) -> Any:
-    """One job of a batch with the options that all have in common, as far as it does not say otherwise."""
+    """Returns one job of a batch with the common options, which its own options override."""
     parts = entry if isinstance(entry, tuple) else (entry,)
     if not common or not 1 <= len(parts) <= 3:
-        return entry  # add_jobs says what is wrong
+        return entry  # add_jobs raises the error
     job, data, own = (*parts, None, None)[:3]
     return (job, data, {**common, **merged(own, {})})
 
 
 def check_callbacks(**callbacks: Callable[..., Any] | None) -> None:
-    """InvalidOptionError for one that cannot be called."""
+    """Raises InvalidOptionError for one that cannot be called."""
     for name, callback in callbacks.items():
         if callback is not None and not callable(callback):
             raise InvalidOptionError(f"{name} must be callable, not {type(callback).__name__}")
+
+
+class Submitting(Protocol):
+    """The part of a scheduler that calls use."""
+
+    def add_job(self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any) -> Process:
+        """Stores a job. See Scheduler.add_job."""
+        ...
+
+    def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
+        """Stores many jobs. See Scheduler.add_jobs."""
+        ...
+
+    @property
+    def completions(self) -> CompletionWatcher: ...
 
 
 class Calls:
     """Calls jobs like functions, all with the same job options. See Scheduler.with_options."""
 
     def __init__(
-        self, scheduler: Scheduler, options: Mapping[str, Any] | None = None, given: Mapping[str, Any] = NO_OPTIONS
+        self, scheduler: Submitting, options: Mapping[str, Any] | None = None, given: Mapping[str, Any] = NO_OPTIONS
     ) -> None:
         self._scheduler = scheduler
         self._options = checked_options(options, given)
 
     def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
-        """Add the job and return at once. See Scheduler.submit."""
+        """Adds the job and returns at once. See Scheduler.submit."""
         return self._scheduler.add_job(*call(job, *args, **named), self._options)
 
     def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
-        """Add the job and wait for its result. See Scheduler.run."""
+        """Adds the job and waits for its result. See Scheduler.run."""
         return self.submit(job, *args, **named).result()
 
     def run_batch(
@@ -94,14 +107,14 @@ class Calls:
         progress: Callable[[int, int], Any] | None = None,
         timeout: Seconds | None = None,
     ) -> bool:
-        """Add many jobs and wait until all have ended. See Scheduler.run_batch."""
+        """Adds many jobs and waits until all have ended. See Scheduler.run_batch."""
         check_callbacks(callback=callback, progress=progress)
-        scheduler, limit = self._scheduler, waiting_time(timeout)
-        tally = BatchProgress(scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))
-        with closing(as_completed(scheduler.endings, tally, limit)) as ended:
-            for process in ended:
+        limit = waiting_time(timeout)
+        added = BatchProgress(self._scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))
+        with closing(as_completed(self._scheduler.completions, added, limit)) as completed:
+            for process in completed:
                 if callback is not None:
                     callback(process)
                 if progress is not None:
-                    progress(tally.done, tally.total)
-        return tally.succeeded
+                    progress(added.done, added.total)
+        return added.succeeded

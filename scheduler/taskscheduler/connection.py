@@ -1,4 +1,4 @@
-"""Decides which database a scheduler uses, opens it on first use, and opens it anew in a forked child."""
+"""The connection of a scheduler: which database it uses; opened on first use, and anew in a forked child."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ URI_VARIABLE = "TASKSCHEDULER_URI"
 
 
 class Connection:
-    """A store that is opened when it is first asked for; what was opened here is closed here."""
+    """Opens the store on first use, by the options of the scheduler, and closes what it has opened."""
 
-    def __init__(self, source: Database[Any] | str | None, clock: Clock) -> None:
+    def __init__(self, source: Database[Any] | str | None, options: SchedulerOptions, clock: Clock) -> None:
         if source is not None and not isinstance(source, Database | str):
             raise InvalidOptionError(
                 f"the first argument must be a pymongo Database or a mongodb:// URI, not {type(source).__name__}"
             )
         self._source = source
+        self._options = options
         self._clock = clock
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -36,14 +37,23 @@ class Connection:
         if isinstance(source, str):
             close(connect(source, connect=False))  # a bad URI fails here, not at first use
 
-    def store(self, options: SchedulerOptions) -> Store:
-        """The store for this process and these options. Raises the errors of the database or embedded server."""
-        if self._store is not None and self._store.options is options and self._pid == os.getpid():
+    @property
+    def options(self) -> SchedulerOptions:
+        return self._options
+
+    def use(self, options: SchedulerOptions) -> None:
+        """Uses these options from now on."""
+        self._options = options
+
+    @property
+    def store(self) -> Store:
+        """The store for this process and its options. Raises the errors of the database or embedded server."""
+        if self._store is not None and self._store.options is self._options and self._pid == os.getpid():
             return self._store
         if self._pid != os.getpid():
             self._lock = threading.Lock()  # in a forked child another thread may seem to hold it for ever
         with self._lock:
-            return self._opened(options)
+            return self._opened(self._options)
 
     def _opened(self, options: SchedulerOptions) -> Store:
         if self._pid != os.getpid():
@@ -76,7 +86,7 @@ class Connection:
         return self._server.uri
 
     def disconnect(self) -> None:
-        """Close the client if it was opened here, but keep the share of the embedded server."""
+        """Closes the client if it was opened here, but keeps the share of the embedded server."""
         if self._pid == os.getpid():
             if self._store is not None:
                 self._store.close()
@@ -85,7 +95,7 @@ class Connection:
         self._store, self._database = None, None
 
     def close(self) -> None:
-        """Close the client and release the embedded server, as far as they were opened here."""
+        """Closes the client and releases the embedded server, as far as they were opened here."""
         self.disconnect()
         if self._server is not None and self._pid == os.getpid():
             self._server.release()

@@ -1,4 +1,4 @@
-"""All errors that taskscheduler raises, named for what the reader can do about them.
+"""The error tree; errors about a job stand in model/job_errors.py.
 
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
@@ -7,24 +7,25 @@
     │   └── PayloadTooLargeError             data or result above `max_payload`
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
-    ├── ServiceNotFoundError (LookupError)   nobody has started a service of this name
+    ├── ServiceNotFoundError (LookupError)   no service of this name was started
     ├── DuplicateJobError                    the chosen id is taken
-    ├── InvalidStateError                    the job is not in a state in which this can be done
+    ├── InvalidStateError                    the state of the job does not allow this
     ├── JobFailure                           raised inside a job that ends itself as failed
-    ├── AlreadyRunningError                  another one of a solo kind is at work; carries `.process`
+    ├── AlreadyRunningError                  another program or job with the solo key is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
-    ├── JobError                             the job ended, but not well; carries `.process`
+    ├── JobError                             the job did not end as DONE; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
     │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
-    │   └── JobCanceledError                 somebody cancelled it
-    ├── DatabaseError                        MongoDB refused or cannot serve us
+    │   └── JobCanceledError                 it was cancelled
+    ├── DatabaseError                        MongoDB refused an operation or cannot be used
     │   ├── DatabaseUnavailableError (ConnectionError)
     │   ├── AuthenticationError
     │   └── UnsupportedServerError           no replica set, or older than 5.0
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
-`PoisonedJobError`, `ChildJobError`, `SilenceError`, `ProgramError`, `ProgramLostError`, and for an attempt that was cut
-short `WorkerLostError`, `NodeLostError` and `NodeStoppedError`, are never raised: they are types stored in an `error`.
+These are never raised; they are types stored in an `error`: `PoisonedJobError`, `ChildJobError`, `SilenceError`,
+`ProgramError`, `ProgramLostError`, and for an attempt that was cut short `WorkerLostError`, `NodeLostError` and
+`NodeStoppedError`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 
 
 class SchedulerError(Exception):
-    """Base of everything this library raises on purpose."""
+    """The base of all errors that this library raises on purpose."""
 
 
 class InvalidOptionError(SchedulerError, ValueError):
@@ -45,7 +46,7 @@ class InvalidDataError(SchedulerError, ValueError):
 
 
 class InvalidArgumentsError(InvalidDataError, TypeError):
-    """The data of a job are not what its function or class takes; nothing was written."""
+    """The data of a job do not fit its function or class; nothing was written."""
 
 
 class PayloadTooLargeError(InvalidDataError):
@@ -65,7 +66,7 @@ class JobNotFoundError(SchedulerError, LookupError):
 
 
 class ServiceNotFoundError(SchedulerError, LookupError):
-    """Nobody has started a service of this name, or it ended so long ago that it is forgotten."""
+    """No service of this name was started, or it ended longer ago than jobs are kept."""
 
     def __init__(self, name: Any) -> None:
         super().__init__(f"Given service {name!r} does not exist; start it with start_service")
@@ -81,10 +82,10 @@ class DuplicateJobError(SchedulerError):
 
 
 class InvalidStateError(SchedulerError):
-    """The job is not in a state in which this can be done: a retry of one that has not ended, for example."""
+    """The state of the job does not allow this: to retry a job that has not ended, for example."""
 
 
-class JobFailure(SchedulerError):  # noqa: N818 - no error: what a job says of itself
+class JobFailure(SchedulerError):  # noqa: N818 - no error: the job says this about itself
     """Ends the job that raises it as FAILED, with this message and without a traceback. See Job.fail."""
 
 
@@ -93,7 +94,7 @@ class WaitTimeoutError(SchedulerError, TimeoutError):
 
     @classmethod
     def of(cls, left: int, timeout: float | None) -> WaitTimeoutError:
-        """The error for so many jobs that are left after so many seconds."""
+        """Returns the error for so many jobs that are left after so many seconds."""
         return cls(f"{left} {'job has' if left == 1 else 'jobs have'} not ended within {timeout:g} seconds")
 
 
@@ -102,7 +103,7 @@ class DatabaseError(SchedulerError):
 
 
 class DatabaseUnavailableError(DatabaseError, ConnectionError):
-    """No usable MongoDB server answered in time, or it cannot tell whether it has carried an operation out."""
+    """No usable MongoDB server answered in time, or it is unknown whether an operation was carried out."""
 
 
 class AuthenticationError(DatabaseError):

@@ -1,33 +1,54 @@
-"""`Process`: a job as the scheduler knows it, read from its document; `ProcessState`: what was read."""
+"""Process: one job as a program holds it: refresh, cancel, wait, result, future."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from bson import ObjectId
 
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.process_state import AddOutcome, ProcessState
 
-if TYPE_CHECKING:
-    from taskscheduler.scheduler import Scheduler
+
+class JobAccess(Protocol):
+    """The part of a scheduler that a process uses."""
+
+    def get_job(self, job_id: ObjectId) -> Process:
+        """Returns the job with this id; JobNotFoundError if there is none."""
+        ...
+
+    def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+        """Cancels a job. See Scheduler.cancel_job."""
+        ...
+
+    def wait_for(
+        self, processes: Iterable[Process], throw: bool = False, timeout: Seconds | None = None
+    ) -> list[Process]:
+        """Blocks until all jobs have ended. See Scheduler.wait_for."""
+        ...
+
+    def future(self, process: Process) -> Future[Any]:
+        """Returns the result of a job as a future. See Scheduler.future."""
+        ...
 
 
 class Process(ProcessState):
     """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`."""
 
-    def __init__(self, scheduler: Scheduler, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> None:
+    def __init__(self, scheduler: JobAccess, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> None:
         super().__init__(document, outcome)
         self._scheduler = scheduler
 
     def refresh(self) -> Process:
-        """Read the job again; JobNotFoundError if it was deleted."""
+        """Reads the job again; JobNotFoundError if it was deleted."""
         self.replace(self._scheduler.get_job(self.id).to_dict())
         return self
 
     def cancel(self, only_queued: bool = False) -> bool:
-        """Cancel the job: it never starts, or is killed if it runs. See Scheduler.cancel_job.
+        """Cancels the job: it never starts, or is killed if it runs. See Scheduler.cancel_job.
 
         With `only_queued` a job that runs is left alone, and the answer is whether the call came before its start.
         """
@@ -36,19 +57,30 @@ class Process(ProcessState):
         return canceled
 
     def wait(self, timeout: Seconds | None = None, throw: bool = False) -> Process:
-        """Block until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
+        """Blocks until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
         self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
     def result(self, timeout: Seconds | None = None) -> Any:
-        """Wait, then give what the job returned; JobFailedError, JobTimeoutError or JobCanceledError if it did not."""
+        """Waits, then returns the job's result; JobFailedError, JobTimeoutError or JobCanceledError if it has none."""
         self.wait(timeout=timeout, throw=True)
         return self.result_value
 
     def raise_for_status(self) -> None:
-        """Raise the JobError that fits a job that ended in another way than DONE."""
+        """Raises the JobError that fits a job that ended in another way than DONE."""
         raise_for_status(self)
 
     def future(self) -> Future[Any]:
-        """The job's result as a future for `concurrent.futures`. See JobFuture."""
+        """Returns the job's result as a future for `concurrent.futures`. See JobFuture."""
         return self._scheduler.future(self)
+
+
+class Processes:
+    """Makes the processes that one scheduler hands out."""
+
+    def __init__(self, scheduler: JobAccess) -> None:
+        self._scheduler = scheduler
+
+    def process(self, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> Process:
+        """Returns the process for a stored job."""
+        return Process(self._scheduler, document, outcome)

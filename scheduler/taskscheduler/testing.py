@@ -1,4 +1,4 @@
-"""Runs jobs in this very process, for tests and small programs: no node, no fork, and a time that can be advanced.
+"""Runs jobs in this process, for tests and small programs: no node, no fork, and a time that can be advanced.
 
     @pytest.fixture
     def scheduler():
@@ -15,11 +15,11 @@
             assert process.wait().status is Status.FAILED
             assert len(process.attempts) == 2
 
-It is the code that a node has: jobs are claimed from a real database, and what follows an attempt is decided and
-written in the same way, with retries, intervals, families and notifications. What takes a process of its own is
-missing: a job cannot be killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence
-are not; and who waits for a job that has not been run waits for ever. Async jobs run one at a time, too. A service is
-asked to stop as soon as it waits. No real node should serve the database meanwhile.
+It runs the code of a node: jobs are claimed from a real database, and each attempt is completed in the same way, with
+retries, intervals, families and notifications. Features that need a process of their own are missing: a job cannot be
+killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence are not. To wait for a job
+that has not been run takes for ever. Async jobs run one at a time, too. A service is asked to stop as soon as it
+waits. No real node should serve the database meanwhile.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from bson import ObjectId
 from taskscheduler import embedded
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.executor import Container, execute, notify
-from taskscheduler.jobs.job import REGISTRY, has_notification, is_async
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.checks import integer, names, queue_name
 from taskscheduler.model.checks import seconds as checked_seconds
@@ -63,13 +63,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MAX_LOST = 3  #: nothing is lost here
+_MAX_LOST = 3  #: no attempt is lost here
 _ROUND = 10_000  #: jobs that run in one round at most
 
 
 @contextmanager
 def fresh_scheduler(**options: Any) -> Iterator[Scheduler]:
-    """A scheduler on a database of its own on the embedded server, deleted at the end. Takes scheduler options."""
+    """Yields a scheduler on a new database of the embedded server, deleted at the end. Takes scheduler options."""
     with embedded.acquire() as server:
         address = server.address
         place = f"{address.host}:{address.port}/test_{ObjectId()}?replicaSet={address.replica_set}"
@@ -81,7 +81,7 @@ def fresh_scheduler(**options: Any) -> Iterator[Scheduler]:
 
 
 class InlineNode:
-    """A node that runs jobs when it is told to, in the thread that tells it.
+    """A node that runs jobs when you call it, in your thread.
 
     It serves the given queues, or all; `container` makes the instances of jobs, as for a worker.
     """
@@ -110,18 +110,18 @@ class InlineNode:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is left to be closed: the scheduler is its owner's."""
+        """Closes nothing: the scheduler belongs to its owner."""
 
     def run_due(self) -> list[Process]:
-        """Run each job that is due now once, by priority and age; those that ran, as they are now.
+        """Runs each job that is due now once, by priority and age; returns the jobs that ran, as they are now.
 
-        What is added or becomes due by it waits for the next call.
+        Jobs that are added or become due meanwhile wait for the next call.
         """
         with translated():
             return [process for job_id in self._due() if (process := self._run(job_id)) is not None]
 
     def run_until_idle(self, most: int = 1000) -> list[Process]:
-        """Run jobs until none is due. SchedulerError if that takes more than `most` attempts: an interval of -1?"""
+        """Runs jobs until none is due. SchedulerError if that takes more than `most` attempts: an interval of -1?"""
         integer("most", most, least=1)
         ran: list[Process] = []
         while batch := self.run_due():
@@ -131,9 +131,9 @@ class InlineNode:
         return ran
 
     def advance(self, seconds: float | timedelta) -> None:
-        """Let time pass for the jobs that are queued now: they are due so much earlier.
+        """Lets time pass for the jobs that are queued now: they are due so much earlier.
 
-        The clock of the server stays as it is, and what is added later counts from it.
+        The clock of the server stays as it is; jobs that you add later count from it.
         """
         with translated():
             self._settle()
@@ -142,16 +142,16 @@ class InlineNode:
     def _due(self) -> list[ObjectId]:
         store = self._scheduler.store
         self._settle()
-        gates = self._scheduler.store.solo_locks
+        locks = store.solo_locks
         while due := store.due_jobs.find():
             store.due_jobs.promote(due)
-            gates.admit_next(gates.queue_for(due))
-        gates.sweep()
+            locks.admit_next(locks.queue_for(due))
+        locks.sweep()
         queues = self._queues or store.claims.queues()
         return [job["_id"] for job in store.claims.candidates(queues, _ROUND)] if queues else []
 
     def _run(self, job_id: ObjectId) -> Process | None:
-        """One attempt; None if the job is not to be had any more."""
+        """Runs one attempt; None if the job cannot be claimed any more."""
         store, claim = self._scheduler.store, uuid.uuid4().hex
         taken = store.claims.claim_one(job_id, self._queues, claim, self._boot, self._name)
         if not taken:
@@ -170,31 +170,31 @@ class InlineNode:
             raise KeyboardInterrupt  # from the person at the terminal
         return Process(self._scheduler, store.jobs.get(job_id) or document)
 
-    def _execute(self, document: Document, runtime: _Runtime) -> tuple[Ending, dict[str, Any]]:
+    def _execute(self, document: Document, runtime: _Runtime) -> AttemptResult:
         began, limit = self._clock.monotonic(), document["options"]["timeout"]
-        ending, content = self._attempt(document, runtime)
+        result = self._attempt(document, runtime)
         if limit and self._clock.monotonic() - began > limit:
             error = {"type": "JobTimeoutError", "message": f"ran longer than {limit:g} s"}
-            ending, content = Ending.TIMED_OUT, {"error": error}
+            result = AttemptResult(Ending.TIMED_OUT, {"error": error})
         if runtime.said:
-            content["said"] = runtime.said
-        if has_notification(REGISTRY.find(document["class"])):
-            content["hook"] = True
-        return ending, content
+            result.content["said"] = runtime.said
+        if REGISTRY.has_hook(document["class"]):
+            result.content["hook"] = True
+        return result
 
     def _attempt(self, document: Document, runtime: _Runtime) -> AttemptResult:
         most = self._scheduler.options.max_payload
-        if not is_async(REGISTRY.find(document["class"])):
+        if not REGISTRY.is_async(document["class"]):
             return execute(document, runtime, self._container, most)
-        return _in_a_loop(runtime.lent(execute_async(document, runtime, self._container, most)))
+        return _in_a_loop(runtime.with_scheduler(execute_async(document, runtime, self._container, most)))
 
     def _settle(self) -> None:
-        """Pay what ended jobs owe, also those that were cancelled."""
-        follow_up, seen = self._scheduler.store.outbox, set[ObjectId]()
-        while jobs := [job for job in follow_up.undelivered([NEXT, FAMILY, HOOK], 100) if job["_id"] not in seen]:
+        """Delivers the effects of ended jobs, also of cancelled ones."""
+        outbox, seen = self._scheduler.store.outbox, set[ObjectId]()
+        while jobs := [job for job in outbox.undelivered([NEXT, FAMILY, HOOK], 100) if job["_id"] not in seen]:
             for job in jobs:
                 seen.add(job["_id"])
-                follow_up.deliver(job["_id"])
+                outbox.deliver(job["_id"])
                 self._call_hook(job["_id"])
 
     def _call_hook(self, job_id: ObjectId) -> None:
@@ -207,13 +207,13 @@ class InlineNode:
         try:
             answer = notify(document, runtime, self._container, process)
             if iscoroutine(answer):
-                _in_a_loop(runtime.lent(answer))
+                _in_a_loop(runtime.with_scheduler(answer))
         except Exception:
             logger.exception("notification failed", extra={"job": str(job_id)})
 
 
 def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
-    """What comes of it in an event loop of its own, beside the one that may be running here."""
+    """Runs a coroutine in an event loop of its own, beside the one that may be running here; returns its result."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -236,7 +236,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 class _StopAtRest:
-    """Asks a service to stop as soon as it waits; an async one, which asks but never waits, when it asks again."""
+    """Requests a stop as soon as a service waits; an async service never waits, so the second time it asks."""
 
     def __init__(self, is_async: bool) -> None:
         self._more = 1 if is_async else math.inf
@@ -251,14 +251,14 @@ class _StopAtRest:
 
 
 class _Runtime:
-    """What a job may ask for while it runs; every sign of life is written at once."""
+    """The services that a running job may use; every sign of life is written at once."""
 
     def __init__(self, scheduler: Scheduler, fence: Fence | None, document: Mapping[str, Any], worker: str) -> None:
         self._scheduler = scheduler
         self._fence = fence
         self._parent = document.get("parent")
         self._worker = worker
-        self.stop_request = _StopAtRest(is_async(REGISTRY.find(document["class"])))
+        self.stop_request = _StopAtRest(REGISTRY.is_async(document["class"]))
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
         self._twin: AsyncScheduler | None = None
@@ -279,8 +279,8 @@ class _Runtime:
         self._twin = self._twin or AsyncScheduler.of(self._scheduler)
         return self._twin
 
-    async def lent(self, work: Awaitable[T]) -> T:
-        """What comes of it, with a scheduler for the event loop as long as it takes."""
+    async def with_scheduler(self, work: Awaitable[T]) -> T:
+        """Runs it, with a scheduler for the event loop as long as it takes; returns its result."""
         try:
             return await work
         finally:

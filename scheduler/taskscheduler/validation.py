@@ -1,4 +1,4 @@
-"""Decides what a caller may give besides options: ids, queries, lists of processes; else InvalidOptionError."""
+"""Checks the arguments of callers besides options: ids, queries, lists of processes; else InvalidOptionError."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import bson
 from bson import ObjectId
 from bson.errors import BSONError
 
+from taskscheduler.declarations.registry import is_job, job_name
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.jobs.job import job_name
 from taskscheduler.model.payload import CODEC
 from taskscheduler.model.process_state import ProcessState
 
@@ -18,14 +18,14 @@ P = TypeVar("P", bound=ProcessState)
 
 
 def job_id(value: Any) -> ObjectId:
-    """`value` if it may be the id of a job."""
+    """Returns `value` if it may be the id of a job."""
     if not isinstance(value, ObjectId):
         raise InvalidOptionError(f"a job id must be an ObjectId, not {value!r:.60}")
     return value
 
 
 def listed(processes: Iterable[P], kind: type[P]) -> list[P]:
-    """The processes to be waited for."""
+    """Returns the processes of `wait_for` as a list."""
     requires = f"wait_for() requires a list of {kind.__name__}"
     if not isinstance(processes, Iterable):
         raise InvalidOptionError(f"{requires}, not {processes!r:.80}")
@@ -37,26 +37,26 @@ def listed(processes: Iterable[P], kind: type[P]) -> list[P]:
 
 
 def batch(jobs: Iterable[Any]) -> Iterable[Any]:
-    """The jobs of one batch; a text or a mapping would be taken apart in silence."""
+    """Returns the jobs of one batch; refuses a text or a mapping, which would be taken apart in silence."""
     if isinstance(jobs, str | bytes | Mapping) or not isinstance(jobs, Iterable):
         raise InvalidOptionError(f"a batch must be a list of jobs, not {jobs!r:.60}")
     return jobs
 
 
 def check_callable(what: str, given: Callable[..., Any]) -> None:
-    """Whether it can be called back."""
+    """Raises InvalidOptionError unless it can be called."""
     if not callable(given):
         raise InvalidOptionError(f"{what} must be callable, not {type(given).__name__}")
 
 
 def check_token(token: Mapping[str, Any] | None) -> None:
-    """Whether a listener may go on there."""
+    """Raises InvalidOptionError unless a listener can go on there."""
     if token is not None and not (isinstance(token, Mapping) and "_data" in token):
         raise InvalidOptionError(f"after must be the token that an earlier listen() gave, not {token!r:.60}")
 
 
 def named(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A query in which job classes and functions are replaced by their names."""
+    """Returns a query in which job classes and functions are replaced by their names."""
     if not isinstance(query, Mapping):
         raise InvalidOptionError(f'a query must be a mapping, such as {{"class": MailJob}}, not {query!r:.60}')
 
@@ -65,7 +65,7 @@ def named(query: Mapping[str, Any]) -> dict[str, Any]:
             return {key: name(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [name(item) for item in value]
-        return job_name(value) if isinstance(value, type) or hasattr(value, "__job__") else value
+        return job_name(value) if isinstance(value, type) or is_job(value) else value
 
     asked = {key: name(value) for key, value in query.items()}
     try:

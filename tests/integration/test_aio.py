@@ -69,13 +69,13 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def ours() -> list[str]:
-    prefixes = ("taskscheduler-aio", "taskscheduler-endings")
+    prefixes = ("taskscheduler-aio", "taskscheduler-completions")
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(prefixes)]
 
 
 async def watched(scheduler: AsyncScheduler, process: AsyncProcess, times: int = 1) -> None:
     """Until so many wait for the end of a job."""
-    while len(getattr(scheduler._scheduler.endings._watched.get(process.id), "watches", ())) < times:
+    while len(getattr(scheduler._core.completions._watched.get(process.id), "subscriptions", ())) < times:
         await asyncio.sleep(0.01)
 
 
@@ -181,7 +181,7 @@ def test_a_task_that_is_cancelled_while_it_waits_leaves_the_job_alone(uri: str) 
             isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True)
         )
         assert (await process.refresh()).status is Status.POSTPONED
-        assert scheduler._scheduler.endings._watched == {}
+        assert scheduler._core.completions._watched == {}
 
     run(uri, body)
 
@@ -254,7 +254,7 @@ def test_services_have_their_twins(uri: str) -> None:
         assert await scheduler.receive("polly", timeout=0.2, default="nothing") == "nothing"
         waiting = asyncio.ensure_future(scheduler.receive(started, timeout=20))
         with Scheduler(uri) as other:
-            other.letters.send_from(started.id, {"said": 1})
+            other.service_messages.send_from(started.id, {"said": 1})
         assert await waiting == {"said": 1}
         with pytest.raises(ServiceNotFoundError):
             await scheduler.service("nobody")
@@ -374,7 +374,7 @@ def parameters(method: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
 @pytest.mark.parametrize(("one", "twin"), [(Scheduler, AsyncScheduler), (Process, AsyncProcess)])
 def test_twins_take_the_same_arguments(one: type, twin: type) -> None:
     threads_only = {"listen", "listen_in_background", "future"}  # `async for` and `await` stand for them
-    inside = {"store", "endings", "letters", "listener", "disconnect"}  # for the daemon
+    inside = {"store", "core", "connection", "completions", "service_messages", "disconnect"}  # for the daemon
     public = {name for name in dir(one) if not name.startswith("_")} - threads_only - inside
     assert public <= set(dir(twin))
     for name in public:
@@ -547,7 +547,7 @@ def test_handlers_hear_what_is_waited_for_by_a_future_once(scheduler: Scheduler)
         process = scheduler.on("*", handler).add_job("noop")
         future = process.future()
         added = {"documentKey": {"_id": process.id}, "operationType": "insert", "fullDocument": process.to_dict()}
-        scheduler.endings._take(scheduler.store, added)  # a stream that lags behind tells of the insert only now
+        scheduler.completions._take(scheduler.store, added)  # a stream that lags behind tells of the insert only now
         other.cancel_job(process.id)
         concurrent.futures.wait([future], 10)
     assert heard == ["waiting", "cancel"]

@@ -26,7 +26,7 @@ from taskscheduler import (
     WaitTimeoutError,
     call,
 )
-from taskscheduler.jobs.job import REGISTRY
+from taskscheduler.declarations.registry import REGISTRY
 
 NAMES = ["Will", "Adam", "Morgan", "Alan", "Matt"]
 
@@ -175,7 +175,7 @@ def test_a_dataclass_arrives_as_one(calls: Scheduler) -> None:
 def test_a_worker_refuses_what_the_adder_could_not_know(
     calls: Scheduler, monkeypatch: pytest.MonkeyPatch, name: str, data: Any, what: str
 ) -> None:
-    monkeypatch.delitem(REGISTRY._classes, name)
+    monkeypatch.delitem(REGISTRY._specs, name)
     process = calls.add_job(name, data).wait(timeout=30)
     assert process.status is Status.FAILED
     assert process.error is not None

@@ -9,9 +9,10 @@ import pytest
 from blinker import Namespace
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.events import EVENTS, STATUS_EVENTS, Events, event_name, full_name
+from taskscheduler.events import EVENTS, STATUS_EVENTS, Announcer, Events, event_name, event_of, full_name
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.process import Process
+from taskscheduler.process import Process, Processes
+from taskscheduler.store.change_events import ChangeEvent
 
 LOGGER = logging.getLogger("tests.events")
 
@@ -202,3 +203,90 @@ def test_a_handler_that_wants_to_end_the_program_does(events: Events) -> None:
     events.on("done", leave)
     with pytest.raises(KeyboardInterrupt):
         events.emit("done", PROCESS)
+
+
+# -- announcing -------------------------------------------------------------------------------------------------------
+
+
+class FakeListener:
+    """Delivers events in the background as long as it runs."""
+
+    def __init__(self, running: bool = True) -> None:
+        self.running = running
+        self.stopped = 0
+
+    def stop(self) -> None:
+        self.running = False
+        self.stopped += 1
+
+
+class FakeAccess:
+    """Stands for the scheduler of a process."""
+
+
+def document(status: Status = Status.WAITING) -> dict[str, Any]:
+    return {"_id": "5f", "status": int(status)}
+
+
+@pytest.fixture
+def announcer(events: Events) -> Announcer:
+    return Announcer(events, Processes(cast(Any, FakeAccess())))
+
+
+def test_an_added_job_is_announced_with_its_status_and_returned(events: Events, announcer: Announcer) -> None:
+    told = Told()
+    events.on("*", told)
+    for outcome in ("created", "existing", "replaced", None):
+        process = Process(cast(Any, None), document(Status.POSTPONED), outcome)
+        assert announcer.announce_added(process) is process
+    assert told.names == ["postponed"] * 3
+    assert [process.outcome for _, process in told.calls] == ["created", "replaced", None]
+
+
+def test_a_stored_job_is_announced_by_its_status(events: Events, announcer: Announcer) -> None:
+    told = Told()
+    events.on("*", told)
+    announcer.announce_status(document(Status.CANCELED))
+    assert told.names == ["cancel"]
+    assert isinstance(told.calls[0][1], Process)
+
+
+def test_a_change_is_announced_as_its_status_or_as_progress(events: Events, announcer: Announcer) -> None:
+    told = Told()
+    for event in ("*", "progress"):
+        events.on(event, told)
+    changes = [ChangeEvent(Status.DONE, document()), ChangeEvent(Status.PROCESSING, document(), progress=True)]
+    for change in changes:
+        announcer.announce_change(change)
+    assert told.names == [event_of(change) for change in changes] == ["done", "progress"]
+
+
+def test_nothing_is_announced_while_a_listener_delivers_in_the_background(events: Events, announcer: Announcer) -> None:
+    told, listener = Told(), FakeListener()
+    for event in ("*", "progress"):
+        events.on(event, told)
+    assert (announcer.wanted, announcer.wants_progress) == (True, True)
+    announcer.leave_to(listener)
+    assert (announcer.wanted, announcer.wants_progress) == (False, False)
+    announcer.announce("done", PROCESS)
+    announcer.announce_status(document())
+    listener.running = False
+    announcer.announce("failed", PROCESS)
+    assert told.names == ["failed"]
+    assert (announcer.wanted, announcer.wants_progress) == (True, True)
+
+
+def test_progress_is_wanted_only_where_a_handler_asks_for_it(events: Events, announcer: Announcer) -> None:
+    assert not announcer.wanted
+    events.on("*", Told())
+    assert (announcer.wanted, announcer.wants_progress) == (True, False)
+
+
+def test_listeners_that_still_run_are_stopped_once(announcer: Announcer) -> None:
+    running, ended = FakeListener(), FakeListener()
+    for listener in (ended, running):
+        announcer.leave_to(listener)
+    ended.running = False
+    for _ in range(2):
+        announcer.stop_listeners()
+    assert (running.stopped, ended.stopped) == (1, 0)

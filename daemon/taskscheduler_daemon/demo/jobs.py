@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.jobs.job import Job, job
+from taskscheduler.jobs.functions import job
+from taskscheduler.jobs.job import Job
 
 _MB = 1_000_000
 _SERVER_TIMEOUT = 10.0  #: seconds; both servers are local

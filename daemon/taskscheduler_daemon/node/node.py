@@ -15,6 +15,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.errors import DatabaseUnavailableError, InvalidOptionError, SchedulerError
 from taskscheduler.events import Events, Handler
 from taskscheduler.jobs.executor import Container
+from taskscheduler.process import Processes
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.waiting.listener import BackgroundListener, Listener
@@ -157,7 +158,7 @@ class QueueNode:
                 self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
             )
             if self._events.wanted:
-                listener = Listener(self._scheduler, self._scheduler.store, None, None)
+                listener = Listener(Processes(self._scheduler), self._scheduler.store, None, None)
                 listener.open()
                 self._listener = BackgroundListener(listener, self._events.emit, self._clock)
             try:

@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.clock import Clock
-from taskscheduler.jobs.job import REGISTRY, has_notification
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.model.attempt_result import AttemptResult, encode
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc import packets
@@ -39,7 +39,7 @@ class WorkerReports:
         ending, content = result
         if progress:
             content["said"] = progress
-        if has_notification(REGISTRY.find(document["class"])):
+        if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
         return self._send(Kind.REPORT, ending, run, seconds, encode(content))
 

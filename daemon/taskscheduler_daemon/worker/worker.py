@@ -18,9 +18,9 @@ import bson
 from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
 from taskscheduler.jobs.executor import Container, JobInterrupted, execute, notify
-from taskscheduler.jobs.job import REGISTRY, is_async
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Ending
@@ -189,9 +189,9 @@ class Worker(Borrower):
     def _execute(self, run: Run, document: dict[str, Any]) -> AttemptResult:
         plain = False
         if run.flags & _HOOK:
-            result: AttemptResult = (Ending.SUCCEEDED, {})
+            result = AttemptResult(Ending.SUCCEEDED, {})
             self._notify(document)
-        elif is_async(REGISTRY.find(document["class"])):
+        elif REGISTRY.is_async(document["class"]):
             result = self._process_alone(run)
         else:
             plain = True
@@ -210,13 +210,13 @@ class Worker(Borrower):
             ending, content = self._async_loop().alone(run)
         if ending is Ending.RETURNED:
             raise JobInterrupted
-        return ending, {**content, "async": True}
+        return AttemptResult(ending, {**content, "async": True})
 
     def _report(
         self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
     ) -> bool:
         """Reports the end of a run; False if the manager is gone."""
-        if result[1].get("error", {}).get("type") in _EXHAUSTED:
+        if result.content.get("error", {}).get("type") in _EXHAUSTED:
             self._worn_out = True
         return self._reports.ended(run, document, result, progress, seconds)
 
@@ -257,4 +257,4 @@ class Worker(Borrower):
     ) -> None:
         """Reports the end of an async job."""
         self._exit_if_forked()
-        self._report(run, document, (result[0], dict(result[1])), progress, seconds)
+        self._report(run, document, AttemptResult(result.ending, dict(result.content)), progress, seconds)

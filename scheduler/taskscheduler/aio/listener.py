@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
-from taskscheduler.aio.process import AsyncProcess
-from taskscheduler.aio.waiting import tell
+from taskscheduler.aio.process import AsyncProcess, AsyncProcesses
+from taskscheduler.aio.threads import call_in_loop
 from taskscheduler.clock import Deadline
+from taskscheduler.facade.core import Core
 from taskscheduler.process import Process
 from taskscheduler.store.change_feed import Token
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.waiting.listener import NOTICES, Listener
+from taskscheduler.waiting.listener import NOTICES
 
-_MOST_AHEAD = 1000  #: events that are kept for a slow consumer
+_MOST_AHEAD = 1000  #: events that wait for a slow consumer
 
-_LOOK = 0.2  #: seconds after which a thread that waits looks whether it shall stop
+_LOOK = 0.2  #: seconds after which a thread that waits checks whether it was stopped
+
+
+class Listening(NamedTuple):
+    """What to listen for: a query, the place behind which to begin, and the end."""
+
+    query: Mapping[str, Any] | None
+    after: Token | None
+    deadline: Deadline
 
 
 class AsyncListener:
@@ -28,15 +37,9 @@ class AsyncListener:
     its thread, and so does the cancellation of a task that waits for the next change, as in an async generator.
     """
 
-    def __init__(
-        self,
-        listener: Callable[[], Listener],
-        adopt: Callable[[Process], AsyncProcess],
-        announce: Callable[[str, Process], None],
-        deadline: Deadline,
-    ) -> None:
-        self._adopt = adopt
-        self._work = _Relay(listener, announce, deadline)
+    def __init__(self, core: Core, processes: AsyncProcesses, listening: Listening) -> None:
+        self._processes = processes
+        self._relay = _Relay(core, listening)
         self.token: Token | None = None
 
     def __aiter__(self) -> Self:
@@ -45,7 +48,7 @@ class AsyncListener:
     async def __anext__(self) -> AsyncProcess:
         await self._open()
         try:
-            item = await self._work.next()
+            item = await self._relay.next()
         except asyncio.CancelledError:
             self.stop()  # at once: the task may be kept, and with it all that it holds
             raise
@@ -53,12 +56,12 @@ class AsyncListener:
             raise StopAsyncIteration
         process, token = item
         self.token = token or self.token
-        return self._adopt(process)
+        return self._processes.adopt(process)
 
     async def _open(self) -> None:
-        if self._work.loop is None:
+        if self._relay.loop is None:
             try:
-                await self._work.start(asyncio.get_running_loop())
+                await self._relay.start(asyncio.get_running_loop())
             except asyncio.CancelledError:
                 self.stop()
                 raise
@@ -73,33 +76,30 @@ class AsyncListener:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End it now; the loop over it ends as well."""
+        """Ends the listener now; a loop over it ends as well."""
         self.stop()
 
     def stop(self) -> None:
-        """The same from any thread; the thread ends within a second."""
-        self._work.stop()
+        """Does the same from any thread; the thread of the listener ends within a second."""
+        self._relay.stop()
 
     def join(self) -> None:
-        """Block until the thread has ended."""
-        self._work.join()
+        """Blocks until the thread has ended."""
+        self._relay.join()
 
     def __del__(self) -> None:
-        self._work.stop()
+        self._relay.stop()
 
 
 _Item = tuple[Process, Token | None]
 
 
 class _Relay:
-    """A thread that listens, and the queue to those who iterate. Knows nothing of them, so that they may vanish."""
+    """A thread that listens, and a queue to the AsyncListener, which it does not refer to: that may be collected."""
 
-    def __init__(
-        self, listener: Callable[[], Listener], announce: Callable[[str, Process], None], deadline: Deadline
-    ) -> None:
-        self._listener = listener
-        self._announce = announce
-        self._deadline = deadline
+    def __init__(self, core: Core, listening: Listening) -> None:
+        self._core = core
+        self._listening = listening
         self._stop = threading.Event()
         self._room = threading.Semaphore(_MOST_AHEAD)
         self._items: asyncio.Queue[_Item | None] = asyncio.Queue()
@@ -108,20 +108,20 @@ class _Relay:
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Return when the stream is open."""
+        """Starts the thread and returns when the stream is open."""
         self.loop, opened = loop, loop.create_future()
 
-        def told(error: Exception | None) -> None:
+        def resolve(error: Exception | None) -> None:
             if not opened.done():
                 opened.set_result(None) if error is None else opened.set_exception(error)
 
-        self._thread = threading.Thread(target=self._run, args=(loop, told), name="taskscheduler-aio-listen")
+        self._thread = threading.Thread(target=self._run, args=(loop, resolve), name="taskscheduler-aio-listen")
         self._thread.daemon = True
         self._thread.start()
         await opened
 
     async def next(self) -> _Item | None:
-        """The next change and, if it is the last of its event, the place behind it; None at the end."""
+        """Returns the next change and, if it is the last of its event, the place behind it; None at the end."""
         item = await self._items.get()
         if item is None:
             self._items.put_nowait(None)
@@ -134,33 +134,33 @@ class _Relay:
     def stop(self) -> None:
         self._stop.set()
         if self.loop is not None:
-            tell(self.loop, self._items.put_nowait, None)
+            call_in_loop(self.loop, self._items.put_nowait, None)
 
     def join(self) -> None:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, loop: asyncio.AbstractEventLoop, told: Callable[[Exception | None], None]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, resolve: Callable[[Exception | None], None]) -> None:
         try:
             with translated():
-                listener = self._listener()
+                listener = self._core.listener(self._listening.query, self._listening.after)
                 listener.open()
-                tell(loop, told, None)
-                for news in listener.batches(self._deadline, self._stop.is_set):
-                    self._pass_on(loop, [one for one in news if self._announced(*one)], listener.token)
+                call_in_loop(loop, resolve, None)
+                for events in listener.batches(self._listening.deadline, self._stop.is_set):
+                    self._pass_on(loop, [one for one in events if self._announced(*one)], listener.token)
         except Exception as error:
             self._error = error
-            tell(loop, told, error)
-        tell(loop, self._items.put_nowait, None)
+            call_in_loop(loop, resolve, error)
+        call_in_loop(loop, self._items.put_nowait, None)
 
     def _announced(self, event: str, process: Process) -> bool:
-        self._announce(event, process)
+        self._core.announcer.announce(event, process)
         return event not in NOTICES
 
-    def _pass_on(self, loop: asyncio.AbstractEventLoop, news: list[tuple[str, Process]], token: Token | None) -> None:
-        for number, (_, process) in enumerate(news, 1):
+    def _pass_on(self, loop: asyncio.AbstractEventLoop, events: list[tuple[str, Process]], token: Token | None) -> None:
+        for number, (_, process) in enumerate(events, 1):
             while not self._room.acquire(timeout=_LOOK):
                 if self._stop.is_set():
                     return
-            if not tell(loop, self._items.put_nowait, (process, token if number == len(news) else None)):
+            if not call_in_loop(loop, self._items.put_nowait, (process, token if number == len(events) else None)):
                 self._stop.set()

@@ -1,27 +1,44 @@
-"""`AsyncProcess`: a job as the asyncio twin of the scheduler knows it; `await process` waits for its end."""
+"""AsyncProcess: one job as a coroutine holds it; `await process` waits for its end."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any, Protocol
+
+from bson import ObjectId
 
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.process_state import AddOutcome, ProcessState
 
-if TYPE_CHECKING:
-    from taskscheduler.aio.scheduler import AsyncScheduler
+
+class AsyncJobAccess(Protocol):
+    """The part of an asyncio scheduler that a process uses."""
+
+    async def get_job(self, job_id: ObjectId) -> AsyncProcess:
+        """Returns the job with this id; JobNotFoundError if there is none."""
+        ...
+
+    async def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+        """Cancels a job. See Scheduler.cancel_job."""
+        ...
+
+    async def wait_for(
+        self, processes: Iterable[AsyncProcess], throw: bool = False, timeout: Seconds | None = None
+    ) -> list[AsyncProcess]:
+        """Returns when all jobs have ended. See Scheduler.wait_for."""
+        ...
 
 
 class AsyncProcess(ProcessState):
     """A Process for asyncio: the same properties, coroutines instead of blocking methods.
 
-    `await process` gives the process when it has ended, however it did; `await process.result()` what the job
-    returned. To cancel a task that waits does nothing to the job.
+    `await process` returns the process when it has ended, however it did; `await process.result()` the result of the
+    job. To cancel a task that waits does nothing to the job.
     """
 
     def __init__(
-        self, scheduler: AsyncScheduler, document: Mapping[str, Any], outcome: AddOutcome | None = None
+        self, scheduler: AsyncJobAccess, document: Mapping[str, Any], outcome: AddOutcome | None = None
     ) -> None:
         super().__init__(document, outcome)
         self._scheduler = scheduler
@@ -30,26 +47,37 @@ class AsyncProcess(ProcessState):
         return self.wait().__await__()
 
     async def refresh(self) -> AsyncProcess:
-        """Read the job again; JobNotFoundError if it was deleted."""
+        """Reads the job again; JobNotFoundError if it was deleted."""
         self.replace((await self._scheduler.get_job(self.id)).to_dict())
         return self
 
     async def cancel(self, only_queued: bool = False) -> bool:
-        """Cancel the job. See Process.cancel."""
+        """Cancels the job. See Process.cancel."""
         canceled = await self._scheduler.cancel_job(self.id, only_queued=only_queued)
         await self.refresh()
         return canceled
 
     async def wait(self, timeout: Seconds | None = None, throw: bool = False) -> AsyncProcess:
-        """Return when the job is DONE, FAILED, CANCELED or TIMEOUT. See AsyncScheduler.wait_for."""
+        """Returns when the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
         await self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
     async def result(self, timeout: Seconds | None = None) -> Any:
-        """Wait, then give what the job returned; JobFailedError, JobTimeoutError or JobCanceledError if it did not."""
+        """Waits, then returns the job's result; JobFailedError, JobTimeoutError or JobCanceledError if it has none."""
         await self.wait(timeout=timeout, throw=True)
         return self.result_value
 
     def raise_for_status(self) -> None:
-        """Raise the JobError that fits a job that ended in another way than DONE."""
+        """Raises the JobError that fits a job that ended in another way than DONE."""
         raise_for_status(self)
+
+
+class AsyncProcesses:
+    """Makes the processes that one asyncio scheduler hands out."""
+
+    def __init__(self, scheduler: AsyncJobAccess) -> None:
+        self._scheduler = scheduler
+
+    def adopt(self, process: ProcessState) -> AsyncProcess:
+        """Returns the same job, with the same outcome, for the event loop."""
+        return AsyncProcess(self._scheduler, process.to_dict(), process.outcome)

@@ -1,46 +1,49 @@
-"""Waiting and listening in asyncio: what the threads of the library tell is handed to the event loop."""
+"""Waiting in asyncio without a thread: completions are handed to the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable
 
 from bson import ObjectId
 
 from taskscheduler.aio.process import AsyncProcess
+from taskscheduler.aio.threads import LoopThreads, call_in_loop
+from taskscheduler.clock import Deadline
+from taskscheduler.errors import WaitTimeoutError
 from taskscheduler.model.document import Document
 from taskscheduler.model.job_errors import error_for_status
-from taskscheduler.waiting.completion_watcher import Subscription
+from taskscheduler.waiting.batch import BatchProgress
+from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
 
 
 class AsyncWait:
-    """The ends of some jobs, told to an event loop. No thread waits. With `throw`, a bad one ends the wait."""
+    """Waits for the end of some jobs in an event loop. With `throw`, one that did not end DONE ends the wait."""
 
     def __init__(self, processes: Iterable[AsyncProcess], loop: asyncio.AbstractEventLoop, throw: bool = False) -> None:
         self._loop = loop
         self._throw = throw
         self._done: asyncio.Future[None] = loop.create_future()
-        self._done.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, should nobody ask
+        self._done.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieved, if nobody asks
         self._waiting: dict[ObjectId, list[AsyncProcess]] = {}
         for process in processes:
             self._waiting.setdefault(process.id, []).append(process)
         self.known = {job_id: found[0].status for job_id, found in self._waiting.items()}
-        self.watch = Subscription(self._told)
 
     @property
     def left(self) -> int:
         return len(self._waiting)
 
     async def wait(self, timeout: float | None) -> None:
-        """Until all have ended or the time is over. Raises what keeps one from ever being known to have ended."""
+        """Returns when all have ended or the time is over. Raises the error that keeps one from ending."""
         if self._waiting or self._done.done():
             await asyncio.wait([self._done], timeout=timeout)
         if self._done.done():
             self._done.result()
 
-    def _told(self, job_id: ObjectId, outcome: Document | Exception) -> None:
-        tell(self._loop, self._take, job_id, outcome)
+    def completed(self, job_id: ObjectId, outcome: Document | Exception) -> None:
+        """Takes over how a job ended; from any thread."""
+        call_in_loop(self._loop, self._take, job_id, outcome)
 
     def _take(self, job_id: ObjectId, outcome: Document | Exception) -> None:
         processes = self._waiting.pop(job_id, [])
@@ -57,10 +60,47 @@ class AsyncWait:
             self._done.set_result(None)
 
 
-def tell(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any) -> bool:
-    """Call it in the event loop; False if that is closed, so that nobody is there to be told."""
+async def wait_for(watcher: CompletionWatcher, threads: LoopThreads, wait: AsyncWait, timeout: float | None) -> None:
+    """Returns when all jobs have ended. WaitTimeoutError, or the error that keeps one from ending."""
+    deadline, subscription = Deadline(timeout), Subscription(wait)
     try:
-        loop.call_soon_threadsafe(function, *args)
-    except RuntimeError:
-        return False
-    return True
+        await threads.run(watcher.subscribe, subscription, wait.known)
+        await wait.wait(None if timeout is None else deadline.left(timeout))
+    finally:
+        watcher.unsubscribe(subscription)
+    if wait.left:
+        raise WaitTimeoutError.of(wait.left, timeout)
+
+
+class _Arrivals:
+    """The completions that the event loop has not taken yet."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: asyncio.Queue[tuple[ObjectId, Document | Exception]] = asyncio.Queue()
+
+    def completed(self, job_id: ObjectId, outcome: Document | Exception) -> None:
+        call_in_loop(self._loop, self._queue.put_nowait, (job_id, outcome))
+
+    async def next(self, timeout: float | None) -> tuple[ObjectId, Document | Exception]:
+        return await asyncio.wait_for(self._queue.get(), timeout)
+
+
+async def as_completed(
+    watcher: CompletionWatcher, threads: LoopThreads, progress: BatchProgress[AsyncProcess], timeout: float | None
+) -> AsyncGenerator[AsyncProcess, None]:
+    """Yields the jobs of a batch in the order in which they end. WaitTimeoutError, or what keeps one from ending."""
+    arrivals, deadline = _Arrivals(asyncio.get_running_loop()), Deadline(timeout)
+    subscription = Subscription(arrivals)
+    try:
+        await threads.run(watcher.subscribe, subscription, progress.known)
+        while progress.left:
+            try:
+                arrival = await arrivals.next(None if timeout is None else deadline.left(timeout))
+            except TimeoutError:
+                raise progress.late(timeout) from None
+            process = progress.take(*arrival)
+            if process is not None:
+                yield process
+    finally:
+        watcher.unsubscribe(subscription)

@@ -1,4 +1,4 @@
-"""Pure: what there is to say about a registered job: its name, what it takes, and what it is for."""
+"""The catalog of registered jobs: the name of each, its arguments, and the purpose that its docstring gives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskscheduler.declarations.data_schema import DataSchema
+from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.declarations.signature import Signature
 from taskscheduler.declarations.type_checks import DATA, hints_of, required_keys
-from taskscheduler.jobs.job import REGISTRY, Job, declaration
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of a job, with its type and default as they stand in the source; "" for none."""
+    """One argument of a job, with its type and default as in the source; "" for none."""
 
     name: str
     type: str
@@ -38,17 +38,22 @@ class Entry:
 
 
 def catalog() -> list[Entry]:
-    """All registered jobs, by name."""
-    classes = ((name, REGISTRY.find(name)) for name in REGISTRY.names())
-    return [entry_of(cls) for _, cls in classes if cls is not None]
+    """Returns all registered jobs, by name."""
+    specs = (REGISTRY.find(name) for name in REGISTRY.names())
+    return [entry_of(spec) for spec in specs if spec is not None]
 
 
-def entry_of(cls: type[Job]) -> Entry:
-    """What there is to say about one job."""
-    declared = declaration(cls)
-    found = _of_function(declared) if isinstance(declared, Signature) else _of_class(declared)
-    said = inspect.cleandoc(str(cls.__dict__.get("__doc__") or "")).splitlines()
-    return Entry(cls.name, tuple(found), said[0] if said else "")
+def entry_of(spec: JobSpec) -> Entry:
+    """Describes one job."""
+    doc = inspect.cleandoc(str(spec.cls.__dict__.get("__doc__") or "")).splitlines()
+    return Entry(spec.name, tuple(_parameters_of(spec)), doc[0] if doc else "")
+
+
+def _parameters_of(spec: JobSpec) -> Iterator[Parameter]:
+    if spec.signature is not None:
+        yield from _of_function(spec.signature)
+    elif spec.data_schema is not None:
+        yield from _of_class(spec.data_schema)
 
 
 def _of_function(declared: Signature) -> Iterator[Parameter]:
@@ -81,7 +86,7 @@ def _of_dataclass(kind: type) -> Iterator[Parameter]:
 
 
 def _named(hint: Any) -> str:
-    """A type as one would write it; "" for none."""
+    """Returns a type as one would write it; "" for none."""
     if hint is inspect.Parameter.empty:
         return ""
     return hint if isinstance(hint, str) else inspect.formatannotation(hint)

@@ -1,4 +1,4 @@
-"""Pure: what a job class says of its data, by the annotation of `data`: checked when it is added, made when it runs."""
+"""The data of a Job class by the annotation of `data`: a plain type, a TypedDict, a dataclass or a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskscheduler.errors import InvalidArgumentsError
 
 
 class DataSchema:
-    """What the data of a job class are: `data: int`, or a TypedDict, a dataclass, or a model with `model_validate`."""
+    """Checks the data when a job is added, and makes the dataclass or model of them when it runs."""
 
     def __init__(self, name: str, cls: type) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class DataSchema:
             self._check = check_of(self.hint)
 
     def accept(self, data: Any) -> Any:
-        """The data as they are to be stored; InvalidArgumentsError if they are not what is declared."""
+        """Returns the data as they are stored; InvalidArgumentsError if they do not fit the declaration."""
         stored = data
         if self._make is not None and isinstance(data, self.hint):
             stored = data.model_dump() if _is_model(self.hint) else dataclasses.asdict(data)
@@ -36,7 +36,7 @@ class DataSchema:
         return stored
 
     def load(self, data: Any) -> Any:
-        """What the running job finds as its data; InvalidArgumentsError if they are not what is declared."""
+        """Returns the data of the running job; InvalidArgumentsError if they do not fit the declaration."""
         check = self._check
         problem = None if check is None else deeply(lambda: check(DATA, data))
         if problem is not None:
@@ -50,13 +50,13 @@ class DataSchema:
 
 
 def _is_model(hint: Any) -> bool:
-    """A pydantic model, or what looks like one."""
+    """Returns whether this is a pydantic model, or looks like one."""
     return isinstance(hint, type) and callable(getattr(hint, "model_validate", None))
 
 
 @cache
 def _fields(kind: Any) -> tuple[Check, Mapping[str, Any]]:
-    """The check of what a dataclass is made of, and the annotations of its fields."""
+    """Returns the check of the fields of a dataclass, and their annotations."""
     fields = [field for field in dataclasses.fields(kind) if field.init]
     hints = hints_of(kind)
     missing = dataclasses.MISSING
@@ -69,9 +69,9 @@ class _MisfitError(Exception):
 
 
 def _made(place: str, hint: Any, value: Any) -> Any:
-    """The value as its annotation wants it: mappings become dataclasses, also in lists, mappings and unions with None.
+    """Returns the value with dataclasses in place of mappings, also in lists, mappings and unions with None.
 
-    Of other unions nobody knows which one is meant.
+    Values of other unions stay as they are: any member may be meant.
     """
     origin, given = get_origin(hint), get_args(hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
@@ -88,7 +88,7 @@ def _made(place: str, hint: Any, value: Any) -> Any:
 
 def _instance(place: str, kind: Any, value: Any) -> Any:
     check, hints = _fields(kind)
-    if isinstance(value, Mapping):  # what an instance works out by itself is stored with it, and worked out again
+    if isinstance(value, Mapping):  # derived fields are stored with the instance, and derived again
         own = {field.name for field in dataclasses.fields(kind) if not field.init}
         value = {name: one for name, one in value.items() if name not in own}
     problem = check(place, value)
@@ -98,7 +98,7 @@ def _instance(place: str, kind: Any, value: Any) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What a model says is wrong, in one line."""
+    """Returns the objections of a model in one line."""
     if isinstance(error, _MisfitError):
         return str(error)
     try:

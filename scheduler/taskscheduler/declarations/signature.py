@@ -1,4 +1,4 @@
-"""Pure: how the data of a job become the arguments of its function, and arguments the data of a job."""
+"""Turns the data of a `@job` function into its arguments, and arguments into data."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ _ALL_ONE_WAY = "give all of them by position or all by name"
 
 
 class Signature:
-    """What a function that is a job takes."""
+    """The arguments that a `@job` function takes."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         self.signature = inspect.signature(function)
         job = self.signature.parameters.get("job")
         self.wants_job = job is not None and job.kind is inspect.Parameter.KEYWORD_ONLY
-        self._lent: dict[str, Any] = {"job": None} if self.wants_job else {}  #: what the worker adds
+        self._added: dict[str, Any] = {"job": None} if self.wants_job else {}  #: the arguments that the worker adds
         self.hints = hints_of(function)
         self._checks = self._make_checks()
 
     def _make_checks(self) -> dict[str, Check]:
         found = {}
         for name, parameter in self.signature.parameters.items():
-            check = check_of(self.hints[name]) if name in self.hints and name not in self._lent else None
+            check = check_of(self.hints[name]) if name in self.hints and name not in self._added else None
             if check is not None:
                 found[name] = _or_none(check) if parameter.default is None else check
         return found
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """What it takes from the data: all but the running job."""
-        return [one for name, one in self.signature.parameters.items() if name not in self._lent]
+        """The parameters that the data fill: all but the running job."""
+        return [one for name, one in self.signature.parameters.items() if name not in self._added]
 
     def accept(self, data: Any) -> Any:
-        """The data as they are to be stored; InvalidArgumentsError if the function does not take them."""
+        """Returns the data as they are stored; InvalidArgumentsError if the function does not take them."""
         self.given(dict(data) if isinstance(data, Mapping) else list(data) if isinstance(data, tuple) else data)
         return data
 
     def given(self, data: Any) -> Given:
-        """The arguments that data stand for; InvalidArgumentsError if the function does not take them.
+        """Returns the arguments that data stand for; InvalidArgumentsError if the function does not take them.
 
         A mapping that fits: by name; a list that fits: by position; None: none, if that fits; else the only one.
         """
@@ -58,7 +58,7 @@ class Signature:
         problem = "it does not take these data" if bound is None else self._mistyped(bound)
         if problem is None:
             return given
-        if given is readings[-1]:  # what was meant did not even fit
+        if given is readings[-1]:  # the likelier reading did not even fit
             problem = self._misfit(data) or problem
         raise InvalidArgumentsError(f"job {self.name}: {problem}")
 
@@ -72,7 +72,7 @@ class Signature:
         return deeply(lambda: first_wrong(values))
 
     def _misfit(self, data: Any) -> str | None:
-        """Why a mapping, a list or nothing does not become the arguments."""
+        """Returns why a mapping, a list or nothing does not become the arguments."""
         if isinstance(data, dict):
             free = any(one.kind is one.VAR_KEYWORD for one in self.parameters)
             names = [one.name for one in self.parameters if one.kind in _BY_NAME and one.kind is not one.VAR_KEYWORD]
@@ -86,11 +86,11 @@ class Signature:
         return [one.name for one in self.parameters if one.default is one.empty and one.kind not in optional]
 
     def data(self, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-        """The data that stand for just these arguments; InvalidArgumentsError if the function does not take them."""
+        """Returns the data for just these arguments; InvalidArgumentsError if the function does not take them."""
         if self.wants_job and "job" in named:
             raise InvalidArgumentsError(f"job {self.name}: the argument job is given by the worker; leave it out")
         try:
-            bound = self.signature.bind(*args, **named, **self._lent)
+            bound = self.signature.bind(*args, **named, **self._added)
         except TypeError as error:
             raise InvalidArgumentsError(f"job {self.name} does not take these arguments: {error}") from None
         if args and named:
@@ -98,11 +98,11 @@ class Signature:
         return list(args) or dict(named) or None
 
     def _mixed(self, bound: inspect.BoundArguments) -> Any:
-        """By name if every argument has one, else by position if every argument has one."""
+        """Returns the arguments by name if each has a name, else by position if each has one."""
         parameters = self.signature.parameters
         if all(parameters[name].kind in _BY_NAME for name in bound.arguments):
-            return {name: value for name, value in _flat(bound).items() if name not in self._lent}
-        if bound.kwargs.keys() <= self._lent.keys():
+            return {name: value for name, value in _flat(bound).items() if name not in self._added}
+        if bound.kwargs.keys() <= self._added.keys():
             return list(bound.args)
         raise InvalidArgumentsError(
             f"job {self.name} takes some of these arguments by position only and others by name only, "
@@ -111,20 +111,20 @@ class Signature:
 
     def _bound(self, args: Sequence[Any], named: Mapping[str, Any]) -> inspect.BoundArguments | None:
         try:
-            return self.signature.bind(*args, **{**named, **self._lent})
+            return self.signature.bind(*args, **{**named, **self._added})
         except TypeError:
             return None
 
 
 def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
-    """All arguments by name, those of `**kwargs` among them."""
+    """Returns all arguments by name, also those of `**kwargs`."""
     extra = next((p.name for p in bound.signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
     named = {name: value for name, value in bound.arguments.items() if name != extra}
     return {**named, **(bound.arguments.get(extra, {}) if extra is not None else {})}
 
 
 def _readings(data: Any) -> list[Given]:
-    """The ways to understand data as arguments, the last one being a single argument."""
+    """Returns the ways to read data as arguments, the last one being a single argument."""
     spread: list[Given] = []
     if isinstance(data, dict):
         spread = [((), data)]
@@ -136,19 +136,19 @@ def _readings(data: Any) -> list[Given]:
 
 
 def _values(parameter: inspect.Parameter, bound: Any) -> Iterable[Any]:
-    """The single values that a parameter has got."""
+    """Returns the single values of a parameter."""
     if parameter.kind is parameter.VAR_POSITIONAL:
         return tuple(bound)
     return tuple(bound.values()) if parameter.kind is parameter.VAR_KEYWORD else (bound,)
 
 
 def _or_none(check: Check) -> Check:
-    """Where None is the default, it may be given, too."""
+    """Returns a check that also accepts None, which the default allows."""
     return lambda place, value: None if value is None else check(place, value)
 
 
 def _counted(parameters: Sequence[inspect.Parameter]) -> str:
-    """How many arguments there may be by position."""
+    """Returns how many arguments there may be by position."""
     places = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     least = sum(one.default is one.empty for one in places)
     if any(one.kind is one.VAR_POSITIONAL for one in parameters):
@@ -157,14 +157,14 @@ def _counted(parameters: Sequence[inspect.Parameter]) -> str:
 
 
 def undeclared(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """The data for a function that is not known here: a list, a mapping, or None for no argument."""
+    """Returns the data for a function that is not known here: a list, a mapping, or None for no argument."""
     if args and named:
         raise InvalidArgumentsError(f"job {name} is not known in this process; {_ALL_ONE_WAY}")
     return list(args) or dict(named) or None
 
 
 def of_class(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """The data for a Job class, which takes one value: the only argument, or all that are given by name."""
+    """Returns the data for a Job class, which takes one value: the only argument, or all arguments given by name."""
     if len(args) > 1 or (args and named):
         raise InvalidArgumentsError(f"job {name} is a class, which takes one value or arguments by name, not more")
     return args[0] if args else dict(named) or None

@@ -1,4 +1,4 @@
-"""Pure: what an annotation demands of a value. Only what BSON carries unchanged is judged, anything else passes."""
+"""Checks values by their annotations. Only types that BSON carries unchanged are checked; anything else passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bson import Decimal128, ObjectId
 
-Check = Callable[[str, Any], str | None]  #: place and value: what is wrong with it, None if nothing is
+Check = Callable[[str, Any], str | None]  #: takes a place and a value; returns an objection, or None
 
 _PLAIN = (str, bytes, bool, int, float, datetime, ObjectId, UUID, Decimal128)
 
@@ -27,7 +27,7 @@ DATA, ARGUMENT = "data", "argument "  #: how places begin
 
 
 def check_of(hint: Any) -> Check | None:
-    """The check that an annotation stands for; None if every value passes."""
+    """Returns the check for an annotation; None if every value passes."""
     hint = _plain(hint)
     if _is_alias(hint):
         return lambda place, value: _check_of_alias(hint)(place, value)
@@ -49,7 +49,7 @@ def check_of(hint: Any) -> Check | None:
     return None
 
 
-# the checks of what has a name are made when they are first needed, and once: it may contain itself
+# a named type may contain itself, so its check is made once, when it is first needed
 
 
 @cache
@@ -67,7 +67,7 @@ def _anything(_place: str, _value: Any) -> str | None:
 
 
 def deeply(check: Callable[[], str | None]) -> str | None:
-    """What a check says of values that may be nested more deeply than it can look, or contain themselves."""
+    """Runs a check on values that may be nested too deeply for it, or contain themselves."""
     try:
         return check()
     except RecursionError:
@@ -75,14 +75,14 @@ def deeply(check: Callable[[], str | None]) -> str | None:
 
 
 def is_a(value: Any, kind: type) -> bool:
-    """Whether a value is of a type, as type checkers see it: an int is a float, but a bool is no number."""
+    """Returns whether a value is of a type, as type checkers see it: an int is a float, but a bool is no number."""
     if kind in (int, float) and isinstance(value, bool):
         return False
     return isinstance(value, int | float) if kind is float else isinstance(value, kind)
 
 
 def hints_of(annotated: Any, notes: bool = False) -> dict[str, Any]:
-    """The annotations of a class or function, with what is noted about them; none if one cannot be resolved."""
+    """Returns the annotations of a class or function; none if one cannot be resolved. `notes` keeps `Annotated`."""
     try:
         return get_type_hints(annotated, include_extras=notes)
     except Exception:  # names that exist only while types are checked, code in annotations that fails
@@ -90,7 +90,7 @@ def hints_of(annotated: Any, notes: bool = False) -> dict[str, Any]:
 
 
 def fields_check(hints: Mapping[str, Any], required: Iterable[str]) -> Check:
-    """A mapping with these keys and no others."""
+    """Returns the check for a mapping with these keys and no others."""
     checks = {name: check_of(hint) for name, hint in hints.items()}
     needed = [name for name in hints if name in frozenset(required)]
 
@@ -106,12 +106,12 @@ def fields_check(hints: Mapping[str, Any], required: Iterable[str]) -> Check:
 
 
 def inside(place: str, name: str) -> str:
-    """The place of a field."""
+    """Returns the place of a field."""
     return f"{ARGUMENT}{name}" if place == DATA else f"{place}.{name}"
 
 
 def misnamed(given: Iterable[Any], known: Iterable[str], needed: Iterable[str], prefix: str = "") -> str | None:
-    """What is missing or not known among these names."""
+    """Returns the first name that is missing or not known."""
     given, known = list(given), list(known)
     for name in needed:
         if name not in given:
@@ -124,7 +124,7 @@ def misnamed(given: Iterable[Any], known: Iterable[str], needed: Iterable[str], 
 
 
 def first_wrong(values: Iterable[tuple[str, Any, Check | None]]) -> str | None:
-    """The first problem among places, values and their checks."""
+    """Returns the first objection among places, values and their checks."""
     for place, value, check in values:
         problem = check(place, value) if check is not None else None
         if problem is not None:
@@ -133,14 +133,14 @@ def first_wrong(values: Iterable[tuple[str, Any, Check | None]]) -> str | None:
 
 
 def required_keys(kind: Any) -> set[str]:
-    """The keys that a TypedDict must have; the class itself does not know it where annotations are texts."""
+    """Returns the required keys of a TypedDict; the class itself does not know them where annotations are texts."""
     marks = {name: get_origin(hint) for name, hint in hints_of(kind, notes=True).items()}
-    told = {name for name, mark in marks.items() if mark is Required}
-    return told | {name for name in kind.__required_keys__ if marks.get(name) is not NotRequired}
+    required = {name for name, mark in marks.items() if mark is Required}
+    return required | {name for name in kind.__required_keys__ if marks.get(name) is not NotRequired}
 
 
 def _plain(hint: Any) -> Any:
-    """The type behind a name or a note that was given to it."""
+    """Returns the type behind `Annotated` and `NewType`."""
     while True:
         if get_origin(hint) is Annotated:
             hint = get_args(hint)[0]
@@ -152,7 +152,7 @@ def _plain(hint: Any) -> Any:
 
 
 def _is_alias(hint: Any) -> bool:
-    """Whether `type X = ...` made it, whose value may only be looked at when all that it names is defined."""
+    """Returns whether `type X = ...` made it; its value may be read only when every name in it is defined."""
     return not isinstance(hint, type) and type(get_origin(hint) or hint).__name__ == "TypeAliasType"
 
 

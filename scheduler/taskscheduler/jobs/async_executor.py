@@ -1,4 +1,4 @@
-"""One run of one async job in an event loop: what `execution` is for the others."""
+"""One attempt of one async job in an event loop: build it, set_up, start, tear_down, result."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending
 
-#: the end of an attempt that was interrupted; whoever did that knows what becomes of the job
-INTERRUPTED: AttemptResult = (Ending.RETURNED, {})
+#: the result of an attempt that was interrupted; the one who interrupted it decides how the job goes on
+INTERRUPTED = AttemptResult(Ending.RETURNED, {})
 
 
 class AsyncRuntime(Runtime, Protocol):
-    """What a worker lends to an async job."""
+    """The services that a worker offers to an async job."""
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the job has to end now, for which its task was cancelled."""
+        """Whether the job has to end now; its task was cancelled for that."""
         ...
 
 
 async def execute_async(
     document: dict[str, Any], runtime: AsyncRuntime, container: Container | None, max_payload: int
 ) -> AttemptResult:
-    """Run the job; INTERRUPTED if it was ended by the cancellation of its task. Raises nothing."""
+    """Runs the job; returns INTERRUPTED if the cancellation of its task ended it. Raises nothing."""
     try:
         job = instance(document, runtime, container)
     except BaseException as error:  # also SystemExit and KeyboardInterrupt, which would end the loop
         return failure(error)
-    end = await _worked(job, runtime, max_payload)
+    result = await _worked(job, runtime, max_payload)
     if type(job).tear_down is Job.tear_down:
-        return end
-    outcome = Outcome(runtime.interruption()) if end is INTERRUPTED else outcome_of(end)
+        return result
+    outcome = Outcome(runtime.interruption()) if result is INTERRUPTED else outcome_of(result)
     try:
         await _settled(job.tear_down(outcome))
     except BaseException as error:  # as above
         if _is_interruption(error, runtime):
             return INTERRUPTED
-        after = after_tear_down(job, None if end is INTERRUPTED else end, error)
-        return INTERRUPTED if end is INTERRUPTED else after
-    return end
+        after = after_tear_down(job, None if result is INTERRUPTED else result, error)
+        return INTERRUPTED if result is INTERRUPTED else after
+    return result
 
 
 async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> AttemptResult:
@@ -60,5 +60,5 @@ def _is_interruption(error: BaseException, runtime: AsyncRuntime) -> bool:
 
 
 async def _settled(answer: Any) -> Any:
-    """What a function or a coroutine function gives in the end."""
+    """Returns the result of a function or a coroutine function."""
     return await answer if inspect.isawaitable(answer) else answer

@@ -1,4 +1,4 @@
-"""One run of one job in a worker: find the class, make the instance, call it, turn every ending into a report."""
+"""One attempt of one job: build it, set_up, start, tear_down, result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from taskscheduler.declarations.data_schema import DataSchema
+from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
-from taskscheduler.jobs.job import REGISTRY, Job, Runtime, declaration
-from taskscheduler.jobs.service import check_kind
+from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.process import Process
@@ -31,43 +30,43 @@ class JobInterrupted(BaseException):
     """Raised inside a job that has to end now; not an Exception, so that jobs do not catch it by accident."""
 
 
-def find(name: str) -> type[Job]:
-    """The registered class; InvalidJobError tells what to do if there is none. Never imports anything."""
-    cls = REGISTRY.find(name)
-    if cls is None:
+def find(name: str) -> JobSpec:
+    """Returns the registered job; InvalidJobError says what to do if there is none. Never imports anything."""
+    spec = REGISTRY.find(name)
+    if spec is None:
         known = ", ".join(REGISTRY.names()[:20]) or "none"
         raise InvalidJobError(
             f"job {name!r} is not registered on this node; start it with --jobs and the module that defines it "
             f"(registered here: {known})"
         )
-    return cls
+    return spec
 
 
 def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
-    """The job object for one attempt, with its data, id and attempt set.
+    """Returns the job object for one attempt, with its data, id and attempt set.
 
-    InvalidArgumentsError if the data are not what the class declares; `lenient`, it gets them as they are stored.
-    InvalidJobError if it is not to be run so, which nobody knew who added it by its name alone.
+    InvalidArgumentsError if the data do not fit the declaration of the class; `lenient` passes them as they are stored.
+    InvalidJobError if a service was added as a job, or a job as a service, by a program that knew its name alone.
     """
-    cls = find(document["class"])
+    spec = find(document["class"])
     if not lenient:
-        check_kind(cls, "service" in document)
-    made = cls() if container is None else container.get(cls)
+        spec.check_kind("service" in document)
+    made = spec.cls() if container is None else container.get(spec.cls)
     if not isinstance(made, Job):
-        raise InvalidJobError(f"the container gave {type(made).__name__} for {cls.name}, which is not a Job")
-    made.data = _loaded(cls, document.get("data"), lenient)
+        raise InvalidJobError(f"the container gave {type(made).__name__} for {spec.name}, which is not a Job")
+    made.data = _loaded(spec, document.get("data"), lenient)
     made.id, made.attempt = document["_id"], document["attempt"]
     made._runtime = runtime
     return made
 
 
-def _loaded(cls: type[Job], data: Any, lenient: bool) -> Any:
-    """The data as the class declares them. Functions look themselves when they are called."""
-    declared = declaration(cls)
-    if not isinstance(declared, DataSchema):
+def _loaded(spec: JobSpec, data: Any, lenient: bool) -> Any:
+    """Returns the data as the class declares them. Functions check their arguments when they are called."""
+    schema = spec.data_schema
+    if schema is None:
         return data
     try:
-        return declared.load(data)
+        return schema.load(data)
     except InvalidArgumentsError:
         if lenient:
             return data
@@ -81,9 +80,9 @@ def execute(
     max_payload: int,
     guard: AbstractContextManager[Any] = _UNGUARDED,
 ) -> AttemptResult:
-    """Run the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
+    """Runs the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
 
-    Context variables that the job sets are gone after it, as those of a task are.
+    Context variables that the job sets are gone after it, like those of a task.
     """
     return copy_context().run(_execute, document, runtime, container, max_payload, guard)
 
@@ -121,20 +120,20 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> A
 
 def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
     """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
-    pid, entered, end = os.getpid(), False, None
+    pid, entered, result = os.getpid(), False, None
     try:
-        end = _worked(job, max_payload, guard)
+        result = _worked(job, max_payload, guard)
         if os.getpid() != pid:
-            return end  # the job has forked, and both come back: only the worker cleans up
+            return result  # the job has forked, and both come back: only the worker cleans up
         entered = True
-        job.tear_down(outcome_of(end))
+        job.tear_down(outcome_of(result))
     except JobInterrupted:
         if not entered and os.getpid() == pid:
             _tear_down_interrupted(job)
         raise
     except BaseException as error:  # as above
-        return after_tear_down(job, end, error)
-    return end
+        return after_tear_down(job, result, error)
+    return result
 
 
 def _tear_down_interrupted(job: Job) -> None:
@@ -147,27 +146,26 @@ def _tear_down_interrupted(job: Job) -> None:
 
 
 def interruption(job: Job) -> Status:
-    """Why the job was interrupted."""
+    """Returns why the job was interrupted."""
     return Status.WAITING if job._runtime is None else job._runtime.interruption()
 
 
-def outcome_of(end: AttemptResult) -> Outcome:
-    """What the job is told of its end."""
-    ending, content = end
-    status = Status.DONE if ending is Ending.SUCCEEDED else Status.FAILED
-    return Outcome(status, content.get("result"), content.get("error"))
+def outcome_of(result: AttemptResult) -> Outcome:
+    """Returns the outcome that `tear_down` gets."""
+    status = Status.DONE if result.ending is Ending.SUCCEEDED else Status.FAILED
+    return Outcome(status, result.content.get("result"), result.content.get("error"))
 
 
-def after_tear_down(job: Job, end: AttemptResult | None, error: BaseException) -> AttemptResult:
-    """`tear_down` raised: that fails a job which had succeeded, else it is logged."""
-    if end is not None and end[0] is Ending.SUCCEEDED:
+def after_tear_down(job: Job, result: AttemptResult | None, error: BaseException) -> AttemptResult:
+    """Returns the result after `tear_down` raised: that fails a job which had succeeded, else it is logged."""
+    if result is not None and result.ending is Ending.SUCCEEDED:
         return failure(error)
     facts = {"job": str(job.id), "attempt": job.attempt}
     logger.error("tear_down failed", exc_info=error, extra=facts)
-    return end or failure(error)
+    return result or failure(error)
 
 
 def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, process: Process) -> Any:
-    """Call the notification hook of the job that has ended; what it returns may be a coroutine."""
+    """Calls the notification hook of a job that has ended; the returned value may be a coroutine."""
     job = instance(document, runtime, container, lenient=True)
     return copy_context().run(job.notification, process.status, process)

@@ -1,4 +1,4 @@
-"""What users write for something that always runs: the base class `Service`."""
+"""Service: the base class of a job that always runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskscheduler.clock import Deadline
-from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.job import SERVICE, Job
 from taskscheduler.model.checks import Seconds, waiting_time
 
@@ -18,7 +17,7 @@ _NOTHING = object()
 
 
 class StopRequest:
-    """Whether a service was asked to stop. A pipe, since a signal handler may set it while somebody waits for it."""
+    """The request that a service stops. A pipe, since a signal handler may set it while the service waits for it."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -28,12 +27,12 @@ class StopRequest:
         return self._asked
 
     def ask(self) -> None:
-        """From now on, and for ever."""
+        """Asks the service to stop; this cannot be undone."""
         self._asked = True
         os.write(self._writer, b"\0")
 
     def wait(self, seconds: float) -> bool:
-        """Wait until asked, at most so many seconds; whether it was."""
+        """Waits for the request, at most so many seconds; returns whether it has come."""
         return bool(self._asked or select.select([self._reader], [], [], max(0.0, seconds))[0])
 
     def __del__(self) -> None:
@@ -51,11 +50,12 @@ class Service(Job):
 
         scheduler.start_service(ChangeFeed, {"url": "https://example.com/feed"})
 
-    When it is asked to stop, `stopping` becomes true and `wait`, `receive` and `messages` come back at once. Whoever
-    still runs `stop_soft` seconds later gets a JobInterrupted, and is killed after `stop_hard`.
+    When it is asked to stop, `stopping` becomes true and `wait`, `receive` and `messages` return at once. If it still
+    runs `stop_soft` seconds later, JobInterrupted is raised in it; after `stop_hard` it is killed.
     """
 
     name = SERVICE
+    _is_service = True
     _request: StopRequest | None = None
 
     @property
@@ -64,7 +64,7 @@ class Service(Job):
         return bool(self._stop_request)
 
     def wait(self, seconds: Seconds | None = None) -> bool:
-        """Wait so many seconds, or for ever, or until the service is asked to stop: True."""
+        """Waits so many seconds, or for ever; returns True as soon as the service is asked to stop, else False."""
         deadline = Deadline(waiting_time(seconds, "seconds"))
         while not self._stop_request.wait(deadline.left(_FOREVER)):
             if deadline.passed:
@@ -72,23 +72,23 @@ class Service(Job):
         return True
 
     def send(self, value: Any) -> None:
-        """Send a value, anything that BSON can hold, to whoever calls `receive` on the scheduler or the process.
+        """Sends a value, anything that BSON can hold, to the first who calls `receive` on a scheduler.
 
         Raises InvalidDataError or PayloadTooLargeError.
         """
-        self.scheduler.letters.send_from(self.id, value)
+        self.scheduler.service_messages.send_from(self.id, value)
 
     def receive(self, timeout: Seconds | None = None, default: Any = None) -> Any:
-        """The oldest value that was sent to this service, waiting for one as long as `timeout` seconds.
+        """Returns the oldest value that was sent to this service; waits for one up to `timeout` seconds.
 
-        `default` if none came in time, or the service was asked to stop. Each value is received once.
+        Returns `default` if none came in time, or the service was asked to stop. Each value is received once.
         """
-        return self.scheduler.letters.receive_at(
+        return self.scheduler.service_messages.receive_at(
             self.id, Deadline(waiting_time(timeout)), default, self._stop_request.wait
         )
 
     def messages(self) -> Iterator[Any]:
-        """What is sent to this service, until it is asked to stop."""
+        """Yields the values that are sent to this service, until it is asked to stop."""
         while not self.stopping:
             value = self.receive(default=_NOTHING)
             if value is not _NOTHING:
@@ -96,16 +96,8 @@ class Service(Job):
 
     @property
     def _stop_request(self) -> StopRequest:
-        """That of the worker; outside of one, a service that nobody can ask."""
+        """The request that the worker sets; outside of a worker one that nobody sets."""
         if self._request is None:
             request = getattr(self._runtime, "stop_request", None)
             self._request = StopRequest() if request is None else request
         return self._request
-
-
-def check_kind(cls: type[Job], serves: bool) -> None:
-    """InvalidJobError if a class is not to be run so: `serves`, as a service, or not."""
-    if serves and cls.solo:
-        raise InvalidJobError(f"job {cls.name} is solo and cannot be a service; the name of a service is unique anyway")
-    if not serves and issubclass(cls, Service):
-        raise InvalidJobError(f"{cls.name} is a service: start it with start_service, which keeps it alive")

@@ -8,7 +8,7 @@ from taskscheduler.model.process_state import ProcessState
 
 
 class AlreadyRunningError(SchedulerError):
-    """A solo program was not started, since another one of its kind is at work; nothing was written."""
+    """A solo program was not started, since another one with its key is at work; nothing was written."""
 
     def __init__(self, process: ProcessState) -> None:
         pid = (process.program or {}).get("pid")
@@ -49,17 +49,17 @@ def raise_for_status(process: ProcessState) -> None:
 
 
 def error_for_status(process: ProcessState) -> JobError | None:
-    """The error that a job's final status stands for; None for DONE and for jobs that have not ended."""
+    """Returns the error for the final status of a job; None for DONE and for jobs that have not ended."""
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:
         return JobCanceledError(f"{name} was cancelled", process)
     if process.status is Status.TIMEOUT and (process.error or {}).get("type") == "SilenceError":
         return JobTimeoutError(f"{name} gave {(process.error or {}).get('message')}", process)
     if process.status is Status.TIMEOUT:
-        error, said = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
+        error, reason = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
         if error.get("type") == "JobTimeoutError":
-            said = error["message"]
-        return JobTimeoutError(f"{name} {said} and was killed", process)
+            reason = error["message"]
+        return JobTimeoutError(f"{name} {reason} and was killed", process)
     if process.status is Status.FAILED:
         error = process.error or {}
         why = ": ".join(str(part) for part in (error.get("type"), error.get("message")) if part)

@@ -16,11 +16,11 @@ _ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
 
 
 class ProcessState:
-    """What was last read of one job: its data and options, how far it is, and how it ended."""
+    """The state of one job as last read: its data and options, how far it is, and how it ended."""
 
     def __init__(self, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> None:
         self._document = document
-        self.outcome = outcome  #: what add_job or add_job_once did: created, existing or replaced
+        self.outcome = outcome  #: the effect of add_job or add_job_once: created, existing or replaced
 
     @property
     def id(self) -> ObjectId:
@@ -52,17 +52,17 @@ class ProcessState:
 
     @property
     def message(self) -> str | None:
-        """What the job last said about its progress."""
+        """The last message of the job about its progress."""
         return self._document.get("message")
 
     @property
     def result_value(self) -> Any:
-        """What the job returned; None as long as it is not DONE."""
+        """The value that the job returned; None as long as it is not DONE."""
         return self._document.get("result")
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """How the last attempt went wrong: type, message, traceback, and exit_code or signal of a dead worker."""
+        """The error of the last attempt: type, message, traceback, and exit_code or signal of a dead worker."""
         return self._document.get("error")
 
     @property
@@ -120,7 +120,7 @@ class ProcessState:
 
     @property
     def series(self) -> ObjectId | None:
-        """What the runs of an interval have in common: the id of the first one."""
+        """The id of the first run of an interval, which all its runs share."""
         return self._document.get("series")
 
     @property
@@ -129,25 +129,25 @@ class ProcessState:
 
     @property
     def tags(self) -> list[str]:
-        """The texts that it was given to be found by."""
+        """The texts by which it can be found."""
         return list(self._document.get("tags", ()))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a tracked program has stored about itself under names of its own."""
+        """The fields that a tracked program has stored about itself."""
         return dict(self._document.get("fields", {}))
 
     @property
     def program(self) -> dict[str, Any] | None:
-        """The program that keeps this record of itself: host, pid, started, boot; None for a job that nodes run."""
+        """The program that keeps this record: host, pid, started, boot; None for a job that nodes run."""
         return self._document.get("program")
 
     def to_dict(self) -> dict[str, Any]:
-        """The stored document."""
+        """Returns the stored document."""
         return dict(self._document)
 
     def replace(self, document: Mapping[str, Any]) -> None:
-        """Take over a newer state of the same job."""
+        """Takes over a newer state of the same job."""
         self._document = document
 
     def __repr__(self) -> str:
@@ -161,7 +161,7 @@ class ProcessState:
 
 
 def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a stored job by their names; `at` is a unix time, 0 if none was given."""
+    """Returns the options of a stored job by their names; `at` is a unix time, 0 if none was given."""
     placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
     only = {name: document[name] for name in ("tags", "solo") if name in document}
     return {**document.get("options", {}), **placed, **only}

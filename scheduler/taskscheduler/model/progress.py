@@ -1,4 +1,4 @@
-"""Progress and sign-of-life messages: checked, shortened, merged."""
+"""Progress messages of a running job: the checks that they pass before they are sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 def checked_progress(
     progress: float | None, message: str | None, completed: float | None = None, target: float = 100
 ) -> float | None:
-    """The progress as it is stored; ValueError or TypeError if it or the message is none."""
+    """Returns the progress as it is stored; ValueError or TypeError for a bad progress or message."""
     if message is not None and not isinstance(message, str):
         raise TypeError(f"the message of a progress must be a text, not {type(message).__name__}")
     if completed is not None:

@@ -1,11 +1,13 @@
-"""Decides what is stored when a job is added: checks everything first, then writes, then wakes the nodes."""
+"""Add a job, a batch, or a job once: everything is checked first, then written, then nodes are woken."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from taskscheduler.clock import Clock, Deadline
+from taskscheduler.connection import Connection
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import (
     DuplicateJobError,
     InvalidJobError,
@@ -13,19 +15,18 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
-from taskscheduler.jobs.job import declaration, has_notification, is_async, job_class, job_name
-from taskscheduler.jobs.service import check_kind
 from taskscheduler.model.document import Document, NewJob, new_document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
 from taskscheduler.model.process_state import AddOutcome, stored_options
 from taskscheduler.model.solo import make_solo, solo_key
 from taskscheduler.model.uniqueness import fingerprint, once_key
+from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
-_ONCE_PATIENCE = 30.0  #: seconds for which one contends with others that add the same job
+_ONCE_PATIENCE = 30.0  #: seconds for which an adder competes with others that add the same job
 
 Added = tuple[Document, AddOutcome]  #: a stored job, and what was done
 
@@ -33,121 +34,118 @@ Added = tuple[Document, AddOutcome]  #: a stored job, and what was done
 class JobAdder:
     """Stores the jobs of one scheduler. Raises as Scheduler.add_job says."""
 
-    def __init__(
-        self,
-        store: Callable[[], Store],
-        options: SchedulerOptions,
-        cancel: Callable[[Any], Any],
-        clock: Clock,
-    ) -> None:
-        self._get_store = store
-        self.use(options)
-        self._cancel = cancel
+    def __init__(self, connection: Connection, canceller: JobCanceller, clock: Clock) -> None:
+        self._connection = connection
+        self._canceller = canceller
         self._clock = clock
-
-    def use(self, options: SchedulerOptions) -> None:
-        """Add jobs by these options from now on."""
-        self._defaults = options.job_defaults()
-        self._max_payload = options.max_payload
+        self._defaults_of = (connection.options, connection.options.job_defaults())
 
     @property
     def _store(self) -> Store:
-        return self._get_store()
+        return self._connection.store
+
+    @property
+    def _defaults(self) -> JobOptions:
+        """The defaults of the scheduler options in use, derived again when those change."""
+        options: SchedulerOptions = self._connection.options
+        known, defaults = self._defaults_of
+        if known is not options:
+            defaults = options.job_defaults()
+            self._defaults_of = (options, defaults)
+        return defaults
 
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
-        """Store one job."""
+        """Stores one job, or returns the queued one that is equal to it under the option `dedupe`."""
         new = self._new(job, data, asked, wake=self._store.wakeups.is_quiet())
         if "dedupe" in new.document:
-            return self._deduped(new)
+            return self._joined(self._deduped(new))
         self._store.inserts.insert(new)
-        self._tell([new])
-        return new.document, "created"
+        self._wake_nodes([new])
+        return self._joined((new.document, "created"))
 
     def add_many(self, jobs: Iterable[Any]) -> list[Added]:
-        """Store many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
+        """Stores many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
         new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
         self._check_ids(new)
         plain = [job for job in new if "dedupe" not in job.document]
         self._store.inserts.insert_many(plain)
-        self._tell(plain)
-        return [self._deduped(job) if "dedupe" in job.document else (job.document, "created") for job in new]
-
-    def _deduped(self, new: NewJob) -> Added:
-        """Insert under the unique key of queued jobs, or find the job that holds it."""
-        deadline = Deadline(_ONCE_PATIENCE, self._clock)
-        while True:
-            try:
-                self._store.inserts.insert(new)
-                self._tell([new])
-                return new.document, "created"
-            except OnceTakenError:
-                found = self._store.inserts.same_queued(new.document["dedupe"])
-            if found is not None:
-                return found, "existing"
-            self._contend(deadline)  # it has been claimed just now, or no majority knows it yet
+        self._wake_nodes(plain)
+        added: list[Added] = [
+            self._deduped(job) if "dedupe" in job.document else (job.document, "created") for job in new
+        ]
+        return [self._joined(one) for one in added]
 
     def add_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
-        """Store a job unless the same one is live: its document, and what was done."""
+        """Stores a job unless the same one is live; returns its document, and what was done."""
         if asked.get("dedupe"):
             raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
         new = self._new(job, data, asked)
         ignore_data = JobOptions.of(asked, self._defaults).ignore_data
         key = once_key(new.document["class"], new.document["data"], ignore_data)
         document = {**new.document, "once": key, "once_key": key}
-        return self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data)
+        return self._joined(self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data))
 
     def new_service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
-        """What a service is to be; nothing is stored."""
+        """Returns the job of a service; nothing is stored."""
         new = self._new(job, data, asked, serves=True)
         document = {**new.document, "service": dict(service)}
         document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))
 
+    def _deduped(self, new: NewJob) -> Added:
+        """Inserts under the unique key of queued jobs, or finds the job that holds it."""
+        deadline = Deadline(_ONCE_PATIENCE, self._clock)
+        while True:
+            try:
+                self._store.inserts.insert(new)
+                self._wake_nodes([new])
+                return new.document, "created"
+            except OnceTakenError:
+                found = self._store.inserts.same_queued(new.document["dedupe"])
+            if found is not None:
+                return found, "existing"
+            _check_contention(new, deadline)  # it has been claimed just now, or no majority knows it yet
+
     def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
-        """Insert under the unique key until it holds, or until the job that holds it is what was asked for."""
+        """Inserts under the unique key until it holds, or until the job that holds it is what was asked for."""
         inserts, deadline = self._store.inserts, Deadline(_ONCE_PATIENCE, self._clock)
         outcome: AddOutcome = "created"
         while True:
             found = inserts.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
             if found is not None and Status(found["status"]).is_final:
                 self._store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
-                self._contend(deadline)
+                _check_contention(new, deadline)
                 continue
             if found is not None and _is_same(found, new, asked):
                 return found, "existing"
             if found is not None:
-                self._cancel(found["_id"])
+                self._canceller.cancel(found["_id"])
                 outcome = "replaced"
             try:
                 inserts.insert(new)
-                self._tell([new])
+                self._wake_nodes([new])
                 return new.document, outcome
             except OnceTakenError:
-                self._contend(deadline)
-
-    @staticmethod
-    def _contend(deadline: Deadline) -> None:
-        if deadline.passed:
-            raise SchedulerError("others add the same job again and again; try later")
+                _check_contention(new, deadline)
 
     def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False) -> NewJob:
-        name, known = job_name(job), job_class(job)
+        name, spec = REGISTRY.resolve(job)
         options = JobOptions.of(asked, self._defaults)
         now = self._store.clock.now()
-        if known is not None:  # else only a worker can tell
-            check_kind(known, serves)
-            data = declaration(known).accept(data)
+        if spec is not None:  # else only a worker can tell
+            spec.check_kind(serves)
+            data = spec.accept(data)
         document = new_document(name, data, options, now)
         if options.dedupe:
             document["dedupe"] = once_key(name, data, options.ignore_data)
-        solo = options.solo if options.solo is not None else getattr(known, "solo", False)
+        solo = options.solo if options.solo is not None else spec is not None and spec.solo
         if key := solo_key(solo, name):
             make_solo(document, key, now)
         elif wake:
             document["wake"] = True
-        if known is not None:
-            document["hook"] = has_notification(known)
-            if is_async(known) and not options.force_spawn:
+        if spec is not None:
+            document["hook"] = spec.has_hook
+            if spec.is_async and not options.force_spawn:
                 document["async"] = True
         new = NewJob(document["_id"], document, self._encode(document))
         if options.parent is not None and self._store.jobs.get(options.parent) is None:
@@ -155,7 +153,7 @@ class JobAdder:
         return new
 
     def _encode(self, document: Document) -> Any:
-        return encode(document, self._max_payload)
+        return encode(document, self._connection.options.max_payload)
 
     def _numbered(self, number: int, entry: Any) -> NewJob:
         parts = entry if isinstance(entry, tuple) else (entry,)
@@ -169,7 +167,7 @@ class JobAdder:
             raise
 
     def _check_ids(self, new: Sequence[NewJob]) -> None:
-        """A batch with an id that is taken is refused before anything is written."""
+        """Refuses a batch with an id that is taken before anything is written."""
         ids = [job.id for job in new]
         if len(set(ids)) < len(ids):
             raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
@@ -178,8 +176,7 @@ class JobAdder:
             if taken:
                 raise DuplicateJobError(taken[0])
 
-    def _tell(self, new: Sequence[NewJob]) -> None:
-        """Wake the nodes."""
+    def _wake_nodes(self, new: Sequence[NewJob]) -> None:
         if not new:
             return
         later = any(job.document["status"] == Status.POSTPONED for job in new)
@@ -187,9 +184,28 @@ class JobAdder:
         self._store.wakeups.jobs_added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
         self._store.solo_locks.admit_next({job.document["solo"] for job in new if "parked_at" in job.document})
 
+    def _joined(self, added: Added) -> Added:
+        """Cancels a child whose parent has ended badly; read after the insert, so neither side misses the other."""
+        document, outcome = added
+        if outcome == "existing" or document.get("parent") is None:
+            return added
+        parent = self._store.jobs.get(document["parent"])
+        if parent is None or Status(parent["status"]) not in UNSUCCESSFUL:
+            return added
+        self._canceller.cancel(document["_id"])
+        return self._store.jobs.get(document["_id"]) or document, outcome
+
+
+def _check_contention(new: NewJob, deadline: Deadline) -> None:
+    if deadline.passed:
+        raise SchedulerError(
+            f"other programs added and ended job {new.document['class']} with the same key again and again for "
+            f"{_ONCE_PATIENCE:g} s; try again"
+        )
+
 
 def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given as a mapping and as keywords, in one; naming one twice is an error."""
+    """Returns the options given as a mapping and as keywords, in one; naming one twice is an error."""
     if options is not None and not isinstance(options, Mapping):
         raise InvalidOptionError(f"options must be a mapping, not {type(options).__name__}")
     for name in options or {}:
@@ -199,7 +215,7 @@ def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[
 
 
 def _is_same(found: Document, new: NewJob, asked: Mapping[str, Any]) -> bool:
-    """Whether a live job is what was asked for: equal data, and equal options as far as they were given."""
+    """Returns whether a live job is what was asked for: equal data, and equal options as far as they were given."""
     if fingerprint(found.get("data")) != fingerprint(new.document["data"]):
         return False
     here, there = stored_options(found), stored_options(new.document)

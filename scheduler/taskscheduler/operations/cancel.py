@@ -1,16 +1,65 @@
-"""Decides what it takes to end a job from outside, and all the runs of its series with it."""
+"""Cancel a job, and all the runs of its series with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bson import ObjectId
 
+from taskscheduler.connection import Connection
+from taskscheduler.errors import JobNotFoundError
+from taskscheduler.events import Announcer
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 
 
+class JobCanceller:
+    """Cancels the jobs of one database, and announces what was cancelled."""
+
+    def __init__(self, connection: Connection, announcer: Announcer) -> None:
+        self._connection = connection
+        self._announcer = announcer
+
+    def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
+        """Cancels one live job; returns the job as it was before, or None if it was not cancelled."""
+        store = self._connection.store
+        before, ended = cancel(store, job_id, only_queued)
+        if before is not None and self._announcer.wanted:
+            self._announce(store, ended, before)
+        return before
+
+    def cancel_series(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+        """Cancels a job and the runs that would follow it. JobNotFoundError if the id is unknown.
+
+        Returns False, with `only_queued`, for a job that runs or has ended and was left alone; else True.
+        """
+        store = self._connection.store
+        before = self.cancel(job_id, only_queued)
+        document = before or store.jobs.get(job_id)
+        if document is None:
+            raise JobNotFoundError(job_id)
+        if before is None and only_queued:
+            return False
+        if "series" in document:
+            self._end_series(document["series"])
+        return True
+
+    def _end_series(self, series: ObjectId) -> None:
+        while (runs := live_series(self._connection.store, series)) is not None:
+            for run in runs:
+                self.cancel(run)
+
+    def _announce(self, store: Store, ended: Iterable[ObjectId], before: Document) -> None:
+        for job_id in ended:
+            self._announcer.announce_status(store.jobs.get(job_id) or before)
+
+
 def cancel(store: Store, job_id: ObjectId, only_queued: bool = False) -> tuple[Document | None, list[ObjectId]]:
-    """End a live job. Its document as it was before, or None if it was not cancelled; and all jobs that ended by it."""
+    """Cancels a live job; returns its document as it was before, and all jobs that ended by it.
+
+    The document is None if the job was not cancelled.
+    """
     before = store.jobs.cancel(job_id, only_queued)
     if before is None:
         return None, []
@@ -24,9 +73,9 @@ def cancel(store: Store, job_id: ObjectId, only_queued: bool = False) -> tuple[D
 
 
 def live_series(store: Store, series: ObjectId) -> list[ObjectId] | None:
-    """The live runs of a series whose planned ones are kept from being added; None if it has neither any more.
+    """Returns the live runs of a series and keeps its planned ones from being added; None if it has neither.
 
-    To be asked again until then: a run may end, or be added, in between.
+    Ask again until then: a run may end, or be added, in between.
     """
     live = store.families.series(series)
     ended = store.families.end_series(series)

@@ -1,4 +1,4 @@
-"""`Record`: a program that no node runs keeps record of itself as a job, for all who look at jobs."""
+"""Record: a program that keeps a record of itself as a job, which no node runs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import threading
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import bson
 
-from taskscheduler.clock import Clock, Deadline
+from taskscheduler.clock import Deadline
+from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import (
     DatabaseUnavailableError,
     InvalidOptionError,
@@ -19,13 +20,12 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
-from taskscheduler.jobs.job import job_name
 from taskscheduler.model.attempt_result import describe, storable
 from taskscheduler.model.checks import seconds
 from taskscheduler.model.document import Document, new_document
 from taskscheduler.model.job_errors import AlreadyRunningError, JobError, error_for_status
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
-from taskscheduler.model.options import JobOptions, SchedulerOptions
+from taskscheduler.model.options import JobOptions
 from taskscheduler.model.payload import CODEC, encode
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.progress import checked_progress
@@ -37,9 +37,19 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY
 
-PATIENCE = 60.0  #: seconds for which the end of a record is tried again while the database is away
+PATIENCE = 60.0  #: seconds for which a record tries to end while the database is away
 
 _TRY_EVERY = 0.5
+
+
+class Tracked(NamedTuple):
+    """The arguments of Scheduler.track, not checked yet."""
+
+    name: Any
+    solo: Solo
+    timeout: Any
+    tags: Any
+    fields: Mapping[str, Any]
 
 
 class Record(ProcessState):
@@ -52,43 +62,33 @@ class Record(ProcessState):
     long) or JobNotFoundError (deleted): the program should end then.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        options: SchedulerOptions,
-        clock: Clock,
-        name: Any,
-        solo: Solo,
-        timeout: Any,
-        tags: Any,
-        fields: Any,
-    ) -> None:
+    def __init__(self, store: Store, tracked: Tracked) -> None:
         self._store = store
-        self._clock = clock
-        self._max_payload = options.max_payload
-        super().__init__(_document(store, job_name(name), solo_option("solo", solo), timeout, tags))
+        self._clock = store.clock
+        self._max_payload = store.options.max_payload
+        super().__init__(_document(store, tracked))
         silence = self._document["options"]["silence_timeout"] or float("inf")
-        self._pause = min(options.progress_rate_limit / 1000, silence / 3)
+        self._pause = min(store.options.progress_rate_limit / 1000, silence / 3)
         self._fields: dict[str, Any] = {}
         self._fence = Fence(self.id, self._document["claim"], 1)
         self._lock = threading.RLock()
-        self._said: dict[str, Any] = {}  #: what is still to be written
+        self._unwritten: dict[str, Any] = {}  #: fields of the document
         self._timer: threading.Timer | None = None
         self._written_at = float("-inf")
-        self._begun = self._over = False
-        self._pid = os.getpid()  #: of the process that has started it
-        self._take(fields)
+        self._started = self._over = False
+        self._pid = os.getpid()  #: of the process that started the record
+        self._take(tracked.fields)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
     def start(self, supervises: bool = False) -> Self:
-        """Store the record, if the block does not; AlreadyRunningError if it is solo and another one is at work.
+        """Stores the record, if the block does not; AlreadyRunningError if it is solo and another one is at work.
 
         `supervises`: it stands for a process group that `stands_for` is going to name.
         """
-        if self._begun:
+        if self._started:
             raise InvalidStateError(f"record {self.id} was started already")
-        self._begun = True
+        self._started = True
         program = identify_self() | ({"group": None} if supervises else {})
         self._pid = program["pid"]
         self.replace({**self._document, "program": program})
@@ -99,24 +99,24 @@ class Record(ProcessState):
         if holder is not None:
             self._over = True
             raise AlreadyRunningError(ProcessState(holder))
-        self._said.clear()
+        self._unwritten.clear()
         self._written_at = self._clock.monotonic()
         return self
 
     def stands_for(self, group: int) -> None:
-        """Say which process group must be gone beside this process before others take the program for gone.
+        """Sets the process group that must be gone, beside this process, before others regard the program as gone.
 
-        That of this process, unless you say otherwise; of one that `supervises` none, until it is said.
+        By default that is the group of this process; with `supervises` there is none until you set it.
         """
         with self._lock, translated():
             self._check_running()
-            self._said["program.group"] = group
+            self._unwritten["program.group"] = group
             self._write()
 
     def finish(self, success: bool = True, result: Any = None) -> None:
-        """End the record: DONE with a result, or FAILED. Raises what the class says if others have ended it.
+        """Ends the record: DONE with a result, or FAILED. If others have ended it, raises the errors named above.
 
-        While the database cannot be reached it is tried again, for a minute; then DatabaseUnavailableError.
+        Tries for a minute while the database cannot be reached; then DatabaseUnavailableError.
         """
         if not success:
             self.fail("the program says that it did not succeed", result)
@@ -130,25 +130,25 @@ class Record(ProcessState):
             self._fail(content["error"])
 
     def fail(self, message: str, result: Any = None, /, **details: Any) -> None:
-        """End the record as FAILED, with a text that says why, and anything else that BSON can hold.
+        """Ends the record as FAILED, with a text that says why, and anything else that BSON can hold.
 
         `details` stand beside the text in `process.error`.
         """
         self._fail({**details, "type": "ProgramError", "message": str(message)}, result)
 
     def _fail(self, error: Mapping[str, Any], result: Any = None, once: bool = False) -> None:
-        said = {} if result is None else {"result": result}
+        written = {} if result is None else {"result": result}
         verdict, solo = Verdict(Transition.FAIL), self._document.get("solo")
-        self._end(Completion(self._fence, verdict, error=error, progress=said, effects=(FAMILY,), solo=solo), once)
+        self._end(Completion(self._fence, verdict, error=error, progress=written, effects=(FAMILY,), solo=solo), once)
 
-    def _end(self, one: Completion, once: bool = False) -> None:
-        """End it; while the database is away try again, unless once is enough."""
+    def _end(self, completion: Completion, once: bool = False) -> None:
+        """Ends the record; tries again while the database is away, unless `once`."""
         deadline, again = Deadline(0 if once else PATIENCE, self._clock), False
         with self._lock:
             self._check_running()
             while True:
                 try:
-                    self._write_end(one, again)
+                    self._write_end(completion, again)
                 except DatabaseUnavailableError:
                     if deadline.passed:
                         raise
@@ -157,16 +157,16 @@ class Record(ProcessState):
                 else:
                     return
 
-    def _write_end(self, one: Completion, again: bool) -> None:
+    def _write_end(self, completion: Completion, again: bool) -> None:
         with translated():
-            if self._said:
+            if self._unwritten:
                 self._write()
-            if not self._store.programs.end(one, again):
+            if not self._store.programs.end(completion, again):
                 self._raise_ended()
             self._over = True
 
     def __enter__(self) -> Self:
-        return self if self._begun else self.start()
+        return self if self._started else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -177,28 +177,28 @@ class Record(ProcessState):
             self.finish()
             return
         try:
-            # who interrupts a program does not want to wait
+            # a person who interrupts a program does not want to wait
             self._fail(describe(error), once=not isinstance(error, Exception))
-        except SchedulerError as unsaid:  # what went wrong in the block is what matters
-            error.add_note(f"The end of record {self.id} was not stored: {unsaid}")
+        except SchedulerError as lost:  # the error of the block matters more
+            error.add_note(f"The end of record {self.id} was not stored: {lost}")
 
     # -- signs of life ----------------------------------------------------------------------------------------------
 
     def sign_of_life(self) -> None:
-        """Say that this program lives. At most one write per `progress_rate_limit`."""
-        self._say({})
+        """Reports that this program lives. At most one write per `progress_rate_limit`."""
+        self._report({})
 
     def update_progress(self, progress: float | None = None, message: str | None = None) -> None:
-        """Say how far it is, 0 to 100. At most one write per `progress_rate_limit`; the last value always arrives."""
+        """Reports the progress, 0 to 100. At most one write per `progress_rate_limit`; the last value arrives."""
         progress = checked_progress(progress, message)
-        said = {"progress": progress, "message": message}
-        self._say({name: value for name, value in said.items() if value is not None})
+        news = {"progress": progress, "message": message}
+        self._report({name: value for name, value in news.items() if value is not None})
 
     def update(self, /, **fields: Any) -> None:
-        """Store fields of your own; at once, if the record is started."""
+        """Stores fields of your own; at once, if the record is started."""
         with self._lock, translated():
             self._take(fields)
-            if self._begun:
+            if self._started:
                 self._check_running()
                 self._write()
 
@@ -213,14 +213,14 @@ class Record(ProcessState):
     def __setitem__(self, name: str, value: Any) -> None:
         self.update(**{name: value})
 
-    def _say(self, said: Mapping[str, Any]) -> None:
+    def _report(self, news: Mapping[str, Any]) -> None:
         with self._lock, translated():
             self._check_running()
-            self._said |= said
+            self._unwritten |= news
             left = self._written_at + self._pause - self._clock.monotonic()
             if left <= 0:
                 self._write()
-            elif said and self._timer is None:
+            elif news and self._timer is None:
                 self._timer = threading.Timer(left, self._write_later)
                 self._timer.daemon = True
                 self._timer.start()
@@ -231,25 +231,27 @@ class Record(ProcessState):
                 if self._timer is not None and not self._over:
                     self._write()
             except Exception:
-                self._timer = None  # the next call says so
+                self._timer = None  # the next call raises it
 
     def _write(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if os.getpid() != self._pid:
-            self._said["program.group"] = None  # a fork goes on with it: it may outlive the process that began it
-        if not self._store.programs.report(self._fence, self._said):
+            self._unwritten["program.group"] = (
+                None  # a fork keeps the record, and may outlive the process that started it
+            )
+        if not self._store.programs.report(self._fence, self._unwritten):
             self._raise_ended()
-        self._said = {}
+        self._unwritten = {}
         self._written_at = self._clock.monotonic()
 
     def _check_running(self) -> None:
-        if not self._begun or self._over:
+        if not self._started or self._over:
             raise InvalidStateError(f"record {self.id} {'has ended' if self._over else 'was not started'}")
 
     def _raise_ended(self) -> None:
-        """Others have ended this record: what they made of it."""
+        """Raises the error for the status that others have given this record when they ended it."""
         self._over = True
         self._store.programs.release_lock(self._fence)
         document = self._store.jobs.get(self.id)
@@ -267,15 +269,16 @@ class Record(ProcessState):
         encode({"class": self.job, "data": together}, self._max_payload)
         stored = bson.decode(bson.encode(together, codec_options=CODEC), codec_options=CODEC)
         self._fields = stored
-        self._said |= {f"fields.{name}": stored[name] for name in fields}
+        self._unwritten |= {f"fields.{name}": stored[name] for name in fields}
 
 
-def _document(store: Store, name: str, solo: Solo, timeout: Any, tags: Any) -> Document:
-    document = new_document(name, None, JobOptions.of({"tags": tags}), store.clock.now())
+def _document(store: Store, tracked: Tracked) -> Document:
+    name, solo = job_name(tracked.name), solo_option("solo", tracked.solo)
+    document = new_document(name, None, JobOptions.of({"tags": tracked.tags}), store.clock.now())
     document |= {"status": int(Status.PROCESSING), "claim": uuid.uuid4().hex, "attempt": 1, "hook": False}
     document |= {"program": identify_self(), "started": document["created"]}
     document["node"] = document["program"]["host"]
-    document["options"]["silence_timeout"] = seconds("timeout", timeout)
+    document["options"]["silence_timeout"] = seconds("timeout", tracked.timeout)
     if key := solo_key(solo, name):
         document["solo"] = document["gate"] = key
     return document

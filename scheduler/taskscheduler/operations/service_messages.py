@@ -1,4 +1,4 @@
-"""Decides how values travel to and from services: each is received once, in order, and kept for a day at most."""
+"""Messages to and from services: in order, delivered once, kept for a day."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bson import ObjectId
 from bson.errors import BSONError
 
 from taskscheduler.clock import Deadline
+from taskscheduler.connection import Connection
 from taskscheduler.errors import InvalidDataError
 from taskscheduler.model.payload import CODEC, check_depth, check_payload
-from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.service_messages import FROM_SERVICE, TO_SERVICE
 
@@ -23,26 +23,25 @@ _FIRST_LOOK, _LONGEST_PAUSE = 0.01, 0.25  #: seconds between two looks for a mes
 class ServiceMessages:
     """Sends and receives the messages of services. Safe to use from many threads."""
 
-    def __init__(self, store: Callable[[], Store], max_payload: Callable[[], int]) -> None:
-        self._store = store
-        self._max_payload = max_payload
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def send_to(self, service: ObjectId, value: Any) -> None:
-        """Send a value to a service."""
+        """Sends a value to a service."""
         self._send(service, TO_SERVICE, value)
 
     def send_from(self, service: ObjectId, value: Any) -> None:
-        """Send a value out of a service."""
+        """Sends a value out of a service."""
         self._send(service, FROM_SERVICE, value)
 
     def receive_at(
         self, service: ObjectId, deadline: Deadline, default: Any, pause: Callable[[float], bool] | None = None
     ) -> Any:
-        """The oldest value sent to a service; `default` if none comes in time or `pause` says to give up."""
+        """Returns the oldest value sent to a service; `default` if none comes in time or `pause` returns True."""
         return self._receive(service, TO_SERVICE, deadline, default, pause)
 
     def receive_from(self, service: ObjectId, deadline: Deadline, default: Any) -> Any:
-        """The oldest value that a service has sent; `default` if none comes in time."""
+        """Returns the oldest value that a service has sent; `default` if none comes in time."""
         return self._receive(service, FROM_SERVICE, deadline, default, None)
 
     def _send(self, service: ObjectId, way: str, value: Any) -> None:
@@ -51,9 +50,9 @@ class ServiceMessages:
         except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
             raise InvalidDataError(f"the message cannot be stored: {error}") from error
         check_depth("the message", value)
-        check_payload("the message", value, self._max_payload())
+        check_payload("the message", value, self._connection.options.max_payload)
         with translated():
-            self._store().service_messages.put(service, way, value)
+            self._connection.store.service_messages.put(service, way, value)
 
     def _receive(
         self, service: ObjectId, way: str, deadline: Deadline, default: Any, pause: Callable[[float], bool] | None
@@ -61,7 +60,7 @@ class ServiceMessages:
         wait, length = pause or threading.Event().wait, _FIRST_LOOK
         while True:
             with translated():
-                found = self._store().service_messages.take(service, way)
+                found = self._connection.store.service_messages.take(service, way)
             if found is not None:
                 return found["value"]
             if deadline.passed or wait(deadline.left(length)):

@@ -20,7 +20,7 @@ P = TypeVar("P", bound=ProcessState)
 
 
 class BatchProgress(Generic[P]):
-    """How many jobs of a batch have ended, and whether all did well."""
+    """Progress of a batch: how many jobs have finished, and whether all succeeded."""
 
     def __init__(self, processes: Iterable[P]) -> None:
         self._left = {process.id: process for process in processes}
@@ -37,7 +37,10 @@ class BatchProgress(Generic[P]):
         return self.total - self.left
 
     def take(self, job_id: ObjectId, outcome: Document | Exception) -> P | None:
-        """The job that has ended, brought up to date; None if that is no news. Raises what keeps it from ending."""
+        """Returns the job that has ended, brought up to date; None if it has been counted already.
+
+        Raises the error that keeps the job from ending.
+        """
         if isinstance(outcome, Exception):
             raise outcome
         process = self._left.pop(job_id, None)
@@ -47,24 +50,38 @@ class BatchProgress(Generic[P]):
         return process
 
     def late(self, timeout: float | None) -> WaitTimeoutError:
+        """Returns the error for the jobs that have not ended in time."""
         return WaitTimeoutError.of(self.left, timeout)
 
 
+class _Arrivals:
+    """The completions that this thread has not taken yet."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[ObjectId, Document | Exception]] = SimpleQueue()
+
+    def completed(self, job_id: ObjectId, outcome: Document | Exception) -> None:
+        self._queue.put((job_id, outcome))
+
+    def next(self, timeout: float | None) -> tuple[ObjectId, Document | Exception]:
+        return self._queue.get(timeout=timeout)
+
+
 def as_completed(
-    endings: CompletionWatcher, tally: BatchProgress[Process], timeout: float | None
+    watcher: CompletionWatcher, progress: BatchProgress[Process], timeout: float | None
 ) -> Generator[Process, None, None]:
-    """The jobs of a batch in the order in which they end. WaitTimeoutError, or what keeps one from ending."""
-    told: SimpleQueue[tuple[ObjectId, Document | Exception]] = SimpleQueue()
-    watch, deadline = Subscription(lambda job_id, outcome: told.put((job_id, outcome))), Deadline(timeout)
+    """Yields the jobs of a batch in the order in which they end. WaitTimeoutError, or what keeps one from ending."""
+    arrivals = _Arrivals()
+    subscription, deadline = Subscription(arrivals), Deadline(timeout)
     try:
-        endings.subscribe(watch, tally.known)
-        while tally.left:
+        watcher.subscribe(subscription, progress.known)
+        while progress.left:
             try:
-                news = told.get(timeout=None if timeout is None else deadline.left(timeout))
+                arrival = arrivals.next(None if timeout is None else deadline.left(timeout))
             except Empty:
-                raise tally.late(timeout) from None
-            process = tally.take(*news)
+                raise progress.late(timeout) from None
+            process = progress.take(*arrival)
             if process is not None:
                 yield process
     finally:
-        endings.unsubscribe(watch)
+        watcher.unsubscribe(subscription)

@@ -1,20 +1,22 @@
-"""Tells of the end of any number of jobs: one thread and one change stream, however many are waited for."""
+"""CompletionWatcher: one thread and one change stream for everybody who waits, however many jobs there are."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from bson import ObjectId
 
 from taskscheduler.clock import Clock
+from taskscheduler.connection import Connection
 from taskscheduler.errors import JobNotFoundError, SchedulerError
+from taskscheduler.events import Announcer
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
@@ -25,8 +27,6 @@ from taskscheduler.waiting.waiter import POLL
 
 logger = logging.getLogger(__name__)
 
-OnCompletion = Callable[[ObjectId, Document | Exception], None]
-
 _AWAIT_MS = 200  #: how long `stop` may take
 
 _IDLE = 5.0  #: seconds after which a stream that nobody needs is closed
@@ -34,28 +34,36 @@ _IDLE = 5.0  #: seconds after which a stream that nobody needs is closed
 _BATCH = 1000
 
 
-class Subscription:
-    """Somebody who wants to know the ends of jobs: `told(id, document)` is called once for each, or with an error."""
+class Subscriber(Protocol):
+    """Waits for the completion of jobs."""
 
-    def __init__(self, told: OnCompletion) -> None:
-        self.on_completion = told
+    def completed(self, job_id: ObjectId, outcome: Document | Exception) -> None:
+        """Called once for each job: with its document, or with the error that keeps it from ending."""
+        ...
+
+
+class Subscription:
+    """Subscription to the completion of some jobs: `subscriber.completed` is called once for each."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
         self.job_ids: list[ObjectId] = []
-        self.forgotten = False
+        self.canceled = False
 
 
 @dataclass(slots=True)
 class _Watched:
     status: Status  #: the last one that is known
-    watches: list[Subscription] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
 
 
 class CompletionWatcher:
-    """Who waits for which jobs, and the thread that tells them. The thread starts with the first watch."""
+    """Calls subscribers when their jobs have ended. The thread starts with the first subscription."""
 
-    def __init__(self, store: Callable[[], Store], clock: Clock, announce: Callable[[ChangeEvent], None]) -> None:
-        self._store = store
+    def __init__(self, connection: Connection, announcer: Announcer, clock: Clock) -> None:
+        self._connection = connection
+        self._announcer = announcer
         self._clock = clock
-        self._announce = announce
         self._reset()
 
     def _reset(self) -> None:
@@ -65,41 +73,42 @@ class CompletionWatcher:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
-    def subscribe(self, watch: Subscription, known: Mapping[ObjectId, Status]) -> None:
-        """Tell `watch` of the end of these jobs, whose status was so when last seen.
+    def subscribe(self, subscription: Subscription, known: Mapping[ObjectId, Status]) -> None:
+        """Watches these jobs, whose status was so when last seen.
 
-        It is called here and now for a job that has ended already, else by the thread. Raises database errors.
+        The subscriber is called here and now for a job that has ended already, else by the thread. Raises database
+        errors.
         """
         if self._pid != os.getpid():
             self._reset()  # threads do not survive a fork, and their lock may seem to be held for ever
         with self._changed:
-            if watch.forgotten:
+            if subscription.canceled:
                 return
-            watch.job_ids = list(known)
+            subscription.job_ids = list(known)
             for job_id, status in known.items():
-                self._watched.setdefault(job_id, _Watched(status)).watches.append(watch)
+                self._watched.setdefault(job_id, _Watched(status)).subscriptions.append(subscription)
             self._start()
             self._changed.notify_all()
         try:
             with translated():
-                self._read(self._store(), list(known))
+                self._read(self._connection.store, list(known))
         except BaseException:
-            self.unsubscribe(watch)
+            self.unsubscribe(subscription)
             raise
 
-    def unsubscribe(self, watch: Subscription) -> None:
-        """Tell it nothing more; does not block."""
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Ends a subscription; does not block."""
         with self._changed:
-            watch.forgotten = True
-            for job_id in watch.job_ids:
+            subscription.canceled = True
+            for job_id in subscription.job_ids:
                 entry = self._watched.get(job_id)
-                if entry is not None and watch in entry.watches:
-                    entry.watches.remove(watch)
-                    if not entry.watches:
+                if entry is not None and subscription in entry.subscriptions:
+                    entry.subscriptions.remove(subscription)
+                    if not entry.subscriptions:
                         del self._watched[job_id]
 
     def stop(self) -> None:
-        """End the thread; whoever still waits is told that the scheduler was closed."""
+        """Ends the thread; all who still wait get the error that the scheduler was closed."""
         if self._pid != os.getpid():
             return
         with self._changed:
@@ -116,15 +125,15 @@ class CompletionWatcher:
         if self._thread is None:
             self._stop = threading.Event()
             self._thread = threading.Thread(
-                target=self._run, args=(self._stop,), name="taskscheduler-endings", daemon=True
+                target=self._run, args=(self._stop,), name="taskscheduler-completions", daemon=True
             )
             self._thread.start()
 
     def _run(self, stop: threading.Event) -> None:
         try:
             with translated():
-                self._follow(self._store(), stop)
-        except Exception as error:  # whatever it is, nobody may wait for ever
+                self._follow(self._connection.store, stop)
+        except Exception as error:  # of any kind: nobody may wait for ever
             with self._changed:
                 if self._stop is stop:
                     self._thread = None
@@ -137,7 +146,7 @@ class CompletionWatcher:
             while self._is_needed(feed, stop):
                 event = feed.next()
                 due = event is GAP or self._clock.monotonic() - read_at > POLL
-                with _patience():
+                with _ignoring_transient():
                     if isinstance(event, dict):
                         self._take(store, event)
                     if due:
@@ -145,7 +154,7 @@ class CompletionWatcher:
                         self._read(store, self._ids())
 
     def _is_needed(self, feed: ChangeFeed, stop: threading.Event) -> bool:
-        """False when the thread is to end; blocks, at last without a stream, as long as nobody waits for a job."""
+        """Blocks as long as nobody waits for a job, after a while without a stream; False when the thread must end."""
         with self._changed:
             for timeout in (_IDLE, None):
                 self._changed.wait_for(lambda: self._watched or stop.is_set(), timeout)
@@ -169,59 +178,59 @@ class CompletionWatcher:
             if change.status is not entry.status:
                 entry.status = change.status
                 with _harmless(job_id):
-                    self._announce(ChangeEvent(change.status, {**stored, **change.document}))
+                    self._announcer.announce_change(ChangeEvent(change.status, {**stored, **change.document}))
         if Status(stored["status"]).is_final:
-            self._tell(job_id, stored)
+            self._complete(job_id, stored)
 
     def _read(self, store: Store, job_ids: Iterable[ObjectId]) -> None:
-        """Tell of the jobs that have ended or are gone; only of those more than the status is read."""
+        """Completes the jobs that have ended or are gone; of the others only the status is read."""
         left = iter(job_ids)
         while batch := list(islice(left, _BATCH)):
             found = store.jobs.statuses(batch)
             for job_id in batch:
                 if job_id not in found:
-                    self._tell(job_id, JobNotFoundError(job_id))
+                    self._complete(job_id, JobNotFoundError(job_id))
             ended = [job_id for job_id, status in found.items() if status.is_final]
             for document in store.jobs.find({"_id": {"$in": ended}}) if ended else ():
-                self._tell(document["_id"], document)
+                self._complete(document["_id"], document)
 
-    def _tell(self, job_id: ObjectId, outcome: Any) -> None:
+    def _complete(self, job_id: ObjectId, outcome: Any) -> None:
         with self._changed:
             entry = self._watched.pop(job_id, None)
         if entry is None:
             return
         if isinstance(outcome, Mapping) and entry.status is not Status(outcome["status"]):
             with _harmless(job_id):
-                self._announce(ChangeEvent(Status(outcome["status"]), dict(outcome)))
-        _tell_all(entry.watches, job_id, outcome)
+                self._announcer.announce_change(ChangeEvent(Status(outcome["status"]), dict(outcome)))
+        _call_all(entry.subscriptions, job_id, outcome)
 
     def _give_up(self, error: Exception) -> None:
         with self._changed:
             watched, self._watched = self._watched, {}
         for job_id, entry in watched.items():
-            _tell_all(entry.watches, job_id, error)
+            _call_all(entry.subscriptions, job_id, error)
 
 
-def _tell_all(watches: Iterable[Subscription], job_id: ObjectId, outcome: Any) -> None:
-    for watch in watches:
+def _call_all(subscriptions: Iterable[Subscription], job_id: ObjectId, outcome: Any) -> None:
+    for subscription in subscriptions:
         with _harmless(job_id):
-            watch.on_completion(job_id, outcome)
+            subscription.subscriber.completed(job_id, outcome)
 
 
 @contextmanager
 def _harmless(job_id: ObjectId) -> Iterator[None]:
-    """What a callback raises, be it SystemExit, must not end the thread that all others wait for."""
+    """Logs what a callback raises, even SystemExit: it must not end the thread that all others wait for."""
     try:
         yield
     except BaseException:
         if threading.current_thread() is threading.main_thread():
-            raise  # where a program is meant to end, or Ctrl-C arrives
+            raise  # here a program may end, and Ctrl-C arrives
         logger.exception("callback failed", extra={"job": str(job_id)})
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    """What failed for a moment is read again before long."""
+def _ignoring_transient() -> Iterator[None]:
+    """Passes over an error that will go away: the jobs are read again before long."""
     try:
         yield
     except StoreUnreachableError:

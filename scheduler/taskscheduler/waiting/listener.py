@@ -8,49 +8,46 @@ from contextlib import closing
 from datetime import timedelta
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import SchedulerError
 from taskscheduler.events import GAP as GAP_EVENT
-from taskscheduler.events import PROGRESS, STATUS_EVENTS
+from taskscheduler.events import PROGRESS, STATUS_EVENTS, event_of
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.process import Process
+from taskscheduler.process import Process, Processes
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import changes, status_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed, Token, token_time
 from taskscheduler.store.driver_errors import StoreError
-from taskscheduler.waiting.waiter import _AWAIT_MS, event_of
+from taskscheduler.waiting.waiter import AWAIT_MS
 
-if TYPE_CHECKING:
-    from taskscheduler.scheduler import Scheduler
-
-NOTICES = (GAP_EVENT, PROGRESS)  #: events that are no change of a status
+NOTICES = (GAP_EVENT, PROGRESS)  #: events that do not change a status
 
 _OVERLAP = timedelta(seconds=10)  #: how far before a gap the re-read begins
 
 
 class Listener:
-    """Follows all changes of status that match a query and hands them on in order."""
+    """Follows all changes of status that match a query, in order."""
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        processes: Processes,
         store: Store,
         query: Mapping[str, Any] | None,
         after: Token | None,
         progress: bool = False,
     ) -> None:
-        self._scheduler = scheduler
+        self._processes = processes
         self._store = store
         self._query = dict(query or {})
         pipeline = status_pipeline(self._query, progress=progress)
         collection = store.jobs.collection
-        self._feed = ChangeFeed(collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS, after=after)
+        self._feed = ChangeFeed(collection, pipeline, full_document="updateLookup", await_ms=AWAIT_MS, after=after)
         self._seen_until = token_time(after) or store.clock.now()
 
     def open(self) -> None:
-        """Open the stream now: everything from here on is delivered."""
+        """Opens the stream now: everything from here on is delivered."""
         self._feed.open()
 
     def run(
@@ -60,7 +57,7 @@ class Listener:
         deadline: Deadline,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Call back for every change until it returns True, `deadline` passes or `stopped` says so."""
+        """Calls back for every change until that returns True, `deadline` passes or `stopped` returns True."""
         with closing(self.batches(deadline, stopped)) as batches:
             for name, process in chain.from_iterable(batches):
                 announce(name, process)
@@ -70,13 +67,13 @@ class Listener:
     def batches(
         self, deadline: Deadline, stopped: Callable[[], bool]
     ) -> Generator[Iterable[tuple[str, Process]], None, None]:
-        """What each look at the stream brought, event and job; `token` is the place behind it.
+        """Yields the events and jobs of each look at the stream; `token` is the place behind it.
 
-        There is at least one look: also whoever had no time left when the stream was open can go on from there.
+        There is at least one look, so that a caller without time left when the stream is open can go on from there.
         """
         with self._feed:
             while not stopped():
-                yield self._news(self._feed.next())
+                yield self._events_of(self._feed.next())
                 if deadline.passed:
                     return
 
@@ -84,22 +81,22 @@ class Listener:
     def token(self) -> Token | None:
         return self._feed.token
 
-    def _news(self, event: Any) -> Iterable[tuple[str, Process]]:
+    def _events_of(self, event: Any) -> Iterable[tuple[str, Process]]:
         if event is GAP:
             yield from self._reread()
             return
         self._seen_until = self._store.clock.now()
         for change in changes(event) if event is not None else ():
-            yield event_of(change), Process(self._scheduler, change.document)
+            yield event_of(change), self._processes.process(change.document)
 
     def _reread(self) -> Iterable[tuple[str, Process]]:
-        """After lost history: a notice, then every matching job that may have changed since the last event."""
+        """Yields, after lost history, a notice, then every matching job that may have changed since the last event."""
         since = self._seen_until - _OVERLAP
         documents = list(self._store.jobs.find_changed(self._query, since))
         notice = {"_id": None, "status": int(Status.WAITING), "message": f"events since {since:%H:%M:%S} were lost"}
-        yield GAP_EVENT, Process(self._scheduler, notice)
+        yield GAP_EVENT, self._processes.process(notice)
         for document in documents:
-            yield STATUS_EVENTS[Status(document["status"])], Process(self._scheduler, document)
+            yield STATUS_EVENTS[Status(document["status"])], self._processes.process(document)
 
 
 class BackgroundListener:
@@ -121,7 +118,7 @@ class BackgroundListener:
 
     @property
     def token(self) -> Token | None:
-        """Where a later listener can go on: pass it to `listen(after=...)`."""
+        """The place where a later listener can go on: pass it to `listen(after=...)`."""
         return self._listener.token
 
     @property
@@ -129,7 +126,7 @@ class BackgroundListener:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the thread; raises what ended it early, if something did. A handler may call it, too."""
+        """Ends the thread; raises the error that ended it early, if any. A handler may call it, too."""
         self._stop.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()

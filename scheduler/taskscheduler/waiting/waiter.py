@@ -1,15 +1,15 @@
-"""Waiting and listening: the store is read before and after a stream is opened, so no change is missed."""
+"""Wait for some jobs in this thread: they are read before and after a stream is opened, so no change is missed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
-from taskscheduler.events import PROGRESS, STATUS_EVENTS
+from taskscheduler.events import Announcer
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.store import Store
@@ -17,35 +17,33 @@ from taskscheduler.store.change_events import ChangeEvent, changes, status_pipel
 from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import StoreError, StoreUnreachableError, is_transient
 
-POLL = 2.0  #: seconds after which the store is read again although the stream is silent
+POLL = 2.0  #: seconds after which the jobs are read again although the stream is silent
 
-_AWAIT_MS = 500
+AWAIT_MS = 500
 
 
 class Waiter:
-    """Waits until a number of jobs have ended. A job that was quicker than the look at it is announced as well."""
+    """Waits until some jobs have ended. A job that ends before the first look at it is announced as well."""
 
     def __init__(
         self,
         store: Store,
         processes: Sequence[Process],
+        announcer: Announcer,
         clock: Clock,
-        announce: Callable[[ChangeEvent], None],
-        progress: bool = False,
         throw: bool = False,
     ) -> None:
         self._store = store
-        self._progress = progress
-        self._throw = throw
+        self._announcer = announcer
         self._clock = clock
-        self._announce = announce
+        self._throw = throw
         self._waiting: dict[ObjectId, list[Process]] = {}
         for process in processes:
             self._waiting.setdefault(process.id, []).append(process)
         self._read_at = clock.monotonic()
 
     def wait(self, timeout: float | None) -> None:
-        """Return when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted.
+        """Returns when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted.
 
         With `throw`, the first that did not end DONE raises its JobError, whatever the others do.
         """
@@ -53,8 +51,8 @@ class Waiter:
         self._read()
         if not self._waiting:
             return
-        pipeline = status_pipeline(ids=list(self._waiting), progress=self._progress)
-        feed = ChangeFeed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=_AWAIT_MS)
+        pipeline = status_pipeline(ids=list(self._waiting), progress=self._announcer.wants_progress)
+        feed = ChangeFeed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=AWAIT_MS)
         with feed:
             self._read()
             while self._waiting:
@@ -66,8 +64,8 @@ class Waiter:
         event = feed.next()
         if isinstance(event, dict):
             for change in changes(event):
-                self._announce(change)
-                if change.status.is_final and not change.progress and event_is_last(change, event):
+                self._announcer.announce_change(change)
+                if change.status.is_final and not change.progress and _is_current(change, event):
                     self._take(change.document)
         if event is GAP or self._clock.monotonic() - self._read_at > POLL:
             self._read_patiently()
@@ -78,9 +76,9 @@ class Waiter:
             ended = self._waiting.pop(document["_id"])
             for process in ended:
                 process.replace(stored or document)
-            self._judge(ended[0])
+            self._check(ended[0])
 
-    def _judge(self, process: Process) -> None:
+    def _check(self, process: Process) -> None:
         if self._throw:
             process.raise_for_status()
 
@@ -97,8 +95,8 @@ class Waiter:
             if status.is_final:
                 del self._waiting[job_id]
                 if known != {status}:
-                    self._announce(ChangeEvent(status, found[job_id]))
-                self._judge(processes[0])
+                    self._announcer.announce_change(ChangeEvent(status, found[job_id]))
+                self._check(processes[0])
 
     def _read_patiently(self) -> None:
         try:
@@ -110,12 +108,7 @@ class Waiter:
                 raise
 
 
-def event_is_last(change: ChangeEvent, event: Mapping[str, Any]) -> bool:
-    """Whether the change is what the job is now, not how an attempt ended that is tried again."""
+def _is_current(change: ChangeEvent, event: Mapping[str, Any]) -> bool:
+    """Returns whether the change is the current status of the job, not the end of an attempt that is retried."""
     updated = event.get("updateDescription", {}).get("updatedFields", {})
     return "rearmed" not in updated or updated.get("status") == change.status
-
-
-def event_of(change: ChangeEvent) -> str:
-    """The name of the event that a change is."""
-    return PROGRESS if change.progress else STATUS_EVENTS[change.status]

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from taskscheduler import InvalidArgumentsError, InvalidDataError, Job, job
-from taskscheduler.jobs.job import declaration
+from taskscheduler.declarations.data_schema import DataSchema
+from taskscheduler.declarations.registry import REGISTRY, JobSpec
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
@@ -109,8 +110,20 @@ class PlainJob(Job):
     pass
 
 
+def spec_of(given: Any) -> JobSpec:
+    spec = REGISTRY.resolve(given)[1]
+    assert spec is not None
+    return spec
+
+
+def schema_of(cls: type[Job]) -> DataSchema:
+    schema = spec_of(cls).data_schema
+    assert schema is not None
+    return schema
+
+
 def accept(given: Any, data: Any) -> Any:
-    return declaration(getattr(given, "__job__", given)).accept(data)
+    return spec_of(given).accept(data)
 
 
 def refusal(given: Any, data: Any) -> str:
@@ -195,16 +208,16 @@ def test_instances_are_stored_as_mappings_and_made_again() -> None:
     image = Image("x", Size(5))
     stored = accept(ImageJob, image)
     assert stored == {"name": "x", "size": {"width": 5}, "zoom": 1.0}
-    assert declaration(ImageJob).load(stored) == image  # type: ignore[union-attr]
+    assert schema_of(ImageJob).load(stored) == image
     model = Model(to="x")
     assert accept(ModelJob, model) == {"to": "x", "copies": 1}
-    assert declaration(ModelJob).load({"to": "x"}) == model  # type: ignore[union-attr]
+    assert schema_of(ModelJob).load({"to": "x"}) == model
 
 
 def test_instances_inside_of_others_are_made_again_wherever_they_are() -> None:
     album = Album(Image("cover"), [Image("x", Size(5))], {"small": Size(1)})
-    assert declaration(AlbumJob).load(accept(AlbumJob, album)) == album  # type: ignore[union-attr]
-    assert declaration(AlbumJob).load({"cover": None}) == Album()  # type: ignore[union-attr]
+    assert schema_of(AlbumJob).load(accept(AlbumJob, album)) == album
+    assert schema_of(AlbumJob).load({"cover": None}) == Album()
 
 
 def test_data_that_contain_themselves_are_refused() -> None:
@@ -220,6 +233,6 @@ def test_an_annotation_counts_for_the_heirs_of_a_class() -> None:
     assert "argument copies is missing" in refusal(Heir, {"to": "x"})
 
 
-def test_a_declaration_is_read_once() -> None:
-    assert declaration(MailJob) is declaration(MailJob)
-    assert declaration(MailJob) is not declaration(NumberJob)
+def test_a_schema_is_read_once() -> None:
+    assert schema_of(MailJob) is schema_of(MailJob)
+    assert schema_of(MailJob) is not schema_of(NumberJob)

@@ -13,7 +13,8 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.executor import JobInterrupted, execute, find, instance, notify
-from taskscheduler.jobs.job import Job, job
+from taskscheduler.jobs.functions import job
+from taskscheduler.jobs.job import Job
 from taskscheduler.model.attempt_result import LONGEST_MESSAGE, LONGEST_TRACEBACK, describe, encode, storable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC, DEEPEST
@@ -247,8 +248,8 @@ def test_a_result_that_is_nested_too_deeply_fails_the_job() -> None:
     value: list[Any] = []
     for _ in range(DEEPEST):
         value = [value]
-    assert storable("x", value, MIB)[1]["error"]["type"] == "InvalidDataError"
-    assert storable("x", value[0], MIB)[0] is Ending.SUCCEEDED
+    assert storable("x", value, MIB).content["error"]["type"] == "InvalidDataError"
+    assert storable("x", value[0], MIB).ending is Ending.SUCCEEDED
 
 
 class Lying(Mapping[str, Any]):

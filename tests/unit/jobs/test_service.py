@@ -13,7 +13,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import InvalidJobError, InvalidOptionError, Job, Service
-from taskscheduler.jobs.job import REGISTRY, job_name
+from taskscheduler.declarations.registry import REGISTRY, job_name
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.lifecycle import Ending, Status, Transition
 from taskscheduler.model.options import JobOptions

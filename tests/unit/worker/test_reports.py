@@ -9,6 +9,7 @@ from bson import ObjectId
 from tests.unit.worker.fakes import LIMIT, FakeClock, FakeManager, a_run, fake_manager
 
 from taskscheduler import Job, Process
+from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc.messages import Kind
 from taskscheduler_daemon.worker.reports import WorkerReports
@@ -47,7 +48,7 @@ def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_durati
     manager: FakeManager, reports: WorkerReports
 ) -> None:
     run = a_run("unit-reported")
-    assert reports.ended(run, DOCUMENT, (Ending.SUCCEEDED, {"result": 5}), {"progress": 50.0}, 1.5)
+    assert reports.ended(run, DOCUMENT, AttemptResult(Ending.SUCCEEDED, {"result": 5}), {"progress": 50.0}, 1.5)
     [report] = manager.reports
     assert (report.ending, report.job_id, report.attempt, report.worker) == (
         Ending.SUCCEEDED,
@@ -60,13 +61,13 @@ def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_durati
 
 def test_a_job_with_a_notification_is_marked(manager: FakeManager, reports: WorkerReports) -> None:
     run = a_run(Reported.name)
-    reports.ended(run, {"class": Reported.name}, (Ending.SUCCEEDED, {}), {}, 0.0)
+    reports.ended(run, {"class": Reported.name}, AttemptResult(Ending.SUCCEEDED, {}), {}, 0.0)
     assert manager.reports[0].content() == {"hook": True}
 
 
 def test_a_worker_learns_from_a_report_that_its_manager_is_gone(manager: FakeManager, reports: WorkerReports) -> None:
     manager.end.close()
-    assert not reports.ended(a_run("unit-reported"), DOCUMENT, (Ending.SUCCEEDED, {}), {}, 0.0)
+    assert not reports.ended(a_run("unit-reported"), DOCUMENT, AttemptResult(Ending.SUCCEEDED, {}), {}, 0.0)
 
 
 def test_a_run_that_was_read_can_be_handed_back(manager: FakeManager, reports: WorkerReports) -> None:

@@ -1,0 +1,85 @@
+"""The parts that a Scheduler and an AsyncScheduler are both made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from blinker import Namespace
+
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.connection import Connection
+from taskscheduler.events import Announcer, Events
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.operations.add import JobAdder
+from taskscheduler.operations.cancel import JobCanceller
+from taskscheduler.operations.service_messages import ServiceMessages
+from taskscheduler.operations.services import ServiceControl
+from taskscheduler.process import JobAccess, Processes
+from taskscheduler.store import Store
+from taskscheduler.store.change_feed import Token
+from taskscheduler.store.client import Database
+from taskscheduler.validation import check_token, named
+from taskscheduler.waiting.completion_watcher import CompletionWatcher
+from taskscheduler.waiting.listener import Listener
+
+LOGGER = logging.getLogger("taskscheduler")
+
+
+class Foundation(NamedTuple):
+    """What the arguments of a scheduler stand for: its database and options, its handlers, its clock."""
+
+    connection: Connection
+    events: Events
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls,
+        database: Database[Any] | str | None,
+        logger: logging.Logger | None,
+        emitter: Namespace | None,
+        options: Mapping[str, Any],
+        clock: Clock,
+    ) -> Foundation:
+        """Checks the arguments; connects to nothing yet. InvalidOptionError."""
+        events = Events(emitter, logger or LOGGER)
+        return cls(Connection(database, SchedulerOptions.of(options), clock), events, clock)
+
+    @classmethod
+    def on(cls, connection: Connection) -> Foundation:
+        """Returns a foundation on an open connection, with handlers of its own."""
+        return cls(connection, Events(None, LOGGER), SYSTEM_CLOCK)
+
+
+class Core:
+    """The parts of one scheduler, and who uses which."""
+
+    def __init__(self, foundation: Foundation, jobs: JobAccess) -> None:
+        self.connection, self.events, self.clock = foundation
+        self.processes = Processes(jobs)
+        self.announcer = Announcer(self.events, self.processes)
+        self.canceller = JobCanceller(self.connection, self.announcer)
+        self.adder = JobAdder(self.connection, self.canceller, self.clock)
+        self.services = ServiceControl(self.connection, self.adder, self.canceller, self.clock)
+        self.service_messages = ServiceMessages(self.connection)
+        self.completions = CompletionWatcher(self.connection, self.announcer, self.clock)
+
+    @property
+    def store(self) -> Store:
+        return self.connection.store
+
+    def listener(self, query: Mapping[str, Any] | None, after: Token | None) -> Listener:
+        """Returns a listener for the jobs that match, not open yet. InvalidOptionError."""
+        check_token(after)
+        asked = {} if query is None else named(query)
+        return Listener(self.processes, self.store, asked, after, self.announcer.wants_progress)
+
+    def close(self) -> None:
+        """Stops the listeners in the background and all who wait, and closes the connection."""
+        try:
+            self.announcer.stop_listeners()
+        finally:
+            self.completions.stop()
+            self.connection.close()

@@ -1,0 +1,76 @@
+"""The methods of a scheduler that act on many jobs at once, and those that count them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from taskscheduler.declarations.registry import job_name
+from taskscheduler.errors import InvalidOptionError
+from taskscheduler.facade.methods import Methods
+from taskscheduler.model.checks import Seconds, queue_name, seconds
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.delete import flush
+from taskscheduler.operations.rescue import restore
+from taskscheduler.operations.stats import COUNTED_BY, statistics
+from taskscheduler.process import Process
+from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.overview import ClusterOverview
+
+
+class MaintenanceMethods(Methods):
+    """Deletes, rescues and counts jobs."""
+
+    def flush(self, job: Any = None, queue: str | None = None) -> int:
+        """Deletes all jobs, or all of one class or queue; stops those that run. Returns how many were deleted."""
+        query = _of_job(job)
+        if queue is not None:
+            query["queue"] = queue_name("queue", queue)
+        with translated():
+            return flush(self._core.store, query)
+
+    def restore(self, queue: str | None = None) -> int:
+        """Rescues the jobs of lost nodes at once, of one queue or all; returns how many jobs wait again.
+
+        Nodes do so by themselves a while after a node has died; this serves where none is left to do it.
+        """
+        if queue is not None:
+            queue_name("queue", queue)
+        with translated():
+            return restore(self._core.store, queue)
+
+    def end_silent(self, job: Any = None) -> list[Process]:
+        """Marks tracked programs as timed out that stopped reporting, or that are gone from this host.
+
+        Returns the records that were ended, of one name or all. Nodes do so by themselves; this serves where none runs.
+        """
+        query = _of_job(job)
+        with translated():
+            ended = self._core.store.programs.end_silent(query)
+            return [self._core.processes.process(document) for document in ended]
+
+    def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
+        """Deletes the jobs, of one class or all, that ended longer ago than `age`: seconds or a timedelta.
+
+        Returns how many were deleted.
+        """
+        older = timedelta(seconds=seconds("age", age))
+        query = _of_job(job)
+        with translated():
+            return self._core.store.jobs.delete_old(query, older)
+
+    def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
+        """Returns how many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
+        if not isinstance(by, str) or by not in COUNTED_BY:
+            raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
+        with translated():
+            return self._core.store.jobs.counts_by(COUNTED_BY[by])
+
+    def stats(self) -> dict[str, Any]:
+        """Returns jobs per status, queues, nodes and their slots, all as numbers and texts: `operations.stats`."""
+        return statistics(ClusterOverview(self._core.store.database, self._core.connection.options))
+
+
+def _of_job(job: Any) -> dict[str, Any]:
+    """Returns the query for all jobs of a class, or for all jobs."""
+    return {} if job is None else {"class": job_name(job)}

@@ -1,0 +1,103 @@
+"""@job makes a job of a function, which stays an ordinary function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, overload
+
+from taskscheduler.declarations.registry import JobSpec
+from taskscheduler.declarations.signature import Signature
+from taskscheduler.errors import InvalidJobError
+from taskscheduler.jobs.job import ASYNC_FUNCTION_JOB, FUNCTION_JOB, Job, check_no_generator, module_name
+from taskscheduler.model.solo import Solo
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FunctionJob(Job):
+    """The job that `@job` makes of a function."""
+
+    name = FUNCTION_JOB
+    function: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def _make_spec(cls, is_async: bool) -> JobSpec:
+        return JobSpec(cls, Job, is_async=is_async, function=cls.function)
+
+    def start(self) -> Any:
+        return self._call()
+
+    def _call(self) -> Any:
+        signature = self.declaration()
+        args, named = signature.given(self.data)
+        running = {"job": self} if signature.wants_job else {}
+        return type(self).function(*args, **named, **running)
+
+    @classmethod
+    def declaration(cls) -> Signature:
+        """Returns the arguments that the function takes."""
+        signature = None if cls.__job__ is None else cls.__job__.signature
+        if signature is None:
+            raise InvalidJobError(f"{cls.__qualname__} has no function; decorate one with @job")
+        return signature
+
+
+class AsyncFunctionJob(FunctionJob):
+    """The job that `@job` makes of a coroutine function."""
+
+    name = ASYNC_FUNCTION_JOB
+
+    async def start(self) -> Any:
+        return await self._call()
+
+
+@overload
+def job(function: F) -> F: ...
+
+
+@overload
+def job(*, name: str | None = None, solo: Solo = False) -> Callable[[F], F]: ...
+
+
+def job(function: F | None = None, *, name: str | None = None, solo: Solo = False) -> F | Callable[[F], F]:
+    """Registers a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
+
+    The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
+    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). Data that do not
+    fit the signature and its annotations are refused when the job is added, and before it runs. `solo` as for classes.
+    """
+
+    def register(function: F) -> F:
+        _check_function(function)
+        if name is None and function.__name__ == "<lambda>":
+            raise InvalidJobError(
+                "a lambda has no name to be found by, and others would take its place: @job(name=...)"
+            )
+        qualified = f"{module_name(function.__module__)}.{function.__qualname__}"
+        body = {
+            "name": qualified if name is None else name,
+            "solo": solo,
+            "function": staticmethod(function),
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+        }
+        base = AsyncFunctionJob if inspect.iscoroutinefunction(function) else FunctionJob
+        made: type[FunctionJob] = type(function.__name__, (base,), body)
+        function.__job__ = made.__job__  # type: ignore[attr-defined]
+        return function
+
+    return register if function is None else register(function)
+
+
+def _check_function(function: Any) -> None:
+    if isinstance(function, type):
+        raise InvalidJobError(
+            f"@job is for functions, not for the class {function.__qualname__}; a Job needs no decorator"
+        )
+    if not callable(function) or not hasattr(function, "__qualname__"):
+        raise InvalidJobError(f"@job is for functions, not for {function!r:.60}; a name is given as @job(name=...)")
+    if not hasattr(function, "__dict__") or inspect.ismethod(function):
+        raise InvalidJobError(f"@job is for functions, not for {function!r:.60}; let a function call it")
+    check_no_generator(function, function.__qualname__)

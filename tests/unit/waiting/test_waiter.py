@@ -1,0 +1,138 @@
+"""Waiter: the jobs are read before and after the stream is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from tests.unit.operations.fakes import FakeConnection, Heard, SettableClock
+from tests.unit.waiting.fakes import FakeFeed, change, process
+
+from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
+from taskscheduler.model.job_errors import JobFailedError
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.process import Process
+from taskscheduler.store.change_feed import GAP
+from taskscheduler.waiting.waiter import Waiter
+
+
+class Story:
+    """Jobs that are stored, and a wait for them."""
+
+    def __init__(self) -> None:
+        self.clock = SettableClock(step=0.01)
+        self.connection = FakeConnection(self.clock)
+        self.connection.jobs.collection = None  # type: ignore[attr-defined]
+        self.heard = Heard()
+
+    def job(self, status: Status = Status.WAITING) -> Process:
+        made = process(status)
+        self.connection.jobs.stored[made.id] = made.to_dict()
+        return made
+
+    def ends(self, job: Process, status: Status) -> dict[str, Any]:
+        return change(self.connection.jobs.stored[job.id], status)
+
+    def wait(self, *jobs: Process, timeout: float | None = None, throw: bool = False) -> None:
+        store: Any = self.connection.store
+        Waiter(store, jobs, self.heard.announcer, self.clock, throw).wait(timeout)
+
+
+@pytest.fixture
+def story(monkeypatch: pytest.MonkeyPatch) -> Story:
+    monkeypatch.setattr("taskscheduler.waiting.waiter.ChangeFeed", FakeFeed)
+    monkeypatch.setattr(FakeFeed, "opened", [])
+    monkeypatch.setattr(FakeFeed, "events", [])
+    return Story()
+
+
+def test_jobs_that_have_ended_need_no_stream(story: Story) -> None:
+    job = story.job()
+    story.connection.jobs.stored[job.id]["status"] = int(Status.DONE)
+    story.wait(job, job)
+    assert job.status is Status.DONE
+    assert (FakeFeed.opened, story.heard.events) == ([], [("done", job.id)])
+
+
+def test_an_end_that_is_known_is_not_announced_again(story: Story) -> None:
+    story.wait(story.job(Status.DONE))
+    assert story.heard.events == []
+
+
+def test_the_stream_brings_the_end_of_each_job(story: Story) -> None:
+    first, second = story.job(), story.job()
+    FakeFeed.events += [
+        lambda: story.ends(second, Status.PROCESSING),
+        lambda: story.ends(second, Status.FAILED),
+        lambda: story.ends(first, Status.DONE),
+    ]
+    story.wait(first, second)
+    assert (first.status, second.status) == (Status.DONE, Status.FAILED)
+    assert story.heard.events == [("processing", second.id), ("failed", second.id), ("done", first.id)]
+    assert [feed.is_open for feed in FakeFeed.opened] == [False]
+
+
+def test_a_job_that_ends_while_the_stream_is_opened_is_found_by_the_second_look(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = story.job()
+    monkeypatch.setattr(
+        FakeFeed,
+        "__enter__",
+        lambda self: story.ends(job, Status.DONE) and self,  # its event is before the stream
+    )
+    story.wait(job, timeout=1)
+    assert job.status is Status.DONE
+
+
+@pytest.mark.parametrize("gap", [True, False])
+def test_after_a_gap_and_after_a_while_the_jobs_are_read_again(story: Story, gap: bool) -> None:
+    job = story.job()
+
+    def lose() -> Any:
+        story.connection.jobs.stored[job.id]["status"] = int(Status.DONE)
+        story.clock.seconds += 0 if gap else 3
+        return GAP if gap else None
+
+    FakeFeed.events += [lose]
+    story.wait(job, timeout=1 if gap else 10)
+    assert (job.status, story.heard.events) == (Status.DONE, [("done", job.id)])
+
+
+def test_an_attempt_that_failed_and_is_tried_again_does_not_end_the_wait(story: Story) -> None:
+    job = story.job(Status.PROCESSING)
+
+    def rearm() -> dict[str, Any]:
+        event = story.ends(job, Status.POSTPONED)
+        event["updateDescription"]["updatedFields"]["rearmed"] = "1:failed"
+        return event
+
+    FakeFeed.events += [rearm, lambda: story.ends(job, Status.DONE)]
+    story.wait(job)
+    assert [event for event, _ in story.heard.events] == ["failed", "postponed", "done"]
+
+
+def test_a_wait_that_is_over_says_how_many_are_left(story: Story) -> None:
+    first, second = story.job(), story.job()
+    FakeFeed.events += [lambda: story.ends(first, Status.DONE)]
+    with pytest.raises(WaitTimeoutError, match="1 job has not ended within 1 seconds"):
+        story.wait(first, second, timeout=1)
+    assert [feed.is_open for feed in FakeFeed.opened] == [False]
+
+
+def test_a_deleted_job_is_an_error(story: Story) -> None:
+    gone = process()
+    with pytest.raises(JobNotFoundError) as caught:
+        story.wait(story.job(), gone)
+    assert caught.value.job_id == gone.id
+    assert isinstance(gone.id, ObjectId)
+
+
+def test_with_throw_the_first_that_did_not_succeed_ends_the_wait(story: Story) -> None:
+    good, bad, open_end = story.job(), story.job(), story.job()
+    FakeFeed.events += [lambda: story.ends(good, Status.DONE), lambda: story.ends(bad, Status.FAILED)]
+    with pytest.raises(JobFailedError):
+        story.wait(good, bad, open_end, throw=True)
+    with pytest.raises(JobFailedError):  # also one that has ended before
+        story.wait(bad, throw=True)
