@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import bson
 
 from taskscheduler.clock import NEVER, Clock
-from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime
+from taskscheduler.jobs.async_executor import INTERRUPTED
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Status
@@ -20,6 +20,7 @@ from taskscheduler.model.payload import CODEC
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
+from taskscheduler_daemon.worker.execution import JobExecution
 from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
 from taskscheduler_daemon.worker.reports import WorkerReports
 
@@ -34,10 +35,6 @@ class WorkerContext(Protocol):
     @property
     def stop_request(self) -> StopRequest | None:
         """That of the service which runs here."""
-        ...
-
-    def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> Coroutine[Any, Any, AttemptResult]:
-        """Executes one attempt; raises nothing."""
         ...
 
     def ended(
@@ -130,6 +127,7 @@ class EventLoop:
     def __init__(
         self,
         context: WorkerContext,
+        execution: JobExecution,
         reports: WorkerReports,
         lender: SchedulerLender,
         inbox: socket.socket,
@@ -139,6 +137,7 @@ class EventLoop:
         self.reports = reports
         self.lender = lender
         self.clock = clock
+        self._execution = execution
         self.loop = asyncio.new_event_loop()
         self.thread = threading.get_ident()
         self.is_running = False
@@ -230,7 +229,7 @@ class EventLoop:
         attempt.task = self.loop.create_task(self._execute(attempt))
 
     async def _execute(self, attempt: AsyncAttempt) -> None:
-        attempt.result = await self.context.attempt(attempt.document, attempt)
+        attempt.result = await self._execution.attempt(attempt.document, attempt)
 
     def _ended(self, attempt: AsyncAttempt) -> None:
         result = _result_of(attempt)

@@ -44,6 +44,7 @@ class WorkerEvents:
 
     def __init__(self) -> None:
         self._signals = Namespace()
+        self._has_handlers = False
 
     def on(self, event: str, handler: WorkerHandler) -> None:
         """Calls `handler(event, worker, job)` at every event of this name; InvalidOptionError for an unknown one."""
@@ -56,9 +57,12 @@ class WorkerEvents:
             handler(event, worker, job)
 
         self._signals.signal(event).connect(receive, weak=False)
+        self._has_handlers = True
 
-    def emit(self, event: str, worker: EventSource, document: Mapping[str, Any] | None) -> None:
+    def emit(self, event: str, worker: EventSource, document: Mapping[str, Any] | None = None) -> None:
         """Emits an event of the job of this document, or of the worker itself."""
+        if not self._has_handlers:
+            return
         running = {"status": int(Status.PROCESSING)}
         self._emit(event, worker, None if document is None else ProcessState({**running, **document}))
 
@@ -66,6 +70,8 @@ class WorkerEvents:
         self, worker: EventSource, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
     ) -> None:
         """Emits the end of a job, with its result or error."""
+        if not self._has_handlers:
+            return
         succeeded = ending is Ending.SUCCEEDED
         status = {"status": int(Status.DONE if succeeded else Status.FAILED)}
         self._emit(EXECUTED if succeeded else FAILED, worker, ProcessState({**document, **content, **status}))

@@ -6,11 +6,8 @@ Async runs go to an event loop, which runs all that arrive at once.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
-from collections.abc import Mapping
-from inspect import iscoroutine
 from types import FrameType
 from typing import Any, Self
 
@@ -19,23 +16,22 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
-from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
-from taskscheduler.jobs.executor import Container, JobInterrupted, execute, notify
+from taskscheduler.jobs.executor import Container, JobInterrupted
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.payload import CODEC
-from taskscheduler.process import Process
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.lending import Borrower, Lendable, SchedulerLender
 from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.system.reap import reap_strangers
-from taskscheduler_daemon.system.resource_limits import CpuLimitError, LimitGuard, ResourceLimits
+from taskscheduler_daemon.system.resource_limits import CpuLimitError, ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
 from taskscheduler_daemon.worker.event_loop import EventLoop
-from taskscheduler_daemon.worker.events import FETCHED, FINISHED, STARTED, WorkerEvents, WorkerHandler
+from taskscheduler_daemon.worker.events import FINISHED, STARTED, WorkerEvents, WorkerHandler
+from taskscheduler_daemon.worker.execution import JobExecution
 from taskscheduler_daemon.worker.reports import WorkerReports
 from taskscheduler_daemon.worker.runtime import JobRuntime
 
@@ -68,12 +64,12 @@ class Worker(Borrower):
         self.id = id
         self._container = container
         self._clock = clock
-        self._guard = self._common_guard = LimitGuard(_NO_LIMITS)
         self._event_loop: EventLoop | None = None  #: None until the first async job
-        self._events: WorkerEvents | None = None  #: None as long as there is no handler
+        self._events = WorkerEvents()
         self._worn_out = False  #: whether this worker ends after its job
         self._unreaped = 0  #: jobs since orphans were last reaped
         self._inbox: socket.socket
+        self._execution: JobExecution
         self._reports: WorkerReports
         self._runtime: JobRuntime
 
@@ -84,7 +80,6 @@ class Worker(Borrower):
         `job` is a ProcessState, None for events of the worker. A job that is killed has no event after `fetched`, and a
         worker that is killed none. A handler that raises is logged. Chainable; InvalidOptionError for an unknown event.
         """
-        self._events = self._events or WorkerEvents()
         self._events.on(event, handler)
         return self
 
@@ -103,14 +98,14 @@ class Worker(Borrower):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node handles Ctrl-C
         try:
             self._reports.ready()
-            self._emit(STARTED)
+            self._events.emit(STARTED, self)
             while (message := self._next()) is not None:
                 if message[0] == Kind.RUN:  # an INTERRUPT comes too late
                     self._take(Run.decode(message))
         except JobInterrupted:
             pass
         finally:
-            self._emit(FINISHED)
+            self._events.emit(FINISHED, self)
             self._lender.close()
         return EXIT_OK
 
@@ -122,8 +117,10 @@ class Worker(Borrower):
         max_payload: int,
         limits: ResourceLimits = _NO_LIMITS,
     ) -> None:
-        self._guard, self._common_guard = LimitGuard(limits), LimitGuard(limits.without_cpu())
-        self._inbox, self._max_payload, self._pid = end, max_payload, os.getpid()
+        self._inbox = end
+        self._execution = JobExecution(
+            worker=self, events=self._events, container=self._container, max_payload=max_payload, limits=limits
+        )
         self._reports = WorkerReports(
             worker_id=self.id, end=end, page=page, progress_limit=progress_limit, clock=self._clock
         )
@@ -157,7 +154,7 @@ class Worker(Borrower):
         if not run.flags & _ASYNC:
             self._process(run)
             return
-        with self._common_guard:
+        with self._execution.common_guard:
             others = self._async_loop().serve(run)
         if self._worn_out:
             for other in others:
@@ -169,7 +166,12 @@ class Worker(Borrower):
     def _async_loop(self) -> EventLoop:
         if self._event_loop is None:
             self._event_loop = EventLoop(
-                context=self, reports=self._reports, lender=self._lender, inbox=self._inbox, clock=self._clock
+                context=self,
+                execution=self._execution,
+                reports=self._reports,
+                lender=self._lender,
+                inbox=self._inbox,
+                clock=self._clock,
             )
         return self._event_loop
 
@@ -179,35 +181,24 @@ class Worker(Borrower):
         runtime.begin(run, StopRequest() if run.flags & _SERVICE else None)
         document = bson.decode(run.body, codec_options=CODEC)
         began = self._clock.monotonic()
-        result = self._execute(run, document)
-        seconds = self._clock.monotonic() - began
-        runtime.end()
-        is_heard = self._report(run, document, result, runtime.progress, seconds)
-        if self._worn_out or not is_heard:
-            raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
-
-    def _execute(self, run: Run, document: dict[str, Any]) -> AttemptResult:
-        plain = False
         if run.flags & _HOOK:
             result = AttemptResult(Ending.SUCCEEDED, {})
             self._notify(document)
         elif REGISTRY.is_async(document["class"]):
             result = self._process_alone(run)
         else:
-            plain = True
-            if self._events is not None:
-                self._events.emit(FETCHED, self, document)
-            result = execute(document, self._runtime, self._container, self._max_payload, self._guard)
-        self._exit_if_forked()
-        self._guard.loosen()
-        if plain and self._events is not None:
-            self._events.emit_end(self, document, *result)
-        return result
+            result = self._execution.ordinary(document, runtime)
+        seconds = self._clock.monotonic() - began
+        runtime.end()
+        is_heard = self._report(run, document, result, runtime.progress, seconds)
+        if self._worn_out or not is_heard:
+            raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
     def _process_alone(self, run: Run) -> AttemptResult:
         """Executes an async job that came as an ordinary one: the node did not know, and the report says it."""
-        with self._common_guard:
+        with self._execution.common_guard:
             ending, content = self._async_loop().alone(run)
+        self._execution.clean_up()
         if ending is Ending.RETURNED:
             raise JobInterrupted
         return AttemptResult(ending, {**content, "async": True})
@@ -220,41 +211,24 @@ class Worker(Borrower):
             self._worn_out = True
         return self._reports.ended(run, document, result, progress, seconds)
 
-    def _emit(self, event: str, document: Mapping[str, Any] | None = None) -> None:
-        if self._events is not None:
-            self._events.emit(event, self, document)
-
-    def _exit_if_forked(self) -> None:
-        """Exits if this is a fork that a job made and let return: it is no worker, and must not report or take runs."""
-        if os.getpid() != self._pid:
-            os._exit(EXIT_OK)
-
     def _notify(self, document: dict[str, Any]) -> None:
         """Calls the job's `notification`; an exception is logged only, since the job has ended already."""
         try:
-            with self._guard:
-                answer = notify(document, self._runtime, self._container, Process(self.scheduler(), document))
-            if iscoroutine(answer):
+            answer = self._execution.notification(document, self._runtime)
+            if answer is not None:
                 self._async_loop().finish(answer)
         except (Exception, CpuLimitError):
             logger.exception("notification failed", extra={"job": str(document["_id"])})
+        self._execution.clean_up()
 
     @property
     def stop_request(self) -> StopRequest | None:
         """That of the service which runs here."""
         return self._runtime.stop_request
 
-    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> AttemptResult:
-        """Executes one attempt of an async job."""
-        self._emit(FETCHED, document)
-        result = await execute_async(document, runtime, self._container, self._max_payload)
-        if result is not INTERRUPTED and self._events is not None:
-            self._events.emit_end(self, document, *result)
-        return result
-
     def ended(
         self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
     ) -> None:
         """Reports the end of an async job."""
-        self._exit_if_forked()
+        self._execution.exit_if_forked()
         self._report(run, document, AttemptResult(result.ending, dict(result.content)), progress, seconds)

@@ -92,3 +92,10 @@ def a_run(name: str, data: Any = None, flags: int = 0, **fields: Any) -> Run:
     job_id = ObjectId()
     body = bson.encode({"_id": job_id, "class": name, "data": data, "attempt": 1, **fields})
     return Run(job_id.binary, 1, 0, flags, body)
+
+
+class FakeSource:
+    """A worker in name only, as handlers of events get it."""
+
+    def __init__(self) -> None:
+        self.id = ObjectId()

@@ -9,17 +9,20 @@ from typing import Any
 import bson
 import pytest
 from bson import ObjectId
-from tests.unit.worker.fakes import LIMIT, FakeManager, a_run, fake_manager
+from tests.unit.worker.fakes import LIMIT, FakeManager, FakeSource, a_run, fake_manager
 
 from taskscheduler import Job, Status
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
+from taskscheduler.jobs.async_executor import INTERRUPTED
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc.messages import Flag, Run, interrupt
 from taskscheduler_daemon.lending import SchedulerLender
+from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.worker.event_loop import EventLoop
+from taskscheduler_daemon.worker.events import WorkerEvents
+from taskscheduler_daemon.worker.execution import JobExecution
 from taskscheduler_daemon.worker.reports import WorkerReports
 
 LONG = 3600.0
@@ -79,9 +82,6 @@ class FakeContext:
     def __init__(self) -> None:
         self.ends: dict[bytes, tuple[AttemptResult, dict[str, Any]]] = {}
 
-    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> AttemptResult:
-        return await execute_async(document, runtime, None, 1024)
-
     def ended(
         self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
     ) -> None:
@@ -96,7 +96,10 @@ class Scene:
     def __init__(self, manager: FakeManager) -> None:
         self.manager, self.context = manager, FakeContext()
         reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, LIMIT, SYSTEM_CLOCK)
-        self.event_loop = EventLoop(self.context, reports, SchedulerLender(), manager.worker_end, SYSTEM_CLOCK)
+        execution = JobExecution(FakeSource(), WorkerEvents(), None, 1024, ResourceLimits())
+        self.event_loop = EventLoop(
+            self.context, execution, reports, SchedulerLender(), manager.worker_end, SYSTEM_CLOCK
+        )
 
     def result(self, run: Run) -> AttemptResult:
         return self.context.ends[run.job_id][0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -173,13 +172,3 @@ def test_orphans_are_reaped_when_there_is_nothing_to_do_or_after_a_hundred_jobs(
     manager.dismiss()
     assert worker._next() is None
     assert reaped_after[2:] == [200]
-
-
-def test_a_fork_that_a_job_lets_return_exits(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    left: list[int] = []
-    monkeypatch.setattr(os, "_exit", left.append)
-    worker._exit_if_forked()
-    assert left == []
-    worker._pid += 1
-    worker._exit_if_forked()
-    assert left == [EXIT_OK]
