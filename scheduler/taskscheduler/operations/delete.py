@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.termination import await_exit, await_gone
+from taskscheduler.operations.termination import await_gone, await_killed
 from taskscheduler.store import Store
 
 
@@ -18,7 +18,7 @@ def delete(store: Store, job_id: ObjectId) -> bool:
     await_gone(store, job_id, store.clock)
     ended = store.jobs.get(job_id)
     if ended is not None and "gate" in ended:
-        await_exit(store, ended, store.clock)  # with the document the lock would go
+        await_killed(store, ended, store.clock)  # deleting the document releases the lock
     deleted = store.jobs.delete_one(job_id)
     if deleted is not None and "solo" in deleted:
         store.solo_locks.admit_next([deleted["solo"]])

@@ -11,7 +11,7 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.termination import await_exit
+from taskscheduler.operations.termination import await_killed
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
@@ -28,7 +28,7 @@ def retry(store: Store, job_id: ObjectId, clock: Clock) -> Document:
     while True:
         job = _ended(store, job_id)
         store.outbox.deliver(job_id)  # first, since they follow from how the job ended
-        await_exit(store, job, clock)
+        await_killed(store, job, clock)
         try:
             again = store.services.rearm(job) if "service" in job else store.jobs.requeue(job)
         except OnceTakenError as error:

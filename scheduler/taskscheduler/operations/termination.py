@@ -20,7 +20,7 @@ _SPARE = 10.0  #: seconds between the last moment at which a process may be kill
 _LOOK_EVERY = 0.03
 
 
-def await_exit(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+def await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
     """Waits until the process of a job that was cancelled while it ran is gone; returns at once for any other job.
 
     For services and solo jobs their node confirms it. For other jobs it waits as long as their worker may live after

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler import InvalidStateError, Status
-from taskscheduler.operations.termination import await_exit, await_gone
+from taskscheduler.operations.termination import await_gone, await_killed
 from taskscheduler.store import Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -63,8 +63,8 @@ class FakeStore:
     def is_over(self, _node: Any) -> bool:
         return self.over
 
-    def await_exit(self) -> float:
-        await_exit(cast(Store, self), self.job, self.clock)
+    def await_killed(self) -> float:
+        await_killed(cast(Store, self), self.job, self.clock)
         return self.clock.seconds
 
     def await_gone(self) -> float:
@@ -93,7 +93,7 @@ def a_service() -> dict[str, Any]:
 
 @pytest.mark.parametrize("gone_at", [0, 4, 40])
 def test_a_solo_job_is_waited_for_until_its_lock_is_free(gone_at: float) -> None:
-    assert FakeStore(a_solo_job(), gone_at, NODE).await_exit() == pytest.approx(gone_at, abs=0.05)
+    assert FakeStore(a_solo_job(), gone_at, NODE).await_killed() == pytest.approx(gone_at, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -107,21 +107,21 @@ def test_a_lock_that_its_node_extends_for_ever_is_not_waited_for_beyond_lock_and
     store = FakeStore(a_solo_job(), NEVER_GONE, {**NODE, "lease": lease})
     store.job["gate_until"] = NOON + timedelta(seconds=until)
     with pytest.raises(InvalidStateError, match=r"attempt 3 on node n1; end that process and try again"):
-        store.await_exit()
+        store.await_killed()
     assert store.clock.seconds == pytest.approx(longest, abs=0.05)
 
 
 def test_a_node_that_has_signed_off_is_named_as_the_job_knows_it() -> None:
     store = FakeStore(a_solo_job(node="old"), NEVER_GONE, None)
     with pytest.raises(InvalidStateError, match=rf"job {store.job['_id']} was cancelled.*attempt 3 on node old"):
-        store.await_exit()
+        store.await_killed()
     assert store.clock.seconds == pytest.approx(45, abs=0.05)
 
 
 def test_the_program_that_holds_a_lock_is_named() -> None:
     store = FakeStore(a_solo_job(program={"pid": 42, "host": "h"}), NEVER_GONE, None)
     with pytest.raises(InvalidStateError, match="pid 42 on h; end that process"):
-        store.await_exit()
+        store.await_killed()
 
 
 # -- services ---------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_the_program_that_holds_a_lock_is_named() -> None:
 
 @pytest.mark.parametrize("gone_at", [0, 5])
 def test_a_service_is_waited_for_until_its_node_says_that_it_is_gone(gone_at: float) -> None:
-    assert FakeStore(a_service(), gone_at, NODE).await_exit() == pytest.approx(gone_at, abs=0.05)
+    assert FakeStore(a_service(), gone_at, NODE).await_killed() == pytest.approx(gone_at, abs=0.05)
 
 
 def test_a_service_whose_process_stays_is_not_waited_for_beyond_its_stop_and_the_lease() -> None:
@@ -154,15 +154,15 @@ def test_for_any_other_job_there_is_nothing_to_wait_for() -> None:
 
 
 def test_a_job_that_was_cancelled_while_it_ran_gets_the_time_in_which_its_worker_is_killed() -> None:
-    assert FakeStore(a_job(claim="c"), NEVER_GONE, NODE).await_exit() == 3.5
-    assert FakeStore(a_job(claim="c"), NEVER_GONE, None).await_exit() == 2.0  # of a node that is gone: the usual
+    assert FakeStore(a_job(claim="c"), NEVER_GONE, NODE).await_killed() == 3.5
+    assert FakeStore(a_job(claim="c"), NEVER_GONE, None).await_killed() == 2.0  # of a node that is gone: the usual
 
 
 @pytest.mark.parametrize(("ago", "left"), [(1, 2.5), (60, 0), (-60, 3.5)])
 def test_only_the_rest_of_that_time_is_waited_for(ago: float, left: float) -> None:
     job = a_job(claim="c")
     job["ended"] -= timedelta(seconds=ago)
-    assert FakeStore(job, NEVER_GONE, NODE).await_exit() == left
+    assert FakeStore(job, NEVER_GONE, NODE).await_killed() == left
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_only_the_rest_of_that_time_is_waited_for(ago: float, left: float) -> No
     ],
 )
 def test_a_job_that_ended_by_itself_is_not_waited_for(fields: dict[str, Any], waits: bool) -> None:
-    assert (FakeStore(a_job(**fields), NEVER_GONE, NODE).await_exit() > 0) == waits
+    assert (FakeStore(a_job(**fields), NEVER_GONE, NODE).await_killed() > 0) == waits
