@@ -19,7 +19,7 @@ from pymongo import UpdateMany
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
 from taskscheduler.model.schedules import successor, successor_id
 from taskscheduler.operations import finish
-from taskscheduler.store import attempt_updates, claimed_job, claims, solo_locks
+from taskscheduler.store import attempt_updates, claimed_job, completions, solo_locks
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
@@ -30,8 +30,9 @@ from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
-from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
+from taskscheduler_daemon.node.maintenance.reconciler import Reconciler
 from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.lease import Lease
 
 SKEW = timedelta(hours=1)
 
@@ -62,7 +63,7 @@ def no_fence() -> None:
         return UpdateMany({"_id": {"$in": list(ids)}}, change)
 
     _replace(Fence, "filter", anybody)
-    _replace(claims, "all_done", all_done)
+    _replace(completions, "all_done", all_done)
 
 
 def no_mark() -> None:
@@ -77,12 +78,13 @@ def no_mark() -> None:
 
 def no_deadline() -> None:
     """The manager is never told until when it may run jobs."""
-    _replace(Session, "_renewed", lambda self, until: None)
+    _replace(Session, "lease_renewed", lambda self, lapsed: None)
+    _replace(Lease, "renewed", lambda self, sent: None)
 
 
 def no_own_check() -> None:
     """A node does not look whether its running jobs are still its own."""
-    _replace(Caretaker, "_check_own", lambda self: None)
+    _replace(Reconciler, "run", lambda self: None)
 
 
 def no_outbox() -> None:

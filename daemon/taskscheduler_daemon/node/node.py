@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from blinker import Namespace
@@ -22,7 +22,8 @@ from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory, bui
 from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
 from taskscheduler_daemon.node.options import split
-from taskscheduler_daemon.node.session import Session, SessionEnd
+from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
 from taskscheduler_daemon.system.procfs import children, thread_count
@@ -153,11 +154,18 @@ class QueueNode:
 
     def _serve_once(self, link: Link, manager: int, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
         with translated():
+            store = self._scheduler.store
             session = Session(
-                self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
+                store=store,
+                options=replace(self._options, max_jobs=left),
+                link=link,
+                manager_pid=manager,
+                signals=signals,
+                announce=self._worker_event,
+                clock=self._clock,
             )
             if self._events.wanted:
-                listener = Listener(self._scheduler, self._scheduler.store, None, None)
+                listener = Listener(self._scheduler, store, None, None)
                 listener.open()
                 self._listener = BackgroundListener(listener, self._events.emit, self._clock)
             try:

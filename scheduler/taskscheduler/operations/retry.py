@@ -53,7 +53,7 @@ def _ended(store: Store, job_id: ObjectId) -> Document:
 
 
 def tell(store: Store, job: Mapping[str, Any]) -> None:
-    store.wakeups.jobs_added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
+    store.wakeups.jobs_rearmed([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
     store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
     if "solo" in job:
         store.solo_locks.admit_next([job["solo"]])

@@ -24,6 +24,8 @@ class Search:
     """What is known about jobs that wait. Safe to use from many threads."""
 
     def __init__(self, served: Sequence[str]) -> None:
+        """`served` are the queues of this node; none: all."""
+        self.served = list(served)
         self._served = frozenset(served)
         self._known = set(served)
         self._lock = threading.Lock()
