@@ -56,7 +56,7 @@ class Session:
         self._up = link.up
         self._signals = signals
         self._end: SessionEnd | None = None
-        self._manager_died = False  #: without having said that it stops
+        self._manager_died = False  #: without a message that it stops
         self._stopping = 0  #: how many signals asked for it
         self._threads = threads = SessionThreads(self._crashed)
         self._manager = ManagerProxy(link.down, signals)

@@ -57,7 +57,7 @@ class Claimer:
         self._thread = self._threads.start("claim", self._loop)
 
     def look_everywhere(self) -> None:
-        """Searches all queues soon: jobs may wait in some of which no message said so."""
+        """Searches all queues soon: jobs may wait there that no message has announced."""
         self._search.look_everywhere()
         self._wake.set()
 

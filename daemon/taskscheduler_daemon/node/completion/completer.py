@@ -136,7 +136,7 @@ class Completer:
                 return
 
     def _write_progress(self, reports: list[Progress]) -> None:
-        newest = {fence: (fence, said, parent) for fence, said, parent in reports}
+        newest = {fence: (fence, content, parent) for fence, content, parent in reports}
         try:
             self._store.completions.progress(list(newest.values()))
         except StoreError as error:

@@ -13,7 +13,7 @@ SILENCE = 3.0  #: seconds; the manager sends its inventory every second
 
 
 class ManagerWatchdog:
-    """Notes when the manager last sent something, since when it owes an answer, and by when it must have stopped."""
+    """Notes when the manager last sent something, since when it has not answered, and by when it must have stopped."""
 
     def __init__(self, pid: int, lease: float, clock: Clock) -> None:
         """`lease` is in seconds: as long may the manager take to answer, or `SILENCE` if that is longer."""
@@ -43,7 +43,7 @@ class ManagerWatchdog:
         self._kill_at = min(self._kill_at, self._clock.monotonic() + seconds)
 
     def kill_after(self, seconds: float) -> None:
-        """Gives the manager so many seconds to end, whatever was said before."""
+        """Gives the manager so many seconds to end, in place of any time it had before."""
         self._kill_at = self._clock.monotonic() + seconds
 
     def until_kill(self, at_most: float) -> float:

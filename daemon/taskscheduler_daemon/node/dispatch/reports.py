@@ -76,10 +76,10 @@ class ReportHandler:
         fence = attempt.fence
         if (content.get("id"), content.get("attempt")) != (fence.job_id, fence.attempt):
             return
-        said: dict[str, Any] = {key: content[key] for key in ("progress", "message") if key in content}
-        said["worker"] = report.worker.hex()
+        progress: dict[str, Any] = {key: content[key] for key in ("progress", "message") if key in content}
+        progress["worker"] = report.worker.hex()
         attempt.noted = self._clock.monotonic()
-        self._completer.submit((fence, said, attempt.parent))
+        self._completer.submit((fence, progress, attempt.parent))
 
     def held(self, entries: list[messages.Held]) -> None:
         """Handles the inventory of the manager. Cancels what is not ours any more once again: a message may be lost."""
