@@ -103,6 +103,7 @@ class InlineNode:
         self._clock = clock
         self._boot = ObjectId()
         self._worker = ObjectId()
+        self._hooks = _InlineHooks(scheduler, container)
 
     def __enter__(self) -> InlineNode:
         return self
@@ -164,7 +165,7 @@ class InlineNode:
         lasted = self._clock.monotonic() - began
         end = completion_of(fence, document, AttemptEnd(ending, content, str(self._worker), lasted), _MAX_LOST)
         if store.completions.write([end]):  # else it was cancelled or deleted while it ran
-            follow_up(store, [end], self._name, self._call_hook)
+            follow_up(store, [end], self._name, self._hooks)
         self._settle()
         if content.get("error", {}).get("type") == "KeyboardInterrupt":
             raise KeyboardInterrupt  # from the person at the terminal
@@ -195,9 +196,18 @@ class InlineNode:
             for job in jobs:
                 seen.add(job["_id"])
                 outbox.deliver(job["_id"])
-                self._call_hook(job["_id"])
+                self._hooks.call(job["_id"])
 
-    def _call_hook(self, job_id: ObjectId) -> None:
+
+class _InlineHooks:
+    """Calls the notification hooks of ended jobs in this thread."""
+
+    def __init__(self, scheduler: Scheduler, container: Container | None) -> None:
+        self._scheduler = scheduler
+        self._container = container
+
+    def call(self, job_id: ObjectId) -> None:
+        """Calls the hook of a job, unless it was called already."""
         store = self._scheduler.store
         document = store.jobs.get(job_id) if store.outbox.acknowledge(job_id, HOOK) else None
         if document is None:

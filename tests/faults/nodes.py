@@ -18,7 +18,7 @@ from taskscheduler.store.attempt_updates import Completion
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.logs import CompactFormatter
 from taskscheduler_daemon.node.completion.completer import Completer
-from taskscheduler_daemon.node.maintenance import maintainer
+from taskscheduler_daemon.node.maintenance import rescuer
 from tests.faults import sabotage
 from tests.faults.history import History, of_environment
 from tests.faults.processes import die_with_parent
@@ -42,17 +42,17 @@ class HistoryHandler(logging.Handler):
 def observe(history: History) -> None:
     """Write down which ends are recorded or refused, which jobs are taken back, and when a stream is resumed."""
     follow, refuse = Completer._follow, Completer._report_fenced
-    rescue: Callable[..., Any] = vars(maintainer)["rescue"]
+    rescue: Callable[..., Any] = vars(rescuer)["rescue"]
 
     def followed(self: Completer, landed: list[Completion]) -> None:
         history.write("recorded", ends=[_end(one) for one in landed if not one.unstarted])
         follow(self, landed)
 
-    def refused(self: Completer, finishes: list[Completion], landed: list[Completion]) -> None:
-        ends = [_end(one) for one in finishes if one not in landed]
+    def refused(self: Completer, completions: list[Completion], landed: list[Completion]) -> None:
+        ends = [_end(one) for one in completions if one not in landed]
         if ends:
             history.write("fenced", ends=ends)
-        refuse(self, finishes, landed)
+        refuse(self, completions, landed)
 
     def rescued(*args: Any) -> Any:
         jobs = rescue(*args)
@@ -67,7 +67,7 @@ def observe(history: History) -> None:
 
     ChangeStream._resume = resumed  # type: ignore[method-assign]
     Completer._follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
-    setattr(maintainer, "rescue", rescued)  # noqa: B010 - not exported by it
+    setattr(rescuer, "rescue", rescued)  # noqa: B010 - not exported by it
 
 
 def _end(one: Completion) -> list[Any]:

@@ -30,8 +30,9 @@ from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
-from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
+from taskscheduler_daemon.node.maintenance.reconciler import Reconciler
 from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.lease import Lease
 
 SKEW = timedelta(hours=1)
 
@@ -77,12 +78,13 @@ def no_mark() -> None:
 
 def no_deadline() -> None:
     """The manager is never told until when it may run jobs."""
-    _replace(Session, "_renewed", lambda self, until: None)
+    _replace(Session, "lease_renewed", lambda self, lapsed: None)
+    _replace(Lease, "renewed", lambda self, sent: None)
 
 
 def no_own_check() -> None:
     """A node does not look whether its running jobs are still its own."""
-    _replace(Caretaker, "_check_own", lambda self: None)
+    _replace(Reconciler, "run", lambda self: None)
 
 
 def no_outbox() -> None:

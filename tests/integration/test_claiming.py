@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from bson import ObjectId
@@ -13,7 +14,15 @@ from tests.support.jobs import Noop
 from taskscheduler import Scheduler, Status
 from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
+from taskscheduler_daemon.node.claiming.partition import Partition
+from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.identity import NodeIdentity
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.system.threads import SessionThreads
 
 
 class SettableClock:
@@ -32,14 +41,23 @@ class SettableClock:
 
 
 class Bench:
-    """A claimer without a thread of its own, and what it has handed on."""
+    """A claimer without a thread of its own, and the attempts that were dispatched."""
 
     def __init__(self, scheduler: Scheduler, slots: int) -> None:
-        self.clock, self.ledger = SettableClock(), Ledger()
-        self.ledger.set_slots(slots)
-        self.taken: list[Attempt] = []
+        self.clock, store, node = SettableClock(), scheduler.store, NodeIdentity(ObjectId(), "bench")
+        self.lease = Lease(30.0, self.clock)
+        self.capacity = Capacity(InFlight(), self.lease, 0)
+        self.capacity.set_slots(slots)
+        self.dispatched: list[Attempt] = []
+        dispatcher = cast(Dispatcher, SimpleNamespace(dispatch=self.dispatched.extend))
         self.claimer = Claimer(
-            scheduler.store, self.ledger, ObjectId(), "bench", [], self.taken.extend, _crashed, self.clock, 0, 30.0
+            store=store,
+            capacity=self.capacity,
+            pipeline=ClaimPipeline(store, node, self.capacity, dispatcher, self.clock),
+            search=Search([]),
+            partition=Partition(node.boot, self.lease.duration),
+            clock=self.clock,
+            threads=SessionThreads(_crashed),
         )
 
     def look(self) -> None:
@@ -60,11 +78,11 @@ def bench(scheduler: Scheduler) -> Iterator[Bench]:
 
 def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler, bench: Bench) -> None:
     process = scheduler.add_job(Noop)
-    bench.claimer.renewed(100.0)
-    bench.clock.seconds = 100.0
+    bench.lease.renewed(100.0)
+    bench.clock.seconds = 124.0
     bench.look()
     assert process.refresh().status is Status.WAITING
-    bench.claimer.renewed(200.0)
+    bench.lease.renewed(200.0)
     bench.claimer._look()
     assert process.refresh().status is Status.PROCESSING
 
@@ -84,20 +102,20 @@ def test_a_service_that_is_cancelled_before_its_claim_is_read_back_will_never_be
     bench.claimer.hint([], ["default"], True, False)
     bench.claimer._look()
     stopped = scheduler.service("s")
-    assert (bench.taken, stopped.status, stopped.attempt) == ([], Status.CANCELED, 1)
+    assert (bench.dispatched, stopped.status, stopped.attempt) == ([], Status.CANCELED, 1)
     assert "claim" not in stopped.to_dict()
 
 
 def test_two_claims_under_way_ask_for_different_jobs(
     scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if all jobs are due at the same moment, and they are handed on in the order of claiming."""
+    """Also if all jobs are due at the same moment, and they are dispatched in the order of claiming."""
     at = datetime(2020, 1, 1, tzinfo=UTC)
     added = scheduler.add_jobs([(Noop, None, {"at": at})] * 2500)
-    bench.ledger.rate(0.0)
+    bench.capacity.speed.rate(0.0)
     for _ in range(100_000):
-        bench.ledger.learn(1e-5)
-    bench.ledger.rate(1.0)
+        bench.capacity.speed.learn(1e-5)
+    bench.capacity.speed.rate(1.0)
     asked: list[Sequence[ObjectId]] = []
     claim = scheduler.store.claims.claim
 
@@ -109,4 +127,5 @@ def test_two_claims_under_way_ask_for_different_jobs(
     bench.look()
     assert len(asked) > 1
     assert sum(map(len, asked)) == len({job_id for ids in asked for job_id in ids})
-    assert [one.fence.job_id for one in bench.taken] == sorted(process.id for process in added)[: len(bench.taken)]
+    dispatched = [one.fence.job_id for one in bench.dispatched]
+    assert dispatched == sorted(process.id for process in added)[: len(dispatched)]

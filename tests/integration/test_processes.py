@@ -398,10 +398,10 @@ def test_a_second_signal_ends_a_node_whose_manager_hangs_also_while_claims_are_u
 
 _WRITES_NO_ENDS = """
 from pymongo.errors import AutoReconnect
-from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.completions import CompletionStore
 from taskscheduler.store.nodes import NodeStore
 def away(*_): raise AutoReconnect("away")
-ClaimStore.finish = away
+CompletionStore.write = away
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pymongo.errors import BulkWriteError
@@ -13,7 +13,13 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.system.threads import SessionThreads
 
 _NOT_PRIMARY = {"index": 0, "code": 189, "errmsg": "Not primary while writing to app.taskscheduler.jobs"}
 
@@ -64,12 +70,20 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     scheduler.store.claims.claim([process.id], "claim", process.id, "node")
     stepping = Stepping(completions.collection)
     monkeypatch.setattr(completions, "collection", stepping)
-    writer = Completer(scheduler.store, "node", lambda _: None, lambda _: None, lambda: None, SYSTEM_CLOCK)
-    writer.start()
+    store = scheduler.store
+    completer = Completer(
+        store=store,
+        options=NodeOptions(name="node"),
+        hooks=HookCalls(store, cast(ManagerProxy, None)),
+        locks=ExclusiveLocks(store, Lease(30.0, SYSTEM_CLOCK)),
+        clock=SYSTEM_CLOCK,
+        threads=SessionThreads(lambda: None),
+    )
+    completer.start()
     try:
-        writer.submit(Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED), "worker"))
+        completer.submit(Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED), "worker"))
         eventually(lambda: process.refresh().status.is_final, 20, "the end")
     finally:
-        writer.stop()
+        completer.stop()
     assert stepping.refused == 1
     assert process.status is Status.DONE

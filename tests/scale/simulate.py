@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bson import ObjectId
 
 from taskscheduler_daemon.node.claiming.partition import Partition
-from taskscheduler_daemon.node.maintenance.maintainer import POLL
+from taskscheduler_daemon.node.maintenance.duty import POLL
 from taskscheduler_daemon.node.state.lease import RENEWALS
 
 SEED = 20

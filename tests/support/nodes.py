@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 #: a node that never looks by itself, and whose lease does not end: what it does follows from what it was told
 TOLD: dict[str, Any] = {
-    "prelude": "from taskscheduler_daemon.node.maintenance import maintainer; maintainer.POLL = 36000.0",
+    "prelude": "from taskscheduler_daemon.node.maintenance import duty; duty.POLL = 36000.0",
     "orphaned_timeout": 360_000,
 }
 

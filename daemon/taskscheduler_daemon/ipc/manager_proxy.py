@@ -1,8 +1,9 @@
-"""What a node tells its manager: runs to make, jobs to cancel, until when it may run any."""
+"""ManagerProxy: what a node sends to its manager. Runs to make, jobs to cancel, until when it may run any."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from bson import ObjectId
 
@@ -12,42 +13,53 @@ from taskscheduler_daemon.ipc.link import writable
 from taskscheduler_daemon.ipc.messages import Kind, Run
 
 
-class ManagerProxy:
-    """The node's end of the channel to the manager. Safe to use from many threads: the main loop, woken, flushes."""
+class Loop(Protocol):
+    """The main loop of the node, as far as other threads wake it."""
 
-    def __init__(self, channel: Channel, wake: Callable[[], None]) -> None:
+    def wake(self) -> None:
+        """Has the loop flush soon."""
+        ...
+
+
+class ManagerProxy:
+    """Sends through the node's end of the channel. Safe to use from many threads: the main loop, woken, flushes."""
+
+    def __init__(self, channel: Channel, loop: Loop) -> None:
         self._sender = Sender(channel)
-        self.flush = self._sender.flush
-        self.writable = writable(channel)
-        self._wake = wake
+        self.writable = writable(channel)  #: the descriptor that says when the channel has room
+        self._loop = loop
+
+    def flush(self) -> bool:
+        """Sends what waits, as far as there is room; returns whether nothing is left."""
+        return self._sender.flush()
 
     def dispatch(self, runs: Iterable[Run]) -> None:
-        """Send runs at once, as far as there is room."""
+        """Sends runs at once, as far as there is room."""
         self._sender.push(*(run.encode() for run in runs))
         if not self._sender.flush():
-            self._wake()  # the main loop waits for room
+            self._loop.wake()  # it waits for room
 
     def cancel(self, ids: list[ObjectId]) -> None:
-        """Not before the runs that wait to be sent: the manager must know a job to kill it."""
+        """Cancels jobs, after the runs that wait to be sent: the manager must know a job to kill it."""
         if ids:
             self._send(messages.cancel(ids))
 
     def lease(self, until: float) -> None:
-        """Jobs may run until then."""
+        """Allows jobs to run until this monotonic time."""
         self._send(messages.timed(Kind.LEASE, until), first=True)
 
     def recycle(self) -> None:
-        """Replace the workers."""
+        """Replaces the workers."""
         self._send(messages.timed(Kind.RECYCLE, 0.0))
 
     def stop(self, seconds: float) -> None:
-        """Finish within so many seconds."""
+        """Asks the manager to finish within so many seconds."""
         self._send(messages.timed(Kind.STOP, seconds))
 
     def stop_now(self) -> None:
-        """Whatever was said before."""
+        """Asks the manager to finish at once, before anything else that waits to be sent."""
         self._send(messages.timed(Kind.STOP, 0.0), first=True)
 
     def _send(self, message: bytes, first: bool = False) -> None:
         self._sender.push(message, first=first)
-        self._wake()
+        self._loop.wake()

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from bson import ObjectId
+from typing import Protocol
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import StoreError
-from taskscheduler_daemon.node.maintenance.maintainer import logger
-from taskscheduler_daemon.node.state.lease import RENEWALS, SAFE_PART
-from taskscheduler_daemon.system.threads import Crashed, duty
+from taskscheduler_daemon.node.state.identity import NodeIdentity
+from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.status import NodeStatus
+from taskscheduler_daemon.system.threads import SessionThreads, join
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseHolder(Protocol):
+    """Works under the lease. Called from the thread of the heartbeat."""
+
+    def lease_renewed(self, lapsed: bool) -> None:
+        """The lease was extended; `lapsed`: after a time without it."""
+        ...
+
+    def lease_lost(self) -> None:
+        """Another node has declared this one lost."""
+        ...
 
 
 class Heartbeat:
@@ -22,56 +35,67 @@ class Heartbeat:
     def __init__(
         self,
         store: Store,
-        boot: ObjectId,
-        lease: float,
-        facts: Callable[[], Mapping[str, Any]],
-        renewed: Callable[[float], None],
-        lost: Callable[[], None],
-        crashed: Crashed,
+        node: NodeIdentity,
+        lease: Lease,
+        status: NodeStatus,
+        holder: LeaseHolder,
         clock: Clock,
+        threads: SessionThreads,
     ) -> None:
         self._store = store
-        self._boot = boot
+        self._boot = node.boot
         self._lease = lease
-        self._facts = facts
-        self._renewed = renewed
-        self._lost = lost
+        self._status = status
+        self._holder = holder
         self._clock = clock
+        self._threads = threads
         self._stopped = threading.Event()
         self._early = threading.Event()  #: do not wait for the next beat
-        self._thread = duty("heart", self._loop, crashed)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Register the node, then beat from a thread. Raises the driver's errors."""
+        """Registers the node, then beats from a thread. Raises StoreError."""
         sent = self._clock.monotonic()
-        self._store.nodes.register(self._boot, self._facts())
-        self._renewed(sent + SAFE_PART * self._lease)
-        self._thread.start()
+        self._store.nodes.register(self._boot, self._status.all())
+        self._renewed(sent)
+        self._thread = self._threads.start("heart", self._loop)
+
+    def beat_now(self) -> None:
+        """Beats at once: the status of the node has changed."""
+        self._early.set()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopped.set()
+        self._early.set()
+        join(self._thread)
 
     def _loop(self) -> None:
-        pause = self._lease / RENEWALS
+        pause = self._lease.renewal_interval
         while True:
             self._early.wait(pause)
             self._early.clear()
             if self._stopped.is_set():
                 return
-            sent = self._clock.monotonic()
             try:
-                if not self._store.nodes.beat(self._boot, self._facts()):
-                    self._lost()
+                if not self._beat():
                     return
-                self._renewed(sent + SAFE_PART * self._lease)
-                pause = self._lease / RENEWALS
+                pause = self._lease.renewal_interval
             except StoreError as error:
                 logger.warning("heartbeat failed", extra={"reason": str(error)[:200]})
-                pause = min(0.5, self._lease / 10)
+                pause = min(0.5, self._lease.duration / 10)
 
-    def beat_now(self) -> None:
-        """What is registered about the node has changed."""
-        self._early.set()
+    def _beat(self) -> bool:
+        """Returns whether the lease is still ours."""
+        sent = self._clock.monotonic()
+        if not self._store.nodes.beat(self._boot, self._status.all()):
+            self._lease.lost()
+            self._holder.lease_lost()
+            return False
+        self._renewed(sent)
+        return True
 
-    def stop(self) -> None:
-        self._stopped.set()
-        self._early.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    def _renewed(self, sent: float) -> None:
+        lapsed = not self._lease.is_safe
+        self._lease.renewed(sent)
+        self._holder.lease_renewed(lapsed)

@@ -1,4 +1,4 @@
-"""`QueueNode`: forks the manager while the process has one thread, then connects; starts anew after faults."""
+"""QueueNode: forks the manager while the process has one thread, then connects; begins again after a fault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from blinker import Namespace
@@ -23,7 +23,8 @@ from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory, bui
 from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
 from taskscheduler_daemon.node.options import split
-from taskscheduler_daemon.node.session import Session, SessionEnd
+from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
 from taskscheduler_daemon.system.procfs import children, thread_count
@@ -34,14 +35,14 @@ from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
 
 _PAUSE_AFTER_FAULT = 0.1  #: seconds, so that a fault that repeats does not burn a core
 
-_STRANGERS_END_WITHIN = 2.0
+_ORPHANS_END_WITHIN = 2.0
 
 _THREADS_END_WITHIN = 3.0  #: seconds that the threads of a closed client get to end before the manager is forked
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEvent:
-    """What handlers of worker_spawn and worker_kill get."""
+    """A worker that was started or has ended, as handlers of worker_spawn and worker_kill get it."""
 
     id: Any  #: the worker's ObjectId
     pid: int
@@ -49,7 +50,7 @@ class WorkerEvent:
 
 
 class QueueNode:
-    """Runs jobs: forks a worker manager, connects, claims, writes results, until it is stopped.
+    """Runs jobs until it is stopped: forks a worker manager, connects, claims, writes results.
 
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
     connects. Options as keywords: those of the node (name, queues, jobs, orphaned_timeout, stop_timeout, kill_grace,
@@ -84,7 +85,7 @@ class QueueNode:
         self._listener: BackgroundListener | None = None
 
     def on(self, event: str, handler: Handler) -> Self:
-        """Call `handler(event_name, process)` at events of jobs anywhere, and at worker_spawn and worker_kill here.
+        """Calls `handler(event_name, process)` at events of jobs anywhere, and at worker_spawn and worker_kill here.
 
         For the latter two, `process` is a WorkerEvent. Bind before `process`. Chainable.
         """
@@ -92,7 +93,7 @@ class QueueNode:
         return self
 
     def process(self) -> int:
-        """Serve until SIGTERM or SIGINT; the exit code. To be called in the main thread.
+        """Serves until SIGTERM or SIGINT and returns the exit code. Call it in the main thread.
 
         Raises InvalidJobError if a job module cannot be imported, ForkError if the process has threads already, and
         the errors of the database if it cannot be used at the start.
@@ -117,9 +118,9 @@ class QueueNode:
             signals.close()
 
     def stop(self) -> None:
-        """Ask the node to finish, as SIGTERM does; the second time, at once.
+        """Asks the node to finish, as SIGTERM does; the second time, at once.
 
-        For handlers and other threads, at any moment while `process` runs.
+        Handlers and other threads may call it at any moment while `process` runs.
         """
         if (signals := self._signals) is not None:
             signals.send(signal.SIGTERM)
@@ -154,11 +155,18 @@ class QueueNode:
 
     def _serve_once(self, link: Link, manager: int, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
         with translated():
+            store = self._scheduler.store
             session = Session(
-                self._scheduler, self._options, link, manager, signals, self._worker_event, self._clock, left
+                store=store,
+                options=replace(self._options, max_jobs=left),
+                link=link,
+                manager_pid=manager,
+                signals=signals,
+                announce=self._worker_event,
+                clock=self._clock,
             )
             if self._events.wanted:
-                listener = Listener(Processes(self._scheduler), self._scheduler.store, None, None)
+                listener = Listener(Processes(self._scheduler), store, None, None)
                 listener.open()
                 self._listener = BackgroundListener(listener, self._events.emit, self._clock)
             try:
@@ -194,17 +202,17 @@ class QueueNode:
         return ResourceLimits(options.max_memory, options.max_cpu, options.max_files, options.max_processes)
 
     def _await_single_thread(self) -> None:
-        """The driver's threads of the session before take a moment to end."""
+        """Waits for the driver's threads of the session before, which take a moment to end."""
         deadline, pause = Deadline(_THREADS_END_WITHIN, self._clock), threading.Event()
         while thread_count() > 1 and not deadline.passed:
             pause.wait(0.02)
 
     def _end_manager(self, link: Link, manager: int) -> None:
-        """Make sure that nothing of a manager is left, whatever state it is in."""
+        """Kills whatever is left of a manager, whatever state it is in."""
         link.close()
         kill_tree(manager)
         wait_for(manager)
-        deadline = Deadline(_STRANGERS_END_WITHIN, self._clock)
+        deadline = Deadline(_ORPHANS_END_WITHIN, self._clock)
         while kill_adopted(self._relatives, spare_group=True) and not deadline.passed:
             reap_strangers()
             threading.Event().wait(0.01)
@@ -215,5 +223,5 @@ class QueueNode:
 
 
 def _asked_to_stop(signals: SignalPipe) -> bool:
-    """Whether it came where no session heard of it."""
+    """Returns whether a stop was asked for while no session was running."""
     return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.read())

@@ -1,4 +1,4 @@
-"""Decides what may be set on a queue node and on its pool of workers, checked once where it is given."""
+"""NodeOptions: the options of a queue node and of its pool of workers, checked once where they are given."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
 
 
 def default_name() -> str:
-    """The host and the process: unique among the nodes of a cluster that run now."""
+    """Returns host and process id: unique among the nodes of a cluster that run now."""
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
@@ -57,14 +57,14 @@ def default_name() -> str:
 class NodeOptions:
     """How a queue node behaves. Build it with `NodeOptions.of`, which validates."""
 
-    name: str = ""  #: what people see; default: host and process id
+    name: str = ""  #: display name; default: host and process id
     queues: tuple[str, ...] = ()  #: the queues it serves; none: all
     jobs: tuple[str, ...] = ()  #: modules whose import registers the jobs that it runs
     orphaned_timeout: float | None = None  #: lease in seconds; default: the scheduler's option
     stop_timeout: float = 10  #: seconds that running jobs get to finish after SIGTERM
     kill_grace: float = 0.5  #: seconds between SIGTERM and SIGKILL for a job that must end
     max_jobs: int = 0  #: end after so many jobs; 0: never
-    max_lost: int = 3  #: set a job aside that lost so many workers or nodes
+    max_lost: int = 3  #: a job fails after it has lost this many workers or nodes
     max_memory: int = 0  #: bytes that a worker may use; 0: no limit, as for those below
     max_cpu: float = 0  #: CPU seconds that one job may use
     max_files: int = 0  #: descriptors that a worker may have open
@@ -72,11 +72,12 @@ class NodeOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
+        """Checks options and completes them with defaults; raises InvalidOptionError."""
         return cls(**{"name": default_name(), **checked(given, NODE_CHECKS)})
 
 
 def split(given: Mapping[str, Any]) -> tuple[NodeOptions, PoolOptions]:
-    """Node and pool options from one set of keywords; InvalidOptionError for an unknown name or a bad value."""
+    """Splits keywords into node and pool options; raises InvalidOptionError for an unknown name or a bad value."""
     pool = {name: value for name, value in given.items() if name in POOL_CHECKS}
     rest = {name: value for name, value in given.items() if name not in POOL_CHECKS}
     return NodeOptions.of(rest), PoolOptions.of(pool)

@@ -1,4 +1,4 @@
-"""One connected life of a node: from a fork of the manager until a stop, a dead manager or a lost lease."""
+"""Session: one life of a node under one lease, from a fork of the manager until a stop or a fault."""
 
 from __future__ import annotations
 
@@ -6,264 +6,188 @@ import logging
 import os
 import selectors
 import signal
-import threading
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any
-
-from bson import ObjectId
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler.scheduler import Scheduler
+from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import StoreError
-from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.channel import Receiver
 from taskscheduler_daemon.ipc.link import Link
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
-from taskscheduler_daemon.ipc.messages import Kind, Report
-from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.completion.completer import Completer
-from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
-from taskscheduler_daemon.node.completion.hooks import HookCalls
-from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
-from taskscheduler_daemon.node.dispatch.reports import ReportHandler
 from taskscheduler_daemon.node.heartbeat import Heartbeat
-from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
-from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
-from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
-from taskscheduler_daemon.node.maintenance.reconciler import SILENCE
+from taskscheduler_daemon.node.manager_messages import ManagerMessages
 from taskscheduler_daemon.node.options import NodeOptions
-from taskscheduler_daemon.node.state.in_flight import Ledger
-from taskscheduler_daemon.node.status import NodeStatus
-from taskscheduler_daemon.node.wakeups import Follower, News
+from taskscheduler_daemon.node.parts import SessionParts
+from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT
-from taskscheduler_daemon.system.kill import kill_tree
 from taskscheduler_daemon.system.reap import ended, reap_strangers
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
+from taskscheduler_daemon.system.threads import SessionThreads
 
 logger = logging.getLogger(__name__)
 
-_RATE_EVERY = 0.1
+_RATE_EVERY = 0.1  #: seconds between two rounds of the main loop while attempts are in flight
 
 _LONGEST_WAIT = 60.0
 
 _STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
 
-
-class SessionEnd(Enum):
-    """Why a session ended."""
-
-    STOPPED = auto()
-    MANAGER_DIED = auto()
-    LEASE_LOST = auto()
-    BROKEN = auto()  #: no worker can be built, or no manager
-    CRASHED = auto()  #: a thread of the node ended by an exception that nobody expected
+_KILL_MARGIN = 1.0  #: the same beyond kill_grace, for a manager that was asked to stop at once
 
 
 class Session:
-    """Connects a manager that has been forked to the database, and runs the node's main loop."""
+    """Connects a manager that has been forked to the database, and runs the main loop of the node."""
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        store: Store,
         options: NodeOptions,
         link: Link,
-        manager: int,
+        manager_pid: int,
         signals: SignalPipe,
-        worker_event: Callable[[dict[str, Any]], None],
+        announce: Callable[[dict[str, Any]], None],
         clock: Clock,
-        jobs_left: int,
     ) -> None:
+        """`announce` is called with the facts about each worker that was started or has ended."""
+        self._store = store
         self._options = options
-        self._manager = manager
+        self._up = link.up
         self._signals = signals
-        self._worker_event = worker_event
-        self._clock = clock
-        self._store = scheduler.store
-        self._boot = ObjectId()
-        self._ledger = Ledger()
         self._end: SessionEnd | None = None
-        self._manager_died = False  #: without having said that it stops
+        self._manager_died = False  #: without a message that it stops
         self._stopping = 0  #: how many signals asked for it
-        self._kill_at = float("inf")
-        self._heard_at = float("-inf")  #: when the manager last said anything
-        self._asked_at = float("inf")  #: since when it owes an answer
-        self._held_until = float("inf")  #: when the lease ends
-        self._up_channel, self._up = link.up, Receiver(link.up)
-        self._down = ManagerProxy(link.down, signals.wake)
-        lease = float(options.orphaned_timeout or self._store.options.orphaned_timeout)
-        self._patience = max(lease, SILENCE)  #: seconds that the manager has to answer
-        self._compose(jobs_left, lease)
-
-    def _compose(self, jobs_left: int, lease: float) -> None:
-        store, options, ledger, boot = self._store, self._options, self._ledger, self._boot
-        down, clock, crashed, most = self._down, self._clock, self._crashed, self._options.max_lost
-        self._notifications = notify = HookCalls(store, down)
-        self._departures = departures = ExclusiveLocks(store, lease)
-        self._writer = writer = Completer(store, options.name, departures.release_unknown, notify.call, crashed, clock)
-        self._custody = custody = Dispatcher(ledger, departures, down, writer, most, clock)
-        self._claimer = claimer = Claimer(
-            store, ledger, boot, options.name, options.queues, custody.dispatch, crashed, clock, jobs_left, lease
+        self._threads = threads = SessionThreads(self._crashed)
+        self._manager = ManagerProxy(link.down, signals)
+        self._parts = parts = SessionParts(
+            store=store, options=options, manager=self._manager, manager_pid=manager_pid, clock=clock, threads=threads
         )
-        self._reports = ReportHandler(ledger, claimer, writer, notify, departures, down, most, clock)
-        self._facts = NodeStatus(options, ledger, lease, self._reports.ended_as)
-        self._heart = Heartbeat(store, boot, lease, self._facts.all, self._renewed, self._lease_lost, crashed, clock)
-        self._caretaker = Caretaker(
-            store,
-            ledger,
-            FailureDetector(lease),
-            boot,
-            claimer.look_everywhere,
-            claimer.idle,
-            custody.cancel,
-            self._missing,
-            departures.extend_all,
-            LeakedClaims(claimer.unsettled, writer.barrier),
-            notify.call,
-            most,
-            lease,
-            crashed,
-            clock,
+        self._heartbeat = Heartbeat(
+            store=store,
+            node=parts.node,
+            lease=parts.lease,
+            status=parts.status,
+            holder=self,
+            clock=clock,
+            threads=threads,
         )
-        news = News(claimer, self._caretaker, custody)
-        self._follower = Follower(store, claimer.idle, news.heard, news.missed, crashed)
+        self._messages = ManagerMessages(
+            receiver=Receiver(link.up),
+            reports=parts.reports,
+            locks=parts.locks,
+            status=parts.status,
+            claimer=parts.claimer,
+            heartbeat=self._heartbeat,
+            announce=announce,
+        )
+        self._clock = clock
 
     @property
     def finished(self) -> int:
-        """How many attempts have ended here."""
-        return self._reports.ended_as.total()
-
-    # -- life -------------------------------------------------------------------------------------------------------
+        """The number of attempts that have ended here."""
+        return self._parts.reports.ended_as.total()
 
     def run(self) -> SessionEnd:
-        """Serve until something ends this session."""
-        self._follower.start()  # before the first look at the store, so that nothing added in between is missed
-        self._heart.start()
-        self._writer.start()
-        self._claimer.start()
-        self._caretaker.start()
-        logger.info("node ready", extra={"node": self._options.name, "boot": str(self._boot), "pid": os.getpid()})
+        """Serves until something ends this session. Raises StoreError if the database cannot be used at the start."""
+        parts = self._parts
+        parts.wakeups.start()  # before the first search, so that nothing added in between is missed
+        self._heartbeat.start()
+        parts.completer.start()
+        parts.claimer.start()
+        parts.maintainer.start()
+        facts = {"node": self._options.name, "boot": str(parts.node.boot), "pid": os.getpid()}
+        logger.info("node ready", extra=facts)
         with selectors.DefaultSelector() as selector:
-            selector.register(self._up_channel, selectors.EVENT_READ)
+            selector.register(self._up, selectors.EVENT_READ)
             selector.register(self._signals, selectors.EVENT_READ)
             end = self._loop(selector)
-        # who was asked to stop has nothing to begin anew, whatever came in between
+        # a node that was asked to stop begins no other session, whatever happened in between
         return SessionEnd.STOPPED if self._stopping and end is not SessionEnd.BROKEN else end
 
     def _loop(self, selector: selectors.BaseSelector) -> SessionEnd:
-        writing, down = False, self._down
+        writing, manager = False, self._manager
         while self._end is None:
-            stuck = not down.flush()
+            stuck = not manager.flush()
             if stuck != writing:
-                selector.register(down.writable, selectors.EVENT_WRITE) if stuck else selector.unregister(down.writable)
+                if stuck:
+                    selector.register(manager.writable, selectors.EVENT_WRITE)
+                else:
+                    selector.unregister(manager.writable)
                 writing = stuck
-            ready = selector.select(min(_RATE_EVERY if len(self._ledger) else _LONGEST_WAIT, self._until_kill()))
+            longest = _RATE_EVERY if len(self._parts.in_flight) else _LONGEST_WAIT
+            ready = selector.select(self._parts.watchdog.until_kill(longest))
             self._step(any(key.fileobj is self._signals for key, _ in ready))
         return self._end
 
     def _step(self, signaled: bool) -> None:
-        now = self._clock.monotonic()
-        for message in (received := self._up.receive()):
-            self._from_manager(message)
-        if received:
-            self._heard_at, self._asked_at = now, float("inf")
-        self._ledger.rate(now)
-        self._claimer.slots_free()
+        parts, now = self._parts, self._clock.monotonic()
+        if self._messages.receive():
+            parts.watchdog.heard(now)
+        self._end_as_asked()
+        parts.capacity.speed.rate(now)
+        parts.claimer.slots_free()
         for number in self._signals.read() if signaled else ():
-            if number in (signal.SIGTERM, signal.SIGINT):
-                self.stop()
-            elif number == signal.SIGHUP:
-                logger.info("workers are replaced, each after its job; new code needs a restart of the node")
-                self._down.recycle()
-            elif number == signal.SIGCHLD:
-                self._check_manager()
-                reap_strangers(known=self._manager)
-        if self._claimer.exhausted and not len(self._ledger) and not self._stopping:
+            self._signalled(number)
+        if parts.capacity.budget.is_exhausted and not len(parts.in_flight) and not self._stopping:
             self.stop()
-        self._end_manager_if_due(self._clock.monotonic())
+        parts.watchdog.check()
 
-    def _end_manager_if_due(self, now: float) -> None:
-        """Kill it if it does not end, or hangs: what it runs is to be handed back, for which nothing may be left."""
-        if now >= self._kill_at or now - self._asked_at > self._patience:
-            logger.error("the worker manager does not answer, or end; killing it", extra={"manager": self._manager})
-            self._kill_at = self._asked_at = float("inf")
-            kill_tree(self._manager)
-
-    def _until_kill(self) -> float:
-        return max(0.0, min(_LONGEST_WAIT, self._kill_at - self._clock.monotonic()))
-
-    def _from_manager(self, message: bytes) -> None:
-        kind = messages.kind_of(message)
-        if kind == Kind.REPORT:
-            self._reports.ended(Report.decode(message))
-        elif kind == Kind.PROGRESS:
-            self._reports.progressed(Report.decode(message))
-        elif kind == Kind.HELD:
-            self._reports.held(messages.held_entries(message))
-        elif kind == Kind.POOL:
-            if self._facts.pool_is(messages.facts_of(message)):
-                self._claimer.look_everywhere()
-                self._heart.beat_now()
-        elif kind == Kind.WORKER:
-            facts = messages.facts_of(message)
-            self._facts.worker_changed(facts)
-            self._worker_event(facts)
-        elif kind == Kind.GONE:
-            self._departures.release(*messages.gone_attempt(message))
-        elif kind == Kind.BROKEN:
-            self._end = SessionEnd.BROKEN
-        elif kind == Kind.STOPPED:
-            self._end = SessionEnd.STOPPED
-
-    # -- ends -------------------------------------------------------------------------------------------------------
-
-    def stop(self) -> None:
-        """Finish gracefully; the second time, at once."""
-        self._stopping += 1
-        if self._stopping == 1:
-            logger.info("node stops", extra={"node": self._options.name, "running": len(self._ledger)})
-            self._notifications.stop()
-            threading.Thread(target=self._stop_claiming, name="taskscheduler-stop").start()
-        else:
-            self._kill_at = self._clock.monotonic() + self._options.kill_grace + 1.0
-            self._down.stop_now()
-
-    def _stop_claiming(self) -> None:
-        """First no more claims, then the word to the manager: it hands back all that it has not begun."""
-        self._claimer.stop()
-        due = self._clock.monotonic() + self._options.stop_timeout + _STOP_MARGIN
-        self._kill_at = min(self._kill_at, due)  # a second signal may have come in the meantime
-        self._down.stop(self._options.stop_timeout)
+    def _signalled(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self.stop()
+        elif number == signal.SIGHUP:
+            logger.info("each worker is replaced after its current job; new code needs a restart of the node")
+            self._manager.recycle()
+        elif number == signal.SIGCHLD:
+            self._check_manager()
+            reap_strangers(known=self._parts.watchdog.pid)
 
     def _check_manager(self) -> None:
-        """If the manager has ended: what it sent before is still to be read."""
-        how = ended(self._manager)
+        """Ends the session if the manager has ended, after handling what it sent before."""
+        pid = self._parts.watchdog.pid
+        how = ended(pid)
         if how is None:
             return
-        for message in self._up.receive(most_frames=1_000_000):
-            self._from_manager(message)
+        self._messages.receive_all()
+        self._end_as_asked()
         if self._end is None and how.code == EXIT_BOOT:
             self._end = SessionEnd.BROKEN
         elif self._end is None:
-            logger.error("the worker manager died", extra={"manager": self._manager, "how": str(how)})
+            logger.error("the worker manager died", extra={"manager": pid, "how": str(how)})
             self._manager_died = True
             self._end = SessionEnd.MANAGER_DIED
 
-    def _missing(self, fence: Fence) -> None:
-        """An attempt of which the manager has said nothing for long. One that may hang may still run it."""
-        if self._asked_at == float("inf") and self._clock.monotonic() - self._heard_at <= self._patience:
-            self._custody.missing(fence)
+    def _end_as_asked(self) -> None:
+        if self._messages.end is not None:  # else another thread may have set an end
+            self._end = self._messages.end
 
-    def _renewed(self, until: float) -> None:
-        self._held_until = until
-        self._claimer.renewed(until)
-        if self._heard_at > float("-inf"):
-            self._asked_at = min(self._asked_at, self._clock.monotonic())  # it answers each of these
-        self._down.lease(until)
+    def stop(self) -> None:
+        """Stops gracefully; the second time, at once."""
+        self._stopping += 1
+        if self._stopping == 1:
+            logger.info("node stops", extra={"node": self._options.name, "running": len(self._parts.in_flight)})
+            self._parts.hooks.stop()
+            self._threads.start("stop", self._stop_claiming)
+        else:
+            self._parts.watchdog.kill_after(self._options.kill_grace + _KILL_MARGIN)
+            self._manager.stop_now()
 
-    def _lease_lost(self) -> None:
+    def _stop_claiming(self) -> None:
+        """Ends claiming first, so that the manager hands back everything that it has not started."""
+        self._parts.claimer.stop()
+        self._parts.watchdog.kill_within(self._options.stop_timeout + _STOP_MARGIN)
+        self._manager.stop(self._options.stop_timeout)
+
+    def lease_renewed(self, lapsed: bool) -> None:
+        """Allows jobs to run for longer; after a time without a lease, searches for those added meanwhile."""
+        if lapsed:
+            self._parts.claimer.look_everywhere()
+        self._parts.watchdog.asked()  # the manager answers each of these
+        self._manager.lease(self._parts.lease.safe_until)
+
+    def lease_lost(self) -> None:
+        """Ends the session: other nodes run the jobs of this one."""
         logger.error("another node has taken over the jobs of this one", extra={"node": self._options.name})
         self._end = SessionEnd.LEASE_LOST
         self._signals.wake()
@@ -273,28 +197,29 @@ class Session:
         self._signals.wake()
 
     def _may_drop_results(self) -> bool:
-        """Whether what is not written yet need not be: others run it once more, or are to.
+        """Whether unwritten results may be dropped because another node will run these jobs again.
 
         So it is when a node that stops waits for its database beyond its lease, or is asked once more to stop.
         """
         if not self._stopping:
             return self._end is SessionEnd.LEASE_LOST
         asked_again = self._stopping > 1 or not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
-        return asked_again or self._end is SessionEnd.LEASE_LOST or self._clock.monotonic() >= self._held_until
+        return asked_again or self._end is SessionEnd.LEASE_LOST or not self._parts.lease.is_safe
 
     def close(self) -> None:
-        """Hand back what is left, write everything, let go of the database."""
+        """Hands back what is left, writes everything, and disconnects from the database."""
+        parts = self._parts
         if self._end in (None, SessionEnd.CRASHED, SessionEnd.LEASE_LOST):
-            kill_tree(self._manager)  # nothing may run any more when it is handed back, or others have it
-        self._claimer.stop()
-        self._follower.stop()
-        self._caretaker.stop()
+            parts.watchdog.kill()  # nothing may run any more when it is handed back, or others run it
+        parts.claimer.stop()
+        parts.wakeups.stop()
+        parts.maintainer.stop()
         if self._end is not SessionEnd.LEASE_LOST:
-            self._custody.release_all(Ending.LOST if self._manager_died else Ending.RETURNED)
-        is_written = self._writer.stop(self._may_drop_results)
-        self._heart.stop()
+            parts.dispatcher.release_all(Ending.LOST if self._manager_died else Ending.RETURNED)
+        is_written = parts.completer.stop(self._may_drop_results)
+        self._heartbeat.stop()
         try:
-            if is_written and not self._store.leases.held_by(self._boot):
-                self._store.nodes.remove(self._boot)
+            if is_written and not self._store.leases.held_by(parts.node.boot):
+                self._store.nodes.remove(parts.node.boot)
         except StoreError as error:
             logger.warning("node not signed off", extra={"reason": str(error)[:200]})

@@ -1,4 +1,4 @@
-"""What is registered about a node, for people and for other nodes to read."""
+"""NodeStatus: what is registered about a node, for people and for other nodes to read."""
 
 from __future__ import annotations
 
@@ -10,54 +10,59 @@ from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.node.options import NodeOptions
-from taskscheduler_daemon.node.state.in_flight import Ledger
+from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.in_flight import InFlight
+from taskscheduler_daemon.node.state.lease import Lease
 
 
 class NodeStatus:
-    """Gathers it from what the manager says and what the ledger holds."""
+    """Collects the status from what the manager reports and from the attempts in flight."""
 
-    def __init__(self, options: NodeOptions, ledger: Ledger, lease: float, ended_as: Counter[Ending]) -> None:
+    def __init__(
+        self, options: NodeOptions, in_flight: InFlight, capacity: Capacity, lease: Lease, ended_as: Counter[Ending]
+    ) -> None:
         self._options = options
-        self._ledger = ledger
+        self._in_flight = in_flight
+        self._capacity = capacity
         self._lease = lease
         self._ended_as = ended_as
         self._pm = ""
         self._workers: dict[ObjectId, dict[str, Any]] = {}
 
-    def pool_is(self, facts: dict[str, Any]) -> bool:
-        """Whether this is news; the manager says it again and again, as its first word may be lost."""
-        if (self._pm, self._ledger.slots) == (facts["pm"], facts["slots"]):
+    def pool_changed(self, facts: dict[str, Any]) -> bool:
+        """Notes the size of the pool; returns whether it is new. The manager repeats it, as messages may be lost."""
+        if (self._pm, self._capacity.slots) == (facts["pm"], facts["slots"]):
             return False
         self._pm = facts["pm"]
-        self._ledger.set_slots(facts["slots"], facts["async_jobs"])
+        self._capacity.set_slots(facts["slots"], facts["async_jobs"])
         return True
 
     def worker_changed(self, facts: dict[str, Any]) -> None:
-        """A worker was started or has ended."""
+        """Notes that a worker was started or has ended."""
         if facts["event"] == "worker_spawn":
             self._workers[facts["worker"]] = {"id": str(facts["worker"]), "pid": facts["pid"]}
         else:
             self._workers.pop(facts["worker"], None)
 
     def all(self) -> dict[str, Any]:
-        """As they are now. Safe to use from any thread."""
+        """Returns the present status. Safe to use from any thread."""
         return {
             "name": self._options.name,
             "host": os.uname().nodename,
             "pid": os.getpid(),
             "pm": self._pm,
-            "slots": self._ledger.slots,
+            "slots": self._capacity.slots,
             "queues": list(self._options.queues),
-            "lease": self._lease,
+            "lease": self._lease.duration,
             "grace": self._options.kill_grace,
-            "busy": self._ledger.busy,
-            "running": len(self._ledger),
+            "busy": self._capacity.busy,
+            "running": len(self._in_flight),
             "ended": {ending.name.lower(): count for ending, count in list(self._ended_as.items())},
             "workers": self._workers_now(),
         }
 
     def _workers_now(self) -> list[dict[str, Any]]:
-        placed = [(attempt.worker, attempt) for attempt in self._ledger.all() if attempt.worker is not None]
+        placed = [(attempt.worker, attempt) for attempt in self._in_flight.all() if attempt.worker is not None]
         running, several = dict(placed), Counter(worker for worker, _ in placed)
         return [
             {**facts, "job": running[worker].fence.job_id, "seconds": running[worker].seconds, "jobs": several[worker]}

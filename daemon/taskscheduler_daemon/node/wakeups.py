@@ -1,11 +1,11 @@
-"""WakeupListener: follows the wake-up queue; who is told of added and cancelled jobs."""
+"""WakeupListener: follows the wake-up messages; looks for added jobs and cancels stopped ones."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -16,96 +16,61 @@ from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
-from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
-from taskscheduler_daemon.system.threads import Crashed, duty
-
-_REMEMBER_WOKEN = 100
-
-
-class News:
-    """Tells those whom it concerns."""
-
-    def __init__(self, claimer: Claimer, caretaker: Caretaker, custody: Dispatcher) -> None:
-        self._claimer = claimer
-        self._caretaker = caretaker
-        self._custody = custody
-        self._woken_ids: deque[ObjectId] = deque(maxlen=_REMEMBER_WOKEN)  #: jobs whose message is still to come
-
-    def missed(self) -> None:
-        """Jobs may have been added or cancelled without our hearing of it."""
-        self._claimer.look_everywhere()
-        self._caretaker.look_for_due()
-
-    def heard(self, message: dict[str, Any]) -> None:
-        """One message, or a job that wakes us itself."""
-        if "stop" in message:
-            self._custody.cancel(self._caretaker.ended(message["stop"]))
-        elif message.get("wake"):
-            self._woken(message)
-        else:
-            self._added(message)
-
-    def _woken(self, job: dict[str, Any]) -> None:
-        self._woken_ids.append(job["_id"])
-        forced = job["options"]["force_spawn"] or "async" in job
-        self._look([job["_id"]], [job["queue"]], forced, job["status"] == Status.POSTPONED)
-
-    def _added(self, message: dict[str, Any]) -> None:
-        ids = message.get("jobs", ())
-        self._custody.allow_again(ids)
-        later = bool(message.get("later", True))
-        if not later and set(ids) <= set(self._woken_ids):
-            return  # these jobs came before their message; what is re-armed always says `later`
-        self._look(ids, message.get("queues", ()), message.get("forced", True), later)
-
-    def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
-        self._claimer.hint(ids, queues, forced, later)
-        if later:
-            self._caretaker.look_for_due()
-
+from taskscheduler_daemon.node.maintenance.promoter import Promoter
+from taskscheduler_daemon.node.maintenance.reconciler import Reconciler
+from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
 
-_LOOK_UP = 1.0  #: seconds after which a busy node asks itself whether it still is
+_REMEMBERED = 100
+
+_CHECK_IDLE = 1.0  #: seconds after which a busy node asks itself whether it still is
 
 
-class Follower:
-    """Passes messages on to `heard`, and calls `missed` when some may have been missed."""
+class WakeupListener:
+    """Follows the messages that adding and cancelling leave in the queue, while the node has no backlog."""
 
     def __init__(
         self,
         store: Store,
-        idle: threading.Event,
-        heard: Callable[[dict[str, Any]], None],
-        missed: Callable[[], None],
-        crashed: Crashed,
+        search: Search,
+        claimer: Claimer,
+        promoter: Promoter,
+        reconciler: Reconciler,
+        dispatcher: Dispatcher,
+        threads: SessionThreads,
     ) -> None:
         names = store.options.job_store, store.options.job_queue
         self._feed = ChangeFeed(store.database, message_pipeline(*names))
-        self._idle = idle
-        self._heard = heard
-        self._missed = missed
+        self._idle = search.idle
+        self._claimer = claimer
+        self._promoter = promoter
+        self._reconciler = reconciler
+        self._dispatcher = dispatcher
+        self._threads = threads
+        self._announced: deque[ObjectId] = deque(maxlen=_REMEMBERED)  #: jobs whose insertion itself woke this node
         self._stopped = threading.Event()
-        self._thread = duty("follow", self._loop, crashed)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Open the stream, so that nothing added from now on is missed, then follow it. Raises the driver's errors."""
+        """Opens the stream, so that nothing added from now on is missed, then follows it. Raises StoreError."""
         self._feed.open()
-        self._thread.start()
+        self._thread = self._threads.start("follow", self._loop)
 
     def stop(self) -> None:
+        """Closes the stream and ends the thread."""
         self._stopped.set()
         self._idle.set()
         self._feed.close()
-        if self._thread.is_alive():
-            self._thread.join()
+        join(self._thread)
 
     def _loop(self) -> None:
         while not self._stopped.is_set():
             if not self._idle.is_set():
                 self._feed.rest()
-                self._idle.wait(_LOOK_UP)
+                self._idle.wait(_CHECK_IDLE)
                 continue
             try:
                 event = self._feed.next()
@@ -113,6 +78,39 @@ class Follower:
                 logger.warning("messages not followed", extra={"reason": str(error)[:200]})
                 continue
             if event is GAP:
-                self._missed()
+                self.gap()
             elif isinstance(event, dict):
-                self._heard(event.get("fullDocument") or {})
+                self.received(event.get("fullDocument") or {})
+
+    def gap(self) -> None:
+        """Looks for everything: messages may have been missed."""
+        self._claimer.look_everywhere()
+        self._promoter.look_soon()
+
+    def received(self, message: dict[str, Any]) -> None:
+        """Handles a message, or a job whose insertion wakes the nodes."""
+        if "stop" in message:
+            self._dispatcher.cancel(self._reconciler.no_longer_ours(message["stop"]))
+        elif message.get("wake"):
+            self._inserted(message)
+        else:
+            self._added(message)
+
+    def _inserted(self, job: dict[str, Any]) -> None:
+        self._announced.append(job["_id"])
+        forced = job["options"]["force_spawn"] or "async" in job
+        self._look([job["_id"]], [job["queue"]], forced, job["status"] == Status.POSTPONED)
+
+    def _added(self, message: dict[str, Any]) -> None:
+        ids = message.get("jobs", ())
+        self._dispatcher.allow_again(ids)
+        later = bool(message.get("later", True))
+        rearmed = bool(message.get("rearmed", later))  # nodes that do not know `rearmed` set `later` instead
+        if not rearmed and set(ids) <= set(self._announced):
+            return  # these jobs woke this node when they were inserted
+        self._look(ids, message.get("queues", ()), message.get("forced", True), later)
+
+    def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
+        self._claimer.hint(ids, queues, forced, later)
+        if later:
+            self._promoter.look_soon()

@@ -1,4 +1,4 @@
-"""What the threads of a node have in common: one that ends by an unexpected exception must not end in silence."""
+"""Starts the threads of a session. A crash of one is logged and ends the session."""
 
 from __future__ import annotations
 
@@ -8,17 +8,28 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-Crashed = Callable[[], None]
 
+class SessionThreads:
+    """Starts threads whose unexpected exceptions are logged and reported to `on_crash`."""
 
-def duty(name: str, work: Callable[[], None], crashed: Crashed) -> threading.Thread:
-    """A thread that does `work`; if that raises, it is logged and `crashed` is called."""
+    def __init__(self, on_crash: Callable[[], None]) -> None:
+        self._on_crash = on_crash
 
-    def guarded() -> None:
+    def start(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        """Starts a thread that calls `target`, and returns it."""
+        thread = threading.Thread(target=self._guarded, args=(name, target), name=f"taskscheduler-{name}")
+        thread.start()
+        return thread
+
+    def _guarded(self, name: str, target: Callable[[], None]) -> None:
         try:
-            work()
+            target()
         except Exception:
             logger.exception("a thread of the node ended by an exception", extra={"duty": name})
-            crashed()
+            self._on_crash()
 
-    return threading.Thread(target=guarded, name=f"taskscheduler-{name}")
+
+def join(thread: threading.Thread | None) -> None:
+    """Waits for the end of a thread, if it was started."""
+    if thread is not None:
+        thread.join()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from bson import ObjectId
 
@@ -104,21 +104,29 @@ def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, ti
     return {**error, "type": "PoisonedJobError", "message": message}
 
 
-def follow_up(store: Store, landed: Sequence[Completion], node: str, call_hook: Callable[[ObjectId], None]) -> None:
-    """Log the ends that were written, tell of jobs that are queued again, and settle what ended jobs owe."""
+class HookCaller(Protocol):
+    """Calls the notification hooks of ended jobs."""
+
+    def call(self, job_id: ObjectId) -> None:
+        """Calls the hook of a job, unless somebody else does."""
+        ...
+
+
+def follow_up(store: Store, completed: Sequence[Completion], node: str, hooks: HookCaller) -> None:
+    """Logs the ends that were written, wakes nodes for jobs that wait again, and delivers what ended jobs caused."""
     entries = [
-        {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in landed
+        {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in completed
     ]
     if entries:
         store.events.append(entries, node)
-    rearmed = [one.fence.job_id for one in landed if not one.verdict.status.is_final]
+    rearmed = [one.fence.job_id for one in completed if not one.verdict.status.is_final]
     if rearmed:
-        store.wakeups.jobs_added(rearmed, (), later=True, forced=True)
-    keys = {one.solo for one in landed if one.solo is not None and one.verdict.status is not Status.WAITING}
+        store.wakeups.jobs_rearmed(rearmed, (), forced=True)
+    keys = {one.solo for one in completed if one.solo is not None and one.verdict.status is not Status.WAITING}
     if keys:
         store.solo_locks.admit_next(keys)
-    for one in landed:
+    for one in completed:
         if one.effects and one.verdict.status.is_final:
             store.outbox.deliver(one.fence.job_id)
             if HOOK in one.effects:
-                call_hook(one.fence.job_id)
+                hooks.call(one.fence.job_id)

@@ -46,4 +46,4 @@ def restore(store: Store, queue: str | None) -> int:
 def _announce(store: Store, job_ids: list[ObjectId]) -> None:
     if job_ids:
         queues = {job["queue"] for job in store.jobs.find({"_id": {"$in": job_ids}})}
-        store.wakeups.jobs_added(job_ids, queues, later=True, forced=True)
+        store.wakeups.jobs_rearmed(job_ids, queues, forced=True)

@@ -56,7 +56,7 @@ def _ended(store: Store, job_id: ObjectId) -> Document:
 
 def announce_queued(store: Store, job: Mapping[str, Any]) -> None:
     """Wakes nodes for a job that was just queued, logs its status, and admits it if it is solo and its lock is free."""
-    store.wakeups.jobs_added([job["_id"]], [job["queue"]], later=True, forced=job["options"]["force_spawn"])
+    store.wakeups.jobs_rearmed([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
     store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
     if "solo" in job:
         store.solo_locks.admit_next([job["solo"]])

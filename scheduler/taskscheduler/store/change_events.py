@@ -20,8 +20,9 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
     """
     woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": True}
     messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
-    parts = ("_id", "queue", "status", "options.force_spawn", "wake", "jobs", "queues", "later", "forced", "stop")
-    fields = {"operationType": 1, "documentKey": 1, **{f"fullDocument.{part}": 1 for part in parts}}
+    job = ("_id", "queue", "status", "options.force_spawn", "async", "wake")
+    message = ("jobs", "queues", "later", "forced", "rearmed", "stop")
+    fields = {"operationType": 1, "documentKey": 1, **{f"fullDocument.{part}": 1 for part in (*job, *message)}}
     return [{"$match": {"$or": [messages, woken]}}, {"$project": fields}]
 
 

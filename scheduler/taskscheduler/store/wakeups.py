@@ -1,7 +1,8 @@
 """Sends the messages that wake nodes, through a capped collection. A lost message costs time and never a job.
 
-A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool}` for added jobs, `{_id, stop: [ids]}` for
-cancelled ones.
+A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool, rearmed: bool}` for added jobs,
+`{_id, stop: [ids]}` for cancelled ones. `rearmed` jobs wait again after an attempt; `later` is set for them, too, for
+nodes of version 0.1.0, which do not know `rearmed`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class WakeupQueue:
         self._changed = threading.Condition()
         self._added: list[ObjectId] = []
         self._queues: set[str] = set()
-        self._later = self._forced = False
+        self._later = self._forced = self._rearmed = False
         self._stops: list[ObjectId] = []
         self._clock = clock
         self._asked_at = float("-inf")
@@ -53,14 +54,24 @@ class WakeupQueue:
     def jobs_added(
         self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False
     ) -> None:
-        """Tell the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
+        """Tells the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
         async jobs and those of force_spawn.
         """
+        self._announce(ids, queues, later, forced, rearmed=False)
+
+    def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool) -> None:
+        """Tells the nodes that these jobs wait again, also if they know of them already."""
+        self._announce(ids, queues, later=True, forced=forced, rearmed=True)
+
+    def _announce(
+        self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool, forced: bool, rearmed: bool
+    ) -> None:
         with self._changed:
             self._added += ids
             self._queues.update(queues)
             self._later |= later
             self._forced |= forced
+            self._rearmed |= rearmed
             self._asked_at = self._clock.monotonic()
         self._notify()
 
@@ -108,8 +119,10 @@ class WakeupQueue:
     def _take(self) -> list[Document]:
         with self._changed:
             ids, stops = self._added, self._stops
-            about = {"queues": sorted(self._queues), "later": self._later, "forced": self._forced}
-            self._added, self._stops, self._queues, self._later, self._forced = [], [], set(), False, False
+            flags = {"later": self._later, "forced": self._forced, "rearmed": self._rearmed}
+            about = {"queues": sorted(self._queues), **flags}
+            self._added, self._stops, self._queues = [], [], set()
+            self._later = self._forced = self._rearmed = False
         return [
             *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
             *({"_id": ObjectId(), "jobs": part, **about} for part in _parts(ids)),

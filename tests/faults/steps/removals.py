@@ -13,7 +13,9 @@ from taskscheduler.store.due_jobs import DueJobs
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
-from taskscheduler_daemon.node.maintenance.maintainer import Caretaker
+from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
+from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
+from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
 
 
 def _nothing(*_args: Any, **_options: Any) -> None:
@@ -41,12 +43,12 @@ def _trust(self: ClaimPipeline, ids: Any) -> Any:
 
 
 REMOVALS: Mapping[str, Callable[[], None]] = {
-    "debts paid by others": _out(Caretaker, "_pay_debts"),
-    "taking back": _out(Caretaker, "_take_back_lost"),
+    "debts paid by others": _out(OutboxRelay, "run"),
+    "taking back": _out(Rescuer, "run"),
     "promotion": _out(DueJobs, "promote"),
     "reading back what a claim has got": _out(ClaimPipeline, "_claim_and_read_back", _trust),
     "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),
-    "release of strays": _out(Caretaker, "_release_strays"),
+    "release of strays": _out(LeakedClaims, "run"),
     "writing until it is known": _out(Completer, "_finish", _believe),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

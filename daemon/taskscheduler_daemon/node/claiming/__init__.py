@@ -1,1 +1,1 @@
-"""Which jobs to ask for, and how a claim survives a lost answer."""
+"""Claims jobs: finds those to ask for, and survives lost answers."""

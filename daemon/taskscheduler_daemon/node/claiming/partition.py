@@ -1,10 +1,10 @@
-"""Pure: which part of a backlog a node asks for while others claim from it, too.
+"""Partition: this node's part of a backlog that others claim from, too.
 
 Nodes that look at the head of one queue at the same time find the same jobs, and all but one of them ask in vain:
 measured with four nodes, every second job. So each looks at some more jobs than it wants and asks for those whose ids
-leave its own remainder. A node that finds none of these asks for its part of what the others do not come to, so that
-nodes without work do not ask for the same jobs either. What is left at the head of a queue from one look there to the
-next is anybody's: no job waits for a node that is busy for long.
+leave its own remainder. A node that finds none of these asks for its part of the jobs that the others leave, so that
+nodes without work do not ask for the same jobs either. A job that is still at the head of a queue at the second look is
+anybody's: no job waits for a node that is busy for long.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from bson import ObjectId
 
-_WIDEST = 8  #: a node looks at most at so many times what it wants: then passing over costs more than asking in vain
+_WIDEST = 8  #: times the jobs that are wanted; beyond, looking at more costs more than asking in vain
 
 _MOST_LOOKED_AT = 4000
 
@@ -23,7 +23,7 @@ _READ_EVERY = 4.0  #: seconds for which the other nodes are taken to be the same
 
 _PER_NODE = 0.04
 
-_FEW = 4  #: such a part of what a node wants it takes of what others left
+_FEW = 4  #: a node takes one in so many of the jobs that it wants from those that others left
 
 _LEFT = 1.5  #: seconds after which jobs at the head of the queue are anybody's
 
@@ -33,24 +33,24 @@ _AT_ONCE = 0.1  #: they are asked for so soon after a claim that others were fas
 
 
 class Partition:
-    """This node's part of what it finds."""
+    """The part of a backlog that this node should claim, so that nodes do not race for the same jobs."""
 
     def __init__(self, boot: ObjectId, lease: float) -> None:
         self._boot = boot
         self._lease = lease
-        self._others: dict[ObjectId, frozenset[str]] = {}  #: and the queues they serve; none: all
+        self._others: dict[ObjectId, frozenset[str]] = {}  #: with the queues they serve; none: all
         self._seats: dict[str, tuple[int, int]] = {}
         self._read_at, self._read_again = float("-inf"), _READ_EVERY
-        self._head: frozenset[ObjectId] = frozenset()  #: what was at the head of the queue at a look
+        self._head: frozenset[ObjectId] = frozenset()  #: the jobs at the head of the queue at the last look there
         self._head_at = float("-inf")
-        self._none_since = float("inf")  #: when looks began to find only what others should ask for
+        self._none_since = float("inf")  #: since when looks find only jobs that others should ask for
 
     def is_old(self, now: float) -> bool:
-        """Whether it is time to tell who else there is."""
+        """Returns whether it is time to read the register of nodes again."""
         return now - self._read_at >= self._read_again
 
     def know(self, nodes: Iterable[Mapping[str, Any]], now: float) -> None:
-        """These nodes are registered; those that are silent for half a lease, or run nothing, are left out."""
+        """Notes the registered nodes, except those that are silent for half a lease or can run nothing."""
         self._others = {
             node["_id"]: frozenset(node.get("queues", ()))
             for node in nodes
@@ -62,16 +62,16 @@ class Partition:
         self._read_again = (_READ_EVERY + _PER_NODE * len(self._others)) * random.uniform(0.75, 1.25)
 
     def claimed(self, asked: int, got: int) -> None:
-        """So many were asked for: if others were faster, there may be some that are not known yet."""
+        """Notes how many jobs a claim got: if others were faster, there may be nodes that are not known yet."""
         if got < asked:
             self._read_again = min(self._read_again, _AT_ONCE)
 
     def look_at(self, wanted: int, queues: Iterable[str]) -> int:
-        """How many jobs to look at in order to find so many."""
+        """Returns how many jobs to look at in order to find so many."""
         return wanted * max((self._seat(queue, wanted)[1] for queue in queues), default=1)
 
     def _seat(self, queue: str, wanted: int) -> tuple[int, int]:
-        """Our remainder, and what ids are divided by, among the nodes that serve a queue."""
+        """Returns our remainder, and the divisor of ids, among the nodes that serve a queue."""
         if queue not in self._seats:
             serving = [boot for boot, queues in self._others.items() if not queues or queue in queues]
             self._seats[queue] = sum(boot < self._boot for boot in serving), len(serving) + 1
@@ -85,7 +85,7 @@ class Partition:
         return bool(self._others)
 
     def ours(self, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float) -> list[ObjectId]:
-        """The ids of those to ask for; of the others only some, and only if they have been left."""
+        """Returns the ids to ask for: ours, and some of those that other nodes have left."""
         ids: list[ObjectId] = [job["_id"] for job in jobs]
         if not self._others:
             return ids[:wanted]
@@ -103,7 +103,7 @@ class Partition:
     def _given_up(
         self, jobs: Sequence[Mapping[str, Any]], seats: Mapping[str, tuple[int, int]], now: float
     ) -> list[ObjectId]:
-        """What others have been left long enough: our part of theirs, and when there is none of it either, any."""
+        """Returns jobs of other nodes that waited long enough: our part of them or, if there is none, any."""
         self._none_since = min(self._none_since, now)
         waited = now - self._none_since
         if waited < _COURTESY:
@@ -116,7 +116,7 @@ class Partition:
         return helped
 
     def _left(self, ids: Sequence[ObjectId], now: float) -> frozenset[ObjectId]:
-        """What was at the head of the queue when we looked there a while ago: if it still is, its node is busy."""
+        """Returns the jobs at the head of the queue a while ago: if one still is there, its node is busy."""
         if now - self._head_at < _LEFT:
             return frozenset()
         before, self._head, self._head_at = self._head, frozenset(ids), now
@@ -132,12 +132,12 @@ def _number(job_id: ObjectId) -> int:
 
 
 def _falls_to_us(job_id: ObjectId, rank: int, width: int) -> bool:
-    """Whether we are the one to help out with a job of another node's remainder: each other node has a part of it."""
+    """Returns whether we help out with a job of another node's remainder: each of the others has a part of it."""
     rest, owner = divmod(_number(job_id), width)
     return width > 1 and (owner + 1 + rest % (width - 1)) % width == rank
 
 
 def _some(ids: Sequence[ObjectId], most: int) -> list[ObjectId]:
-    """A few at random, none of those that the node whose part they are will take next."""
+    """Returns a few at random, and none that their own node will claim next."""
     behind = ids[len(ids) // 2 :]
     return random.sample(behind, min(most, len(behind)))

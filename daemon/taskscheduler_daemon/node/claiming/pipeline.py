@@ -1,12 +1,13 @@
-"""Takes jobs for a node so that nothing is lost: what a claim got is read back, or given back if it cannot be."""
+"""Claims jobs in batches. A claim whose answer is lost is read back by its id, or released."""
 
 from __future__ import annotations
 
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from bson import ObjectId
 
@@ -16,58 +17,71 @@ from taskscheduler.store import Store
 from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.identity import NodeIdentity
+from taskscheduler_daemon.node.state.in_flight import Attempt
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 
 
+class Claimed(NamedTuple):
+    """How many jobs were asked for, and how many of them were got."""
+
+    asked: int
+    got: int
+
+
 class ClaimPipeline:
-    """Claims jobs by their ids, and puts those that it got into the ledger."""
+    """Claims jobs by their ids and dispatches those that it got. Only the claimer calls it, unless noted."""
 
     def __init__(
-        self,
-        store: Store,
-        ledger: Ledger,
-        boot: ObjectId,
-        node: str,
-        got: Callable[[int, list[Attempt]], None],
-        clock: Clock,
+        self, store: Store, node: NodeIdentity, capacity: Capacity, dispatcher: Dispatcher, clock: Clock
     ) -> None:
-        """`got` is called after each claim with how many were asked for, and what it got."""
         self._store = store
-        self._ledger = ledger
-        self._boot = boot
-        self._node = node
-        self._got = got
+        self._boot = node.boot
+        self._node = node.name
+        self._capacity = capacity
+        self._dispatcher = dispatcher
         self._clock = clock
-        self._abandoned: list[str] = []  #: claims of which it is not known what they got
+        self._abandoned: list[str] = []  #: claims under way, and those whose outcome is not known
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
+        self._asked = self._got = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
 
     def stop(self) -> None:
-        """Returns when nothing is under way."""
+        """Returns when no claim is under way."""
         self._pool.shutdown()
 
     @property
     def asked(self) -> int:
-        """How many jobs are being claimed."""
+        """The number of jobs that are being claimed."""
         return sum(len(ids) for ids, _ in self._under_way)
 
+    def collect(self) -> Claimed:
+        """Returns what claims asked for and got since the last call."""
+        claimed = Claimed(self._asked, self._got)
+        self._asked = self._got = 0
+        return claimed
+
     def claim(self, ids: list[ObjectId]) -> None:
-        """Claim these, and return when that is done."""
+        """Claims these jobs, and returns when that is done. Raises StoreError."""
         if ids:
             self._take(len(ids), *self._claim_and_read_back(ids))
 
     def claim_one(self, job_id: ObjectId, queues: Sequence[str]) -> None:
-        """One operation instead of three, for a job that was added to an idle cluster."""
+        """Claims a job that was added to an idle cluster, with one operation instead of three. Raises StoreError."""
         claim = uuid.uuid4().hex
         self._abandoned.append(claim)
         self._take(1, claim, self._store.claims.claim_one(job_id, queues, claim, self._boot, self._node))
 
     def begin(self, ids: list[ObjectId], more: bool) -> None:
-        """Claim these; if there are more behind them, go on to claim those while the server is busy with these."""
+        """Claims these jobs; with `more` behind them without waiting, so that the next ones can be claimed meanwhile.
+
+        Raises StoreError, also of claims that began before.
+        """
         if not ids:
             return
         if not more and not self._under_way:
@@ -77,7 +91,7 @@ class ClaimPipeline:
         self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids)))
 
     def end(self, left: int = 0) -> None:
-        """Take what claims have got, in the order in which they began, until so many are under way."""
+        """Waits for claims, in the order in which they began, until so many are left under way. Raises StoreError."""
         failed: StoreError | None = None
         while len(self._under_way) > left:
             ids, claiming = self._under_way.popleft()
@@ -89,7 +103,7 @@ class ClaimPipeline:
             raise failed
 
     def _claim_and_read_back(self, ids: list[ObjectId]) -> tuple[str, list[ClaimedJob]]:
-        """Claim, then read back: only what the majority says is ours counts, also if the claim ended in an error."""
+        """Only what the majority says is ours counts, also if the claim ended in an error."""
         claim, got = uuid.uuid4().hex, len(ids)
         self._abandoned.append(claim)
         try:
@@ -98,7 +112,7 @@ class ClaimPipeline:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self._boot)
-        if len(taken) < got:  # cancelled in between, perhaps; nobody else can say that they will never begin
+        if len(taken) < got:  # cancelled in between, perhaps; nobody else can know that they will never start
             self._release_unstarted(claim)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
 
@@ -107,23 +121,31 @@ class ClaimPipeline:
         self._store.solo_locks.release_unstarted(claim, self._boot)
 
     def _take(self, asked: int, claim: str, taken: Sequence[ClaimedJob]) -> None:
-        """What a claim has got is ours from here on."""
+        """From here on the jobs that a claim got are in flight."""
         now = self._clock.monotonic()
         attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in taken]
-        self._ledger.add(attempts)
-        self._abandoned.remove(claim)  # not before they are in the ledger: see `unsettled`
-        self._got(asked, attempts)
+        self._capacity.admit(attempts)
+        self._abandoned.remove(claim)  # not before they are in flight: see `unconfirmed`
+        self._asked += asked
+        self._got += len(attempts)
         if attempts:
+            self._dispatcher.dispatch(attempts)
             running = int(Status.PROCESSING)
             entries = [{"job": a.fence.job_id, "status": running, "attempt": a.fence.attempt} for a in attempts]
             self._store.events.append(entries, self._node)
 
     def unconfirmed(self) -> list[str]:
-        """The claims that are under way, or of which it is not known what they got. Safe to use from any thread."""
+        """Returns the claims that are under way, or whose outcome is not known. Safe to use from any thread.
+
+        The jobs of any other claim are in flight, or were.
+        """
         return list(self._abandoned)
 
     def release_abandoned(self) -> None:
-        """Give back what claims got that could not be read back; the database may have been slow to carry them out."""
+        """Releases the jobs of claims that could not be read back; the database may carry a claim out late.
+
+        Raises StoreError.
+        """
         for claim in list(self._abandoned):
             self._store.claims.release_claim(claim, self._boot)
             self._release_unstarted(claim)

@@ -1,4 +1,4 @@
-"""Tells the log of attempts that failed, ran out of time or lost their worker, each in one line."""
+"""Logs attempts that failed, ran out of time or lost their worker, one line each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_PER_SECOND = 100  #: lines; a queue of jobs that all fail must not fill the
 
 LONGEST_REASON = 300
 
-_SAID = {Ending.FAILED: "job failed", Ending.TIMED_OUT: "job ran out of time", Ending.LOST: "job lost its worker"}
+_TEXTS = {Ending.FAILED: "job failed", Ending.TIMED_OUT: "job ran out of time", Ending.LOST: "job lost its worker"}
 
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d+)', re.MULTILINE)
 
@@ -27,37 +27,37 @@ _OURS = ("taskscheduler", "jobs", "executor.py")  #: raised here, an error is no
 
 
 class FailureLog:
-    """What of a job's end a log should have. Without the data of the job, which may be secret."""
+    """Logs what a person needs to know about a failure, without the data of the job, which may be secret."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._second = -1
-        self._told = 0
+        self._logged = 0
 
-    def ended(self, attempt: Attempt, ending: Ending, finish: Completion) -> None:
-        """An attempt has ended so; all is well with most of them."""
-        said = _SAID.get(ending)
-        if said is None or not self._has_room():
+    def ended(self, attempt: Attempt, ending: Ending, completion: Completion) -> None:
+        """Logs the end of an attempt, unless it is a good one."""
+        text = _TEXTS.get(ending)
+        if text is None or not self._has_room():
             return
-        error = finish.error or {}
+        error = completion.error or {}
         reason = _reason(error)
         facts = {"job": str(attempt.fence.job_id), "job_name": attempt.job["class"], "attempt": attempt.fence.attempt}
         where = _where(str(error.get("traceback") or ""))
-        again = {} if finish.verdict.status.is_final else {"then": _next(finish)}
-        logger.warning(f"{said}: {reason}" if reason else said, extra={**facts, **where, **again})
+        again = {} if completion.verdict.status.is_final else {"then": _next(completion)}
+        logger.warning(f"{text}: {reason}" if reason else text, extra={**facts, **where, **again})
 
     def _has_room(self) -> bool:
         second = int(self._clock.monotonic())
         if second != self._second:
-            self._second, self._told = second, 0
-        self._told += 1
-        if self._told == MOST_PER_SECOND + 1:
-            logger.warning("more jobs fail, and are not told here: taskscheduler list --status failed")
-        return self._told <= MOST_PER_SECOND
+            self._second, self._logged = second, 0
+        self._logged += 1
+        if self._logged == MOST_PER_SECOND + 1:
+            logger.warning("more jobs fail than are logged here; see taskscheduler list --status failed")
+        return self._logged <= MOST_PER_SECOND
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """Type and the first line of the message, without what could steer a terminal."""
+    """Returns the type and the first line of the message, without control characters that a terminal would obey."""
     lines = str(error.get("message") or "").strip().splitlines()
     parts = [part for part in (str(error.get("type") or ""), lines[0] if lines else "") if part]
     text = ": ".join(parts)[:LONGEST_REASON]
@@ -65,7 +65,7 @@ def _reason(error: Mapping[str, Any]) -> str:
 
 
 def _where(traceback: str) -> dict[str, str]:
-    """File and line of the job that raised."""
+    """Returns the file and the line of the job that raised."""
     frames = _FRAME.findall(traceback)
     if not frames:
         return {}
@@ -73,6 +73,6 @@ def _where(traceback: str) -> dict[str, str]:
     return {} if path.parts[-3:] == _OURS else {"at": f"{path.name}:{line}"}
 
 
-def _next(finish: Completion) -> str:
-    """What happens to the job, which has not ended."""
-    return f"again in {finish.retry_interval:g} s" if finish.verdict.status is Status.POSTPONED else "again"
+def _next(completion: Completion) -> str:
+    """Returns when the job runs again."""
+    return f"again in {completion.retry_interval:g} s" if completion.verdict.status is Status.POSTPONED else "again"

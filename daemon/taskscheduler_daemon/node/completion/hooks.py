@@ -1,4 +1,4 @@
-"""Has workers call the notifications of ended jobs, each once, and owes again those that none had time for."""
+"""Has workers call the notification hooks of ended jobs, each once; those that no worker had time for stay due."""
 
 from __future__ import annotations
 
@@ -14,45 +14,44 @@ from taskscheduler.store.outbox import HOOK
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import Flag, Report, Run
 
+logger = logging.getLogger(__name__)
+
 HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
 
-#: stands for the attempt in a run of a hook, so that its end is not taken for that of the job: that may still be here,
-#: cancelled by somebody of whom this node has not heard yet
+#: the attempt number of a run that calls a hook, so that its end is not taken for that of the job: a job that others
+#: have cancelled may still run here
 NOTIFICATION = 0
 
 
 def hook_run(document: RawBSONDocument) -> Run:
-    """A run that calls a job's notification hook."""
+    """Returns the run that calls a job's notification hook."""
     return Run(document["_id"].binary, NOTIFICATION, HOOK_TIMEOUT, Flag.HOOK, bytes(document.raw))
 
 
-logger = logging.getLogger(__name__)
-
-
 class HookCalls:
-    """Those that are in the hands of the manager."""
+    """Passes hook calls to the manager, and keeps those that it has not reported yet."""
 
-    def __init__(self, store: Store, down: ManagerProxy) -> None:
+    def __init__(self, store: Store, manager: ManagerProxy) -> None:
         self._store = store
-        self._down = down
+        self._manager = manager
         self._called: set[bytes] = set()
         self._stopped = False
 
     def stop(self) -> None:
-        """Take on no more of them."""
+        """Accepts no more calls; they stay in the outbox for other nodes."""
         self._stopped = True
 
     def call(self, job_id: ObjectId) -> None:
-        """Have a worker call the notification of an ended job, if nobody else has taken that on."""
+        """Has a worker call the hook of an ended job, unless another node does. Raises StoreError."""
         if self._stopped:
             return
-        document = self._store.claims.raw_document(job_id)  # first: if that fails, it is owed as before
+        document = self._store.claims.raw_document(job_id)  # first: if that fails, the call stays due
         if document is not None and self._store.outbox.acknowledge(job_id, HOOK):
             self._called.add(job_id.binary)
-            self._down.dispatch([hook_run(document)])
+            self._manager.dispatch([hook_run(document)])
 
     def finished(self, report: Report) -> None:
-        """One that no worker had time for is owed again: here, or by another node. Other reports mean nothing."""
+        """Puts a call that no worker had time for back into the outbox. Ignores reports that are not about hooks."""
         if report.attempt != NOTIFICATION:
             return
         if report.job_id in self._called and report.ending is Ending.UNSTARTED:

@@ -1,4 +1,4 @@
-"""The attempts in the hands of a node: passed on to its manager, and taken from it when they are not to be made."""
+"""Dispatches claimed attempts to the worker manager, and cancels them there."""
 
 from __future__ import annotations
 
@@ -13,36 +13,34 @@ from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Kind, Report
-from taskscheduler_daemon.node.completion.completer import Completer, completion_of_report
+from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
-from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 
-_REMEMBER_CANCELED = 5.0  #: seconds; no claim takes longer to read back
+_REMEMBER_CANCELLED = 5.0  #: seconds; no claim takes longer to read back
 
 
 class Dispatcher:
-    """What is done to attempts from outside. Safe to use from many threads."""
+    """Dispatches, cancels and releases attempts. Safe to use from many threads."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        departures: ExclusiveLocks,
-        down: ManagerProxy,
-        writer: Completer,
-        max_lost: int,
+        in_flight: InFlight,
+        locks: ExclusiveLocks,
+        manager: ManagerProxy,
+        completer: Completer,
         clock: Clock,
     ) -> None:
-        self._in_flight = ledger
-        self._locks = departures
-        self._manager = down
-        self._completer = writer
-        self._max_lost = max_lost
+        self._in_flight = in_flight
+        self._locks = locks
+        self._manager = manager
+        self._completer = completer
         self._clock = clock
         self._lock = threading.Lock()
         self._cancelled: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not, and when
 
     def dispatch(self, attempts: list[Attempt]) -> None:
-        """Pass on what has been claimed."""
+        """Sends attempts that were just claimed to the manager, except those that were cancelled meanwhile."""
         late = [attempt for attempt in attempts if self._is_cancelled(attempt.fence.job_id)] if self._cancelled else []
         for attempt in late:  # cancelled after they were read back and before we knew them
             self._forget(attempt.fence.job_id)
@@ -51,10 +49,10 @@ class Dispatcher:
         self._manager.dispatch(attempt.run() for attempt in attempts)
 
     def cancel(self, ids: list[ObjectId]) -> None:
-        """These jobs were cancelled: those that are here are killed."""
+        """Kills those of these cancelled jobs that are in flight here."""
         now = self._clock.monotonic()
         with self._lock:
-            self._cancelled = {key: at for key, at in self._cancelled.items() if now - at < _REMEMBER_CANCELED}
+            self._cancelled = {key: at for key, at in self._cancelled.items() if now - at < _REMEMBER_CANCELLED}
             self._cancelled |= dict.fromkeys(ids, now)
         ours = [job_id for job_id in ids if self._forget(job_id)]
         self._manager.cancel(ours)
@@ -62,11 +60,11 @@ class Dispatcher:
             self._locks.already_ended(job_id.binary)
 
     def _is_cancelled(self, job_id: ObjectId) -> bool:
-        """Whether it was so lately: a busy node does not hear that a job was put back to the queue."""
-        return self._clock.monotonic() - self._cancelled.get(job_id, float("-inf")) < _REMEMBER_CANCELED
+        """Only for a while: a busy node does not learn that a job waits again."""
+        return self._clock.monotonic() - self._cancelled.get(job_id, float("-inf")) < _REMEMBER_CANCELLED
 
     def allow_again(self, ids: Iterable[ObjectId]) -> None:
-        """These jobs may run, also if they were cancelled before."""
+        """Dispatches these jobs again, even if they were cancelled before."""
         with self._lock:
             for job_id in ids:
                 self._cancelled.pop(job_id, None)
@@ -75,31 +73,31 @@ class Dispatcher:
         attempt = self._in_flight.get(job_id.binary)
         if attempt is None:
             return False
-        self._locks.await_exit(attempt)  # first: once it is taken, nobody else would hear that nothing is left of it
-        if self._in_flight.take(job_id.binary, attempt.fence.attempt) is None:
+        self._locks.await_exit(attempt)  # first: once it is removed, nobody else would learn that its process is gone
+        if self._in_flight.pop(job_id.binary, attempt.fence.attempt) is None:
             self._locks.forget(attempt)
             return False
         return True
 
     def missing(self, fence: Fence) -> None:
-        """An attempt that the manager does not know: a message was lost. Whether it ran is not known either."""
-        attempt = self._in_flight.take(fence.job_id.binary, fence.attempt)
+        """Writes the loss of an attempt that the manager does not know: a message was lost, and it may have run."""
+        attempt = self._in_flight.pop(fence.job_id.binary, fence.attempt)
         if attempt is None:
-            return  # its end has come in the meantime
-        self._manager.cancel([fence.job_id])  # a manager that only did not answer may still have it
+            return  # its end has arrived in the meantime
+        self._manager.cancel([fence.job_id])  # a manager that only did not answer may still run it
         self._release(attempt, Ending.LOST, "the worker manager lost track of the job")
 
     def release_all(self, ending: Ending) -> None:
-        """Nobody works on these any more: the manager is gone, with whatever it did not report."""
+        """Releases every attempt: the manager is gone, and with it all unreported results."""
         self._locks.release_all()
         for attempt in self._in_flight.clear():
             self._locks.release_after_end(attempt)
             self._release(attempt, ending, "the worker manager died while it held the job")
 
     def _release(self, attempt: Attempt, ending: Ending, reason: str) -> None:
-        """Write an end for an attempt of which nobody can tell any more how it ended."""
+        """Writes an end in place of the one that nobody can report any more."""
         lost = ending is Ending.LOST
         body = messages.body(error={"type": "WorkerLostError", "message": reason}) if lost else b""
         fence = attempt.fence
         report = Report(Kind.REPORT, ending, fence.job_id.binary, fence.attempt, NO_WORKER, 0.0, body)
-        self._completer.submit(completion_of_report(attempt, report, self._max_lost))
+        self._completer.submit(self._completer.completion_of(attempt, report))

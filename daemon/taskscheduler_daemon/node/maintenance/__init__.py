@@ -1,1 +1,1 @@
-"""What every node does for the whole cluster now and then, one duty a file."""
+"""The duties that every node does for the whole cluster now and then, one a file."""

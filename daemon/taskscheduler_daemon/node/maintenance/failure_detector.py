@@ -1,4 +1,4 @@
-"""Pure: which nodes are lost. Two looks decide, so that no clock but our own monotonic one has to be right."""
+"""FailureDetector: finds lost nodes by two looks, so that no clock but our own monotonic one has to be right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bson import ObjectId
 
 
 class FailureDetector:
-    """Remembers since when each node's heartbeat has stood still."""
+    """Remembers since when the heartbeat of each node has stood still."""
 
     def __init__(self, default_lease: float) -> None:
         self._default_lease = default_lease
@@ -17,7 +17,7 @@ class FailureDetector:
         self.next_at = float("inf")  #: when the next of them may be lost; a look before that finds nothing new
 
     def lost(self, nodes: Iterable[Mapping[str, Any]], owners: set[ObjectId], now: float) -> list[ObjectId]:
-        """The nodes to take jobs from: silent for a whole lease since we first saw this heartbeat, or declared lost.
+        """Returns the lost nodes: silent for a whole lease since we first saw this heartbeat, or declared lost.
 
         `owners` are the nodes that hold running jobs; one without a document counts as silent since we first saw it.
         """
@@ -28,7 +28,7 @@ class FailureDetector:
         return [boot for boot, (_, until) in looked.items() if until <= now]
 
     def _look(self, boot: ObjectId, node: Mapping[str, Any] | None, now: float) -> tuple[tuple[int, float], float]:
-        """What is seen of a node, and until when it is not lost."""
+        """Returns the heartbeat of a node and when we first saw it, and until when the node is not lost."""
         beat = -1 if node is None else int(node["beat"])
         before, since = self._seen.get(boot, (None, now))
         if beat != before:

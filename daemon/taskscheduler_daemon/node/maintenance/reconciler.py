@@ -1,10 +1,92 @@
-"""Reconciler: this node's attempts against the database."""
+"""Reconciler: compares this node's attempts with the database, and with what the manager mentions."""
 
 from __future__ import annotations
 
-SILENCE = 3.0  #: seconds; the manager gives account of what it holds every second
+import logging
+from collections.abc import Sequence
+
+from bson import ObjectId
+
+from taskscheduler.clock import Clock
+from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError
+from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.dispatch.manager_watchdog import ManagerWatchdog
+from taskscheduler_daemon.node.maintenance.duty import CHECK_WHEN_BUSY, Duty
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+from taskscheduler_daemon.node.state.lease import Lease
+
+logger = logging.getLogger(__name__)
 
 _SOON = 0.4  #: seconds; younger attempts are not checked, as most end before it would matter
 
-#: seconds between two looks at our own jobs while nobody follows the messages of those that are cancelled
-_CHECK_WHEN_BUSY = 0.4
+
+class Reconciler(Duty):
+    """Cancels attempts that are not ours any more, and gives up those that the manager does not know."""
+
+    def __init__(
+        self,
+        store: Store,
+        in_flight: InFlight,
+        dispatcher: Dispatcher,
+        watchdog: ManagerWatchdog,
+        search: Search,
+        lease: Lease,
+        clock: Clock,
+    ) -> None:
+        super().__init__(lease)
+        self._store = store
+        self._in_flight = in_flight
+        self._dispatcher = dispatcher
+        self._watchdog = watchdog
+        self._search = search
+        self._lease = lease
+        self._clock = clock
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks for cancellations that no message has announced."""
+        return self.poll if self._search.idle.is_set() else CHECK_WHEN_BUSY
+
+    def no_longer_ours(self, ids: list[ObjectId]) -> list[ObjectId]:
+        """Returns those of these cancelled jobs that we no longer hold; a late message may name a job that runs again.
+
+        If the database does not answer, those that are in flight here are left out: they are checked again soon.
+        """
+        ours = [attempt.fence for job_id in ids if (attempt := self._in_flight.get(job_id.binary)) is not None]
+        try:
+            held = self._store.leases.still_held(ours) if ours else set()
+        except StoreError as error:
+            logger.info("cancelled jobs not checked yet", extra={"reason": str(error)[:200]})
+            held = {fence.job_id for fence in ours}
+        return [job_id for job_id in ids if job_id not in held]
+
+    def run(self) -> None:
+        """Checks all attempts that run for some time. Raises StoreError."""
+        now = self._clock.monotonic()
+        old = [attempt for attempt in self._in_flight.all() if now - attempt.claimed_at > _SOON]
+        if not old:
+            return
+        held = self._store.leases.still_held([attempt.fence for attempt in old])
+        gone = [attempt.fence.job_id for attempt in old if attempt.fence.job_id not in held]
+        if gone:
+            self._dispatcher.cancel(gone)
+        self._give_up_missing(now, old)
+        self._note_running(now, [attempt for attempt in old if attempt.fence.job_id in held])
+
+    def _give_up_missing(self, now: float, attempts: Sequence[Attempt]) -> None:
+        """Gives up attempts that the manager has not mentioned for long. One that hangs may still be running them."""
+        for attempt in attempts:
+            silent = now - max(attempt.claimed_at, attempt.seen_at) > self._watchdog.patience
+            if silent and self._watchdog.is_answering:
+                self._dispatcher.missing(attempt.fence)
+
+    def _note_running(self, now: float, attempts: Sequence[Attempt]) -> None:
+        """Writes a sign of life for attempts that have given none themselves."""
+        quiet = [one for one in attempts if one.worker is not None and now - one.noted > self._lease.renewal_interval]
+        if quiet:
+            reports = [(one.fence, {"worker": str(one.worker)}, one.parent) for one in quiet]
+            self._store.completions.progress(reports)
+            for attempt in quiet:
+                attempt.noted = now

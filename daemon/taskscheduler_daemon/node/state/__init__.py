@@ -1,1 +1,1 @@
-"""What the threads of a node share: attempts in flight, capacity, the lease."""
+"""The state that the threads of a node share: attempts in flight, capacity, the lease."""

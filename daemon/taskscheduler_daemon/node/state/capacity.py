@@ -1,51 +1,158 @@
-"""Capacity: how many more to claim."""
+"""Capacity: how many more jobs this node should claim."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from taskscheduler_daemon.node.state.budget import Budget
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.speed import Speed
 
-if TYPE_CHECKING:
-    from taskscheduler_daemon.node.state.in_flight import Attempt
+_MOST_PER_CLAIM = 1000
 
-_AHEAD_SECONDS = 0.1  #: claimed work that has not started takes at most so long
-
-_FIRST_BATCH = 1000  #: the most to claim ahead before the real rate is known
-
-_MOST_AHEAD = 3000
+_FORCED_PER_CLAIM = 32
 
 
-class Crowd:
-    """Counts the async attempts of a node against what its workers can run at once."""
+class AsyncCapacity:
+    """Room for async jobs: many share one worker slot."""
 
     def __init__(self) -> None:
-        self.held = 0
         self.names: set[str] = set()  #: classes that turned out to be async
         self._slots = 0
-        self._each = 0  #: how many run in one worker; 0: they are not told from others
+        self._each = 0  #: how many run in one worker; 0: async jobs run like others
 
     def set_limits(self, slots: int, each: int) -> None:
+        """Sets the number of workers, and of async jobs that run at once in each."""
         self._slots, self._each = slots, each
 
     def takes(self, attempt: Attempt) -> bool:
-        """Whether an attempt is to run beside others."""
+        """Returns whether an attempt runs in an event loop beside others."""
         if not self._each or attempt.forced or "service" in attempt.job:
             return False
         return "async" in attempt.job or attempt.job["class"] in self.names
 
-    def workers(self) -> int:
-        """How many workers these keep busy. The only slot of a node counts as free: others get their turn, too."""
-        return min(self._most, -(-self.held // self._each)) if self.held and self._slots > 1 else 0
+    def workers(self, held: int) -> int:
+        """Returns how many workers so many async attempts keep busy.
 
-    def left(self) -> int:
-        """How many more could ever run here beside these."""
-        return self._most * self._each - self.held
+        The only slot of a node counts as free, so that other jobs run there in turn.
+        """
+        return min(self._most, -(-held // self._each)) if held and self._slots > 1 else 0
 
-    def room(self, others: int) -> int:
-        """How many more to claim while so many other attempts are here, each of which takes a slot."""
-        workers = min(self._most, max(0, self._slots - others))
-        return max(0, workers * self._each - self.held)
+    def left(self, held: int) -> int:
+        """Returns how many more could ever run here beside so many."""
+        return self._most * self._each - held
+
+    def room(self, slotted: int, held: int) -> int:
+        """Returns how many more to claim while so many other attempts take a slot each."""
+        workers = min(self._most, max(0, self._slots - slotted))
+        return max(0, workers * self._each - held)
 
     @property
     def _most(self) -> int:
         """Of two or more workers, one is left to the other jobs."""
         return max(1, self._slots - 1)
+
+
+class Capacity:
+    """Decides how many more jobs to claim, from the slots, the measured speed, the lease and the budget.
+
+    Safe to use from many threads: the main loop measures, the claimer asks.
+    """
+
+    def __init__(self, in_flight: InFlight, lease: Lease, max_jobs: int) -> None:
+        """`max_jobs` is the budget: how many jobs this node may run in all; 0: no limit."""
+        self._in_flight = in_flight
+        self._lease = lease
+        self._async = AsyncCapacity()
+        self._slots = 0
+        self.speed = Speed()
+        self.budget = Budget(max_jobs)
+
+    @property
+    def slots(self) -> int:
+        """The number of jobs that the manager can run at once."""
+        return self._slots
+
+    def set_slots(self, slots: int, async_jobs: int = 0) -> None:
+        """Sets how many jobs the manager can run at once, and how many async ones in each of its event loops."""
+        self._slots = slots
+        self._async.set_limits(slots, async_jobs)
+
+    def learn_async(self, name: str) -> None:
+        """Notes that the jobs of this class are async, as a worker reported."""
+        self._async.names.add(name)
+
+    def stalled(self) -> None:
+        """Ends claiming ahead until jobs finish again: the manager handed back work because nothing moved."""
+        self.speed.stalled(self._slots)
+
+    def admit(self, attempts: list[Attempt]) -> None:
+        """Adds claimed attempts to those in flight and spends the budget; decides which of them run as async."""
+        for attempt in attempts:
+            attempt.is_async = self._async.takes(attempt)
+        self._in_flight.add(attempts)
+        self.budget.spend(len(attempts))  # after that: a node without budget and attempts stops
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether the lease allows to claim; whatever is claimed after it would be handed back at once."""
+        return self._lease.is_safe
+
+    def wanted(self, asked: int) -> int:
+        """Returns how many jobs to claim now, while so many have been asked for already."""
+        if not self._lease.is_safe:
+            return 0
+        return int(max(0, min(self.room(asked), _MOST_PER_CLAIM, self.budget.left - asked)))
+
+    def wanted_forced(self) -> int:
+        """Returns how many force_spawn jobs to claim now: they take no slot."""
+        return int(max(0, min(_FORCED_PER_CLAIM, self.budget.left)))
+
+    def wanted_async(self) -> int:
+        """Returns how many jobs to claim now that are known to be async."""
+        if not self._lease.is_safe:
+            return 0
+        return int(max(0, min(self.async_room(), _MOST_PER_CLAIM, self.budget.left)))
+
+    @property
+    def busy(self) -> int:
+        """The number of slots that are taken: async attempts share one, forced ones take none."""
+        slotted, held = self._in_flight.counts()
+        return min(self._slots, slotted + max(self._async.workers(held), min(1, held)))
+
+    @property
+    def has_async(self) -> bool:
+        """Whether async attempts are in flight."""
+        return self._in_flight.async_count > 0
+
+    @property
+    def async_full(self) -> bool:
+        """Whether no more async attempts can run here now."""
+        held = self._in_flight.async_count
+        return held > 0 and self._async.left(held) <= 0
+
+    def async_room(self) -> int:
+        """Returns the room for more async attempts."""
+        return self._async.room(*self._in_flight.counts())
+
+    def target(self) -> int:
+        """Returns how many attempts to hold: one for each slot, and those that can start in the next 100 ms."""
+        return self._target(self._in_flight.async_count)
+
+    def _target(self, held: int) -> int:
+        slots = self._slots - self._async.workers(held)
+        return slots + self.speed.ahead(slots)
+
+    def room(self, asked: int = 0) -> int:
+        """Returns the room for more attempts; 0 until a worthwhile part of the target is free.
+
+        Whether a job is async is not known before it is claimed: while async attempts are in flight, each of those
+        `asked` for may be one, and there is less room for these.
+        """
+        slotted, held = self._in_flight.counts()
+        target = self._target(held)
+        room = target - slotted - asked
+        worthwhile = max(1, (target - self._slots) // 2)
+        if room < worthwhile:
+            return 0
+        left = self._async.left(held)
+        return room if not held or left <= 0 else max(0, min(room, left - asked))

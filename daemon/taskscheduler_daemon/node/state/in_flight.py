@@ -1,33 +1,32 @@
-"""Pure: the attempts that a node has claimed and not yet seen the end of, and how many more it should claim."""
+"""Attempts in flight on this node: claimed, and not yet reported as ended."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Run
-from taskscheduler_daemon.node.state.capacity import _AHEAD_SECONDS, _FIRST_BATCH, _MOST_AHEAD, Crowd
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One claimed attempt in the hands of this node."""
+    """One claimed attempt. `noted`, `seen_at`, `worker` and `seconds` are set by several threads, each at once."""
 
     fence: Fence
     job: Mapping[str, Any]
     raw: bytes  #: the job as BSON
     claimed_at: float
-    noted: float = 0.0  #: when the database was last told that it runs
-    seen_at: float = 0.0  #: when the manager last said that it has it
+    noted: float = 0.0  #: when its sign of life was last written to the database
+    seen_at: float = 0.0  #: when the manager last mentioned it
     worker: ObjectId | None = None
     seconds: float = -1.0
     forced: bool = field(init=False)  #: whether it runs in a worker of its own, beyond the slots
-    exclusive: bool = field(init=False)  #: whether others wait until nothing is left of it
+    exclusive: bool = field(init=False)  #: whether others wait until its process is gone
     is_async: bool = False  #: whether it runs in the event loop of a worker, beside others
 
     def __post_init__(self) -> None:
@@ -39,7 +38,7 @@ class Attempt:
         return self.job.get("parent")
 
     def run(self) -> Run:
-        """What the manager is sent."""
+        """Returns the message that has the manager run it."""
         options = self.job["options"]
         flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
         if self.exclusive:
@@ -56,30 +55,32 @@ class Attempt:
         return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
 
-class Ledger:
-    """All attempts in the hands of this node. Safe to use from many threads."""
+class Counts(NamedTuple):
+    """How the attempts in flight use the workers."""
+
+    slotted: int  #: take a slot each
+    is_async: int  #: share the slots of event loops
+
+
+class InFlight:
+    """Holds the attempts in flight, one per job. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._attempts: dict[bytes, Attempt] = {}
         self._lock = threading.Lock()
-        self._forced = 0  #: how many of them take no slot
-        self._crowd = Crowd()
-        self._slots = 0
-        self._mean = 0.0
-        self._rate = 0.0
-        self._finished = 0
-        self._rated_at: float | None = None
+        self._forced = 0  #: attempts that take no slot
+        self._async = 0
 
     def __len__(self) -> int:
         return len(self._attempts)
 
     def add(self, attempts: Iterable[Attempt]) -> None:
+        """Adds claimed attempts; a later attempt replaces an earlier one of the same job."""
         with self._lock:
             for attempt in attempts:
                 former = self._attempts.get(attempt.fence.job_id.binary)
                 if former is not None:
                     self._count(former, -1)
-                attempt.is_async = self._crowd.takes(attempt)
                 self._attempts[attempt.fence.job_id.binary] = attempt
                 self._count(attempt, 1)
 
@@ -87,10 +88,10 @@ class Ledger:
         if attempt.forced:
             self._forced += change
         elif attempt.is_async:
-            self._crowd.held += change
+            self._async += change
 
-    def take(self, job_id: bytes, attempt: int) -> Attempt | None:
-        """Remove an attempt that has ended; None if it is not ours (any more)."""
+    def pop(self, job_id: bytes, attempt: int) -> Attempt | None:
+        """Removes and returns an attempt that has ended; None if it is not (or no longer) in flight."""
         with self._lock:
             found = self._attempts.get(job_id)
             if found is None or found.fence.attempt != attempt:
@@ -99,96 +100,31 @@ class Ledger:
             return self._attempts.pop(job_id)
 
     def get(self, job_id: bytes) -> Attempt | None:
+        """Returns the attempt of a job, if there is one."""
         return self._attempts.get(job_id)
 
     def all(self) -> list[Attempt]:
+        """Returns all attempts in the order in which they were added."""
         with self._lock:
             return list(self._attempts.values())
 
     def fences(self) -> list[Fence]:
-        """What names each attempt in the database."""
+        """Returns the fence of each attempt."""
         return [attempt.fence for attempt in self.all()]
 
     def clear(self) -> list[Attempt]:
-        """Remove and give all attempts."""
+        """Removes and returns all attempts."""
         with self._lock:
             attempts, self._attempts = list(self._attempts.values()), {}
-            self._forced = self._crowd.held = 0
+            self._forced = self._async = 0
         return attempts
 
-    # -- how much to claim ------------------------------------------------------------------------------------------
-
-    @property
-    def slots(self) -> int:
-        return self._slots
-
-    @property
-    def busy(self) -> int:
-        """How many slots are taken: async attempts share one, forced ones take none."""
+    def counts(self) -> Counts:
+        """Counts the attempts by how they use the workers, at one moment."""
         with self._lock:
-            others = len(self._attempts) - self._forced - self._crowd.held
-            crowded = max(self._crowd.workers(), min(1, self._crowd.held))
-            return min(self._slots, others + crowded)
-
-    def set_slots(self, slots: int, async_jobs: int = 0) -> None:
-        """How many jobs the manager can run at once, and how many async ones in each of its event loops."""
-        self._slots = slots
-        self._crowd.set_limits(slots, async_jobs)
-
-    def learn_async(self, name: str) -> None:
-        """A worker says that the jobs of this class are async."""
-        self._crowd.names.add(name)
+            return Counts(len(self._attempts) - self._forced - self._async, self._async)
 
     @property
-    def has_async(self) -> bool:
-        """Whether there are async attempts here."""
-        return self._crowd.held > 0
-
-    @property
-    def async_full(self) -> bool:
-        """Whether no more async attempts can be made here now."""
-        return self._crowd.held > 0 and self._crowd.left() <= 0
-
-    def async_room(self) -> int:
-        """How many more to claim now that are known to be async."""
-        with self._lock:
-            return self._crowd.room(len(self._attempts) - self._forced - self._crowd.held)
-
-    def learn(self, seconds: float) -> None:
-        """A job took so long to run."""
-        self._finished += 1
-        self._mean = seconds if self._mean == 0.0 else self._mean * 0.95 + seconds * 0.05
-
-    def stalled(self) -> None:
-        """The manager has handed work back because nothing moved: claim nothing ahead until jobs end again."""
-        self._mean = max(self._mean, 2 * _AHEAD_SECONDS * max(1, self._slots))
-
-    def rate(self, now: float) -> None:
-        """Measure how many jobs per second really end; call it now and then."""
-        if self._rated_at is None:
-            self._rated_at, self._finished = now, 0
-        elif now - self._rated_at >= 0.1:
-            self._rate = self._finished / (now - self._rated_at)
-            self._rated_at, self._finished = now, 0
-
-    def target(self) -> int:
-        """How many attempts this node should hold: one for each slot, and what can start in the next 100 ms."""
-        slots = self._slots - self._crowd.workers()
-        if not slots or self._mean <= 0.0:
-            return slots
-        ahead = int(_AHEAD_SECONDS * slots / self._mean)
-        # twice: what is being claimed takes about as long to come as what is here takes to run
-        known = max(_FIRST_BATCH, int(self._rate * _AHEAD_SECONDS * 2))
-        return slots + min(ahead, known, _MOST_AHEAD)
-
-    def room(self, asked: int = 0) -> int:
-        """How many more to claim now, `asked` being under way; 0 until a worthwhile part of the target is free.
-
-        What they are is not known before: while there are async ones, each may be one, for which there is less room.
-        """
-        target, crowd = self.target(), self._crowd
-        room = target - (len(self._attempts) - self._forced - crowd.held) - asked
-        worthwhile = max(1, (target - self._slots) // 2)
-        if room < worthwhile:
-            return 0
-        return room if not crowd.held or crowd.left() <= 0 else max(0, min(room, crowd.left() - asked))
+    def async_count(self) -> int:
+        """The number of attempts that run in event loops."""
+        return self._async

@@ -1,6 +1,41 @@
-"""Lease: until when this node may hold jobs."""
+"""Lease: until when this node may claim and run jobs."""
 
 from __future__ import annotations
 
-#: of the lease: how often it is renewed, and when jobs are killed that could not be renewed
-RENEWALS, SAFE_PART = 3, 0.8
+from taskscheduler.clock import NEVER, Clock
+
+RENEWALS = 3  #: per lease, so that two heartbeats in a row may fail
+
+SAFE_PART = 0.8  #: of a lease that was not renewed; then the jobs are killed, before another node may rescue them
+
+
+class Lease:
+    """Counts down the lease of this node, from when its last renewal was sent. Safe to use from many threads."""
+
+    def __init__(self, duration: float, clock: Clock) -> None:
+        self.duration = duration  #: seconds without a heartbeat after which other nodes rescue the jobs
+        self._clock = clock
+        self._safe_until = NEVER  #: before the first renewal there is nothing to lose
+
+    @property
+    def renewal_interval(self) -> float:
+        """Seconds between two heartbeats."""
+        return self.duration / RENEWALS
+
+    @property
+    def safe_until(self) -> float:
+        """The monotonic time after which this node runs no job unless the lease is renewed."""
+        return self._safe_until
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether jobs may be claimed and run."""
+        return self._clock.monotonic() < self._safe_until
+
+    def renewed(self, sent: float) -> None:
+        """Extends the lease, counted from the monotonic time at which the heartbeat was `sent`."""
+        self._safe_until = sent + SAFE_PART * self.duration
+
+    def lost(self) -> None:
+        """Ends the lease for good: another node has declared this one lost."""
+        self._safe_until = float("-inf")

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from tests.unit.node.fakes import lease
 
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
-from taskscheduler_daemon.node.state.in_flight import Attempt, Ledger
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 
 
 class Surroundings:
@@ -21,34 +22,34 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.handed: list[bytes] = []
-        self.canceled: list[ObjectId] = []
-        self.held: list[Fence] = []
-        self.over: list[Fence] = []
+        self.dispatched: list[bytes] = []
+        self.cancelled: list[ObjectId] = []
+        self.extended: list[Fence] = []
+        self.released: list[Fence] = []
 
     def monotonic(self) -> float:
         return self.now
 
     def dispatch(self, runs: Any) -> None:
-        self.handed += [run.job_id for run in runs]
+        self.dispatched += [run.job_id for run in runs]
 
     def cancel(self, ids: list[ObjectId]) -> None:
-        self.canceled += ids
+        self.cancelled += ids
 
     def store(self) -> Any:
-        locks = SimpleNamespace(extend=lambda fence, _: self.held.append(fence), release=self.over.append)
+        locks = SimpleNamespace(extend=lambda fence, _: self.extended.append(fence), release=self.released.append)
         return SimpleNamespace(solo_locks=locks)
 
 
-class Crossing(Ledger):
+class Crossing(InFlight):
     """At the moment in which an attempt is taken from it, the manager says that nothing is left of it."""
 
-    departures: ExclusiveLocks
+    locks: ExclusiveLocks
 
-    def take(self, job_id: bytes, attempt: int) -> Attempt | None:
-        taken = super().take(job_id, attempt)
-        self.departures.release(job_id, attempt)
-        return taken
+    def pop(self, job_id: bytes, attempt: int) -> Attempt | None:
+        popped = super().pop(job_id, attempt)
+        self.locks.release(job_id, attempt)
+        return popped
 
 
 @pytest.fixture
@@ -56,9 +57,9 @@ def around() -> Surroundings:
     return Surroundings()
 
 
-def custody(around: Surroundings, ledger: Ledger, departures: ExclusiveLocks) -> Dispatcher:
+def dispatcher(around: Surroundings, in_flight: InFlight, locks: ExclusiveLocks) -> Dispatcher:
     fake = cast(Any, around)
-    return Dispatcher(ledger, departures, fake, cast(Any, None), 3, fake)
+    return Dispatcher(in_flight, locks, fake, cast(Any, None), fake)
 
 
 def attempt(**more: Any) -> Attempt:
@@ -67,58 +68,60 @@ def attempt(**more: Any) -> Attempt:
 
 
 def test_a_solo_job_that_is_gone_while_it_is_cancelled_does_not_keep_its_turn_for_ever(around: Surroundings) -> None:
-    ledger, solo = Crossing(), attempt(solo="key")
-    ledger.departures = ExclusiveLocks(around.store(), 30)
-    ledger.add([solo])
-    custody(around, ledger, ledger.departures).cancel([solo.fence.job_id])
-    assert around.over == [solo.fence]
-    before = len(around.held)
-    ledger.departures.extend_all()
-    assert len(around.held) == before
+    in_flight, solo = Crossing(), attempt(solo="key")
+    in_flight.locks = ExclusiveLocks(around.store(), lease())
+    in_flight.add([solo])
+    dispatcher(around, in_flight, in_flight.locks).cancel([solo.fence.job_id])
+    assert around.released == [solo.fence]
+    before = len(around.extended)
+    in_flight.locks.extend_all()
+    assert len(around.extended) == before
 
 
 def test_one_that_has_ended_before_it_is_not_waited_for(around: Surroundings) -> None:
-    departures, solo = ExclusiveLocks(around.store(), 30), attempt(solo="key")
+    locks, solo = ExclusiveLocks(around.store(), lease()), attempt(solo="key")
 
-    class Ended(Ledger):
-        def take(self, job_id: bytes, attempt: int) -> Attempt | None:
-            if super().take(job_id, attempt) is not None:
-                departures.release_after_end(solo)  # the main loop was faster
+    class Ended(InFlight):
+        def pop(self, job_id: bytes, attempt: int) -> Attempt | None:
+            if super().pop(job_id, attempt) is not None:
+                locks.release_after_end(solo)  # the main loop was faster
             return None
 
-    ledger = Ended()
-    ledger.add([solo])
-    custody(around, ledger, departures).cancel([solo.fence.job_id])
-    assert around.canceled == []
-    assert around.over == [solo.fence]
-    before = len(around.held)
-    departures.extend_all()
-    assert len(around.held) == before
+    in_flight = Ended()
+    in_flight.add([solo])
+    dispatcher(around, in_flight, locks).cancel([solo.fence.job_id])
+    assert around.cancelled == []
+    assert around.released == [solo.fence]
+    before = len(around.extended)
+    locks.extend_all()
+    assert len(around.extended) == before
 
 
-def test_a_job_that_was_cancelled_while_it_was_claimed_is_not_handed_on_but_later_it_is(around: Surroundings) -> None:
+def test_a_job_that_was_cancelled_while_it_was_claimed_is_dispatched_only_later(
+    around: Surroundings,
+) -> None:
     """It was put back to the queue, of which a node with a backlog hears nothing."""
-    ledger, departures, again = Ledger(), ExclusiveLocks(around.store(), 30), attempt()
-    keeper = custody(around, ledger, departures)
-    keeper.cancel([again.fence.job_id])
-    ledger.add([again])
-    keeper.dispatch([again])
-    assert (around.handed, len(ledger)) == ([], 0)
+    in_flight, locks, again = InFlight(), ExclusiveLocks(around.store(), lease()), attempt()
+    under_test = dispatcher(around, in_flight, locks)
+    under_test.cancel([again.fence.job_id])
+    in_flight.add([again])
+    under_test.dispatch([again])
+    assert (around.dispatched, len(in_flight)) == ([], 0)
     around.now += 10
-    ledger.add([again])
-    keeper.dispatch([again])
-    assert around.handed == [again.fence.job_id.binary]
-    assert len(ledger) == 1
+    in_flight.add([again])
+    under_test.dispatch([again])
+    assert around.dispatched == [again.fence.job_id.binary]
+    assert len(in_flight) == 1
 
 
 def test_many_threads_may_hear_of_cancellations_at_once(around: Surroundings) -> None:
-    keeper = custody(around, Ledger(), ExclusiveLocks(around.store(), 30))
+    under_test = dispatcher(around, InFlight(), ExclusiveLocks(around.store(), lease()))
     ids = [ObjectId() for _ in range(1000)]
 
     def hear(number: int) -> None:
         for turn in range(100):
-            keeper.cancel(ids[number :: turn % 7 + 1])
-            keeper.allow_again(ids[number::2])
+            under_test.cancel(ids[number :: turn % 7 + 1])
+            under_test.allow_again(ids[number::2])
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -1,41 +1,62 @@
-"""Only attempts that nobody will ever run or finish are given back."""
+"""Only attempts that nobody will ever run or finish are released."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from tests.unit.node.fakes import FakeStore, lease
 
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
+from taskscheduler_daemon.node.state.identity import NodeIdentity
 
-MINE, STRAY = Fence(ObjectId(), "a", 1), Fence(ObjectId(), "b", 1)
+MINE, LEAKED = Fence(ObjectId(), "a", 1), Fence(ObjectId(), "b", 1)
 
 
 class Node:
     """What a node knows, and what the database says of it."""
 
     def __init__(self) -> None:
-        self.ledger: list[Fence] = []
-        self.database: list[Fence] = []
+        self.known: list[Fence] = []
         self.claiming: list[str] = []
-        self.marks: list[threading.Event] = []
-        self.strays = LeakedClaims(lambda: self.claiming, self.mark)
+        self.barriers: list[threading.Event] = []
+        self.read: list[str] = []
+        self.store = FakeStore()
+        identity = NodeIdentity(ObjectId(), "node")
+        self.database = self.store.leases.held[identity.boot]
+        self.leaked_claims = LeakedClaims(
+            store=self.store.store,
+            node=identity,
+            in_flight=cast(Any, SimpleNamespace(fences=lambda: self._reading("in flight", self.known))),
+            pipeline=cast(Any, SimpleNamespace(unconfirmed=lambda: self._reading("claims", self.claiming))),
+            completer=cast(Any, SimpleNamespace(barrier=self._barrier)),
+            lease=lease(),
+        )
 
-    def mark(self) -> threading.Event:
-        self.marks.append(threading.Event())
-        return self.marks[-1]
+    def _reading(self, what: str, found: list[Any]) -> list[Any]:
+        self.read += [what, *self.store.faults.calls]
+        return found
+
+    def _barrier(self) -> threading.Event:
+        self.barriers.append(threading.Event())
+        return self.barriers[-1]
 
     def write(self) -> None:
-        for mark in self.marks:
-            mark.set()
+        for barrier in self.barriers:
+            barrier.set()
 
-    def look(self, written: bool = True) -> set[Fence]:
+    def run(self, written: bool = True) -> set[Fence]:
+        """What one run releases."""
         if written:
             self.write()
-        return self.strays.look(lambda: self.ledger, lambda: self.database)
+        self.leaked_claims.run()
+        released = set(self.store.claims.released_fences)
+        self.store.claims.released_fences.clear()
+        return released
 
 
 @pytest.fixture
@@ -43,48 +64,44 @@ def node() -> Node:
     return Node()
 
 
-def test_a_stray_is_given_back_at_the_second_look(node: Node) -> None:
-    node.ledger, node.database = [MINE], [MINE, STRAY]
-    assert node.look() == set()
-    assert node.look() == {STRAY}
+def test_a_leaked_attempt_is_released_at_the_second_look(node: Node) -> None:
+    node.known = [MINE]
+    node.database += [MINE, LEAKED]
+    assert node.run() == set()
+    assert node.run() == {LEAKED}
 
 
-def test_what_is_known_at_one_of_two_looks_is_none(node: Node) -> None:
-    node.database = [STRAY]
-    assert node.look() == set()
-    node.ledger = [STRAY]
-    assert node.look() == set()
-    node.ledger = []
-    assert node.look() == set()
+def test_what_is_known_at_one_of_two_looks_is_not_leaked(node: Node) -> None:
+    node.database.append(LEAKED)
+    assert node.run() == set()
+    node.known = [LEAKED]
+    assert node.run() == set()
+    node.known = []
+    assert node.run() == set()
 
 
-def test_an_attempt_whose_end_waits_to_be_written_is_none(node: Node) -> None:
-    node.database = [MINE]
-    assert node.look() == set()
+def test_an_attempt_whose_end_waits_to_be_written_is_not_leaked(node: Node) -> None:
+    node.database.append(MINE)
+    assert node.run() == set()
     for _ in range(3):
-        assert node.look(written=False) == set()
+        assert node.run(written=False) == set()
     node.write()
-    node.database = []
-    assert node.look() == set()
+    node.database.clear()
+    assert node.run() == set()
 
 
-def test_an_attempt_of_a_claim_that_is_not_answered_yet_is_none(node: Node) -> None:
-    node.database, node.claiming = [STRAY], [STRAY.claim]
+def test_an_attempt_of_a_claim_that_is_not_answered_yet_is_not_leaked(node: Node) -> None:
+    node.database.append(LEAKED)
+    node.claiming = [LEAKED.claim]
     for _ in range(3):
-        assert node.look() == set()
+        assert node.run() == set()
     node.claiming = []  # it was answered, without this job
-    assert node.look() == set()
-    assert node.look() == {STRAY}
+    assert node.run() == set()
+    assert node.run() == {LEAKED}
 
 
-def test_an_attempt_that_was_just_answered_is_none(node: Node) -> None:
-    """The claims under way are read before the ledger: in this order none can slip through in between."""
-    seen: list[str] = []
-
-    def said(name: str) -> list[Any]:
-        seen.append(name)
-        return []
-
-    strays = LeakedClaims(lambda: said("claims"), node.mark)
-    strays.look(lambda: said("ledger"), lambda: said("database"))
-    assert seen == ["claims", "ledger", "database"]
+def test_an_attempt_that_was_just_answered_is_not_leaked(node: Node) -> None:
+    """The claims under way are read before the attempts in flight: in this order none can slip through in between."""
+    node.run()
+    assert node.read == ["claims", "in flight"]
+    assert node.store.faults.calls == ["leases.held_by"]

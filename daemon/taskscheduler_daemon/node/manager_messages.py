@@ -1,0 +1,80 @@
+"""ManagerMessages: passes on what the worker manager sends to its node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from taskscheduler_daemon.ipc import messages
+from taskscheduler_daemon.ipc.channel import Receiver
+from taskscheduler_daemon.ipc.messages import Kind, Report
+from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.dispatch.reports import ReportHandler
+from taskscheduler_daemon.node.heartbeat import Heartbeat
+from taskscheduler_daemon.node.state.session_end import SessionEnd
+from taskscheduler_daemon.node.status import NodeStatus
+
+MOST_FRAMES = 1_000_000  #: more than a channel holds
+
+
+class ManagerMessages:
+    """Receives messages from the manager and gives each to the part of the node that handles it."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        reports: ReportHandler,
+        locks: ExclusiveLocks,
+        status: NodeStatus,
+        claimer: Claimer,
+        heartbeat: Heartbeat,
+        announce: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """`announce` is called with the facts about each worker that was started or has ended."""
+        self._receiver = receiver
+        self._reports = reports
+        self._locks = locks
+        self._status = status
+        self._claimer = claimer
+        self._heartbeat = heartbeat
+        self._announce = announce
+        self.end: SessionEnd | None = None  #: that the manager asks for
+
+    def receive(self) -> bool:
+        """Handles a part of what has arrived; returns whether there was anything."""
+        received = self._receiver.receive()
+        for message in received:
+            self._handle(message)
+        return bool(received)
+
+    def receive_all(self) -> None:
+        """Handles everything that a manager sent before it ended."""
+        for message in self._receiver.receive(most_frames=MOST_FRAMES):
+            self._handle(message)
+
+    def _handle(self, message: bytes) -> None:
+        kind = messages.kind_of(message)
+        if kind == Kind.REPORT:
+            self._reports.ended(Report.decode(message))
+        elif kind == Kind.PROGRESS:
+            self._reports.progressed(Report.decode(message))
+        elif kind == Kind.HELD:
+            self._reports.held(messages.held_entries(message))
+        elif kind == Kind.POOL:
+            self._pool_changed(messages.facts_of(message))
+        elif kind == Kind.WORKER:
+            facts = messages.facts_of(message)
+            self._status.worker_changed(facts)
+            self._announce(facts)
+        elif kind == Kind.GONE:
+            self._locks.release(*messages.gone_attempt(message))
+        elif kind == Kind.BROKEN:
+            self.end = SessionEnd.BROKEN
+        elif kind == Kind.STOPPED:
+            self.end = SessionEnd.STOPPED
+
+    def _pool_changed(self, facts: dict[str, Any]) -> None:
+        if self._status.pool_changed(facts):
+            self._claimer.look_everywhere()
+            self._heartbeat.beat_now()

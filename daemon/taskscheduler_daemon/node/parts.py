@@ -1,0 +1,189 @@
+"""SessionParts: the parts of a session, each built from those before it."""
+
+from __future__ import annotations
+
+import threading
+
+from bson import ObjectId
+
+from taskscheduler.clock import Clock
+from taskscheduler.store import Store
+from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
+from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.claiming.partition import Partition
+from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.dispatch.manager_watchdog import ManagerWatchdog
+from taskscheduler_daemon.node.dispatch.reports import ReportHandler
+from taskscheduler_daemon.node.maintenance.duty import Duty
+from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
+from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
+from taskscheduler_daemon.node.maintenance.maintainer import Maintainer
+from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
+from taskscheduler_daemon.node.maintenance.program_sweeper import ProgramSweeper
+from taskscheduler_daemon.node.maintenance.promoter import Promoter
+from taskscheduler_daemon.node.maintenance.reconciler import Reconciler
+from taskscheduler_daemon.node.maintenance.rescan import Rescan
+from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
+from taskscheduler_daemon.node.maintenance.schema_keeper import SchemaKeeper
+from taskscheduler_daemon.node.maintenance.solo_sweeper import SoloSweeper
+from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.identity import NodeIdentity
+from taskscheduler_daemon.node.state.in_flight import InFlight
+from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.status import NodeStatus
+from taskscheduler_daemon.node.wakeups import WakeupListener
+from taskscheduler_daemon.system.threads import SessionThreads
+
+
+class SessionParts:
+    """Builds the parts of a session, under a new identity and a new lease. Starts none of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: NodeOptions,
+        manager: ManagerProxy,
+        manager_pid: int,
+        clock: Clock,
+        threads: SessionThreads,
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._manager = manager
+        self._clock = clock
+        self._threads = threads
+        self.node = NodeIdentity(ObjectId(), options.name)
+        self.lease = Lease(float(options.orphaned_timeout or store.options.orphaned_timeout), clock)
+        self.in_flight = InFlight()
+        self.capacity = Capacity(self.in_flight, self.lease, options.max_jobs)
+        self.watchdog = ManagerWatchdog(manager_pid, self.lease.duration, clock)
+        self._compose_completion()
+        self._compose_dispatch()
+        self._compose_claiming()
+        self._compose_maintenance()
+
+    def _compose_completion(self) -> None:
+        self.hooks = HookCalls(self._store, self._manager)
+        self.locks = ExclusiveLocks(self._store, self.lease)
+        self.completer = Completer(
+            store=self._store,
+            options=self._options,
+            hooks=self.hooks,
+            locks=self.locks,
+            clock=self._clock,
+            threads=self._threads,
+        )
+
+    def _compose_dispatch(self) -> None:
+        self.dispatcher = Dispatcher(
+            in_flight=self.in_flight,
+            locks=self.locks,
+            manager=self._manager,
+            completer=self.completer,
+            clock=self._clock,
+        )
+        self.reports = ReportHandler(
+            in_flight=self.in_flight,
+            capacity=self.capacity,
+            completer=self.completer,
+            hooks=self.hooks,
+            locks=self.locks,
+            manager=self._manager,
+            clock=self._clock,
+        )
+        self.status = NodeStatus(
+            options=self._options,
+            in_flight=self.in_flight,
+            capacity=self.capacity,
+            lease=self.lease,
+            ended_as=self.reports.ended_as,
+        )
+
+    def _compose_claiming(self) -> None:
+        self._search = Search(self._options.queues)
+        self._pipeline = ClaimPipeline(
+            store=self._store,
+            node=self.node,
+            capacity=self.capacity,
+            dispatcher=self.dispatcher,
+            clock=self._clock,
+        )
+        self.claimer = Claimer(
+            store=self._store,
+            capacity=self.capacity,
+            pipeline=self._pipeline,
+            search=self._search,
+            partition=Partition(self.node.boot, self.lease.duration),
+            clock=self._clock,
+            threads=self._threads,
+        )
+
+    def _compose_maintenance(self) -> None:
+        wake = threading.Event()
+        self._promoter = Promoter(
+            store=self._store,
+            claimer=self.claimer,
+            search=self._search,
+            wake=wake,
+            clock=self._clock,
+            lease=self.lease,
+        )
+        self._reconciler = Reconciler(
+            store=self._store,
+            in_flight=self.in_flight,
+            dispatcher=self.dispatcher,
+            watchdog=self.watchdog,
+            search=self._search,
+            lease=self.lease,
+            clock=self._clock,
+        )
+        self.maintainer = Maintainer(
+            schema=SchemaKeeper(self._store, self.lease),
+            duties=[*self._sweeps(), self._rescuer(), self._reconciler, self._promoter],
+            wake=wake,
+            clock=self._clock,
+            threads=self._threads,
+        )
+        self.wakeups = WakeupListener(
+            store=self._store,
+            search=self._search,
+            claimer=self.claimer,
+            promoter=self._promoter,
+            reconciler=self._reconciler,
+            dispatcher=self.dispatcher,
+            threads=self._threads,
+        )
+
+    def _sweeps(self) -> list[Duty]:
+        leaked_claims = LeakedClaims(
+            store=self._store,
+            node=self.node,
+            in_flight=self.in_flight,
+            pipeline=self._pipeline,
+            completer=self.completer,
+            lease=self.lease,
+        )
+        return [
+            Rescan(self.claimer, self.lease),
+            SoloSweeper(self._store, self.locks, self.lease),
+            ProgramSweeper(self._store, self.lease),
+            OutboxRelay(self._store, self.hooks, self.lease),
+            leaked_claims,
+        ]
+
+    def _rescuer(self) -> Rescuer:
+        return Rescuer(
+            store=self._store,
+            node=self.node,
+            detector=FailureDetector(self.lease.duration),
+            claimer=self.claimer,
+            lease=self.lease,
+            max_lost=self._options.max_lost,
+            clock=self._clock,
+        )

@@ -1,0 +1,15 @@
+"""SessionEnd: why a session of a node ended."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+
+class SessionEnd(Enum):
+    """Why a session ended; after most ends the node begins another one."""
+
+    STOPPED = auto()
+    MANAGER_DIED = auto()
+    LEASE_LOST = auto()
+    BROKEN = auto()  #: no worker can be built, or no manager
+    CRASHED = auto()  #: a thread of the node ended by an unexpected exception

@@ -1,0 +1,194 @@
+"""Ends of attempts are written until they are known to be, in batches, and what follows is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.errors import AutoReconnect, BulkWriteError
+from tests.support.eventually import eventually
+from tests.unit.node.fakes import FakeClock, FakeManager, FakeStore, Threads, attempt, lease, report
+
+from taskscheduler.model.lifecycle import Ending, Transition
+from taskscheduler.store.attempt_updates import Completion
+from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.state.in_flight import Attempt
+
+
+class Bench:
+    """A completer, and the store that it writes to."""
+
+    def __init__(self) -> None:
+        self.store, self.manager, self.clock, self.threads = FakeStore(), FakeManager(), FakeClock(), Threads()
+        self.locks = ExclusiveLocks(self.store.store, lease())
+        self.completer = Completer(
+            store=self.store.store,
+            options=NodeOptions(name="node", max_lost=2),
+            hooks=HookCalls(self.store.store, self.manager.proxy),
+            locks=self.locks,
+            clock=self.clock,
+            threads=self.threads,
+        )
+
+    def end(self, one: Attempt, ending: Ending = Ending.SUCCEEDED, **content: Any) -> Completion:
+        completion = self.completer.completion_of(one, report(one, ending, **content))
+        self.completer.submit(completion)
+        return completion
+
+    def write(self) -> None:
+        """Writes all that was submitted, and ends the thread."""
+        self.completer.start()
+        assert self.completer.stop()
+        assert not self.threads.crashed.is_set()
+
+    @property
+    def written(self) -> list[ObjectId]:
+        return [one.fence.job_id for one in self.store.completions.written]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    assert bench.completer.stop(lambda: True) in (True, False)
+
+
+def test_ends_that_gather_are_written_as_one(bench: Bench) -> None:
+    many = [attempt() for _ in range(5)]
+    for one in many:
+        bench.end(one)
+    bench.write()
+    assert bench.store.completions.batches == [5]
+    assert bench.written == [one.fence.job_id for one in many]
+    assert [entry["status"] for entry in bench.store.events.entries] == [3] * 5
+
+
+def test_a_write_is_limited_to_a_thousand_ends(bench: Bench) -> None:
+    completion = bench.end(attempt())
+    for _ in range(2499):
+        bench.completer.submit(completion)
+    bench.write()
+    assert bench.store.completions.batches == [1000, 1000, 500]
+
+
+def test_the_last_loss_is_counted_by_the_option(bench: Bench) -> None:
+    completion = bench.end(attempt(lost=1), Ending.LOST, error={"type": "WorkerLostError", "message": "gone"})
+    assert completion.verdict.move is Transition.POISON
+
+
+def test_an_end_is_written_again_until_the_database_answers(bench: Bench) -> None:
+    one = attempt()
+    bench.store.faults.fail("completions.write", AutoReconnect("cut"), AutoReconnect("cut"))
+    bench.end(one)
+    bench.write()
+    assert bench.written == [one.fence.job_id]
+
+
+def test_what_follows_is_delivered_once_the_end_is_written(bench: Bench) -> None:
+    retried, failed = attempt(options={"retry": 1}), attempt(hook=True)
+    solo = attempt(solo="key")
+    bench.store.outbox.hooks.add(failed.fence.job_id)
+    document = bench.store.claims.documents
+    document[failed.fence.job_id] = failed.job  # type: ignore[assignment]
+    for one in (retried, failed, solo):
+        bench.end(one, Ending.FAILED, error={"type": "ValueError", "message": "no"})
+    bench.write()
+    assert bench.store.wakeups.rearmed == [retried.fence.job_id]
+    assert bench.store.outbox.delivered == [failed.fence.job_id, solo.fence.job_id]
+    assert bench.store.solo_locks.admitted == ["key"]
+    assert bench.manager.dispatched == [failed.fence.job_id], "the hook"
+
+
+def test_an_end_that_a_fence_refuses_has_no_effects(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    lost, kept = attempt(options={"retry": 1}, solo="key"), attempt()
+    bench.locks.release_after_end(lost)
+    bench.store.completions.fenced.add(lost.fence.job_id)
+    bench.end(lost, Ending.RETURNED)
+    bench.end(kept)
+    bench.write()
+    assert bench.written == [kept.fence.job_id]
+    assert bench.store.wakeups.rearmed == []
+    assert bench.completer.fenced == 1
+    assert bench.store.solo_locks.released == [lost.fence], "it was cancelled: others wait until it is gone"
+    assert "fence refused ends of jobs" in caplog.text
+
+
+def test_a_document_that_is_refused_does_not_hold_up_the_others(bench: Bench) -> None:
+    good, bad = attempt(), attempt()
+    write = bench.store.completions.write
+
+    def refusing(completions: list[Completion]) -> int:
+        if any(one.result == "bad" for one in completions):
+            raise BulkWriteError({"writeErrors": [{"code": 17419}]})
+        return write(completions)
+
+    bench.store.completions.write = refusing  # type: ignore[assignment, method-assign]
+    bench.end(bad, result="bad")
+    bench.end(good, result="good")
+    bench.write()
+    outcomes = {one.fence.job_id: one for one in bench.store.completions.written}
+    assert outcomes[good.fence.job_id].result == "good"
+    assert outcomes[bad.fence.job_id].verdict.move is Transition.FAIL
+    assert outcomes[bad.fence.job_id].error == {
+        "type": "InvalidDataError",
+        "message": "MongoDB refused to store the outcome of the job",
+    }
+
+
+def test_one_that_is_refused_even_so_is_given_up(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    refusal = BulkWriteError({"writeErrors": [{"code": 2}]})
+    bench.store.faults.fail("completions.write", refusal, refusal)
+    bench.end(attempt(), result="bad")
+    bench.write()
+    assert bench.written == []
+    assert "ends of jobs refused" in caplog.text
+
+
+def test_only_the_newest_sign_of_life_is_written_and_none_holds_up_an_end(bench: Bench) -> None:
+    one = attempt()
+    for progress in (10.0, 20.0):
+        bench.completer.submit((one.fence, {"progress": progress}, None))
+    bench.store.faults.fail("completions.progress", AutoReconnect("cut"))
+    bench.end(one)
+    bench.write()
+    assert bench.written == [one.fence.job_id]
+    bench.completer.submit((one.fence, {"progress": 30.0}, None))
+    bench.completer.submit((one.fence, {"progress": 40.0}, None))
+    bench.write()
+    assert bench.store.completions.reports == [(one.fence, {"progress": 40.0}, None)]
+
+
+def test_a_barrier_is_passed_when_everything_before_it_is_written(bench: Bench) -> None:
+    one = attempt()
+    bench.end(one)
+    barrier = bench.completer.barrier()
+    assert not barrier.is_set()
+    bench.completer.start()
+    assert barrier.wait(10)
+    assert bench.written == [one.fence.job_id]
+
+
+def test_results_are_dropped_only_when_they_may_be(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.store.faults.fail("completions.write", *[AutoReconnect("cut")] * 1000)
+    bench.end(attempt())
+    bench.completer.start()
+    eventually(lambda: "ends of jobs not written yet" in caplog.text)
+    asked: list[None] = []
+
+    def may_drop() -> bool:
+        asked.append(None)
+        bench.clock.seconds += 2.0
+        return len(asked) > 3
+
+    assert not bench.completer.stop(may_drop)
+    assert "waiting for the database to store how jobs ended" in caplog.text
+    assert bench.written == []
+
+
+def test_one_that_was_never_started_has_nothing_to_write(bench: Bench) -> None:
+    assert bench.completer.stop()

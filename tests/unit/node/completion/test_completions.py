@@ -1,0 +1,98 @@
+"""What is written for the reported end of an attempt."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from tests.unit.node.fakes import WORKER, attempt, report
+
+from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
+from taskscheduler_daemon.node.completion.completer import completion_of_report
+
+ERROR = {"type": "ValueError", "message": "no"}
+
+
+def test_success_stores_the_result() -> None:
+    one = attempt()
+    completion = completion_of_report(one, report(one, Ending.SUCCEEDED, result={"x": 1}, said={"message": "m"}), 3)
+    assert (completion.fence, completion.verdict, completion.result) == (
+        one.fence,
+        Verdict(Transition.SUCCEED),
+        {"x": 1},
+    )
+    assert (completion.progress, completion.effects, completion.error) == ({"message": "m"}, (), None)
+    assert completion.worker == str(WORKER)
+
+
+def test_a_success_in_a_series_owes_the_next_run() -> None:
+    series = ObjectId()
+    one = attempt(options={"interval": 5, "interval_reference": "start"}, series=series, seq=4)
+    completion = completion_of_report(one, report(one, Ending.SUCCEEDED, result=7), 3)
+    assert (completion.verdict, completion.effects) == (Verdict(Transition.SUCCEED, plans_next=True), ("next",))
+    assert (completion.series, completion.interval, completion.interval_reference) == ((series, 4), 5, "start")
+    assert completion.result == 7
+
+
+def test_a_success_with_a_hook_owes_it() -> None:
+    one = attempt(hook=True)
+    assert completion_of_report(one, report(one, Ending.SUCCEEDED), 3).effects == ("hook",)
+
+
+@pytest.mark.parametrize(
+    ("ending", "move", "ended_as"),
+    [(Ending.FAILED, Transition.FAIL, Status.FAILED), (Ending.TIMED_OUT, Transition.EXPIRE, Status.TIMEOUT)],
+)
+def test_a_failure_owes_its_family_and_stores_its_error(ending: Ending, move: Transition, ended_as: Status) -> None:
+    one = attempt(hook=True)
+    completion = completion_of_report(one, report(one, ending, error=ERROR), 3)
+    assert (completion.verdict.move, completion.ended_as, completion.effects) == (move, ended_as, ("family", "hook"))
+    assert (completion.error, completion.lost, completion.unstarted) == (ERROR, False, False)
+
+
+def test_a_failure_that_is_retried_owes_nothing() -> None:
+    one = attempt(options={"retry": 1, "retry_interval": 9, "interval": 5}, hook=True)
+    completion = completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3)
+    assert (completion.verdict, completion.effects, completion.retry_interval) == (Verdict(Transition.RETRY), (), 9)
+
+
+def test_the_last_failure_of_a_run_in_a_series_owes_the_next_run_and_its_family() -> None:
+    one = attempt(options={"retry": 1, "interval": 5}, retries=1, series=ObjectId(), seq=0)
+    assert completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3).effects == ("next", "family")
+
+
+def test_a_lost_worker_counts_and_is_no_retry() -> None:
+    one = attempt(options={"retry": 1})
+    completion = completion_of_report(one, report(one, Ending.LOST, error=ERROR), 3)
+    assert (completion.verdict.move, completion.lost, completion.error) == (Transition.RELEASE, True, ERROR)
+
+
+def test_a_job_that_lost_too_many_workers_is_set_aside_with_the_reason() -> None:
+    one = attempt(lost=2)
+    completion = completion_of_report(one, report(one, Ending.LOST, error={**ERROR, "signal": 9}), 3)
+    assert (completion.verdict.move, completion.effects) == (
+        Transition.POISON,
+        ("family", "hook"),
+    )  # nobody knows whether it has one
+    assert completion.error == {"type": "PoisonedJobError", "message": "its worker died 3 times; no", "signal": 9}
+
+
+def test_a_job_that_never_began_gives_its_number_back() -> None:
+    one = attempt()
+    completion = completion_of_report(one, report(one, Ending.UNSTARTED), 3)
+    assert (completion.verdict.move, completion.unstarted, completion.lost, completion.worker) == (
+        Transition.RELEASE,
+        True,
+        False,
+        None,
+    )
+
+
+def test_a_job_that_was_handed_back_is_neither_lost_nor_failed() -> None:
+    one = attempt(lost=2, options={"retry": 1})
+    completion = completion_of_report(one, report(one, Ending.RETURNED), 3)
+    assert (completion.verdict.move, completion.unstarted, completion.lost, completion.effects) == (
+        Transition.RELEASE,
+        False,
+        False,
+        (),
+    )

@@ -1,0 +1,141 @@
+"""What the reports of the manager set off in a node."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import bson
+import pytest
+from bson import ObjectId
+from tests.unit.node.fakes import WORKER, FakeClock, FakeManager, attempt, lease, report
+
+from taskscheduler.model.lifecycle import Ending, Transition
+from taskscheduler.store.attempt_updates import Completion
+from taskscheduler_daemon.ipc.messages import Held, Kind, Report
+from taskscheduler_daemon.node.completion.completer import completion_of_report
+from taskscheduler_daemon.node.dispatch.reports import ReportHandler
+from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+
+
+class Bench:
+    """A report handler, and what it has told the others."""
+
+    def __init__(self) -> None:
+        self.clock, self.manager = FakeClock(), FakeManager()
+        self.submitted: list[Any] = []
+        self.hooks: list[Report] = []
+        self.ended: list[Attempt] = []
+        self.in_flight = InFlight()
+        self.capacity = Capacity(self.in_flight, lease(self.clock), 5)
+        self.capacity.set_slots(2, 10)
+        completer = SimpleNamespace(
+            submit=self.submitted.append, completion_of=lambda one, said: completion_of_report(one, said, 3)
+        )
+        self.handler = ReportHandler(
+            in_flight=self.in_flight,
+            capacity=self.capacity,
+            completer=cast(Any, completer),
+            hooks=cast(Any, SimpleNamespace(finished=self.hooks.append)),
+            locks=cast(Any, SimpleNamespace(release_after_end=self.ended.append)),
+            manager=self.manager.proxy,
+            clock=self.clock,
+        )
+
+    def running(self, **fields: Any) -> Attempt:
+        one = attempt(**fields)
+        self.capacity.admit([one])
+        return one
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_an_attempt_that_has_ended_is_no_longer_in_flight_and_is_written_once(bench: Bench) -> None:
+    one = bench.running()
+    said = report(one, Ending.SUCCEEDED, result=7)
+    bench.handler.ended(said)
+    bench.handler.ended(said)
+    (completion,) = bench.submitted
+    assert isinstance(completion, Completion)
+    assert (completion.fence, completion.result, len(bench.in_flight)) == (one.fence, 7, 0)
+    assert bench.ended == [one], "the lock of an exclusive job"
+    assert bench.handler.ended_as == {Ending.SUCCEEDED: 1}
+
+
+def test_reports_that_are_about_no_attempt_may_be_about_hooks(bench: Bench) -> None:
+    said = report(attempt(), Ending.SUCCEEDED)
+    bench.handler.ended(said)
+    assert (bench.hooks, bench.submitted) == ([said], [])
+
+
+def test_an_earlier_attempt_is_not_taken_for_a_later_one(bench: Bench) -> None:
+    one = bench.running(number=2)
+    bench.handler.ended(report(one, Ending.SUCCEEDED)._replace(attempt=1))
+    assert (len(bench.in_flight), bench.submitted) == (1, [])
+
+
+def test_work_that_is_handed_back_did_not_run_here(bench: Bench) -> None:
+    one = bench.running()
+    bench.capacity.speed.learn(0.0001)
+    bench.handler.ended(report(one, Ending.UNSTARTED))
+    assert bench.submitted[0].verdict.move is Transition.RELEASE
+    assert bench.capacity.wanted_forced() == 5, "it counts for the budget no more"
+    assert bench.capacity.target() <= 3, "nothing moves: claim nothing ahead"
+    assert bench.handler.ended_as == {}
+
+
+def test_how_long_jobs_take_is_measured_by_those_that_have_a_slot_for_themselves(bench: Bench) -> None:
+    beside = bench.running(**{"async": True})
+    bench.handler.ended(report(beside, Ending.SUCCEEDED, seconds=0.001))
+    assert bench.capacity.target() == 2
+    bench.handler.ended(report(bench.running(), Ending.SUCCEEDED, seconds=0.001))
+    assert bench.capacity.target() > 2
+
+
+def test_a_class_that_turns_out_to_be_async_is_remembered(bench: Bench) -> None:
+    bench.handler.ended(report(bench.running(), Ending.SUCCEEDED, **{"async": True}))
+    assert bench.running().is_async
+
+
+def test_a_failure_is_logged_before_it_is_written(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    logged: list[str] = []
+    bench.handler._completer.submit = lambda entry: logged.append(caplog.text)  # type: ignore[method-assign]
+    one = bench.running()
+    bench.handler.ended(report(one, Ending.FAILED, error={"type": "ValueError", "message": "no"}))
+    assert "job failed: ValueError: no" in logged[0]
+
+
+def test_a_sign_of_life_is_written_with_what_it_says(bench: Bench) -> None:
+    one = bench.running(parent=ObjectId())
+    said: dict[str, Any] = {"id": one.fence.job_id, "attempt": 1, "progress": 50.0, "secret": "no"}
+    bench.handler.progressed(report(one, Ending.SUCCEEDED, **said)._replace(kind=Kind.PROGRESS))
+    assert bench.submitted == [(one.fence, {"progress": 50.0, "worker": str(WORKER)}, one.parent)]
+    assert one.noted == bench.clock.seconds
+
+
+@pytest.mark.parametrize("wrong", [{"attempt": 2}, {"id": ObjectId()}, {}])
+def test_a_sign_of_life_of_another_attempt_is_not_written(bench: Bench, wrong: dict[str, Any]) -> None:
+    one = bench.running()
+    said = {"id": one.fence.job_id, "attempt": 1, "progress": 50.0, **wrong} if wrong else {"progress": 1.0}
+    packed = Report(Kind.PROGRESS, Ending.SUCCEEDED, one.fence.job_id.binary, 1, WORKER.binary, 0.0, bson.encode(said))
+    bench.handler.progressed(packed)
+    bench.handler.progressed(packed._replace(job_id=ObjectId().binary))
+    assert (bench.submitted, one.noted) == ([], 0.0)
+
+
+def test_the_inventory_says_where_attempts_run_and_what_runs_without_right(bench: Bench) -> None:
+    known, older, unknown = bench.running(), bench.running(number=2), ObjectId()
+    bench.handler.held(
+        [
+            Held(known.fence.job_id, 1, WORKER, 3.5),
+            Held(older.fence.job_id, 1, WORKER, 9.0),
+            Held(unknown, 1, None, 0.0),
+        ]
+    )
+    assert (known.worker, known.seconds, known.seen_at) == (WORKER, 3.5, bench.clock.seconds)
+    assert (older.worker, older.seen_at) == (None, 0.0)
+    assert bench.manager.cancelled == [unknown]

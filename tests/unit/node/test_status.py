@@ -1,0 +1,67 @@
+"""What is registered about a node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from bson import ObjectId
+from tests.unit.node.fakes import WORKER, attempt, lease
+
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.in_flight import InFlight
+from taskscheduler_daemon.node.status import NodeStatus
+
+POOL = {"pm": "static", "slots": 2, "async_jobs": 10}
+
+
+class Bench:
+    """The status of a node with these attempts in flight."""
+
+    def __init__(self) -> None:
+        self.in_flight, own_lease = InFlight(), lease(duration=4.0)
+        self.capacity = Capacity(self.in_flight, own_lease, 0)
+        self.ended_as: Counter[Ending] = Counter()
+        options = NodeOptions(name="node", queues=("mail",), kill_grace=0.25)
+        self.status = NodeStatus(options, self.in_flight, self.capacity, own_lease, self.ended_as)
+
+    def workers(self) -> list[dict[str, Any]]:
+        return list(self.status.all()["workers"])
+
+
+def test_what_people_and_other_nodes_read() -> None:
+    bench = Bench()
+    bench.status.pool_changed(POOL)
+    bench.in_flight.add([attempt(), attempt(options={"force_spawn": True})])
+    bench.ended_as[Ending.TIMED_OUT] += 3
+    facts = bench.status.all()
+    assert (facts["name"], facts["queues"], facts["lease"], facts["grace"]) == ("node", ["mail"], 4.0, 0.25)
+    assert (facts["pm"], facts["slots"], facts["busy"], facts["running"]) == ("static", 2, 1, 2)
+    assert (facts["ended"], facts["workers"]) == ({"timed_out": 3}, [])
+
+
+def test_a_pool_that_is_mentioned_again_is_no_news() -> None:
+    bench = Bench()
+    assert bench.status.pool_changed(POOL)
+    assert not bench.status.pool_changed(POOL)
+    assert bench.status.pool_changed({**POOL, "slots": 3})
+    assert bench.capacity.slots == 3
+
+
+def test_workers_with_the_jobs_that_they_run() -> None:
+    bench, idle = Bench(), ObjectId()
+    for worker, pid in ((WORKER, 11), (idle, 12)):
+        bench.status.worker_changed({"event": "worker_spawn", "worker": worker, "pid": pid})
+    first, second = attempt(), attempt()
+    first.worker = second.worker = WORKER
+    second.seconds = 7.0
+    bench.in_flight.add([first, second, attempt()])
+    assert bench.workers() == [
+        {"id": str(WORKER), "pid": 11, "job": second.fence.job_id, "seconds": 7.0, "jobs": 2},
+        {"id": str(idle), "pid": 12, "job": None, "seconds": 0.0, "jobs": 0},
+    ]
+    bench.status.worker_changed({"event": "worker_kill", "worker": WORKER, "pid": 11})
+    bench.status.worker_changed({"event": "worker_kill", "worker": WORKER, "pid": 11})
+    assert [worker["pid"] for worker in bench.workers()] == [12]
