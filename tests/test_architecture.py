@@ -7,7 +7,7 @@ import inspect
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,136 @@ def test_the_module_that_forks_is_found_by_this_rule() -> None:
     trees = [tree for name, tree in ALL.items() if belongs(name, "taskscheduler_daemon.system")]
     used = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert {"fork", "kill", "killpg", "waitpid"} <= used & PROCESSES
+
+
+# -- circles, widths, sizes -------------------------------------------------------------------------------------------
+
+#: constructors of more than seven arguments, each with the reason why it is not divided
+LONG_CONSTRUCTORS: dict[str, str] = {}
+
+#: classes of more than fifteen public methods, each with the reason why it is not divided
+BIG_CLASSES: dict[str, str] = {
+    "taskscheduler.aio.scheduler.AsyncScheduler": "the public twin of Scheduler: one line for each method",
+    "taskscheduler.model.process_state.ProcessState": "one property for each field of a job that users read",
+    "taskscheduler.scheduler.Scheduler": "public; each method calls one operation",
+}
+
+#: functions that a constructor takes, each with the reason why it is not an object
+CALLBACKS: dict[str, str] = {
+    "taskscheduler.declarations.registry.JobSpec.function": "the function of the user that the job calls",
+    "taskscheduler.declarations.signature.Signature.function": "the function of the user whose parameters it reads",
+    "taskscheduler.waiting.listener.BackgroundListener.announce": "events to handlers of the user",
+    "taskscheduler_daemon.node.manager_messages.ManagerMessages.announce": "events to handlers of the user",
+    "taskscheduler_daemon.node.session.Session.announce": "events to handlers of the user",
+    "taskscheduler_daemon.system.threads.SessionThreads.on_crash": "the threads are below the session that they end",
+}
+
+WIDEST_FOLDER = 28
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Which module imports which, also only for types; names that a package offers count as the package."""
+    graph: dict[str, set[str]] = {}
+    for name, tree in ALL.items():
+        found = {
+            module if not taken or f"{module}.{taken}" not in ALL else f"{module}.{taken}"
+            for module, taken in imports(tree)
+        }
+        graph[name] = {module for module in found if module in ALL and module != name}
+    return graph
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of nodes that depend on each other."""
+    reach: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        left = list(graph[start])
+        while left:
+            one = left.pop()
+            if one not in seen:
+                seen.add(one)
+                left += graph.get(one, ())
+        reach[start] = seen
+    found = {tuple(sorted(other for other in reach[one] if one in reach[other])) for one in graph if one in reach[one]}
+    return [list(group) for group in sorted(found)]
+
+
+def test_no_files_depend_on_each_other_in_a_circle() -> None:
+    faces = {name for name in ALL if is_face(name)}
+    assert circles({name: found - faces for name, found in dependencies().items() if name not in faces}) == []
+
+
+def is_face(name: str) -> bool:
+    """Whether it is the `__init__` of a package."""
+    root = LIBRARY if belongs(name, "taskscheduler") else DAEMON
+    return (root / name.replace(".", "/")).is_dir()
+
+
+@pytest.mark.parametrize("folder", [name for name in ALL if is_face(name)])
+def test_no_folders_depend_on_each_other_in_a_circle(folder: str) -> None:
+    depth = folder.count(".") + 2
+
+    def child(name: str) -> str:
+        return ".".join(name.split(".")[:depth])
+
+    graph: dict[str, set[str]] = {}
+    for name, found in dependencies().items():
+        if belongs(name, folder) and name != folder:
+            inside = {child(one) for one in found if belongs(one, folder) and one != folder}
+            graph.setdefault(child(name), set()).update(inside - {child(name)})
+    assert circles(graph) == []
+
+
+def test_no_folder_is_too_wide_to_look_through() -> None:
+    folders = {path.parent for root in (LIBRARY, DAEMON) for path in root.rglob("*.py")}
+    assert [str(folder) for folder in folders if len(list(folder.glob("*.py"))) > WIDEST_FOLDER] == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_module_imports_what_another_one_keeps_to_itself(name: str) -> None:
+    taken = [f"{module}.{one}" for module, one in imports(ALL[name]) if one.startswith("_") and module in ALL]
+    assert taken == []
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    for name, tree in ALL.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                yield f"{name}.{node.name}", node
+
+
+def constructors() -> Iterator[tuple[str, list[ast.arg]]]:
+    """The constructor of each class: its arguments without `self`."""
+    for name, cls in classes():
+        for node in cls.body:
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                yield name, [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs][1:]
+
+
+def test_no_constructor_takes_more_than_seven_arguments() -> None:
+    assert {name for name, arguments in constructors() if len(arguments) > 7} == set(LONG_CONSTRUCTORS)
+
+
+def test_no_class_has_more_than_fifteen_public_methods() -> None:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    big = {
+        name
+        for name, cls in classes()
+        if len({one.name for one in cls.body if isinstance(one, functions) and not one.name.startswith("_")}) > 15
+    }
+    assert big == set(BIG_CLASSES)
+
+
+def test_constructors_take_objects_not_functions() -> None:
+    """Who calls a function that came in through a constructor cannot be found by its name."""
+    taken = {
+        f"{name}.{one.arg}"
+        for name, arguments in constructors()
+        for one in arguments
+        if one.annotation is not None and "Callable" in ast.unparse(one.annotation)
+    }
+    assert taken == set(CALLBACKS)
 
 
 # -- what an application sees -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import checked, integer, names, queue_name, seconds
-from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, _limit
+from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, finite_limit
 
 LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
 
@@ -41,9 +41,9 @@ NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "kill_grace": seconds,
     "max_jobs": lambda name, value: integer(name, value, least=0),
     "max_lost": lambda name, value: integer(name, value, least=1),
-    "max_memory": lambda name, value: _limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
-    "max_cpu": lambda name, value: _limit(seconds, name, value, least=0.1),
-    "max_files": lambda name, value: _limit(integer, name, value, least=LEAST_FILES),
+    "max_memory": lambda name, value: finite_limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
+    "max_cpu": lambda name, value: finite_limit(seconds, name, value, least=0.1),
+    "max_files": lambda name, value: finite_limit(integer, name, value, least=LEAST_FILES),
     "max_processes": lambda name, value: integer(name, value, least=0),
 }
 

@@ -61,7 +61,7 @@ class PoolOptions:
         return 0 if self.pm is ProcessManagement.ONDEMAND else self.async_jobs
 
 
-def _limit(check: Callable[..., Any], name: str, value: Any, **bounds: float) -> Any:
+def finite_limit(check: Callable[..., Any], name: str, value: Any, **bounds: float) -> Any:
     """Accepts 0 for no limit, else a value within these bounds."""
     return check(name, value, **(bounds if value or isinstance(value, bool) else {"least": 0}))
 
@@ -73,6 +73,6 @@ POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "async_jobs": lambda name, value: integer(name, value, least=0, most=10_000),
     "worker_max_jobs": lambda name, value: integer(name, value, least=0),
     "worker_max_age": seconds,
-    "worker_max_growth": lambda name, value: _limit(integer, name, value, least=LEAST_GROWTH, most=2**50),
+    "worker_max_growth": lambda name, value: finite_limit(integer, name, value, least=LEAST_GROWTH, most=2**50),
     "idle_ttl": seconds,
 }
