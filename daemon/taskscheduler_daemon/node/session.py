@@ -16,6 +16,7 @@ from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.ipc.channel import Receiver
 from taskscheduler_daemon.ipc.link import Link
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
+from taskscheduler_daemon.logs import NODE_READY
 from taskscheduler_daemon.node.heartbeat import Heartbeat
 from taskscheduler_daemon.node.manager_messages import ManagerMessages
 from taskscheduler_daemon.node.options import NodeOptions
@@ -97,7 +98,7 @@ class Session:
         parts.claimer.start()
         parts.maintainer.start()
         facts = {"node": self._options.name, "boot": str(parts.node.boot), "pid": os.getpid()}
-        logger.info("node ready", extra=facts)
+        logger.info(NODE_READY, extra=facts)
         with selectors.DefaultSelector() as selector:
             selector.register(self._up, selectors.EVENT_READ)
             selector.register(self._signals, selectors.EVENT_READ)
