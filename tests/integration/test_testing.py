@@ -384,7 +384,7 @@ def test_the_example_in_the_docstring(tmp_path: Path, monkeypatch: pytest.Monkey
             raise ConnectionError(self.data["to"])
 
     monkeypatch.setenv("TASKSCHEDULER_STATE_DIR", str(tmp_path))
-    example = (taskscheduler.testing.__doc__ or "").split("def test_a_mail")[1].split("It is the code")[0]
+    example = (taskscheduler.testing.__doc__ or "").split("def test_a_mail")[1].split("It runs the code")[0]
     names: dict[str, Any] = {"InlineNode": InlineNode, "MailJob": MailJob, "Status": Status}
     exec("def test_a_mail" + example.replace("\n    ", "\n"), names)  # noqa: S102
     with fresh_scheduler(job_retention=60) as scheduler:

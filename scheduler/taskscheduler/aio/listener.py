@@ -23,7 +23,7 @@ _LOOK = 0.2  #: seconds after which a thread that waits checks whether it was st
 
 
 class Listening(NamedTuple):
-    """What to listen for: a query, the place behind which to begin, and the end."""
+    """The arguments of AsyncScheduler.listen: a query, the place behind which to begin, and the end."""
 
     query: Mapping[str, Any] | None
     after: Token | None

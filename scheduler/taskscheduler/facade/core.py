@@ -28,7 +28,7 @@ LOGGER = logging.getLogger("taskscheduler")
 
 
 class Foundation(NamedTuple):
-    """What the arguments of a scheduler stand for: its database and options, its handlers, its clock."""
+    """The database and options, the handlers and the clock that a scheduler was given."""
 
     connection: Connection
     events: Events
@@ -54,7 +54,7 @@ class Foundation(NamedTuple):
 
 
 class Core:
-    """The parts of one scheduler, and who uses which."""
+    """Builds the parts of one scheduler, and gives each the parts that it uses."""
 
     def __init__(self, foundation: Foundation, jobs: JobAccess) -> None:
         self.connection, self.events, self.clock = foundation

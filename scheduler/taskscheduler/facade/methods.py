@@ -17,11 +17,12 @@ A new group of methods, such as `scheduler.queues`, is one file:
     class AsyncQueues(AsyncMethods[Queues, P]):
         pause = coroutine(Queues.pause)
 
-Scheduler makes `self.queues = Queues(core)`, and AsyncScheduler `self.queues = AsyncQueues(blocking.queues, threads,
-processes)`. Type checkers see the parameters and results of both forms; names, signatures and docstrings are those
-of the blocking method. A method that takes any keyword writes `self, /`, so that `self` may be one of them. Do not
-serve this way a method that waits for long, since it would keep one of few threads, or one that returns data of the
-user, which must not be searched for processes. `tests/unit/facade` checks that each group has both forms.
+Operations makes `self.queues = Queues(self._core)`, and AsyncScheduler makes
+`self.queues = AsyncQueues(blocking.queues, threads, processes)`. Type checkers see the parameters and results of both
+forms; names, signatures and docstrings are those of the blocking method. A method that takes any keyword writes
+`self, /`, so that `self` may be one of them. Do not serve this way a method that waits for long, since it would keep
+one of few threads, or a method that returns data of the user, which must not be searched for processes. The tests of
+this folder check that each group has both forms.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from bson import ObjectId
@@ -51,7 +51,7 @@ class Queues(Methods):
         raise LookupError("no such queue")
 
 
-class AsyncQueues(AsyncMethods[Queues, P], Generic[P]):
+class AsyncQueues(AsyncMethods[Queues, P]):
     pause = coroutine(Queues.pause)
     first = coroutine(Queues.first)
     all = coroutine(Queues.all)
