@@ -1,6 +1,6 @@
 """Simulates clusters that no test machine holds: `.venv/bin/python -m tests.scale.simulate`. Pure, with a fixed seed.
 
-    claims    nodes that work off one queue with the product's own division (Share), and without it
+    claims    nodes that work off one queue with the product's own division (Partition), and without it
     herd      what one added job sets off in an idle cluster
     sweeps    the reads and writes of nodes that have nothing to do
 
@@ -73,7 +73,7 @@ class Backlog:
 def claims(nodes: int, divided: bool) -> Outcome:
     """Nodes of equal speed claim from one queue."""
     random.seed(SEED)
-    backlog, shares = Backlog(JOBS), _shares(nodes if divided else 1, nodes)
+    backlog, partitions = Backlog(JOBS), _partitions(nodes if divided else 1, nodes)
     wanted = max(SLOTS, round(AHEAD * RATE / nodes))
     pause = wanted / (RATE / nodes)
     events: list[tuple[float, int, list[ObjectId] | None]] = [
@@ -84,8 +84,8 @@ def claims(nodes: int, divided: bool) -> Outcome:
     while got < JOBS // 2 and count < CLAIMS:
         now, node, claim = heapq.heappop(events)
         if claim is None:
-            found = backlog.look(marks[node], shares[node].look_at(wanted, [QUEUE]))
-            claim = shares[node].ours([{"_id": job_id, "queue": QUEUE} for job_id in found], wanted, False, now)
+            found = backlog.look(marks[node], partitions[node].look_at(wanted, [QUEUE]))
+            claim = partitions[node].ours([{"_id": job_id, "queue": QUEUE} for job_id in found], wanted, False, now)
             looked_at += len(found)
             marks[node] = backlog.place[found[-1]] if found else 0
             heapq.heappush(events, (now + LOOK + PER_JOB * len(claim), node, claim))
@@ -97,11 +97,11 @@ def claims(nodes: int, divided: bool) -> Outcome:
     return Outcome(1 - got / asked, looked_at / got)
 
 
-def _shares(known: int, nodes: int) -> list[Partition]:
+def _partitions(known: int, nodes: int) -> list[Partition]:
     boots = [ObjectId(f"{number:024x}") for number in range(nodes)]
     made = [Partition(boot, LEASE) for boot in boots]
-    for share in made if known > 1 else ():
-        share.know([{"_id": boot, "silent": 0.0} for boot in boots], 0.0)
+    for partition in made if known > 1 else ():
+        partition.know([{"_id": boot, "silent": 0.0} for boot in boots], 0.0)
     return made
 
 

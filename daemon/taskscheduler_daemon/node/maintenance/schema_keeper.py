@@ -27,5 +27,5 @@ class SchemaKeeper(Duty):
         """Ensures the schema if it is time to. Raises StoreError."""
         self._runs += 1
         if self._broken or self._runs % _EVERY == 0:
-            self._broken = False
             ensure(self._store.database, self._store.options)
+            self._broken = False

@@ -160,6 +160,14 @@ def test_async_jobs_behind_others_are_claimed_as_long_as_there_is_room_for_them(
     assert set(beside[10:]) <= set(bench.look())
 
 
+def test_where_one_job_turned_out_to_be_async_more_are_searched_for_although_no_slot_is_free(bench: Bench) -> None:
+    bench.at_rest()
+    bench.in_flight.add([attempt()])
+    beside = bench.store.claims.add(12, **{"async": True})
+    bench.claimer.hint(beside, ["default"], forced=False, later=False)
+    assert bench.look() == beside[:10]
+
+
 def test_others_are_read_when_a_claim_got_less_than_it_asked_for(bench: Bench) -> None:
     """Other nodes seem to claim from the same queue."""
     ids = bench.store.claims.add(4)

@@ -22,76 +22,76 @@ def ids(found: list[dict[str, Any]]) -> list[ObjectId]:
     return [job["_id"] for job in found]
 
 
-def shares(count: int) -> list[Partition]:
+def partitions(count: int) -> list[Partition]:
     """What so many nodes know that all know of each other."""
     boots = [ObjectId() for _ in range(count)]
     made = [Partition(boot, LEASE) for boot in boots]
-    for share in made:
-        share.know([{"_id": boot, "silent": 1.0} for boot in boots], NOW)
+    for partition in made:
+        partition.know([{"_id": boot, "silent": 1.0} for boot in boots], NOW)
     return made
 
 
 def test_a_node_alone_asks_for_all_that_it_wants() -> None:
-    share, found = Partition(ObjectId(), LEASE), jobs(7)
-    assert share.look_at(5, [QUEUE]) == 5
-    assert not share.shared
-    assert share.ours(found, 5, at_head=True, now=NOW) == ids(found)[:5]
+    partition, found = Partition(ObjectId(), LEASE), jobs(7)
+    assert partition.look_at(5, [QUEUE]) == 5
+    assert not partition.shared
+    assert partition.ours(found, 5, at_head=True, now=NOW) == ids(found)[:5]
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 8])
 def test_nodes_that_know_each_other_divide_what_they_find_among_them(count: int) -> None:
     found = jobs(60 * count)
-    parts = [share.ours(found, 100, at_head=False, now=NOW) for share in shares(count)]
+    parts = [partition.ours(found, 100, at_head=False, now=NOW) for partition in partitions(count)]
     assert sorted(job for part in parts for job in part) == sorted(ids(found))
     assert all(len(part) in (59, 60, 61) for part in parts)
 
 
 def test_so_much_is_looked_at_that_every_node_finds_what_it_wants() -> None:
-    share = shares(4)[0]
-    assert share.shared
-    assert share.look_at(100, [QUEUE]) == 400
-    assert len(share.ours(jobs(400), 100, at_head=False, now=NOW)) == 100
+    partition = partitions(4)[0]
+    assert partition.shared
+    assert partition.look_at(100, [QUEUE]) == 400
+    assert len(partition.ours(jobs(400), 100, at_head=False, now=NOW)) == 100
 
 
 def one_of(count: int) -> Partition:
-    share = Partition(ObjectId(), LEASE)
-    share.know([{"_id": ObjectId(), "silent": 1.0} for _ in range(count - 1)], NOW)
-    return share
+    partition = Partition(ObjectId(), LEASE)
+    partition.know([{"_id": ObjectId(), "silent": 1.0} for _ in range(count - 1)], NOW)
+    return partition
 
 
 def test_no_node_looks_at_much_more_than_it_wants() -> None:
-    share = one_of(1000)
-    assert share.look_at(2, [QUEUE]) == 16
-    assert share.look_at(1000, [QUEUE]) == 4000
-    assert share.look_at(10_000, [QUEUE]) == 10_000
+    partition = one_of(1000)
+    assert partition.look_at(2, [QUEUE]) == 16
+    assert partition.look_at(1000, [QUEUE]) == 4000
+    assert partition.look_at(10_000, [QUEUE]) == 10_000
 
 
 def test_what_is_left_at_the_head_for_a_while_is_anybodys() -> None:
-    share, found = shares(4)[0], jobs(40)
-    mine = share.ours(found, 40, at_head=True, now=NOW)
+    partition, found = partitions(4)[0], jobs(40)
+    mine = partition.ours(found, 40, at_head=True, now=NOW)
     assert len(mine) == 10
     left = [job for job in found if job["_id"] not in mine]
-    assert share.ours(left, 40, at_head=True, now=NOW + 0.01) == []
-    assert 0 < len(set(share.ours(left, 40, at_head=True, now=NOW + 2)) & set(ids(left))) < len(left)
+    assert partition.ours(left, 40, at_head=True, now=NOW + 0.01) == []
+    assert 0 < len(set(partition.ours(left, 40, at_head=True, now=NOW + 2)) & set(ids(left))) < len(left)
 
 
 def test_a_node_with_nothing_of_its_own_leaves_the_rest_to_the_others_for_a_moment_only() -> None:
-    share, found = shares(4)[0], jobs(40)
-    mine = share.ours(found, 40, at_head=False, now=NOW)
+    partition, found = partitions(4)[0], jobs(40)
+    mine = partition.ours(found, 40, at_head=False, now=NOW)
     left = [job for job in found if job["_id"] not in mine]
-    assert share.ours(left, 40, at_head=False, now=NOW + 1) == []
-    assert share.ours(left, 40, at_head=False, now=NOW + 1.03) == []
-    some = share.ours(left, 40, at_head=False, now=NOW + 1.07)
+    assert partition.ours(left, 40, at_head=False, now=NOW + 1) == []
+    assert partition.ours(left, 40, at_head=False, now=NOW + 1.03) == []
+    some = partition.ours(left, 40, at_head=False, now=NOW + 1.07)
     assert 0 < len(some) < len(left)
     assert set(some) <= set(ids(left))
 
 
 def test_nodes_without_jobs_of_their_own_divide_the_part_of_a_busy_one_among_them() -> None:
-    busy, *idle = shares(4)
+    busy, *idle = partitions(4)
     found = jobs(240)
     theirs = [job for job in found if job["_id"] in busy.ours(found, 240, at_head=False, now=NOW)]
-    assert [share.ours(theirs, 240, at_head=False, now=NOW) for share in idle] == [[], [], []]
-    parts = [share.ours(theirs, 240, at_head=False, now=NOW + 0.06) for share in idle]
+    assert [partition.ours(theirs, 240, at_head=False, now=NOW) for partition in idle] == [[], [], []]
+    parts = [partition.ours(theirs, 240, at_head=False, now=NOW + 0.06) for partition in idle]
     asked = [job for part in parts for job in part]
     assert len(set(asked)) == len(asked), "two nodes ask for the same job"
     assert all(parts)
@@ -100,9 +100,9 @@ def test_nodes_without_jobs_of_their_own_divide_the_part_of_a_busy_one_among_the
 
 def test_no_job_waits_for_two_nodes_that_are_busy() -> None:
     """What falls to the second of them is taken soon after."""
-    _, _, idle, other = shares(4)
+    _, _, idle, other = partitions(4)
     found = jobs(240)
-    taken = {job for share in (idle, other) for job in share.ours(found, 240, at_head=False, now=NOW)}
+    taken = {job for partition in (idle, other) for job in partition.ours(found, 240, at_head=False, now=NOW)}
     now, left = NOW, [job for job in found if job["_id"] not in taken]
     assert len(left) == 120
     while left and now < NOW + 1:
@@ -114,8 +114,8 @@ def test_no_job_waits_for_two_nodes_that_are_busy() -> None:
 
 def test_silent_and_lost_nodes_have_no_part() -> None:
     boot = ObjectId()
-    share = Partition(boot, LEASE)
-    share.know(
+    partition = Partition(boot, LEASE)
+    partition.know(
         [
             {"_id": boot, "silent": 0.0},
             {"_id": ObjectId(), "silent": LEASE / 2},
@@ -123,30 +123,30 @@ def test_silent_and_lost_nodes_have_no_part() -> None:
         ],
         NOW,
     )
-    assert not share.shared
+    assert not partition.shared
 
 
 def test_nodes_that_serve_other_queues_or_run_nothing_have_no_part() -> None:
     boot = ObjectId()
-    share = Partition(boot, LEASE)
+    partition = Partition(boot, LEASE)
     others: list[dict[str, Any]] = [{"queues": ["mail"]}, {"queues": []}, {"queues": [QUEUE], "slots": 0}]
-    share.know([{"_id": ObjectId(), "silent": 0.0, **other} for other in others], NOW)
-    assert share.look_at(10, [QUEUE]) == 20
-    assert share.look_at(10, ["mail", QUEUE]) == 30
+    partition.know([{"_id": ObjectId(), "silent": 0.0, **other} for other in others], NOW)
+    assert partition.look_at(10, [QUEUE]) == 20
+    assert partition.look_at(10, ["mail", QUEUE]) == 30
     found = jobs(60)
-    assert len(share.ours(found, 60, at_head=False, now=NOW)) == 30
-    assert len(share.ours([{**job, "queue": "mail"} for job in found], 60, at_head=False, now=NOW)) == 20
+    assert len(partition.ours(found, 60, at_head=False, now=NOW)) == 30
+    assert len(partition.ours([{**job, "queue": "mail"} for job in found], 60, at_head=False, now=NOW)) == 20
 
 
 def test_who_else_there_is_is_asked_for_now_and_then_and_soon_after_others_were_faster() -> None:
-    share = Partition(ObjectId(), LEASE)
-    assert share.is_old(NOW)
-    share.know([], NOW)
-    assert (share.is_old(NOW + 1), share.is_old(NOW + 10)) == (False, True)
-    share.claimed(asked=10, got=10)
-    assert not share.is_old(NOW + 1)
-    share.claimed(asked=10, got=9)
-    assert share.is_old(NOW + 1)
+    partition = Partition(ObjectId(), LEASE)
+    assert partition.is_old(NOW)
+    partition.know([], NOW)
+    assert (partition.is_old(NOW + 1), partition.is_old(NOW + 10)) == (False, True)
+    partition.claimed(asked=10, got=10)
+    assert not partition.is_old(NOW + 1)
+    partition.claimed(asked=10, got=9)
+    assert partition.is_old(NOW + 1)
 
 
 def test_a_thousand_nodes_ask_for_each_other_less_often() -> None:

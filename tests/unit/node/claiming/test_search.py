@@ -22,108 +22,108 @@ def jobs(count: int, queue: str = "default", priority: int = 0) -> list[dict[str
 
 def at_rest(*served: str) -> Search:
     """One that has looked everywhere and found nothing."""
-    lookout = Search(served)
-    lookout.begin_everywhere()
-    lookout.pop_forced()
-    lookout.found([], 1)
-    return lookout
+    search = Search(served)
+    search.begin_everywhere()
+    search.pop_forced()
+    search.found([], 1)
+    return search
 
 
 def test_the_first_look_is_everywhere() -> None:
-    lookout = Search([])
-    assert lookout.more
-    assert lookout.begin_everywhere()
-    assert lookout.pop_forced()
-    assert not lookout.begin_everywhere()
+    search = Search([])
+    assert search.more
+    assert search.begin_everywhere()
+    assert search.pop_forced()
+    assert not search.begin_everywhere()
 
 
 def test_a_few_new_jobs_are_named_where_nothing_else_waits() -> None:
-    lookout, ids = at_rest(), [ObjectId(), ObjectId()]
-    assert lookout.hint(ids, ["mail"], forced=False, later=False)
-    assert lookout.pop_hinted() == ids
-    assert lookout.pop_hinted() == []
-    assert not lookout.more
-    assert lookout.queues == ["mail"]
+    search, ids = at_rest(), [ObjectId(), ObjectId()]
+    assert search.hint(ids, ["mail"], forced=False, later=False)
+    assert search.pop_hinted() == ids
+    assert search.pop_hinted() == []
+    assert not search.more
+    assert search.queues == ["mail"]
 
 
 def test_many_new_jobs_or_ones_for_later_are_searched_for() -> None:
     for ids, later in (([ObjectId() for _ in range(5)], False), ([ObjectId()], True)):
-        lookout = at_rest()
-        lookout.hint(ids, ["mail"], forced=False, later=later)
-        assert lookout.pop_hinted() == []
-        assert lookout.more
+        search = at_rest()
+        search.hint(ids, ["mail"], forced=False, later=later)
+        assert search.pop_hinted() == []
+        assert search.more
 
 
 def test_a_backlog_is_searched_and_not_named() -> None:
-    lookout = at_rest()
-    lookout.found(jobs(3), 3)
-    lookout.hint([ObjectId()], ["default"], forced=False, later=False)
-    assert lookout.pop_hinted() == []
+    search = at_rest()
+    search.found(jobs(3), 3)
+    search.hint([ObjectId()], ["default"], forced=False, later=False)
+    assert search.pop_hinted() == []
 
 
 def test_jobs_of_queues_that_are_not_served_are_not_news() -> None:
-    lookout = at_rest("mail")
-    assert not lookout.hint([ObjectId()], ["copy"], forced=True, later=False)
-    assert not lookout.more
-    assert not lookout.pop_forced()
-    assert lookout.hint([ObjectId()], ["copy", "mail"], forced=True, later=False)
-    assert lookout.queues == ["mail"]
-    assert lookout.pop_forced()
+    search = at_rest("mail")
+    assert not search.hint([ObjectId()], ["copy"], forced=True, later=False)
+    assert not search.more
+    assert not search.pop_forced()
+    assert search.hint([ObjectId()], ["copy", "mail"], forced=True, later=False)
+    assert search.queues == ["mail"]
+    assert search.pop_forced()
 
 
 def test_a_full_look_at_one_place_is_continued_there() -> None:
-    lookout, found = at_rest(), jobs(3)
-    lookout.found(found, 3)
-    assert lookout.cursor == Cursor("default", 0, found[-1]["at"], found[-1]["_id"])
-    lookout.found(jobs(2), 3)
-    assert lookout.cursor is None
+    search, found = at_rest(), jobs(3)
+    search.found(found, 3)
+    assert search.cursor == Cursor("default", 0, found[-1]["at"], found[-1]["_id"])
+    search.found(jobs(2), 3)
+    assert search.cursor is None
 
 
 def test_a_look_at_several_places_is_not_continued() -> None:
-    lookout = at_rest()
-    lookout.found([*jobs(1, priority=1), *jobs(1)], 2)
-    assert lookout.cursor is None
-    lookout.found([*jobs(1, queue="a"), *jobs(1, queue="b")], 2)
-    assert lookout.cursor is None
+    search = at_rest()
+    search.found([*jobs(1, priority=1), *jobs(1)], 2)
+    assert search.cursor is None
+    search.found([*jobs(1, queue="a"), *jobs(1, queue="b")], 2)
+    assert search.cursor is None
 
 
 def test_looking_everywhere_begins_at_the_head() -> None:
-    lookout = at_rest()
-    lookout.found(jobs(3), 3)
-    lookout.look_everywhere()
-    assert lookout.begin_everywhere()
-    assert lookout.cursor is None
+    search = at_rest()
+    search.found(jobs(3), 3)
+    search.look_everywhere()
+    assert search.begin_everywhere()
+    assert search.cursor is None
 
 
 def test_a_backlog_makes_news_useless_until_it_ends() -> None:
-    lookout = at_rest()
+    search = at_rest()
     for _ in range(10):
-        lookout.found(jobs(3), 3)
-    assert not lookout.idle.is_set()
-    lookout.found(jobs(2), 3)
-    assert lookout.idle.is_set()
+        search.found(jobs(3), 3)
+    assert not search.idle.is_set()
+    search.found(jobs(2), 3)
+    assert search.idle.is_set()
 
 
 def test_news_that_come_during_a_look_are_not_forgotten_when_it_finds_nothing() -> None:
     """They may be about jobs that were stored a moment after it."""
-    lookout = Search(())
-    lookout.begin_everywhere()
-    lookout.hint([ObjectId()], ["default"], forced=False, later=False)
-    lookout.found([], 3)
-    assert lookout.more
-    lookout.begin_everywhere()
-    lookout.found([], 3)
-    assert not lookout.more
+    search = Search(())
+    search.begin_everywhere()
+    search.hint([ObjectId()], ["default"], forced=False, later=False)
+    search.found([], 3)
+    assert search.more
+    search.begin_everywhere()
+    search.found([], 3)
+    assert not search.more
 
 
 def test_queues_without_jobs_are_forgotten_at_the_next_look_everywhere() -> None:
-    lookout = at_rest()
-    lookout.know(["one", "two"])
-    assert lookout.queues == ["one", "two"]
-    lookout.look_everywhere()
-    lookout.begin_everywhere()
-    lookout.know(["two"])
-    assert lookout.queues == ["two"]
+    search = at_rest()
+    search.know(["one", "two"])
+    assert search.queues == ["one", "two"]
+    search.look_everywhere()
+    search.begin_everywhere()
+    search.know(["two"])
+    assert search.queues == ["two"]
     served = at_rest("mail", "copy")
     served.look_everywhere()
     served.begin_everywhere()

@@ -11,7 +11,9 @@ import pytest
 from bson import ObjectId
 from tests.unit.node.fakes import lease
 
+from taskscheduler.model.lifecycle import Ending
 from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
@@ -130,3 +132,56 @@ def test_many_threads_may_hear_of_cancellations_at_once(around: Surroundings) ->
             list(threads.map(hear, range(4)))
     finally:
         sys.setswitchinterval(before)
+
+
+class Ends:
+    """A completer that notes the ends that it is to write."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Any] = []
+
+    def completion_of(self, one: Attempt, report: Report) -> tuple[Fence, Ending, Any]:
+        return one.fence, report.ending, report.content().get("error")
+
+    def submit(self, completion: tuple[Fence, Ending, Any]) -> None:
+        self.submitted.append(completion)
+
+
+def test_an_attempt_that_the_manager_does_not_know_is_lost_and_cancelled(around: Surroundings) -> None:
+    in_flight, ends, lost = InFlight(), Ends(), attempt()
+    fake = cast(Any, around)
+    under_test = Dispatcher(in_flight, ExclusiveLocks(around.store(), lease()), fake, cast(Any, ends), fake)
+    under_test.missing(lost.fence)
+    assert (ends.submitted, around.cancelled) == ([], []), "its end has arrived in the meantime"
+    in_flight.add([lost])
+    under_test.missing(lost.fence)
+    error = {"type": "WorkerLostError", "message": "the worker manager lost track of the job"}
+    assert ends.submitted == [(lost.fence, Ending.LOST, error)]
+    assert (around.cancelled, len(in_flight)) == ([lost.fence.job_id], 0)
+
+
+@pytest.mark.parametrize("ending", [Ending.LOST, Ending.RETURNED])
+def test_everything_is_released_when_the_manager_is_gone(around: Surroundings, ending: Ending) -> None:
+    in_flight, ends = InFlight(), Ends()
+    cancelled, running = attempt(solo="key"), attempt(solo="other")
+    locks, fake = ExclusiveLocks(around.store(), lease()), cast(Any, around)
+    under_test = Dispatcher(in_flight, locks, fake, cast(Any, ends), fake)
+    in_flight.add([cancelled, running])
+    under_test.cancel([cancelled.fence.job_id])
+    under_test.release_all(ending)
+    assert [(fence, how, error is not None) for fence, how, error in ends.submitted] == [
+        (running.fence, ending, ending is Ending.LOST)
+    ]
+    assert around.released == [cancelled.fence], "nobody runs it any more"
+    locks.release_unknown(running.fence)
+    assert around.released == [cancelled.fence, running.fence], "it may have been cancelled before its end was written"
+
+
+def test_a_job_that_waits_again_may_be_dispatched_although_it_was_cancelled(around: Surroundings) -> None:
+    in_flight, again = InFlight(), attempt()
+    under_test = dispatcher(around, in_flight, ExclusiveLocks(around.store(), lease()))
+    under_test.cancel([again.fence.job_id])
+    under_test.allow_again([again.fence.job_id, ObjectId()])
+    in_flight.add([again])
+    under_test.dispatch([again])
+    assert around.dispatched == [again.fence.job_id.binary]

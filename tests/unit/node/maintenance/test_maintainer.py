@@ -138,6 +138,20 @@ def test_a_rejected_command_has_the_schema_ensured_at_the_next_look(ensured: Moc
     assert ensured.call_count == 1
 
 
+def test_it_is_tried_again_when_the_connection_was_cut_meanwhile(ensured: Mock) -> None:
+    time = PassingTime()
+    task = Task(time)
+
+    def reject_once() -> None:
+        if len(task.ran) == 1:
+            raise OperationFailure("hint provided does not correspond to an existing index")
+
+    task.at_run = reject_once
+    ensured.side_effect = [AutoReconnect("cut"), None]
+    played(time, task, until=20)
+    assert ensured.call_count == 2
+
+
 def test_a_cut_connection_is_no_reason_to_look_at_the_schema(ensured: Mock) -> None:
     time = PassingTime()
     played(time, Task(time, error=AutoReconnect("cut")), until=20)

@@ -137,6 +137,19 @@ def test_a_node_does_not_rescue_its_own_jobs() -> None:
     assert store.completions.written == []
 
 
+def test_a_node_does_not_declare_itself_lost() -> None:
+    """It may only be cut off for a while, and still has the ends of its jobs to write."""
+    store, clock = FakeStore(), FakeClock()
+    lost_node(store)
+    (node,) = store.nodes.registered.values()
+    del node["lost"]
+    under_test = rescuer(store, clock, lease(clock), boot=node["_id"])
+    for _ in range(3):
+        under_test.run()
+        clock.seconds += 31.0
+    assert store.nodes.lost == []
+
+
 def test_after_a_fault_it_does_not_look_again_before_its_interval() -> None:
     store, clock = FakeStore(), FakeClock()
     under_test = rescuer(store, clock, lease(clock))

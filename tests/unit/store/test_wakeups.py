@@ -1,0 +1,73 @@
+"""What a wake-up message says, for nodes of this version and of the one before."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.model.document import Document
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.wakeups import WakeupQueue
+
+
+class Database:
+    """A database whose one collection keeps what is inserted."""
+
+    def __init__(self) -> None:
+        self.messages: list[Document] = []
+
+    def get_collection(self, *_: Any, **__: Any) -> Database:
+        return self
+
+    def insert_one(self, message: Document) -> None:
+        self.messages.append(message)
+
+    def insert_many(self, messages: list[Document], ordered: bool) -> None:
+        self.messages += messages
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture
+def queue(database: Database) -> WakeupQueue:
+    """One that sends at once, in this thread."""
+    queue = WakeupQueue(cast(Any, database), SchedulerOptions.of({}), SYSTEM_CLOCK)
+    queue.close()
+    return queue
+
+
+def test_an_added_job_is_not_rearmed(database: Database, queue: WakeupQueue) -> None:
+    one, two = ObjectId(), ObjectId()
+    queue.jobs_added([one], ["mail"])
+    queue.jobs_added([two], ["mail"], later=True, forced=True)
+    first, second = database.messages
+    assert {**first, "_id": 0} == {
+        "_id": 0,
+        "jobs": [one],
+        "queues": ["mail"],
+        "later": False,
+        "forced": False,
+        "rearmed": False,
+    }
+    assert (second["later"], second["forced"], second["rearmed"]) == (True, True, False)
+
+
+def test_a_rearmed_job_is_also_later_for_nodes_that_do_not_know_better(database: Database, queue: WakeupQueue) -> None:
+    """They would skip a job whose insertion has woken them."""
+    queue.jobs_rearmed([ObjectId()], ["mail"], forced=False)
+    queue.jobs_added([ObjectId()], ["mail"])
+    first, second = database.messages
+    assert (first["later"], first["forced"], first["rearmed"]) == (True, False, True)
+    assert (second["later"], second["rearmed"]) == (False, False)
+
+
+def test_cancelled_jobs_have_a_message_of_their_own(database: Database, queue: WakeupQueue) -> None:
+    one = ObjectId()
+    queue.jobs_cancelled([one])
+    assert [message["stop"] for message in database.messages] == [[one]]
