@@ -33,8 +33,7 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of this host."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # read some thirty times on the way of a job
 
     def now(self) -> datetime:
         return datetime.now(UTC)

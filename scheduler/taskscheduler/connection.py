@@ -25,8 +25,8 @@ class Connection:
             raise InvalidOptionError(
                 f"the first argument must be a pymongo Database or a mongodb:// URI, not {type(source).__name__}"
             )
+        self.options = options  #: those in use; see `use`
         self._source = source
-        self._options = options
         self._clock = clock
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -37,23 +37,19 @@ class Connection:
         if isinstance(source, str):
             close(connect(source, connect=False))  # a bad URI fails here, not at first use
 
-    @property
-    def options(self) -> SchedulerOptions:
-        return self._options
-
     def use(self, options: SchedulerOptions) -> None:
         """Uses these options from now on."""
-        self._options = options
+        self.options = options
 
     @property
     def store(self) -> Store:
         """The store for this process and its options. Raises the errors of the database or embedded server."""
-        if self._store is not None and self._store.options is self._options and self._pid == os.getpid():
+        if self._store is not None and self._store.options is self.options and self._pid == os.getpid():
             return self._store
         if self._pid != os.getpid():
             self._lock = threading.Lock()  # in a forked child another thread may seem to hold it for ever
         with self._lock:
-            return self._opened(self._options)
+            return self._opened(self.options)
 
     def _opened(self, options: SchedulerOptions) -> Store:
         if self._pid != os.getpid():

@@ -41,10 +41,6 @@ class JobAdder:
         self._defaults_of = (connection.options, connection.options.job_defaults())
 
     @property
-    def _store(self) -> Store:
-        return self._connection.store
-
-    @property
     def _defaults(self) -> JobOptions:
         """The defaults of the scheduler options in use, derived again when those change."""
         options: SchedulerOptions = self._connection.options
@@ -56,64 +52,68 @@ class JobAdder:
 
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores one job, or returns the queued one that is equal to it under the option `dedupe`."""
-        new = self._new(job, data, asked, wake=self._store.wakeups.is_quiet())
+        store = self._connection.store
+        new = self._new(store, job, data, asked, wake=store.wakeups.is_quiet())
         if "dedupe" in new.document:
-            return self._joined(self._deduped(new))
-        self._store.inserts.insert(new)
-        self._wake_nodes([new])
-        return self._joined((new.document, "created"))
+            return self._joined(store, self._deduped(store, new))
+        store.inserts.insert(new)
+        _wake_nodes(store, [new])
+        return self._joined(store, (new.document, "created"))
 
     def add_many(self, jobs: Iterable[Any]) -> list[Added]:
         """Stores many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
-        new = [self._numbered(number, entry) for number, entry in enumerate(jobs)]
-        self._check_ids(new)
+        store = self._connection.store
+        new = [self._numbered(store, number, entry) for number, entry in enumerate(jobs)]
+        _check_ids(store, new)
         plain = [job for job in new if "dedupe" not in job.document]
-        self._store.inserts.insert_many(plain)
-        self._wake_nodes(plain)
+        store.inserts.insert_many(plain)
+        _wake_nodes(store, plain)
         added: list[Added] = [
-            self._deduped(job) if "dedupe" in job.document else (job.document, "created") for job in new
+            self._deduped(store, job) if "dedupe" in job.document else (job.document, "created") for job in new
         ]
-        return [self._joined(one) for one in added]
+        return [self._joined(store, one) for one in added]
 
     def add_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores a job unless the same one is live; returns its document, and what was done."""
         if asked.get("dedupe"):
             raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
-        new = self._new(job, data, asked)
+        store = self._connection.store
+        new = self._new(store, job, data, asked)
         ignore_data = JobOptions.of(asked, self._defaults).ignore_data
         key = once_key(new.document["class"], new.document["data"], ignore_data)
         document = {**new.document, "once": key, "once_key": key}
-        return self._joined(self._once(NewJob(new.id, document, self._encode(document)), asked, ignore_data))
+        once = self._once(store, NewJob(new.id, document, self._encode(document)), asked, ignore_data)
+        return self._joined(store, once)
 
     def new_service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """Returns the job of a service; nothing is stored."""
-        new = self._new(job, data, asked, serves=True)
+        new = self._new(self._connection.store, job, data, asked, serves=True)
         document = {**new.document, "service": dict(service)}
         document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))
 
-    def _deduped(self, new: NewJob) -> Added:
+    def _deduped(self, store: Store, new: NewJob) -> Added:
         """Inserts under the unique key of queued jobs, or finds the job that holds it."""
         deadline = Deadline(_ONCE_PATIENCE, self._clock)
         while True:
             try:
-                self._store.inserts.insert(new)
-                self._wake_nodes([new])
+                store.inserts.insert(new)
+                _wake_nodes(store, [new])
                 return new.document, "created"
             except OnceTakenError:
-                found = self._store.inserts.same_queued(new.document["dedupe"])
+                found = store.inserts.same_queued(new.document["dedupe"])
             if found is not None:
                 return found, "existing"
             _check_contention(new, deadline)  # it has been claimed just now, or no majority knows it yet
 
-    def _once(self, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
+    def _once(self, store: Store, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Inserts under the unique key until it holds, or until the job that holds it is what was asked for."""
-        inserts, deadline = self._store.inserts, Deadline(_ONCE_PATIENCE, self._clock)
+        inserts, deadline = store.inserts, Deadline(_ONCE_PATIENCE, self._clock)
         outcome: AddOutcome = "created"
         while True:
             found = inserts.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
             if found is not None and Status(found["status"]).is_final:
-                self._store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
+                store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
                 _check_contention(new, deadline)
                 continue
             if found is not None and _is_same(found, new, asked):
@@ -123,15 +123,17 @@ class JobAdder:
                 outcome = "replaced"
             try:
                 inserts.insert(new)
-                self._wake_nodes([new])
+                _wake_nodes(store, [new])
                 return new.document, outcome
             except OnceTakenError:
                 _check_contention(new, deadline)
 
-    def _new(self, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False) -> NewJob:
+    def _new(
+        self, store: Store, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False
+    ) -> NewJob:
         name, spec = REGISTRY.resolve(job)
         options = JobOptions.of(asked, self._defaults)
-        now = self._store.clock.now()
+        now = store.clock.now()
         if spec is not None:  # else only a worker can tell
             spec.check_kind(serves)
             data = spec.accept(data)
@@ -148,52 +150,54 @@ class JobAdder:
             if spec.is_async and not options.force_spawn:
                 document["async"] = True
         new = NewJob(document["_id"], document, self._encode(document))
-        if options.parent is not None and self._store.jobs.get(options.parent) is None:
+        if options.parent is not None and store.jobs.get(options.parent) is None:
             raise JobNotFoundError(options.parent)  # before anything is written
         return new
 
     def _encode(self, document: Document) -> Any:
         return encode(document, self._connection.options.max_payload)
 
-    def _numbered(self, number: int, entry: Any) -> NewJob:
+    def _numbered(self, store: Store, number: int, entry: Any) -> NewJob:
         parts = entry if isinstance(entry, tuple) else (entry,)
         try:
             if not 1 <= len(parts) <= 3:
                 raise InvalidJobError("give a job, or a tuple of job, data and options")
             job, data, options = (*parts, None, None)[:3]
-            return self._new(job, data, merged(options, {}))
+            return self._new(store, job, data, merged(options, {}))
         except (SchedulerError, TypeError) as error:
             error.args = (f"job {number} of the batch: {error}",)
             raise
 
-    def _check_ids(self, new: Sequence[NewJob]) -> None:
-        """Refuses a batch with an id that is taken before anything is written."""
-        ids = [job.id for job in new]
-        if len(set(ids)) < len(ids):
-            raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
-        for start in range(0, len(ids), 1000):
-            taken = self._store.inserts.taken_ids(ids[start : start + 1000])
-            if taken:
-                raise DuplicateJobError(taken[0])
-
-    def _wake_nodes(self, new: Sequence[NewJob]) -> None:
-        if not new:
-            return
-        later = any(job.document["status"] == Status.POSTPONED for job in new)
-        forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
-        self._store.wakeups.jobs_added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
-        self._store.solo_locks.admit_next({job.document["solo"] for job in new if "parked_at" in job.document})
-
-    def _joined(self, added: Added) -> Added:
+    def _joined(self, store: Store, added: Added) -> Added:
         """Cancels a child whose parent has ended badly; read after the insert, so neither side misses the other."""
         document, outcome = added
         if outcome == "existing" or document.get("parent") is None:
             return added
-        parent = self._store.jobs.get(document["parent"])
+        parent = store.jobs.get(document["parent"])
         if parent is None or Status(parent["status"]) not in UNSUCCESSFUL:
             return added
         self._canceller.cancel(document["_id"])
-        return self._store.jobs.get(document["_id"]) or document, outcome
+        return store.jobs.get(document["_id"]) or document, outcome
+
+
+def _check_ids(store: Store, new: Sequence[NewJob]) -> None:
+    """Refuses a batch with an id that is taken before anything is written."""
+    ids = [job.id for job in new]
+    if len(set(ids)) < len(ids):
+        raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
+    for start in range(0, len(ids), 1000):
+        taken = store.inserts.taken_ids(ids[start : start + 1000])
+        if taken:
+            raise DuplicateJobError(taken[0])
+
+
+def _wake_nodes(store: Store, new: Sequence[NewJob]) -> None:
+    if not new:
+        return
+    later = any(job.document["status"] == Status.POSTPONED for job in new)
+    forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
+    store.wakeups.jobs_added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
+    store.solo_locks.admit_next({job.document["solo"] for job in new if "parked_at" in job.document})
 
 
 def _check_contention(new: NewJob, deadline: Deadline) -> None:
