@@ -21,6 +21,7 @@ from taskscheduler_daemon.ipc.messages import Kind
 from taskscheduler_daemon.node import session as session_module
 from taskscheduler_daemon.node import wakeups
 from taskscheduler_daemon.node.dispatch import manager_watchdog
+from taskscheduler_daemon.node.maintenance.rescan import Rescan
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.session import Session
 from taskscheduler_daemon.node.state.in_flight import Attempt
@@ -232,7 +233,10 @@ def test_a_manager_that_hangs_is_killed(bench: Bench) -> None:
     eventually(lambda: bench.killed == [MANAGER])
 
 
-def test_a_renewal_after_a_time_without_a_lease_searches_everywhere(bench: Bench) -> None:
+def test_a_renewal_after_a_time_without_a_lease_searches_everywhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rescan, "run", lambda self: None)
     bench.start(slots=1)
     eventually(lambda: not bench.parts.claimer._search.more)
     bench.clock.seconds += 2500.0
