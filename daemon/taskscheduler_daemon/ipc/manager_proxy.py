@@ -35,7 +35,7 @@ class ManagerProxy:
 
     def dispatch(self, runs: Iterable[Run]) -> None:
         """Sends runs at once, as far as there is room."""
-        self._sender.push(*(run.encode() for run in runs))
+        self._sender.push(*[run.encode() for run in runs])
         if not self._sender.flush():
             self._loop.wake()  # it waits for room
 

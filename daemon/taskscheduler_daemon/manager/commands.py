@@ -92,9 +92,9 @@ class NodeCommands:
             if worker.serves:
                 self._timeouts.terminate(worker, KillReason.RETURNED, now)
 
-    def next_event(self) -> float:
-        """Returns when the stop timeout or the lease ends."""
-        return min(self._stop_at, self._lease_until) if self._pool.holds() else self._stop_at
+    def next_event(self, holds: bool) -> float:
+        """Returns when the stop timeout ends, or the lease if the manager `holds` runs."""
+        return min(self._stop_at, self._lease_until) if holds else self._stop_at
 
     def enforce(self, now: float) -> None:
         """Ends all jobs once the stop timeout or the lease is over."""

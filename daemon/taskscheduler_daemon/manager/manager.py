@@ -122,8 +122,9 @@ class ManagerLoop:
             now = self._clock.monotonic()
             self._supervisor.spawn_missing(now)
             self._assigner.assign(now)
+            supplied = well_supplied(self._pool)
             self._node.flush()
-            if well_supplied(self._pool):
+            if supplied:
                 self._urgent.select(_LINGER)  # what gathers in the meantime is dealt with in one go
             wait = max(0.0, min(self._next_event(now), _LONGEST_WAIT + now) - now)
             for key, _ in self._selector.select(wait):
@@ -158,19 +159,19 @@ class ManagerLoop:
         os._exit(EXIT_OK)
 
     def _next_event(self, now: float) -> float:
-        pool = self._pool
-        timers = [pool.next_event(now), next_look(pool, now), next_retirement(pool), self._commands.next_event()]
+        pool, holds = self._pool, self._pool.holds()
+        timers = [pool.next_event(now), next_look(pool, now), next_retirement(pool), self._commands.next_event(holds)]
         timers += [self._worker_messages.read_pages_at, self._supervisor.orphans_at]
-        if pool.holds():
+        if holds:
             timers.append(max(self._inventory_at + _INVENTORY_EVERY, now))
         return min(timers)
 
     def _keep_times(self, now: float) -> None:
         """Does everything whose time has come."""
+        self._commands.enforce(now)
         self._timeouts.enforce(now)
         for worker in to_retire(self._pool, now):
             self._assigner.replace(worker, now)
-        self._commands.enforce(now)
         self._hand_back_stale(now)
         if now >= self._worker_messages.read_pages_at:
             self._worker_messages.read_pages(now)

@@ -123,8 +123,7 @@ class Session:
 
     def _step(self, signaled: bool) -> None:
         parts, now = self._parts, self._clock.monotonic()
-        if self._messages.receive():
-            parts.watchdog.heard(now)
+        heard = self._messages.receive()
         self._end_as_asked()
         parts.capacity.speed.rate(now)
         parts.claimer.slots_free()
@@ -132,7 +131,7 @@ class Session:
             self._signalled(number)
         if parts.capacity.budget.is_exhausted and not len(parts.in_flight) and not self._stopping:
             self.stop()
-        parts.watchdog.check()
+        parts.watchdog.check(now if heard else None)
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):

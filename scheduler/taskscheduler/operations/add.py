@@ -20,7 +20,7 @@ from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
 from taskscheduler.model.process_state import AddOutcome, stored_options
-from taskscheduler.model.solo import make_solo, solo_key
+from taskscheduler.model.solo import Solo, make_solo, solo_key
 from taskscheduler.model.uniqueness import fingerprint, once_key
 from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.store import Store
@@ -132,21 +132,22 @@ class JobAdder:
         self, store: Store, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False
     ) -> NewJob:
         name, spec = REGISTRY.resolve(job)
-        options = JobOptions.of(asked, self._defaults)
-        now = store.clock.now()
+        solo: Solo = False
+        hook = None
         if spec is not None:  # else only a worker can tell
             spec.check_kind(serves)
-            data = spec.accept(data)
+            data, solo, hook = spec.accept(data), spec.solo, spec.has_hook
+        options = JobOptions.of(asked, self._defaults)
+        now = store.clock.now()
         document = new_document(name, data, options, now)
         if options.dedupe:
             document["dedupe"] = once_key(name, data, options.ignore_data)
-        solo = options.solo if options.solo is not None else spec is not None and spec.solo
-        if key := solo_key(solo, name):
+        if key := solo_key(solo if options.solo is None else options.solo, name):
             make_solo(document, key, now)
         elif wake:
             document["wake"] = True
         if spec is not None:
-            document["hook"] = spec.has_hook
+            document["hook"] = hook
             if spec.is_async and not options.force_spawn:
                 document["async"] = True
         new = NewJob(document["_id"], document, self._encode(document))

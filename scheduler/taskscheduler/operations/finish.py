@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bson import ObjectId
 
-from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
+from taskscheduler.model.lifecycle import LIVE, Ending, Status, Transition, Verdict
 from taskscheduler.model.retries import Recurrence, verdict_after
 from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.store import Store
@@ -114,19 +114,18 @@ class HookCaller(Protocol):
 
 def follow_up(store: Store, completed: Sequence[Completion], node: str, hooks: HookCaller) -> None:
     """Logs the ends that were written, wakes nodes for jobs that wait again, and delivers what ended jobs caused."""
-    entries = [
-        {"job": one.fence.job_id, "status": int(one.verdict.status), "attempt": one.fence.attempt} for one in completed
-    ]
-    if entries:
+    ended = [(one, one.verdict.status) for one in completed]
+    if ended:
+        entries = [{"job": one.fence.job_id, "status": int(new), "attempt": one.fence.attempt} for one, new in ended]
         store.events.append(entries, node)
-    rearmed = [one.fence.job_id for one in completed if not one.verdict.status.is_final]
+    rearmed = [one.fence.job_id for one, status in ended if status in LIVE]
     if rearmed:
         store.wakeups.jobs_rearmed(rearmed, (), forced=True)
-    keys = {one.solo for one in completed if one.solo is not None and one.verdict.status is not Status.WAITING}
+    keys = {one.solo for one, status in ended if one.solo is not None and status is not Status.WAITING}
     if keys:
         store.solo_locks.admit_next(keys)
-    for one in completed:
-        if one.effects and one.verdict.status.is_final:
+    for one, status in ended:
+        if one.effects and status not in LIVE:
             store.outbox.deliver(one.fence.job_id)
             if HOOK in one.effects:
                 hooks.call(one.fence.job_id)

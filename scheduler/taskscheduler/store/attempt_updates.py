@@ -17,6 +17,8 @@ from taskscheduler.store.solo_updates import release_on_end, requeue_stage
 
 KEPT_ATTEMPTS = 20
 
+_CLAIMED = int(target(Transition.CLAIM))
+
 #: fields that a job loses when it is queued again; without the key of the option `dedupe` it blocks no other job
 _UNCLAIM = ["claim", "boot", "dedupe"]
 
@@ -78,7 +80,7 @@ def cancel_update(lease: float) -> list[Document]:
 def claim_update(claim: str, boot: ObjectId, node: str) -> Document:
     """Starts an attempt on the node that was started as `boot`, and counts it."""
     return {
-        "$set": {"status": int(target(Transition.CLAIM)), "claim": claim, "boot": boot, "node": node},
+        "$set": {"status": _CLAIMED, "claim": claim, "boot": boot, "node": node},
         "$inc": {"attempt": 1},
         "$currentDate": {"started": True, "alive": True},
     }
@@ -140,9 +142,10 @@ def completion_update(completion: Completion) -> UpdateMany:
     """Writes the end of one attempt behind its fence, whatever follows from it."""
     if completion.unstarted:
         return UpdateMany(completion.fence.filter(), release_update())
-    if completion.verdict.status is Status.DONE and not completion.effects:
+    status = completion.verdict.status
+    if status is Status.DONE and not completion.effects:
         return UpdateMany(completion.fence.filter(), done_update(completion))
-    if completion.verdict.status.is_final:
+    if status.is_final:
         return UpdateMany(completion.fence.filter(), final_update(completion))
     return UpdateMany(completion.fence.filter(), rearm_update(completion))
 

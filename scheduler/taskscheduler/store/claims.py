@@ -27,6 +27,8 @@ from taskscheduler.store.schema import CLAIM_ORDER
 
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
 
+_CLAIMABLE = from_statuses(Transition.CLAIM)
+
 _PLACE = {"queue": 1, "priority": 1, "at": 1}
 
 
@@ -101,14 +103,14 @@ class ClaimStore:
 
     def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
         """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises."""
-        query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.CLAIM)}
+        query = {"_id": {"$in": list(ids)}, "status": _CLAIMABLE}
         return self.collection.update_many(query, claim_update(claim, boot, node)).modified_count
 
     def claim_one(
         self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
     ) -> list[ClaimedJob]:
         """Claims and reads one job in one operation, which the driver retries; empty if it is not waiting any more."""
-        query: Document = {"_id": job_id, "status": from_statuses(Transition.CLAIM)}
+        query: Document = {"_id": job_id, "status": _CLAIMABLE}
         if queues:
             query["queue"] = {"$in": list(queues)}
         job = self._raw.find_one_and_update(

@@ -193,20 +193,20 @@ def test_a_stop_hands_back_what_has_not_begun_and_lets_the_rest_finish(scene: Sc
 def test_when_the_stop_timeout_is_over_everything_is_terminated_once(scene: Scene) -> None:
     scene.loaded(scene.worker, 1)
     scene.commands.stop(10.0, scene.now)
-    assert scene.commands.next_event() == scene.now + 10
+    assert scene.commands.next_event(scene.pool.holds()) == scene.now + 10
     scene.commands.enforce(scene.now + 9.9)
     assert scene.timeouts.terminated == []
     scene.commands.enforce(scene.now + 10)
     assert scene.timeouts.terminated == [(scene.worker, KillReason.RETURNED)]
-    assert scene.commands.next_event() == FOREVER
+    assert scene.commands.next_event(scene.pool.holds()) == FOREVER
 
 
 def test_a_second_stop_may_shorten_the_time_but_not_prolong_it(scene: Scene) -> None:
     scene.commands.stop(10.0, scene.now)
     scene.commands.stop(20.0, scene.now + 1)
-    assert scene.commands.next_event() == scene.now + 10
+    assert scene.commands.next_event(scene.pool.holds()) == scene.now + 10
     scene.commands.stop(0.0, scene.now + 2)
-    assert scene.commands.next_event() == scene.now + 2
+    assert scene.commands.next_event(scene.pool.holds()) == scene.now + 2
 
 
 def test_a_service_is_stopped_at_once(scene: Scene) -> None:
@@ -226,7 +226,7 @@ def test_when_the_lease_is_over_all_jobs_are_killed_or_handed_back(
     [ahead] = scene.assigned(a_run())
     waiting = a_run()
     scene.accept(waiting)
-    assert scene.commands.next_event() == scene.now + 5
+    assert scene.commands.next_event(scene.pool.holds()) == scene.now + 5
     scene.commands.enforce(scene.now + 4.9)
     assert (killed, scene.node.endings) == ([], [])
     for _ in range(3):
@@ -238,7 +238,7 @@ def test_when_the_lease_is_over_all_jobs_are_killed_or_handed_back(
 
 def test_an_idle_worker_outlives_the_lease(scene: Scene, killed: list[int]) -> None:
     scene.receive(messages.timed(Kind.LEASE, scene.now + 5))
-    assert scene.commands.next_event() == FOREVER
+    assert scene.commands.next_event(scene.pool.holds()) == FOREVER
     scene.commands.enforce(scene.now + 50)
     assert (killed, scene.worker.leaving) == ([], False)
 

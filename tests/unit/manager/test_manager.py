@@ -123,7 +123,7 @@ def test_sigterm_stops_a_manager_within_the_stop_timeout(scene: Scene) -> None:
     scene.signals.send(signal.SIGTERM)
     scene.loop._handle_signals()
     assert scene.pool.stopping
-    assert scene.loop._commands.next_event() == scene.clock.time + SETTINGS.stop_timeout
+    assert scene.loop._commands.next_event(holds=True) == scene.clock.time + SETTINGS.stop_timeout
 
 
 def test_a_manager_that_cannot_build_workers_gives_up(scene: Scene) -> None:

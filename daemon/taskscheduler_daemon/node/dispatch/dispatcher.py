@@ -46,7 +46,7 @@ class Dispatcher:
             self._forget(attempt.fence.job_id)
             self._locks.release(attempt.fence.job_id.binary, attempt.fence.attempt)
         attempts = [attempt for attempt in attempts if attempt not in late] if late else attempts
-        self._manager.dispatch(attempt.run() for attempt in attempts)
+        self._manager.dispatch([attempt.run() for attempt in attempts])
 
     def cancel(self, ids: list[ObjectId]) -> None:
         """Kills those of these cancelled jobs that are in flight here."""

@@ -50,8 +50,13 @@ class ManagerWatchdog:
         """Returns the seconds that are left to the manager, at most so many."""
         return max(0.0, min(at_most, self._kill_at - self._clock.monotonic()))
 
-    def check(self) -> None:
-        """Kills the manager and its workers if its time is over or it hangs: then its jobs can be handed back."""
+    def check(self, heard_at: float | None = None) -> None:
+        """Kills the manager and its workers if its time is over or it hangs: then its jobs can be handed back.
+
+        `heard_at`: when it has just sent something.
+        """
+        if heard_at is not None:
+            self.heard(heard_at)
         now = self._clock.monotonic()
         if now >= self._kill_at or now - self._asked_at > self.patience:
             logger.error("the worker manager does not answer or does not end; killing it", extra={"manager": self.pid})
