@@ -144,8 +144,8 @@ class InlineNode:
         store = self._scheduler.store
         self._settle()
         locks = store.solo_locks
-        while due := store.due_jobs.find():
-            store.due_jobs.promote(due)
+        while due := store.postponed_jobs.find():
+            store.postponed_jobs.promote(due)
             locks.admit_next(locks.queue_for(due))
         locks.sweep()
         queues = self._queues or store.claims.queues()

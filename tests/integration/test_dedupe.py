@@ -56,7 +56,7 @@ def test_with_ignore_data_the_class_alone_counts(scheduler: Scheduler) -> None:
 def test_a_postponed_job_is_queued_also_when_its_time_comes(scheduler: Scheduler) -> None:
     first = add(scheduler, at=timedelta(seconds=0.3))
     assert (first.status, add(scheduler).id) == (Status.POSTPONED, first.id)
-    eventually(lambda: scheduler.store.due_jobs.promote([first.id]))
+    eventually(lambda: scheduler.store.postponed_jobs.promote([first.id]))
     assert add(scheduler).id == first.id
 
 

@@ -363,7 +363,7 @@ def test_a_run_that_ends_while_its_series_is_cancelled_has_no_successor(
     first = scheduler.add_job("noop", interval=3600)
     end_run(scheduler, first.id, settle=True)
     second = series(scheduler, first)[1].id
-    scheduler.store.due_jobs.promote([second])
+    scheduler.store.postponed_jobs.promote([second])
     scheduler.store.jobs.collection.update_one({"_id": second}, {"$set": {"status": int(Status.WAITING)}})
     end_series = scheduler.store.families.end_series
 

@@ -285,7 +285,7 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "candidates": lambda: claims.candidates(["default", "mail"], 500),
         "candidates of one queue": lambda: claims.candidates(["mail"], 500),
         "read back": lambda: claims.claimed("claim-7", BOOTS[1]),
-        "due": store.due_jobs.find,
+        "due": store.postponed_jobs.find,
         "held": lambda: store.leases.held_by(BOOTS[0]),
         "pending": lambda: store.outbox.undelivered(["next", "family", "hook"], 100),
         "live list": lambda: list(scheduler.get_jobs()),
@@ -344,7 +344,7 @@ def test_the_next_due_time_is_one_look(crowded: Scheduler) -> None:
     database = crowded.store.database
     database.command("profile", 2)
     try:
-        left = crowded.store.due_jobs.seconds_until_next()
+        left = crowded.store.postponed_jobs.seconds_until_next()
         owners = crowded.store.leases.owners()
     finally:
         database.command("profile", 0)

@@ -95,9 +95,9 @@ def claim(site: Site) -> int:
 
 
 def promote(site: Site) -> int:
-    due_jobs = site.scheduler.store.due_jobs
-    ids = due_jobs.find()
-    promoted = due_jobs.promote(ids[:5])
+    postponed_jobs = site.scheduler.store.postponed_jobs
+    ids = postponed_jobs.find()
+    promoted = postponed_jobs.promote(ids[:5])
     assert promoted == 5
     return len(ids) + promoted
 
@@ -142,7 +142,7 @@ ACTS: dict[str, tuple[Callable[[Site], Any], int]] = {
     "candidates": (head, 500),
     "candidates further on": (later_part, 500),
     "claim": (claim, 1500),
-    "due": (lambda site: site.scheduler.store.due_jobs.find(), DUE - 10),
+    "due": (lambda site: site.scheduler.store.postponed_jobs.find(), DUE - 10),
     "promote": (promote, DUE - 10),
     "outbox": (debts, DEBTS),
     "lease: held by a node": (held, HELD),
@@ -191,7 +191,7 @@ def test_old_jobs_are_deleted_by_the_index_of_ended_ones(uri: str) -> None:
 
 @crowds
 def test_the_next_due_job_is_one_look(site: Site) -> None:
-    _, plans = site.plans(lambda site: site.scheduler.store.due_jobs.seconds_until_next())
+    _, plans = site.plans(lambda site: site.scheduler.store.postponed_jobs.seconds_until_next())
     assert [(plan.documents, plan.keys) for plan in plans] == [(1, 1)]
 
 

@@ -8,7 +8,7 @@ from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
 from taskscheduler_daemon.manager.assigner import Assigner
-from taskscheduler_daemon.manager.crash_report import timeout_error
+from taskscheduler_daemon.manager.crash_errors import timeout_error
 from taskscheduler_daemon.manager.pool.worker_state import AsyncEntry, KillReason, WorkerState
 
 

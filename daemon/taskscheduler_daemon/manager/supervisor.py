@@ -17,7 +17,7 @@ from taskscheduler_daemon.ipc.messages import Kind
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.manager.assigner import Assigner
-from taskscheduler_daemon.manager.crash_report import crash_reports
+from taskscheduler_daemon.manager.crash_errors import crash_reports
 from taskscheduler_daemon.manager.pool.pool import Casualty, Pool
 from taskscheduler_daemon.manager.pool.scaling import workers_to_spawn
 from taskscheduler_daemon.manager.worker_handle import WorkerHandle

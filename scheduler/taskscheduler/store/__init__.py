@@ -11,7 +11,6 @@ from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import check_server, durable
 from taskscheduler.store.completions import CompletionStore
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.due_jobs import DueJobs
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.job_inserts import JobInserts
@@ -19,6 +18,7 @@ from taskscheduler.store.jobs import JobStore
 from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
+from taskscheduler.store.postponed_jobs import PostponedJobs
 from taskscheduler.store.programs import ProgramStore
 from taskscheduler.store.schema import ensure
 from taskscheduler.store.service_messages import ServiceMessageStore
@@ -39,7 +39,7 @@ class Store:
         self.claims = ClaimStore(self.database, options)
         self.leases = LeaseStore(self.database, options)
         self.completions = CompletionStore(self.database, options)
-        self.due_jobs = DueJobs(self.database, options)
+        self.postponed_jobs = PostponedJobs(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
         self.inserts = JobInserts(self.database, options, clock)
         self.families = FamilyStore(self.database, options)

@@ -9,8 +9,8 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from taskscheduler.store.due_jobs import DueJobs
 from taskscheduler.store.job_inserts import JobInserts
+from taskscheduler.store.postponed_jobs import PostponedJobs
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
@@ -45,7 +45,7 @@ def _trust(self: ClaimPipeline, ids: Any) -> Any:
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(OutboxRelay, "run"),
     "taking back": _out(Rescuer, "run"),
-    "promotion": _out(DueJobs, "promote"),
+    "promotion": _out(PostponedJobs, "promote"),
     "reading back what a claim has got": _out(ClaimPipeline, "_claim_and_read_back", _trust),
     "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),
     "release of strays": _out(LeakedClaims, "run"),

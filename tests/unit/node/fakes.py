@@ -228,15 +228,15 @@ class FakeDueJobs:
         self.promoted: list[ObjectId] = []
 
     def seconds_until_next(self) -> float | None:
-        self._faults.note("due_jobs.seconds_until_next")
+        self._faults.note("postponed_jobs.seconds_until_next")
         return self.left
 
     def find(self) -> list[ObjectId]:
-        self._faults.note("due_jobs.find")
+        self._faults.note("postponed_jobs.find")
         return list(self.due)
 
     def promote(self, ids: Sequence[ObjectId]) -> int:
-        self._faults.note("due_jobs.promote")
+        self._faults.note("postponed_jobs.promote")
         self.promoted += ids
         return len(ids)
 
@@ -372,7 +372,7 @@ class FakeStore:
         self.leases = FakeLeases(faults)
         self.completions = FakeCompletions(faults)
         self.nodes = FakeNodes(faults)
-        self.due_jobs = FakeDueJobs(faults)
+        self.postponed_jobs = FakeDueJobs(faults)
         self.solo_locks = self.services = FakeLocks(faults)
         self.outbox = FakeOutbox(faults)
         self.events = FakeEvents()

@@ -47,14 +47,14 @@ class Promoter(Duty):
         """Promotes the jobs that are due, at most some at a time. Raises StoreError."""
         self._asked.clear()
         self._next_at = NEVER
-        left = self._store.due_jobs.seconds_until_next()
+        left = self._store.postponed_jobs.seconds_until_next()
         if left is None:
             return
         if left > 0:
             self._next_at = self._clock.monotonic() + left + _LATE
             return
-        due = self._store.due_jobs.find()
-        self._store.due_jobs.promote(due)
+        due = self._store.postponed_jobs.find()
+        self._store.postponed_jobs.promote(due)
         self._store.solo_locks.admit_next(self._store.solo_locks.queue_for(due))
         self._claimer.look_everywhere()
         self._next_at = self._clock.monotonic()

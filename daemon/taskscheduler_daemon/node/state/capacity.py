@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from taskscheduler_daemon.node.state.budget import Budget
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.max_jobs import Budget
 from taskscheduler_daemon.node.state.speed import Speed
 
 _MOST_PER_CLAIM = 1000

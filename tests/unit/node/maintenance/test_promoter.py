@@ -39,53 +39,53 @@ def bench() -> Bench:
 
 def test_due_jobs_are_promoted_and_searched_for(bench: Bench) -> None:
     due = [ObjectId(), ObjectId()]
-    bench.store.due_jobs.left, bench.store.due_jobs.due = -0.5, due
+    bench.store.postponed_jobs.left, bench.store.postponed_jobs.due = -0.5, due
     bench.promoter.run()
-    assert bench.store.due_jobs.promoted == due
+    assert bench.store.postponed_jobs.promoted == due
     assert bench.store.solo_locks.admitted == ["key"], "solo jobs wait for their key instead"
     assert bench.claimer.count == 1
     assert bench.promoter.next_at == bench.clock.seconds, "more may be due: each run takes some"
 
 
 def test_the_next_job_is_promoted_when_it_is_due(bench: Bench) -> None:
-    bench.store.due_jobs.left = 7.5
+    bench.store.postponed_jobs.left = 7.5
     bench.promoter.run()
     assert bench.promoter.next_at == pytest.approx(bench.clock.seconds + 7.5, abs=0.01)
     assert bench.promoter.next_at > bench.clock.seconds + 7.5, "a little early, nothing would be due"
-    assert (bench.store.due_jobs.promoted, bench.claimer.count) == ([], 0)
-    bench.store.due_jobs.left = None
+    assert (bench.store.postponed_jobs.promoted, bench.claimer.count) == ([], 0)
+    bench.store.postponed_jobs.left = None
     bench.promoter.run()
     assert bench.promoter.next_at == NEVER
 
 
 def test_a_job_that_was_just_postponed_is_looked_at_soon(bench: Bench) -> None:
-    bench.store.due_jobs.left = 3600.0
+    bench.store.postponed_jobs.left = 3600.0
     bench.promoter.run()
     bench.promoter.look_soon()
     assert bench.wake.is_set()
     assert bench.promoter.next_at < bench.clock.seconds
-    bench.store.due_jobs.left = 2.0
+    bench.store.postponed_jobs.left = 2.0
     bench.promoter.run()
     assert bench.promoter.next_at == pytest.approx(bench.clock.seconds + 2.0, abs=0.01)
 
 
 def test_one_that_is_postponed_during_a_look_is_not_forgotten(bench: Bench) -> None:
-    answer = bench.store.due_jobs.seconds_until_next
+    answer = bench.store.postponed_jobs.seconds_until_next
 
     def slow() -> float | None:
         left = answer()
         bench.promoter.look_soon()
         return left
 
-    bench.store.due_jobs.seconds_until_next = slow  # type: ignore[method-assign]
+    bench.store.postponed_jobs.seconds_until_next = slow  # type: ignore[method-assign]
     bench.promoter.run()
     assert bench.promoter.next_at < bench.clock.seconds
 
 
 def test_after_a_fault_it_waits_for_its_interval(bench: Bench) -> None:
-    bench.store.due_jobs.left = -1.0
+    bench.store.postponed_jobs.left = -1.0
     bench.promoter.run()
-    for call in ("due_jobs.seconds_until_next", "due_jobs.promote"):
+    for call in ("postponed_jobs.seconds_until_next", "postponed_jobs.promote"):
         bench.store.faults.fail(call, AutoReconnect("cut"))
         with pytest.raises(AutoReconnect):
             bench.promoter.run()

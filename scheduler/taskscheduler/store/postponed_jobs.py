@@ -17,7 +17,7 @@ from taskscheduler.store.fence import from_statuses
 _DUE_BATCH = 1000
 
 
-class DueJobs:
+class PostponedJobs:
     """The postponed jobs."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.manager.fakes import Scenario, a_run, async_run
 
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler_daemon.manager.crash_report import CrashReport, crash_report, crash_reports
+from taskscheduler_daemon.manager.crash_errors import CrashReport, crash_report, crash_reports
 from taskscheduler_daemon.manager.pool.pool import Casualty
 from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
 from taskscheduler_daemon.system.exits import ChildExit
