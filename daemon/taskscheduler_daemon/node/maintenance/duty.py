@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 
 from taskscheduler.clock import NEVER
 from taskscheduler_daemon.node.state.lease import Lease
@@ -13,7 +14,7 @@ POLL = 2.0  #: seconds
 CHECK_WHEN_BUSY = 0.4
 
 
-class Duty:
+class Duty(ABC):
     """One task of the maintainer. Any node may run it at any time: every write is safe to repeat and to race."""
 
     def __init__(self, lease: Lease, polls: float = 1) -> None:
@@ -32,9 +33,9 @@ class Duty:
         """The monotonic time of the next run, if the last one found out that the interval is too long."""
         return self._next_at
 
+    @abstractmethod
     def run(self) -> None:
         """Does it once. Raises StoreError."""
-        raise NotImplementedError
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027 - most duties are short
         """Ends a run early. Called from another thread."""
