@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 
 from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.web.http.access import AccessMiddleware, refusal
+from taskscheduler_daemon.web.http.access_control import AccessMiddleware, refusal
 from taskscheduler_daemon.web.http.context import WebContext
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.jobqueue import tasks

@@ -12,7 +12,7 @@ from tests.support.web import HOME, visit
 from taskscheduler import Scheduler
 from taskscheduler_daemon.cli.group import cli
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.web.http.access import HEADERS, is_loopback
+from taskscheduler_daemon.web.http.access_control import HEADERS, is_loopback
 
 HOSTS = [
     ("localhost:8080", True),

@@ -20,7 +20,7 @@ from taskscheduler.store import job_lists
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.http import bodies
-from taskscheduler_daemon.web.http.access import HEADERS
+from taskscheduler_daemon.web.http.access_control import HEADERS
 from taskscheduler_daemon.web.jobqueue import tasks
 
 PROFILE = "Profile name only allows lowercase alphanumerical, dash and underscore characters"

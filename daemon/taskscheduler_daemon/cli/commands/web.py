@@ -18,7 +18,7 @@ from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.presentation.terminal import remark
 from taskscheduler_daemon.web.app import create_app
-from taskscheduler_daemon.web.http.access import is_loopback
+from taskscheduler_daemon.web.http.access_control import is_loopback
 
 HELP = """Serve the web pages and the webservice until SIGTERM or Ctrl-C.
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from taskscheduler_daemon.web.http.access import HEADERS, AccessMiddleware, is_loopback, refusal
+from taskscheduler_daemon.web.http.access_control import HEADERS, AccessMiddleware, is_loopback, refusal
 
 SAME = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
 
