@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,9 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 yield node.module or "", alias.name
 
 
+IMPORTS = {name: list(imports(tree)) for name, tree in ALL.items()}
+
+
 def belongs(module: str, package: str) -> bool:
     return module == package or module.startswith(package + ".")
 
@@ -72,7 +76,7 @@ def test_every_module_says_in_its_first_line_what_it_is_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ALL if belongs(name, "taskscheduler")])
 def test_the_library_knows_nothing_of_the_daemon_and_of_its_dependencies(name: str) -> None:
-    for module, _ in imports(ALL[name]):
+    for module, _ in IMPORTS[name]:
         for foreign in ("taskscheduler_daemon", "posix_ipc", "click", "rich"):
             assert not belongs(module, foreign)
 
@@ -80,7 +84,7 @@ def test_the_library_knows_nothing_of_the_daemon_and_of_its_dependencies(name: s
 @pytest.mark.parametrize("name", ALL)
 def test_mongodb_is_spoken_in_the_store_only(name: str) -> None:
     if not any(belongs(name, place) for place in SPEAKS_TO_MONGODB):
-        assert not [module for module, _ in imports(ALL[name]) if belongs(module, "pymongo")]
+        assert not [module for module, _ in IMPORTS[name] if belongs(module, "pymongo")]
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if not belongs(name, "taskscheduler_daemon.system")])
@@ -90,9 +94,9 @@ def test_only_one_module_forks_kills_and_waits(name: str) -> None:
         for node in ast.walk(ALL[name])
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
     }
-    taken = {taken for module, taken in imports(ALL[name]) if module == "os"}
+    taken = {taken for module, taken in IMPORTS[name] if module == "os"}
     assert not (called | taken) & PROCESSES
-    assert not [module for module, _ in imports(ALL[name]) if belongs(module, "multiprocessing")]
+    assert not [module for module, _ in IMPORTS[name] if belongs(module, "multiprocessing")]
 
 
 def test_the_module_that_forks_is_found_by_this_rule() -> None:
@@ -126,13 +130,14 @@ CALLBACKS: dict[str, str] = {
 WIDEST_FOLDER = 28
 
 
+@cache
 def dependencies() -> dict[str, set[str]]:
     """Which module imports which, also only for types; names that a package offers count as the package."""
     graph: dict[str, set[str]] = {}
-    for name, tree in ALL.items():
+    for name in ALL:
         found = {
             module if not taken or f"{module}.{taken}" not in ALL else f"{module}.{taken}"
-            for module, taken in imports(tree)
+            for module, taken in IMPORTS[name]
         }
         graph[name] = {module for module in found if module in ALL and module != name}
     return graph
@@ -187,7 +192,7 @@ def test_no_folder_is_too_wide_to_look_through() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_module_imports_what_another_one_keeps_to_itself(name: str) -> None:
-    taken = [f"{module}.{one}" for module, one in imports(ALL[name]) if one.startswith("_") and module in ALL]
+    taken = [f"{module}.{one}" for module, one in IMPORTS[name] if one.startswith("_") and module in ALL]
     assert taken == []
 
 
