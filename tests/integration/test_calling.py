@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
-from tests.support.calls import Crop, Mail, Picture, collected, colliding, hello, refusing, resize
+from tests.support.calls import (
+    Crop,
+    CropAll,
+    Mail,
+    Picture,
+    collected,
+    colliding,
+    hello,
+    refusing,
+    resize,
+    widest,
+    widest_async,
+)
 from tests.support.jobs import Noop, add_up
 from tests.support.nodes import NodeProcess
 
@@ -197,6 +209,15 @@ def test_data_that_a_job_does_not_take_are_refused_and_nothing_is_written(calls:
 def test_a_dataclass_arrives_as_one(calls: Scheduler) -> None:
     assert calls.run(Crop, Picture("a.png", 5)) == ["Picture", "a.png", 5]
     assert calls.run(Crop, name="b.png") == ["Picture", "b.png", 100]
+
+
+def test_dataclasses_arrive_as_such_wherever_they_stand(calls: Scheduler) -> None:
+    assert calls.run(CropAll, [Picture("a"), None, {"name": "b"}]) == ["Picture", "NoneType", "Picture"]
+    assert calls.run(widest, Picture("a", 5), {"name": "b", "width": 6}) == "b"
+    assert calls.run(widest, least=Picture("a")) == "a"
+    assert calls.run(widest_async, {"x": Picture("a", 5), "y": Picture("b", 6)}) == "b"
+    with pytest.raises(InvalidArgumentsError, match=r"job widest: argument pictures\.name must be str, not int"):
+        calls.submit(widest, Picture("a"), {"name": 5})
 
 
 @pytest.mark.parametrize(
