@@ -7,16 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskscheduler.clock import Deadline
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.errors import InvalidOptionError, SchedulerError, WaitTimeoutError
 from taskscheduler_daemon.system.kill import kill
-from taskscheduler_daemon.system.pidfile import LOOK_EVERY, Pidfile
+from taskscheduler_daemon.system.pidfile import IN_USE, LOOK_EVERY, Pidfile
 
 _NODE = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
+
+_OTHERS_START_WITHIN = 10.0  #: seconds for which a pidfile may be in use without a process that it names
 
 
 def start_node(
@@ -27,22 +29,32 @@ def start_node(
 ) -> bool:
     """Starts a queue node in the background: True when it is ready, False if the one of this pidfile runs already.
 
-    Options as for QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with the message of the node if it
-    cannot start. Safe to call from a program with threads.
+    Of several callers at once, one starts it, and the others get False as soon as its process runs. Options as for
+    QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with the message of the node if it cannot start. Safe
+    to call from a program with threads.
     """
-    if Pidfile(pidfile).owner() is not None:
-        return False
+    file, deadline = Pidfile(pidfile), Deadline(_OTHERS_START_WITHIN)
     command = [sys.executable, "-c", _NODE, "node", "--daemonize", "--pidfile", os.fspath(pidfile)]
     if log_file is not None:
         command += ["--log-file", os.fspath(log_file)]
     environment = {**os.environ, **({URI_VARIABLE: uri} if uri is not None else {})}
-    ran = subprocess.run(
-        [*command, *_arguments(options)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    if ran.returncode:
-        message = ran.stderr.strip().removeprefix("taskscheduler: ")
-        raise SchedulerError(f"the node was not started: {message or f'exit code {ran.returncode}'}")
-    return True
+    command += _arguments(options)
+    while file.owner() is None:
+        refusal = _refusal(command, environment)
+        if refusal is None:
+            return True
+        if IN_USE not in refusal or deadline.passed:
+            raise SchedulerError(f"the node was not started: {refusal}")
+        deadline.pause(LOOK_EVERY)  # somebody else starts it, and its process is not named yet or has failed
+    return False
+
+
+def _refusal(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """Runs the command that starts a node; returns why it failed, or None."""
+    ran = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if ran.returncode == 0:
+        return None
+    return ran.stderr.strip().removeprefix("taskscheduler: ") or f"exit code {ran.returncode}"
 
 
 def _arguments(options: dict[str, Any]) -> list[str]:

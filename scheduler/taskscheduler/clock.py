@@ -75,9 +75,8 @@ class Deadline:
 
     def left(self, at_most: float) -> float:
         """Returns the seconds until the deadline: never negative, never more than `at_most`."""
-        if self._ends is None:
-            return at_most
-        return min(at_most, max(0.0, self._ends - self._clock.monotonic()))
+        left = at_most if self._ends is None else min(at_most, self._ends - self._clock.monotonic())
+        return max(0.0, left)
 
     def pause(self, at_most: float) -> None:
         """Waits for so many seconds, or until the deadline if that comes first."""

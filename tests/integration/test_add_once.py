@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 from tests.support.nodes import ROOT, NodeProcess
 
-from taskscheduler import InvalidOptionError, Process, Scheduler, Status
+from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
@@ -153,6 +153,18 @@ def test_changed_options_replace_the_job(scheduler: Scheduler, options: dict[str
     assert first.refresh().status is Status.CANCELED
     assert [process.id for process in live(scheduler)] == [second.id]
     assert scheduler.add_job_once("once", 1, options).outcome == "existing"
+
+
+def test_a_job_with_an_id_of_its_own_outlives_other_options(scheduler: Scheduler) -> None:
+    mine = ObjectId()
+    assert scheduler.add_job_once("once", 1, id=mine, interval=3600).outcome == "created"
+    assert scheduler.add_job_once("once", 1, id=mine, interval=3600).outcome == "existing"
+    for _ in range(2):
+        with pytest.raises(DuplicateJobError):
+            scheduler.add_job_once("once", 1, id=mine, interval=7200)
+        assert [(process.id, process.options["interval"]) for process in live(scheduler)] == [(mine, 3600)]
+    assert scheduler.add_job_once("once", 1, interval=7200).outcome == "replaced"
+    assert [process.options["interval"] for process in live(scheduler)] == [7200]
 
 
 def test_with_ignore_data_other_data_replace_the_job(scheduler: Scheduler) -> None:

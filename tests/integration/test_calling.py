@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
-from tests.support.calls import Crop, Mail, Picture, collected, colliding, hello, refusing, resize
+from tests.support.calls import (
+    Crop,
+    CropAll,
+    Mail,
+    Picture,
+    collected,
+    colliding,
+    hello,
+    refusing,
+    resize,
+    widest,
+    widest_async,
+)
 from tests.support.jobs import Noop, add_up
 from tests.support.nodes import NodeProcess
 
@@ -125,6 +138,39 @@ def test_a_batch_that_takes_too_long_goes_on(calls: Scheduler) -> None:
     with pytest.raises(WaitTimeoutError, match=r"1 job has not ended within 0.2 seconds"):
         calls.with_options(at=4_000_000_000).run_batch([call(hello, "later")], timeout=0.2)
     assert calls.counts()["hello"][Status.POSTPONED] == 1
+    calls.flush("hello")
+
+
+@pytest.mark.parametrize("timeout", [0, -0.5, timedelta(seconds=-1)])
+def test_a_wait_that_is_over_before_it_begins_says_so_everywhere(served: str, calls: Scheduler, timeout: Any) -> None:
+    later = calls.with_options(at=4_000_000_000)
+    before = calls.counts().get("hello", {}).get(Status.POSTPONED, 0)
+    process = later.submit(hello, "later")
+    waits: list[Callable[[], Any]] = [
+        lambda: process.wait(timeout=timeout),
+        lambda: process.result(timeout=timeout),
+        lambda: calls.wait_for([process], timeout=timeout),
+        lambda: later.run_batch([call(hello, "later")], timeout=timeout),
+    ]
+    for wait in waits:
+        with pytest.raises(WaitTimeoutError):
+            wait()
+    assert calls.counts()["hello"][Status.POSTPONED] == before + 2  # the batch was added, and goes on
+
+    async def main() -> None:
+        async with AsyncScheduler(served) as twin:
+            one = await twin.get_job(process.id)
+            coroutines = [
+                one.wait(timeout=timeout),
+                one.result(timeout=timeout),
+                twin.wait_for([one], timeout=timeout),
+                twin.with_options(at=4_000_000_000).run_batch([call(hello, "later")], timeout=timeout),
+            ]
+            for waiting in coroutines:
+                with pytest.raises(WaitTimeoutError):
+                    await waiting
+
+    asyncio.run(main())
 
 
 def test_a_batch_of_which_a_job_is_deleted_ends(calls: Scheduler) -> None:
@@ -163,6 +209,15 @@ def test_data_that_a_job_does_not_take_are_refused_and_nothing_is_written(calls:
 def test_a_dataclass_arrives_as_one(calls: Scheduler) -> None:
     assert calls.run(Crop, Picture("a.png", 5)) == ["Picture", "a.png", 5]
     assert calls.run(Crop, name="b.png") == ["Picture", "b.png", 100]
+
+
+def test_dataclasses_arrive_as_such_wherever_they_stand(calls: Scheduler) -> None:
+    assert calls.run(CropAll, [Picture("a"), None, {"name": "b"}]) == ["Picture", "NoneType", "Picture"]
+    assert calls.run(widest, Picture("a", 5), {"name": "b", "width": 6}) == "b"
+    assert calls.run(widest, least=Picture("a")) == "a"
+    assert calls.run(widest_async, {"x": Picture("a", 5), "y": Picture("b", 6)}) == "b"
+    with pytest.raises(InvalidArgumentsError, match=r"job widest: argument pictures\.name must be str, not int"):
+        calls.submit(widest, Picture("a"), {"name": 5})
 
 
 @pytest.mark.parametrize(

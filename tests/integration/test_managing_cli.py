@@ -8,6 +8,7 @@ import pty
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +171,43 @@ def test_a_node_runs_in_the_background_until_it_is_stopped_by_its_pidfile(
     assert not pidfile.exists()
     assert scheduler.store.nodes.all() == []
     assert run("node", "stop", "--pidfile", pidfile)[0] == 3
+
+
+_STARTER = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from taskscheduler_daemon import start_node
+barrier = threading.Barrier(2)
+def start(_):
+    barrier.wait()
+    return start_node(sys.argv[1], sys.argv[2], jobs=["tests.support.jobs"], max_children=1)
+sys.stdin.readline()
+with ThreadPoolExecutor(2) as pool:
+    print(*sorted(pool.map(start, range(2))))
+"""
+
+
+def test_of_callers_that_start_a_node_at_once_one_starts_it_and_none_fails(uri: str, pidfile: Path) -> None:
+    command = [sys.executable, "-c", _STARTER, str(pidfile), uri]
+    pipe = subprocess.PIPE
+    starters = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    for starter in starters:
+        assert starter.stdin is not None
+        starter.stdin.write("go\n")
+        starter.stdin.flush()
+    answers = [starter.communicate(timeout=60) for starter in starters]
+    assert [error for _, error in answers] == ["", ""]
+    assert sorted(" ".join(said for said, _ in answers).split()) == ["False", "False", "False", "True"]
+    assert start_node(pidfile, uri) is False
+
+
+def test_a_node_is_started_once_another_start_has_failed(uri: str, pidfile: Path) -> None:
+    taken = Pidfile(pidfile)
+    taken.acquire()  # as a start that has not named its process yet
+    failing = threading.Timer(1.5, taken.release)
+    failing.start()
+    assert start_node(pidfile, uri, jobs=["tests.support.jobs"], max_children=1) is True
+    failing.join()
 
 
 def test_a_node_that_cannot_start_says_why(uri: str, pidfile: Path) -> None:

@@ -38,6 +38,7 @@ from taskscheduler import (
 )
 from taskscheduler.clock import SystemClock
 from taskscheduler.operations import programs
+from taskscheduler.operations.programs import Record
 from taskscheduler.process_identity import boot_id, identify_self, started_at
 from taskscheduler.store.programs import ProgramStore
 from taskscheduler_daemon.cli import main
@@ -192,6 +193,97 @@ def test_a_program_hears_that_its_record_was_ended(scheduler: Scheduler, databas
             record.update(rows=1)
         with pytest.raises(error), scheduler.track("import") as record:
             end(record.id)  # and it does not ask before it finishes
+
+
+Ended = tuple[str, type[Exception]]
+
+ENDED: list[Ended] = [("cancel", JobCanceledError), ("delete", JobNotFoundError), ("silence", JobTimeoutError)]
+
+
+def end_by_others(scheduler: Scheduler, database: Documents, way: str, record: Record) -> None:
+    """End a record behind the back of its program, which has a value to write later, and wait until that was tried."""
+    record.update_progress(1)  # just after the start, so it is written by a timer
+    if way == "cancel":
+        scheduler.cancel_job(record.id)
+    elif way == "delete":
+        scheduler.delete_job(record.id)
+    else:
+        silence(database, record.id)
+        scheduler.end_silent()
+    eventually(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
+
+
+@pytest.mark.parametrize(("way", "error"), ENDED)
+def test_a_program_hears_of_its_end_although_a_delayed_write_found_it(
+    scheduler: Scheduler, database: Documents, way: str, error: type[Exception]
+) -> None:
+    calls: list[Callable[[Record], Any]] = [
+        lambda record: record.sign_of_life(),
+        lambda record: record.update_progress(2, "two"),
+        lambda record: record.update(rows=1),
+        lambda record: record.__setitem__("rows", 1),
+        lambda record: record.stands_for(1),
+        lambda record: record.finish(),
+        lambda record: record.fail("no"),
+    ]
+    solo = way == "cancel"  # whoever deletes a solo one waits until it has heard
+    for call in calls:
+        record = scheduler.track("import", solo=solo).start()
+        end_by_others(scheduler, database, way, record)
+        if solo:
+            with pytest.raises(AlreadyRunningError):
+                scheduler.track("import", solo=True).start()  # the program has not heard yet
+        with pytest.raises(error):
+            call(record)
+        for other in calls:
+            with pytest.raises(error):
+                other(record)  # another thread of it
+    with pytest.raises(error), scheduler.track("import", solo=solo) as record:
+        end_by_others(scheduler, database, way, record)
+    with scheduler.track("import", solo=solo) as record:
+        end_by_others(scheduler, database, way, record)
+        with pytest.raises(error):
+            record.sign_of_life()  # and so it ends without another error
+
+
+def test_the_twin_hears_of_its_end_although_a_delayed_write_found_it(
+    uri: str, scheduler: Scheduler, database: Documents
+) -> None:
+    async def body(twin: AsyncScheduler) -> None:
+        for way, error in ENDED:
+            with pytest.raises(error):
+                async with twin.track("import") as record:
+                    end_by_others(scheduler, database, way, record.record)
+
+    run(uri, body)
+
+
+def report_for_ever(record: Record) -> None:
+    while True:
+        record.update_progress(1)
+
+
+def test_a_program_that_reports_all_the_time_hears_of_its_end(scheduler: Scheduler) -> None:
+    for number in range(5):
+        record = scheduler.track("busy").start()
+        canceller = threading.Timer(0.3 + number / 10, scheduler.cancel_job, [record.id])
+        canceller.start()
+        with pytest.raises(JobCanceledError):
+            report_for_ever(record)
+        canceller.join()
+
+
+def test_the_end_by_others_is_heard_of_although_the_database_fails_meanwhile(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = scheduler.track("import").start()
+    scheduler.cancel_job(record.id)
+    with monkeypatch.context() as failing:
+        failing.setattr(ProgramStore, "release_lock", lambda *_: (_ for _ in ()).throw(AutoReconnect("gone")))
+        with pytest.raises(DatabaseUnavailableError):
+            record.update(rows=1)
+    with pytest.raises(JobCanceledError):
+        record.update(rows=1)
 
 
 def test_the_record_of_a_silent_program_is_ended(scheduler: Scheduler, database: Documents) -> None:

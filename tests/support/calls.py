@@ -48,6 +48,24 @@ class Crop(Job):
         return [type(self.data).__name__, self.data.name, self.data.width]
 
 
+class CropAll(Job):
+    name = "calls-crop-all"
+    data: list[Picture | None]
+
+    def start(self) -> Any:
+        return [type(one).__name__ for one in self.data]
+
+
+@job(name="widest")
+def widest(*pictures: Picture, least: Picture | None = None) -> Any:
+    return max((one for one in (*pictures, least) if one is not None), key=lambda one: one.width).name
+
+
+@job(name="widest-async")
+async def widest_async(pictures: dict[str, Picture]) -> Any:
+    return max(pictures.values(), key=lambda one: one.width).name
+
+
 class Mail(Job):
     name = "calls-mail"
 

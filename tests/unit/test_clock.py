@@ -69,6 +69,13 @@ def test_a_deadline_passes_when_its_time_is_over_and_not_before() -> None:
     assert deadline.left(60) == 0
 
 
+def test_no_time_is_left_of_a_negative_one() -> None:
+    clock = SettableClock()
+    for seconds in (-0.5, float("-inf")):
+        assert (Deadline(seconds, clock).left(seconds), Deadline(seconds, clock).passed) == (0, True)
+    assert (Deadline(None, clock).left(-1), Deadline(5, clock).left(-1)) == (0, 0)
+
+
 def test_a_pause_ends_at_the_deadline() -> None:
     clock = SettableClock()
     deadline = Deadline(5, clock)

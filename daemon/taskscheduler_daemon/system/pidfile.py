@@ -19,6 +19,8 @@ _FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
 
 _LONGEST = 200  #: bytes of a pidfile
 
+IN_USE = "is in use"  #: says so in the error, by which the process that starts a node knows it
+
 LOOK_EVERY = 0.05  #: seconds
 
 _MOST_LOOKS = 20  #: at a locked file; a process that only looks at it holds its lock for less
@@ -46,7 +48,7 @@ class Pidfile:
                 owner = self.owner()
                 looks += 1
                 if owner is not None or looks > _MOST_LOOKS:
-                    raise PidfileError(f"{self.path} is in use" + (f": process {owner} runs" if owner else ""))
+                    raise PidfileError(f"{self.path} {IN_USE}" + (f": process {owner} runs" if owner else ""))
                 self._clock.pause(LOOK_EVERY)  # its owner only looks at it, or is about to write
             elif self._is_file(descriptor):
                 self._descriptor = descriptor

@@ -83,6 +83,8 @@ class _Arrivals:
         call_in_loop(self._loop, self._queue.put_nowait, (job_id, outcome))
 
     async def next(self, timeout: float | None) -> tuple[ObjectId, Document | Exception]:
+        if not self._queue.empty():
+            return self._queue.get_nowait()  # also when no time is left, like a queue of threads
         return await asyncio.wait_for(self._queue.get(), timeout)
 
 

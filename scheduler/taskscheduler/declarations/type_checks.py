@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from datetime import datetime
 from functools import cache
 from inspect import formatannotation
+from itertools import chain, repeat
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -17,39 +21,73 @@ Check = Callable[[str, Any], str | None]  #: takes a place and a value; returns 
 
 _PLAIN = (str, bytes, bool, int, float, datetime, ObjectId, UUID, Decimal128)
 
-_LISTS = (list, tuple, Sequence, MutableSequence)
+LISTS = (list, tuple, Sequence, MutableSequence)
 
-_MAPPINGS = (dict, Mapping, MutableMapping)
+MAPPINGS = (dict, Mapping, MutableMapping)
 
 _NONE = type(None)
+
+TOO_DEEP = "the data are nested too deeply"
 
 DATA, ARGUMENT = "data", "argument "  #: how places begin
 
 
 def check_of(hint: Any) -> Check | None:
     """Returns the check for an annotation; None if every value passes."""
-    hint = _plain(hint)
-    if _is_alias(hint):
+    hint = plain(hint)
+    if is_alias(hint):
         return lambda place, value: _check_of_alias(hint)(place, value)
     origin, given = get_origin(hint), get_args(hint)
+    kind = record_of(hint)
+    if kind is not None:
+        return lambda place, value: _check_of_dataclass(kind)(place, value)
     if hint in (None, _NONE):
         return lambda place, value: None if value is None else _wrong(place, hint, value)
     if isinstance(hint, type) and hint in _PLAIN:
         return lambda place, value: None if is_a(value, hint) else _wrong(place, hint, value)
     if origin in (Union, types.UnionType):
-        return _any_of(hint, [check_of(one) for one in given])
+        return _any_of(hint, [(one, check_of(one)) for one in given])
     if origin is Literal:
         return _literal(given)
-    if _among(origin or hint, _LISTS):
-        return _list_of(hint, check_of(given[0]) if given and origin is not tuple else None)
-    if _among(origin or hint, _MAPPINGS):
+    if is_among(origin or hint, LISTS):
+        return _list_of(hint, *_checks_of_items(origin, given))
+    if is_among(origin or hint, MAPPINGS):
         return _mapping_of(hint, check_of(given[1]) if len(given) == 2 else None)
     if typing.is_typeddict(hint):
         return lambda place, value: _check_of_typed_dict(hint)(place, value)
     return None
 
 
+def _checks_of_items(origin: Any, given: Sequence[Any]) -> tuple[Check | None, Sequence[Check | None]]:
+    """Returns the check of all items, and those of the first ones: a tuple of fixed length has one for each place."""
+    if origin is tuple and not (len(given) == 2 and given[1] is Ellipsis):
+        return None, [check_of(one) for one in given]
+    return check_of(given[0]) if given else None, ()
+
+
+def record_of(hint: Any) -> type | None:
+    """Returns the dataclass that is annotated, also with type parameters; None for anything else."""
+    kind = get_origin(hint) or hint
+    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
 # a named type may contain itself, so its check is made once, when it is first needed
+
+
+@cache
+def _check_of_dataclass(kind: Any) -> Check:
+    fields, missing, hints = dataclasses.fields(kind), dataclasses.MISSING, hints_of(kind)
+    given = {field.name: hints.get(field.name, Any) for field in fields if field.init}
+    needed = [one.name for one in fields if one.init and one.default is missing and one.default_factory is missing]
+    derived = {field.name for field in fields if not field.init}
+    check_fields = fields_check(given, needed)
+
+    def check(place: str, value: Any) -> str | None:
+        if derived and isinstance(value, Mapping):  # these are stored with the instance, and derived again
+            value = {name: one for name, one in value.items() if name not in derived}
+        return check_fields(place, value)
+
+    return check
 
 
 @cache
@@ -71,7 +109,7 @@ def deeply(check: Callable[[], str | None]) -> str | None:
     try:
         return check()
     except RecursionError:
-        return "the data are nested too deeply"
+        return TOO_DEEP
 
 
 def is_a(value: Any, kind: type) -> bool:
@@ -82,11 +120,43 @@ def is_a(value: Any, kind: type) -> bool:
 
 
 def hints_of(annotated: Any, notes: bool = False) -> dict[str, Any]:
-    """Returns the annotations of a class or function; none if one cannot be resolved. `notes` keeps `Annotated`."""
+    """Returns the annotations of a class or function that can be resolved. `notes` keeps `Annotated`."""
     try:
         return get_type_hints(annotated, include_extras=notes)
     except Exception:  # names that exist only while types are checked, code in annotations that fails
+        return _resolvable_hints(annotated, notes)
+
+
+def _resolvable_hints(annotated: Any, notes: bool) -> dict[str, Any]:
+    """Returns the annotations that can be resolved, each on its own, so that one that cannot does not hide others."""
+    found: dict[str, Any] = {}
+    for owner in reversed(getattr(annotated, "__mro__", (annotated,))):
+        for name, hint in _annotations_of(owner).items():
+            found.pop(name, None)  # that of a class hides those of its bases
+            try:
+                found |= get_type_hints(_holder(owner, name, hint), *_names(owner), include_extras=notes)
+            except Exception:
+                continue
+    return found
+
+
+def _annotations_of(owner: Any) -> Mapping[str, Any]:
+    try:
+        return inspect.get_annotations(owner)
+    except Exception:  # code in annotations that fails
         return {}
+
+
+def _holder(owner: Any, name: str, hint: Any) -> type:
+    """Returns a class with just this annotation."""
+    return type("Holder", (), {"__annotations__": {name: hint}, "__module__": owner.__module__})
+
+
+def _names(owner: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the names that annotations may use: those of the class, and before them those of the module."""
+    module = getattr(sys.modules.get(owner.__module__), "__dict__", {})
+    own = dict(vars(owner)) if isinstance(owner, type) else {}
+    return own, getattr(inspect.unwrap(owner), "__globals__", module)
 
 
 def fields_check(hints: Mapping[str, Any], required: Iterable[str]) -> Check:
@@ -139,7 +209,7 @@ def required_keys(kind: Any) -> set[str]:
     return required | {name for name in kind.__required_keys__ if marks.get(name) is not NotRequired}
 
 
-def _plain(hint: Any) -> Any:
+def plain(hint: Any) -> Any:
     """Returns the type behind `Annotated` and `NewType`."""
     while True:
         if get_origin(hint) is Annotated:
@@ -151,12 +221,12 @@ def _plain(hint: Any) -> Any:
         hint = behind
 
 
-def _is_alias(hint: Any) -> bool:
+def is_alias(hint: Any) -> bool:
     """Returns whether `type X = ...` made it; its value may be read only when every name in it is defined."""
     return not isinstance(hint, type) and type(get_origin(hint) or hint).__name__ == "TypeAliasType"
 
 
-def _among(hint: Any, kinds: Sequence[Any]) -> bool:
+def is_among(hint: Any, kinds: Sequence[Any]) -> bool:
     return any(hint is kind for kind in kinds)
 
 
@@ -164,12 +234,16 @@ def _wrong(place: str, hint: Any, value: Any) -> str:
     return f"{place} must be {'None' if hint is _NONE else formatannotation(hint)}, not {type(value).__name__}"
 
 
-def _any_of(hint: Any, checks: Sequence[Check | None]) -> Check | None:
-    known = [check for check in checks if check is not None]
-    if len(known) < len(checks):
+def _any_of(hint: Any, members: Sequence[tuple[Any, Check | None]]) -> Check | None:
+    known = [check for _, check in members if check is not None]
+    if len(known) < len(members):
         return None
+    others = [(member, check) for member, check in members if member is not _NONE]
+    only = others[0][1] if len(others) == 1 and record_of(others[0][0]) is not None else None
 
     def check(place: str, value: Any) -> str | None:
+        if only is not None:
+            return None if value is None else only(place, value)  # this names the field
         return _wrong(place, hint, value) if all(one(place, value) for one in known) else None
 
     return check
@@ -187,15 +261,19 @@ def _literal(allowed: Sequence[Any]) -> Check | None:
     return check
 
 
-def _list_of(hint: Any, item: Check | None) -> Check:
-    texts_pass = _among(get_origin(hint) or hint, (Sequence,))  # a text is a sequence of texts
+def _list_of(hint: Any, item: Check | None, first: Sequence[Check | None] = ()) -> Check:
+    texts_pass = is_among(get_origin(hint) or hint, (Sequence,))  # a text is a sequence of texts
 
     def check(place: str, value: Any) -> str | None:
         if texts_pass and isinstance(value, str | bytes):
             return None
         if not isinstance(value, list | tuple):
             return _wrong(place, hint, value)
-        return first_wrong((f"{place}[{number}]", one, item) for number, one in enumerate(value)) if item else None
+        if item is None and not first:
+            return None
+        checks = chain(first, repeat(item))
+        places = (f"{place}[{number}]" for number in range(len(value)))
+        return first_wrong(zip(places, value, checks, strict=False))
 
     return check
 

@@ -30,7 +30,7 @@ class FunctionJob(Job):
 
     def _call(self) -> Any:
         signature = self.declaration()
-        args, named = signature.given(self.data)
+        args, named = signature.load(self.data)
         running = {"job": self} if signature.wants_job else {}
         return type(self).function(*args, **named, **running)
 

@@ -119,6 +119,8 @@ class JobAdder:
             if found is not None and _is_same(found, new, asked):
                 return found, "existing"
             if found is not None:
+                if asked.get("id") is not None:
+                    _check_ids(store, [new])  # no job is cancelled for one that cannot be stored
                 self._canceller.cancel(found["_id"])
                 outcome = "replaced"
             try:
@@ -182,7 +184,7 @@ class JobAdder:
 
 
 def _check_ids(store: Store, new: Sequence[NewJob]) -> None:
-    """Refuses a batch with an id that is taken before anything is written."""
+    """Refuses jobs with an id that is taken, or given twice, before anything is written."""
     ids = [job.id for job in new]
     if len(set(ids)) < len(ids):
         raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))

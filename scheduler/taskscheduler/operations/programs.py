@@ -58,8 +58,9 @@ class Record(ProcessState):
     Fields of your own are read and written as `record["rows"]`; they are stored in the job, can be asked for with
     `get_jobs({"fields.rows": ...})` and stand in `process.fields`. Safe to use from many threads.
 
-    When others have ended the record, the next call raises JobCanceledError, JobTimeoutError (it was silent for too
-    long) or JobNotFoundError (deleted): the program should end then.
+    When others have ended the record, each call from then on raises JobCanceledError, JobTimeoutError (it was silent
+    for too long) or JobNotFoundError (deleted), and so does the end of the block if no call did: the program should
+    end then.
     """
 
     def __init__(self, store: Store, tracked: Tracked) -> None:
@@ -76,6 +77,7 @@ class Record(ProcessState):
         self._timer: threading.Timer | None = None
         self._written_at = float("-inf")
         self._started = self._over = False
+        self._lost = self._deleted = False  #: whether others have ended it, or deleted it, and the program has heard so
         self._pid = os.getpid()  #: of the process that started the record
         self._take(tracked.fields)
 
@@ -229,11 +231,16 @@ class Record(ProcessState):
         with self._lock:
             try:
                 if self._timer is not None and not self._over:
-                    self._write()
+                    self._is_written()  # if others have ended the record, the next call finds that, too
             except Exception:
                 self._timer = None  # the next call raises it
 
     def _write(self) -> None:
+        if not self._is_written():
+            self._raise_ended()
+
+    def _is_written(self) -> bool:
+        """Writes what has not been written; False if others have ended the record, of which the program must hear."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -242,24 +249,32 @@ class Record(ProcessState):
                 None  # a fork keeps the record, and may outlive the process that started it
             )
         if not self._store.programs.report(self._fence, self._unwritten):
-            self._raise_ended()
+            return False
         self._unwritten = {}
         self._written_at = self._clock.monotonic()
+        return True
 
     def _check_running(self) -> None:
+        if self._lost:
+            raise self._loss()
         if not self._started or self._over:
             raise InvalidStateError(f"record {self.id} {'has ended' if self._over else 'was not started'}")
 
     def _raise_ended(self) -> None:
         """Raises the error for the status that others have given this record when they ended it."""
-        self._over = True
         self._store.programs.release_lock(self._fence)
         document = self._store.jobs.get(self.id)
-        if document is None:
-            raise JobNotFoundError(self.id)
-        self.replace(document)
+        if document is not None:
+            self.replace(document)
+        self._deleted, self._lost, self._over = document is None, True, True
+        raise self._loss()
+
+    def _loss(self) -> SchedulerError:
+        """Returns the error for a record that others have ended."""
+        if self._deleted:
+            return JobNotFoundError(self.id)
         ended: JobError | None = error_for_status(self)
-        raise ended or InvalidStateError(f"record {self.id} was ended by others")
+        return ended or InvalidStateError(f"record {self.id} was ended by others")
 
     def _take(self, fields: Mapping[str, Any]) -> None:
         for name in fields:

@@ -96,6 +96,15 @@ def test_a_wait_that_is_over_says_how_many_are_left() -> None:
     assert len(watcher.ended) == 1
 
 
+@pytest.mark.parametrize("timeout", [0, -0.5, float("-inf")])
+def test_a_wait_that_is_over_before_it_begins_is_late_unless_all_have_ended(timeout: float) -> None:
+    one = process()
+    with pytest.raises(WaitTimeoutError):
+        waiting(FakeWatcher(), one, timeout=timeout)
+    waiting(FakeWatcher(ended(one)), one, timeout=timeout)
+    assert one.status is Status.DONE
+
+
 def test_what_keeps_a_job_from_ending_is_raised() -> None:
     one = process()
     with pytest.raises(JobNotFoundError):
@@ -142,3 +151,17 @@ def test_a_batch_that_is_late_says_how_many_are_left() -> None:
     with pytest.raises(WaitTimeoutError, match=r"2 jobs have not ended within 0\.01 seconds"):
         _run(body)
     assert len(watcher.ended) == 1
+
+
+@pytest.mark.parametrize("timeout", [0, -0.5, float("-inf")])
+def test_a_batch_that_is_over_before_it_begins_takes_what_has_ended_and_is_late(timeout: float) -> None:
+    first, second = process(), process()
+    watcher, done = FakeWatcher(ended(first)), []
+
+    async def body(threads: LoopThreads) -> None:
+        async for one in as_completed(watcher.real, threads, BatchProgress([first, second]), timeout):
+            done.append(one)
+
+    with pytest.raises(WaitTimeoutError, match="1 job has not ended"):
+        _run(body)
+    assert done == [first]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NotRequired, Optional, TypedDict, TypeVar
 
+import bson
 import pytest
+from bson import ObjectId
 from pydantic import BaseModel
 
-from taskscheduler import InvalidArgumentsError, InvalidDataError, Job, job
+from taskscheduler import InvalidArgumentsError, InvalidDataError, Job, call, job
 from taskscheduler.declarations.data_schema import DataSchema
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
+
+T = TypeVar("T")
 
 
 @job(name="declared-send")
@@ -110,6 +115,145 @@ class PlainJob(Job):
     pass
 
 
+class HalfJob(Job):
+    data: str
+    other: Unknown
+
+
+@dataclass
+class HalfKnown:
+    known: int
+    unknown: Unknown = None
+
+
+class HalfKnownJob(Job):
+    data: HalfKnown
+
+
+@dataclass
+class Folder:
+    """Contains others of its kind."""
+
+    name: str
+    inside: list[Folder] = field(default_factory=list)
+
+
+class Wrapped(TypedDict):
+    size: Size
+
+
+@dataclass
+class Box(Generic[T]):
+    content: T
+    size: Size
+
+
+class Tagged(BaseModel):
+    sizes: list[Size]
+
+
+def job_of(hint: Any) -> type[Job]:
+    """Returns a job class whose data are annotated so."""
+    return type("AnnotatedJob", (Job,), {"__annotations__": {"data": hint}, "name": f"annotated-{ObjectId()}"})
+
+
+def function_of(hint: Any) -> Any:
+    """Returns a `@job` function whose argument is annotated so."""
+
+    def takes(value: Any) -> Any:
+        return value
+
+    takes.__annotations__ = {"value": hint}
+    return job(name=f"annotated-{ObjectId()}")(takes)
+
+
+#: an annotation, a fitting value with instances, the same as it is stored, one that does not fit, what is wrong with it
+PLACES: list[tuple[Any, Any, Any, Any, str]] = [
+    (Size, Size(1), {"width": 1}, {"width": "1"}, "width must be int, not str"),
+    (Size | None, Size(1), {"width": 1}, {"width": "1"}, "width must be int, not str"),
+    (Optional[Size], None, None, 7, "must be a mapping with width, not int"),  # noqa: UP045
+    (list[Size], [Size(1)], [{"width": 1}], [{"nonsense": 1}], "[0].width is missing"),
+    (Sequence[Size | None], [None, Size(1)], [None, {"width": 1}], [{"width": None}], "[0].width must be int"),
+    (tuple[Size, int], (Size(1), 2), [{"width": 1}, 2], [{"width": ""}, 2], "[0].width must be int, not str"),
+    (tuple[Size, ...], (Size(1), Size(2)), [{"width": 1}, {"width": 2}], [{"width": 1}, 2], "[1] must be a mapping"),
+    (dict[str, Size], {"a": Size(1)}, {"a": {"width": 1}}, {"a": {}}, "a.width is missing"),
+    (dict[str, list[Size]], {"a": [Size(1)]}, {"a": [{"width": 1}]}, {"a": [{}]}, "a[0].width is missing"),
+    (Wrapped, {"size": Size(1)}, {"size": {"width": 1}}, {"size": {"width": ""}}, "size.width must be int, not str"),
+    (Annotated[list[Size], "note"], [Size(1)], [{"width": 1}], [{}], "[0].width is missing"),
+    (Size | str, Size(1), {"width": 1}, {"width": ""}, "must be"),
+    (Size | Image, Image("x"), {"name": "x", "size": {"width": 100}, "zoom": 1.0}, {"name": 1}, "must be"),
+    (Size | list[Size], [Size(1)], [{"width": 1}], [{}], "must be"),
+    (Folder, Folder("a", [Folder("b")]), {"name": "a", "inside": [{"name": "b", "inside": []}]}, {"name": 1}, "name"),
+    (list[Folder], [Folder("a")], [{"name": "a", "inside": []}], [{"name": "a", "inside": [{}]}], "name is missing"),
+    (Album | None, Album(Image("x")), Any, {"images": [{"name": 1}]}, "images[0].name must be str, not int"),
+    (Box[int], Box(1, Size(2)), {"content": 1, "size": {"width": 2}}, {"content": 1, "size": 3}, "must be a mapping"),
+    (Model | None, Model(to="x"), {"to": "x", "copies": 1}, {"copies": 1}, "to: Field required"),
+    (list[Model], [Model(to="x")], [{"to": "x", "copies": 1}], [{"to": 1}], "to: Input should be a valid string"),
+    (dict[str, Tagged], {"a": Tagged(sizes=[Size(1)])}, {"a": {"sizes": [{"width": 1}]}}, {"a": 1}, "valid dictionary"),
+]
+
+
+@pytest.mark.parametrize("declared", [job_of, function_of], ids=["class", "function"])
+@pytest.mark.parametrize(("hint", "value", "as_stored", "wrong", "what"), PLACES)
+def test_dataclasses_and_models_are_judged_and_made_wherever_they_stand(
+    declared: Callable[[Any], Any], hint: Any, value: Any, as_stored: Any, wrong: Any, what: str
+) -> None:
+    given = declared(hint)
+    by_function = declared is function_of
+    data = call(given, value).data
+    stored = accept(given, data)
+    bson.encode({"data": stored})
+    if as_stored is not Any:
+        assert stored == ([as_stored] if by_function else as_stored)
+    loaded = spec_of(given).signature.load(stored)[0][0] if by_function else schema_of(given).load(stored)  # type: ignore[union-attr]
+    assert loaded == (list(value) if isinstance(value, tuple) else value)
+    assert what in refusal(given, call(given, wrong).data)
+
+
+@pytest.mark.parametrize("value", [Size(1), {"width": 1}])
+@pytest.mark.parametrize("given", ["alone", "by position", "by name"])
+def test_an_instance_may_be_given_to_a_function_in_each_way(value: Any, given: str) -> None:
+    function = function_of(Size)
+    data = {"alone": value, "by position": [value], "by name": {"value": value}}[given]
+    args, named = spec_of(function).signature.load(accept(function, data))  # type: ignore[union-attr]
+    assert [*args, *named.values()] == [Size(1)]
+
+
+def test_an_instance_is_not_taken_apart_for_arguments_of_the_names_of_its_fields() -> None:
+    @job(name="declared-named")
+    def named(name: Folder) -> None: ...
+
+    stored = accept(named, Folder("x"))
+    assert stored == [{"name": "x", "inside": []}]
+    assert spec_of(named).signature.load(stored)[0] == [Folder("x")]  # type: ignore[union-attr]
+
+
+def test_parameters_of_every_kind_are_made() -> None:
+    @job(name="declared-by-position")
+    def by_position(first: Size, /, plain: int, *rest: Size) -> None: ...
+
+    @job(name="declared-by-name")
+    def by_name(*, only: Size, plain: int = 0, free=None, **extra: Size) -> None: ...  # type: ignore[no-untyped-def]
+
+    size, stored = Size(1), {"width": 1}
+    assert accept(by_position, [size, 5, size, size]) == [stored, 5, stored, stored]
+    assert spec_of(by_position).signature.load([stored, 5, stored])[0] == [size, 5, size]  # type: ignore[union-attr]
+    assert accept(by_name, {"only": size, "plain": 5, "more": size}) == {"only": stored, "plain": 5, "more": stored}
+    named = {"only": stored, "free": stored, "more": stored}
+    assert spec_of(by_name).signature.load(named)[1] == {"only": size, "free": stored, "more": size}  # type: ignore[union-attr]
+
+
+def test_what_a_class_of_the_application_raises_refuses_the_data_of_a_function() -> None:
+    assert refusal(function_of(Image), [{"name": "x", "zoom": 0}]).endswith("ValueError: zoom must be positive")
+
+
+def test_instances_that_contain_themselves_are_refused() -> None:
+    folder = Folder("x")
+    folder.inside.append(folder)
+    for given in (job_of(Folder), function_of(Folder)):
+        assert refusal(given, folder).endswith("the data are nested too deeply")
+
+
 def spec_of(given: Any) -> JobSpec:
     spec = REGISTRY.resolve(given)[1]
     assert spec is not None
@@ -145,7 +289,7 @@ def refusal(given: Any, data: Any) -> str:
         (one, 1),
         (optional, None),
         (optional, {"value": None}),
-        (unresolved, ["anything", "at all"]),
+        (unresolved, ["anything", 5]),
         (loose, None),
         (loose, {"x": 1}),
         (loose, {"a": 1, "b": 2}),
@@ -179,6 +323,9 @@ def test_data_that_fit_are_stored_as_they_are(given: Any, data: Any) -> None:
         (pair, 5, "job declared-pair: it does not take these data"),
         (one, {"valeu": 1}, "job declared-one: argument value is missing"),
         (one, True, "job declared-one: argument value must be int, not bool"),
+        (unresolved, ["anything", "at all"], "job declared-unresolved: argument other must be int, not str"),
+        (HalfJob, 5, ".HalfJob: data must be str, not int"),
+        (HalfKnownJob, {"known": "x"}, ".HalfKnownJob: argument known must be int, not str"),
         (MailJob, {"to": "x"}, ".MailJob: argument copies is missing"),
         (MailJob, {"to": "x", "copies": "1"}, ".MailJob: argument copies must be int, not str"),
         (MailJob, {"to": "x", "copies": 1, "cc": "y"}, ".MailJob: argument cc is not known; it takes to, copies"),

@@ -304,6 +304,31 @@ def test_an_ended_job_whose_next_run_is_not_stored_yet_has_it_delivered_first(
     assert connection.outbox.delivered == [first["_id"]]
 
 
+@pytest.mark.parametrize("options", [{"interval": 7200}, {"queue": "other"}, {"ignore_data": True, "data": 2}])
+@pytest.mark.parametrize("owner", ["the live job", "a job that has ended", "another live job"])
+def test_no_job_is_cancelled_for_one_whose_id_is_taken(
+    adder: JobAdder, connection: FakeConnection, options: dict[str, Any], owner: str
+) -> None:
+    wanted = {"interval": 3600, "ignore_data": "data" in options}
+    live, other = adder.add_once(Mail, 1, wanted)[0]["_id"], adder.add(Notifying, None, {})[0]["_id"]
+    if owner == "a job that has ended":
+        connection.jobs.stored[other]["status"] = int(Status.DONE)
+    taken = live if owner == "the live job" else other
+    given = {**wanted, **{name: one for name, one in options.items() if name != "data"}, "id": taken}
+    before = {job_id: dict(job) for job_id, job in connection.jobs.stored.items()}
+    with pytest.raises(DuplicateJobError) as caught:
+        adder.add_once(Mail, options.get("data", 1), given)
+    assert caught.value.job_id == taken
+    assert connection.jobs.stored == before
+
+
+def test_an_id_of_ones_own_may_replace_another_job(adder: JobAdder, connection: FakeConnection) -> None:
+    first, mine = adder.add_once(Mail, 1, {})[0]["_id"], ObjectId()
+    assert adder.add_once(Mail, 1, {"retry": 3, "id": mine})[1] == "replaced"
+    assert connection.jobs.stored[first]["status"] == Status.CANCELED
+    assert adder.add_once(Mail, 1, {"retry": 3, "id": mine})[1] == "existing"
+
+
 def test_a_job_that_somebody_else_adds_first_is_the_one(adder: JobAdder, connection: FakeConnection) -> None:
     connection.jobs.before_insert.append(lambda: adder.add_once(Mail, 1, {}) and None)
     assert adder.add_once(Mail, 1, {})[1] == "existing"

@@ -81,6 +81,15 @@ def test_a_batch_that_is_late_says_how_many_are_left_and_ends_its_subscription()
     assert len(watcher.ended) == 1
 
 
+@pytest.mark.parametrize("timeout", [-0.5, -1, -1e9, float("-inf")])
+def test_a_batch_that_is_over_before_it_begins_takes_what_has_ended_and_is_late(timeout: float) -> None:
+    first, second = process(), process()
+    completed = as_completed(FakeWatcher(ended(first)).real, BatchProgress([first, second]), timeout)
+    assert next(completed) is first
+    with pytest.raises(WaitTimeoutError, match="1 job has not ended"):
+        next(completed)
+
+
 def test_what_keeps_a_job_from_ending_is_raised() -> None:
     job = process()
     watcher = FakeWatcher((job.id, JobNotFoundError(job.id)))
