@@ -7,7 +7,6 @@ from typing import Any
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.connection import Connection
-from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import (
     DuplicateJobError,
     InvalidJobError,
@@ -15,14 +14,14 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
-from taskscheduler.model.document import Document, NewJob, new_document
+from taskscheduler.model.document import Document, NewJob
 from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
 from taskscheduler.model.process_state import AddOutcome, stored_options
-from taskscheduler.model.solo import Solo, make_solo, solo_key
 from taskscheduler.model.uniqueness import fingerprint, once_key
 from taskscheduler.operations.cancel import JobCanceller
+from taskscheduler.operations.job_request import JobRequest
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
@@ -52,8 +51,9 @@ class JobAdder:
 
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores one job, or returns the queued one that is equal to it under the option `dedupe`."""
+        request = JobRequest.of(job, data, asked, self._defaults)
         store = self._connection.store
-        new = self._new(store, job, data, asked, wake=store.wakeups.is_quiet())
+        new = self._new(store, request, wake=store.wakeups.is_quiet())
         if "dedupe" in new.document:
             return self._joined(store, self._deduped(store, new))
         store.inserts.insert(new)
@@ -62,8 +62,9 @@ class JobAdder:
 
     def add_many(self, jobs: Iterable[Any]) -> list[Added]:
         """Stores many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
+        requests = [self._requested(number, entry) for number, entry in enumerate(jobs)]
         store = self._connection.store
-        new = [self._numbered(store, number, entry) for number, entry in enumerate(jobs)]
+        new = [self._numbered(store, number, request) for number, request in enumerate(requests)]
         _check_ids(store, new)
         plain = [job for job in new if "dedupe" not in job.document]
         store.inserts.insert_many(plain)
@@ -77,9 +78,10 @@ class JobAdder:
         """Stores a job unless the same one is live; returns its document, and what was done."""
         if asked.get("dedupe"):
             raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
+        request = JobRequest.of(job, data, asked, self._defaults)
+        ignore_data = request.options.ignore_data
         store = self._connection.store
-        new = self._new(store, job, data, asked)
-        ignore_data = JobOptions.of(asked, self._defaults).ignore_data
+        new = self._new(store, request)
         key = once_key(new.document["class"], new.document["data"], ignore_data)
         document = {**new.document, "once": key, "once_key": key}
         once = self._once(store, NewJob(new.id, document, self._encode(document)), asked, ignore_data)
@@ -87,7 +89,8 @@ class JobAdder:
 
     def new_service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """Returns the job of a service; nothing is stored."""
-        new = self._new(self._connection.store, job, data, asked, serves=True)
+        request = JobRequest.of(job, data, asked, self._defaults, serves=True)
+        new = self._new(self._connection.store, request)
         document = {**new.document, "service": dict(service)}
         document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))
@@ -130,44 +133,32 @@ class JobAdder:
             except OnceTakenError:
                 _check_contention(new, deadline)
 
-    def _new(
-        self, store: Store, job: Any, data: Any, asked: Mapping[str, Any], wake: bool = False, serves: bool = False
-    ) -> NewJob:
-        name, spec = REGISTRY.resolve(job)
-        solo: Solo = False
-        hook = None
-        if spec is not None:  # else only a worker can tell
-            spec.check_kind(serves)
-            data, solo, hook = spec.accept(data), spec.solo, spec.has_hook
-        options = JobOptions.of(asked, self._defaults)
-        now = store.clock.now()
-        document = new_document(name, data, options, now)
-        if options.dedupe:
-            document["dedupe"] = once_key(name, data, options.ignore_data)
-        if key := solo_key(solo if options.solo is None else options.solo, name):
-            make_solo(document, key, now)
-        elif wake:
-            document["wake"] = True
-        if spec is not None:
-            document["hook"] = hook
-            if spec.is_async and not options.force_spawn:
-                document["async"] = True
+    def _new(self, store: Store, request: JobRequest, wake: bool = False) -> NewJob:
+        document = request.document(store.clock.now(), wake)
         new = NewJob(document["_id"], document, self._encode(document))
-        if options.parent is not None and store.jobs.get(options.parent) is None:
-            raise JobNotFoundError(options.parent)  # before anything is written
+        parent = request.options.parent
+        if parent is not None and store.jobs.get(parent) is None:
+            raise JobNotFoundError(parent)  # before anything is written
         return new
 
     def _encode(self, document: Document) -> Any:
         return encode(document, self._connection.options.max_payload)
 
-    def _numbered(self, store: Store, number: int, entry: Any) -> NewJob:
+    def _requested(self, number: int, entry: Any) -> JobRequest:
         parts = entry if isinstance(entry, tuple) else (entry,)
         try:
             if not 1 <= len(parts) <= 3:
                 raise InvalidJobError("give a job, or a tuple of job, data and options")
             job, data, options = (*parts, None, None)[:3]
-            return self._new(store, job, data, merged(options, {}))
+            return JobRequest.of(job, data, merged(options, {}), self._defaults)
         except (SchedulerError, TypeError) as error:
+            error.args = (f"job {number} of the batch: {error}",)
+            raise
+
+    def _numbered(self, store: Store, number: int, request: JobRequest) -> NewJob:
+        try:
+            return self._new(store, request)
+        except SchedulerError as error:
             error.args = (f"job {number} of the batch: {error}",)
             raise
 
