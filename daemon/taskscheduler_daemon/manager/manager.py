@@ -148,6 +148,7 @@ class ManagerLoop:
         now = self._clock.monotonic()
         if signal.SIGTERM in self._signals.read():
             self._commands.stop(self._stop_timeout, now)
+            self._commands.introduce()  # the node may know nothing of this, and would claim on
         for exit in reap():
             self._supervisor.exited(exit, now)
         self._supervisor.kill_adopted_orphans(now)

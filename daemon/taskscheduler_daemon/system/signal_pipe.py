@@ -14,7 +14,7 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 
 class SignalPipe:
-    """Collects the signals that arrive. For the main thread."""
+    """Collects the signals that arrive, also those that the parent process had blocked. For the main thread."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = list(numbers)
@@ -24,6 +24,7 @@ class SignalPipe:
         self._writing = threading.RLock()  #: so that nobody writes to a descriptor that was closed and reused
         self._before = {number: signal.signal(number, _ignore) for number in self._numbers}
         self._former_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers).intersection(self._numbers)
 
     def fileno(self) -> int:
         """Returns the descriptor that is readable when a signal has arrived."""
@@ -49,7 +50,8 @@ class SignalPipe:
                 pass  # full, so it is readable anyway; or closed, so nothing reads it
 
     def close(self) -> None:
-        """Restores the former handlers and closes the descriptors."""
+        """Restores the former handlers and mask, and closes the descriptors."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
         signal.set_wakeup_fd(self._former_descriptor)
         for number, handler in self._before.items():
             signal.signal(number, handler)

@@ -66,7 +66,8 @@ def adopt_orphans() -> None:
 def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
     """Forks a child in a process group of its own that runs `main` and exits with its result; returns its pid.
 
-    The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers.
+    The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers,
+    none of them blocked.
     ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
     """
     if thread_count() > 1:
@@ -102,7 +103,7 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
         signal.set_wakeup_fd(-1)
         for number in _INHERITED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set(mask) - _INHERITED_SIGNALS)
         if parent is not None:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # the parent died before the line above
