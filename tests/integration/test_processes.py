@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -673,6 +674,24 @@ def test_a_node_hears_signals_that_its_parent_process_had_blocked(
     process.cancel()
     eventually(lambda: ["tear_down", "1", "canceled", "None", "none"] in traces(path), 20)
     assert node.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["of the node, which is open", "closed"])
+def test_jobs_that_read_standard_input_find_its_end(uri: str, scheduler: Scheduler, tmp_path: Path, how: str) -> None:
+    """They would wait for ever, or take what was meant for others."""
+    options = json.dumps({"jobs": ["tests.support.streams"], "pm": "static", "min_children": 1})
+    shell = ["sh", "-c", 'exec "$@" <&-' if how == "closed" else 'exec "$@"', "sh"]
+    command = [*shell, sys.executable, "-c", support._MAIN, uri, "{}", options]
+    reader, writer = os.pipe()
+    with (tmp_path / "log").open("w") as log:
+        node = subprocess.Popen(command, stdin=reader, stdout=log, stderr=log, cwd=support.ROOT)
+    try:
+        assert scheduler.add_job("reads_input").result(timeout=20) == ["", "", "", "", "no answer"]
+    finally:
+        node.terminate()
+        assert node.wait(20) == 0
+        os.close(reader)
+        os.close(writer)
 
 
 def test_what_is_no_factory_or_scheduler_is_refused(scheduler: Scheduler) -> None:

@@ -34,6 +34,7 @@ from taskscheduler_daemon.system.reap import reap_strangers, wait_for
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
+from taskscheduler_daemon.system.standard_streams import open_standard_streams
 
 _ORPHANS_END_WITHIN = 2.0
 
@@ -106,6 +107,7 @@ class QueueNode:
                 "a queue node must start before this process has threads: give it a Scheduler made from a URI, and do "
                 "not use that Scheduler or another MongoClient before"
             )
+        open_standard_streams()
         factory = self._factory or self._default_factory()
         self._relatives = set(children(os.getpid()))
         adopt_orphans()

@@ -21,6 +21,7 @@ from taskscheduler.errors import SchedulerError
 from taskscheduler_daemon.system.exits import EXIT_CRASHED, EXIT_OK
 from taskscheduler_daemon.system.procfs import open_descriptors, thread_count
 from taskscheduler_daemon.system.reap import wait_for
+from taskscheduler_daemon.system.standard_streams import read_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ def adopt_orphans() -> None:
 def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
     """Forks a child in a process group of its own that runs `main` and exits with its result; returns its pid.
 
-    The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers,
-    none of them blocked.
+    The child keeps only the descriptors in `keep` and standard streams, reads nothing from standard input, and
+    starts with default signal handlers, none of them blocked.
     ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
     """
     if thread_count() > 1:
@@ -109,6 +110,7 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
             if os.getppid() != parent:  # the parent died before the line above
                 os._exit(EXIT_OK)
         close_all_but(keep)
+        read_nothing()
         set_title(title)
         code = main()
     except BaseException as error:
