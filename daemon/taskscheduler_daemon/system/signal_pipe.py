@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterable
 from types import FrameType
 
+from taskscheduler_daemon.system.private_descriptors import keep_private
+
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Does nothing: with any handler at all Python writes the number to the wake-up descriptor."""
@@ -19,6 +21,7 @@ class SignalPipe:
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = list(numbers)
         self._reader, self._writer = os.pipe()
+        keep_private(self._reader, self._writer)
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._writing = threading.RLock()  #: so that nobody writes to a descriptor that was closed and reused

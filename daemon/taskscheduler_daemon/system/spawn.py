@@ -19,7 +19,8 @@ from pathlib import Path
 
 from taskscheduler.errors import SchedulerError
 from taskscheduler_daemon.system.exits import EXIT_CRASHED, EXIT_OK
-from taskscheduler_daemon.system.procfs import open_descriptors, thread_count
+from taskscheduler_daemon.system.private_descriptors import close_private, keep_private
+from taskscheduler_daemon.system.procfs import thread_count
 from taskscheduler_daemon.system.reap import wait_for
 from taskscheduler_daemon.system.standard_streams import read_nothing
 
@@ -67,7 +68,7 @@ def adopt_orphans() -> None:
 def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
     """Forks a child in a process group of its own that runs `main` and exits with its result; returns its pid.
 
-    The child keeps only the descriptors in `keep` and standard streams, reads nothing from standard input, and
+    The child closes our private descriptors except those in `keep`, reads nothing from standard input, and
     starts with default signal handlers, none of them blocked.
     ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
     """
@@ -109,7 +110,7 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # the parent died before the line above
                 os._exit(EXIT_OK)
-        close_all_but(keep)
+        close_private(keep)
         read_nothing()
         set_title(title)
         code = main()
@@ -135,6 +136,7 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
         raise ForkError("cannot become a daemon while this process has other threads")
     log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     reader, writer = os.pipe()
+    keep_private(writer)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -166,13 +168,3 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         logger.exception("daemon ended by an exception")
     finally:
         os._exit(code)
-
-
-def close_all_but(keep: set[int]) -> None:
-    """Closes all descriptors except the standard streams and these."""
-    for descriptor in open_descriptors():
-        if descriptor > 2 and descriptor not in keep:
-            try:
-                os.close(descriptor)
-            except OSError:
-                pass
