@@ -53,7 +53,7 @@ def built_manager(factory: WorkerFactory) -> WorkerManager | None:
     except SchedulerError as error:
         logger.error("the worker factory cannot build a manager: %s", error)
         return None
-    except Exception:
+    except BaseException:  # also SystemExit: whatever it raises, there is no manager
         logger.exception("the worker factory cannot build a manager")
         return None
     if isinstance(manager, WorkerManager):

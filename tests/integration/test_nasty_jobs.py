@@ -26,6 +26,11 @@ def node(start_node: StartNode) -> NodeProcess:
     return start_node(jobs=MODULES, pm="static", min_children=1)
 
 
+@pytest.fixture
+def forking_node(start_node: StartNode) -> NodeProcess:
+    return start_node(jobs=["tests.support.forking"], pm="static", min_children=1)
+
+
 def started(path: Path, count: int = 1) -> list[list[str]]:
     return eventually(lambda: traces(path) if len(traces(path)) >= count else None, 15, f"{count} traces")
 
@@ -170,6 +175,32 @@ def test_what_a_dead_worker_leaves_behind_is_killed(scheduler: Scheduler, node: 
     assert len(traces(log)) == 3
     eventually(lambda: all_gone(pids(log)), 20, "no daemon is left")
     works(scheduler)
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("returns", 0),
+        ("raises", 1),
+        ("unspeakable", 1),
+        ("interrupt", 1),
+        ("exit", 0),
+        ("exit 5", 5),
+        ("exit text", 1),
+        ("waits", -signal.SIGTERM),
+    ],
+)
+def test_a_fork_ends_as_in_any_program(
+    scheduler: Scheduler, forking_node: NodeProcess, tmp_path: Path, how: str, code: int
+) -> None:
+    """And nothing of it is taken for the end of the job, whichever part of the job has forked."""
+    log = tmp_path / "log"
+    for name in ("forking", "forking_async", "forking_set_up"):
+        assert scheduler.add_job(name, how, retry=0).result(timeout=20) == code, name
+    assert scheduler.add_job("forking_tear_down", {"how": how, "trace": str(log)}).wait(20).status is Status.DONE
+    assert traces(log) == [[str(code)]]
+    if how == "raises":
+        assert "ValueError: in the fork" in forking_node.log.read_text()
 
 
 @pytest.mark.faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -624,6 +625,73 @@ def test_a_node_whose_manager_cannot_be_built_ends_and_says_why(uri: str, manage
     assert ended.returncode == 1
     assert ended.stderr.count(reason) == 1
     assert ended.stderr.endswith("the worker factory or a job module fails; see the log\n")
+
+
+@pytest.mark.parametrize("manager", ["os._exit(7)", "os._exit(0)", "os.abort()", "os.kill(os.getpid(), 9)"])
+def test_a_node_whose_managers_end_before_they_are_built_gives_up(uri: str, manager: str) -> None:
+    script = f"import os\n{_FACTORY.format(manager=manager)}"
+    ended = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("the worker manager died") == 5
+    assert ended.stderr.endswith("build_manager ends its process; see the log\n")
+
+
+@pytest.mark.parametrize("manager", ["sys.exit(3)", "sys.exit('no')", "(_ for _ in ()).throw(KeyboardInterrupt)"])
+def test_a_factory_that_wants_to_leave_builds_no_manager(uri: str, manager: str) -> None:
+    script = _FACTORY.format(manager=manager)
+    ended = subprocess.run([sys.executable, "-c", script, uri], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("the worker factory or a job module fails; see the log\n")
+
+
+def test_a_manager_that_is_asked_to_end_is_replaced(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    """By a job, or by whatever sends signals to single processes: the node was not asked."""
+    node, release = start_node(pm="static", min_children=2), tmp_path / "release"
+    running = scheduler.add_job("wait", {"until": str(release)})
+    eventually(lambda: running.refresh().status is Status.PROCESSING)
+    former = node.manager
+    os.kill(former, signal.SIGTERM)
+    later = [scheduler.add_job("noop") for _ in range(20)]
+    release.touch()
+    scheduler.wait_for([running, *later], timeout=30)
+    assert {process.status for process in (running, *later)} == {Status.DONE}
+    assert {process.attempt for process in (running, *later)} == {1}, "nothing was charged, and what ran could finish"
+    eventually(lambda: not is_running(former) and node.manager != former)
+    assert "the worker manager ended by itself" in node.log.read_text()
+    assert node.stop() == 0
+
+
+def test_a_node_hears_signals_that_its_parent_process_had_blocked(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    """A mask survives fork and exec: such a node could not be stopped, and its jobs could not clean up."""
+    blocks = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))"
+    node, path = start_node(jobs=["tests.support.hooks"], prelude=blocks, kill_grace=5), tmp_path / "trace"
+    process = scheduler.add_job("traced", {"trace": str(path), "wait": True})
+    eventually(lambda: ["start", "1"] in traces(path), 20)
+    process.cancel()
+    eventually(lambda: ["tear_down", "1", "canceled", "None", "none"] in traces(path), 20)
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["of the node, which is open", "closed"])
+def test_jobs_that_read_standard_input_find_its_end(uri: str, scheduler: Scheduler, tmp_path: Path, how: str) -> None:
+    """They would wait for ever, or take what was meant for others."""
+    options = json.dumps({"jobs": ["tests.support.streams"], "pm": "static", "min_children": 1})
+    shell = ["sh", "-c", 'exec "$@" <&-' if how == "closed" else 'exec "$@"', "sh"]
+    command = [*shell, sys.executable, "-c", support._MAIN, uri, "{}", options]
+    reader, writer = os.pipe()
+    with (tmp_path / "log").open("w") as log:
+        node = subprocess.Popen(command, stdin=reader, stdout=log, stderr=log, cwd=support.ROOT)
+    try:
+        assert scheduler.add_job("reads_input").result(timeout=20) == ["", "", "", "", "no answer"]
+    finally:
+        node.terminate()
+        assert node.wait(20) == 0
+        os.close(reader)
+        os.close(writer)
 
 
 def test_what_is_no_factory_or_scheduler_is_refused(scheduler: Scheduler) -> None:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from taskscheduler_daemon.ipc.channel import Channel, SocketQueue, descriptors, open_channel
+from taskscheduler_daemon.system.private_descriptors import keep_private
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
 
 
@@ -43,6 +44,7 @@ class Link:
         self.up = open_channel()
         self._lifeline, self._held = os.pipe()
         self._settings = settings
+        keep_private(*self.manager_descriptors(), self._held)
 
     def manager_end(self) -> ManagerEnd:
         """Returns what the manager uses."""

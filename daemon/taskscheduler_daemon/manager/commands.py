@@ -54,9 +54,9 @@ class NodeCommands:
                 self._assigner.recycle()
 
     def introduce(self) -> None:
-        """Reports the size of the pool to the node."""
-        options = self._pool.options
-        self._node.introduce(options.slots, options.async_limit, options.pm)
+        """Reports the size of the pool to the node: no room for anything once this manager stops."""
+        options, stopping = self._pool.options, self._pool.stopping
+        self._node.introduce(0 if stopping else options.slots, 0 if stopping else options.async_limit, options.pm)
 
     def _accept(self, run: Run, now: float) -> None:
         if self._pool.stopping:

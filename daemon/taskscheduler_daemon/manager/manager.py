@@ -25,6 +25,7 @@ from taskscheduler_daemon.manager.supervisor import WorkerBuilder, WorkerSupervi
 from taskscheduler_daemon.manager.timeouts import Timeouts
 from taskscheduler_daemon.manager.worker_messages import WorkerMessages
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
+from taskscheduler_daemon.system.private_descriptors import keep_private
 from taskscheduler_daemon.system.reap import reap
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import adopt_orphans
@@ -73,6 +74,7 @@ class ManagerLoop:
         self._urgent = selectors.DefaultSelector()
         self._urgent.register(signals, selectors.EVENT_READ)
         self._urgent.register(link.lifeline, selectors.EVENT_READ)
+        keep_private(self._selector.fileno(), self._urgent.fileno())
         self._compose(builder, options, link)
 
     def _compose(self, builder: WorkerBuilder, options: PoolOptions, link: ManagerEnd) -> None:
@@ -149,6 +151,7 @@ class ManagerLoop:
         now = self._clock.monotonic()
         if signal.SIGTERM in self._signals.read():
             self._commands.stop(self._stop_timeout, now)
+            self._commands.introduce()  # the node may know nothing of this, and would claim on
         for exit in reap():
             self._supervisor.exited(exit, now)
         self._supervisor.kill_adopted_orphans(now)

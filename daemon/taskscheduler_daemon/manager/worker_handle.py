@@ -7,6 +7,7 @@ import socket
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Kind, Run, kind_of
 from taskscheduler_daemon.ipc.shared_page import SharedPage
+from taskscheduler_daemon.system.private_descriptors import keep_private
 
 
 class WorkerHandle:
@@ -15,6 +16,7 @@ class WorkerHandle:
     def __init__(self) -> None:
         self.manager_end, self.worker_end = packets.pair()
         self.manager_end.setblocking(False)
+        keep_private(self.manager_end.fileno(), self.worker_end.fileno())
         self.page = SharedPage()
         self.reports_progress = False  #: whether the running job has reported progress
         self._seen = 0  #: version of the last note read from the page

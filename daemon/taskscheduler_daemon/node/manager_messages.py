@@ -40,6 +40,7 @@ class ManagerMessages:
         self._heartbeat = heartbeat
         self._announce = announce
         self.end: SessionEnd | None = None  #: that the manager asks for
+        self.is_built = False  #: whether there is a manager: it introduces itself first
 
     def receive(self) -> bool:
         """Handles a part of what has arrived; returns whether there was anything."""
@@ -75,6 +76,7 @@ class ManagerMessages:
             self.end = SessionEnd.STOPPED
 
     def _pool_changed(self, facts: dict[str, Any]) -> None:
+        self.is_built = True
         if self._status.pool_changed(facts):
             self._claimer.look_everywhere()
             self._heartbeat.beat_now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import threading
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
 from taskscheduler_daemon.node.options import split
 from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.manager_starts import ManagerStarts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
@@ -32,8 +34,7 @@ from taskscheduler_daemon.system.reap import reap_strangers, wait_for
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
-
-_PAUSE_AFTER_FAULT = 0.1  #: seconds, so that a fault that repeats does not burn a core
+from taskscheduler_daemon.system.standard_streams import open_standard_streams
 
 _ORPHANS_END_WITHIN = 2.0
 
@@ -106,6 +107,7 @@ class QueueNode:
                 "a queue node must start before this process has threads: give it a Scheduler made from a URI, and do "
                 "not use that Scheduler or another MongoClient before"
             )
+        open_standard_streams()
         factory = self._factory or self._default_factory()
         self._relatives = set(children(os.getpid()))
         adopt_orphans()
@@ -130,7 +132,7 @@ class QueueNode:
         return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, asdict(self._pool), preload)
 
     def _serve(self, factory: WorkerFactory, signals: SignalPipe) -> int:
-        left, served = self._options.max_jobs, False
+        left, served, starts = self._options.max_jobs, False, ManagerStarts()
         while True:
             link, manager = self._fork_manager(factory)
             try:
@@ -145,13 +147,20 @@ class QueueNode:
                 self._end_manager(link, manager)
                 self._scheduler.disconnect()
             if end is SessionEnd.STOPPED or (end is not SessionEnd.BROKEN and _asked_to_stop(signals)):
-                self._logger.info("node stopped", extra={"node": self._options.name})
-                return EXIT_OK
+                return self._stopped()
+            starts.ended(end)
             if end is SessionEnd.BROKEN:
                 raise SchedulerError("no worker can be started: the worker factory or a job module fails; see the log")
-            threading.Event().wait(_PAUSE_AFTER_FAULT)
+            if starts.broken:
+                raise SchedulerError("no worker manager can be started: build_manager ends its process; see the log")
+            if _asked_to_stop(signals, within=starts.pause):
+                return self._stopped()
             if left:
                 left = max(1, left - finished)
+
+    def _stopped(self) -> int:
+        self._logger.info("node stopped", extra={"node": self._options.name})
+        return EXIT_OK
 
     def _serve_once(self, link: Link, manager: int, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
         with translated():
@@ -222,6 +231,11 @@ class QueueNode:
         self._events.emit(facts["event"], event)
 
 
-def _asked_to_stop(signals: SignalPipe) -> bool:
-    """Returns whether a stop was asked for while no session was running."""
-    return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.read())
+def _asked_to_stop(signals: SignalPipe, within: float = 0.0) -> bool:
+    """Returns whether a stop was asked for while no session was running; waits so many seconds for one."""
+    deadline = Deadline(within)
+    while {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.read()):
+        if deadline.passed:
+            return False
+        select.select([signals], [], [], deadline.left(within))
+    return True

@@ -156,11 +156,15 @@ class Session:
         elif self._end is None:
             logger.error("the worker manager died", extra={"manager": pid, "how": str(how)})
             self._manager_died = True
-            self._end = SessionEnd.MANAGER_DIED
+            self._end = SessionEnd.MANAGER_DIED if self._messages.is_built else SessionEnd.MANAGER_NOT_BUILT
 
     def _end_as_asked(self) -> None:
-        if self._messages.end is not None:  # else another thread may have set an end
-            self._end = self._messages.end
+        end = self._messages.end
+        if end is SessionEnd.STOPPED and not self._stopping:
+            logger.warning("the worker manager ended by itself", extra={"manager": self._parts.watchdog.pid})
+            end = SessionEnd.MANAGER_ENDED
+        if end is not None:  # else another thread may have set an end
+            self._end = end
 
     def stop(self) -> None:
         """Stops gracefully; the second time, at once."""

@@ -59,13 +59,15 @@ class InterruptibleQueue(Generic[T]):
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Handles SIGINT, SIGTERM and SIGHUP, and restores their handlers afterwards."""
+        """Handles SIGINT, SIGTERM and SIGHUP, also if they were blocked; restores handlers and mask afterwards."""
         before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
         for number, handler in before.items():
             if handler is not signal.SIG_IGN or number != signal.SIGHUP:  # started by nohup
                 signal.signal(number, self.end)
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS).intersection(_SIGNALS)
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)

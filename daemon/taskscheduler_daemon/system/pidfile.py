@@ -14,6 +14,7 @@ from pathlib import Path
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.errors import SchedulerError
 from taskscheduler.process_identity import started_at
+from taskscheduler_daemon.system.private_descriptors import keep_private
 
 _FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
 
@@ -52,6 +53,7 @@ class Pidfile:
                 self._clock.pause(LOOK_EVERY)  # its owner only looks at it, or is about to write
             elif self._is_file(descriptor):
                 self._descriptor = descriptor
+                keep_private(descriptor)
             else:
                 os.close(descriptor)  # its owner has removed it in the meantime
 

@@ -86,6 +86,7 @@ class LimitGuard:
         if limits.cpu:
             signal.signal(signal.SIGXCPU, signal.SIG_DFL)
             signal.signal(signal.SIGPROF, self._cpu_used_up)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGXCPU, signal.SIGPROF])
 
     def __enter__(self) -> None:
         if self._limits:

@@ -8,22 +8,26 @@ import threading
 from collections.abc import Iterable
 from types import FrameType
 
+from taskscheduler_daemon.system.private_descriptors import keep_private
+
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Does nothing: with any handler at all Python writes the number to the wake-up descriptor."""
 
 
 class SignalPipe:
-    """Collects the signals that arrive. For the main thread."""
+    """Collects the signals that arrive, also those that the parent process had blocked. For the main thread."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = list(numbers)
         self._reader, self._writer = os.pipe()
+        keep_private(self._reader, self._writer)
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._writing = threading.RLock()  #: so that nobody writes to a descriptor that was closed and reused
         self._before = {number: signal.signal(number, _ignore) for number in self._numbers}
         self._former_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers).intersection(self._numbers)
 
     def fileno(self) -> int:
         """Returns the descriptor that is readable when a signal has arrived."""
@@ -49,7 +53,8 @@ class SignalPipe:
                 pass  # full, so it is readable anyway; or closed, so nothing reads it
 
     def close(self) -> None:
-        """Restores the former handlers and closes the descriptors."""
+        """Restores the former handlers and mask, and closes the descriptors."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
         signal.set_wakeup_fd(self._former_descriptor)
         for number, handler in self._before.items():
             signal.signal(number, handler)

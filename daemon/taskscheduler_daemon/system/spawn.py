@@ -19,8 +19,10 @@ from pathlib import Path
 
 from taskscheduler.errors import SchedulerError
 from taskscheduler_daemon.system.exits import EXIT_CRASHED, EXIT_OK
-from taskscheduler_daemon.system.procfs import open_descriptors, thread_count
+from taskscheduler_daemon.system.private_descriptors import close_private, keep_private
+from taskscheduler_daemon.system.procfs import thread_count
 from taskscheduler_daemon.system.reap import wait_for
+from taskscheduler_daemon.system.standard_streams import read_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ def adopt_orphans() -> None:
 def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_parent: bool) -> int:
     """Forks a child in a process group of its own that runs `main` and exits with its result; returns its pid.
 
-    The child keeps only the descriptors in `keep` and standard streams, and starts with default signal handlers.
+    The child closes our private descriptors except those in `keep`, reads nothing from standard input, and
+    starts with default signal handlers, none of them blocked.
     ForkError if this process has threads (a forked copy of a locked lock stays locked) or the system refuses.
     """
     if thread_count() > 1:
@@ -102,12 +105,13 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
         signal.set_wakeup_fd(-1)
         for number in _INHERITED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set(mask) - _INHERITED_SIGNALS)
         if parent is not None:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # the parent died before the line above
                 os._exit(EXIT_OK)
-        close_all_but(keep)
+        close_private(keep)
+        read_nothing()
         set_title(title)
         code = main()
     except BaseException as error:
@@ -132,6 +136,7 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
         raise ForkError("cannot become a daemon while this process has other threads")
     log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     reader, writer = os.pipe()
+    keep_private(writer)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -163,13 +168,3 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         logger.exception("daemon ended by an exception")
     finally:
         os._exit(code)
-
-
-def close_all_but(keep: set[int]) -> None:
-    """Closes all descriptors except the standard streams and these."""
-    for descriptor in open_descriptors():
-        if descriptor > 2 and descriptor not in keep:
-            try:
-                os.close(descriptor)
-            except OSError:
-                pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from blinker import Namespace
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.process_state import ProcessState
 
@@ -77,10 +79,13 @@ class WorkerEvents:
         self._emit(EXECUTED if succeeded else FAILED, worker, ProcessState({**document, **content, **status}))
 
     def _emit(self, event: str, worker: EventSource, job: ProcessState | None) -> None:
-        """Calls every handler of `event`; an exception of one is logged and harms no other."""
+        """Calls every handler of `event`; an exception of one is logged and harms no other. Their forks end here."""
+        owner = os.getpid()
         for receiver in list(self._signals.signal(event).receivers_for(worker)):
             try:
                 receiver(worker, job=job)
-            except Exception:
+                leave_fork(owner)
+            except Exception as error:
+                leave_fork(owner, error)
                 facts = {"event": event, "worker": str(worker.id), "job": str(job.id) if job else None}
                 logger.exception("a handler of a worker's event failed", extra=facts)

@@ -9,9 +9,9 @@ from typing import Any
 
 from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
 from taskscheduler.jobs.executor import Container, execute, notify
+from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.process import Process
-from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.system.resource_limits import LimitGuard, ResourceLimits
 from taskscheduler_daemon.worker.events import FETCHED, EventSource, WorkerEvents
 from taskscheduler_daemon.worker.runtime import JobRuntime
@@ -54,8 +54,12 @@ class JobExecution:
 
     def notification(self, document: dict[str, Any], runtime: JobRuntime) -> Coroutine[Any, Any, Any] | None:
         """Calls the job's `notification`; returns the coroutine of an async one. Exceptions pass through."""
-        with self._guard:
-            answer = notify(document, runtime, self._container, Process(runtime.scheduler(), document))
+        try:
+            with self._guard:
+                answer = notify(document, runtime, self._container, Process(runtime.scheduler(), document))
+        except BaseException as error:
+            leave_fork(self._pid, error)
+            raise
         return answer if iscoroutine(answer) else None
 
     def clean_up(self) -> None:
@@ -65,5 +69,4 @@ class JobExecution:
 
     def exit_if_forked(self) -> None:
         """Exits if this is a fork that a job made and let return: it is no worker, and must not report or take runs."""
-        if os.getpid() != self._pid:
-            os._exit(EXIT_OK)
+        leave_fork(self._pid)

@@ -26,6 +26,7 @@ from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.lending import Borrower, Lendable, SchedulerLender
 from taskscheduler_daemon.system.exits import EXIT_OK
+from taskscheduler_daemon.system.forks import handle_but_not_in_forks
 from taskscheduler_daemon.system.reap import reap_strangers
 from taskscheduler_daemon.system.resource_limits import CpuLimitError, ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
@@ -94,7 +95,7 @@ class Worker(Borrower):
         """Takes runs from the socket until it is closed; returns the exit code of the process."""
         self._connect(end, page, progress_limit, max_payload, limits)
         adopt_orphans()
-        signal.signal(signal.SIGTERM, self._interrupt)
+        handle_but_not_in_forks(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node handles Ctrl-C
         try:
             self._reports.ready()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from typing import Any, Protocol
 
 from taskscheduler.jobs.executor import Container, after_tear_down, instance, outcome_of
+from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending
@@ -28,10 +30,13 @@ async def execute_async(
     document: dict[str, Any], runtime: AsyncRuntime, container: Container | None, max_payload: int
 ) -> AttemptResult:
     """Runs the job; returns INTERRUPTED if the cancellation of its task ended it. Raises nothing."""
+    owner = os.getpid()
     try:
         job = instance(document, runtime, container)
     except BaseException as error:  # also SystemExit and KeyboardInterrupt, which would end the loop
+        leave_fork(owner, error)
         return failure(error)
+    leave_fork(owner)
     result = await _worked(job, runtime, max_payload)
     if type(job).tear_down is Job.tear_down:
         return result
@@ -39,6 +44,7 @@ async def execute_async(
     try:
         await _settled(job.tear_down(outcome))
     except BaseException as error:  # as above
+        leave_fork(owner, error)
         if _is_interruption(error, runtime):
             return INTERRUPTED
         after = after_tear_down(job, None if result is INTERRUPTED else result, error)
@@ -47,10 +53,12 @@ async def execute_async(
 
 
 async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> AttemptResult:
+    owner = os.getpid()
     try:
         await _settled(job.set_up())
         result = await _settled(job.start())
     except BaseException as error:  # as above
+        leave_fork(owner, error)
         return INTERRUPTED if _is_interruption(error, runtime) else failure(error)
     return storable(job.name, result, max_payload)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
+from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
 from taskscheduler.model.lifecycle import Ending, Status
@@ -94,19 +95,23 @@ def _execute(
     max_payload: int,
     guard: AbstractContextManager[Any],
 ) -> AttemptResult:
+    owner = os.getpid()
     try:
         with guard:
             job = instance(document, runtime, container)
     except JobInterrupted:
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
+        leave_fork(owner, error)
         return failure(error)
+    leave_fork(owner)
     if type(job).tear_down is Job.tear_down:
         return _worked(job, max_payload, guard)
     return _worked_and_torn_down(job, max_payload, guard)
 
 
 def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
+    owner = os.getpid()
     try:
         with guard:
             job.set_up()
@@ -114,6 +119,7 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> A
     except JobInterrupted:
         raise
     except BaseException as error:  # as above
+        leave_fork(owner, error)
         return failure(error)
     return storable(job.name, result, max_payload)
 
@@ -132,16 +138,19 @@ def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextMana
             _tear_down_interrupted(job)
         raise
     except BaseException as error:  # as above
+        leave_fork(pid, error)
         return after_tear_down(job, result, error)
     return result
 
 
 def _tear_down_interrupted(job: Job) -> None:
+    owner = os.getpid()
     try:
         job.tear_down(Outcome(interruption(job)))
     except JobInterrupted:
         raise
     except BaseException as error:  # as above
+        leave_fork(owner, error)
         after_tear_down(job, None, error)
 
 

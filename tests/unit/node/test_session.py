@@ -179,13 +179,34 @@ def test_a_node_that_has_used_up_its_budget_stops_when_nothing_runs(bench: Bench
 
 def test_what_a_dead_manager_did_not_report_is_lost(bench: Bench) -> None:
     reported, lost = bench.running(), bench.running()
-    bench.start()
+    bench.start(slots=2)
     bench.how = ChildExit(MANAGER, None, 9, 0)
     bench.send(report(reported, Ending.SUCCEEDED).encode())
     bench.signals.send(signal.SIGCHLD)
     assert bench.over() is SessionEnd.MANAGER_DIED
     assert bench.written == {reported.fence.job_id: Transition.SUCCEED, lost.fence.job_id: Transition.RELEASE}
     assert [one.lost for one in bench.store.completions.written if one.fence == lost.fence] == [True]
+
+
+def test_a_manager_that_ends_in_good_order_ends_the_session_but_not_the_node(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was asked to end by somebody else: its node has to start another one."""
+    left = bench.running()
+    bench.start(slots=2)
+    bench.send(messages.notice(Kind.STOPPED))
+    assert bench.over() is SessionEnd.MANAGER_ENDED
+    assert bench.written == {left.fence.job_id: Transition.RELEASE}
+    assert [one.lost for one in bench.store.completions.written] == [False]
+    assert "the worker manager ended by itself" in caplog.text
+
+
+@pytest.mark.parametrize("how", [ChildExit(MANAGER, 7, None, 0), ChildExit(MANAGER, 0, None, 0)])
+def test_a_manager_that_ended_before_it_introduced_itself_was_not_built(bench: Bench, how: ChildExit) -> None:
+    bench.start()
+    bench.how = how
+    bench.signals.send(signal.SIGCHLD)
+    assert bench.over() is SessionEnd.MANAGER_NOT_BUILT
 
 
 @pytest.mark.parametrize("says_so", [False, True])

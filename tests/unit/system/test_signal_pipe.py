@@ -27,6 +27,18 @@ def test_signals_are_read_in_the_order_of_their_arrival_and_once(pipe: SignalPip
     assert pipe.read() == []
 
 
+def test_a_signal_that_the_parent_process_had_blocked_is_read_and_blocked_again_afterwards() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        pipe = SignalPipe([signal.SIGUSR1, signal.SIGUSR2])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert pipe.read() == [signal.SIGUSR1]
+        pipe.close()
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGUSR1, signal.SIGUSR2} == {signal.SIGUSR1}
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+
+
 def test_another_thread_can_wake_the_loop(pipe: SignalPipe) -> None:
     threading.Thread(target=pipe.wake).start()
     assert select.select([pipe], [], [], 10)[0]

@@ -82,6 +82,7 @@ def worker(manager: FakeManager) -> Iterator[Worker]:
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a worker process all in this process: no signal handlers, no adopted orphans."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(module, "handle_but_not_in_forks", lambda *_: None)
     monkeypatch.setattr(module, "adopt_orphans", lambda: None)
 
 
