@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
-from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal
+from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal, painted
 
 FORMS = ("table", "json", "ndjson", "tsv", "id")
 
@@ -36,4 +34,4 @@ class Settings:
 
     def paint(self, text: str, color: int | None = None, *, bold: bool = False, dim: bool = False) -> str:
         """Returns the text in a colour, where colours are wanted."""
-        return click.style(text, fg=color, bold=bold or None, dim=dim or None) if self.fancy else text
+        return painted(text, color, bold=bold, dim=dim) if self.fancy else text

@@ -67,9 +67,10 @@ def command(
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        host.encode("idna")  # create_server would leave its socket open
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = str(error.strerror or error).partition(" (")[0]
+    except (OSError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]
         raise click.UsageError(f"cannot listen on {_address(host, port)}: {reason}; see --host and --port") from error
 
 
