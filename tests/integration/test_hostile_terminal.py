@@ -37,7 +37,9 @@ class Stage:
         }  # fmt: skip
         self.ids = {status: scheduler.add_job("x", {EVIL: EVIL}).id for status in Status}
         for status, job_id in self.ids.items():
-            change: dict[str, Any] = {**common, "status": int(status), **({"result": EVIL} if status is Status.DONE else {})}
+            change: dict[str, Any] = {**common, "status": int(status)}
+            if status is Status.DONE:
+                change["result"] = EVIL
             self.jobs.update_one({"_id": job_id}, {"$set": change, "$currentDate": {"started": True, "ended": True}})
         program = {"host": EVIL, "pid": 1, "started": 1, "boot": EVIL, "space": EVIL}
         self.program = scheduler.track("x", timeout=3).start().id

@@ -18,7 +18,8 @@ from taskscheduler_daemon.programs.end_silent import end_silent
 HELP = """Mark tracked programs that stopped reporting as timed out, and those that died on this host as failed.
 
 Without JOB, programs of all classes are checked. Nodes do this by themselves; use the command where no node runs, or
-for --signal. The signal goes only to programs of this host, and never to a process that has reused a pid.
+for --signal. The signal goes only to programs of this user on this host, and never to a process that has
+reused a pid.
 """
 
 
