@@ -208,7 +208,7 @@ def test_a_node_in_the_background_fails_with_the_exit_code_of_one_in_the_foregro
 def test_a_log_file_that_is_a_link_is_refused(run: Run, pidfile: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep")
     (tmp_path / "log").symlink_to(tmp_path / "precious")
-    with pytest.raises(SchedulerError, match="the log file .*log is a symbolic link; give the file that it leads to"):
+    with pytest.raises(SchedulerError, match=r"the log file .*log is a symbolic link; give the file that it leads to"):
         start_node(pidfile, "mongodb://127.0.0.1:9/none", tmp_path / "log")
     assert (tmp_path / "precious").read_text() == "keep"
     assert not pidfile.exists()

@@ -26,13 +26,14 @@ CONTEXT = {
 def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
     """Stores a global option in the settings; one after the command's name overrides one before it."""
     settings = context.ensure_object(Settings)
-    if option.name == "uri" and _PASSWORD.search(value or "") and _on_command_line(context, "uri"):
+    if option.name == "uri" and _PASSWORD.search(value or "") and on_command_line(context, "uri"):
         remark("taskscheduler: every user of this host can read the password in --uri; set TASKSCHEDULER_URI instead")
     if value and option.name is not None:
         setattr(settings, option.name, value)
 
 
-def _on_command_line(context: click.Context, name: str) -> bool:
+def on_command_line(context: click.Context, name: str) -> bool:
+    """Returns whether an option stands on the command line, where every user of this host can read it."""
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 

@@ -7,8 +7,8 @@ import binascii
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -22,6 +22,12 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with no-referrer a browser would send our own forms with the Origin null
 }
+
+#: no user, path or blank: such a Host means one thing to us and may mean another one to a browser or proxy
+_HOST = re.compile(
+    r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\])|(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*))(?::[0-9]{0,5})?",
+    re.ASCII | re.IGNORECASE,
+)
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -69,7 +75,8 @@ class AccessMiddleware:
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:
-        if not self._is_known(headers.get("host", "")):
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_known(hosts[0]):
             return refusal(400, "Unknown host; allow it with --allow-host")
         if not self._has_token(headers.get("authorization", "")):
             return refusal(401, "This request needs a token", {"WWW-Authenticate": _CHALLENGE})
@@ -82,11 +89,10 @@ class AccessMiddleware:
 
         Another site could let a name of its own resolve to this server and so read its answers, but not an address.
         """
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
-        return name in self._names or _is_address(name)
+        return found["name"].lower() in self._names if found["name"] else _is_address(found["address"])
 
     def _has_token(self, authorization: str) -> bool:
         if self._token is None:
@@ -110,7 +116,7 @@ def _password(credentials: bytes) -> bytes:
 
 def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return False
     return True
