@@ -9,6 +9,10 @@ from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal, pa
 FORMS = ("table", "json", "ndjson", "tsv", "id")
 
 
+#: options of a scheduler that every command takes, so that all see the same jobs
+COLLECTIONS = ("job_store", "job_queue", "event_queue")
+
+
 @dataclass
 class Settings:
     """The global options, wherever on the command line they were given."""
@@ -17,6 +21,15 @@ class Settings:
     output: str | None = None
     no_color: bool = False
     verbose: bool = False
+    job_store: str | None = None
+    job_queue: str | None = None
+    event_queue: str | None = None
+
+    @property
+    def collections(self) -> dict[str, str]:
+        """The names of collections that were given, as options of a scheduler."""
+        given = {name: getattr(self, name) for name in COLLECTIONS}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def terminal(self) -> bool:

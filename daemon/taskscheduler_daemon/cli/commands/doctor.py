@@ -42,7 +42,7 @@ def command(settings: Settings) -> int:
 def _findings(settings: Settings) -> Iterator[Finding]:
     given = given_uri(settings)
     try:
-        with chosen_uri(settings) as uri, view_database(uri) as view:
+        with chosen_uri(settings) as uri, view_database(uri, settings.collections) as view:
             where = "" if given else "no URI is given, so the embedded server: "
             yield Finding(GOOD, "uri", f"{where}{shown(uri)}")
             yield from database_findings(view.overview)

@@ -78,7 +78,7 @@ class ClusterStatus:
 @cli_command("status", help=HELP)
 @click.option("--node", metavar="NAME", help="Only check whether this node is up.")
 def command(settings: Settings, node: str | None) -> int:
-    with chosen_uri(settings) as uri, view_database(uri) as view:
+    with chosen_uri(settings) as uri, view_database(uri, settings.collections) as view:
         if node is not None:
             return _check(settings, node, view.overview.nodes())
         cluster = ClusterStatus.read(view)

@@ -16,6 +16,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.command import on_command_line
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
+from taskscheduler_daemon.cli.input.parameters import ROOT_PATH, PortOption
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.presentation.terminal import remark
@@ -37,8 +38,8 @@ speaks plain HTTP: put a TLS proxy before it where others could read along. GET 
     "--host", default="127.0.0.1", show_default=True, envvar="TASKSCHEDULER_WEB_HOST", help="Address to listen on."
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, envvar="TASKSCHEDULER_WEB_PORT",
-    help="Port to listen on; 0: any free port.",
+    "--port", cls=PortOption, type=click.IntRange(0, 65535), default=8080, show_default=True,
+    envvar="TASKSCHEDULER_WEB_PORT", help="Port to listen on; 0: any free port.",
 )  # fmt: skip
 @click.option(
     "--token",
@@ -53,6 +54,10 @@ speaks plain HTTP: put a TLS proxy before it where others could read along. GET 
     "--allow-host", "names", multiple=True, metavar="NAME", envvar="TASKSCHEDULER_WEB_ALLOW_HOST",
     help="Host name of requests, besides localhost and IP addresses; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--root-path", type=ROOT_PATH, default="", metavar="PATH", envvar="TASKSCHEDULER_WEB_ROOT_PATH",
+    help="Path under which a proxy serves this, such as /scheduler; it may keep the path or strip it.",
+)  # fmt: skip
 @click.option("--jobs", multiple=True, metavar="MODULE", help="Module that registers jobs; repeatable, or a,b.")
 def command(
     settings: Settings,
@@ -61,6 +66,7 @@ def command(
     token: str | None,
     token_file: TextIO | None,
     names: Sequence[str],
+    root_path: str,
     jobs: Sequence[str],
 ) -> None:
     token = _checked_token(token, token_file)
@@ -70,8 +76,8 @@ def command(
     names_of_jobs = [entry.name for entry in registered_jobs(jobs)]
     with open_database(settings) as database, _listening(host, port) as server_socket:
         database.overview.server()
-        app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
-        remark(f"taskscheduler: http://{_address(host, server_socket.getsockname()[1])}/")
+        app = create_app(database.scheduler, names_of_jobs, token, [host, *names], root_path)
+        remark(f"taskscheduler: http://{_address(host, server_socket.getsockname()[1])}{root_path}/")
         log_to_stderr(settings.verbose)
         level = "info" if settings.verbose else "warning"
         config = uvicorn.Config(app, log_config=None, log_level=level, server_header=False, proxy_headers=False)

@@ -51,9 +51,10 @@ class AccessMiddleware:
     addresses: each of them would need an entry of its own.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str], root: str = "") -> None:
         self._app = app
         self._token = token.encode() if token else None
+        self._root = root
         self._names = {name.lower() for name in names} | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +73,12 @@ class AccessMiddleware:
         answer = self._refusal(str(scope["method"]), Headers(scope=scope)) or self._app
         if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await answer(scope, receive, send_with_headers)
+        await answer({**scope, "path": self._within(scope["path"])}, receive, send_with_headers)
+
+    def _within(self, path: str) -> str:
+        """Returns the path below the root, which a proxy may keep or strip."""
+        below = path.removeprefix(self._root)
+        return path if below and not below.startswith("/") else below or "/"
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:
         hosts = headers.getlist("host")
