@@ -20,10 +20,10 @@ class CompactFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Returns the record as one line, followed by its traceback if it has one."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fields = [f"{name}={_value(value)}" for name, value in vars(record).items() if name not in _STANDARD]
+        fields = [f"{_one_line(name)}={_value(value)}" for name, value in vars(record).items() if name not in _STANDARD]
         line = " ".join([time, f"{record.levelname:<5}", _one_line(record.getMessage()), *fields])
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "".join(f"\n{_one_line(part)}" for part in self.formatException(record.exc_info).splitlines())
         return line
 
 

@@ -63,6 +63,14 @@ def test_output_and_exit_code_pass_through_and_are_stored(scheduler: Scheduler, 
     assert (job.result_value["exit_code"], job.result_value["output_bytes"]) == (0, 17)
 
 
+def test_a_secret_in_the_arguments_reaches_the_command_but_not_the_database(scheduler: Scheduler, start: Start) -> None:
+    process = start("--", "sh", "-c", 'echo "$2"', "sh", "--token", "hunter2", "mongodb://u:hunter2@h/d")
+    assert process.communicate(timeout=30) == ("hunter2\n", "")
+    assert only(scheduler).fields["command"] == [
+        "sh", "-c", 'echo "$2"', "sh", "--token", "***", "mongodb://u:***@h/d"
+    ]  # fmt: skip
+
+
 def test_the_output_goes_nowhere_where_streams_are_closed(scheduler: Scheduler, uri: str) -> None:
     """Least of all into the connection to the database, which would have taken their numbers."""
     script = "cat; for number in 0 1 2; do readlink /proc/$PPID/fd/$number; done; echo err >&2"

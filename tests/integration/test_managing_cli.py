@@ -161,6 +161,7 @@ def test_a_node_runs_in_the_background_until_it_is_stopped_by_its_pidfile(
     assert start_node(pidfile, uri, tmp_path / "log", **options) is True
     owner = Pidfile(pidfile).owner()
     assert owner is not None
+    assert {file.stat().st_mode & 0o777 for file in (pidfile, tmp_path / "log")} == {0o600}
     assert os.getsid(owner) not in (owner, os.getsid(0))  # nobody who could get a terminal again
     assert scheduler.add_job("echo", 5).result(20)["data"] == 5
     assert "node ready" in (tmp_path / "log").read_text()
@@ -240,6 +241,15 @@ def test_a_node_in_the_background_fails_with_the_exit_code_of_one_in_the_foregro
     (foreground, why), (background, answer) = ended(), ended("--daemonize", "--pidfile", pidfile)
     assert (foreground, background) == (code, code)
     assert answer == why.replace("taskscheduler: ", "taskscheduler: the node is not ready: ", 1)
+
+
+def test_a_log_file_that_is_a_link_is_refused(run: Run, pidfile: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep")
+    (tmp_path / "log").symlink_to(tmp_path / "precious")
+    with pytest.raises(SchedulerError, match=r"the log file .*log is a symbolic link; give the file that it leads to"):
+        start_node(pidfile, "mongodb://127.0.0.1:9/none", tmp_path / "log")
+    assert (tmp_path / "precious").read_text() == "keep"
+    assert not pidfile.exists()
 
 
 def test_options_of_the_background_are_refused_where_they_make_no_sense(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from taskscheduler_daemon.logs import CompactFormatter
 
@@ -13,3 +14,13 @@ def test_a_log_line_has_the_extra_fields_and_stays_one_line() -> None:
     )
     line = CompactFormatter().format(record)
     assert line == '1970-01-01T00:00:00.123Z INFO  node a\\nstarted node="web 1" pid=7'
+
+
+def test_neither_a_traceback_nor_the_name_of_a_field_can_steer_a_terminal() -> None:
+    try:
+        raise ValueError("a\x1b[2J\x9b\u202e\rb")
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "failed", "levelname": "INFO", "exc_info": sys.exc_info(), "x\x1b": 1})
+    line = CompactFormatter().format(record)
+    assert "ValueError: a" in line
+    assert all(char.isprintable() or char == "\n" for char in line)

@@ -17,8 +17,9 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.bench.jobs import Noop, Started
 from taskscheduler_daemon.bench.node import QUEUE, temporary_node
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.terminal import remark
-from taskscheduler_daemon.presentation.text import clean, shown
+from taskscheduler_daemon.presentation.text import shown
 from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 from taskscheduler_daemon.system.node_subprocess import NodeSubprocess
 

@@ -9,12 +9,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from taskscheduler_daemon.cli.settings import FORMS, Settings
+from taskscheduler_daemon.cli.settings import COLLECTIONS, FORMS, Settings
 from taskscheduler_daemon.presentation.terminal import remark
 
 _PASSWORD = re.compile(r"://[^@/]*:.*@")
 
 PREFIX = "TASKSCHEDULER"
+
+_DEFAULTS = {"job_store": "jobs", "job_queue": "queue", "event_queue": "events"}
 
 CONTEXT = {
     "auto_envvar_prefix": PREFIX,
@@ -26,13 +28,14 @@ CONTEXT = {
 def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
     """Stores a global option in the settings; one after the command's name overrides one before it."""
     settings = context.ensure_object(Settings)
-    if option.name == "uri" and _PASSWORD.search(value or "") and _on_command_line(context, "uri"):
+    if option.name == "uri" and _PASSWORD.search(value or "") and on_command_line(context, "uri"):
         remark("taskscheduler: every user of this host can read the password in --uri; set TASKSCHEDULER_URI instead")
     if value and option.name is not None:
         setattr(settings, option.name, value)
 
 
-def _on_command_line(context: click.Context, name: str) -> bool:
+def on_command_line(context: click.Context, name: str) -> bool:
+    """Returns whether an option stands on the command line, where every user of this host can read it."""
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
@@ -48,9 +51,17 @@ def global_options(*, output: bool = True, from_environment: bool = False) -> li
     return [
         click.Option(["-u", "--uri"], metavar="URI", help="MongoDB URI with a database name.", **common),
         *([form] if output else []),
+        *(_collection(name, common) for name in COLLECTIONS),
         click.Option(["--no-color"], is_flag=True, help="No colours, ASCII only.", **common),
         click.Option(["-v", "--verbose"], is_flag=True, help="Log more, and show tracebacks of errors.", **common),
     ]
+
+
+def _collection(name: str, common: dict[str, Any]) -> click.Option:
+    """Returns the option for the name of a collection; few need it, so only the help of the group shows it."""
+    shown = common["allow_from_autoenv"]
+    text = f"Collection, if the scheduler has another {name} than taskscheduler.{_DEFAULTS[name]}."
+    return click.Option([f"--{name.replace('_', '-')}"], metavar="NAME", help=text, hidden=not shown, **common)
 
 
 def command(

@@ -11,7 +11,7 @@ from taskscheduler_daemon.cli.exit_codes import ExitCode, failure
 from taskscheduler_daemon.logs import NODE_READY
 from taskscheduler_daemon.presentation.terminal import remark, say
 from taskscheduler_daemon.system.pidfile import Pidfile
-from taskscheduler_daemon.system.spawn import daemonize
+from taskscheduler_daemon.system.spawn import ForkError, daemonize
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,9 @@ def in_background(path: str, log_file: str, serve: Callable[[], int]) -> int:
         report = daemonize(
             lambda descriptor: _daemon(pidfile, serve, ReadinessHandler(descriptor)), Path(log_file), _READY_WITHIN
         )
+    except (OSError, ForkError):
+        pidfile.release()  # no daemon has been started
+        raise
     finally:
         pidfile.leave()
     if report.startswith(_READY):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,18 +37,18 @@ class OpenDatabase(DatabaseView):
 @contextmanager
 def open_database(settings: Settings) -> Iterator[OpenDatabase]:
     """Opens a scheduler and a view of its database; closes both at the end."""
-    with Scheduler(given_uri(settings)) as scheduler:
+    with Scheduler(given_uri(settings), options=settings.collections) as scheduler:
         store = scheduler.store
         overview = ClusterOverview(store.database, store.options, store.clock)
         yield OpenDatabase(overview, JobLists(store.database, store.options), scheduler)
 
 
 @contextmanager
-def view_database(uri: str) -> Iterator[DatabaseView]:
+def view_database(uri: str, collections: Mapping[str, str]) -> Iterator[DatabaseView]:
     """Opens a view of a database. It creates nothing, and gives up soon if no server answers."""
     database = connect(uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS)
     try:
-        options = SchedulerOptions.of({})
+        options = SchedulerOptions.of(collections)
         yield DatabaseView(ClusterOverview(database, options), JobLists(database, options))
     finally:
         database.client.close()

@@ -13,6 +13,7 @@ import click
 
 from taskscheduler_daemon.cli.command import CONTEXT, global_options
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean_lines
 from taskscheduler_daemon.presentation.terminal import one_line, remark
 
 _PACKAGE = "taskscheduler_daemon.cli"
@@ -123,7 +124,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _refused(error)
     except Exception as error:
         if settings.verbose:
-            traceback.print_exc()
+            for line in clean_lines(traceback.format_exc()):
+                remark(line)
         return _failed(error)
 
 

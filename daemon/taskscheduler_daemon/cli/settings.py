@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
-from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal
+from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal, painted
 
 FORMS = ("table", "json", "ndjson", "tsv", "id")
+
+
+#: options of a scheduler that every command takes, so that all see the same jobs
+COLLECTIONS = ("job_store", "job_queue", "event_queue")
 
 
 @dataclass
@@ -19,6 +21,15 @@ class Settings:
     output: str | None = None
     no_color: bool = False
     verbose: bool = False
+    job_store: str | None = None
+    job_queue: str | None = None
+    event_queue: str | None = None
+
+    @property
+    def collections(self) -> dict[str, str]:
+        """The names of collections that were given, as options of a scheduler."""
+        given = {name: getattr(self, name) for name in COLLECTIONS}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def terminal(self) -> bool:
@@ -36,4 +47,4 @@ class Settings:
 
     def paint(self, text: str, color: int | None = None, *, bold: bool = False, dim: bool = False) -> str:
         """Returns the text in a colour, where colours are wanted."""
-        return click.style(text, fg=color, bold=bold or None, dim=dim or None) if self.fancy else text
+        return painted(text, color, bold=bold, dim=dim) if self.fancy else text

@@ -17,8 +17,8 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.demo.output import due, event_line, note
 from taskscheduler_daemon.demo.plan import RECURRING
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import LOOKS, run_time, state, tries
-from taskscheduler_daemon.presentation.text import clean
 
 _MOST_EVENTS = 10
 

@@ -10,10 +10,10 @@ from taskscheduler.events import GAP
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.demo.plan import ABOUT
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import error_line, state
 from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean
 
 
 class EventOutput(Protocol):

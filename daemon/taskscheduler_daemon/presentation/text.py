@@ -11,6 +11,7 @@ from bson import json_util
 from bson.binary import UuidRepresentation
 
 from taskscheduler.store.client import redacted
+from taskscheduler_daemon.presentation.clean import clean
 
 
 def shown(uri: str) -> str:
@@ -20,24 +21,6 @@ def shown(uri: str) -> str:
 
 #: readable JSON, with UUIDs as they are stored
 JSON_OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
-
-_NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
-
-
-def clean(text: str) -> str:
-    """Returns a text as one printable line, so that job data cannot move the cursor or set the title of a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    return _NAMED.get(char) or char.encode("unicode_escape").decode("ascii")
-
-
-def clean_lines(text: str) -> list[str]:
-    """Returns the lines of a longer text, each of them clean."""
-    return [clean(line.expandtabs(4)) for line in text.splitlines()]
 
 
 def tsv(cells: Iterable[Any]) -> str:

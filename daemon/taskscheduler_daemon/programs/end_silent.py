@@ -8,7 +8,7 @@ from typing import Any
 from taskscheduler.process import Process
 from taskscheduler.process_identity import is_local
 from taskscheduler.scheduler import Scheduler
-from taskscheduler_daemon.system.kill import signal_program
+from taskscheduler_daemon.system.kill import Signalled, signal_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class EndedProgram:
 def end_silent(scheduler: Scheduler, job: Any = None, number: int | None = None) -> list[EndedProgram]:
     """Ends the records of programs that fell silent, and sends each program signal `number`, if given.
 
-    Only a program of this host and of this boot of its kernel gets the signal, never a process that got its pid
-    later. See Scheduler.end_silent.
+    Only a program of this user, this host and this boot of its kernel gets the signal, never a process that got its
+    pid later. See Scheduler.end_silent.
     """
     ended = scheduler.end_silent(job)
     return [EndedProgram(process, "" if number is None else _signal(process, number)) for process in ended]
@@ -34,6 +34,11 @@ def _signal(process: Process, number: int) -> str:
     if not is_local(program):
         where = f"on {program.get('host')}, in another container, or before this host was restarted"
         return f"not signalled: its program ran {where}"
-    if program.get("started") is None or not signal_program(program["pid"], program["started"], number):
-        return f"not signalled: its program, pid {program.get('pid')}, is gone"
-    return f"its program, pid {program['pid']}, was signalled"
+    named = f"its program, pid {program.get('pid')},"
+    match signal_program(program.get("pid"), program.get("started"), number):
+        case Signalled.SENT:
+            return f"{named} was signalled"
+        case Signalled.FOREIGN:
+            return f"not signalled: {named} belongs to another user"
+        case Signalled.GONE:
+            return f"not signalled: {named} is gone"

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TextIO
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.errors import InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.model.job_errors import JobError, JobTimeoutError
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 
 #: signals that go on to the command; while its end is being stored, one shortens that to GRACE
@@ -71,7 +72,7 @@ class RecordKeeper:
 
     def remark(self, text: str) -> None:
         """Prints one line beside the output of the command."""
-        self._stderr.write(f"taskscheduler exec: {text}\n")
+        self._stderr.write(f"taskscheduler exec: {clean(text)}\n")
         self._stderr.flush()
 
     def _live(self, group: int) -> None:

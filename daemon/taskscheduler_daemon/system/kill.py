@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from enum import Enum, auto
+from typing import TypeGuard
 
 from taskscheduler.process_identity import started_at
-from taskscheduler_daemon.system.procfs import children, descendants
+from taskscheduler_daemon.system.procfs import children, descendants, user_of
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -25,24 +27,42 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         pass
 
 
-def signal_program(pid: int, started: int, number: int) -> bool:
-    """Sends a signal to the process that has this pid and was started then, and to no other; False if it is gone.
+class Signalled(Enum):
+    """What became of a signal to a program."""
 
-    A descriptor pins the process, so that another one which gets its pid in between is not hit.
+    SENT = auto()
+    GONE = auto()  #: no process has this pid and was started then
+    FOREIGN = auto()  #: the process belongs to another user
+
+
+def signal_program(pid: object, started: object, number: int) -> Signalled:
+    """Sends a signal to the process of this user that has this pid and was started then, and to no other.
+
+    Root, too, signals only its own processes: whoever may write a record could name any process in it. A descriptor
+    pins the process, so that another one which gets its pid in between is not hit.
     """
+    if not _is_pid(pid) or type(started) is not int:
+        return Signalled.GONE
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
-        return False
+        return Signalled.GONE
     try:
         if started_at(pid) != started:
-            return False
+            return Signalled.GONE
+        if user_of(pid) != os.geteuid():
+            return Signalled.FOREIGN
         signal.pidfd_send_signal(descriptor, number)
     except OSError:
-        return False
+        return Signalled.GONE
     finally:
         os.close(descriptor)
-    return True
+    return Signalled.SENT
+
+
+def _is_pid(value: object) -> TypeGuard[int]:
+    """Whether a value from the database may be a pid; init is nobody's program, and a bool is no number."""
+    return type(value) is int and 1 < value < 2**31
 
 
 def kill_tree(pid: int) -> None:

@@ -1,7 +1,7 @@
 """Pidfiles that are locked as long as their process runs.
 
 A file is stale if nobody holds its lock, which the kernel drops with its process, or if the process that has its pid
-now was started at another time.
+now was started at another time. A process counts as the owner only if it holds the lock itself.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 from pathlib import Path
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.errors import SchedulerError
 from taskscheduler.process_identity import started_at
 from taskscheduler_daemon.system.private_descriptors import keep_private
+from taskscheduler_daemon.system.procfs import holds_lock
 
 _FORM = re.compile(r"(?P<pid>[1-9][0-9]{0,9})\n(start=(?P<start>[0-9]+)\n)?")
 
@@ -52,6 +54,8 @@ class Pidfile:
                     raise PidfileError(f"{self.path} {IN_USE}" + (f": process {owner} runs" if owner else ""))
                 self._clock.pause(LOOK_EVERY)  # its owner only looks at it, or is about to write
             elif self._is_file(descriptor):
+                self._check_kind(descriptor)
+                self._make_private(descriptor)
                 self._descriptor = descriptor
                 keep_private(descriptor)
             else:
@@ -100,11 +104,19 @@ class Pidfile:
 
     def _open(self, more: int) -> int:
         try:
-            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o644)
+            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | more, 0o600)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not more:
                 raise
             raise PidfileError(f"{self.path} cannot be used as a pidfile: {error.strerror}") from error
+
+    @staticmethod
+    def _make_private(descriptor: int) -> None:
+        """Takes the rights of others away from a file that an earlier version has left."""
+        try:
+            os.fchmod(descriptor, 0o600)
+        except PermissionError:
+            pass  # it belongs to somebody else
 
     def _is_file(self, descriptor: int) -> bool:
         try:
@@ -114,13 +126,23 @@ class Pidfile:
         ours = os.fstat(descriptor)
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
+    def _check_kind(self, descriptor: int) -> None:
+        """Raises PidfileError for anything but a file with one name: writing would change what the others name."""
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            os.close(descriptor)
+            raise PidfileError(f"{self.path} cannot be used as a pidfile: it is not a file with a single name")
+
     @staticmethod
     def _named(descriptor: int) -> int | None:
         found = _FORM.fullmatch(os.pread(descriptor, _LONGEST, 0).decode("ascii", "replace"))
         if found is None:
             return None  # it is being written
         pid = int(found["pid"])
-        return pid if found["start"] is None or started_at(pid) == int(found["start"]) else None
+        if found["start"] is not None and started_at(pid) != int(found["start"]):
+            return None
+        # others may own or lock the file, and name any process in it; a node is the one that holds the lock
+        return pid if holds_lock(pid, descriptor) or not os.path.isdir("/proc/self/fd") else None
 
 
 def _locked(descriptor: int) -> bool:

@@ -41,6 +41,37 @@ def open_descriptors() -> list[int]:
     return found
 
 
+def user_of(pid: int) -> int | None:
+    """Returns the effective user of a process; None if it is gone or the system does not say."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[2]) for line in lines if line.startswith("Uid:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def holds_lock(pid: int, descriptor: int) -> bool:
+    """Returns whether a process holds the flock on the file that is open as `descriptor` here; False if in doubt."""
+    wanted = os.fstat(descriptor)
+    try:
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            if _is_same(f"/proc/{pid}/fd/{number}", wanted):
+                notes = Path(f"/proc/{pid}/fdinfo/{number}").read_text().splitlines()
+                if any(note.startswith("lock:") and " FLOCK " in note and " WRITE " in note for note in notes):
+                    return True
+    except OSError:
+        pass  # it is gone, or it is not ours
+    return False
+
+
+def _is_same(path: str, wanted: os.stat_result) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
+
+
 def children(pid: int) -> list[int]:
     """Returns the direct children of a process; none if the system does not tell."""
     found: list[int] = []

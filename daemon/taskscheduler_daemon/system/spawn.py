@@ -6,6 +6,7 @@ Children leave by `os._exit`; the group is set on both sides of a fork.
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import logging
 import os
@@ -134,7 +135,7 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
     """
     if thread_count() > 1:
         raise ForkError("cannot become a daemon while this process has other threads")
-    log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    log = _open_log(output)
     reader, writer = os.pipe()
     keep_private(writer)
     try:
@@ -149,6 +150,16 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
     finally:
         os.close(reader)
         os.close(log)
+
+
+def _open_log(path: Path) -> int:
+    """Opens a log file, but not where a link leads: in a folder of others that could be any file."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(f"the log file {path} is a symbolic link; give the file that it leads to") from error
+        raise
 
 
 def _detach(main: Callable[[], int], reader: int, log: int) -> None:

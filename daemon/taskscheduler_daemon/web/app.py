@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError, JobNotFoundError, SchedulerError
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware, refusal
-from taskscheduler_daemon.web.http.context import WebContext
+from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.pages import routes as pages
@@ -31,12 +31,16 @@ _NO_DATABASE = "Technical error: the database does not answer"
 
 
 def create_app(
-    scheduler: Scheduler, jobs: Iterable[str] = (), token: str | None = None, hosts: Iterable[str] = ()
+    scheduler: Scheduler,
+    jobs: Iterable[str] = (),
+    token: str | None = None,
+    hosts: Iterable[str] = (),
+    root: str = "",
 ) -> AccessMiddleware:
     """Builds the application.
 
     `jobs`: the names of jobs that may be posted. `hosts`: the host names that requests may use, besides localhost and
-    addresses. With a `token`, every request needs it.
+    addresses. With a `token`, every request needs it. `root`: the path under which a proxy serves the application.
     """
     app = _Application(
         title="taskscheduler",
@@ -44,15 +48,18 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": root}] if root else None,
     )
-    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf())
+    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), root)
     app.include_router(tasks.router)
     app.include_router(pages.router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
-    return AccessMiddleware(app, token, hosts)  # outermost, so that its headers are on every answer, also on a 500
+    return AccessMiddleware(
+        app, token, hosts, root
+    )  # outermost, so that its headers are on every answer, also on a 500
 
 
 class _Application(FastAPI):
@@ -75,7 +82,14 @@ def _answer(request: Request, code: int, message: str, headers: dict[str, str] |
     if request.url.path.startswith(_SERVICE):
         return refusal(code, message, headers)
     message = _MESSAGES.get(message, message)
-    answer = page("error.html", code, place="", title=_TITLES.get(code, "Something went wrong"), message=message)
+    answer = page(
+        "error.html",
+        code,
+        root=context_of(request).root,
+        place="",
+        title=_TITLES.get(code, "Something went wrong"),
+        message=message,
+    )
     answer.headers.update(headers or {})
     return answer
 

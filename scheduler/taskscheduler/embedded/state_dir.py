@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from taskscheduler.errors import EmbeddedServerError
 
@@ -130,6 +131,16 @@ def last_line(log: Path, start: int = 0) -> str:
 def shorten(text: str) -> str:
     """Cuts a text that is too long for an error message."""
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
+
+
+def open_log(log: Path) -> BinaryIO:
+    """Opens a log for appending, readable by this user alone; raises EmbeddedServerError if it is a link."""
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise EmbeddedServerError(f"the log {log} cannot be opened: {error.strerror}; {_WAY_OUT}") from error
+    os.fchmod(descriptor, 0o600)  # an earlier version has left it readable
+    return os.fdopen(descriptor, "ab")
 
 
 def trim(log: Path) -> None:

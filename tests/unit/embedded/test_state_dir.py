@@ -13,6 +13,7 @@ from taskscheduler.embedded.state_dir import (
     StateDir,
     default_state_dir,
     last_line,
+    open_log,
     open_state_dir,
     shorten,
     trim,
@@ -97,3 +98,22 @@ def test_only_a_log_that_has_grown_too_large_is_deleted(tmp_path: Path, size: in
         file.truncate(size)
     trim(log)
     assert log.exists() == kept
+
+
+def test_a_log_is_for_this_user_alone_also_if_it_was_not_before(tmp_path: Path) -> None:
+    for name, before in (("new.log", None), ("old.log", 0o666)):
+        if before is not None:
+            (tmp_path / name).touch(before)
+            (tmp_path / name).chmod(before)
+        with open_log(tmp_path / name) as log:
+            log.write(b"line\n")
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        assert last_line(tmp_path / name) == "line"
+
+
+def test_a_log_that_is_a_link_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep")
+    (tmp_path / "keeper.log").symlink_to(tmp_path / "precious")
+    with pytest.raises(EmbeddedServerError, match="cannot be opened"):
+        open_log(tmp_path / "keeper.log")
+    assert (tmp_path / "precious").read_text() == "keep"

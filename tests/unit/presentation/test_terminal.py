@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal, one_line, remark, say
+from taskscheduler_daemon.presentation.terminal import (
+    is_fancy,
+    is_terminal,
+    one_line,
+    painted,
+    remark,
+    say,
+    say_lines,
+)
 
 
 class FakeTerminal(io.TextIOWrapper):
@@ -70,3 +78,27 @@ def test_results_and_remarks_go_to_different_streams(capsys: pytest.CaptureFixtu
 
 def test_a_message_becomes_one_harmless_line() -> None:
     assert one_line(" a\n\tb\x1b[31m\u202ec ") == "a b [31m c"
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["\x1b[2J", "\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x90q\x9c", "a\rb", "a\nb", "\x08\x7f", "\u202e\u2066"],
+)
+def test_nothing_gets_to_a_terminal_that_could_steer_it(evil: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"ab {evil}\tcd")
+    remark(evil)
+    say_lines(f'{{\n  "{evil.replace(chr(10), "")}"\n}}')
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 4
+    assert err.count("\n") == 1
+    assert all(char.isprintable() or char in "\n\t" for char in out + err)
+
+
+def test_only_our_own_colours_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = FakeTerminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    say(painted("a \x1b[8mb", 3, bold=True) + " \x1b[31mc")
+    terminal.flush()
+    raw = terminal.buffer
+    assert isinstance(raw, io.BytesIO)
+    assert raw.getvalue() == b"\x1b[38;5;3m\x1b[1ma \\x1b[8mb\x1b[0m \\x1b[31mc\n"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskscheduler_daemon.presentation.text import aligned, clean, clean_lines, json_line, json_pretty, plural, tsv
+from taskscheduler_daemon.presentation.clean import clean, clean_lines
+from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, plural, tsv
 
 
 @given(st.text())

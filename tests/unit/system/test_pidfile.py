@@ -163,3 +163,61 @@ def test_who_only_looks_at_a_file_keeps_nobody_from_taking_it(path: Path) -> Non
         file.acquire()
         timer.join()
     file.release()
+
+
+def test_a_file_is_for_this_user_alone_also_if_it_was_not_before(path: Path) -> None:
+    path.touch()
+    path.chmod(0o666)
+    for _ in range(2):  # left by an earlier version, and new
+        file = Pidfile(path)
+        file.acquire()
+        assert path.stat().st_mode & 0o777 == 0o600
+        file.release()
+
+
+def test_a_file_with_another_name_or_a_pipe_is_not_used(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep")
+    os.link(tmp_path / "precious", path)
+    os.mkfifo(tmp_path / "pipe")
+    for place in (path, tmp_path / "pipe"):
+        with pytest.raises(PidfileError, match="not a file with a single name"):
+            Pidfile(place).acquire()
+    assert (tmp_path / "precious").read_text() == "keep"
+
+
+def test_stopping_signals_nobody_whom_somebody_else_has_named_in_a_locked_file(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as victim, path.open("w") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        try:
+            for start in ("", f"start={started_at(victim.pid)}\n"):
+                path.write_text(f"{victim.pid}\n{start}")
+                assert Pidfile(path).owner() is None
+                assert stop_node(path, 1) is False
+            assert victim.poll() is None
+        finally:
+            victim.kill()
+
+
+def test_a_process_that_only_has_the_file_open_is_not_its_owner(path: Path) -> None:
+    path.touch()
+    with path.open() as read, path.open() as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        code = "import signal, sys; print(flush=True); signal.pause()"
+        with subprocess.Popen([sys.executable, "-c", code], stdin=read, stdout=subprocess.PIPE) as reader:
+            path.write_text(f"{reader.pid}\nstart={started_at(reader.pid)}\n")
+            try:
+                assert Pidfile(path).owner() is None
+            finally:
+                reader.kill()
+
+
+def test_a_lock_that_was_inherited_makes_the_owner(path: Path) -> None:
+    path.touch()
+    with path.open("r+") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], stdin=locked) as heir:
+            path.write_text(f"{heir.pid}\n")
+            try:
+                assert Pidfile(path).owner() == heir.pid
+            finally:
+                heir.kill()

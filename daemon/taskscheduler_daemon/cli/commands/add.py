@@ -18,7 +18,7 @@ from taskscheduler_daemon.cli.input.job_modules import registered_jobs
 from taskscheduler_daemon.cli.input.parameters import AT, DATA, DURATION, INTERVAL, OBJECT_ID
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
-from taskscheduler_daemon.presentation.terminal import say
+from taskscheduler_daemon.presentation.terminal import say, say_lines
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 HELP = """Add a job and print its id.
@@ -123,4 +123,4 @@ def _print(settings: Settings, process: Process, form: str) -> None:
         say(tsv((process.id, process.status.label, process.outcome)))
     else:
         document = {**record(process), "outcome": process.outcome}
-        say((json_pretty if form == "json" else json_line)(document))
+        say_lines((json_pretty if form == "json" else json_line)(document))

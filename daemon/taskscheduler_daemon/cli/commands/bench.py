@@ -10,7 +10,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import chosen_uri
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.presentation.terminal import say
+from taskscheduler_daemon.presentation.terminal import say, say_lines
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 
@@ -57,7 +57,7 @@ _WORDS = {
 def _print(settings: Settings, figures: dict[str, float]) -> None:
     form = settings.form()
     if form == "json":
-        say(json_pretty(figures))
+        say_lines(json_pretty(figures))
     elif form == "ndjson":
         say(json_line(figures))
     elif form == "table":

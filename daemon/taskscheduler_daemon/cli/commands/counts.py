@@ -11,8 +11,9 @@ from taskscheduler.operations.stats import COUNTED_BY
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
+from taskscheduler_daemon.presentation.clean import clean
+from taskscheduler_daemon.presentation.terminal import say, say_lines
+from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
 
 HELP = """Count jobs per class, or per queue, and status. This reads all jobs.
 
@@ -34,7 +35,7 @@ def _print(settings: Settings, by: str, counts: Mapping[str, Mapping[Status, int
     rows = [(by.upper(), *(status.name for status in Status))]
     rows += [(name, *(str(found[status]) for status in Status)) for name, found in counts.items()]
     if form == "json":
-        say(json_pretty(named))
+        say_lines(json_pretty(named))
     elif form == "ndjson":
         for name, found in named.items():
             say(json_line({by: name, **found}))

@@ -10,9 +10,9 @@ from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean
 
 HELP = """Delete jobs that ended some time ago, in whatever status. This cannot be undone.
 

@@ -34,4 +34,4 @@ def command(settings: Settings, **given: Any) -> int:
         )
         if "jobs" not in options:
             remark("no job modules are loaded: name them with --jobs yourapp.jobs")
-        return serve(Scheduler(uri), options)
+        return serve(Scheduler(uri, options=settings.collections), options)

@@ -11,8 +11,9 @@ from taskscheduler_daemon.cli.database import chosen_uri, given_uri, view_databa
 from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, database_findings, host_findings
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean, json_line, json_pretty, plural, shown, tsv
+from taskscheduler_daemon.presentation.clean import clean
+from taskscheduler_daemon.presentation.terminal import say, say_lines
+from taskscheduler_daemon.presentation.text import json_line, json_pretty, plural, shown, tsv
 
 _SIGNS = {GOOD: ("✓", "ok", 2), WARNING: ("!", "!", 3), BAD: ("✗", "X", 1)}
 
@@ -32,7 +33,7 @@ def command(settings: Settings) -> int:
         _print(settings, form, finding)
     bad, warnings = ([one.result for one in found].count(result) for result in (BAD, WARNING))
     if form == "json":
-        say(json_pretty([asdict(one) for one in found]))
+        say_lines(json_pretty([asdict(one) for one in found]))
     elif form == "table":
         say(_verdict(bad, warnings))
     return ExitCode.FAILED if bad else ExitCode.OK
@@ -41,7 +42,7 @@ def command(settings: Settings) -> int:
 def _findings(settings: Settings) -> Iterator[Finding]:
     given = given_uri(settings)
     try:
-        with chosen_uri(settings) as uri, view_database(uri) as view:
+        with chosen_uri(settings) as uri, view_database(uri, settings.collections) as view:
             where = "" if given else "no URI is given, so the embedded server: "
             yield Finding(GOOD, "uri", f"{where}{shown(uri)}")
             yield from database_findings(view.overview)
@@ -59,7 +60,7 @@ def _print(settings: Settings, form: str, finding: Finding) -> None:
     elif form == "id":
         say(f"{finding.check} {finding.result}")
     elif form == "table":
-        say(_line(settings, finding))
+        say_lines(_line(settings, finding))
 
 
 def _line(settings: Settings, finding: Finding) -> str:

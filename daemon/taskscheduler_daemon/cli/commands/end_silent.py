@@ -11,14 +11,15 @@ from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import ParsedType
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean
 from taskscheduler_daemon.programs.end_silent import end_silent
 
 HELP = """Mark tracked programs that stopped reporting as timed out, and those that died on this host as failed.
 
 Without JOB, programs of all classes are checked. Nodes do this by themselves; use the command where no node runs, or
-for --signal. The signal goes only to programs of this host, and never to a process that has reused a pid.
+for --signal. The signal goes only to programs of this user on this host, and never to a process that has
+reused a pid.
 """
 
 

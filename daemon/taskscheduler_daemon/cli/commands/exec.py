@@ -19,12 +19,14 @@ from taskscheduler_daemon.cli.input.parameters import DURATION
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.terminal import remark
 from taskscheduler_daemon.programs.command_runner import CommandRunner
+from taskscheduler_daemon.programs.masking import masked
 
 _SHORTEST_SILENCE = 3.0
 
 HELP = """Run COMMAND and record it as a job: list and show display it, cancel ends it.
 
-The output passes through; the last 64 KB are stored with the exit code. SIGINT, SIGTERM and SIGHUP are passed on. If
+The output passes through; the last 64 KB are stored with the exit code. Passwords and tokens in the arguments are
+stored as ***, as far as they can be recognised. SIGINT, SIGTERM and SIGHUP are passed on. If
 the record is cancelled, the process group of the command gets SIGTERM, and SIGKILL 3 seconds later. The command reads
 standard input unless that is a terminal. It keeps running while the database is unreachable; at its end, exec tries
 for a minute to store the result. Processes that leave the process group (setsid) are not followed.
@@ -69,7 +71,7 @@ def command(
         record = database.scheduler.track(
             name or Path(arguments[0]).name or "exec", solo=solo_key or solo, timeout=silence, tags=tags
         )
-        record.update(**{"command": list(arguments), **fields})
+        record.update(**{"command": masked(arguments), **fields})
         try:
             record.start(supervises=True)
         except AlreadyRunningError as error:

@@ -9,8 +9,9 @@ from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean, plural
+from taskscheduler_daemon.presentation.text import plural
 
 HELP = """Delete all jobs in any status, or all of one class or queue. This cannot be undone."""
 

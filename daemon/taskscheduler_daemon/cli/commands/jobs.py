@@ -12,8 +12,9 @@ from taskscheduler.declarations.catalog import Entry
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.presentation.terminal import remark, say
-from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
+from taskscheduler_daemon.presentation.clean import clean
+from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
+from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
 
 HELP = """Show the jobs that modules register: name, arguments and description.
 
@@ -39,7 +40,7 @@ def _print(settings: Settings, entries: Sequence[Entry]) -> None:
     form = settings.form()
     rows = [(entry.name, ", ".join(map(str, entry.parameters)), entry.description) for entry in entries]
     if form == "json":
-        say(json_pretty([_record(entry) for entry in entries]))
+        say_lines(json_pretty([_record(entry) for entry in entries]))
     elif form == "ndjson":
         for entry in entries:
             say(json_line(_record(entry)))

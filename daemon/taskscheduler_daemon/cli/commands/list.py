@@ -17,7 +17,7 @@ from taskscheduler_daemon.cli.input.parameters import LIMIT, STATUS
 from taskscheduler_daemon.cli.output.tables import draw_jobs
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import COLUMNS, record, row
-from taskscheduler_daemon.presentation.terminal import remark, say
+from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 _REDRAWN_EVERY = 1.0  #: seconds
@@ -111,7 +111,7 @@ def _print(settings: Settings, database: OpenDatabase, jobs: Sequence[Process], 
         for job in jobs:
             say(tsv(row(job, now, with_queue)))
     elif form == "json":
-        say(json_pretty([record(job) for job in jobs]))
+        say_lines(json_pretty([record(job) for job in jobs]))
     else:
         for job in jobs:
             say(str(job.id) if form == "id" else json_line(record(job)))

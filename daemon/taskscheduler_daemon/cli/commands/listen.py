@@ -15,9 +15,10 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.parameters import DURATION, STATUS
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import LOOKS, error_line, glyph
 from taskscheduler_daemon.presentation.terminal import remark, say
-from taskscheduler_daemon.presentation.text import clean, iso, json_line, tsv
+from taskscheduler_daemon.presentation.text import iso, json_line, tsv
 
 COLUMNS = ("TIME", "EVENT", "ID", "JOB", "ATTEMPT", "NODE", "NOTE")
 

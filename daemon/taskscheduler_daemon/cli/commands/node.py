@@ -63,7 +63,7 @@ def node(settings: Settings, pidfile: str | None, daemonize: bool, log_file: str
 
     def run() -> int:
         log_to_stderr(settings.verbose)
-        return serve(Scheduler(settings.uri), given_options(given))
+        return serve(Scheduler(settings.uri, options=settings.collections), given_options(given))
 
     if pidfile and daemonize:
         return in_background(pidfile, log_file or os.devnull, run)

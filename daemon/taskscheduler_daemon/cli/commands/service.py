@@ -15,9 +15,10 @@ from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import record
-from taskscheduler_daemon.presentation.terminal import remark, say
-from taskscheduler_daemon.presentation.text import aligned, clean, iso, json_line, json_pretty, tsv
+from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
+from taskscheduler_daemon.presentation.text import aligned, iso, json_line, json_pretty, tsv
 
 HELP = """List services, start and stop them, and talk to them.
 
@@ -129,7 +130,7 @@ def _show(settings: Settings, find: Callable[[Scheduler], list[Process]]) -> lis
         processes = find(database.scheduler)
     form = settings.form()
     if form == "json":
-        say(json_pretty([record(process) for process in processes]))
+        say_lines(json_pretty([record(process) for process in processes]))
     elif form in ("ndjson", "id"):
         for process in processes:
             say(json_line(record(process)) if form == "ndjson" else str(process.id))

@@ -16,6 +16,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.ids import resolve
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean, clean_lines
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     LOOKS,
@@ -38,8 +39,8 @@ from taskscheduler_daemon.presentation.kinds import (
     sign_of_life,
     solo_key,
 )
-from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean, clean_lines, iso, json_line, json_pretty, local, tsv
+from taskscheduler_daemon.presentation.terminal import say, say_lines
+from taskscheduler_daemon.presentation.text import iso, json_line, json_pretty, local, tsv
 
 _BAR = 40
 
@@ -71,7 +72,7 @@ def command(settings: Settings, job_id: str) -> None:
     elif form == "id":
         say(str(job.id))
     else:
-        say((json_pretty if form == "json" else json_line)(everything))
+        say_lines((json_pretty if form == "json" else json_line)(everything))
 
 
 def _machine(value: Any) -> str:

@@ -15,11 +15,12 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import DatabaseView, chosen_uri, view_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import LOOKS, count, glyph
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, busy, describe, load, node_state, workers
-from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import aligned, clean, json_line, json_pretty, tsv
+from taskscheduler_daemon.presentation.terminal import say, say_lines
+from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
 
 _SHOWN_WORKERS = 50
 
@@ -77,7 +78,7 @@ class ClusterStatus:
 @cli_command("status", help=HELP)
 @click.option("--node", metavar="NAME", help="Only check whether this node is up.")
 def command(settings: Settings, node: str | None) -> int:
-    with chosen_uri(settings) as uri, view_database(uri) as view:
+    with chosen_uri(settings) as uri, view_database(uri, settings.collections) as view:
         if node is not None:
             return _check(settings, node, view.overview.nodes())
         cluster = ClusterStatus.read(view)
@@ -86,7 +87,7 @@ def command(settings: Settings, node: str | None) -> int:
         _draw(settings, cluster)
     elif form in ("json", "ndjson"):
         document = cluster.to_dict()
-        say(json_pretty(document) if form == "json" else json_line(document))
+        say_lines(json_pretty(document) if form == "json" else json_line(document))
     elif form == "id":
         for entry in cluster.nodes:
             say(str(entry["_id"]))

@@ -25,7 +25,7 @@ from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import note, record
 from taskscheduler_daemon.presentation.node import UP, node_state, serves
-from taskscheduler_daemon.presentation.terminal import remark, say
+from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
 from taskscheduler_daemon.presentation.text import iso, json_line, json_pretty, tsv
 
 _POLL = 0.5
@@ -152,4 +152,4 @@ class LineOutput:
     def close(self) -> None:
         """Prints the list, if it is JSON."""
         if self._form == "json":
-            say(json_pretty([record(job) for job in self._jobs]))
+            say_lines(json_pretty([record(job) for job in self._jobs]))

@@ -7,18 +7,23 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TextIO
 
 import click
 import uvicorn
 
 from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.command import on_command_line
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
+from taskscheduler_daemon.cli.input.parameters import ROOT_PATH, PortOption
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.presentation.terminal import remark
 from taskscheduler_daemon.web.app import create_app
 from taskscheduler_daemon.web.http.access_control import is_loopback
+
+_LONGEST_TOKEN = 4096
 
 HELP = """Serve the web pages and the webservice until SIGTERM or Ctrl-C.
 
@@ -33,30 +38,46 @@ speaks plain HTTP: put a TLS proxy before it where others could read along. GET 
     "--host", default="127.0.0.1", show_default=True, envvar="TASKSCHEDULER_WEB_HOST", help="Address to listen on."
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, envvar="TASKSCHEDULER_WEB_PORT",
-    help="Port to listen on; 0: any free port.",
+    "--port", cls=PortOption, type=click.IntRange(0, 65535), default=8080, show_default=True,
+    envvar="TASKSCHEDULER_WEB_PORT", help="Port to listen on; 0: any free port.",
 )  # fmt: skip
 @click.option(
     "--token",
     envvar="TASKSCHEDULER_WEB_TOKEN",
-    help="Token that every request needs; better set TASKSCHEDULER_WEB_TOKEN.",
+    help="Token that every request needs; better set TASKSCHEDULER_WEB_TOKEN, or use --token-file.",
 )
+@click.option(
+    "--token-file", type=click.File(encoding="utf-8"), envvar="TASKSCHEDULER_WEB_TOKEN_FILE",
+    help="File with the token; - reads it from standard input.",
+)  # fmt: skip
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", envvar="TASKSCHEDULER_WEB_ALLOW_HOST",
     help="Host name of requests, besides localhost and IP addresses; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--root-path", type=ROOT_PATH, default="", metavar="PATH", envvar="TASKSCHEDULER_WEB_ROOT_PATH",
+    help="Path under which a proxy serves this, such as /scheduler; it may keep the path or strip it.",
+)  # fmt: skip
 @click.option("--jobs", multiple=True, metavar="MODULE", help="Module that registers jobs; repeatable, or a,b.")
 def command(
-    settings: Settings, host: str, port: int, token: str | None, names: Sequence[str], jobs: Sequence[str]
+    settings: Settings,
+    host: str,
+    port: int,
+    token: str | None,
+    token_file: TextIO | None,
+    names: Sequence[str],
+    root_path: str,
+    jobs: Sequence[str],
 ) -> None:
+    token = _checked_token(token, token_file)
     if not token and not is_loopback(host):
         raise click.UsageError(f"other machines can reach {host}: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
     signal.signal(signal.SIGTERM, _exit)  # the server raises it again when it has finished its requests
     names_of_jobs = [entry.name for entry in registered_jobs(jobs)]
     with open_database(settings) as database, _listening(host, port) as server_socket:
         database.overview.server()
-        app = create_app(database.scheduler, names_of_jobs, token, [host, *names])
-        remark(f"taskscheduler: http://{_address(host, server_socket.getsockname()[1])}/")
+        app = create_app(database.scheduler, names_of_jobs, token, [host, *names], root_path)
+        remark(f"taskscheduler: http://{_address(host, server_socket.getsockname()[1])}{root_path}/")
         log_to_stderr(settings.verbose)
         level = "info" if settings.verbose else "warning"
         config = uvicorn.Config(app, log_config=None, log_level=level, server_header=False, proxy_headers=False)
@@ -64,12 +85,30 @@ def command(
             uvicorn.Server(config).run(sockets=[server_socket])
 
 
+def _checked_token(token: str | None, file: TextIO | None) -> str | None:
+    """Returns the token without blanks around it; refuses one of blanks alone, which nobody can send."""
+    if token is not None and file is not None:
+        raise click.UsageError("give --token or --token-file, not both")
+    if token is not None and on_command_line(click.get_current_context(), "token"):
+        remark(
+            "taskscheduler: every user of this host can read the token in --token; "
+            "set TASKSCHEDULER_WEB_TOKEN or use --token-file instead"
+        )
+    given = file.read(_LONGEST_TOKEN + 1) if file is not None else token
+    if given is None:
+        return None
+    if not given.strip() or len(given) > _LONGEST_TOKEN:
+        raise click.UsageError(f"the token must have 1 to {_LONGEST_TOKEN} characters besides blanks")
+    return given.strip()
+
+
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        host.encode("idna")  # create_server would leave its socket open
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = str(error.strerror or error).partition(" (")[0]
+    except (OSError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]
         raise click.UsageError(f"cannot listen on {_address(host, port)}: {reason}; see --host and --port") from error
 
 

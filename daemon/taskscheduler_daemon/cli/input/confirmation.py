@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.terminal import remark
 
 
@@ -14,7 +15,7 @@ def confirmed(question: str, refusal: str) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         remark(f"taskscheduler: {refusal}: no terminal to ask for confirmation; use --yes")
         return False
-    if not click.confirm(question, err=True):
+    if not click.confirm(clean(question), err=True):
         remark(f"taskscheduler: {refusal}")
         return False
     return True

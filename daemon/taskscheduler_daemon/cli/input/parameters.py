@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from abc import ABC, abstractmethod
@@ -20,6 +21,13 @@ UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SIZE = re.compile(r"(?P<count>\d+(?:\.\d+)?)(?P<unit>[KMGT]?)(?:I?B)?", re.ASCII)
 
 _STATUS_WORDS = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROCESSING", "finished": "DONE"}
+
+_ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
+
+#: with these as a prefix it would not be clear whether a proxy has stripped it
+_PAGES = ("jobs", "task", "tasks", "style.css", "openapi.json")
+
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 
 _LARGEST_LIMIT = 10_000
 
@@ -146,6 +154,38 @@ class Limit(ParsedType):
         return value
 
 
+class RootPath(ParsedType):
+    """A path prefix of the web pages; an empty one, or / alone, stands for none."""
+
+    name = "path"
+
+    def parse(self, text: str) -> str:
+        """Returns the path without a slash at its end."""
+        path = text.rstrip("/")
+        if path and (not _ROOT_PATH.fullmatch(path) or {".", ".."} & set(path.split("/"))):
+            raise ValueError(f"{text!r} is not a path such as /scheduler, of letters, digits, and . _ ~ -")
+        if path.split("/")[1:2] in ([name] for name in _PAGES):
+            raise ValueError(
+                f"{text!r} begins like an address of the pages themselves: {', '.join(_PAGES)}; take another"
+            )
+        return path
+
+
+class PortOption(click.Option):
+    """An option that takes no port from the variables that Kubernetes sets for a service called `taskscheduler`.
+
+    They have the names of ours, such as TASKSCHEDULER_PORT, and values such as tcp://10.0.0.5:80.
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Returns the value of the first variable that is set by people."""
+        names = [self.envvar] if isinstance(self.envvar, str) else list(self.envvar or ())
+        if ctx.auto_envvar_prefix is not None and self.name:
+            names.append(f"{ctx.auto_envvar_prefix}_{self.name.upper()}")
+        values = (os.environ.get(name) for name in names)
+        return next((value for value in values if value and not _SERVICE_LINK.match(value)), None)
+
+
 DURATION = Duration()
 
 INTERVAL = Interval()
@@ -161,3 +201,5 @@ STATUS = StatusName()
 DATA = Data()
 
 LIMIT = Limit()
+
+ROOT_PATH = RootPath()

@@ -14,7 +14,7 @@ from taskscheduler_daemon.cli.exit_codes import ExitCode, exit_code
 from taskscheduler_daemon.cli.input.ids import resolve_all
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
-from taskscheduler_daemon.presentation.terminal import remark, say
+from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 Operation = Callable[[Scheduler, ObjectId], Process]
@@ -44,7 +44,7 @@ def apply_to_all(settings: Settings, given: Sequence[str], operation: Operation)
 def _print(settings: Settings, jobs: Sequence[Process]) -> None:
     form = settings.form()
     if form == "json":
-        say(json_pretty([record(job) for job in jobs]))
+        say_lines(json_pretty([record(job) for job in jobs]))
         return
     if form == "tsv":
         say(tsv(("ID", "STATE")))

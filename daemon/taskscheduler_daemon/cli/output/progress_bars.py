@@ -15,8 +15,8 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import LOOKS, news, run_time, state
-from taskscheduler_daemon.presentation.text import clean
 
 _NAME_WIDTH = 24
 
@@ -53,12 +53,12 @@ class ProgressBars:
         now = SYSTEM_CLOCK.now()
         seconds = run_time(job, now)
         return {
-            "name": Text(clean(job.job)),
-            "id": Text(("…" if self._fancy else "..") + str(job.id)[-6:]),
-            "percent": Text(f"{_percent(job):.0f}%"),
-            "status": Text(state(job.status, self._fancy), f"color({LOOKS[job.status].color})"),
-            "seconds": Text(seconds),
-            "note": Text(clean(_without_percent(news(job, now)))),
+            "name": _text(job.job),
+            "id": _text(("…" if self._fancy else "..") + str(job.id)[-6:]),
+            "percent": _text(f"{_percent(job):.0f}%"),
+            "status": _text(state(job.status, self._fancy), f"color({LOOKS[job.status].color})"),
+            "seconds": _text(seconds),
+            "note": _text(_without_percent(news(job, now))),
         }
 
     def close(self) -> None:
@@ -81,6 +81,11 @@ class _FieldColumn(TextColumn):
 
 def _column(field: str, **layout: object) -> _FieldColumn:
     return _FieldColumn(field, Column(no_wrap=True, **layout))  # type: ignore[arg-type]
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Returns a text that cannot steer the terminal."""
+    return Text(clean(text), style)
 
 
 def _percent(job: Process) -> float:

@@ -14,9 +14,9 @@ from rich.cells import cell_len, set_cell_size
 
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import COLUMNS, LOOKS, row, state
 from taskscheduler_daemon.presentation.terminal import say
-from taskscheduler_daemon.presentation.text import clean
 
 _JOB, _STATE, _NOTE = (COLUMNS.index(name) for name in ("JOB", "STATE", "NOTE"))
 

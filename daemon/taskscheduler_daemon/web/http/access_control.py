@@ -7,8 +7,8 @@ import binascii
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -22,6 +22,12 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with no-referrer a browser would send our own forms with the Origin null
 }
+
+#: no user, path or blank: such a Host means one thing to us and may mean another one to a browser or proxy
+_HOST = re.compile(
+    r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\])|(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*))(?::[0-9]{0,5})?",
+    re.ASCII | re.IGNORECASE,
+)
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -45,9 +51,10 @@ class AccessMiddleware:
     addresses: each of them would need an entry of its own.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str], root: str = "") -> None:
         self._app = app
         self._token = token.encode() if token else None
+        self._root = root
         self._names = {name.lower() for name in names} | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,10 +73,16 @@ class AccessMiddleware:
         answer = self._refusal(str(scope["method"]), Headers(scope=scope)) or self._app
         if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await answer(scope, receive, send_with_headers)
+        await answer({**scope, "path": self._within(scope["path"])}, receive, send_with_headers)
+
+    def _within(self, path: str) -> str:
+        """Returns the path below the root, which a proxy may keep or strip."""
+        below = path.removeprefix(self._root)
+        return path if below and not below.startswith("/") else below or "/"
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:
-        if not self._is_known(headers.get("host", "")):
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_known(hosts[0]):
             return refusal(400, "Unknown host; allow it with --allow-host")
         if not self._has_token(headers.get("authorization", "")):
             return refusal(401, "This request needs a token", {"WWW-Authenticate": _CHALLENGE})
@@ -82,11 +95,10 @@ class AccessMiddleware:
 
         Another site could let a name of its own resolve to this server and so read its answers, but not an address.
         """
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
-        return name in self._names or _is_address(name)
+        return found["name"].lower() in self._names if found["name"] else _is_address(found["address"])
 
     def _has_token(self, authorization: str) -> bool:
         if self._token is None:
@@ -110,7 +122,7 @@ def _password(credentials: bytes) -> bytes:
 
 def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return False
     return True

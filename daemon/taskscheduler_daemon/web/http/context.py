@@ -25,6 +25,7 @@ class WebContext:
     scheduler: Scheduler
     jobs: frozenset[str]  #: the registered names; nothing else can be posted
     csrf: Csrf
+    root: str = ""  #: the path under which a proxy serves the pages
 
     @property
     def overview(self) -> ClusterOverview:

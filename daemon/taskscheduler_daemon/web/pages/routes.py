@@ -55,6 +55,7 @@ def overview(request: Request) -> Response:
     )
     return page(
         "overview.html",
+        root=context.root,
         place="overview",
         tiles=count_tiles(cluster.counts()),
         queues=[queue_row(backlog, nodes) for backlog in cluster.backlogs()],
@@ -90,12 +91,13 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: s
     last = documents[-1]["_id"] if rest else boundary
     return page(
         "jobs.html",
+        root=context.root,
         place="jobs",
         jobs=[job_row(Process(context.scheduler, document), now) for document in documents],
         searched=MOST_SEARCHED if boundary and not rest else None,
         message=done_text(done),
         **_form(wanted),
-        **_paging(wanted, last),
+        **_paging(context.root, wanted, last),
     )
 
 
@@ -113,12 +115,12 @@ def _form(wanted: JobFilter) -> dict[str, Any]:
     }
 
 
-def _paging(wanted: JobFilter, last: ObjectId | None) -> dict[str, Any]:
+def _paging(root: str, wanted: JobFilter, last: ObjectId | None) -> dict[str, Any]:
     """Returns the addresses of the next page, which begins below the id `last`, and of the first page."""
     older = {**wanted.given, "before": str(last)}
     return {
-        "older": f"/jobs?{urlencode(older, errors='replace')}" if last else None,
-        "newest": f"/jobs?{urlencode(wanted.given, errors='replace')}" if wanted.before else None,
+        "older": f"{root}/jobs?{urlencode(older, errors='replace')}" if last else None,
+        "newest": f"{root}/jobs?{urlencode(wanted.given, errors='replace')}" if wanted.before else None,
     }
 
 
@@ -127,7 +129,7 @@ def show_job(request: Request, identifier: str, done: str = "") -> Response:
     """Shows everything about one job."""
     context = context_of(request)
     job, now = context.job(identifier), context.scheduler.store.clock.now()
-    return page("job.html", place="jobs", job=job_page(job, now), message=done_text(done, job))
+    return page("job.html", root=context.root, place="jobs", job=job_page(job, now), message=done_text(done, job))
 
 
 def _action(name: str, job: Process) -> Action:
@@ -149,6 +151,7 @@ def confirm(request: Request, identifier: str, name: str) -> Response:
     cookie = context.csrf.cookie(request.cookies.get(COOKIE))
     answer = page(
         "confirm.html",
+        root=context.root,
         place="jobs",
         job=job_row(job, context.scheduler.store.clock.now()),
         action=action,
@@ -170,7 +173,7 @@ def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, 
     if not context.csrf.matches(request.cookies.get(COOKIE), f"{job.id}/{name}", form.get(FIELD, "")):
         raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
     _take(context, job, action)
-    where = "/jobs" if name == "delete" else f"/jobs/{job.id}"
+    where = f"{context.root}/jobs" + ("" if name == "delete" else f"/{job.id}")
     return RedirectResponse(f"{where}?done={name}", 303)
 
 

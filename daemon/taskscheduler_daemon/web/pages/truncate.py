@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from taskscheduler_daemon.presentation.text import clean, json_pretty
+from taskscheduler_daemon.presentation.clean import clean
+from taskscheduler_daemon.presentation.text import json_pretty
 
 MOST_TEXT = 1000  #: characters of one text
 

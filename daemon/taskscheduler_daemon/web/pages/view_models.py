@@ -9,6 +9,7 @@ from typing import Any
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.store.overview import Backlog
+from taskscheduler_daemon.presentation.clean import clean_lines
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     LOOKS,
@@ -33,7 +34,7 @@ from taskscheduler_daemon.presentation.kinds import (
     solo_key,
 )
 from taskscheduler_daemon.presentation.node import UP, busy, load, node_state, serves
-from taskscheduler_daemon.presentation.text import clean_lines, iso, local
+from taskscheduler_daemon.presentation.text import iso, local
 from taskscheduler_daemon.web.pages.actions import offered
 from taskscheduler_daemon.web.pages.truncate import clip, line, shown
 

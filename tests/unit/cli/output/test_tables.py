@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from taskscheduler_daemon.cli.output.tables import fit, padded
+from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import COLUMNS
-from taskscheduler_daemon.presentation.text import clean
 
 
 def test_the_note_and_then_the_name_give_way_to_a_narrow_terminal() -> None:

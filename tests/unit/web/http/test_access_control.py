@@ -25,7 +25,21 @@ def test_known_hosts_and_addresses_are_admitted(host: str) -> None:
     assert client().get("/", headers={"Host": host}).text == "inside"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.evil.example"])
+ODD = [
+    "evil.com@localhost", "evil.com:80@localhost", "@localhost", "localhost/evil", "localhost?x", "localhost#x",
+    "localhost\\evil", "localhost evil.com", "localhost:80:80", "localhost:80x", "localhost:999999",
+    "localhost,evil.com",    "::1", "[::1", "[::1]x", "[evil.com]", "127.0.0.1@evil.com", "evil.com@127.0.0.1",
+    "1.2.3.4.5", "999.1.1.1",
+    "localhost.",    ".localhost", "local%68ost", "http://localhost", "[::1]@localhost",
+]  # fmt: skip
+
+
+def test_two_hosts_are_refused() -> None:
+    answer = client().get("/", headers=[("Host", "localhost"), ("Host", "evil.example")])
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.evil.example", *ODD])
 def test_other_hosts_are_refused(host: str) -> None:
     answer = client().get("/", headers={"Host": host})
     assert (answer.status_code, answer.json()["message"]) == (400, "Unknown host; allow it with --allow-host")

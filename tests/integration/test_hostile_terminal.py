@@ -1,0 +1,139 @@
+"""Whatever is in the database, no command prints a character that could steer a terminal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from tests.support.eventually import eventually
+
+from taskscheduler import Scheduler, Status
+from taskscheduler.model.options import NODES
+from taskscheduler_daemon.cli import main
+from taskscheduler_daemon.cli.group import COMMANDS
+
+EVIL = "evil\x1b[2J\x1b]0;title\x07\x1b[8mhidden\x9b31m\x08\u202e\rforged\nline"
+
+FORMS = ("table", "json", "ndjson", "tsv", "id")
+
+Run = Callable[..., tuple[int, str]]
+
+
+class Stage:
+    """A database in which every text is hostile."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.jobs = scheduler.store.jobs.collection
+        error = {"type": EVIL, "message": EVIL, "traceback": EVIL, EVIL: EVIL}
+        attempt = {"attempt": 1, "status": 4, "node": EVIL, "error": error}
+        common: dict[str, Any] = {
+            "class": EVIL, "queue": EVIL, "tags": [EVIL], "node": EVIL, "worker": EVIL, "message": EVIL, "attempt": 2,
+            "fields": {EVIL: EVIL}, "attempts": [attempt], "solo": EVIL, "error": error, "progress": 5.0,
+        }  # fmt: skip
+        self.ids = {status: scheduler.add_job("x", {EVIL: EVIL}).id for status in Status}
+        for status, job_id in self.ids.items():
+            change: dict[str, Any] = {**common, "status": int(status)}
+            if status is Status.DONE:
+                change["result"] = EVIL
+            self.jobs.update_one({"_id": job_id}, {"$set": change, "$currentDate": {"started": True, "ended": True}})
+        program = {"host": EVIL, "pid": 1, "started": 1, "boot": EVIL, "space": EVIL}
+        self.program = scheduler.track("x", timeout=3).start().id
+        self.jobs.update_one({"_id": self.program}, {"$set": {**common, "program": program}})
+        self.service = scheduler.start_service("s", name="s").id
+        self.jobs.update_one({"_id": self.service}, {"$set": {"class": EVIL, "service.restart": EVIL, "node": EVIL}})
+        worker = {"pid": EVIL, "job": self.ids[Status.PROCESSING], "seconds": 1}
+        node: dict[str, Any] = {"name": EVIL, "host": EVIL, "pid": EVIL, "queues": [EVIL], "version": EVIL, "pm": EVIL}
+        node |= {"_id": ObjectId(), "workers": [worker], "slots": 1, "running": 1, "orphaned_timeout": 1}
+        scheduler.store.database[NODES].insert_one(node)
+
+    def of(self, status: Status) -> str:
+        return str(self.ids[status])
+
+
+#: command: calls of it that print something from the database, or else repeat what they were given
+CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
+    "add": lambda stage, _: [["add", EVIL], ["add", "a", "--tag", EVIL], ["add", "a", "--queue", EVIL],
+                             ["add", "a", "--jobs", EVIL], ["add", "a", "{bad" + EVIL]],
+    "list": lambda stage, _: [["list", "--all"], ["list", "--all", "--order", "queue"]],
+    "show": lambda stage, _: [["show", str(one)] for one in [*stage.ids.values(), stage.program, stage.service]],
+    "wait": lambda stage, _: [["wait", stage.of(Status.FAILED)], ["wait", stage.of(Status.WAITING), "--timeout", "0"]],
+    "cancel": lambda stage, _: [["cancel", stage.of(Status.WAITING)], ["cancel", EVIL]],
+    "retry": lambda stage, _: [["retry", stage.of(Status.FAILED)], ["retry", str(stage.program)]],
+    "edit": lambda stage, _: [["edit", stage.of(Status.TIMEOUT), "waiting"], ["edit", stage.of(Status.DONE), EVIL]],
+    "delete": lambda stage, _: [["delete", stage.of(Status.CANCELED), "--yes"], ["delete", EVIL]],
+    "delete-old": lambda stage, _: [["delete-old", EVIL, "--age", "1d", "--yes"], ["delete-old", "--age", EVIL]],
+    "end-silent": lambda stage, _: [["end-silent", "--signal", "TERM"], ["end-silent", "--signal", EVIL]],
+    "exec": lambda stage, _: [["exec", "--solo", "--name", EVIL, "--", "true"], ["exec", "--", f"/nowhere/{EVIL}"]],
+    "flush": lambda stage, _: [["flush", "--queue", EVIL, "--yes"], ["flush", "--job", EVIL]],
+    "restore": lambda stage, _: [["restore", "--queue", EVIL, "--yes"]],
+    "jobs": lambda stage, _: [["jobs", "--jobs", EVIL], ["jobs", "--jobs", "tests.support.jobs"]],
+    "counts": lambda stage, _: [["counts"], ["counts", "--by", "queue"]],
+    "listen": lambda stage, _: [["listen", "--timeout", "0.1"], ["listen", "--status", EVIL]],
+    "status": lambda stage, _: [["status"], ["status", "--node", EVIL]],
+    "doctor": lambda stage, _: [["doctor"]],
+    "service": lambda stage, _: [["service"], ["service", "status", "s"], ["service", "stop", EVIL],
+                                 ["service", "start", EVIL], ["service", "receive", "s", "--timeout", "0"]],
+    "node": lambda stage, folder: [["node", "stop", "--pidfile", f"{folder}/{EVIL}"], ["node", "--jobs", EVIL]],
+    "bench": lambda stage, _: [["bench", "--jobs-count", EVIL]],
+    "web": lambda stage, _: [["web", "--host", EVIL, "--token", "t" * 20], ["web", "--jobs", EVIL]],
+    "dev": lambda stage, _: [["dev", "--jobs", EVIL], ["dev", "--pm", EVIL]],
+    "demo": lambda stage, _: [["demo", "--seconds", EVIL]],
+}  # fmt: skip
+
+
+def harmless(text: str) -> bool:
+    return all(char.isprintable() or char in "\n\t" for char in text)
+
+
+@pytest.fixture
+def stage(scheduler: Scheduler) -> Stage:
+    return Stage(scheduler)
+
+
+@pytest.fixture
+def run(uri: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("TASKSCHEDULER_URI", uri)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        code = main(list(arguments))
+        out, err = capfd.readouterr()
+        return code, out + err
+
+    return call
+
+
+def test_no_command_is_left_out() -> None:
+    assert set(CALLS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_prints_nothing_that_steers_a_terminal(name: str, stage: Stage, run: Run, tmp_path: Path) -> None:
+    for arguments in CALLS[name](stage, tmp_path):
+        forms: Sequence[Sequence[str]] = [[], ["-v"], *(["-o", form] for form in FORMS)]
+        for form in forms:
+            # options of the group: a command that prints no table takes no form of its own
+            code, said = run(*form, *arguments)
+            assert said or code == 0 or name == "wait", (form, arguments)
+            assert harmless(said), (form, arguments, said)
+            assert "\nline" not in said, (form, arguments, said)
+
+
+def test_waiting_for_an_added_job_says_why_it_failed_without_steering(stage: Stage, run: Run) -> None:
+    job_id = ObjectId()
+    failed = {"$set": {"status": int(Status.FAILED), "error": {"type": EVIL, "message": EVIL}}}
+
+    def fail() -> None:
+        eventually(lambda: stage.jobs.update_one({"_id": job_id}, failed).matched_count == 1)
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    code, said = run("add", "x", "--id", str(job_id), "--wait", "--wait-timeout", "30s")
+    failing.join()
+    assert code == 1
+    assert "\\x1b[2J" in said
+    assert harmless(said)
