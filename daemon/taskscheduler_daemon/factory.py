@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.executor import Container
+from taskscheduler.model.exception_texts import loggable
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.job_modules import import_modules
 from taskscheduler_daemon.manager.manager import WorkerManager
@@ -53,8 +54,8 @@ def built_manager(factory: WorkerFactory) -> WorkerManager | None:
     except SchedulerError as error:
         logger.error("the worker factory cannot build a manager: %s", error)
         return None
-    except BaseException:  # also SystemExit: whatever it raises, there is no manager
-        logger.exception("the worker factory cannot build a manager")
+    except BaseException as error:  # also SystemExit: whatever it raises, there is no manager
+        logger.error("the worker factory cannot build a manager", exc_info=loggable(error))
         return None
     if isinstance(manager, WorkerManager):
         return manager

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from taskscheduler.errors import InvalidJobError
+from taskscheduler.model.exception_texts import message_of
 from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.system.procfs import open_descriptors, thread_count
 from taskscheduler_daemon.system.reap import wait_for
@@ -23,7 +24,8 @@ def import_modules(names: Sequence[str]) -> None:
         try:
             importlib.import_module(name)
         except Exception as error:
-            raise InvalidJobError(f"cannot import the job module {name!r}: {type(error).__name__}: {error}") from error
+            why = f"{type(error).__name__}: {message_of(error)}"
+            raise InvalidJobError(f"cannot import the job module {name!r}: {why}") from error
 
 
 def try_import(modules: Sequence[str]) -> bool:
@@ -62,7 +64,8 @@ def _examine(modules: Sequence[str]) -> dict[str, object]:
         place = f" ({where.filename}:{where.lineno})" if where is not None and "importlib" not in where.filename else ""
         return {"error": f"{error}{place}", "harmless": False}
     except BaseException as error:
-        return {"error": f"importing {', '.join(modules)} raised {type(error).__name__}: {error}", "harmless": False}
+        why = f"{type(error).__name__}: {message_of(error)}"
+        return {"error": f"importing {', '.join(modules)} raised {why}", "harmless": False}
     opened = set(open_descriptors()) - before
     return {"error": None, "harmless": thread_count() == 1 and not any(map(_is_socket, opened))}
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from blinker import Namespace
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.model.exception_texts import loggable
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.process_state import ProcessState
 
@@ -109,8 +110,11 @@ class Events:
         """Logs what a handler raises, so that it harms nobody."""
         try:
             yield
-        except Exception:
-            self._logger.exception("event handler failed", extra={"event": event, "job": str(process.id)})
+        except BaseException as error:
+            if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+                raise  # here a program may end, and Ctrl-C arrives
+            facts = {"event": event, "job": str(process.id)}
+            self._logger.error("event handler failed", exc_info=loggable(error), extra=facts)
 
 
 class Adopting(Protocol):

@@ -16,6 +16,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.errors import DatabaseUnavailableError, InvalidOptionError, SchedulerError
 from taskscheduler.events import Events, Handler
 from taskscheduler.jobs.executor import Container
+from taskscheduler.model.exception_texts import loggable
 from taskscheduler.process import Processes
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
@@ -228,7 +229,10 @@ class QueueNode:
 
     def _worker_event(self, facts: dict[str, Any]) -> None:
         event: Any = WorkerEvent(facts["worker"], facts["pid"], facts.get("exit", ""))
-        self._events.emit(facts["event"], event)
+        try:
+            self._events.emit(facts["event"], event)
+        except BaseException as error:  # also SystemExit: what ends this node are signals and `stop`
+            self._logger.error("event handler failed", exc_info=loggable(error), extra={"event": facts["event"]})
 
 
 def _asked_to_stop(signals: SignalPipe, within: float = 0.0) -> bool:

@@ -14,7 +14,7 @@ import bson
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.jobs.async_executor import INTERRUPTED
 from taskscheduler.jobs.service import StopRequest
-from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.attempt_result import AttemptResult, failure
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.payload import CODEC
 from taskscheduler_daemon.ipc import messages, packets
@@ -174,8 +174,12 @@ class EventLoop:
         self.loop.call_soon_threadsafe(self._interrupt_all, verdict)
 
     def finish(self, answer: Coroutine[Any, Any, Any]) -> None:
-        """Runs a coroutine to its end while no job runs."""
-        self._run(self.loop.create_task(answer))
+        """Runs a coroutine to its end while no job runs; raises what it raises."""
+        task = self.loop.create_task(_error_of(answer))
+        self._run(task)
+        error = task.result()
+        if error is not None:
+            raise error
 
     def _run(self, work: asyncio.Future[Any]) -> None:
         self.is_running = True
@@ -245,8 +249,16 @@ class EventLoop:
             attempt.interrupt(verdict)
 
 
+async def _error_of(answer: Coroutine[Any, Any, Any]) -> BaseException | None:
+    """Returns what a coroutine raises: the loop itself stumbles over some exceptions."""
+    try:
+        await answer
+    except BaseException as error:
+        return error
+    return None
+
+
 def _result_of(attempt: AsyncAttempt) -> AttemptResult:
     """Returns the result of an attempt; a job that cancelled its own task counts as interrupted."""
-    if not attempt.task.cancelled():
-        attempt.task.result()
-    return attempt.result
+    error = None if attempt.task.cancelled() else attempt.task.exception()
+    return attempt.result if error is None else failure(error)

@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.jobs.forks import leave_fork
+from taskscheduler.model.exception_texts import JobInterrupted, loggable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.process_state import ProcessState
 
@@ -85,7 +86,9 @@ class WorkerEvents:
             try:
                 receiver(worker, job=job)
                 leave_fork(owner)
-            except Exception as error:
+            except JobInterrupted:
+                raise
+            except BaseException as error:  # also SystemExit: a handler must not take its worker with it
                 leave_fork(owner, error)
                 facts = {"event": event, "worker": str(worker.id), "job": str(job.id) if job else None}
-                logger.exception("a handler of a worker's event failed", extra=facts)
+                logger.error("a handler of a worker's event failed", exc_info=loggable(error), extra=facts)

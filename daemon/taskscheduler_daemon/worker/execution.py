@@ -54,12 +54,8 @@ class JobExecution:
 
     def notification(self, document: dict[str, Any], runtime: JobRuntime) -> Coroutine[Any, Any, Any] | None:
         """Calls the job's `notification`; returns the coroutine of an async one. Exceptions pass through."""
-        try:
-            with self._guard:
-                answer = notify(document, runtime, self._container, Process(runtime.scheduler(), document))
-        except BaseException as error:
-            leave_fork(self._pid, error)
-            raise
+        with self._guard:
+            answer = notify(document, runtime, self._container, Process(runtime.scheduler(), document))
         return answer if iscoroutine(answer) else None
 
     def clean_up(self) -> None:
@@ -67,6 +63,6 @@ class JobExecution:
         self.exit_if_forked()
         self._guard.loosen()
 
-    def exit_if_forked(self) -> None:
+    def exit_if_forked(self, error: BaseException | None = None) -> None:
         """Exits if this is a fork that a job made and let return: it is no worker, and must not report or take runs."""
-        leave_fork(self._pid)
+        leave_fork(self._pid, error)

@@ -36,12 +36,13 @@ class WorkerReports:
         self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
     ) -> bool:
         """Reports the end of a run with its last progress; False if the manager is gone."""
-        ending, content = result
+        content = result.content
         if progress:
             content["said"] = progress
         if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
-        return self._send(Kind.REPORT, ending, run, seconds, encode(content))
+        ending, body = encode(result)
+        return self._send(Kind.REPORT, ending, run, seconds, body)
 
     def unstarted(self, run: Run) -> None:
         """Hands back a run that was read and has not begun."""

@@ -19,6 +19,7 @@ from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.executor import Container, JobInterrupted
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.exception_texts import loggable
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.payload import CODEC
 from taskscheduler_daemon.ipc import packets
@@ -28,7 +29,7 @@ from taskscheduler_daemon.lending import Borrower, Lendable, SchedulerLender
 from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.system.forks import handle_but_not_in_forks
 from taskscheduler_daemon.system.reap import reap_strangers
-from taskscheduler_daemon.system.resource_limits import CpuLimitError, ResourceLimits
+from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
 from taskscheduler_daemon.worker.event_loop import EventLoop
 from taskscheduler_daemon.worker.events import FINISHED, STARTED, WorkerEvents, WorkerHandler
@@ -218,8 +219,11 @@ class Worker(Borrower):
             answer = self._execution.notification(document, self._runtime)
             if answer is not None:
                 self._async_loop().finish(answer)
-        except (Exception, CpuLimitError):
-            logger.exception("notification failed", extra={"job": str(document["_id"])})
+        except JobInterrupted:
+            raise
+        except BaseException as error:  # also SystemExit: the next job must not pay for it
+            self._execution.exit_if_forked(error)
+            logger.error("notification failed", exc_info=loggable(error), extra={"job": str(document["_id"])})
         self._execution.clean_up()
 
     @property

@@ -64,7 +64,8 @@ async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> AttemptR
 
 
 def _is_interruption(error: BaseException, runtime: AsyncRuntime) -> bool:
-    return isinstance(error, asyncio.CancelledError) and runtime.is_interrupted
+    # not isinstance, which runs code of the exception
+    return issubclass(type(error), asyncio.CancelledError) and runtime.is_interrupted
 
 
 async def _settled(answer: Any) -> Any:

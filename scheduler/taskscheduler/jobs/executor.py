@@ -13,6 +13,8 @@ from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
+from taskscheduler.model.exception_texts import JobInterrupted as JobInterrupted
+from taskscheduler.model.exception_texts import loggable
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.process import Process
 
@@ -25,10 +27,6 @@ class Container(Protocol):
     """Creates the instances of jobs: anything with `get(cls)`, as in PSR-11."""
 
     def get(self, cls: type[Job], /) -> Any: ...
-
-
-class JobInterrupted(BaseException):
-    """Raised inside a job that has to end now; not an Exception, so that jobs do not catch it by accident."""
 
 
 def find(name: str) -> JobSpec:
@@ -170,7 +168,7 @@ def after_tear_down(job: Job, result: AttemptResult | None, error: BaseException
     if result is not None and result.ending is Ending.SUCCEEDED:
         return failure(error)
     facts = {"job": str(job.id), "attempt": job.attempt}
-    logger.error("tear_down failed", exc_info=error, extra=facts)
+    logger.error("tear_down failed", exc_info=loggable(error), extra=facts)
     return result or failure(error)
 
 

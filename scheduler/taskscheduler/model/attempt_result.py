@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import bson
 
 from taskscheduler.errors import InvalidDataError, JobFailure
+from taskscheduler.model.exception_texts import JobInterrupted, message_of, traceback_of, type_of
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC, check_depth, check_payload
 
@@ -19,19 +19,6 @@ class AttemptResult(NamedTuple):
 
     ending: Ending
     content: dict[str, Any]  #: result, error, said (the last progress), hook and async, as far as they are known
-
-
-LONGEST_TRACEBACK = 8 * 1024
-
-LONGEST_MESSAGE = 2 * 1024
-
-#: modules whose exceptions are stored without the name of the module
-_PLAIN = (
-    "builtins",
-    "taskscheduler.errors",
-    "taskscheduler.model.job_errors",
-    "taskscheduler_daemon.system.resource_limits",
-)
 
 
 def failure(error: BaseException) -> AttemptResult:
@@ -48,30 +35,41 @@ def storable(name: str, result: Any, max_payload: int) -> AttemptResult:
         check_depth(f"the result of job {name}", result)
     except InvalidDataError as error:
         return AttemptResult(Ending.FAILED, {"error": describe(error)})
-    except Exception as error:  # encoding runs code of the result's classes
-        problem = {"type": "InvalidDataError", "message": f"the result of job {name} cannot be stored: {error}"}
-        return AttemptResult(Ending.FAILED, {"error": problem})
+    except JobInterrupted:
+        raise
+    except BaseException as error:  # encoding runs code of the result's classes
+        return _unstorable(f"the result of job {name}", error)
     return AttemptResult(Ending.SUCCEEDED, {"result": result})
+
+
+def _unstorable(what: str, error: BaseException) -> AttemptResult:
+    problem = {"type": "InvalidDataError", "message": f"{what} cannot be stored: {message_of(error)}"}
+    return AttemptResult(Ending.FAILED, {"error": problem})
 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Returns an exception as it is stored: type, message and, but for a JobFailure, the last 8 KB of its traceback."""
-    kind = type(error)
-    name = kind.__name__ if kind.__module__ in _PLAIN else f"{kind.__module__}.{kind.__qualname__}"
+    stored = {"type": type_of(error), "message": message_of(error)}
+    return stored if issubclass(type(error), JobFailure) else {**stored, "traceback": traceback_of(error)}
+
+
+def encode(result: AttemptResult) -> tuple[Ending, bytes]:
+    """Returns how the attempt ended, and the content of its report as BSON; no bytes for no content.
+
+    A result that cannot be encoded any more fails the attempt: handlers had it since, and its classes run code.
+    """
+    ending, content = result
     try:
-        message = str(error)
-    except Exception:
-        message = "(its text could not be made)"
-    stored = {"type": name, "message": message[:LONGEST_MESSAGE].encode(errors="replace").decode()}
-    if isinstance(error, JobFailure):
-        return stored
-    trace = "".join(traceback.format_exception(error))
-    encoded = trace.encode(errors="replace")[-LONGEST_TRACEBACK:]
-    return {**stored, "traceback": encoded.decode(errors="ignore")}
+        return ending, _encoded(content)
+    except JobInterrupted:
+        raise
+    except BaseException as error:
+        failed = _unstorable("the result of the job", error)
+        rest = {key: value for key, value in content.items() if key not in ("result", "error")}
+        return failed.ending, _encoded({**rest, **failed.content})
 
 
-def encode(content: dict[str, Any]) -> bytes:
-    """Returns the content of a report as BSON; no bytes for no content."""
+def _encoded(content: dict[str, Any]) -> bytes:
     return bson.encode(content, codec_options=CODEC) if content else b""
 
 

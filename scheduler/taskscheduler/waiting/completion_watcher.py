@@ -18,6 +18,7 @@ from taskscheduler.connection import Connection
 from taskscheduler.errors import JobNotFoundError, SchedulerError
 from taskscheduler.events import Announcer
 from taskscheduler.model.document import Document
+from taskscheduler.model.exception_texts import loggable
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
@@ -222,10 +223,10 @@ def _harmless(job_id: ObjectId) -> Iterator[None]:
     """Logs what a callback raises, even SystemExit: it must not end the thread that all others wait for."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if threading.current_thread() is threading.main_thread():
             raise  # here a program may end, and Ctrl-C arrives
-        logger.exception("callback failed", extra={"job": str(job_id)})
+        logger.error("callback failed", exc_info=loggable(error), extra={"job": str(job_id)})
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.executor import JobInterrupted, execute, find, instance, notify
 from taskscheduler.jobs.functions import job
 from taskscheduler.jobs.job import Job
-from taskscheduler.model.attempt_result import LONGEST_MESSAGE, LONGEST_TRACEBACK, describe, encode, storable
+from taskscheduler.model.attempt_result import AttemptResult, describe, encode, storable
+from taskscheduler.model.exception_texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC, DEEPEST
 from taskscheduler.model.process_state import ProcessState
@@ -89,7 +90,7 @@ def test_the_returned_value_is_the_result(value: Any) -> None:
 
 def test_a_job_that_returns_nothing_has_no_result() -> None:
     assert does(lambda _: None) == (Ending.SUCCEEDED, {})
-    assert encode({}) == b""
+    assert encode(AttemptResult(Ending.SUCCEEDED, {})) == (Ending.SUCCEEDED, b"")
 
 
 def test_a_job_has_its_data_its_id_and_its_attempt() -> None:
