@@ -236,6 +236,37 @@ def test_a_job_that_succeeds_at_last_keeps_its_earlier_attempts(scheduler: Sched
         assert after["started"] - before["ended"] >= timedelta(seconds=0.2)
 
 
+def errors_of(process: Process) -> list[tuple[Status, str | None]]:
+    return [(entry["status"], (entry["error"] or {}).get("message")) for entry in process.attempts]
+
+
+@pytest.mark.parametrize("ending", [None, Status.CANCELED, Status.DONE, Status.FAILED])
+def test_an_attempt_has_no_error_of_an_earlier_one(scheduler: Scheduler, ending: Status | None) -> None:
+    """Also if it runs, is cancelled, or moves to the list of attempts because the job is tried again."""
+    process = scheduler.add_job("noop", retry=5)
+    claims, completions = scheduler.store.claims, scheduler.store.completions
+    claims.claim([process.id], "first", ObjectId(), "a-node")
+    retry = Completion(Fence(process.id, "first", 1), Verdict(Transition.RETRY_NOW), error={"message": "first"})
+    assert completions.write([retry]) == 1
+    claims.claim([process.id], "second", ObjectId(), "a-node")
+    expected: list[tuple[Status, str | None]] = [(Status.FAILED, "first"), (Status.PROCESSING, None)]
+    assert errors_of(process.refresh()) == expected
+    assert process.error == {"message": "first"}  # the error of the last attempt that failed
+    if ending is None:
+        return
+    if ending is Status.CANCELED:
+        process.cancel()
+    else:
+        move = Transition.SUCCEED if ending is Status.DONE else Transition.FAIL
+        error = None if ending is Status.DONE else {"message": "second"}
+        assert completions.write([Completion(Fence(process.id, "second", 2), Verdict(move), error=error)]) == 1
+    expected = [expected[0], (ending, "second" if ending is Status.FAILED else None)]
+    assert errors_of(process.refresh()) == expected
+    assert errors_of(scheduler.retry_job(process.id)) == expected
+    claims.claim([process.id], "third", ObjectId(), "a-node")
+    assert errors_of(process.refresh()) == [*expected, (Status.PROCESSING, None)]
+
+
 def test_between_two_tries_a_job_is_postponed(scheduler: Scheduler, node: NodeProcess) -> None:
     process = scheduler.add_job("fail", retry=1)
     eventually(lambda: process.refresh().status is Status.POSTPONED)
