@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -72,6 +73,20 @@ class Raises(Job):
 class Textless(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise RuntimeError("no text")
+
+
+class Steps(Job):
+    """Reports 1, 2, 3, ... with pauses, then waits for the file `until`."""
+
+    name = "life.steps"
+
+    def start(self) -> None:
+        pause = threading.Event()
+        for value in range(1, self.data["times"] + 1):
+            self.update_progress(value, message=f"step {value}")
+            pause.wait(self.data["pause"])
+        while not os.path.exists(self.data["until"]):
+            pause.wait(0.01)
 
 
 class Speaks(Job):
@@ -609,6 +624,35 @@ def test_the_last_progress_always_arrives_and_writes_are_limited(
         seen = eventually(lambda: written(stream, 100.0))
     assert process.progress == 100.0
     assert len(seen) <= 4 + took / 0.2, seen  # claim, the first, those while it spoke, the last, the end
+
+
+def has_progress(process: Process, value: float) -> bool:
+    return process.refresh().progress == value
+
+
+def test_progress_never_goes_back_and_the_last_value_is_stored(
+    scheduler: Scheduler, database: Documents, start_node: StartNode, tmp_path: Path
+) -> None:
+    """Values of many jobs that pause just about when the limit is over, so that messages and the page meet."""
+    limit = 0.05
+    start_node(**HERE, scheduler_options={"progress_rate_limit": 50}, min_children=4, pm="static")
+    match = [{"$match": {"updateDescription.updatedFields.progress": {"$exists": True}}}]
+    with database["taskscheduler.jobs"].watch(match, max_await_time_ms=100) as stream:
+        data = {"times": 60, "pause": limit / 3, "until": str(tmp_path / "end")}
+        processes = [scheduler.add_job("life.steps", {**data, "times": 50 + number}) for number in range(4)]
+        for number, process in enumerate(processes):
+            eventually(partial(has_progress, process, 50 + number), 10)
+            assert process.message == f"step {50 + number}"
+        (tmp_path / "end").touch()
+        scheduler.wait_for(processes, timeout=20)
+        seen: dict[ObjectId, list[float]] = {process.id: [] for process in processes}
+        while any(values[-1:] != [100.0] for values in seen.values()):
+            change = stream.try_next()
+            if change is not None:
+                updated = change["updateDescription"]["updatedFields"]
+                seen[change["documentKey"]["_id"]].append(updated["progress"])
+    for values in seen.values():
+        assert values == sorted(set(values)), "each value once, and none after a greater one"
 
 
 def written(stream: Any, last: float, seen: list[float] | None = None) -> list[float]:
