@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -72,6 +73,20 @@ class Raises(Job):
 class Textless(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise RuntimeError("no text")
+
+
+class Steps(Job):
+    """Reports 1, 2, 3, ... with pauses, then waits for the file `until`."""
+
+    name = "life.steps"
+
+    def start(self) -> None:
+        pause = threading.Event()
+        for value in range(1, self.data["times"] + 1):
+            self.update_progress(value, message=f"step {value}")
+            pause.wait(self.data["pause"])
+        while not os.path.exists(self.data["until"]):
+            pause.wait(0.01)
 
 
 class Speaks(Job):
@@ -234,6 +249,37 @@ def test_a_job_that_succeeds_at_last_keeps_its_earlier_attempts(scheduler: Sched
     assert [(entry["attempt"], entry["status"]) for entry in process.attempts] == [(1, 4), (2, 4), (3, 3)]
     for before, after in pairwise(process.attempts):
         assert after["started"] - before["ended"] >= timedelta(seconds=0.2)
+
+
+def errors_of(process: Process) -> list[tuple[Status, str | None]]:
+    return [(entry["status"], (entry["error"] or {}).get("message")) for entry in process.attempts]
+
+
+@pytest.mark.parametrize("ending", [None, Status.CANCELED, Status.DONE, Status.FAILED])
+def test_an_attempt_has_no_error_of_an_earlier_one(scheduler: Scheduler, ending: Status | None) -> None:
+    """Also if it runs, is cancelled, or moves to the list of attempts because the job is tried again."""
+    process = scheduler.add_job("noop", retry=5)
+    claims, completions = scheduler.store.claims, scheduler.store.completions
+    claims.claim([process.id], "first", ObjectId(), "a-node")
+    retry = Completion(Fence(process.id, "first", 1), Verdict(Transition.RETRY_NOW), error={"message": "first"})
+    assert completions.write([retry]) == 1
+    claims.claim([process.id], "second", ObjectId(), "a-node")
+    expected: list[tuple[Status, str | None]] = [(Status.FAILED, "first"), (Status.PROCESSING, None)]
+    assert errors_of(process.refresh()) == expected
+    assert process.error == {"message": "first"}  # the error of the last attempt that failed
+    if ending is None:
+        return
+    if ending is Status.CANCELED:
+        process.cancel()
+    else:
+        move = Transition.SUCCEED if ending is Status.DONE else Transition.FAIL
+        error = None if ending is Status.DONE else {"message": "second"}
+        assert completions.write([Completion(Fence(process.id, "second", 2), Verdict(move), error=error)]) == 1
+    expected = [expected[0], (ending, "second" if ending is Status.FAILED else None)]
+    assert errors_of(process.refresh()) == expected
+    assert errors_of(scheduler.retry_job(process.id)) == expected
+    claims.claim([process.id], "third", ObjectId(), "a-node")
+    assert errors_of(process.refresh()) == [*expected, (Status.PROCESSING, None)]
 
 
 def test_between_two_tries_a_job_is_postponed(scheduler: Scheduler, node: NodeProcess) -> None:
@@ -578,6 +624,35 @@ def test_the_last_progress_always_arrives_and_writes_are_limited(
         seen = eventually(lambda: written(stream, 100.0))
     assert process.progress == 100.0
     assert len(seen) <= 4 + took / 0.2, seen  # claim, the first, those while it spoke, the last, the end
+
+
+def has_progress(process: Process, value: float) -> bool:
+    return process.refresh().progress == value
+
+
+def test_progress_never_goes_back_and_the_last_value_is_stored(
+    scheduler: Scheduler, database: Documents, start_node: StartNode, tmp_path: Path
+) -> None:
+    """Values of many jobs that pause just about when the limit is over, so that messages and the page meet."""
+    limit = 0.05
+    start_node(**HERE, scheduler_options={"progress_rate_limit": 50}, min_children=4, pm="static")
+    match = [{"$match": {"updateDescription.updatedFields.progress": {"$exists": True}}}]
+    with database["taskscheduler.jobs"].watch(match, max_await_time_ms=100) as stream:
+        data = {"times": 60, "pause": limit / 3, "until": str(tmp_path / "end")}
+        processes = [scheduler.add_job("life.steps", {**data, "times": 50 + number}) for number in range(4)]
+        for number, process in enumerate(processes):
+            eventually(partial(has_progress, process, 50 + number), 10)
+            assert process.message == f"step {50 + number}"
+        (tmp_path / "end").touch()
+        scheduler.wait_for(processes, timeout=20)
+        seen: dict[ObjectId, list[float]] = {process.id: [] for process in processes}
+        while any(values[-1:] != [100.0] for values in seen.values()):
+            change = stream.try_next()
+            if change is not None:
+                updated = change["updateDescription"]["updatedFields"]
+                seen[change["documentKey"]["_id"]].append(updated["progress"])
+    for values in seen.values():
+        assert values == sorted(set(values)), "each value once, and none after a greater one"
 
 
 def written(stream: Any, last: float, seen: list[float] | None = None) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from taskscheduler.clock import NEVER
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Kind, Run, kind_of
 from taskscheduler_daemon.ipc.shared_page import SharedPage
@@ -19,6 +20,7 @@ class WorkerHandle:
         keep_private(self.manager_end.fileno(), self.worker_end.fileno())
         self.page = SharedPage()
         self.reports_progress = False  #: whether the running job has reported progress
+        self.read_page_at = NEVER  #: when to read its page next
         self._seen = 0  #: version of the last note read from the page
 
     def assign(self, run: Run) -> bool:

@@ -61,13 +61,30 @@ class WorkerMessages:
 
     def _alive(self, worker: WorkerState, message: bytes, now: float) -> None:
         report = Report.decode(message)
-        if worker.async_runs:  # which leave nothing in the page
+        if worker.async_runs:
             self._async.alive(worker, report.job_id, now)
-        else:
-            self._handles[worker.pid].reports_progress = True
-            self.read_pages_at = min(self.read_pages_at, now + self._progress_limit)
+        elif not report.body:  # its progress is in the page: what is there is never older than what was sent
+            self._look_at_page(worker, now)
         if report.body:
             self._node.push(message)
+
+    def _look_at_page(self, worker: WorkerState, now: float) -> None:
+        """Reads the page of a worker now, unless that was done within the limit, and then once per limit."""
+        handle = self._handles[worker.pid]
+        if not handle.reports_progress:
+            handle.reports_progress, handle.read_page_at = True, now
+        self._read_page(worker, now)
+        self.read_pages_at = min(self.read_pages_at, handle.read_page_at)
+
+    def _read_page(self, worker: WorkerState, now: float) -> None:
+        handle, run = self._handles[worker.pid], worker.running
+        if now < handle.read_page_at:
+            return
+        handle.read_page_at = now + self._progress_limit
+        content = handle.unread_progress()
+        if content is not None and run is not None:
+            note = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, worker.id, 0.0, content)
+            self._node.push(note.encode())
 
     def _ended(self, worker: WorkerState, message: bytes, now: float) -> None:
         if worker.kill_reason is not None and worker.serves:
@@ -86,7 +103,8 @@ class WorkerMessages:
     def _finished(self, worker: WorkerState, report: Report, message: bytes, now: float) -> bool:
         """Passes the report of an ordinary run on; False if the worker was not running it."""
         run = self._pool.ended(worker, report.job_id, report.attempt, report.seconds, now)
-        self._handles[worker.pid].reports_progress = False
+        handle = self._handles[worker.pid]
+        handle.reports_progress, handle.read_page_at = False, NEVER
         if run is None:
             logger.error("worker reported an attempt that it was not running", extra={"worker": worker.id.hex()})
             return False
@@ -96,10 +114,7 @@ class WorkerMessages:
 
     def read_pages(self, now: float) -> None:
         """Passes on the progress that workers have left in their pages since the last call."""
-        for pid, worker in self._pool.workers.items():
-            content, run = self._handles[pid].unread_progress(), worker.running
-            if content is not None and run is not None:
-                note = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, worker.id, 0.0, content)
-                self._node.push(note.encode())
-        progressing = any(handle.reports_progress for handle in self._handles.values())
-        self.read_pages_at = now + self._progress_limit if progressing else NEVER
+        for worker in self._pool.workers.values():
+            self._read_page(worker, now)
+        reporting = (handle.read_page_at for handle in self._handles.values() if handle.reports_progress)
+        self.read_pages_at = min(reporting, default=NEVER)

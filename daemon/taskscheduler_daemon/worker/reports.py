@@ -49,7 +49,7 @@ class WorkerReports:
         self._send(Kind.REPORT, Ending.UNSTARTED, run, 0.0, b"")
 
     def progress(self, run: Run, content: bytes) -> None:
-        """Reports the progress of a job, or without content that it is alive."""
+        """Reports the progress of a job; without content, that it is alive, and has left its progress in the page."""
         self._page.touch(self._clock.monotonic())
         self._send(Kind.PROGRESS, Ending.SUCCEEDED, run, 0.0, content)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NoReturn
 
 from taskscheduler.clock import NEVER, Clock
@@ -25,6 +26,7 @@ class JobRuntime(Borrower):
         self._clock = clock
         self._run: Run | None = None
         self._sent_at = -NEVER
+        self._reporting = threading.RLock()  #: of threads of the job; a signal handler of it may report as well
 
     def begin(self, run: Run, stop_request: StopRequest | None) -> None:
         """Turns to the next job."""
@@ -36,16 +38,23 @@ class JobRuntime(Borrower):
         self._run = None
 
     def report(self, progress: float | None, message: str | None) -> None:
-        """Reports progress as a sign of life: at most one message per limit; the latest in between goes to the page."""
-        if self._run is None:
-            return
-        merge_progress(self.progress, progress, message)
-        now, content = self._clock.monotonic(), encode_progress(self.progress, self._run)
-        if now - self._sent_at >= self._reports.progress_limit:
-            self._sent_at = now
-            self._reports.progress(self._run, content)
-        else:
+        """Reports progress as a sign of life; safe to call from many threads.
+
+        The latest goes to the page, and at most one message per limit has the manager read it there: so nothing older
+        comes after it. Without a limit each goes with a message.
+        """
+        with self._reporting:
+            if self._run is None:
+                return
+            merge_progress(self.progress, progress, message)
+            now, content = self._clock.monotonic(), encode_progress(self.progress, self._run)
+            if self._reports.progress_limit <= 0:
+                self._reports.progress(self._run, content)
+                return
             self._reports.leave_progress(content)
+            if now - self._sent_at >= self._reports.progress_limit:
+                self._sent_at = now
+                self._reports.progress(self._run, b"")
 
     def async_scheduler(self) -> NoReturn:
         """Raises SchedulerError: only async jobs run in an event loop."""

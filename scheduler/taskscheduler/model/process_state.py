@@ -12,7 +12,10 @@ from taskscheduler.model.lifecycle import Status
 
 AddOutcome = Literal["created", "existing", "replaced"]
 
-_ATTEMPT_FIELDS = ("started", "ended", "node", "worker", "error")
+_ATTEMPT_FIELDS = ("started", "ended", "node", "worker")
+
+#: statuses with an error of the attempt itself; in any other one, the error in the document is of an earlier attempt
+_FAULTY = (Status.FAILED, Status.TIMEOUT)
 
 
 class ProcessState:
@@ -74,7 +77,8 @@ class ProcessState:
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts in order (the newest 20): attempt, started, ended, node, worker, status, error.
 
-        The status is None for one that was lost with its worker or node, or handed back without an error.
+        The status is None for one that was lost with its worker or node, or handed back without an error. The error is
+        that of the very attempt: None for one that runs, succeeded or was cancelled.
         """
         earlier = [
             {**one, "status": None if one["status"] is None else Status(one["status"])}
@@ -83,6 +87,7 @@ class ProcessState:
         if self._document.get("started") is None:
             return earlier
         current = {name: self._document.get(name) for name in _ATTEMPT_FIELDS}
+        current["error"] = self.error if self.status in _FAULTY else None
         return [*earlier, {"attempt": self.attempt, "status": self.status, **current}]
 
     @property

@@ -121,7 +121,9 @@ def requeue_update(job: Mapping[str, Any]) -> list[Document]:
 def _attempts_with_last() -> Document:
     """Adds the last attempt, if there was one, to the list of attempts."""
     names = ("attempt", "started", "ended", "node", "worker", "status", "error", "result")
-    last = {name: f"${name}" for name in names}
+    last: Document = {name: f"${name}" for name in names}
+    is_faulty = {"$in": ["$status", [int(Status.FAILED), int(Status.TIMEOUT)]]}
+    last["error"] = {"$cond": [is_faulty, "$error", None]}  # else it is that of an earlier attempt
     has_run = {"$or": [{"$ne": ["$started", None]}, {"$eq": ["$status", int(Status.FAILED)]}]}
     # only the last result is kept: many of them could outgrow a document
     without_result = {"$unsetField": {"field": "result", "input": "$$this"}}

@@ -84,12 +84,22 @@ def test_an_empty_sign_of_life_is_not_passed_on(scene: Scene) -> None:
     assert scene.worker.async_runs[run.job_id].alive_at == scene.now + 5
 
 
+def values(scene: Scene) -> list[float]:
+    """The progress that was passed on to the node."""
+    return [report.content()["progress"] for report in map(Report.decode, scene.node.of_kind(Kind.PROGRESS))]
+
+
+def leave(scene: Scene, value: float) -> None:
+    scene.handle.page.write(bson.encode({"progress": value}))
+
+
 def test_after_the_first_progress_the_page_is_read_once_per_limit(scene: Scene) -> None:
     run = scene.begin(a_run())
     assert scene.messages.read_pages_at == FOREVER
-    scene.receive(scene.progress(run, b"1"))
+    leave(scene, 1.0)
+    scene.receive(scene.progress(run, b""))
     assert scene.messages.read_pages_at == scene.now + LIMIT
-    scene.handle.page.write(bson.encode({"progress": 2.0}))
+    leave(scene, 2.0)
     scene.messages.read_pages(scene.now + LIMIT)
     scene.messages.read_pages(scene.now + 2 * LIMIT)
     [_, left] = [Report.decode(message) for message in scene.node.sent]
@@ -97,6 +107,47 @@ def test_after_the_first_progress_the_page_is_read_once_per_limit(scene: Scene) 
     assert scene.messages.read_pages_at == scene.now + 3 * LIMIT
     scene.receive(report_of(scene.worker, run).encode())
     scene.messages.read_pages(scene.now + 3 * LIMIT)
+    assert scene.messages.read_pages_at == FOREVER
+
+
+def test_progress_that_was_read_before_its_message_arrived_is_passed_on_once_and_never_goes_back(scene: Scene) -> None:
+    run = scene.begin(a_run())
+    leave(scene, 1.0)
+    scene.receive(scene.progress(run, b""))
+    leave(scene, 2.0)
+    assert packets.send(scene.handle.worker_end, scene.progress(run, b""))
+    leave(scene, 3.0)
+    scene.clock.time += LIMIT
+    scene.messages.read_pages(scene.clock.time)
+    scene.messages.read(scene.worker)
+    assert values(scene) == [1.0, 3.0]
+
+
+def test_messages_within_the_limit_are_no_reason_for_another_write(scene: Scene) -> None:
+    run = scene.begin(a_run())
+    for value in (1.0, 2.0, 3.0):
+        leave(scene, value)
+        scene.receive(scene.progress(run, b""))
+        scene.clock.time += LIMIT / 10
+    assert values(scene) == [1.0]
+    assert scene.messages.read_pages_at == scene.now + LIMIT
+    scene.messages.read_pages(scene.now + LIMIT)
+    assert values(scene) == [1.0, 3.0]
+
+
+def test_each_run_is_read_at_its_first_message_whatever_the_one_before_did(scene: Scene) -> None:
+    for value in (1.0, 2.0):
+        run = scene.begin(a_run())
+        leave(scene, value)
+        scene.receive(scene.progress(run, b""))
+        scene.receive(report_of(scene.worker, run).encode())
+    assert values(scene) == [1.0, 2.0]
+
+
+def test_progress_without_a_limit_is_passed_on_message_by_message(scene: Scene) -> None:
+    run = scene.begin(a_run())
+    scene.receive(*(scene.progress(run, bson.encode({"progress": value})) for value in (1.0, 2.0, 3.0)))
+    assert values(scene) == [1.0, 2.0, 3.0]
     assert scene.messages.read_pages_at == FOREVER
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.lending import SchedulerLender
+from taskscheduler_daemon.worker import runtime
+from taskscheduler_daemon.worker.progress import encode_progress
 from taskscheduler_daemon.worker.reports import WorkerReports
 from taskscheduler_daemon.worker.runtime import JobRuntime
 
@@ -22,9 +25,9 @@ from taskscheduler_daemon.worker.runtime import JobRuntime
 class Scene:
     """A runtime with a clock, between a job and a manager."""
 
-    def __init__(self, manager: FakeManager) -> None:
+    def __init__(self, manager: FakeManager, limit: float = LIMIT) -> None:
         self.manager, self.clock = manager, FakeClock()
-        reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, LIMIT, self.clock)
+        reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, limit, self.clock)
         self.runtime = JobRuntime(SchedulerLender(), reports, self.clock)
 
     def begin(self) -> Run:
@@ -43,24 +46,64 @@ def scene() -> Iterator[Scene]:
         yield Scene(manager)
 
 
-def test_the_first_progress_is_sent_at_once_and_the_next_within_the_limit_is_left_in_the_page(scene: Scene) -> None:
+def test_all_progress_is_left_in_the_page_and_a_message_says_so_once_per_limit(scene: Scene) -> None:
     run = scene.begin()
+    key = {"id": ObjectId(run.job_id), "attempt": 1}
     scene.runtime.report(10.0, None)
+    assert scene.left() == {"progress": 10.0, **key}
     scene.clock.time += LIMIT / 2
     scene.runtime.report(20.0, "half way")
-    key = {"id": ObjectId(run.job_id), "attempt": 1}
-    assert [report.content() for report in scene.manager.progress] == [{"progress": 10.0, **key}]
     assert scene.left() == {"progress": 20.0, "message": "half way", **key}
     assert scene.runtime.progress == {"progress": 20.0, "message": "half way"}
+    assert [report.body for report in scene.manager.progress] == [b""]
+    scene.clock.time += LIMIT / 2
+    scene.runtime.report(30.0, None)
+    assert scene.left() == {"progress": 30.0, "message": "half way", **key}
+    assert [report.body for report in scene.manager.progress] == [b"", b""]
 
 
-def test_after_the_limit_progress_is_sent_again(scene: Scene) -> None:
+def test_without_a_limit_each_progress_goes_with_a_message() -> None:
+    with fake_manager() as manager:
+        scene = Scene(manager, limit=0)
+        scene.begin()
+        for value in (1.0, 2.0, 3.0):
+            scene.runtime.report(value, None)
+        assert [report.content()["progress"] for report in manager.progress] == [1.0, 2.0, 3.0]
+        assert scene.left() is None
+
+
+def test_the_longest_message_fits_into_the_page(scene: Scene) -> None:
     scene.begin()
-    scene.runtime.report(10.0, None)
-    scene.clock.time += LIMIT
-    scene.runtime.report(20.0, None)
-    assert [report.content()["progress"] for report in scene.manager.progress] == [10.0, 20.0]
-    assert scene.left() is None
+    scene.runtime.report(99.99, "\U0001f600" * 2000)
+    left = scene.left()
+    assert left is not None
+    assert left["message"] == "\U0001f600" * 1000
+
+
+def test_threads_of_a_job_never_leave_an_older_value_last(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.begin()
+    entered, let_go = threading.Event(), threading.Event()
+
+    def slow(latest: dict[str, Any], run: Run) -> bytes:
+        content = encode_progress(latest, run)
+        if latest["progress"] == 1.0:
+            entered.set()
+            let_go.wait(10)
+        return content
+
+    monkeypatch.setattr(runtime, "encode_progress", slow)
+    first = threading.Thread(target=scene.runtime.report, args=(1.0, None))
+    second = threading.Thread(target=scene.runtime.report, args=(2.0, None))
+    first.start()
+    assert entered.wait(10)
+    second.start()
+    second.join(0.05)  # it must not get past the first one
+    let_go.set()
+    first.join()
+    second.join()
+    left = scene.left()
+    assert left is not None
+    assert left["progress"] == 2.0
 
 
 def test_each_job_begins_without_the_progress_of_the_one_before(scene: Scene) -> None:
