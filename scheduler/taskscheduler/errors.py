@@ -23,9 +23,9 @@
     │   └── UnsupportedServerError           no replica set, or older than 5.0
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
-These are never raised; they are types stored in an `error`: `PoisonedJobError`, `ChildJobError`, `SilenceError`,
-`ProgramError`, `ProgramLostError`, and for an attempt that was cut short `WorkerLostError`, `NodeLostError` and
-`NodeStoppedError`.
+These are never raised; they are types stored in an `error`: `PoisonedJobError`, `InvalidDocumentError`,
+`ChildJobError`, `SilenceError`, `ProgramError`, `ProgramLostError`, and for an attempt that was cut short
+`WorkerLostError`, `NodeLostError` and `NodeStoppedError`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -64,9 +64,14 @@ def is_local(program: Mapping[str, Any]) -> bool:
 def is_gone(program: Mapping[str, Any]) -> bool:
     """Whether a program of this host has ended with every process of its group; False if in doubt."""
     started, group = program.get("started"), program.get("group")
-    if started is None or group is None or not is_local(program):
+    pid = program.get("pid")
+    if not (_is_pid(pid) and _is_pid(group) and isinstance(started, int) and is_local(program)):
         return False
-    return _has_ended(program["pid"], started) and not _has_members(group, started)
+    return _has_ended(pid, started) and not _has_members(group, started)
+
+
+def _is_pid(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
 def _space() -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import bson
 from bson import ObjectId
 
+from taskscheduler.model import lenient
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC
 
@@ -135,8 +136,8 @@ class Report(NamedTuple):
         return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :])
 
     def content(self) -> dict[str, Any]:
-        """Decodes the body."""
-        return bson.decode(self.body, codec_options=CODEC) if self.body else {}
+        """Decodes the body; it is an UnreadableDocument if the driver refuses it."""
+        return lenient.decode(self.body) if self.body else {}
 
 
 class Held(NamedTuple):

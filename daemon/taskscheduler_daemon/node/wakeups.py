@@ -90,27 +90,37 @@ class WakeupListener:
     def received(self, message: dict[str, Any]) -> None:
         """Handles a message, or a job whose insertion wakes the nodes."""
         if "stop" in message:
-            self._dispatcher.cancel(self._reconciler.no_longer_ours(message["stop"]))
+            self._dispatcher.cancel(self._reconciler.no_longer_ours(_ids(message["stop"])))
         elif message.get("wake"):
             self._inserted(message)
         else:
             self._added(message)
 
     def _inserted(self, job: dict[str, Any]) -> None:
-        self._announced.append(job["_id"])
-        forced = job["options"]["force_spawn"] or "async" in job
-        self._look([job["_id"]], [job["queue"]], forced, job["status"] == Status.POSTPONED)
+        ids, options = _ids([job.get("_id")]), job.get("options")
+        self._announced += ids
+        forced = "async" in job or not isinstance(options, dict) or bool(options.get("force_spawn"))
+        self._look(ids, _names([job.get("queue")]), forced, job.get("status") == Status.POSTPONED)
 
     def _added(self, message: dict[str, Any]) -> None:
-        ids = message.get("jobs", ())
+        ids = _ids(message.get("jobs"))
         self._dispatcher.allow_again(ids)
         later = bool(message.get("later", True))
         rearmed = bool(message.get("rearmed", later))  # nodes that do not know `rearmed` set `later` instead
         if not rearmed and set(ids) <= set(self._announced):
             return  # these jobs woke this node when they were inserted
-        self._look(ids, message.get("queues", ()), message.get("forced", True), later)
+        self._look(ids, _names(message.get("queues")), bool(message.get("forced", True)), later)
 
     def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
         self._claimer.hint(ids, queues, forced, later)
         if later:
             self._promoter.look_soon()
+
+
+def _ids(value: Any) -> list[ObjectId]:
+    """Returns the ids in a part of a message, which anybody may have written."""
+    return [one for one in value if isinstance(one, ObjectId)] if isinstance(value, list) else []
+
+
+def _names(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

@@ -9,14 +9,13 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-import bson
-
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.jobs.async_executor import INTERRUPTED
 from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult, failure
-from taskscheduler.model.lifecycle import Status
-from taskscheduler.model.payload import CODEC
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
@@ -50,7 +49,7 @@ class AsyncAttempt(AsyncBorrower):
     def __init__(self, event_loop: EventLoop, run: Run) -> None:
         super().__init__(event_loop.lender)
         self.run = run
-        self.document: dict[str, Any] = bson.decode(run.body, codec_options=CODEC)
+        self.document: dict[str, Any] = lenient.decode(run.body)
         self.began = event_loop.clock.monotonic()
         self.progress: dict[str, Any] = {}
         self.is_interrupted = False
@@ -233,6 +232,10 @@ class EventLoop:
         attempt.task = self.loop.create_task(self._execute(attempt))
 
     async def _execute(self, attempt: AsyncAttempt) -> None:
+        fault = fault_of_decoding(attempt.document)
+        if fault is not None:
+            attempt.result = AttemptResult(Ending.FAILED, {"error": fault.error()})
+            return
         attempt.result = await self._execution.attempt(attempt.document, attempt)
 
     def _ended(self, attempt: AsyncAttempt) -> None:

@@ -11,17 +11,17 @@ import socket
 from types import FrameType
 from typing import Any, Self
 
-import bson
 from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.executor import Container, JobInterrupted
 from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.exception_texts import loggable
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler.model.payload import CODEC
+from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
@@ -181,11 +181,13 @@ class Worker(Borrower):
         """Executes one run and reports its end; JobInterrupted if it is the last one of this worker."""
         runtime = self._runtime
         runtime.begin(run, StopRequest() if run.flags & _SERVICE else None)
-        document = bson.decode(run.body, codec_options=CODEC)
+        document = lenient.decode(run.body)
         began = self._clock.monotonic()
         if run.flags & _HOOK:
             result = AttemptResult(Ending.SUCCEEDED, {})
             self._notify(document)
+        elif (fault := fault_of_decoding(document)) is not None:
+            result = AttemptResult(Ending.FAILED, {"error": fault.error()})
         elif REGISTRY.is_async(document["class"]):
             result = self._process_alone(run)
         else:

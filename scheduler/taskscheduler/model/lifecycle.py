@@ -6,7 +6,7 @@ POSTPONED ───────────► WAITING ────────�
     │                     └── RELEASE ──────────┤ │ ├── FAIL, POISON ──► FAILED
     │                         RETRY_NOW         │ │ └── EXPIRE ────────► TIMEOUT
     └──────────── RETRY ────────────────────────┘ │
-WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT ──► FAILED
+WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT, REFUSE ──► FAILED
 DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING;  ── REQUEUE_SOLO ──► POSTPONED
 """
 
@@ -27,6 +27,14 @@ class Status(IntEnum):
     FAILED = 4
     CANCELED = 5
     TIMEOUT = 6
+
+    @classmethod
+    def _missing_(cls, value: object) -> Status:
+        """Returns what stands for a stored value that is no status: it is shown as `unreadable` and is not final."""
+        number = value if isinstance(value, int) else -1
+        unreadable = int.__new__(cls, number)
+        unreadable._name_, unreadable._value_ = "UNREADABLE", number
+        return unreadable
 
     @property
     def is_final(self) -> bool:
@@ -67,6 +75,7 @@ class Transition(Enum):
     POISON = auto()  #: lost too many workers or nodes
     CANCEL = auto()
     FAIL_PARENT = auto()  #: one of its children failed
+    REFUSE = auto()  #: its stored document cannot be used
     REQUEUE = auto()  #: ended, and somebody retries it
     REQUEUE_SOLO = auto()  #: the same for a solo job, which waits for the lock of its key
 
@@ -83,6 +92,7 @@ TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
     Transition.POISON: (RUNNING, Status.FAILED),
     Transition.CANCEL: (LIVE, Status.CANCELED),
     Transition.FAIL_PARENT: (LIVE, Status.FAILED),
+    Transition.REFUSE: (LIVE, Status.FAILED),
     Transition.REQUEUE: (FINAL, Status.WAITING),
     Transition.REQUEUE_SOLO: (FINAL, Status.POSTPONED),
 }

@@ -14,7 +14,7 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.job_inserts import JobInserts
-from taskscheduler.store.jobs import JobStore
+from taskscheduler.store.jobs import InvalidJobs, JobStore
 from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
@@ -41,6 +41,7 @@ class Store:
         self.completions = CompletionStore(self.database, options)
         self.postponed_jobs = PostponedJobs(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
+        self.invalid_jobs = InvalidJobs(self.database, options)
         self.inserts = JobInserts(self.database, options, clock)
         self.families = FamilyStore(self.database, options)
         self.wakeups = WakeupQueue(self.database, options, clock)
@@ -49,8 +50,21 @@ class Store:
         self.services = ServiceStore(self.database, options)
         self.service_messages = ServiceMessageStore(self.database, self.clock)
         self.solo_locks = SoloLocks(self.jobs.collection, self.nodes, self.wakeups)
-        self.outbox = Outbox(self.jobs, self.families, self.wakeups, self.events, self.solo_locks)
-        self.programs = ProgramStore(self.jobs.collection, self.solo_locks, self.outbox, self.events)
+        self.outbox = Outbox(
+            jobs=self.jobs,
+            families=self.families,
+            invalid=self.invalid_jobs,
+            wakeups=self.wakeups,
+            events=self.events,
+            locks=self.solo_locks,
+        )
+        self.programs = ProgramStore(
+            collection=self.jobs.collection,
+            invalid=self.invalid_jobs,
+            locks=self.solo_locks,
+            outbox=self.outbox,
+            events=self.events,
+        )
 
     def drop(self) -> None:
         """Deletes the whole database; for tests that have one of their own."""

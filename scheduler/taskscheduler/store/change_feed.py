@@ -10,6 +10,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any
 
+from bson.raw_bson import RawBSONDocument
 from pymongo.change_stream import ChangeStream
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -19,6 +20,7 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.clock import Backoff
 from taskscheduler.model.document import Document
 from taskscheduler.store.driver_errors import brief, is_transient
+from taskscheduler.store.lenient_reads import RAW, decoded
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +63,10 @@ class ChangeFeed:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._refusals = 0  #: in a row, by a server that answers
         self._stopped = threading.Event()
-        self._stream: ChangeStream[Document] | None = None
+        self._stream: ChangeStream[RawBSONDocument] | None = None
         self._lost = False  #: a gap that `next` has not yielded yet
 
-    def open(self) -> ChangeStream[Document]:
+    def open(self) -> ChangeStream[RawBSONDocument]:
         """Opens the stream now, so that nothing written from here on is missed. Raises the driver's errors."""
         try:
             self._stream = self._watch()
@@ -76,12 +78,12 @@ class ChangeFeed:
             self._lost = True
         return self._stream
 
-    def _reopen(self) -> ChangeStream[Document]:
+    def _reopen(self) -> ChangeStream[RawBSONDocument]:
         self._lost = self._lost or self._token is None
         return self.open()
 
-    def _watch(self) -> ChangeStream[Document]:
-        return self._source.watch(
+    def _watch(self) -> ChangeStream[RawBSONDocument]:
+        return self._source.with_options(codec_options=RAW).watch(
             self._pipeline,
             full_document=self._full_document,
             max_await_time_ms=self._await_ms,
@@ -102,7 +104,7 @@ class ChangeFeed:
                 return None
             self._refusals = 0
             self._backoff.reset()
-            return change
+            return decoded(change)
         except PyMongoError as error:
             self._failed(error)
             return None

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import bson
-from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
-from taskscheduler.model.document import Document
+from taskscheduler.model import lenient
 from taskscheduler.model.payload import CODEC
+from taskscheduler.store.lenient_reads import RAW
 
 #: without `attempts` and `result`, which can be large
 _FIELDS = "class data attempt options retries lost hook parent series seq once async solo service"
@@ -18,13 +19,6 @@ _FIELDS = "class data attempt options retries lost hook parent series seq once a
 READ_BACK = dict.fromkeys(_FIELDS.split(), 1)
 
 _SMALL = 2048  #: bytes
-
-RAW: CodecOptions[RawBSONDocument] = CodecOptions(
-    document_class=RawBSONDocument,
-    tz_aware=True,
-    uuid_representation=CODEC.uuid_representation,
-    datetime_conversion=CODEC.datetime_conversion,
-)
 
 
 class ClaimedJob(NamedTuple):
@@ -45,7 +39,22 @@ def split_documents(batch: bytes) -> Iterator[bytes]:
 
 def decode(raw: bytes) -> ClaimedJob:
     """Decodes a small document at once, which is quicker; of a large one later only the fields that are read."""
-    if len(raw) > _SMALL:
-        return ClaimedJob(RawBSONDocument(raw, RAW), raw)
-    job: Document = bson.decode(raw, CODEC)
+    if len(raw) <= _SMALL:
+        return ClaimedJob(lenient.decode(raw), raw)
+    job = RawBSONDocument(raw, RAW)
+    try:
+        job.get("_id")
+    except BSONError:
+        return ClaimedJob(lenient.decode(raw), raw)
     return ClaimedJob(job, raw)
+
+
+def decode_batch(batch: bytes) -> list[ClaimedJob]:
+    """Decodes the documents of a server's answer, all at once if they are small and can be decoded."""
+    documents = list(split_documents(batch))
+    if max(map(len, documents), default=0) <= _SMALL:
+        try:
+            return list(map(ClaimedJob, bson.decode_all(batch, CODEC), documents))
+        except BSONError:
+            pass  # one of them; each of the others is as good as before
+    return [decode(raw) for raw in documents]

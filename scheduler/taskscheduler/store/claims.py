@@ -21,8 +21,9 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import claim_update, release_update
-from taskscheduler.store.claimed_job import RAW, READ_BACK, ClaimedJob, decode, split_documents
+from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch
 from taskscheduler.store.fence import Fence, from_statuses
+from taskscheduler.store.lenient_reads import RAW, read
 from taskscheduler.store.schema import CLAIM_ORDER
 
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
@@ -84,7 +85,9 @@ class ClaimStore:
         return same_time + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(same_time))
 
     def _in_claim_order(self, query: Document, count: int) -> list[Document]:
-        return list(self.collection.find(query, _PLACE, batch_size=count).sort(CLAIM_ORDER).limit(count))
+        return read(
+            self.collection, lambda jobs: jobs.find(query, _PLACE, batch_size=count).sort(CLAIM_ORDER).limit(count)
+        )
 
     def forced(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
         """Returns waiting jobs of the option force_spawn, which get a worker of their own although none is free."""
@@ -122,7 +125,7 @@ class ClaimStore:
         """Reads the jobs that a claim got, as a majority of the servers has them."""
         query = {"boot": boot, "claim": claim, "status": int(Status.PROCESSING)}
         batches = self._raw.find_raw_batches(query, READ_BACK, batch_size=_LARGEST_BATCH, hint="held")
-        return [decode(raw) for batch in batches for raw in split_documents(cast(bytes, batch))]
+        return [job for batch in batches for job in decode_batch(cast(bytes, batch))]
 
     def raw_document(self, job_id: ObjectId) -> RawBSONDocument | None:
         """Returns the whole document of one job, undecoded."""

@@ -15,6 +15,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
     WriteConcernError,
+    WriteError,
 )
 
 from taskscheduler.errors import AuthenticationError, DatabaseError, DatabaseUnavailableError
@@ -65,6 +66,11 @@ def is_refusal(error: BaseException) -> bool:
     if not isinstance(error, OperationFailure):
         return True
     return bool((error.details or {}).get("writeErrors")) or error.code in _BAD_DOCUMENT_CODES
+
+
+def is_refused_write(error: BaseException) -> bool:
+    """Whether the server refused to change one of the documents of an update, and would again."""
+    return isinstance(error, WriteError) and not is_transient(error)
 
 
 def brief(error: BaseException) -> str:

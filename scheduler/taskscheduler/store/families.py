@@ -15,6 +15,7 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import fail_parent_update
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.jobs import LIVE_FILTER
+from taskscheduler.store.lenient_reads import decoded, undecoded
 
 
 class FamilyStore:
@@ -33,11 +34,12 @@ class FamilyStore:
 
         A service never fails this way: it ends only when somebody stops it.
         """
-        parent = self._collection.find_one({"_id": job_id})
+        jobs = undecoded(self._collection)
+        parent = decoded(jobs.find_one({"_id": job_id}))
         if parent is None or "service" in parent:
             return None
         query = {"_id": job_id, "status": from_statuses(Transition.FAIL_PARENT)}
-        return self._collection.find_one_and_update(query, fail_parent_update(parent, error, self._lease))
+        return decoded(jobs.find_one_and_update(query, fail_parent_update(parent, error, self._lease)))
 
     def series(self, series: ObjectId) -> list[ObjectId]:
         """Returns the live runs of a series."""

@@ -11,7 +11,9 @@ from pymongo.database import Database
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.readable import has_fence
 from taskscheduler.store.fence import FENCE_FIELDS, Fence
+from taskscheduler.store.lenient_reads import read
 
 _PARTS = ("lost", "retries", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
 
@@ -27,14 +29,18 @@ class LeaseStore:
     def still_held(self, fences: Sequence[Fence]) -> set[ObjectId]:
         """Returns the jobs whose attempts we still hold; the others were cancelled, deleted or rescued."""
         query = {"_id": {"$in": [fence.job_id for fence in fences]}, "status": int(Status.PROCESSING)}
-        found = {job["_id"]: (job["claim"], job["attempt"]) for job in self.collection.find(query, FENCE_FIELDS)}
+        jobs = read(self.collection, lambda jobs: jobs.find(query, FENCE_FIELDS))
+        found = {job["_id"]: (job.get("claim"), job.get("attempt")) for job in jobs}
         return {fence.job_id for fence in fences if found.get(fence.job_id) == (fence.claim, fence.attempt)}
 
     def held_by(self, boot: ObjectId) -> list[Fence]:
-        """Returns all attempts that the database counts as running on one start of a node."""
+        """Returns all attempts that the database counts as running on one start of a node.
+
+        Without those that no fence can name: one that was claimed so is set aside by the claim.
+        """
         query = {"boot": boot, "status": int(Status.PROCESSING)}
-        found = self.collection.find(query, FENCE_FIELDS).hint("held")
-        return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found]
+        found = read(self.collection, lambda jobs: jobs.find(query, FENCE_FIELDS).hint("held"))
+        return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found if has_fence(job)]
 
     def owners(self) -> set[ObjectId]:
         """Returns the starts of nodes that hold running jobs."""
@@ -42,11 +48,12 @@ class LeaseStore:
             {"$match": {"status": int(Status.PROCESSING), "boot": {"$gt": ObjectId("0" * 24)}}},
             {"$group": {"_id": "$boot"}},
         ]
-        return {entry["_id"] for entry in self.collection.aggregate(stages, hint="held")}
+        found = [entry["_id"] for entry in self.collection.aggregate(stages, hint="held")]
+        return {boot for boot in found if isinstance(boot, ObjectId)}
 
     def jobs_of(self, boot: ObjectId, queue: str | None = None) -> list[Document]:
         """Returns the jobs that one start of a node holds, of one queue or all, with the fields that a rescue reads."""
         query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
         if queue is not None:
             query["queue"] = queue
-        return list(self.collection.find(query, _RESCUE_FIELDS).hint("held"))
+        return read(self.collection, lambda jobs: jobs.find(query, _RESCUE_FIELDS).hint("held"))

@@ -13,8 +13,9 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.nodes import lease_of
+from taskscheduler.model.nodes import NO_BEAT, lease_of, sound_node
 from taskscheduler.model.options import NODES
+from taskscheduler.store.lenient_reads import read
 
 
 class NodeStore:
@@ -45,8 +46,11 @@ class NodeStore:
         return self._with_silence([{"$sort": {"started": 1}}])
 
     def _with_silence(self, stages: list[Document]) -> list[Document]:
-        silent = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
-        return list(self._collection.aggregate([*stages, {"$set": {"silent": silent}}]))
+        seconds = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
+        silent = {"$cond": [{"$eq": [{"$type": "$alive"}, "date"]}, seconds, None]}
+        pipeline = [*stages, {"$set": {"silent": silent}}]
+        found = read(self._collection, lambda nodes: nodes.aggregate(pipeline))
+        return [sound_node(node) for node in found if isinstance(node["_id"], ObjectId)]
 
     def find(self, boot: ObjectId | None) -> Document | None:
         """Returns one node as `all` does; None if it has signed off."""
@@ -61,5 +65,6 @@ class NodeStore:
 
     def declare_lost(self, boot: ObjectId, beat: int) -> bool:
         """Ends the lease of a node whose heartbeat stood still at `beat`; False if it moved in the meantime."""
-        result = self._collection.update_one({"_id": boot, "beat": beat}, {"$set": {"lost": True}})
+        stood: Any = beat if beat != NO_BEAT else {"$not": {"$type": "number"}}
+        result = self._collection.update_one({"_id": boot, "beat": stood}, {"$set": {"lost": True}})
         return result.matched_count == 1

@@ -10,6 +10,7 @@ any node delivers them later. Each effect is a write that changes nothing when i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +19,16 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler.model.readable import fault_of_ended
 from taskscheduler.model.schedules import successor
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
-from taskscheduler.store.jobs import ENDED_FILTER, JobStore
+from taskscheduler.store.jobs import ENDED_FILTER, InvalidJobs, JobStore
+from taskscheduler.store.lenient_reads import read
 from taskscheduler.store.solo_locks import SoloLocks
 from taskscheduler.store.wakeups import WakeupQueue
+
+logger = logging.getLogger(__name__)
 
 NEXT, FAMILY, HOOK = "next", "family", "hook"
 
@@ -44,10 +49,17 @@ class Outbox:
     """The undelivered effects of ended jobs."""
 
     def __init__(
-        self, jobs: JobStore, families: FamilyStore, wakeups: WakeupQueue, events: EventLog, locks: SoloLocks
+        self,
+        jobs: JobStore,
+        families: FamilyStore,
+        invalid: InvalidJobs,
+        wakeups: WakeupQueue,
+        events: EventLog,
+        locks: SoloLocks,
     ) -> None:
         self._jobs = jobs
         self._families = families
+        self._invalid = invalid
         self._wakeups = wakeups
         self._events = events
         self._locks = locks
@@ -63,6 +75,11 @@ class Outbox:
     def _deliver(self, job_id: ObjectId, ended: list[tuple[ObjectId, Status]]) -> None:
         job = self._jobs.get(job_id)
         if job is None:
+            return
+        fault = fault_of_ended(job)
+        if fault is not None:
+            logger.warning("effects of a job dropped: its field %s %s", *fault, extra={"job": str(job_id)})
+            self._invalid.drop_effects(job_id, fault.error())
             return
         pending = job.get("pending", ())
         if NEXT in pending:
@@ -83,8 +100,9 @@ class Outbox:
         self._jobs.collection.update_one(query, {"$addToSet": {"pending": effect}})
 
     def undelivered(self, effects: list[str], limit: int) -> list[Document]:
-        """Returns ended jobs that have one of these effects."""
-        return list(self._jobs.collection.find({"pending": {"$in": effects}}).limit(limit))
+        """Returns `_id` and `hook` of ended jobs that have one of these effects."""
+        query, fields = {"pending": {"$in": effects}}, {"hook": 1}
+        return read(self._jobs.collection, lambda jobs: jobs.find(query, fields).limit(limit))
 
     def _add_next(self, job: Mapping[str, Any]) -> None:
         """Inserts the planned run, then removes the plan, unless the series was cancelled in the meantime."""

@@ -42,7 +42,7 @@ class PostponedJobs:
     def seconds_until_next(self) -> float | None:
         """Returns the seconds until the next postponed job is due by the server's clock; None if there is none."""
         stages: list[Document] = [
-            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
+            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR, "$not": {"$type": "array"}}}},
             {"$sort": {"at": 1}},
             {"$limit": 1},
             {"$project": {"left": {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}}},

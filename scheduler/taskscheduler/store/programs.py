@@ -14,17 +14,24 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
+from taskscheduler.model.readable import fault_of_record
 from taskscheduler.process_identity import is_gone, this_host
 from taskscheduler.store.attempt_updates import Completion, final_update, is_written
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.jobs import InvalidJobs
+from taskscheduler.store.lenient_reads import decoded, read, undecoded
 from taskscheduler.store.outbox import FAMILY, Outbox
 from taskscheduler.store.solo_locks import SoloLocks
+from taskscheduler.store.solo_updates import silent_at
 
 _RUNNING: Document = {"program": {"$exists": True}, "status": int(Status.PROCESSING)}
 
 _SILENT = {
-    "$lt": [{"$add": ["$alive", {"$multiply": ["$options.silence_timeout", 1000]}]}, "$$NOW"],
+    "$and": [
+        {"$isNumber": "$options.silence_timeout"},
+        {"$lt": [silent_at("$options.silence_timeout"), "$$NOW"]},  # a null is before every date
+    ]
 }
 
 #: the fields of a record that its end needs
@@ -38,8 +45,16 @@ _TRIES = 10
 class ProgramStore:
     """The records of programs that run outside of the nodes."""
 
-    def __init__(self, collection: Collection[Document], locks: SoloLocks, outbox: Outbox, events: EventLog) -> None:
+    def __init__(
+        self,
+        collection: Collection[Document],
+        invalid: InvalidJobs,
+        locks: SoloLocks,
+        outbox: Outbox,
+        events: EventLog,
+    ) -> None:
         self._collection = collection
+        self._invalid = invalid
         self._locks = locks
         self._outbox = outbox
         self._events = events
@@ -96,15 +111,20 @@ class ProgramStore:
         silent = {"options.silence_timeout": {"$gt": 0}, "$expr": _SILENT}
         ends = [(_end_of_silent(job), {"$expr": _SILENT}) for job in self._running({**query, **silent})]
         here = self._running({**query, "program.host": this_host()})
-        ends += [(_end_of_lost(job), {"program": job["program"]}) for job in here if is_gone(job["program"])]
+        ends += [(_end_of_lost(job), {"program": job["program"]}) for job in here if _is_gone(job["program"])]
         ended = [end.fence.job_id for end, still in ends if self._end(end, {**end.fence.filter(), **still})]
-        return list(self._collection.find({"_id": {"$in": ended}})) if ended else []
+        return read(self._collection, lambda jobs: jobs.find({"_id": {"$in": ended}})) if ended else []
 
     def _running(self, query: Mapping[str, Any]) -> list[Document]:
-        return list(self._collection.find({**query, **_RUNNING}, _END_FIELDS).hint("tracked"))
+        """Returns the matching records that can be ended; one without a proper fence fails at once."""
+        found = read(self._collection, lambda jobs: jobs.find({**query, **_RUNNING}, _END_FIELDS).hint("tracked"))
+        for job in found:
+            if (fault := fault_of_record(job)) is not None:
+                self._invalid.fail(job["_id"], fault.error(), _RUNNING)
+        return [job for job in found if fault_of_record(job) is None]
 
     def _end(self, completion: Completion, query: Document) -> bool:
-        before = self._collection.find_one_and_update(query, final_update(completion))
+        before = decoded(undecoded(self._collection).find_one_and_update(query, final_update(completion)))
         if before is None:
             return False
         self._follow_up(completion, before)
@@ -131,7 +151,11 @@ class ProgramStore:
 
     def _log(self, job: Mapping[str, Any], status: Status) -> None:
         entry = {"job": job["_id"], "status": int(status), "attempt": job["attempt"]}
-        self._events.append([entry], job["node"])
+        self._events.append([entry], job.get("node"))
+
+
+def _is_gone(program: Any) -> bool:
+    return isinstance(program, Mapping) and is_gone(program)
 
 
 def _fence(job: Mapping[str, Any]) -> Fence:

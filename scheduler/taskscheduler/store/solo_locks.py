@@ -6,6 +6,7 @@ The process that ends a solo job admits the next one. If it dies in between, the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -53,19 +54,27 @@ class SoloLocks:
         parked = {"solo": key, "parked_at": {"$exists": True}, "status": from_statuses(Transition.PROMOTE)}
         try:
             job = self._collection.find_one_and_update(
-                parked, acquire_update(key), sort=PARKED_ORDER, hint="parked", return_document=ReturnDocument.AFTER
+                parked,
+                acquire_update(key),
+                projection={"queue": 1, "options.force_spawn": 1},
+                sort=PARKED_ORDER,
+                hint="parked",
+                return_document=ReturnDocument.AFTER,
             )
         except DuplicateKeyError:
             return False
         if job is not None:
-            self._wakeups.jobs_added([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
+            options = job.get("options")
+            forced = isinstance(options, Mapping) and options.get("force_spawn") is True
+            self._wakeups.jobs_added([job["_id"]], [str(job.get("queue"))], forced=forced)
         return True
 
     def release(self, fence: Fence) -> None:
         """Releases the lock of a cancelled attempt whose process is gone, and admits the next job of its key."""
         over = {**fence.named(), "gate_until": {"$exists": True}}
-        before = self._collection.find_one_and_update(over, {"$unset": {"gate": "", "gate_until": ""}})
-        if before is not None:
+        unlock = {"$unset": {"gate": "", "gate_until": ""}}
+        before = self._collection.find_one_and_update(over, unlock, projection={"gate": 1})
+        if before is not None and isinstance(before.get("gate"), str):
             self.admit_next([before["gate"]])
 
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
@@ -107,11 +116,12 @@ class SoloLocks:
         A node that is cut off may still have one.
         """
         if "program" in held:
-            return not held["over"] and not is_gone(held["program"])
+            program = held["program"]
+            return not held["over"] and not (isinstance(program, Mapping) and is_gone(program))
         node = self._nodes.find(held["boot"]) if "boot" in held else None
         if node is None or "lost" in node:
             return False
-        return not held["over"] or (node["alive"] <= held["gate_until"] and not self._nodes.is_over(node))
+        return not held["over"] or (_is_before(node.get("alive"), held["gate_until"]) and not self._nodes.is_over(node))
 
     def sweep(self) -> None:
         """Admits jobs whose predecessor ended without admitting them; of many keys only some per sweep."""
@@ -119,7 +129,7 @@ class SoloLocks:
         if not keys:
             return
         held = self._collection.find({"gate": {"$in": keys}, "gate_until": {"$exists": False}}, {"gate": 1})
-        taken = {job["gate"] for job in held}
+        taken = [job["gate"] for job in held]
         self.admit_next(key for key in keys if key not in taken)
 
     def _parked_keys(self) -> list[str]:
@@ -132,3 +142,8 @@ class SoloLocks:
                 break
             keys.append(self._swept)
         return keys
+
+
+def _is_before(alive: Any, until: Any) -> bool:
+    """Whether the last sign of life of a node is not after a date; True if one of them is no date."""
+    return not (isinstance(alive, datetime) and isinstance(until, datetime)) or alive <= until

@@ -42,7 +42,7 @@ def release_on_end(lease: float) -> Document:
     job of a node until the node releases it, or for `lease` seconds if the node has died.
     """
     running = {"$eq": ["$status", int(Status.PROCESSING)]}
-    silent = {"$add": ["$alive", {"$multiply": [{"$ifNull": ["$options.silence_timeout", 0]}, 1000]}]}
+    silent = silent_at({"$cond": [{"$isNumber": "$options.silence_timeout"}, "$options.silence_timeout", 0]})
     killed = {"$add": ["$$NOW", round((lease + _BEYOND_LEASE) * 1000)]}
     holds = {"$and": [running, {"$ne": [{"$type": "$gate"}, "missing"]}]}
     until = {"$cond": [{"$eq": [{"$type": "$program"}, "missing"]}, killed, {"$max": [killed, silent]}]}
@@ -53,6 +53,12 @@ def release_on_end(lease: float) -> Document:
             "at": {"$ifNull": ["$parked_at", "$at"]},
         }
     }
+
+
+def silent_at(seconds: Any) -> Document:
+    """Expression for the date so many seconds after the last sign of life; null if that is no date."""
+    later = {"$add": ["$alive", {"$multiply": [seconds, 1000]}]}
+    return {"$cond": [{"$eq": [{"$type": "$alive"}, "date"]}, later, None]}
 
 
 def extend_update(lease: float) -> list[Document]:

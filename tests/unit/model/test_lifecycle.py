@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,7 @@ ALLOWED: dict[Transition, tuple[set[Status], Status]] = {
     Transition.POISON: ({PROCESSING}, Status.FAILED),
     Transition.CANCEL: ({WAITING, POSTPONED, PROCESSING}, Status.CANCELED),
     Transition.FAIL_PARENT: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
+    Transition.REFUSE: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
     Transition.REQUEUE: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, WAITING),
     Transition.REQUEUE_SOLO: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, POSTPONED),
 }
@@ -109,3 +111,12 @@ def diagram() -> str:
 def test_the_diagram_names_every_move_and_every_status_and_nothing_else() -> None:
     drawn = set(re.findall(r"[A-Z][A-Z_]+", diagram()))
     assert drawn == {move.name for move in Transition} | {status.name for status in Status}
+
+
+@pytest.mark.parametrize("value", [99, -1, 7, 2**40, "done", None, 1.5, [], {}])
+def test_what_is_no_status_is_shown_as_unreadable(value: Any) -> None:
+    status = Status(value)
+    assert (status.label, str(status), status.is_final) == ("unreadable", "unreadable", False)
+    assert status not in {*LIVE, *FINAL}
+    assert status not in list(Status)
+    assert int(status) == (value if isinstance(value, int) else -1)

@@ -336,6 +336,19 @@ class FakePrograms:
         return []
 
 
+class FakeInvalidJobs:
+    """Jobs that were failed, since their documents cannot be used."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.failed: dict[Any, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}  #: with the error, and the filter
+
+    def fail(self, job_id: Any, error: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
+        self._faults.note("invalid_jobs.fail")
+        self.failed[job_id] = error, held
+        return True
+
+
 class FakeFeed:
     """A change stream that yields what it is given, and waits for more until it is closed."""
 
@@ -375,6 +388,7 @@ class FakeStore:
         self.postponed_jobs = FakeDueJobs(faults)
         self.solo_locks = self.services = FakeLocks(faults)
         self.outbox = FakeOutbox(faults)
+        self.invalid_jobs = FakeInvalidJobs(faults)
         self.events = FakeEvents()
         self.wakeups = FakeWakeups()
         self.programs = FakePrograms(faults)

@@ -236,9 +236,8 @@ def test_a_lost_lease_ends_everything_and_writes_nothing(bench: Bench, caplog: p
 def test_a_crash_of_a_thread_hands_everything_back(bench: Bench) -> None:
     one = bench.running()
     bench.start()
-    bench.store.faults.fail("leases.owners", UnboundLocalError("a bug"))
-    bench.parts.maintainer._due = [0.0] * 99
-    bench.parts.maintainer._wake.set()
+    bench.store.faults.fail("nodes.beat", UnboundLocalError("a bug"))
+    bench.session._heartbeat.beat_now()
     assert bench.over() is SessionEnd.CRASHED
     assert bench.killed == [MANAGER], "nothing may run any more when it is handed back"
     assert bench.written == {one.fence.job_id: Transition.RELEASE}

@@ -38,7 +38,10 @@ def value_of(expression: Any, job: dict[str, Any]) -> Any:
     if operator == "$literal":
         return given
     if operator == "$type":
-        return "missing" if value_of(given, job) is None else "present"
+        found = value_of(given, job)
+        return "missing" if found is None else "date" if isinstance(found, datetime) else "present"
+    if operator == "$isNumber":
+        return isinstance(value_of(given, job), int | float)
     parts = [value_of(part, job) for part in given]
     if operator == "$add":
         return None if None in parts else parts[0] + milliseconds(parts[1])

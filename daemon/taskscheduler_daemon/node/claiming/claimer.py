@@ -91,8 +91,14 @@ class Claimer:
                 self._look()
             except StoreError as error:
                 logger.warning("claiming failed", extra={"reason": str(error)[:200]})
-                self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
-                self._search.look_everywhere()
+                self._pause()
+            except Exception:  # what a search meets in the database must not stop the jobs that run
+                logger.exception("claiming failed unexpectedly")
+                self._pause()
+
+    def _pause(self) -> None:
+        self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
+        self._search.look_everywhere()
 
     def _look(self) -> None:
         """Claims what waits, as far as there is room. Raises StoreError."""
@@ -115,7 +121,8 @@ class Claimer:
 
     def _claim_forced(self) -> None:
         if (wanted := self._capacity.wanted_forced()) and self._search.pop_forced():
-            self._pipeline.claim(self._store.claims.forced(self._queues or None, wanted))
+            ids = self._store.claims.forced(self._queues or None, wanted)
+            self._pipeline.claim(self._pipeline.with_proper_ids(ids))
             self._note_claimed()
             self._async_left = True
 
@@ -132,7 +139,7 @@ class Claimer:
         while self._async_left and not self._stopped.is_set() and (wanted := self._capacity.wanted_async()):
             ids = self._store.claims.asynchronous(self._queues or None, wanted)
             self._async_left = len(ids) == wanted
-            self._pipeline.claim(ids)
+            self._pipeline.claim(self._pipeline.with_proper_ids(ids))
             self._note_claimed()
 
     def _note_claimed(self) -> None:
@@ -154,7 +161,11 @@ class Claimer:
             self._pipeline.end()  # a search from the head of a queue would find once more what is being claimed
             self._note_claimed()
         look_at = partition.look_at(wanted, queues)
-        jobs = claims.candidates(queues, look_at, cursor, but_async=self._capacity.async_full) if queues else []
+        found = claims.candidates(queues, look_at, cursor, but_async=self._capacity.async_full) if queues else []
+        jobs = self._pipeline.well_placed(found)
+        if len(jobs) < len(found):
+            look_at -= len(found) - len(jobs)
+            self._stopped.wait(_PAUSE_FOR_OTHERS)  # if one could not be set aside it is found again
         ids = self._own_part(jobs, wanted, cursor is None)
         search.found(jobs, look_at, left=len(ids) < len(jobs))
         if cursor is not None and len(jobs) < look_at and partition.shared:

@@ -12,10 +12,13 @@ from typing import NamedTuple
 from bson import ObjectId
 
 from taskscheduler.clock import Clock
+from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.readable import fault_of_unclaimable, fault_of_waiting, faults_of_claimed
+from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.claimed_job import ClaimedJob
-from taskscheduler.store.driver_errors import StoreError
+from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.state.capacity import Capacity
@@ -23,6 +26,8 @@ from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import Attempt
 
 logger = logging.getLogger(__name__)
+
+_WAITING, _RUNNING = {"status": int(Status.WAITING)}, {"status": int(Status.PROCESSING)}
 
 _AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 
@@ -110,11 +115,45 @@ class ClaimPipeline:
             got = self._store.claims.claim(ids, claim, self._boot, self._node)
         except StoreError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
+            if is_refused_write(error):
+                self._claim_apart(ids, claim)
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self._boot)
         if len(taken) < got:  # cancelled in between, perhaps; nobody else can know that they will never start
             self._release_unstarted(claim)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
+
+    def _claim_apart(self, ids: list[ObjectId], claim: str) -> None:
+        """Claims jobs in ever smaller parts, as the database refuses to claim one of them; that one fails."""
+        if len(ids) == 1:
+            self._set_aside_unclaimable(ids[0])
+            return
+        for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+            try:
+                self._store.claims.claim(part, claim, self._boot, self._node)
+            except StoreError as error:
+                if not is_refused_write(error):
+                    raise
+                self._claim_apart(part, claim)
+
+    def _set_aside_unclaimable(self, job_id: ObjectId) -> None:
+        job = self._store.jobs.get(job_id)
+        if job is not None:
+            set_aside(self._store, job_id, fault_of_unclaimable(job), _WAITING)
+
+    def with_proper_ids(self, ids: list[ObjectId]) -> list[ObjectId]:
+        """Returns those of these waiting jobs that a claim can name; the others fail."""
+        proper = [job_id for job_id in ids if isinstance(job_id, ObjectId)]
+        if len(proper) < len(ids):
+            self.well_placed([{"_id": job_id} for job_id in ids if not isinstance(job_id, ObjectId)])
+        return proper
+
+    def well_placed(self, jobs: list[Document]) -> list[Document]:
+        """Returns those of these waiting jobs whose place in the queue makes sense; the others fail."""
+        faults = [(job, fault) for job in jobs if (fault := fault_of_waiting(job)) is not None]
+        for job, fault in faults:
+            set_aside(self._store, job["_id"], fault, _WAITING)
+        return [job for job in jobs if fault_of_waiting(job) is None] if faults else jobs
 
     def _release_unstarted(self, claim: str) -> None:
         self._store.services.release_unstarted(claim, self._boot)
@@ -123,7 +162,9 @@ class ClaimPipeline:
     def _take(self, asked: int, claim: str, taken: Sequence[ClaimedJob]) -> None:
         """From here on the jobs that a claim got are in flight."""
         now = self._clock.monotonic()
-        attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in taken]
+        faults = faults_of_claimed(one.job for one in taken)
+        sound = [one for number, one in enumerate(taken) if number not in faults] if faults else taken
+        attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in sound]
         self._capacity.admit(attempts)
         self._abandoned.remove(claim)  # not before they are in flight: see `unconfirmed`
         self._asked += asked
@@ -133,6 +174,8 @@ class ClaimPipeline:
             running = int(Status.PROCESSING)
             entries = [{"job": a.fence.job_id, "status": running, "attempt": a.fence.attempt} for a in attempts]
             self._store.events.append(entries, self._node)
+        for number, fault in faults.items():
+            set_aside(self._store, taken[number].job["_id"], fault, {**_RUNNING, "claim": claim, "boot": self._boot})
 
     def unconfirmed(self) -> list[str]:
         """Returns the claims that are under way, or whose outcome is not known. Safe to use from any thread.

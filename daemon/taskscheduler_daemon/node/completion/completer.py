@@ -9,13 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from bson import ObjectId
+from bson.errors import BSONError
 
 from taskscheduler.clock import NEVER, Clock
-from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.model.lenient import UnreadableDocument
+from taskscheduler.model.lifecycle import Ending, Transition, Verdict
+from taskscheduler.model.readable import Fault
 from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
+from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
-from taskscheduler.store.driver_errors import StoreError, is_refusal
+from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
@@ -36,6 +40,8 @@ _LOOK_EVERY = 0.1
 
 _PATIENT = 3.0  #: seconds after which the log says what a node that stops is waiting for
 
+_UNSTORABLE = (BSONError, OverflowError)  #: raised by the driver for what it cannot encode
+
 Progress = tuple[Fence, dict[str, Any], ObjectId | None]
 
 Entry = Completion | Progress | threading.Event | None
@@ -43,7 +49,11 @@ Entry = Completion | Progress | threading.Event | None
 
 def completion_of_report(attempt: Attempt, report: Report, max_lost: int) -> Completion:
     """Returns what to write for the reported end of an attempt."""
-    end = AttemptEnd(report.ending, report.content(), report.worker.hex(), report.seconds)
+    ending, content = report.ending, report.content()
+    if isinstance(content, UnreadableDocument):
+        fault = Fault(content.place, f"of the report of its worker cannot be decoded: {content.reason}")
+        ending, content = Ending.FAILED, {"error": fault.error()}
+    end = AttemptEnd(ending, content, report.worker.hex(), report.seconds)
     return completion_of(attempt.fence, attempt.job, end, max_lost)
 
 
@@ -139,7 +149,7 @@ class Completer:
         newest = {fence: (fence, content, parent) for fence, content, parent in reports}
         try:
             self._store.completions.progress(list(newest.values()))
-        except StoreError as error:
+        except (StoreError, *_UNSTORABLE) as error:
             logger.info("progress not written", extra={"reason": str(error)[:200]})
 
     def _finish(self, completions: list[Completion]) -> None:
@@ -155,14 +165,14 @@ class Completer:
                     self._report_fenced(completions, landed)
                 self._follow(landed)
                 return
-            except StoreError as error:
+            except (StoreError, *_UNSTORABLE) as error:
                 completions = self._after_error(completions, error)
                 if not completions:
                     return
                 self._dropping.wait(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 
-    def _after_error(self, completions: list[Completion], error: StoreError) -> list[Completion]:
+    def _after_error(self, completions: list[Completion], error: Exception) -> list[Completion]:
         """Returns the ends to write again."""
         facts = {"count": len(completions), "reason": str(error)[:200]}
         if self._dropping.is_set():
@@ -170,18 +180,23 @@ class Completer:
             return []
         if is_refusal(error):
             logger.error("ends of jobs refused", extra=facts)
-            return self._isolate(completions)
+            return self._isolate(completions, brief(error))
         logger.warning("ends of jobs not written yet", extra=facts)
         return completions
 
-    def _isolate(self, completions: list[Completion]) -> list[Completion]:
-        """Fails the job whose outcome MongoDB refuses, so that it does not hold up the others."""
+    def _isolate(self, completions: list[Completion], reason: str) -> list[Completion]:
+        """Fails the job whose outcome MongoDB refuses, so that it does not hold up the others.
+
+        If it refuses that, too, the fault is in the stored document.
+        """
         if len(completions) > 1:
             for one in completions:
                 self._finish([one])
             return []
         one = completions[0]
         if one.error is not None and one.error.get("type") == "InvalidDataError":
+            fault = Fault("document", f"does not take the end of its attempt: {reason}")
+            set_aside(self._store, one.fence.job_id, fault, one.fence.filter())
             return []
         one.verdict, one.result, one.progress = Verdict(Transition.FAIL), None, {}
         one.error = {"type": "InvalidDataError", "message": "MongoDB refused to store the outcome of the job"}

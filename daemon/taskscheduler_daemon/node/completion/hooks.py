@@ -23,9 +23,9 @@ HOOK_TIMEOUT = 60.0  #: seconds that a notification may take
 NOTIFICATION = 0
 
 
-def hook_run(document: RawBSONDocument) -> Run:
+def hook_run(job_id: ObjectId, document: RawBSONDocument) -> Run:
     """Returns the run that calls a job's notification hook."""
-    return Run(document["_id"].binary, NOTIFICATION, HOOK_TIMEOUT, Flag.HOOK, bytes(document.raw))
+    return Run(job_id.binary, NOTIFICATION, HOOK_TIMEOUT, Flag.HOOK, bytes(document.raw))
 
 
 class HookCalls:
@@ -48,7 +48,7 @@ class HookCalls:
         document = self._store.claims.raw_document(job_id)  # first: if that fails, the call stays due
         if document is not None and self._store.outbox.acknowledge(job_id, HOOK):
             self._called.add(job_id.binary)
-            self._manager.dispatch([hook_run(document)])
+            self._manager.dispatch([hook_run(job_id, document)])
 
     def finished(self, report: Report) -> None:
         """Puts a call that no worker had time for back into the outbox. Ignores reports that are not about hooks."""

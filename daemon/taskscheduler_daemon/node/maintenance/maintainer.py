@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Sequence
 
 from taskscheduler.clock import Clock
@@ -13,6 +14,8 @@ from taskscheduler_daemon.node.maintenance.schema_keeper import SchemaKeeper
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
+
+_MOST_DOUBLINGS = 5  #: of the pause after a failure that nobody expected
 
 
 class Maintainer:
@@ -25,6 +28,7 @@ class Maintainer:
         self._schema = schema
         self._duties = (schema, *duties)  # in this order when several are due
         self._due = [0.0] * len(self._duties)
+        self._failures: Counter[int] = Counter()  #: unexpected ones, in a row
         self._wake = wake
         self._clock = clock
         self._threads = threads
@@ -57,13 +61,19 @@ class Maintainer:
         for number, duty in enumerate(self._duties):
             if now >= self._due_at(number) and not self._stopped.is_set():
                 self._due[number] = now + duty.interval  # first: a duty that fails is not tried all the time
-                self._run(duty)
+                self._run(number, duty)
 
-    def _run(self, duty: Duty) -> None:
+    def _run(self, number: int, duty: Duty) -> None:
         try:
             duty.run()
+            self._failures[number] = 0
         except StoreError as error:
             facts = {"duty": type(duty).__name__, "reason": str(error)[:200]}
             logger.warning("maintenance failed", extra=facts)
             if is_rejection(error):
                 self._schema.repair()  # an index may be gone
+        except Exception:  # what one duty meets in the database must stop neither the others nor the running jobs
+            self._failures[number] += 1
+            pause = duty.interval * 2 ** min(self._failures[number], _MOST_DOUBLINGS)
+            self._due[number] = self._clock.monotonic() + pause
+            logger.exception("maintenance failed unexpectedly", extra={"duty": type(duty).__name__, "pause": pause})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bson import ObjectId
+
 from taskscheduler.store import Store
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 from taskscheduler_daemon.node.completion.hooks import HookCalls
@@ -26,7 +28,7 @@ class OutboxRelay(Duty):
             if self._stopped:
                 return
             self._store.outbox.deliver(job["_id"])
-            if job.get("hook") is not False:
+            if job.get("hook") is not False and isinstance(job["_id"], ObjectId):
                 self._hooks.call(job["_id"])
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError
 from tests.support.eventually import eventually
 from tests.unit.node.fakes import FakeClock, FakeManager, FakeStore, Threads, attempt, lease, report
@@ -140,13 +141,28 @@ def test_a_document_that_is_refused_does_not_hold_up_the_others(bench: Bench) ->
     }
 
 
-def test_one_that_is_refused_even_so_is_given_up(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_document_of_one_that_is_refused_even_so_is_set_aside(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     refusal = BulkWriteError({"writeErrors": [{"code": 2}]})
     bench.store.faults.fail("completions.write", refusal, refusal)
-    bench.end(attempt(), result="bad")
+    one = attempt()
+    bench.end(one, result="bad")
     bench.write()
     assert bench.written == []
+    error, held = bench.store.invalid_jobs.failed[one.fence.job_id]
+    assert (error["type"], held) == ("InvalidDocumentError", one.fence.filter())
     assert "ends of jobs refused" in caplog.text
+
+
+@pytest.mark.parametrize("error", [OverflowError("too large"), InvalidDocument("cannot encode")])
+def test_what_the_driver_cannot_encode_fails_its_job_alone(bench: Bench, error: Exception) -> None:
+    bench.store.faults.fail("completions.write", error, error)
+    bad, good = attempt(), attempt()
+    bench.end(bad, result="bad")
+    bench.end(good, result="good")
+    bench.write()
+    assert sorted(bench.written) == sorted([bad.fence.job_id, good.fence.job_id])
 
 
 def test_only_the_newest_sign_of_life_is_written_and_none_holds_up_an_end(bench: Bench) -> None:

@@ -117,12 +117,30 @@ def test_a_fault_of_one_duty_stops_no_other_and_is_not_repeated_all_the_time(cap
     assert not threads.crashed.is_set()
 
 
-def test_an_unexpected_exception_ends_the_session() -> None:
-    time, threads = PassingTime(), Threads()
-    maintainer = Maintainer(schema(), [Task(time, error=UnboundLocalError("a bug"))], time, time, threads)
-    maintainer.start()
-    assert threads.crashed.wait(10)
-    maintainer.stop()
+def test_an_unexpected_exception_stops_no_other_duty_and_is_met_ever_more_rarely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time = PassingTime()
+    broken, healthy = Task(time, error=TypeError("a document")), Task(time)
+    threads = played(time, broken, healthy, until=400)
+    assert [gap > 2.5 * 2**number for number, gap in enumerate(gaps(broken)[:4])] == [True] * 4
+    assert len(broken.ran) < 15
+    assert len(healthy.ran) >= 400 / 2.5
+    assert "maintenance failed unexpectedly" in caplog.text
+    assert not threads.crashed.is_set()
+
+
+def test_a_duty_that_recovers_runs_as_often_as_before() -> None:
+    time = PassingTime()
+    task = Task(time)
+
+    def fail_twice() -> None:
+        if len(task.ran) < 3:
+            raise TypeError("a document")
+
+    task.at_run = fail_twice
+    played(time, task, until=60)
+    assert all(gap <= 2.5 for gap in gaps(task)[2:])
 
 
 def test_a_rejected_command_has_the_schema_ensured_at_the_next_look(ensured: Mock) -> None:

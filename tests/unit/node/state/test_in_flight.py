@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bson
 import pytest
+from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from tests.unit.node.fakes import attempt
 
@@ -56,7 +57,7 @@ def test_a_run_carries_the_job_as_it_is_stored() -> None:
 
 def test_a_forced_job_is_marked_and_so_is_a_hook() -> None:
     assert attempt(options={"force_spawn": True}).run().flags == Flag.FORCED
-    hook = hook_run(RawBSONDocument(attempt(2, status=3).raw))
+    hook = hook_run(ObjectId(), RawBSONDocument(attempt(2, status=3).raw))
     assert (hook.flags, hook.timeout, hook.attempt) == (Flag.HOOK, HOOK_TIMEOUT, NOTIFICATION)
 
 
@@ -64,7 +65,7 @@ def test_the_end_of_a_hook_is_not_taken_for_that_of_the_job() -> None:
     """Others may have cancelled the job, so that its hook is called while it still runs here."""
     one, in_flight = attempt(1), InFlight()
     in_flight.add([one])
-    hook = hook_run(RawBSONDocument(one.raw))
+    hook = hook_run(one.fence.job_id, RawBSONDocument(one.raw))
     assert in_flight.pop(hook.job_id, hook.attempt) is None
     assert in_flight.pop(one.fence.job_id.binary, 1) is one
 

@@ -1,0 +1,246 @@
+"""Says which fields a stored job needs for what a node does with it, and names the first one that is missing or wrong.
+
+A document may have been written by any program. Every job that a node claims, rescues or delivers effects of passes
+here, so the rest of the node may rely on the types that these tables name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
+
+from taskscheduler.model.checks import LONGEST
+from taskscheduler.model.lenient import UnreadableDocument
+
+Check = Callable[[Any], str | None]  #: returns what is wrong with a value, None if nothing is
+
+_MOST = 2**31 - 1
+
+
+class Fault(NamedTuple):
+    """A field of a stored document that cannot be used, and why."""
+
+    field: str
+    problem: str
+
+    def error(self) -> dict[str, str]:
+        """Returns the error that the job gets."""
+        message = f"the stored job cannot be used: its field {self.field} {self.problem}"
+        return {"type": "InvalidDocumentError", "message": message}
+
+
+_MISSING = "is missing"
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__} {value!r:.60}"
+
+
+def _kind(what: str, *types: type) -> Check:
+    return lambda value: None if isinstance(value, types) else f"must be {what}, not {_shown(value)}"
+
+
+def _number(what: str, least: float, most: float, whole: bool = False) -> Check:
+    def check(value: Any) -> str | None:
+        types = int if whole else int | float
+        if isinstance(value, types) and not isinstance(value, bool) and math.isfinite(value) and least <= value <= most:
+            return None
+        return f"must be {what} between {least} and {most}, not {_shown(value)}"
+
+    return check
+
+
+def _one_of(*names: str) -> Check:
+    return lambda value: None if value in names else f"must be one of {', '.join(names)}, not {_shown(value)}"
+
+
+_ID = _kind("an ObjectId", ObjectId)
+_TEXT = _kind("a text", str)
+_DATE = _kind("a date", datetime, DatetimeMS)
+_DOCUMENT = _kind("a document", Mapping)
+_BOOLEAN = _kind("a boolean", bool)
+_COUNT = _number("an integer", 0, _MOST, whole=True)
+_SECONDS = _number("a number of seconds", 0, LONGEST)
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+#: the fields of a job that must be there
+_FENCE: Mapping[str, Check] = {
+    "_id": _ID,
+    "claim": _TEXT,
+    "attempt": _number("an integer", 1, _MOST, whole=True),
+}
+
+_OPTIONS: Mapping[str, Check] = {
+    "interval": _number("a number of seconds", -1, LONGEST),
+    "interval_reference": _one_of("start", "end"),
+    "retry": _number("an integer", -1, _MOST, whole=True),
+    "retry_interval": _SECONDS,
+    "timeout": _SECONDS,
+    "force_spawn": _BOOLEAN,
+}
+
+_SERVICE: Mapping[str, Check] = {
+    "name": _TEXT,
+    "restart": _one_of("always", "on-failure", "never"),
+    "restart_interval": _SECONDS,
+    "restart_interval_max": _SECONDS,
+    "stop_soft": _SECONDS,
+    "stop_hard": _SECONDS,
+    "failures": _COUNT,
+}
+
+#: the fields of a job that are looked at if they are there
+_OTHERS: Mapping[str, Check] = {
+    "retries": _COUNT,
+    "lost": _COUNT,
+    "parent": _optional(_ID),
+    "series": _ID,
+    "seq": _COUNT,
+    "solo": _TEXT,
+    "once": _TEXT,
+}
+
+#: those that ordinary jobs do not have
+_RARE = frozenset(_OTHERS) - {"retries", "lost"} | {"service"}
+
+_PLACE: Mapping[str, Check] = {
+    "_id": _ID,
+    "queue": _TEXT,
+    "priority": _number("an integer", -(2**31), _MOST),
+    "at": _DATE,
+}
+
+_PLAN: Mapping[str, Check] = {"_id": _ID, "at": _DATE, "created": _DATE}
+
+_INHERITED: Mapping[str, Check] = {"class": _TEXT, "queue": _TEXT, "series": _ID, "seq": _COUNT}
+
+
+def faults_of_claimed(jobs: Iterable[Mapping[str, Any]]) -> dict[int, Fault]:
+    """Returns the faults among claimed jobs, by their positions; empty for jobs that can run.
+
+    Jobs of one batch mostly have the same options, so those are compared with the last good ones first.
+    """
+    faults: dict[int, Fault] = {}
+    known: Any = None
+    for number, job in enumerate(jobs):
+        if type(job) is dict and job.get("options") == known and _is_ordinary(job):
+            continue
+        fault = fault_of_claimed(job)
+        if fault is None:
+            known = job["options"]
+        else:
+            faults[number] = fault
+    return faults
+
+
+def _is_ordinary(job: Mapping[str, Any]) -> bool:
+    attempt = job.get("attempt")
+    return (
+        type(attempt) is int
+        and 0 < attempt <= _MOST
+        and type(job.get("class")) is str
+        and type(job.get("_id")) is ObjectId
+        and job.get("retries") == job.get("lost") == 0
+        and _RARE.isdisjoint(job)
+    )
+
+
+def fault_of_claimed(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps a node from running a job that it has claimed."""
+    return _first(job, {"_id": _ID, "attempt": _FENCE["attempt"], "class": _TEXT})
+
+
+def fault_of_unclaimable(job: Mapping[str, Any]) -> Fault:
+    """Returns why the database refuses to claim a waiting job."""
+    return _wrong(job, {"attempt": _COUNT}) or Fault("document", "takes no further attempt, according to the database")
+
+
+def fault_of_held(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps a node from writing the loss of an attempt that another node held."""
+    return _first(job, _FENCE)
+
+
+def fault_of_decoding(document: Mapping[str, Any]) -> Fault | None:
+    """Returns the first field of a document that could not be decoded."""
+    if isinstance(document, UnreadableDocument):
+        return Fault(document.place, f"cannot be decoded: {document.reason}")
+    return None
+
+
+def fault_of_record(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps a node from ending the record of a program."""
+    fault = fault_of_decoding(job) or _wrong(job, _FENCE) or _wrong(job, {"options": _DOCUMENT})
+    return fault or (_wrong(job, {"solo": _TEXT}) if "solo" in job else None)
+
+
+def has_fence(job: Mapping[str, Any]) -> bool:
+    """Whether the fields that name an attempt are what they should be."""
+    return _wrong(job, _FENCE) is None
+
+
+def _first(job: Mapping[str, Any], needed: Mapping[str, Check]) -> Fault | None:
+    try:
+        return (
+            fault_of_decoding(job) or _wrong(job, needed) or _wrong_part(job, "options", _OPTIONS) or _wrong_rest(job)
+        )
+    except BSONError as error:  # of a large document only the fields that are read are decoded
+        return Fault("options", f"cannot be decoded: {error!s:.200}")
+
+
+def _wrong_rest(job: Mapping[str, Any]) -> Fault | None:
+    fault = _wrong(job, {name: check for name, check in _OTHERS.items() if name in job})
+    if fault is None and "silence_timeout" in job["options"]:
+        fault = _wrong(job["options"], {"silence_timeout": _SECONDS}, "options.")
+    if fault is None and "series" in job and "seq" not in job:
+        fault = Fault("seq", _MISSING)
+    if fault is None and "service" in job:
+        fault = _wrong_part(job, "service", _SERVICE)
+    return fault
+
+
+def _wrong_part(job: Mapping[str, Any], name: str, checks: Mapping[str, Check]) -> Fault | None:
+    """Returns the first fault in a document within a job."""
+    return _wrong(job, {name: _DOCUMENT}) or _wrong(job[name], checks, f"{name}.")
+
+
+def _wrong(document: Mapping[str, Any], checks: Mapping[str, Check], above: str = "") -> Fault | None:
+    for name, check in checks.items():
+        problem = check(document[name]) if name in document else _MISSING
+        if problem is not None:
+            return Fault(above + name, problem)
+    return None
+
+
+def fault_of_waiting(entry: Mapping[str, Any]) -> Fault | None:
+    """Returns what is wrong with the id and the place in the queue of a job that waits, as far as they were read."""
+    ordinary = (
+        type(entry.get("queue")) is str and type(entry.get("priority")) is int and type(entry.get("at")) is datetime
+    )
+    if ordinary and type(entry["_id"]) is ObjectId:
+        return None
+    return fault_of_decoding(entry) or _wrong(entry, _PLACE)
+
+
+def fault_of_ended(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps the effects of an ended job from being delivered."""
+    pending = job.get("pending", [])
+    if not isinstance(pending, list):
+        return Fault("pending", f"must be a list, not {_shown(pending)}")
+    fault = _wrong(job, {"_id": _ID, "status": _COUNT})
+    if fault is None and "next" in pending:
+        fault = fault_of_decoding(job)
+    if fault is None and "family" in pending and job.get("parent") is not None:
+        fault = _wrong(job, {"parent": _ID})
+    if fault is None and "next" in pending:
+        fault = _wrong_part(job, "next", _PLAN) or _wrong(job, _INHERITED) or _wrong_part(job, "options", _OPTIONS)
+    return fault
