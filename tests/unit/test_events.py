@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, cast
 
 import pytest
@@ -203,6 +204,20 @@ def test_a_handler_that_wants_to_end_the_program_does(events: Events) -> None:
     events.on("done", leave)
     with pytest.raises(KeyboardInterrupt):
         events.emit("done", PROCESS)
+
+
+def test_a_handler_in_a_thread_of_ours_ends_nothing(events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    def leave(event: str, process: Process) -> None:
+        raise SystemExit(3)
+
+    told = Told()
+    events.on("done", leave)
+    events.on("done", told)
+    thread = threading.Thread(target=events.emit, args=("done", PROCESS))
+    thread.start()
+    thread.join()
+    assert told.names == ["done"]
+    assert "event handler failed" in caplog.text
 
 
 # -- announcing -------------------------------------------------------------------------------------------------------

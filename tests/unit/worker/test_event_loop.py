@@ -123,6 +123,19 @@ def test_jobs_that_arrive_meanwhile_run_at_once_and_other_runs_are_left_to_the_w
     assert not scene.event_loop.is_running
 
 
+def test_an_attempt_whose_execution_breaks_fails_and_holds_up_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: Any) -> AttemptResult:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(scene.event_loop._execution, "attempt", breaks)
+    run = a_run(Meeting.name, 1, Flag.ASYNC)
+    assert scene.event_loop.serve(run) == []
+    ending, content = scene.result(run)
+    assert (ending, content["error"]["message"]) == (Ending.FAILED, "broken")
+
+
 def test_one_job_is_interrupted_alone_and_learns_why(scene: Scene) -> None:
     doomed, other = a_run(Waiting.name, None, Flag.ASYNC), a_run(Meeting.name, 1, Flag.ASYNC)
     scene.manager.send(interrupt(ObjectId().binary, Status.TIMEOUT), other.encode())
