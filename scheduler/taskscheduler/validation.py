@@ -11,6 +11,8 @@ from bson.errors import BSONError
 
 from taskscheduler.declarations.registry import is_job, job_name
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.model.checks import as_object_id
+from taskscheduler.model.job_query import fields_as_stored
 from taskscheduler.model.payload import CODEC
 from taskscheduler.model.process_state import ProcessState
 
@@ -18,10 +20,11 @@ P = TypeVar("P", bound=ProcessState)
 
 
 def job_id(value: Any) -> ObjectId:
-    """Returns `value` if it may be the id of a job."""
-    if not isinstance(value, ObjectId):
-        raise InvalidOptionError(f"a job id must be an ObjectId, not {value!r:.60}")
-    return value
+    """Returns the id that an ObjectId or its 24 hexadecimal digits stand for."""
+    found = as_object_id(value)
+    if not isinstance(found, ObjectId):
+        raise InvalidOptionError(f"a job id must be an ObjectId or its 24 hexadecimal digits, not {value!r:.60}")
+    return found
 
 
 def listed(processes: Iterable[P], kind: type[P]) -> list[P]:
@@ -56,7 +59,10 @@ def check_token(token: Mapping[str, Any] | None) -> None:
 
 
 def named(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a query in which job classes and functions are replaced by their names."""
+    """Returns a query in which job classes, names of statuses and texts of ids are replaced by what is stored.
+
+    InvalidOptionError for a field that no job has, and for a status that does not exist: both would find nothing.
+    """
     if not isinstance(query, Mapping):
         raise InvalidOptionError(f'a query must be a mapping, such as {{"class": MailJob}}, not {query!r:.60}')
 
@@ -67,7 +73,7 @@ def named(query: Mapping[str, Any]) -> dict[str, Any]:
             return [name(item) for item in value]
         return job_name(value) if isinstance(value, type) or is_job(value) else value
 
-    asked = {key: name(value) for key, value in query.items()}
+    asked = fields_as_stored({key: name(value) for key, value in query.items()})
     try:
         bson.encode(asked, codec_options=CODEC)
     except (BSONError, OverflowError, TypeError, ValueError) as error:

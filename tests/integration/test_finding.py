@@ -52,7 +52,9 @@ def test_an_unknown_id_is_an_error_with_the_words_of_the_seed(scheduler: Schedul
         scheduler.cancel_job(unknown)
 
 
-@pytest.mark.parametrize("bad", ["5b3cbc39e26cf26c6d0ede69", 1, None, {"$gt": ""}, b"123456789012", [ObjectId()]])
+@pytest.mark.parametrize(
+    "bad", ["5b3cbc39e26cf26c6d0ede6", "5b3cbc39e26cf26c6d0ede6g", 1, None, {"$gt": ""}, b"123456789012", [ObjectId()]]
+)
 def test_an_id_of_another_type_is_an_invalid_option(scheduler: Scheduler, bad: Any) -> None:
     scheduler.add_job(Noop)
     with pytest.raises(InvalidOptionError, match="must be an ObjectId"):
@@ -84,6 +86,75 @@ def test_every_status_can_be_asked_for(scheduler: Scheduler, one_of_each: dict[S
     assert {found.status for found in live} == {Status.WAITING, Status.POSTPONED, Status.PROCESSING}
     bad = scheduler.get_jobs({"status": {"$in": [Status.FAILED, Status.TIMEOUT]}})
     assert {found.status for found in bad} == {Status.FAILED, Status.TIMEOUT}
+
+
+def test_the_digits_of_an_id_stand_for_it_everywhere(scheduler: Scheduler) -> None:
+    parent = scheduler.add_job(Noop, id="6b0b3cbc39e26cf26c6d0ede")
+    digits = str(parent.id)
+    child = scheduler.add_job(Echo, parent=digits)
+    assert scheduler.get_job(digits.upper()).id == child.parent == parent.id
+    for query in ({"_id": digits}, {"_id": {"$in": [digits]}}, {"$or": [{"_id": {"$eq": digits}}]}):
+        assert list(scheduler.get_jobs(query)) == [parent]
+    assert list(scheduler.get_jobs({"parent": digits})) == [child]
+    assert scheduler.cancel_job(digits)
+    assert scheduler.retry_job(digits).status is Status.WAITING
+    assert scheduler.delete_job(digits)
+    assert scheduler.delete_job(str(child.id))
+    assert list(scheduler.get_jobs({})) == []
+
+
+def test_names_of_statuses_work_in_queries(scheduler: Scheduler, one_of_each: dict[Status, Process]) -> None:
+    for status, process in one_of_each.items():
+        for name in (status.label, status.name, status.label.title()):
+            assert list(scheduler.get_jobs({"status": name})) == [process]
+    queries: list[tuple[dict[str, Any], set[Status]]] = [
+        ({"status": {"$in": ["failed", "timeout", Status.DONE]}}, {Status.FAILED, Status.TIMEOUT, Status.DONE}),
+        ({"status": {"$nin": ("failed", 6)}}, set(Status) - {Status.FAILED, Status.TIMEOUT}),
+        ({"status": {"$lte": "processing"}}, {Status.WAITING, Status.POSTPONED, Status.PROCESSING}),
+        (
+            {"$or": [{"status": "done"}, {"$and": [{"status": {"$not": {"$ne": "failed"}}}]}]},
+            {Status.DONE, Status.FAILED},
+        ),
+    ]
+    for query, wanted in queries:
+        assert {job.status for job in scheduler.get_jobs(query)} == wanted, query
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"status": "cancelled"}, "there is no status 'cancelled'; did you mean canceled?"),
+        ({"status": "runing"}, "there is no status 'runing'; did you mean processing?"),
+        ({"status": "faild"}, "there is no status 'faild'; did you mean failed?"),
+        ({"status": "over"}, "there is no status 'over'; there are waiting, postponed, processing, "),
+        ({"status": 99}, "there is no status 99; there are waiting"),
+        ({"status": {"$in": ["done", "runing"]}}, "there is no status 'runing'"),
+        ({"$or": [{"status": "nope"}]}, "there is no status 'nope'"),
+        ({"stauts": 0}, "jobs have no field 'stauts'; did you mean status?"),
+        ({"job": "mail"}, "jobs have no field 'job'; did you mean class?"),
+        ({"id": ObjectId()}, "jobs have no field 'id'; did you mean _id?"),
+        ({"$and": [{"$nor": [{"quue": "a"}]}]}, "jobs have no field 'quue'; did you mean queue?"),
+        ({"option.retry": 3}, "jobs have no field 'option.retry'; did you mean options?"),
+        ({"customer": 7}, "jobs have no field 'customer'"),
+    ],
+)
+def test_what_would_find_nothing_in_silence_is_refused(scheduler: Scheduler, query: dict[str, Any], said: str) -> None:
+    for ask in (scheduler.get_jobs, lambda asked: scheduler.listen(lambda _: True, asked, 0)):
+        with pytest.raises(InvalidOptionError) as caught:
+            ask(query)
+        assert str(caught.value).startswith(said)
+
+
+def test_every_field_that_is_stored_can_be_asked_for(scheduler: Scheduler, one_of_each: dict[Status, Process]) -> None:
+    scheduler.start_service("s")
+    scheduler.track("p", solo=True, rows=1).start()
+    scheduler.add_job_once(Echo, {"a": 1})
+    parent = scheduler.add_job(Noop).id
+    scheduler.add_job(Echo, dedupe=True, interval=5, tags=["a"], solo="key", parent=parent)
+    stored = {name for job in scheduler.get_jobs({}) for name in job.to_dict()}
+    assert len(stored) > 20
+    for name in stored:
+        list(scheduler.get_jobs({name: {"$exists": True}}))
 
 
 def test_a_class_or_a_function_may_stand_for_its_name(scheduler: Scheduler) -> None:

@@ -79,7 +79,7 @@ def test_what_is_not_there_is_neither_tried_again_nor_deleted(scheduler: Schedul
         with pytest.raises(JobNotFoundError):
             operation(ObjectId())
         with pytest.raises(InvalidOptionError):
-            operation("text")  # type: ignore[arg-type]
+            operation("text")
 
 
 def test_what_an_ended_job_owes_is_paid_before_it_is_tried_again(scheduler: Scheduler) -> None:

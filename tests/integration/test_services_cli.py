@@ -58,3 +58,15 @@ def test_mistakes_are_one_line(run: Run) -> None:
     assert (code, "'sometimes' is not one of 'always', 'on-failure', 'never'" in error) == (2, True)
     code, _, error = run("service", "start", "parrot", "--stop-soft", "1h")
     assert (code, error) == (2, "taskscheduler: option stop_soft must not be greater than option stop_hard\n")
+
+
+def test_a_service_that_keeps_failing_is_shown_as_failing(run: Run, scheduler: Scheduler) -> None:
+    service = scheduler.start_service("parrot")
+    change = {"status": int(Status.POSTPONED), "attempt": 9, "service.failures": 8}
+    scheduler.store.jobs.collection.update_one({"_id": service.id}, {"$set": change})
+    assert run("service", "-o", "table")[1][1].split()[:3] == ["parrot", "failing", "9"]
+    for arguments in (["list", "-o", "table"], ["show", str(service.id), "-o", "table"]):
+        text = "\n".join(run(*arguments)[1])
+        assert "x failing" in text
+        assert "failing (8 times), again " in text
+    assert run("service")[1][1].split("\t")[1] == "postponed"  # for programs it is the stored status

@@ -177,7 +177,7 @@ def test_thousands_of_parked_jobs_delay_nobody(
 ) -> None:
     path, until = tmp_path / "running", tmp_path / "until"
     wait_job(scheduler, path, until)
-    scheduler.add_jobs([("noop", None, {"solo": "waiting", "at": 1})] * 5000)
+    scheduler.add_jobs([("noop", None, {"solo": "waiting", "at": 1_000_000_000})] * 5000)
     start_node(**HERE)
     eventually(lambda: traces(path), 20)
     began = SYSTEM_CLOCK.monotonic()

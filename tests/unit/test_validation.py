@@ -28,8 +28,9 @@ STATE = ProcessState({"_id": ObjectId(), "status": 0})
 def test_an_id_is_an_object_id() -> None:
     known = ObjectId()
     assert job_id(known) is known
-    for value in (str(known), None, 5):
-        with pytest.raises(InvalidOptionError, match="a job id must be an ObjectId, not "):
+    assert job_id(str(known)) == job_id(str(known).upper()) == known
+    for value in ("text", str(known)[1:], f"{known}\n", "x" * 12, None, 5):
+        with pytest.raises(InvalidOptionError, match="a job id must be an ObjectId or its 24 hexadecimal digits, not "):
             job_id(value)
 
 

@@ -10,7 +10,7 @@ from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.process import Process
 from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
-from taskscheduler_daemon.presentation.kinds import WAITS_FOR_SOLO, is_parked, is_service, kind
+from taskscheduler_daemon.presentation.kinds import WAITS_FOR_SOLO, failing, is_parked, is_service, kind
 
 
 def record(job: Process) -> dict[str, Any]:
@@ -43,6 +43,29 @@ LOOKS: Mapping[Status, Look] = {
 
 #: an attempt without a status: its worker or node was lost, or it was handed back
 UNFINISHED = Look("↺", "<", 8)
+
+
+#: a service that waits for its next start after it has failed
+FAILING = Look("✗", "x", 1)
+
+FAILING_LABEL = "failing"
+
+
+def look_of(job: Process) -> Look:
+    """Returns how a job looks: as its status, but as a failure if it is a service that fails again and again."""
+    return FAILING if failing(job) else LOOKS[job.status]
+
+
+def label_of(job: Process) -> str:
+    """Returns the status of a job in a word, for people."""
+    return FAILING_LABEL if failing(job) else job.status.label
+
+
+def state_of(job: Process, fancy: bool) -> str:
+    """Returns the status of a job with its sign, for people."""
+    if not failing(job):
+        return state(job.status, fancy)
+    return f"{FAILING.glyph if fancy else FAILING.ascii} {FAILING_LABEL}"
 
 
 def attempt_look(status: Status | None) -> Look:
@@ -124,6 +147,8 @@ def _due(job: Process, now: datetime) -> str:
         return WAITS_FOR_SOLO
     left = (job.at - now).total_seconds()
     when = f"in {brief(left)}" if left > 0 else "now"
+    if count_of_failures := failing(job):
+        return f"{FAILING_LABEL} ({count_of_failures}), again {when}"
     again = job.attempt > 0 and is_service(job)
     return ("starts again " if again else "retry " if job.to_dict().get("retries") else "due ") + when
 

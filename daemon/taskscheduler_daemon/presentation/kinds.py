@@ -84,6 +84,13 @@ def chosen_options(job: Process) -> dict[str, Any]:
     return chosen
 
 
+def failing(job: Process) -> str:
+    """Returns how often in a row a service has failed that waits for its next start, such as `8 times`."""
+    failures = _stored(job, "service").get("failures")
+    waits = job.status is Status.POSTPONED
+    return _times(failures) if waits and type(failures) is int and failures > 0 else ""
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 

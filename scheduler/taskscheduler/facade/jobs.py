@@ -62,10 +62,11 @@ class JobMethods(Methods):
     def _announced(self, added: Added) -> Process:
         return self._core.announcer.announce_added(self._core.processes.process(*added))
 
-    def get_job(self, job_id: ObjectId) -> Process:
-        """Returns the job with this id; JobNotFoundError if there is none."""
+    def get_job(self, job_id: ObjectId | str) -> Process:
+        """Returns the job with this id, an ObjectId or its 24 hexadecimal digits; JobNotFoundError if there is none."""
+        job_id = checked_id(job_id)
         with translated():
-            document = self._core.store.jobs.get(checked_id(job_id))
+            document = self._core.store.jobs.get(job_id)
         if document is None:
             raise JobNotFoundError(job_id)
         return self._core.processes.process(document)
@@ -73,7 +74,9 @@ class JobMethods(Methods):
     def get_jobs(self, query: Mapping[str, Any] | None = None) -> Iterator[Process]:
         """Yields the jobs that match a MongoDB query on their documents, read as you iterate; default: all live ones.
 
-        A job class may stand where its name is stored: `{"class": MailJob}`.
+        A job class may stand where its name is stored, the name of a status where its number is: `{"class": MailJob,
+        "status": "failed"}`.
+        InvalidOptionError for a field that no job has, and for a status that does not exist.
         """
         return self._found(None if query is None else named(query))
 
@@ -83,7 +86,7 @@ class JobMethods(Methods):
             for document in jobs.find_live() if query is None else jobs.find(query):
                 yield self._core.processes.process(document)
 
-    def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+    def cancel_job(self, job_id: ObjectId | str, only_queued: bool = False) -> bool:
         """Cancels a job and the runs that would follow it: queued, it never starts; running, it is killed.
 
         Always True; a job that has ended keeps its status. JobNotFoundError if the id is unknown. With `only_queued`
@@ -92,7 +95,7 @@ class JobMethods(Methods):
         with translated():
             return self._core.canceller.cancel_series(checked_id(job_id), only_queued)
 
-    def retry_job(self, job_id: ObjectId) -> Process:
+    def retry_job(self, job_id: ObjectId | str) -> Process:
         """Puts an ended job back into the queue as the same document: it runs once more, with all its retries.
 
         Attempt numbers keep counting, and the previous result or error moves to `attempts`. A run of an interval is
@@ -103,9 +106,9 @@ class JobMethods(Methods):
             process = self._core.processes.process(retry(self._core.store, checked_id(job_id), self._core.clock))
         return self._core.announcer.announce_added(process)
 
-    def delete_job(self, job_id: ObjectId) -> bool:
+    def delete_job(self, job_id: ObjectId | str) -> bool:
         """Deletes a job in any state; cancels it first if it has not ended. JobNotFoundError if the id is unknown."""
         if not self.get_job(job_id).status.is_final:
             self.cancel_job(job_id)
         with translated():
-            return delete(self._core.store, job_id)
+            return delete(self._core.store, checked_id(job_id))

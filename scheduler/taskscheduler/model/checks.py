@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from bson import ObjectId
@@ -19,6 +21,8 @@ LONGEST = 100 * 366 * 86_400  #: seconds, a century: the longest interval
 MOST_TAGS, LONGEST_TAG = 50, 100
 
 _LONGEST_QUEUE = 120
+
+_ID = re.compile(r"[0-9a-fA-F]{24}", re.ASCII)
 
 _QUEUE_NAME = re.compile(r"[_a-z0-9-]+")
 
@@ -78,11 +82,23 @@ def waiting_time(value: Any, name: str = "timeout") -> float | None:
     return float(min(value, LONGEST))  # the system's clocks cannot hold more
 
 
+def as_object_id(value: Any) -> Any:
+    """Returns the id that a text of 24 hexadecimal digits stands for, and any other value as it is."""
+    return ObjectId(value) if isinstance(value, str) and _ID.fullmatch(value) else value
+
+
 def object_id(name: str, value: Any) -> ObjectId | None:
-    """Returns `value` if it is an ObjectId or None; else InvalidOptionError."""
-    if value is not None and not isinstance(value, ObjectId):
-        raise InvalidOptionError(f"option {name} must be an ObjectId")
-    return value
+    """Returns the id that an ObjectId or 24 hexadecimal digits stand for, or None; else InvalidOptionError."""
+    found = as_object_id(value)
+    if found is not None and not isinstance(found, ObjectId):
+        raise InvalidOptionError(f"option {name} must be an ObjectId or its 24 hexadecimal digits")
+    return found
+
+
+def near_miss(name: object, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Returns the end of a message that suggests the nearest known name; empty if none is near."""
+    near = difflib.get_close_matches(str(name).lower(), [*known, *aliases], n=1)
+    return f"; did you mean {aliases.get(near[0], near[0])}?" if near else ""
 
 
 def queue_name(name: str, value: Any) -> str:
@@ -148,6 +164,6 @@ def checked(given: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, 
     result = {}
     for name, value in given.items():
         if name not in checks:
-            raise InvalidOptionError(f"invalid option {name} given")
+            raise InvalidOptionError(f"invalid option {name} given{near_miss(name, checks)}")
         result[name] = checks[name](name, value)
     return result

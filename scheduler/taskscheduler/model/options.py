@@ -28,6 +28,9 @@ from taskscheduler.model.solo import Solo, solo_option
 
 At = float | int | datetime | timedelta
 
+#: a smaller number would be a time before 2001; people who write it mean seconds from now
+_OLDEST_UNIX_TIME = 1_000_000_000
+
 _YEAR_10000 = 253_402_300_800  #: the first unix time beyond Python's dates
 
 
@@ -47,6 +50,11 @@ def _at(name: str, value: Any) -> At:
         )
     if not 0 <= value < _YEAR_10000:
         raise InvalidOptionError(f"option {name} must be a unix time between 0 and the year 9999, not {value}")
+    if 0 < value < _OLDEST_UNIX_TIME:
+        raise InvalidOptionError(
+            f"option {name} must be a plausible unix time (or 0: at once), not {value}; "
+            f"for {value} seconds from now give timedelta(seconds={value})"
+        )
     return plain(value)
 
 

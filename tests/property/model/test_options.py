@@ -98,4 +98,6 @@ def test_an_unknown_name_is_never_accepted(name: str, value: Any) -> None:
             continue
         with pytest.raises(InvalidOptionError) as caught:
             make({name: value})
-        assert str(caught.value) == f"invalid option {name} given"
+        text, _, suggested = str(caught.value).partition("; did you mean ")
+        assert text == f"invalid option {name} given"
+        assert not suggested or suggested.removesuffix("?") != name

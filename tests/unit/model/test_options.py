@@ -117,9 +117,24 @@ def test_options_cannot_be_changed_afterwards() -> None:
 
 
 @pytest.mark.parametrize("make", [JobOptions.of, SchedulerOptions.of, PoolOptions.of, NodeOptions.of, split])
-@pytest.mark.parametrize("name", ["foobar", "", "Retry", "given"])
+@pytest.mark.parametrize("name", ["foobar", "", "given"])
 def test_an_unknown_option_is_named_in_the_error(make: Any, name: str) -> None:
     assert refusal(make, {name: 1}) == f"invalid option {name} given"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("retires", "retry"), ("Retry", "retry"), ("retry_intervall", "retry_interval"), ("timout", "timeout"),
+     ("prioritiy", "priority"), ("queu", "queue"), ("tag", "tags"), ("forcespawn", "force_spawn")],
+)  # fmt: skip
+def test_a_near_miss_is_suggested(name: str, meant: str) -> None:
+    assert refusal(JobOptions.of, {name: 1}) == f"invalid option {name} given; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("at", [1, 60, 3600, 0.5, 86_400, 999_999_999])
+def test_seconds_are_not_taken_for_a_time_in_1970(at: float) -> None:
+    assert refusal(JobOptions.of, {"at": at}).endswith(f"for {at} seconds from now give timedelta(seconds={at})")
+    assert "option default_at must be" in refusal(SchedulerOptions.of, {"default_at": at})
 
 
 def test_an_invalid_option_is_a_value_error() -> None:
@@ -346,8 +361,10 @@ def test_the_interval_counts_from_nothing_else(value: Any) -> None:
 def test_an_id_is_an_object_id(name: str) -> None:
     chosen = ObjectId()
     assert getattr(job(**{name: chosen}), name) == chosen
-    for bad in (str(chosen), chosen.binary, 1, 0, "", False):
-        assert refusal(JobOptions.of, {name: bad}) == f"option {name} must be an ObjectId"
+    for text in (str(chosen), str(chosen).upper()):
+        assert getattr(job(**{name: text}), name) == chosen
+    for bad in (str(chosen)[:-1], f"{chosen}0", f" {chosen}", "x" * 24, "x" * 12, chosen.binary, 1, 0, "", False):
+        assert refusal(JobOptions.of, {name: bad}) == f"option {name} must be an ObjectId or its 24 hexadecimal digits"
 
 
 @pytest.mark.parametrize("value", ["default", "a", "mail-2", "_x", "9", "q" * 120])

@@ -10,7 +10,19 @@ from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
-from taskscheduler_daemon.presentation.job import COLUMNS, LOOKS, count, note, row, run_time, state, tries
+from taskscheduler_daemon.presentation.job import (
+    COLUMNS,
+    LOOKS,
+    count,
+    look_of,
+    news,
+    note,
+    row,
+    run_time,
+    state,
+    state_of,
+    tries,
+)
 
 
 def test_a_running_job_in_a_row() -> None:
@@ -80,3 +92,15 @@ def test_every_status_has_a_sign_of_its_own_without_colour() -> None:
 
 def test_counts_go_no_further_than_ten_thousand() -> None:
     assert [count(0), count(10_000), count(10_001)] == ["0", "10000", "10k+"]
+
+
+def test_a_failing_service_looks_like_a_failure_and_says_when_it_starts_again() -> None:
+    service = {"name": "feed", "failures": 8}
+    failing = job(Status.POSTPONED, attempt=9, at=NOW + timedelta(seconds=57), service=service)
+    assert news(failing, NOW) == "failing (8 times), again in 57s"
+    assert (state_of(failing, True), state_of(failing, False)) == ("✗ failing", "x failing")
+    assert look_of(failing).color == LOOKS[Status.FAILED].color
+    well = job(Status.POSTPONED, attempt=9, at=NOW + timedelta(seconds=57), service={"name": "feed", "failures": 0})
+    assert news(well, NOW) == "starts again in 57s"
+    assert state_of(well, False) == "~ postponed"
+    assert look_of(well).color == LOOKS[Status.POSTPONED].color

@@ -11,6 +11,7 @@ from tests.unit.presentation.fakes import NOW, ago, job
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.presentation.kinds import (
     chosen_options,
+    failing,
     is_parked,
     is_service,
     kind,
@@ -75,3 +76,24 @@ def test_options_that_follow_from_others_are_left_out() -> None:
     assert options(service={"name": "feed"}) == {}
     retried = job(Status.WAITING, options={"retry": 2, "retry_interval": 300, "interval_reference": "end"})
     assert chosen_options(retried) == {"retry": 2, "retry_interval": 300}
+
+
+@pytest.mark.parametrize(
+    ("status", "failures", "text"),
+    [
+        (Status.POSTPONED, 1, "once"),
+        (Status.POSTPONED, 8, "8 times"),
+        (Status.POSTPONED, 0, ""),
+        (Status.POSTPONED, None, ""),
+        (Status.POSTPONED, "many", ""),
+        (Status.POSTPONED, True, ""),
+        (Status.PROCESSING, 8, ""),
+        (Status.CANCELED, 8, ""),
+    ],
+)
+def test_a_service_that_waits_after_failures_is_failing(status: Status, failures: Any, text: str) -> None:
+    assert failing(job(status, service={"name": "s", "failures": failures})) == text
+
+
+def test_other_jobs_are_never_failing() -> None:
+    assert failing(job(Status.POSTPONED, retries=8)) == ""

@@ -16,7 +16,7 @@ from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
-from taskscheduler_daemon.presentation.job import record
+from taskscheduler_daemon.presentation.job import FAILING_LABEL, label_of, look_of, record
 from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
 from taskscheduler_daemon.presentation.text import aligned, iso, json_line, json_pretty, tsv
 
@@ -136,10 +136,22 @@ def _show(settings: Settings, find: Callable[[Scheduler], list[Process]]) -> lis
             say(json_line(record(process)) if form == "ndjson" else str(process.id))
     else:
         rows = [COLUMNS, *(_row(process) for process in processes)]
-        cells = [[clean(cell) for cell in row] for row in rows]
-        for line in aligned(cells) if form == "table" else map(tsv, rows):
-            say(line)
+        if form == "table":
+            _draw(settings, processes, [[clean(cell) for cell in row] for row in rows])
+        else:
+            for row in rows:
+                say(tsv(row))
     return processes
+
+
+def _draw(settings: Settings, processes: Sequence[Process], rows: list[list[str]]) -> None:
+    """Prints the services; one that fails again and again says so, in the colour of failure."""
+    for row, process in zip(rows[1:], processes, strict=True):
+        row[1] = label_of(process)
+    lines = aligned(rows)
+    say(lines[0])
+    for line, process in zip(lines[1:], processes, strict=True):
+        say(settings.paint(line, look_of(process).color) if label_of(process) == FAILING_LABEL else line)
 
 
 def _row(process: Process) -> tuple[str, ...]:

@@ -19,15 +19,15 @@ from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean, clean_lines
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
-    LOOKS,
     age,
     attempt_label,
     attempt_look,
     error_line,
+    look_of,
     news,
     record,
     run_time,
-    state,
+    state_of,
     tries,
 )
 from taskscheduler_daemon.presentation.kinds import (
@@ -86,7 +86,7 @@ def _compact(value: Any) -> str:
 
 
 def _show(settings: Settings, job: Process, now: datetime, changes: Sequence[StatusChange]) -> None:
-    status = settings.paint(state(job.status, settings.fancy), LOOKS[job.status].color, bold=True)
+    status = settings.paint(state_of(job, settings.fancy), look_of(job).color, bold=True)
     say(f"{settings.paint(clean(job.job), bold=True)}  {job.id}  {status}")
     for name, value in _fields(job, now, settings.fancy):
         _line(settings, name, value)

@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
-from taskscheduler_daemon.presentation.job import COLUMNS, LOOKS, row, state
+from taskscheduler_daemon.presentation.job import COLUMNS, look_of, row, state_of
 from taskscheduler_daemon.presentation.terminal import say
 
 _JOB, _STATE, _NOTE = (COLUMNS.index(name) for name in ("JOB", "STATE", "NOTE"))
@@ -38,14 +38,14 @@ def draw_jobs(settings: Settings, jobs: Iterable[Process], now: datetime, with_q
     say(settings.paint(_line(COLUMNS, widths, more).rstrip(), bold=True))
     for job, cells in zip(listed, rows, strict=True):
         line = padded(cells, widths, more)
-        line[_STATE] = settings.paint(line[_STATE], LOOKS[job.status].color)
+        line[_STATE] = settings.paint(line[_STATE], look_of(job).color)
         say(_GAP.join(line).rstrip())
 
 
 def cells_of(job: Process, now: datetime, fancy: bool, with_queue: bool = False) -> list[str]:
     """Returns the printable cells of a job."""
     cells = [clean(cell) for cell in row(job, now, with_queue)]
-    cells[_STATE] = state(job.status, fancy)
+    cells[_STATE] = state_of(job, fancy)
     return cells
 
 

@@ -12,6 +12,7 @@ from taskscheduler.store.overview import Backlog
 from taskscheduler_daemon.presentation.clean import clean_lines
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
+    FAILING_LABEL,
     LOOKS,
     UNFINISHED,
     age,
@@ -19,6 +20,8 @@ from taskscheduler_daemon.presentation.job import (
     count,
     error_line,
     interval,
+    label_of,
+    look_of,
     news,
     note,
     progress,
@@ -49,13 +52,20 @@ def status_view(status: Status) -> Row:
     return {"name": status.label, "sign": sign if status is not Status.TIMEOUT else "!"}  # few fonts have an hourglass
 
 
+def state_view(job: Process) -> Row:
+    """Returns the status of a job with its sign; a service that fails again and again has the colour of failure."""
+    if label_of(job) != FAILING_LABEL:
+        return status_view(job.status)
+    return {"name": Status.FAILED.label, "sign": look_of(job).glyph, "text": FAILING_LABEL}
+
+
 def job_row(job: Process, now: datetime) -> Row:
     """Returns a job in a list."""
     return {
         "id": str(job.id),
         "job": line(job.job, 80),
         "queue": line(job.options.get("queue") or "", 40),
-        "status": status_view(job.status),
+        "status": state_view(job),
         "tries": tries(job),
         "age": age(job, now),
         "added": iso(job.created),
@@ -147,7 +157,7 @@ def service_row(job: Process, now: datetime) -> Row:
     return {
         "name": line(service_name(job), 80),
         "id": str(job.id),
-        "status": status_view(job.status),
+        "status": state_view(job),
         "starts": job.attempt,
         "node": line(job.node or "", 80),
         "run": run_time(job, now),

@@ -123,3 +123,9 @@ def test_tiles_are_counted_per_status() -> None:
 
 def test_a_clock_that_is_ahead_gives_no_negative_age() -> None:
     assert program_row(job(Status.PROCESSING, alive=NOW + timedelta(seconds=9)), NOW)["alive"] == "0s"
+
+
+def test_a_failing_service_has_the_colour_of_failure() -> None:
+    failing = job(Status.POSTPONED, attempt=9, at=NOW, service={"name": "feed", "failures": 8})
+    assert service_row(failing, NOW)["status"] == {"name": "failed", "sign": "✗", "text": "failing"}
+    assert service_row(failing, NOW)["note"].startswith("failing (8 times), again ")
