@@ -79,7 +79,7 @@ def bench(scheduler: Scheduler) -> Iterator[Bench]:
 def test_nothing_is_claimed_after_the_lease(scheduler: Scheduler, bench: Bench) -> None:
     process = scheduler.add_job(Noop)
     bench.lease.renewed(100.0)
-    bench.clock.seconds = 124.0
+    bench.clock.seconds = 127.0
     bench.look()
     assert process.refresh().status is Status.WAITING
     bench.lease.renewed(200.0)

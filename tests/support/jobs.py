@@ -15,6 +15,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler import Job, Process, Status, job
+from taskscheduler.embedded import acquire
 
 
 def trace(path: str, *words: Any) -> None:
@@ -43,6 +44,16 @@ class Echo(Job):
 
     def start(self) -> Any:
         return {"data": self.data, "id": self.id, "attempt": self.attempt, "pid": os.getpid()}
+
+
+class UseEmbedded(Job):
+    """Uses the embedded server of a state directory until its worker ends."""
+
+    name = "use_embedded"
+
+    def start(self) -> Any:
+        server = acquire(Path(self.data), timeout=40)
+        return {"mongod": server.address.mongod_pid, "worker": os.getpid()}
 
 
 class Trace(Job):

@@ -1,4 +1,4 @@
-"""Heartbeat: the thread that renews the lease."""
+"""Heartbeat: the thread that renews the lease, in time even if the database hesitates."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_RETRY = 0.5  #: seconds between a heartbeat that failed and the next one
+
+_LATE = 4  #: an answer counts as late after this part of the time between two heartbeats
+
+_OFTEN = 2  #: how much more often than usual the node beats for a lease after a failure or a late answer
+
 
 class LeaseHolder(Protocol):
     """Works under the lease. Called from the thread of the heartbeat."""
@@ -27,6 +33,30 @@ class LeaseHolder(Protocol):
     def lease_lost(self) -> None:
         """Another node has declared this one lost."""
         ...
+
+
+class BeatPlan:
+    """Plans when the next heartbeat is sent."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self.due = float("-inf")  #: the monotonic time of the next heartbeat
+        self._often_until = float("-inf")  #: a database that has just hesitated may do so again
+
+    def answered(self, sent: float, now: float) -> None:
+        """Plans the next one from when this one was sent, since the lease counts from then as well."""
+        interval = self._lease.renewal_interval
+        if now - sent > interval / _LATE:
+            self._hesitated(now)
+        self.due = sent + (interval / _OFTEN if sent < self._often_until else interval)
+
+    def failed(self, now: float) -> None:
+        """Plans another try soon."""
+        self._hesitated(now)
+        self.due = now + min(_LONGEST_RETRY, self._lease.duration / 10)
+
+    def _hesitated(self, now: float) -> None:
+        self._often_until = now + self._lease.duration
 
 
 class Heartbeat:
@@ -45,6 +75,7 @@ class Heartbeat:
         self._store = store
         self._boot = node.boot
         self._lease = lease
+        self._plan = BeatPlan(lease)
         self._status = status
         self._holder = holder
         self._clock = clock
@@ -71,19 +102,17 @@ class Heartbeat:
         join(self._thread)
 
     def _loop(self) -> None:
-        pause = self._lease.renewal_interval
         while True:
-            self._early.wait(pause)
+            self._early.wait(max(0.0, self._plan.due - self._clock.monotonic()))
             self._early.clear()
             if self._stopped.is_set():
                 return
             try:
                 if not self._beat():
                     return
-                pause = self._lease.renewal_interval
             except StoreError as error:
                 logger.warning("heartbeat failed", extra={"reason": str(error)[:200]})
-                pause = min(0.5, self._lease.duration / 10)
+                self._plan.failed(self._clock.monotonic())
 
     def _beat(self) -> bool:
         """Returns whether the lease is still ours."""
@@ -96,6 +125,7 @@ class Heartbeat:
         return True
 
     def _renewed(self, sent: float) -> None:
+        self._plan.answered(sent, self._clock.monotonic())
         lapsed = not self._lease.is_safe
         self._lease.renewed(sent)
         self._holder.lease_renewed(lapsed)

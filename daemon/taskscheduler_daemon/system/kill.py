@@ -7,6 +7,7 @@ import signal
 from enum import Enum, auto
 from typing import TypeGuard
 
+from taskscheduler.embedded.launcher import is_keeper
 from taskscheduler.process_identity import started_at
 from taskscheduler_daemon.system.procfs import children, descendants, user_of
 
@@ -85,9 +86,11 @@ def kill_adopted(known: set[int], spare_group: bool = False) -> bool:
     """Kills every child that is not in `known`, with all its descendants; tells whether there was one.
 
     For a process whose other children are orphans of dead workers, adopted through `adopt_orphans`. `spare_group`
-    leaves children in this process's own group alone: somebody here has started them.
+    leaves children in this process's own group alone: somebody here has started them. The keeper of an embedded server
+    is always left alone.
     """
-    orphans = [pid for pid in children(os.getpid()) if pid not in known and not (spare_group and _in_group(pid))]
+    strangers = [pid for pid in children(os.getpid()) if pid not in known and not (spare_group and _in_group(pid))]
+    orphans = [pid for pid in strangers if not is_keeper(pid)]
     for pid in orphans:
         for below in [*descendants(pid), pid]:
             kill(below)

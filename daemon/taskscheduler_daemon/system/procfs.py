@@ -7,6 +7,8 @@ import resource
 import threading
 from pathlib import Path
 
+from taskscheduler.embedded.launcher import is_keeper
+
 
 def thread_count() -> int:
     """Returns the number of threads of this process, including those that Python did not start."""
@@ -84,10 +86,10 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Returns all descendants of a process."""
+    """Returns all descendants of a process, except those that belong to an embedded server; see `is_keeper`."""
     found, todo = [], [pid]
     while todo:
-        below = children(todo.pop())
+        below = [child for child in children(todo.pop()) if not is_keeper(child)]
         found += below
         todo += below
     return found

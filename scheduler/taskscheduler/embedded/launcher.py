@@ -6,6 +6,7 @@ import os
 import selectors
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
@@ -46,6 +47,19 @@ def launch_keeper(state: StateDir, timeout: StartTimeout) -> None:
     if not reason:
         reason = f"its keeper ended: {last_line(state.keeper_log, log_start)} (log: {state.keeper_log})"
     raise EmbeddedServerError(f"the embedded MongoDB server did not start: {reason}")
+
+
+def is_keeper(pid: int) -> bool:
+    """Whether a process keeps an embedded server, or is about to; False if the system does not tell.
+
+    A keeper belongs to all users of its server. Whoever ends the processes below a node, a manager or a job, or
+    adopts what they left behind, spares it: it ends by itself after the last user.
+    """
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return (b"-m", _KEEPER.encode()) in pairwise(arguments)
 
 
 def _launch(state: StateDir, binary: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -259,7 +259,7 @@ def test_a_renewal_after_a_time_without_a_lease_searches_everywhere(
     monkeypatch.setattr(Rescan, "run", lambda self: None)
     bench.start(slots=1)
     eventually(lambda: not bench.parts.claimer._search.more)
-    bench.clock.seconds += 2500.0
+    bench.clock.seconds += 2800.0
     (job_id,) = bench.store.claims.add()
     bench.session._heartbeat.beat_now()
     eventually(lambda: bench.parts.in_flight.get(job_id.binary) is not None)
@@ -279,7 +279,7 @@ def test_a_node_that_stops_writes_its_results_until_its_lease_is_over(bench: Ben
     bench.send(messages.notice(Kind.STOPPED))
     assert not bench.session._may_drop_results()
     bench._thread.join(20)
-    bench.clock.seconds += 2400.0
+    bench.clock.seconds += 2700.0
     assert bench.over() is SessionEnd.STOPPED
     assert (bench.written, bench.is_registered) == ({}, True), "it still holds a job"
 

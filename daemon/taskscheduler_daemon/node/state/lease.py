@@ -1,4 +1,20 @@
-"""Lease: until when this node may claim and run jobs."""
+"""Lease: until when this node may claim and run jobs.
+
+A node has stopped its jobs before another one may take them. This is why, for a heartbeat that was sent at S:
+
+- The database stores it at S or later, so another node sees it first at some T after S. It declares this node lost
+  after it has seen nothing newer for a whole lease, and only if the stored heartbeat is still that one. Nobody takes a
+  job before S + lease.
+- This node counts from S too, whenever the answer comes, and its manager kills all jobs at S + SAFE_PART * lease,
+  without asking anybody. The rest of the lease is left for the kill.
+- A heartbeat that was stored but not answered makes the others wait for longer, and this node not.
+
+Each side measures a duration on its own monotonic clock; no two clocks are compared.
+
+A heartbeat that is late is no lost lease. The next one is planned from S as well, so at most 1 / RENEWALS of the lease
+has passed when a database stops to answer. It may stay away for SAFE_PART - 1 / RENEWALS, which is more than half of
+the lease, before a job is killed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +22,7 @@ from taskscheduler.clock import NEVER, Clock
 
 RENEWALS = 3  #: per lease, so that two heartbeats in a row may fail
 
-SAFE_PART = 0.8  #: of a lease that was not renewed; then the jobs are killed, before another node may rescue them
+SAFE_PART = 0.9  #: of a lease that was not renewed; then the jobs are killed, before another node may rescue them
 
 
 class Lease:

@@ -227,7 +227,7 @@ def test_nothing_is_claimed_without_a_lease() -> None:
     capacity.set_slots(2, 10)
     capacity.lease.renewed(clock.seconds)
     assert (capacity.wanted(0), capacity.wanted_async(), capacity.has_lease) == (2, 10, True)
-    clock.seconds += 24.0
+    clock.seconds += 27.0
     assert (capacity.wanted(0), capacity.wanted_async(), capacity.has_lease) == (0, 0, False)
 
 
