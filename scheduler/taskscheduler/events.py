@@ -25,7 +25,15 @@ PROGRESS = "progress"  #: a running job reports its progress; not part of `*`, a
 GAP = "gap"  #: some events were lost; the current states follow
 ANY = "*"
 
-STATUS_EVENTS = {status: status.label for status in Status} | {Status.CANCELED: "cancel"}
+
+class _StatusEvents(dict[Status, str]):
+    """The event of each status; a stored value that is no status has the event `unreadable`."""
+
+    def __missing__(self, status: Status) -> str:
+        return status.label
+
+
+STATUS_EVENTS = _StatusEvents({**{status: status.label for status in Status}, Status.CANCELED: "cancel"})
 EVENTS = (*STATUS_EVENTS.values(), WORKER_SPAWN, WORKER_KILL, PROGRESS, GAP)
 
 
@@ -170,7 +178,7 @@ class Announcer:
 
     def announce_status(self, document: Mapping[str, Any]) -> None:
         """Announces the status of a stored job."""
-        self.announce(STATUS_EVENTS[Status(document["status"])], self._processes.process(document))
+        self.announce(STATUS_EVENTS[Status(document.get("status", -1))], self._processes.process(document))
 
     def announce_change(self, change: Change) -> None:
         """Announces a change that somebody else has made."""

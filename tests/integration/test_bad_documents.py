@@ -13,10 +13,12 @@ import pytest
 from bson import Binary, Decimal128, Int64, MaxKey, ObjectId, Regex
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 
 from taskscheduler import InvalidDataError, Process, Scheduler, Status
+from taskscheduler_daemon.cli import main
 
 Documents = Database[dict[str, Any]]
 
@@ -189,3 +191,37 @@ def test_what_could_not_be_read_back_is_refused(scheduler: Scheduler, data: Any)
     with pytest.raises(InvalidDataError, match="not read back"):
         scheduler.add_job("noop", data)
     assert list(scheduler.get_jobs({})) == []
+
+
+def test_one_odd_document_hides_no_other_one(
+    scheduler: Scheduler, database: Documents, uri: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each in the list of its own command, and cancelled, shown and deleted like any other."""
+    good = scheduler.add_job("noop", at=4e9)
+    odd: list[Process] = []
+    for change in (
+        *(change for _, change in KINDS.values() if "_id" not in change),
+        *({"status": status} for status in (99, -1, "done", None, [1])),
+        *({field: value} for field in FIELDS if "." not in field for value in (NO_UUID, "x", [1])),
+    ):
+        process = scheduler.add_job("noop", at=4e9)
+        try:
+            damage(database, process, change)
+        except DuplicateKeyError:
+            continue  # a key of which there is one
+        odd.append(process)
+    assert main(["--uri", uri, "list", "--all", "--limit", "1000"]) == 0
+    listed = capfd.readouterr().out
+    assert [str(process.id) for process in (good, *odd) if str(process.id) not in listed] == []
+    for command in (["counts"], ["status"]):
+        assert main(["--uri", uri, *command]) == 0, command
+    assert {process.id for process in scheduler.get_jobs({})} == {good.id, *(process.id for process in odd)}
+    failed: list[Any] = []
+    for process in odd:
+        shown = main(["--uri", uri, "show", str(process.id)])
+        scheduler.cancel_job(process.id)
+        deleted = main(["--uri", uri, "delete", "--yes", str(process.id)])
+        if (shown, deleted) != (0, 0):
+            failed.append((shown, deleted, process.to_dict(), capfd.readouterr().err))
+    assert failed == []
+    assert [process.id for process in scheduler.get_jobs({})] == [good.id]

@@ -31,15 +31,24 @@ class Look(NamedTuple):
     color: int
 
 
-LOOKS: Mapping[Status, Look] = {
-    Status.WAITING: Look("○", "o", 4),
-    Status.POSTPONED: Look("◷", "~", 5),
-    Status.PROCESSING: Look("▶", ">", 3),
-    Status.DONE: Look("✓", "+", 2),
-    Status.FAILED: Look("✗", "x", 1),
-    Status.CANCELED: Look("⊘", "-", 8),
-    Status.TIMEOUT: Look("⌛", "!", 208),
-}
+class _Looks(dict[Status, Look]):
+    """The look of each status, and of a stored value that is none."""
+
+    def __missing__(self, status: Status) -> Look:
+        return Look("?", "?", 1)
+
+
+LOOKS: Mapping[Status, Look] = _Looks(
+    {
+        Status.WAITING: Look("○", "o", 4),
+        Status.POSTPONED: Look("◷", "~", 5),
+        Status.PROCESSING: Look("▶", ">", 3),
+        Status.DONE: Look("✓", "+", 2),
+        Status.FAILED: Look("✗", "x", 1),
+        Status.CANCELED: Look("⊘", "-", 8),
+        Status.TIMEOUT: Look("⌛", "!", 208),
+    }
+)
 
 #: an attempt without a status: its worker or node was lost, or it was handed back
 UNFINISHED = Look("↺", "<", 8)
@@ -111,7 +120,10 @@ def tries(job: Process) -> str:
         return str(job.attempt)
     if retry == -1:
         return f"{job.attempt}/*"
-    most = retry + 1 + int(job.to_dict().get("lost", 0))
+    lost = job.to_dict().get("lost", 0)
+    if not isinstance(retry, int) or not isinstance(lost, int):
+        return str(job.attempt)
+    most = retry + 1 + lost
     return str(job.attempt) if most <= 1 else f"{job.attempt}/{most}"
 
 
@@ -176,7 +188,7 @@ def error_line(error: Mapping[str, object] | None) -> str:
 def interval(job: Process) -> str:
     """Returns the interval of a job that will run again, such as `every 1d`."""
     every = job.options.get("interval", 0)
-    if not every or job.status in FINAL:
+    if not isinstance(every, int | float) or not every or job.status in FINAL:
         return ""
     return "again and again" if every == -1 else f"every {brief(every)}"
 

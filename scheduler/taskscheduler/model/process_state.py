@@ -46,17 +46,19 @@ class ProcessState:
 
     @property
     def status(self) -> Status:
-        return Status(self._document["status"])
+        return Status(self._document.get("status", -1))
 
     @property
     def progress(self) -> float:
         """Percent, 0.0 to 100.0."""
-        return float(self._document.get("progress", 0.0))
+        progress = self._document.get("progress", 0.0)
+        return float(progress) if isinstance(progress, int | float) else 0.0
 
     @property
     def message(self) -> str | None:
         """The last message of the job about its progress."""
-        return self._document.get("message")
+        message = self._document.get("message")
+        return message if isinstance(message, str) else None
 
     @property
     def result_value(self) -> Any:
@@ -66,12 +68,18 @@ class ProcessState:
     @property
     def error(self) -> dict[str, Any] | None:
         """The error of the last attempt: type, message, traceback, and exit_code or signal of a dead worker."""
-        return self._document.get("error")
+        error = self._document.get("error")
+        return (
+            error
+            if error is None or isinstance(error, dict)
+            else {"type": "InvalidDocumentError", "message": str(error)}
+        )
 
     @property
     def attempt(self) -> int:
         """The number of the current or last attempt; 0 before the first."""
-        return int(self._document.get("attempt", 0))
+        attempt = self._document.get("attempt", 0)
+        return attempt if isinstance(attempt, int) else 0
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
@@ -81,8 +89,9 @@ class ProcessState:
         that of the very attempt: None for one that runs, succeeded or was cancelled.
         """
         earlier = [
-            {**one, "status": None if one["status"] is None else Status(one["status"])}
-            for one in self._document.get("attempts", [])
+            {**one, "status": None if one.get("status") is None else Status(one["status"])}
+            for one in _list(self._document.get("attempts"))
+            if isinstance(one, Mapping)
         ]
         if self._document.get("started") is None:
             return earlier
@@ -102,26 +111,25 @@ class ProcessState:
 
     @property
     def created(self) -> datetime | None:
-        return self._document.get("created")
+        return _date(self._document.get("created"))
 
     @property
     def started(self) -> datetime | None:
-        return self._document.get("started")
+        return _date(self._document.get("started"))
 
     @property
     def ended(self) -> datetime | None:
-        return self._document.get("ended")
+        return _date(self._document.get("ended"))
 
     @property
     def alive(self) -> datetime | None:
         """The last sign of life."""
-        return self._document.get("alive")
+        return _date(self._document.get("alive"))
 
     @property
     def at(self) -> datetime | None:
         """The time before which the job does not run."""
-        at: datetime | None = self._document.get("parked_at", self._document.get("at"))
-        return at
+        return _date(self._document.get("parked_at", self._document.get("at")))
 
     @property
     def series(self) -> ObjectId | None:
@@ -135,12 +143,13 @@ class ProcessState:
     @property
     def tags(self) -> list[str]:
         """The texts by which it can be found."""
-        return list(self._document.get("tags", ()))
+        tags = self._document.get("tags", ())
+        return [str(tag) for tag in tags] if isinstance(tags, list | tuple) else []
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that a tracked program has stored about itself."""
-        return dict(self._document.get("fields", {}))
+        return dict(_mapping(self._document.get("fields")))
 
     @property
     def program(self) -> dict[str, Any] | None:
@@ -169,4 +178,17 @@ def stored_options(document: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options of a stored job by their names; `at` is a unix time, 0 if none was given."""
     placed = {name: document.get(name) for name in ("queue", "priority", "parent")}
     only = {name: document[name] for name in ("tags", "solo") if name in document}
-    return {**document.get("options", {}), **placed, **only}
+    return {**_mapping(document.get("options")), **placed, **only}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Returns a stored value if it is what it should be, as all of these do: anybody may have written it."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _date(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else None

@@ -63,7 +63,7 @@ def cancel(store: Store, job_id: ObjectId, only_queued: bool = False) -> tuple[D
     before = store.jobs.cancel(job_id, only_queued)
     if before is None:
         return None, []
-    if before["status"] == Status.PROCESSING:
+    if before.get("status", -1) == Status.PROCESSING:
         store.wakeups.jobs_cancelled([job_id])
     elif "gate" in before:
         store.solo_locks.admit_next([before["gate"]])

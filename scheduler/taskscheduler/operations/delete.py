@@ -22,7 +22,7 @@ def delete(store: Store, job_id: ObjectId) -> bool:
     deleted = store.jobs.delete_one(job_id)
     if deleted is not None and "solo" in deleted:
         store.solo_locks.admit_next([deleted["solo"]])
-    if deleted is not None and deleted["status"] == Status.PROCESSING:
+    if deleted is not None and deleted.get("status", -1) == Status.PROCESSING:
         store.wakeups.jobs_cancelled([job_id])
     return deleted is not None
 

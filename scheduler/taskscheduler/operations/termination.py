@@ -36,7 +36,7 @@ def await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
 
 def _await_kill(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
-    if "claim" in job and job.get("ended") and (job["status"] == Status.CANCELED or by_child):
+    if "claim" in job and job.get("ended") and (job.get("status", -1) == Status.CANCELED or by_child):
         node = store.nodes.find(job.get("boot"))
         most = _INTERRUPTED_WITHIN + grace_of(node or {})
         left = (job["ended"] - store.clock.now()).total_seconds() + most
@@ -79,7 +79,7 @@ def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
     deadline = None
     while True:
         job = store.jobs.get(job_id)
-        if job is None or "service" not in job or "claim" not in job or job["status"] != Status.CANCELED:
+        if job is None or "service" not in job or "claim" not in job or job.get("status", -1) != Status.CANCELED:
             return
         node = store.nodes.find(job["boot"])
         if node is None or store.nodes.is_over(node):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from bson import ObjectId
+from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout
@@ -19,10 +20,13 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import durable
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.jobs import LIVE_FILTER
+from taskscheduler.store.lenient_reads import each, undecoded
 
 CAP = 10_000  #: the limit of every count
 
 MOST_SEARCHED = 500_000  #: jobs in which ended jobs of a queue are searched, since no index has ended jobs by queue
+
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 _MAX_CLASSES = 100
 
@@ -50,7 +54,7 @@ class JobLists:
     """Bounded lists of jobs. Changes nothing; raises DatabaseError and its subclasses."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
-        self._jobs = durable(database)[options.job_store]
+        self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
 
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
@@ -58,14 +62,14 @@ class JobLists:
         fields = fields or _BULKY
         found, own = self._found(query, limit, fields), _own_index(query)
         if own is None:
-            return sorted(found, key=_created, reverse=True)
+            return sorted(each(found), key=_created, reverse=True)
         try:
-            return sorted(found.max_time_ms(_QUICK_MS), key=_created, reverse=True)
+            return sorted(each(found.max_time_ms(_QUICK_MS)), key=_created, reverse=True)
         except ExecutionTimeout:  # too many newer jobs are in another status
             few = self._jobs.find(query, fields).hint(own).sort("_id", -1).allow_disk_use(True)
-            return sorted(few.limit(limit).max_time_ms(_MAX_TIME_MS), key=_created, reverse=True)
+            return sorted(each(few.limit(limit).max_time_ms(_MAX_TIME_MS)), key=_created, reverse=True)
 
-    def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Document]:
+    def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Any]:
         if (ids := self._few(query)) is not None:
             chosen = self._jobs.find({**query, "_id": {"$in": ids}}, dict(fields)).hint("_id_")
             return chosen.sort("_id", -1).limit(limit).max_time_ms(_MAX_TIME_MS)
@@ -126,7 +130,7 @@ class JobLists:
         """
         fields: Document = dict.fromkeys(_LIST_FIELDS, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
         found: list[Document] = []
-        parts = [self._found(part, limit, fields) for part in self._bounded(query)]
+        parts = [each(self._found(part, limit, fields)) for part in self._bounded(query)]
         for job in islice(merge(*parts, key=_id, reverse=True), limit):
             if found and found[-1]["_id"] == job["_id"]:
                 continue  # it ended while we read
@@ -157,12 +161,14 @@ class JobLists:
     @translated()
     def progress_of(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
         """Returns these jobs without data and results, as far as they are stored."""
-        return {job["_id"]: job for job in self._jobs.find({"_id": {"$in": list(ids)}}, _BULKY)}
+        return {job["_id"]: job for job in each(self._jobs.find({"_id": {"$in": list(ids)}}, _BULKY))}
 
 
 def _created(job: Mapping[str, Any]) -> datetime:
     created = job.get("created")
-    return created if isinstance(created, datetime) else job["_id"].generation_time
+    if isinstance(created, datetime):
+        return created
+    return job["_id"].generation_time if isinstance(job["_id"], ObjectId) else _LONG_AGO
 
 
 def _own_index(query: Mapping[str, Any]) -> str | None:

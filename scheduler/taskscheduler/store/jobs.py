@@ -18,7 +18,7 @@ from taskscheduler.model.lifecycle import LIVE, QUEUED, Status, Transition, targ
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import cancel_update, requeue_update
 from taskscheduler.store.fence import from_statuses
-from taskscheduler.store.lenient_reads import decoded, each, undecoded
+from taskscheduler.store.lenient_reads import decoded, each, read, undecoded
 
 LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
 QUEUED_FILTER = {"$in": sorted(int(status) for status in QUEUED)}
@@ -60,8 +60,9 @@ class JobStore:
 
     def statuses(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Status]:
         """Returns the status of each of these jobs that is stored."""
-        found = self.collection.find({"_id": {"$in": list(ids)}}, {"status": 1})
-        return {entry["_id"]: Status(entry["status"]) for entry in found}
+        query, fields = {"_id": {"$in": list(ids)}}, {"status": 1}
+        found = read(self.collection, lambda jobs: jobs.find(query, fields))
+        return {entry["_id"]: Status(entry.get("status", -1)) for entry in found}
 
     def running(self, query: Mapping[str, Any]) -> list[ObjectId]:
         """Returns the matching jobs that nodes have claimed."""
@@ -72,9 +73,11 @@ class JobStore:
         """Counts the jobs in each status, for each value of a field that holds names."""
         group = {"name": f"${field}", "status": "$status"}
         found: dict[str, dict[Status, int]] = {}
-        for entry in self.collection.aggregate([{"$group": {"_id": group, "count": {"$sum": 1}}}]):
+        stages: list[Document] = [{"$group": {"_id": group, "count": {"$sum": 1}}}]
+        for entry in read(self.collection, lambda jobs: jobs.aggregate(stages)):
             counts = found.setdefault(str(entry["_id"].get("name", "")), dict.fromkeys(Status, 0))
-            counts[Status(entry["_id"]["status"])] = entry["count"]
+            status = Status(entry["_id"].get("status", -1))
+            counts[status] = counts.get(status, 0) + entry["count"]
         return dict(sorted(found.items()))
 
     def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:

@@ -44,6 +44,9 @@ class Backlog:
     oldest: float  #: seconds since the first of them was due
 
 
+_IS_DATE = {"$eq": [{"$type": "$at"}, "date"]}
+
+
 class ClusterOverview:
     """Reads for administrators. Changes nothing; raises DatabaseError and its subclasses."""
 
@@ -122,7 +125,7 @@ class ClusterOverview:
         return found
 
     def _backlog(self, queue: str) -> Backlog:
-        waited = {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}
+        waited = {"$cond": [_IS_DATE, {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}, 0]}
         stages: list[Document] = [
             {"$match": {"status": int(Status.WAITING), "queue": queue}},
             {"$limit": CAP + 1},
@@ -136,7 +139,7 @@ class ClusterOverview:
         """Returns the seconds until the next postponed job is due; None if there is none."""
         left = {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}
         stages: list[Document] = [
-            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}},
+            {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR, "$not": {"$type": "array"}}}},
             {"$sort": {"at": 1}},
             {"$limit": 1},
             {"$project": {"left": left}},

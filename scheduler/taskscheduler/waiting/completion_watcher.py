@@ -180,7 +180,7 @@ class CompletionWatcher:
                 entry.status = change.status
                 with _harmless(job_id):
                     self._announcer.announce_change(ChangeEvent(change.status, {**stored, **change.document}))
-        if Status(stored["status"]).is_final:
+        if Status(stored.get("status", -1)).is_final:
             self._complete(job_id, stored)
 
     def _read(self, store: Store, job_ids: Iterable[ObjectId]) -> None:
@@ -200,9 +200,9 @@ class CompletionWatcher:
             entry = self._watched.pop(job_id, None)
         if entry is None:
             return
-        if isinstance(outcome, Mapping) and entry.status is not Status(outcome["status"]):
+        if isinstance(outcome, Mapping) and entry.status is not Status(outcome.get("status", -1)):
             with _harmless(job_id):
-                self._announcer.announce_change(ChangeEvent(Status(outcome["status"]), dict(outcome)))
+                self._announcer.announce_change(ChangeEvent(Status(outcome.get("status", -1)), dict(outcome)))
         _call_all(entry.subscriptions, job_id, outcome)
 
     def _give_up(self, error: Exception) -> None:

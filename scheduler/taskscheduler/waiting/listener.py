@@ -96,7 +96,7 @@ class Listener:
         notice = {"_id": None, "status": int(Status.WAITING), "message": f"events since {since:%H:%M:%S} were lost"}
         yield GAP_EVENT, self._processes.process(notice)
         for document in documents:
-            yield STATUS_EVENTS[Status(document["status"])], self._processes.process(document)
+            yield STATUS_EVENTS[Status(document.get("status", -1))], self._processes.process(document)
 
 
 class BackgroundListener:

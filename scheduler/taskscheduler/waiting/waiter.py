@@ -91,7 +91,7 @@ class Waiter:
             known = {process.status for process in processes}
             for process in processes:
                 process.replace(found[job_id])
-            status = Status(found[job_id]["status"])
+            status = Status(found[job_id].get("status", -1))
             if status.is_final:
                 del self._waiting[job_id]
                 if known != {status}:

@@ -231,18 +231,19 @@ def _order(name: str) -> str:
 
 
 def _place(order: str, date: datetime, task: Mapping[str, Any]) -> tuple[Any, ...]:
-    first = {"date": "", "profile": task["profile"], "status": _RANK[task["status"]]}[order]
+    first = {"date": "", "profile": task["profile"], "status": _RANK.get(task["status"], len(_RANK))}[order]
     return first, date, task["identifier"]
 
 
 def _task(job: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
     """Returns when a stored job was added, and the job as a task."""
     job_id: ObjectId = job["_id"]
-    date = (job.get("created") or job_id.generation_time).astimezone(UTC)
+    created = job.get("created")
+    date = (created if isinstance(created, datetime) else job_id.generation_time).astimezone(UTC)
     data = job.get("data")
     return date, {
         "identifier": str(job_id),
-        "status": _NAMES[Status(job["status"])],
+        "status": _NAMES.get(Status(job.get("status", -1)), "unreadable"),
         "profile": job.get("queue", ""),
         "job": job.get("class", ""),
         "date": format_datetime(date),
