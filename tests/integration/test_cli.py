@@ -189,6 +189,19 @@ def test_list_shows_live_jobs_newest_first_as_tsv(run: Run, scheduler: Scheduler
     assert out[1].split("\t")[2::4] == ["failed", "OSError: tab\\there"]
 
 
+def test_a_pipe_gets_all_jobs_or_is_told_that_there_are_more(run: Run, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("Mail", None, {"queue": "mail"})] * 120)
+    for form in ("id", "tsv", "ndjson", "table"):
+        code, out, err = run("list", "-o", form)
+        assert (code, len(out), err) == (0, 120 + (form in ("tsv", "table")), ""), form
+    assert len(json.loads("".join(run("list", "-o", "json")[1]))) == 120
+    code, out, err = run("list", "-o", "id", "--limit", "7")
+    assert (code, len(out)) == (0, 7)
+    assert err == "taskscheduler: only the newest 7 jobs are listed; there are more\n"
+    assert run("list", "-o", "id", "--limit", "120")[2] == ""
+    assert len(on_terminal("list")[1].splitlines()) == 52  # a header, 50 jobs and the hint
+
+
 def test_list_filters_and_limits(run: Run, scheduler: Scheduler) -> None:
     scheduler.add_jobs([("Mail", None, {"queue": "mail"})] * 3 + [("Copy", None, {"queue": "files"})] * 2)
     assert len(run("list", "-o", "id")[1]) == 5
@@ -251,7 +264,8 @@ def test_show_finds_a_job_by_the_end_of_its_id(run: Run, scheduler: Scheduler) -
     assert "\x1b" not in text
     stored = json.loads("\n".join(run("show", job.id, "-o", "json")[1]))
     assert (stored["data"], stored["state"]) == ({"to": "a"}, "failed")
-    assert 'data\t{"to": "a"}' in run("show", job.id)[1]
+    assert 'data\t{"to": "a"}' in run("show", job.id, "-o", "tsv")[1]
+    assert run("show", job.id) == run("show", job.id, "-o", "table")  # for people in a pipe, too: show ID | less
 
 
 def test_show_tells_of_an_attempt_that_was_lost(run: Run, scheduler: Scheduler) -> None:

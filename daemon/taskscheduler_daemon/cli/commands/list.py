@@ -13,7 +13,7 @@ from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import OpenDatabase, open_database
-from taskscheduler_daemon.cli.input.parameters import LIMIT, STATUS
+from taskscheduler_daemon.cli.input.parameters import LARGEST_LIMIT, LIMIT, STATUS
 from taskscheduler_daemon.cli.output.tables import draw_jobs
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import COLUMNS, record, row
@@ -21,6 +21,8 @@ from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
 _REDRAWN_EVERY = 1.0  #: seconds
+
+_MOST_LINES = 50  #: jobs in a table for people, unless they say otherwise
 
 _OTHER_LINES = 3  #: lines of a terminal that are not jobs
 
@@ -50,7 +52,7 @@ JSON has the stored documents without data and result; `show` includes them.
     help="Only jobs with one of these tags; repeatable.",
 )
 @click.option("--all", "everything", is_flag=True, envvar="TASKSCHEDULER_ALL", help="Jobs in every status.")
-@click.option("--limit", type=LIMIT, default="50", show_default=True, help="Show at most this many.")
+@click.option("--limit", type=LIMIT, help="Show at most this many.  [default: 50 in a table on a terminal, else 10000]")
 @click.option("--order", type=click.Choice(list(ORDERS)), default="date", show_default=True, help="Order of the lines.")
 @click.option("--follow", "-f", is_flag=True, help="Redraw the list each second, until Ctrl-C.")
 def command(
@@ -60,13 +62,15 @@ def command(
     queue: str | None,
     tags: Sequence[str],
     everything: bool,
-    limit: int,
+    limit: int | None,
     order: str,
     follow: bool,
 ) -> None:
     query = _query(status, job, queue, tags, everything)
     if follow and not (settings.terminal and settings.form() == "table"):
         raise click.UsageError("--follow draws on a terminal; in a pipe use: taskscheduler listen")
+    people = settings.terminal and settings.form() == "table"
+    limit = limit or (_MOST_LINES if people else LARGEST_LIMIT)
     with open_database(settings) as database:
         if follow:
             _follow(settings, database, query, limit, order)
@@ -81,6 +85,8 @@ def _show(settings: Settings, database: OpenDatabase, query: dict[str, Any], lim
     _print(settings, database, jobs, with_queue=order == "queue")
     if settings.terminal and settings.form() == "table":
         _print_hint(len(jobs), more, query)
+    elif more:  # a program that counts lines must not take a part for the whole
+        remark(f"taskscheduler: only the newest {limit} jobs are listed; there are more")
 
 
 def _follow(settings: Settings, database: OpenDatabase, query: dict[str, Any], limit: int, order: str) -> None:

@@ -51,7 +51,8 @@ Fields = list[tuple[str, str]]
 
 HELP = """Show everything about one job.
 
-ID may be the last 5 or more digits of the id of a recent job.
+ID may be the last 5 or more digits of the id of a recent job. In a pipe, too, the output is for people; give -o tsv or
+-o json for programs.
 """
 
 
@@ -62,7 +63,7 @@ def command(settings: Settings, job_id: str) -> None:
         job = database.scheduler.get_job(resolve(job_id, database.job_lists.recent_ids))
         changes = history(database.scheduler.store, job.id)
         now = database.scheduler.store.clock.now()
-    form, everything = settings.form(), {**record(job), "history": [_logged(change) for change in changes]}
+    form, everything = settings.form(piped="table"), {**record(job), "history": [_logged(change) for change in changes]}
     if form == "table":
         _show(settings, job, now, changes)
     elif form == "tsv":

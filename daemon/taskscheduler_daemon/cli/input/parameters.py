@@ -29,7 +29,7 @@ _PAGES = ("jobs", "task", "tasks", "style.css", "openapi.json")
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 
-_LARGEST_LIMIT = 10_000
+LARGEST_LIMIT = 10_000
 
 
 def parse_size(text: str) -> int:
@@ -149,8 +149,8 @@ class Limit(ParsedType):
     def parse(self, text: str) -> int:
         """Returns the limit."""
         value = int(text) if text.isdecimal() else 0
-        if not 1 <= value <= _LARGEST_LIMIT:
-            raise ValueError(f"{text!r} is not a number from 1 to {_LARGEST_LIMIT}")
+        if not 1 <= value <= LARGEST_LIMIT:
+            raise ValueError(f"{text!r} is not a number from 1 to {LARGEST_LIMIT}")
         return value
 
 
