@@ -67,39 +67,42 @@ def test_the_source_roots_are_no_packages(folder: Path) -> None:
     assert packages == {"taskscheduler" if folder is LIBRARY else "taskscheduler_daemon"}
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_every_module_says_in_its_first_line_what_it_is_for(name: str) -> None:
-    said = ast.get_docstring(ALL[name])
-    assert said
-    assert len(said.splitlines()[0]) > 15
+def importing(foreign: str) -> set[str]:
+    """The modules that import this package or a part of it."""
+    return {name for name, found in IMPORTS.items() if any(belongs(module, foreign) for module, _ in found)}
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if belongs(name, "taskscheduler")])
-def test_the_library_knows_nothing_of_the_daemon_and_of_its_dependencies(name: str) -> None:
-    for module, _ in IMPORTS[name]:
-        for foreign in ("taskscheduler_daemon", "posix_ipc", "click", "rich"):
-            assert not belongs(module, foreign)
+def test_every_module_says_in_its_first_line_what_it_is_for() -> None:
+    first = {name: (ast.get_docstring(tree) or "").split("\n")[0] for name, tree in ALL.items()}
+    assert {name for name, line in first.items() if len(line) <= 15} == set()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_mongodb_is_spoken_in_the_store_only(name: str) -> None:
-    if not any(belongs(name, place) for place in SPEAKS_TO_MONGODB):
-        assert not [module for module, _ in IMPORTS[name] if belongs(module, "pymongo")]
+@pytest.mark.parametrize("foreign", ["taskscheduler_daemon", "posix_ipc", "click", "rich"])
+def test_the_library_knows_nothing_of_the_daemon_and_of_its_dependencies(foreign: str) -> None:
+    assert {name for name in importing(foreign) if belongs(name, "taskscheduler")} == set()
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if not belongs(name, "taskscheduler_daemon.system")])
-def test_only_one_module_forks_kills_and_waits(name: str) -> None:
-    called = {
-        node.attr
-        for node in ast.walk(ALL[name])
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
-    }
-    taken = {taken for module, taken in IMPORTS[name] if module == "os"}
-    assert not (called | taken) & PROCESSES
-    assert not [module for module, _ in IMPORTS[name] if belongs(module, "multiprocessing")]
+def test_mongodb_is_spoken_in_the_store_only() -> None:
+    found = importing("pymongo")
+    assert found
+    assert {name for name in found if not any(belongs(name, place) for place in SPEAKS_TO_MONGODB)} == set()
 
 
-def test_the_module_that_forks_is_found_by_this_rule() -> None:
+def test_only_one_folder_forks_kills_and_waits() -> None:
+    assert importing("multiprocessing") == set()
+    for name, tree in ALL.items():
+        if belongs(name, "taskscheduler_daemon.system"):
+            continue
+        called = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+        }
+        taken = {taken for module, taken in IMPORTS[name] if module == "os"}
+        assert not (called | taken) & PROCESSES, name
+
+
+def test_the_folder_that_forks_is_found_by_this_rule() -> None:
     trees = [tree for name, tree in ALL.items() if belongs(name, "taskscheduler_daemon.system")]
     used = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert {"fork", "kill", "killpg", "waitpid"} <= used & PROCESSES
@@ -190,10 +193,14 @@ def test_no_folder_is_too_wide_to_look_through() -> None:
     assert [str(folder) for folder in folders if len(list(folder.glob("*.py"))) > WIDEST_FOLDER] == []
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_no_module_imports_what_another_one_keeps_to_itself(name: str) -> None:
-    taken = [f"{module}.{one}" for module, one in IMPORTS[name] if one.startswith("_") and module in ALL]
-    assert taken == []
+def test_no_module_imports_what_another_one_keeps_to_itself() -> None:
+    taken = {
+        f"{name}: {module}.{one}"
+        for name, found in IMPORTS.items()
+        for module, one in found
+        if one.startswith("_") and module in ALL
+    }
+    assert taken == set()
 
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:
@@ -276,11 +283,11 @@ def test_importing_the_library_loads_neither_the_daemon_nor_what_only_it_needs()
     assert not loaded & {"taskscheduler_daemon", "posix_ipc", "click", "rich", "multiprocessing"}
 
 
-@pytest.mark.parametrize("module", sorted(ALL))
-def test_what_is_logged_does_not_hide_what_every_record_has(module: str) -> None:
+def test_what_is_logged_does_not_hide_what_every_record_has() -> None:
     """`logging` raises KeyError for these, and only when the line is logged: in the worst moment."""
     taken = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-    for node in ast.walk(ALL[module]):
-        if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
-            names = {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
-            assert not names & taken, f"{module}: {names & taken}"
+    for module, tree in ALL.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
+                names = {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+                assert not names & taken, f"{module}: {names & taken}"
