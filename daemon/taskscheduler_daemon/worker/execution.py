@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from inspect import iscoroutine
 from typing import Any
 
@@ -34,12 +36,13 @@ class JobExecution:
         self._container = container
         self._max_payload = max_payload
         self._guard = LimitGuard(limits)
+        self._limited: AbstractContextManager[Any] = self._guard if limits else nullcontext()
         self._pid = os.getpid()
 
     def ordinary(self, document: dict[str, Any], runtime: JobRuntime) -> AttemptResult:
         """Executes one attempt of an ordinary job."""
         self._events.emit(FETCHED, self._worker, document)
-        result = execute(document, runtime, self._container, self._max_payload, self._guard)
+        result = execute(document, runtime, self._container, self._max_payload, self._limited)
         self.clean_up()
         self._events.emit_end(self._worker, document, *result)
         return result
@@ -54,7 +57,7 @@ class JobExecution:
 
     def notification(self, document: dict[str, Any], runtime: JobRuntime) -> Coroutine[Any, Any, Any] | None:
         """Calls the job's `notification`; returns the coroutine of an async one. Exceptions pass through."""
-        with self._guard:
+        with self._limited:
             answer = notify(document, runtime, self._container, Process(runtime.scheduler(), document))
         return answer if iscoroutine(answer) else None
 
