@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
-from contextlib import AbstractContextManager, nullcontext
 from inspect import iscoroutine
 from typing import Any
 
