@@ -511,7 +511,7 @@ def test_a_callback_that_exits_keeps_no_other_future_from_its_end(
             future = process.future()
             other.cancel_job(process.id)
             assert concurrent.futures.wait([future], 10).not_done == set()
-    assert {record.message for record in caplog.records} == {"callback failed"}
+    assert {record.message for record in caplog.records} == {"callback failed", "event handler failed"}
 
 
 def test_futures_end_when_the_database_is_lost(uri: str, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
@@ -175,7 +175,7 @@ def test_no_random_document_stops_a_node(
         if chosen.random() < 0.3:
             good.append(scheduler.add_job("noop"))
     good += scheduler.add_jobs([("noop", number) for number in range(100)])
-    late = scheduler.add_job("noop", at=1)
+    late = scheduler.add_job("noop", at=timedelta(seconds=0.5))
     ends(database, *good, late)
     orphan = {"status": 2, "boot": lost}
     eventually(lambda: jobs.count_documents(orphan) == 0, 60, "nothing held by a lost node")

@@ -265,7 +265,8 @@ def test_show_finds_a_job_by_the_end_of_its_id(run: Run, scheduler: Scheduler) -
     stored = json.loads("\n".join(run("show", job.id, "-o", "json")[1]))
     assert (stored["data"], stored["state"]) == ({"to": "a"}, "failed")
     assert 'data\t{"to": "a"}' in run("show", job.id, "-o", "tsv")[1]
-    assert run("show", job.id) == run("show", job.id, "-o", "table")  # for people in a pipe, too: show ID | less
+    lines = run("show", job.id)[1]  # for people in a pipe, too: show ID | less
+    assert [line for line in lines if "age " not in line] == [line for line in out if "age " not in line]
 
 
 def test_show_tells_of_an_attempt_that_was_lost(run: Run, scheduler: Scheduler) -> None:

@@ -206,7 +206,7 @@ def test_a_job_never_starts_before_its_time_by_the_servers_clock(
         timedelta(seconds=0.3),
         timedelta(0),
         server_now - timedelta(days=1),
-        1,
+        1_000_000_000,
         0,
     ]
     times += [timedelta(milliseconds=10 * number) for number in range(1, 60)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
@@ -82,8 +84,13 @@ def _date(text: str) -> datetime:
     return date
 
 
-def brief(seconds: float) -> str:
-    """Returns a duration for people: its two largest units, and a fraction only below ten seconds."""
+def brief(seconds: Any) -> str:
+    """Returns a duration for people: its two largest units, and a fraction only below ten seconds.
+
+    A stored value that is no duration is returned as a text.
+    """
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return str(seconds)
     if seconds < 0:
         return "-" + brief(-seconds)
     if 0 < seconds < 0.0995:

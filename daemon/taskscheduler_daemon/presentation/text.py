@@ -44,15 +44,17 @@ def _json(value: Any, indent: int | None) -> str:
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
-def local(date: datetime | None) -> str:
-    """Returns a date in the reader's time zone, to the second."""
-    return "" if date is None else f"{date.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+def local(date: object) -> str:
+    """Returns a date in the reader's time zone, to the second. A stored value that is no date is returned as a text."""
+    if not isinstance(date, datetime):
+        return "" if date is None else str(date)
+    return f"{date.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
-def iso(date: datetime | None) -> str:
-    """Returns a date in ISO form and UTC, to the millisecond."""
-    if date is None:
-        return ""
+def iso(date: object) -> str:
+    """Returns a date in ISO form and UTC, to the millisecond. A stored value that is no date is returned as a text."""
+    if not isinstance(date, datetime):
+        return "" if date is None else str(date)
     return date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -131,7 +131,7 @@ def faults_of_claimed(jobs: Iterable[Mapping[str, Any]]) -> dict[int, Fault]:
     Jobs of one batch mostly have the same options, so those are compared with the last good ones first.
     """
     faults: dict[int, Fault] = {}
-    known: Any = None
+    known: Any = object()  # equal to no options
     for number, job in enumerate(jobs):
         if type(job) is dict and job.get("options") == known and _is_ordinary(job):
             continue

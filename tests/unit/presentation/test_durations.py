@@ -101,3 +101,8 @@ def test_points_in_time() -> None:
 def test_a_point_in_time_that_cannot_be_meant_is_refused_with_the_cure(text: str, cure: str) -> None:
     with pytest.raises(TimeError, match=cure):
         parse_at(text)
+
+
+@pytest.mark.parametrize("value", ["600", None, [1], float("inf"), float("nan"), {"a": 1}])
+def test_a_stored_value_that_is_no_duration_is_shown_as_it_is(value: object) -> None:
+    assert brief(value) == str(value)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskscheduler_daemon.presentation.clean import clean, clean_lines
-from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, plural, tsv
+from taskscheduler_daemon.presentation.text import aligned, iso, json_line, json_pretty, local, plural, tsv
 
 
 @given(st.text())
@@ -49,3 +49,8 @@ def test_columns_are_aligned_without_spaces_at_the_end() -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "0 jobs"), (1, "1 job"), (2, "2 jobs")])
 def test_a_noun_agrees_with_its_number(number: int, text: str) -> None:
     assert plural(number, "job") == text
+
+
+@pytest.mark.parametrize("value", ["now", 17, [1]])
+def test_a_stored_value_that_is_no_date_is_shown_as_it_is(value: object) -> None:
+    assert local(value) == iso(value) == str(value)
