@@ -180,3 +180,11 @@ def test_a_run_whose_data_cannot_be_decoded_has_no_next_one() -> None:
 @pytest.mark.parametrize(("attempt", "field"), [("2", "attempt"), ([1], "attempt"), (3, "document")])
 def test_a_job_that_the_database_refuses_to_claim(attempt: Any, field: str) -> None:
     assert fault_of_unclaimable({"attempt": attempt}).field == field
+
+
+@pytest.mark.parametrize("before", [[], ["sound"]])
+def test_a_job_without_options_is_never_taken_for_an_ordinary_one(before: list[str]) -> None:
+    plain = {**new_document("mail", None, JobOptions(), NOW), "attempt": 1}
+    without = {name: value for name, value in plain.items() if name != "options"}
+    faults = faults_of_claimed([*(plain for _ in before), without])
+    assert [(place, fault.field) for place, fault in faults.items()] == [(len(before), "options")]
