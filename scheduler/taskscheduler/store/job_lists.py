@@ -126,7 +126,7 @@ class JobLists:
     def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
         """Returns the newest jobs that match, with their data; fewer if their data exceed about `most_bytes`.
 
-        Of a queue it finds all live jobs, and ended jobs among the newest MOST_SEARCHED.
+        With a queue, it finds all live jobs, and ended jobs among the newest MOST_SEARCHED.
         """
         fields: Document = dict.fromkeys(_LIST_FIELDS, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
         found: list[Document] = []
