@@ -16,7 +16,7 @@ from bson import ObjectId
 from pymongo.write_concern import WriteConcern
 
 from taskscheduler.operations import services
-from taskscheduler.store import client, jobs
+from taskscheduler.store import attempt_updates, client
 from tests.faults.controls import Control
 from tests.faults.processes import send
 from tests.faults.program import SILENCE
@@ -253,7 +253,7 @@ def test_the_turn_of_a_cancelled_job_ends_when_its_process_is_gone(
     control: Control, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     if broken:
-        monkeypatch.setattr(jobs, "release_on_end", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
+        monkeypatch.setattr(attempt_updates, "release_on_end", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
     cancel_what_does_not_listen(control)
     found = control.violations()
     assert SOLO in found if broken else found == set()
