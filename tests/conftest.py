@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,18 @@ from pymongo.database import Database
 
 from taskscheduler import Scheduler
 from taskscheduler.embedded import acquire
+from tests.support.children import end_children, pytest_runtest_makereport
+from tests.support.logging_state import logging_as_before
 from tests.support.nodes import NodeProcess
+
+__all__ = ["end_children", "logging_as_before", "pytest_runtest_makereport"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for all that a shell runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else no process that a test starts hears Ctrl-C
+
+#: else each of the hundreds of processes of a run, of which xdist starts some, compiles all modules anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 #: an example may take its time on a machine that does something else; in a gate it is the same one every time
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,13 +37,23 @@ settings.register_profile("gate", settings.get_profile("patient"), derandomize=T
 settings.load_profile("patient")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Collects garbage neither while thousands of tests are made nor among them later: they live until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session")
 def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real mongod (one-member replica set) without a database name."""
     server = acquire(tmp_path_factory.mktemp("mongod"), timeout=100)
     try:
-        address = server.address
-        yield f"mongodb://{address.host}:{address.port}/{{}}?replicaSet={address.replica_set}"
+        yield server.uri_of("{}")
     finally:
         server.release()
 

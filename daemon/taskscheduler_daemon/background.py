@@ -25,19 +25,23 @@ def start_node(
     pidfile: str | os.PathLike[str],
     uri: str | None = None,
     log_file: str | os.PathLike[str] | None = None,
+    embedded: bool = False,
     **options: Any,
 ) -> bool:
     """Starts a queue node in the background: True when it is ready, False if the one of this pidfile runs already.
 
     Of several callers at once, one starts it, and the others get False as soon as its process runs. Options as for
-    QueueNode. `uri`: default is TASKSCHEDULER_URI. SchedulerError with the message of the node if it cannot start. Safe
-    to call from a program with threads.
+    QueueNode. `uri`: default is TASKSCHEDULER_URI; `embedded`: the embedded server instead. InvalidOptionError without
+    either, SchedulerError with the message of the node if it cannot start. Safe to call from a program with threads.
     """
+    environment = {**os.environ, **({URI_VARIABLE: uri} if uri is not None else {})}
+    if not embedded and not environment.get(URI_VARIABLE):
+        raise InvalidOptionError(f"start_node needs a database: give uri, set {URI_VARIABLE}, or give embedded=True")
     file, deadline = Pidfile(pidfile), Deadline(_OTHERS_START_WITHIN)
     command = [sys.executable, "-c", _NODE, "node", "--daemonize", "--pidfile", os.fspath(pidfile)]
     if log_file is not None:
         command += ["--log-file", os.fspath(log_file)]
-    environment = {**os.environ, **({URI_VARIABLE: uri} if uri is not None else {})}
+    command += ["--embedded"] if embedded else []
     command += _arguments(options)
     while file.owner() is None:
         refusal = _refusal(command, environment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.scheduler import Scheduler
@@ -22,6 +22,11 @@ class SchedulerLender:
         if self._scheduler is None:
             self._scheduler = Scheduler()
         return self._scheduler
+
+    def given_option(self, name: str) -> Any:
+        """Returns a scheduler option that was set on the given scheduler; None if it was not. Connects nothing."""
+        options = None if self._scheduler is None else self._scheduler.options
+        return getattr(options, name) if options is not None and name in options.given else None
 
     def async_scheduler(self) -> AsyncScheduler:
         """Returns the asyncio twin, on the connection of the scheduler; created on first use."""

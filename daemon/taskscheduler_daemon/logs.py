@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 #: the message of the record that a node logs when it is ready; `taskscheduler node --daemonize` waits for it
@@ -12,6 +13,9 @@ NODE_READY = "node ready"
 
 #: attributes of every record; all others were given as `extra`
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+_MOST_NAMES = 20
 
 
 class CompactFormatter(logging.Formatter):
@@ -23,8 +27,15 @@ class CompactFormatter(logging.Formatter):
         fields = [f"{_one_line(name)}={_value(value)}" for name, value in vars(record).items() if name not in _STANDARD]
         line = " ".join([time, f"{record.levelname:<5}", _one_line(record.getMessage()), *fields])
         if record.exc_info:
-            line += "".join(f"\n{_one_line(part)}" for part in self.formatException(record.exc_info).splitlines())
+            # indented, so that the text of an exception cannot pass for a record
+            line += "".join(f"\n  {_one_line(part)}" for part in self.formatException(record.exc_info).splitlines())
         return line
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns names for a field of a record; of many only the first."""
+    more = len(names) - _MOST_NAMES
+    return ",".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def _value(value: object) -> str:
@@ -35,6 +46,11 @@ def _value(value: object) -> str:
 
 def _one_line(text: str) -> str:
     return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
+def logs_to_stderr() -> bool:
+    """Returns whether `log_to_stderr` was called in this process."""
+    return any(isinstance(handler.formatter, CompactFormatter) for handler in logging.getLogger().handlers)
 
 
 def log_to_stderr(verbose: bool = False) -> None:

@@ -8,6 +8,7 @@
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.aio.record import AsyncRecord
 from taskscheduler.aio.scheduler import AsyncScheduler
+from taskscheduler.aio.selections import AsyncSelection
 from taskscheduler.calls import Call, call
 from taskscheduler.errors import (
     AuthenticationError,
@@ -23,15 +24,22 @@ from taskscheduler.errors import (
     JobFailure,
     JobNotFoundError,
     PayloadTooLargeError,
+    ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
+from taskscheduler.facade.selections import Selection
 from taskscheduler.jobs.functions import job
 from taskscheduler.jobs.job import Job
+from taskscheduler.jobs.schedules import schedule
 from taskscheduler.jobs.service import Service
 from taskscheduler.model.attempt_result import Outcome
+from taskscheduler.model.control.groups import Group
+from taskscheduler.model.control.limits import Limit
+from taskscheduler.model.control.pauses import Pause
+from taskscheduler.model.control.reasons import Code, Reason
 from taskscheduler.model.job_errors import (
     AlreadyRunningError,
     JobCanceledError,
@@ -40,7 +48,12 @@ from taskscheduler.model.job_errors import (
     JobTimeoutError,
 )
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.raised import Discard, Retry
+from taskscheduler.operations.control.groups import GroupUse
+from taskscheduler.operations.control.limits import Holder, LimitUse
+from taskscheduler.operations.control.sequences import BlockedSequence
 from taskscheduler.operations.programs import Record
+from taskscheduler.operations.selections.result import SelectionResult
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 
@@ -49,12 +62,19 @@ __all__ = [
     "AsyncProcess",
     "AsyncRecord",
     "AsyncScheduler",
+    "AsyncSelection",
     "AuthenticationError",
+    "BlockedSequence",
     "Call",
+    "Code",
     "DatabaseError",
     "DatabaseUnavailableError",
+    "Discard",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "Group",
+    "GroupUse",
+    "Holder",
     "InvalidArgumentsError",
     "InvalidDataError",
     "InvalidJobError",
@@ -67,12 +87,20 @@ __all__ = [
     "JobFailure",
     "JobNotFoundError",
     "JobTimeoutError",
+    "Limit",
+    "LimitUse",
     "Outcome",
+    "Pause",
     "PayloadTooLargeError",
     "Process",
+    "Reason",
     "Record",
+    "Retry",
+    "ScheduleNotFoundError",
     "Scheduler",
     "SchedulerError",
+    "Selection",
+    "SelectionResult",
     "Service",
     "ServiceNotFoundError",
     "Status",
@@ -80,4 +108,5 @@ __all__ = [
     "WaitTimeoutError",
     "call",
     "job",
+    "schedule",
 ]

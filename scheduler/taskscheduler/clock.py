@@ -8,7 +8,10 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import BuiltinFunctionType
 from typing import Protocol
 
 NEVER = float("inf")
@@ -30,10 +33,20 @@ class Clock(Protocol):
         ...
 
 
+def _monotonic() -> Callable[[], float]:
+    """Returns the function that reads the system's clock, also where a test that freezes time has replaced it.
+
+    With a clock that stands still no wait would ever end.
+    """
+    if isinstance(time.monotonic, BuiltinFunctionType):
+        return time.monotonic
+    return partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The clock of this host."""
 
-    monotonic = staticmethod(time.monotonic)  # read some thirty times on the way of a job
+    monotonic = staticmethod(_monotonic())  # read some thirty times on the way of a job
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -50,14 +63,23 @@ class ServerClock:
 
     def __init__(self, clock: Clock, server_now: datetime) -> None:
         self._clock = clock
-        self._server_now = server_now
-        self._read_at = clock.monotonic()
+        self.synchronize(server_now, clock.monotonic())
+
+    def synchronize(self, server_now: datetime, read_at: float) -> None:
+        """Takes over what the server's clock said at this monotonic time: clocks drift apart. From any thread."""
+        self._read = server_now, read_at
+        self._ahead = server_now.timestamp() - read_at
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
 
     def now(self) -> datetime:
-        return self._server_now + timedelta(seconds=self._clock.monotonic() - self._read_at)
+        server_now, read_at = self._read
+        return server_now + timedelta(seconds=self._clock.monotonic() - read_at)
+
+    def at(self, monotonic: float) -> float:
+        """Returns the server's time at a monotonic time of this host, as a unix time: for the end of every job."""
+        return self._ahead + monotonic
 
     def pause(self, seconds: float) -> None:
         self._clock.pause(seconds)

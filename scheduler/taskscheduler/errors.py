@@ -1,4 +1,5 @@
-"""The error tree; errors about a job stand in model/job_errors.py.
+"""The error tree; errors about a job stand in model/job_errors.py, those that a job raises to be tried again or not in
+model/raised.py.
 
     SchedulerError
     ├── InvalidOptionError (ValueError)      an option has a wrong name or value
@@ -8,9 +9,12 @@
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── ServiceNotFoundError (LookupError)   no service of this name was started
+    ├── ScheduleNotFoundError (LookupError)  no schedule of this name
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the state of the job does not allow this
     ├── JobFailure                           raised inside a job that ends itself as failed
+    │   ├── Retry                            the same, and it is to be tried again
+    │   └── Discard                          the same, and it is not
     ├── AlreadyRunningError                  another program or job with the solo key is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
     ├── JobError                             the job did not end as DONE; carries `.process`
@@ -24,8 +28,8 @@
     └── EmbeddedServerError                  the embedded mongod cannot run here
 
 These are never raised; they are types stored in an `error`: `PoisonedJobError`, `InvalidDocumentError`,
-`ChildJobError`, `SilenceError`, `ProgramError`, `ProgramLostError`, and for an attempt that was cut short
-`WorkerLostError`, `NodeLostError` and `NodeStoppedError`.
+`ChildJobError`, `ExpiredError`, `SilenceError`, `ProgramError`, `ProgramLostError`, and for an attempt that was cut
+short `WorkerLostError`, `NodeLostError` and `NodeStoppedError`.
 """
 
 from __future__ import annotations
@@ -70,6 +74,14 @@ class ServiceNotFoundError(SchedulerError, LookupError):
 
     def __init__(self, name: Any) -> None:
         super().__init__(f"Given service {name!r} does not exist; start it with start_service")
+        self.name = name
+
+
+class ScheduleNotFoundError(SchedulerError, LookupError):
+    """There is no schedule of this name."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(f"there is no schedule {name!r:.120}; add it with schedules.add")
         self.name = name
 
 

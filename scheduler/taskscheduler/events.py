@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from blinker import Namespace
+from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.exception_texts import loggable
+from taskscheduler.model.announced import Announced
+from taskscheduler.model.exception_texts import loggable, try_to_log
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.process_state import ProcessState
 
@@ -66,6 +69,9 @@ class Change(Protocol):
 
     @property
     def progress(self) -> bool: ...
+
+    @property
+    def requeued(self) -> bool: ...
 
 
 def event_of(change: Change) -> str:
@@ -122,7 +128,7 @@ class Events:
             if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
                 raise  # here a program may end, and Ctrl-C arrives
             facts = {"event": event, "job": str(process.id)}
-            self._logger.error("event handler failed", exc_info=loggable(error), extra=facts)
+            try_to_log(self._logger.error, "event handler failed", exc_info=loggable(error), extra=facts)
 
 
 class Adopting(Protocol):
@@ -150,6 +156,8 @@ class Announcer:
         self._processes = processes
         self._listeners: list[EventListener] = []
         self._lock = threading.Lock()
+        self._announced = Announced()
+        self._emitting: dict[Any, deque[tuple[str, ProcessState]]] = {}  #: by job
 
     @property
     def wanted(self) -> bool:
@@ -165,24 +173,97 @@ class Announcer:
     def _is_left_to_others(self) -> bool:
         return any(listener.running for listener in self._listeners)
 
-    def announce(self, event: str, process: ProcessState) -> None:
-        """Calls the handlers of an event."""
+    def announce(self, event: str, process: ProcessState, requeued: bool = False) -> None:
+        """Calls the handlers of an event, each change of a job once: others may have announced it before.
+
+        `requeued`: an ended job was put back into the queue.
+        """
         if self.wanted:
+            self.deliver(event, process, requeued)
+
+    def deliver(self, event: str, process: ProcessState, requeued: bool = False) -> None:
+        """Does the same, also while a listener in the background delivers: for that listener."""
+        if event == GAP or not _is_remembered(process):
             self._events.emit(event, process)
+        elif event == PROGRESS:
+            with self._lock:
+                due = self._announced.is_due(process.to_dict())
+            if due:
+                self._emit(process.id, [(event, process)])
+        else:
+            self._announce_state(process, requeued)
+
+    def follow(self, processes: Iterable[ProcessState]) -> None:
+        """Announces every step of these jobs from here on, also those that nobody saw happen."""
+        if self.wanted:
+            with self._lock:
+                for process in processes:
+                    if _is_remembered(process):
+                        self._announced.follow(process.to_dict())
+
+    def _announce_state(self, process: ProcessState, requeued: bool = False, complete: bool = False) -> None:
+        if not _is_remembered(process):
+            self._events.emit(STATUS_EVENTS[process.status], process)
+            return
+        with self._lock:
+            due = self._announced.due(process.to_dict(), requeued, complete)
+        steps = [self._processes.process(document) for document in due[:-1]] + [process] if due else []
+        self._emit(process.id, [(STATUS_EVENTS[step.status], step) for step in steps])
+
+    def _emit(self, job_id: Any, announcements: Iterable[tuple[str, ProcessState]]) -> None:
+        """Calls the handlers in the order of the changes; a thread that calls them for this job already goes on."""
+        with self._lock:
+            line = self._emitting.get(job_id)
+            if line is not None:
+                line.extend(announcements)
+                return
+            line = self._emitting[job_id] = deque(announcements)
+        try:
+            while announcement := self._next(job_id, line):
+                self._events.emit(*announcement)
+        except BaseException:  # Ctrl-C, or the end of the program
+            self._emitting.pop(job_id, None)
+            raise
+
+    def _next(self, job_id: Any, line: deque[tuple[str, ProcessState]]) -> tuple[str, ProcessState] | None:
+        with self._lock:
+            if line:
+                return line.popleft()
+            self._emitting.pop(job_id, None)
+            return None
 
     def announce_added(self, process: P) -> P:
         """Announces a job that was added or replaced, and returns it; not one that existed."""
         if self.wanted and process.outcome != "existing":
-            self._events.emit(STATUS_EVENTS[process.status], process)
+            self._announce_state(process)
+        return process
+
+    def announce_requeued(self, process: P) -> P:
+        """Announces an ended job that was put back into the queue, and returns it."""
+        if self.wanted:
+            self._announce_state(process, requeued=True)
+        return process
+
+    def announce_updated(self, process: P) -> P:
+        """Announces a queued job whose status may have changed, and returns it."""
+        if self.wanted:
+            self._announce_state(process)
         return process
 
     def announce_status(self, document: Mapping[str, Any]) -> None:
         """Announces the status of a stored job."""
-        self.announce(STATUS_EVENTS[Status(document.get("status", -1))], self._processes.process(document))
+        if self.wanted:
+            self._announce_state(self._processes.process(document))
 
     def announce_change(self, change: Change) -> None:
-        """Announces a change that somebody else has made."""
-        self.announce(event_of(change), self._processes.process(change.document))
+        """Announces a change that somebody else has made, and before it what led to it and was not seen."""
+        if not self.wanted:
+            return
+        process = self._processes.process(change.document)
+        if change.progress or not _is_remembered(process):
+            self.deliver(event_of(change), process)
+        else:
+            self._announce_state(process, change.requeued, complete=True)
 
     def leave_to(self, listener: EventListener) -> None:
         """Announces nothing as long as this listener runs."""
@@ -192,6 +273,13 @@ class Announcer:
     def stop_listeners(self) -> None:
         """Stops the listeners in the background; raises what ended one of them early."""
         listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            if listener.running:
-                listener.stop()
+        with ExitStack() as steps:  # each is stopped, also if another one raises
+            for listener in listeners:
+                if listener.running:
+                    steps.callback(listener.stop)
+
+
+def _is_remembered(process: ProcessState) -> bool:
+    """Whether what was announced of a job can be remembered; a stranger may have stored one under an odd id."""
+    job_id: Any = process.id
+    return isinstance(job_id, ObjectId)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from bson import ObjectId
 
 from taskscheduler.model.checks import Seconds
+from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.process_state import AddOutcome, ProcessState
 
@@ -16,11 +17,11 @@ from taskscheduler.model.process_state import AddOutcome, ProcessState
 class JobAccess(Protocol):
     """The part of a scheduler that a process uses."""
 
-    def get_job(self, job_id: ObjectId) -> Process:
+    def get_job(self, job_id: ObjectId | str) -> Process:
         """Returns the job with this id; JobNotFoundError if there is none."""
         ...
 
-    def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+    def cancel_job(self, job_id: ObjectId | str, only_queued: bool = False) -> bool:
         """Cancels a job. See Scheduler.cancel_job."""
         ...
 
@@ -28,6 +29,10 @@ class JobAccess(Protocol):
         self, processes: Iterable[Process], throw: bool = False, timeout: Seconds | None = None
     ) -> list[Process]:
         """Blocks until all jobs have ended. See Scheduler.wait_for."""
+        ...
+
+    def why(self, job_id: ObjectId | str) -> Reason:
+        """Returns why a job does not run now. See Scheduler.why."""
         ...
 
     def future(self, process: Process) -> Future[Any]:
@@ -44,7 +49,7 @@ class Process(ProcessState):
 
     def refresh(self) -> Process:
         """Reads the job again; JobNotFoundError if it was deleted."""
-        self.replace(self._scheduler.get_job(self.id).to_dict())
+        self.replace(self._scheduler.get_job(self._key).to_dict())
         return self
 
     def cancel(self, only_queued: bool = False) -> bool:
@@ -52,7 +57,7 @@ class Process(ProcessState):
 
         With `only_queued` a job that runs is left alone, and the answer is whether the call came before its start.
         """
-        canceled = self._scheduler.cancel_job(self.id, only_queued=only_queued)
+        canceled = self._scheduler.cancel_job(self._key, only_queued=only_queued)
         self.refresh()
         return canceled
 
@@ -65,6 +70,10 @@ class Process(ProcessState):
         """Waits, then returns the job's result; JobFailedError, JobTimeoutError or JobCanceledError if it has none."""
         self.wait(timeout=timeout, throw=True)
         return self.result_value
+
+    def why(self) -> Reason:
+        """Returns why the job does not run now, in a word and a sentence; or that it runs, or has ended."""
+        return self._scheduler.why(self.id_text)
 
     def raise_for_status(self) -> None:
         """Raises the JobError that fits a job that ended in another way than DONE."""

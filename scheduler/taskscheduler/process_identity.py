@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
@@ -53,6 +54,15 @@ def identify_self() -> dict[str, Any]:
 def this_host() -> str:
     """Returns the name of this host."""
     return os.uname().nodename
+
+
+def this_user() -> str:
+    """Returns who runs this process, for people: user@host; the number of a user without a name."""
+    uid = os.geteuid()
+    try:
+        return f"{pwd.getpwuid(uid).pw_name}@{this_host()}"
+    except KeyError:
+        return f"{uid}@{this_host()}"
 
 
 def is_local(program: Mapping[str, Any]) -> bool:

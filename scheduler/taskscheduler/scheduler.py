@@ -11,7 +11,7 @@ from blinker import Namespace
 
 from taskscheduler.calls import Calls
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
-from taskscheduler.connection import Connection
+from taskscheduler.connection import Connection, Source
 from taskscheduler.facade.core import Foundation
 from taskscheduler.facade.operations import Operations
 from taskscheduler.model.checks import Seconds, waiting_time
@@ -23,7 +23,6 @@ from taskscheduler.operations.service_messages import ServiceMessages
 from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_feed import Token
-from taskscheduler.store.client import Database
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.validation import check_callable
 from taskscheduler.waiting.completion_watcher import CompletionWatcher
@@ -34,13 +33,14 @@ class Scheduler(Operations):
     """Adds jobs and knows about them. Safe to use from many threads.
 
     Give it a pymongo Database, a URI that names a database, or nothing: then the environment variable
-    TASKSCHEDULER_URI decides, and without that an embedded server of this user. It connects on first use. Scheduler
-    options may be given as keywords or as a mapping `options`; an unknown or bad one raises InvalidOptionError.
+    TASKSCHEDULER_URI decides, and without that it is the database of this project on the embedded server of this user,
+    with a warning in the log. It connects on first use. Scheduler options may be given as keywords or as a mapping
+    `options`; an unknown or bad one raises InvalidOptionError.
     """
 
     def __init__(
         self,
-        database: Database[Any] | str | None = None,
+        database: Source | None = None,
         *,
         logger: logging.Logger | None = None,
         emitter: Namespace | None = None,
@@ -131,7 +131,7 @@ class Scheduler(Operations):
         with translated():
             listener = self._core.listener(query, after)
             listener.open()
-        background = BackgroundListener(listener, self._core.events.emit, self._core.clock)
+        background = BackgroundListener(listener, self._core.announcer, self._core.clock)
         self._core.announcer.leave_to(background)
         return background
 
@@ -177,8 +177,10 @@ class Scheduler(Operations):
 
     def disconnect(self) -> None:
         """Closes the client for now, for a process that is about to fork; the next use connects again."""
-        self._core.completions.stop()
-        self._core.connection.disconnect()
+        try:
+            self._core.stop_streams()
+        finally:
+            self._core.connection.disconnect()
 
     def close(self) -> None:
         """Closes what this scheduler opened itself: its client, its share of the embedded server, its threads."""

@@ -19,7 +19,7 @@ It runs the code of a node: jobs are claimed from a real database, and each atte
 retries, intervals, families and notifications. Features that need a process of their own are missing: a job cannot be
 killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence are not. To wait for a job
 that has not been run takes for ever. Async jobs run one at a time, too. A service is asked to stop as soon as it
-waits. No real node should serve the database meanwhile.
+waits. Pauses hold by the clock of the server. No real node should serve the database meanwhile.
 """
 
 from __future__ import annotations
@@ -36,26 +36,36 @@ from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-import bson
 from bson import ObjectId
 
 from taskscheduler import embedded
 from taskscheduler.aio.scheduler import AsyncScheduler
+from taskscheduler.calendars.agenda import ON_TIME
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.executor import Container, execute, notify
+from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.checks import integer, names, queue_name
 from taskscheduler.model.checks import seconds as checked_seconds
+from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler.model.payload import CODEC
+from taskscheduler.model.raised import JobSnoozed
+from taskscheduler.model.readable import Fault, fault_of_claimed, fault_of_unclaimable, fault_of_waiting
+from taskscheduler.operations.control.obeying import but_paused, end_over, is_all_paused, scope_under, unpark_resumed
+from taskscheduler.operations.control.turn_taking import TurnTaker, merged
 from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
+from taskscheduler.operations.late import end_late_jobs, release_late
+from taskscheduler.operations.schedule_runs import add_due_runs
+from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.claims import Scope
+from taskscheduler.store.completions import Sign
+from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 
@@ -64,20 +74,20 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MAX_LOST = 3  #: no attempt is lost here
+_WAITING = {"status": int(Status.WAITING)}
+
+_STEPS = 100  #: in which time is let pass at most, beside the times of schedules
 _ROUND = 10_000  #: jobs that run in one round at most
 
 
 @contextmanager
 def fresh_scheduler(**options: Any) -> Iterator[Scheduler]:
     """Yields a scheduler on a new database of the embedded server, deleted at the end. Takes scheduler options."""
-    with embedded.acquire() as server:
-        address = server.address
-        place = f"{address.host}:{address.port}/test_{ObjectId()}?replicaSet={address.replica_set}"
-        with Scheduler(f"mongodb://{place}", options=options) as scheduler:
-            try:
-                yield scheduler
-            finally:
-                scheduler.store.drop()
+    with embedded.acquire() as server, Scheduler(server.uri_of(f"test_{ObjectId()}"), options=options) as scheduler:
+        try:
+            yield scheduler
+        finally:
+            scheduler.store.drop()
 
 
 class InlineNode:
@@ -102,8 +112,10 @@ class InlineNode:
         self._name = name
         self._clock = clock
         self._boot = ObjectId()
+        self._ahead = timedelta()  #: how much time was let pass for schedules
         self._worker = ObjectId()
         self._hooks = _InlineHooks(scheduler, container)
+        self._turns = TurnTaker(scheduler.store, clock)
 
     def __enter__(self) -> InlineNode:
         return self
@@ -132,38 +144,93 @@ class InlineNode:
         return ran
 
     def advance(self, seconds: float | timedelta) -> None:
-        """Lets time pass for the jobs that are queued now: they are due so much earlier.
+        """Lets time pass for the jobs that are queued now: they are due so much earlier. Schedules add their runs.
 
         The clock of the server stays as it is; jobs that you add later count from it.
         """
+        passed = timedelta(seconds=checked_seconds("seconds", seconds))
         with translated():
             self._settle()
-            self._scheduler.store.jobs.bring_forward(checked_seconds("seconds", seconds))
+            self._scheduler.store.jobs.bring_forward(passed.total_seconds())
+            self._scheduler.store.windows.bring_forward(passed.total_seconds())
+            self._advance_schedules(passed)
+
+    def _advance_schedules(self, passed: timedelta) -> None:
+        """Adds the runs of schedules as a node does that is there all the time, one time after the other."""
+        store, until = self._scheduler.store, self._ahead + passed
+        while (due := store.schedules.next_due()) is not None and due <= store.clock.now() + until:
+            self._ahead = min(until, max(self._ahead + passed / _STEPS, due - store.clock.now()))
+            add_due_runs(store, self._ahead, max(passed, ON_TIME))
+        self._ahead = until
 
     def _due(self) -> list[ObjectId]:
         store = self._scheduler.store
         self._settle()
-        locks = store.solo_locks
+        add_due_runs(store, self._ahead)
+        while end_late_jobs(store):
+            self._settle()
         while due := store.postponed_jobs.find():
             store.postponed_jobs.promote(due)
-            locks.admit_next(locks.queue_for(due))
-        locks.sweep()
-        queues = self._queues or store.claims.queues()
-        return [job["_id"] for job in store.claims.candidates(queues, _ROUND)] if queues else []
+            store.admission.admit_next(store.admission.park(due))
+        store.admission.sweep()
+        controls = self._controls()
+        if is_all_paused(controls):
+            return []
+        scope = scope_under(controls, self._queues or store.claims.queues())
+        found = but_paused(store, controls, store.claims.candidates(scope, _ROUND)) if scope.queues else []
+        waiting = [job for job in found if not self._set_aside(job, fault_of_waiting(job), _WAITING)]
+        return self._with_groups(waiting, scope_under(controls, self._queues or None))
+
+    def _with_groups(self, waiting: list[Document], scope: Scope) -> list[ObjectId]:
+        """Returns the ids of these jobs and of those of groups, in the order in which a node starts them."""
+        if not self._turns.look(scope):
+            return [job["_id"] for job in waiting]
+        jobs = self._turns.find(scope, _ROUND)
+        free = self._turns.take(jobs)
+        return [job["_id"] for job in merged(waiting, jobs) if "group" not in job or job["_id"] in free]
+
+    def _controls(self) -> Controls:
+        """Returns what people have set, after seeing to what holds no more."""
+        store = self._scheduler.store
+        for _ in unpark_resumed(store):
+            pass
+        controls = store.controls.load()
+        end_over(store, controls)
+        return controls.at(store.clock.now())
+
+    def _set_aside(self, job: Mapping[str, Any], fault: Fault | None, held: Mapping[str, Any]) -> bool:
+        """Fails a job whose document cannot be used, as a node does; returns whether it has a fault."""
+        if fault is not None:
+            set_aside(self._scheduler.store, job["_id"], fault, held)
+        return fault is not None
 
     def _run(self, job_id: ObjectId) -> Process | None:
         """Runs one attempt; None if the job cannot be claimed any more."""
         store, claim = self._scheduler.store, uuid.uuid4().hex
-        taken = store.claims.claim_one(job_id, self._queues, claim, self._boot, self._name)
-        if not taken:
+        controls = store.controls.load().at(store.clock.now())  # a job may have paused those behind it
+        if is_all_paused(controls):
             return None
-        document: Document = bson.decode(taken[0].raw, CODEC)
+        scope = scope_under(controls, self._queues or None)
+        try:
+            taken = store.claims.claim_one(job_id, scope, claim, self._boot, self._name, in_turn=True)
+        except StoreError as error:
+            if is_transient(error) or not is_rejection(error):
+                raise
+            job = store.jobs.get(job_id) or {"_id": job_id}
+            self._set_aside(job, fault_of_unclaimable(job), _WAITING)
+            return None
+        document = lenient.decode(taken[0].raw) if taken else None
+        if document is None or self._set_aside(document, fault_of_claimed(document), {"claim": claim}):
+            return None
         fence = Fence(job_id, claim, document["attempt"])
+        if release_late(store, fence, document):
+            return None
         store.events.append([{"job": job_id, "status": int(Status.PROCESSING), "attempt": fence.attempt}], self._name)
         began = self._clock.monotonic()
         ending, content = self._execute(document, _Runtime(self._scheduler, fence, document, str(self._worker)))
         lasted = self._clock.monotonic() - began
-        end = completion_of(fence, document, AttemptEnd(ending, content, str(self._worker), lasted), _MAX_LOST)
+        ended = AttemptEnd(ending, content, str(self._worker), lasted, ended=store.clock.now().timestamp())
+        end = completion_of(fence, document, ended, _MAX_LOST)
         if store.completions.write([end]):  # else it was cancelled or deleted while it ran
             follow_up(store, [end], self._name, self._hooks)
         self._settle()
@@ -218,7 +285,7 @@ class _InlineHooks:
             answer = notify(document, runtime, self._container, process)
             if iscoroutine(answer):
                 _in_a_loop(runtime.with_scheduler(answer))
-        except Exception:
+        except (Exception, JobSnoozed):
             logger.exception("notification failed", extra={"job": str(job_id)})
 
 
@@ -280,7 +347,7 @@ class _Runtime:
             self.said["message"] = message[:1000].encode(errors="replace").decode()
         if self._fence is not None:
             said = {**self.said, "worker": self._worker}
-            self._scheduler.store.completions.progress([(self._fence, said, self._parent)])
+            self._scheduler.store.completions.progress([Sign(self._fence, said, self._parent)])
 
     def scheduler(self) -> Scheduler:
         return self._scheduler

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-import bson
 from bson import ObjectId
-from bson.errors import BSONError
 
 from taskscheduler.declarations.registry import is_job, job_name
-from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.checks import as_object_id
-from taskscheduler.model.job_query import fields_as_stored
-from taskscheduler.model.payload import CODEC
+from taskscheduler.errors import InvalidDataError, InvalidOptionError
+from taskscheduler.model.filters.job_query import fields_as_stored
+from taskscheduler.model.job_ids import id_of
+from taskscheduler.model.payload import stored_form
 from taskscheduler.model.process_state import ProcessState
 
 P = TypeVar("P", bound=ProcessState)
 
 
-def job_id(value: Any) -> ObjectId:
-    """Returns the id that an ObjectId or its 24 hexadecimal digits stand for."""
-    found = as_object_id(value)
-    if not isinstance(found, ObjectId):
-        raise InvalidOptionError(f"a job id must be an ObjectId or its 24 hexadecimal digits, not {value!r:.60}")
-    return found
+def job_id(value: Any) -> Any:
+    """Returns the id that an ObjectId, its 24 hexadecimal digits or the text of another id stand for: see `id_text`."""
+    if isinstance(value, ObjectId):
+        return value
+    if not isinstance(value, str):
+        raise InvalidOptionError(f"a job id must be an ObjectId or a text, not {value!r:.60}")
+    return id_of(value)
 
 
 def listed(processes: Iterable[P], kind: type[P]) -> list[P]:
@@ -75,7 +74,7 @@ def named(query: Mapping[str, Any]) -> dict[str, Any]:
 
     asked = fields_as_stored({key: name(value) for key, value in query.items()})
     try:
-        bson.encode(asked, codec_options=CODEC)
-    except (BSONError, OverflowError, TypeError, ValueError) as error:
-        raise InvalidOptionError(f"a query must hold what BSON can hold: {error}") from error
-    return asked
+        return dict(stored_form("the query", "query", asked))
+    except InvalidDataError as error:
+        fault = str(error).partition(": ")[2]
+        raise InvalidOptionError(f"a query must hold what BSON can hold: {fault}") from None

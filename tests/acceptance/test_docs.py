@@ -28,7 +28,7 @@ PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 COMMAND = Path(sys.executable).with_name("taskscheduler")
 NOWHERE = "mongodb://127.0.0.1:1/app"
 MOST_LINES = 140
-OF_THE_COMMAND = {"--pidfile", "--daemonize", "--log-file"}  #: options of `taskscheduler node` alone
+OF_THE_COMMAND = {"--embedded", "--pidfile", "--daemonize", "--log-file"}  #: options of `taskscheduler node` alone
 
 _FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
@@ -125,14 +125,14 @@ def help_of(*command: str) -> str:
 
 def flags(*command: str) -> set[str]:
     """The options of a command, without those that all commands have."""
-    common = {"--uri", "--output", "--no-color", "--verbose", "--help", "--version"}
+    common = {"--uri", "--output", "--no-color", "--verbose", "--help", *([] if command else ["--version"])}
     return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", help_of(*command), re.MULTILINE)) - common
 
 
 def subcommands(*command: str) -> set[str]:
     """The commands of a group."""
-    _, _, listed = help_of(*command).partition("\nCommands:\n")
-    return set(re.findall(r"^  ([a-z-]+)(?:  |$)", listed, re.MULTILINE))
+    _, _, listed = help_of(*command).partition("\nOptions:\n")
+    return set(re.findall(r"^  ([a-z][a-z-]*)(?:  |$)", listed, re.MULTILINE))
 
 
 def all_commands() -> Iterator[str]:
@@ -212,7 +212,7 @@ def test_the_readme_begins_with_the_promise_of_the_guarantees() -> None:
     assert promise.split() == re.sub(r"^> ", "", quoted, flags=re.MULTILINE).split()
 
 
-@pytest.mark.parametrize("command", [".venv/bin/taskscheduler demo", ".venv/bin/pytest -n 2 --dist loadfile"])
+@pytest.mark.parametrize("command", [".venv/bin/taskscheduler demo", ".venv/bin/pytest -n 4 --dist loadfile"])
 def test_the_two_commands_stand_alone(command: str) -> None:
     alone = [block.text for block in blocks(README.read_text()) if block.text.endswith(f"{command}\n")]
     assert len(alone) == 1
@@ -268,7 +268,7 @@ def test_the_job_options_are_all_there_are(scheduler: Scheduler) -> None:
     """Those that are stored with a job, and those that the command line takes."""
     stored = set(scheduler.add_job("any").options)
     beside = {"--jobs", "--once", "--wait", "--wait-timeout"}
-    renamed = {"--tag": "tags", "--solo-key": "solo"}
+    renamed = {"--tag": "tags", "--limit": "limits", "--solo-key": "solo"}
     taken = {renamed.get(flag, flag.removeprefix("--").replace("-", "_")) for flag in flags("add") - beside}
     assert reference("options.md", "Job options") == stored | taken
 

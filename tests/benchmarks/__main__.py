@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 from taskscheduler_daemon.demo.environment import embedded_server
-from tests.benchmarks import adding, draining, floor, idle, latency, peers
+from tests.benchmarks import adding, draining, floor, idle, latency, peers, scheduling
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.stage import Stage
 
@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Stage], None]] = {
     "two-nodes": draining.two_nodes,
     "latency": latency.measure,
     "idle": idle.measure,
+    "schedules": scheduling.measure,
     "million": draining.million,
 }
 _NOT_QUICK = ("million",)

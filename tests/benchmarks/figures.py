@@ -32,6 +32,8 @@ GOALS = {
     "product.idle_cpu": ("<=", 0.6),
     "product.idle_pss": ("<=", 70),
     "product.idle_writes": ("<=", 1),
+    "product.schedule_added_p99": ("<=", 500),
+    "product.schedule_looks": ("<=", 4),
 }
 
 

@@ -15,10 +15,12 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from taskscheduler.model.document import Document, new_document
+from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
-from taskscheduler.store.attempt_updates import batch_done_update, claim_update
+from taskscheduler.store.attempt_updates import Completion, batch_done_update, claim_update
 from taskscheduler.store.client import DURABLE, PROMPT, durable
+from taskscheduler.store.fence import Fence
 from taskscheduler.store.schema import CLAIM_ORDER, ensure
 from tests.benchmarks.stage import Stage
 
@@ -119,7 +121,8 @@ def _claim(
 def _finish(jobs: Collection[Document], taken: Sequence[tuple[str, list[ObjectId]]]) -> float:
     begun = time.monotonic()
     for claim, ids in taken:
-        jobs.bulk_write([batch_done_update(claim, "0" * 24, ids)], ordered=False)
+        first = Completion(Fence(ids[0], claim, 1), Verdict(Transition.SUCCEED), "0" * 24)
+        jobs.bulk_write([batch_done_update(first, ids)], ordered=False)
     return time.monotonic() - begun
 
 

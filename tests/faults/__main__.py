@@ -25,7 +25,7 @@ from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, Cluster
 from tests.faults.drain import drain
 from tests.faults.history import read
 from tests.faults.nemesis import Nemesis
-from tests.faults.plan import PROCESS_FAULTS, SERVER_FAULTS, plan
+from tests.faults.plan import GROUPS, PROCESS_FAULTS, SERVER_FAULTS, plan
 
 
 def _arguments() -> argparse.Namespace:
@@ -35,15 +35,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=0.0, help="default: 60")
     parser.add_argument("--seed", type=int, default=None, help="default: one that is printed")
-    parser.add_argument("--rate", type=float, default=40.0, help="jobs per second, about")
+    parser.add_argument("--rate", type=float, default=46.0, help="jobs per second, about")
     parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--only", type=_faults, default=None, help=", ".join([*PROCESS_FAULTS, *SERVER_FAULTS]))
+    parser.add_argument(
+        "--only", type=_faults, default=None, help=", ".join([*GROUPS, *PROCESS_FAULTS, *SERVER_FAULTS])
+    )
     parser.add_argument("--keep", action="store_true", help="keep the histories and logs in any case")
     return parser.parse_args()
 
 
 def _faults(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    names = [fault for name in given for fault in GROUPS.get(name, (name,))]
     unknown = [name for name in names if name not in {*PROCESS_FAULTS, *SERVER_FAULTS}]
     if unknown:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")

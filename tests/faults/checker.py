@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,12 @@ _MOVES = {
     POSTPONED: {WAITING, CANCELED, FAILED},
     PROCESSING: {WAITING, POSTPONED, *FINAL},
 }
-#: what may still be written to a job that has ended: its debts
+#: the same for jobs that are under a control: it may keep them back after all, and a group takes its turn
+_CONTROLLED_MOVES = {**_MOVES, WAITING: {*_MOVES[WAITING], POSTPONED}, POSTPONED: {*_MOVES[POSTPONED], PROCESSING}}
+_CONTROLS = {"limits", "sequence", "solo", "group"}
+#: adder and node each estimate the clock of the server, on a busy machine some milliseconds apart
+_CLOCKS = timedelta(milliseconds=100)
+
 _OF_THE_END = {"status", "ended", "worker", "attempt", "claim", "retries", "lost", "started"}
 
 
@@ -43,6 +49,9 @@ class Facts:
 
     def is_service(self, job: str) -> bool:
         return "service" in self.documents.get(job, {})
+
+    def is_controlled(self, job: str) -> bool:
+        return not _CONTROLS.isdisjoint(self.documents.get(job, {}))
 
     def of(self, *kinds: str) -> Iterator[Event]:
         """The events of these kinds in order."""
@@ -106,7 +115,8 @@ def all_end(facts: Facts) -> Iterator[Violation]:
 
 def nothing_unexpected(facts: Facts) -> Iterator[Violation]:
     for job, document in facts.documents.items():
-        if job not in facts.attempted and str(document.get("series")) not in facts.attempted:
+        planned = "schedule" in document or str(document.get("series")) in facts.attempted
+        if job not in facts.attempted and not planned:
             yield Violation("nothing appears that was not added", job, "a document that nobody added")
     for job in facts.runs:
         if job not in facts.documents:
@@ -161,7 +171,8 @@ def attempts_grow(facts: Facts) -> Iterator[Violation]:
         if attempt is None:
             continue
         before, status = known.get(job, 0), change["set"].get("status")
-        given_back = attempt == before - 1 and status == WAITING
+        refused = status == POSTPONED and facts.is_controlled(job)
+        given_back = attempt == before - 1 and (status == WAITING or refused)
         if change["op"] == "update" and not (attempt == before + 1 and status == PROCESSING) and not given_back:
             yield Violation("attempts count up", job, f"from {before} to {attempt} with status {status}")
         known[job] = attempt
@@ -175,7 +186,8 @@ def legal_moves(facts: Facts) -> Iterator[Violation]:
             continue
         before = known.get(job)
         ended_may = {WAITING} if facts.is_service(job) else set()
-        if change["op"] == "update" and before is not None and status not in _MOVES.get(before, ended_may):
+        moves = _CONTROLLED_MOVES if facts.is_controlled(job) else _MOVES
+        if change["op"] == "update" and before is not None and status not in moves.get(before, ended_may):
             yield Violation("statuses change by the rules", job, f"from {before} to {status}")
         known[job] = status
 
@@ -183,7 +195,7 @@ def legal_moves(facts: Facts) -> Iterator[Violation]:
 def not_early(facts: Facts) -> Iterator[Violation]:
     for job, document in facts.documents.items():
         started = document.get("started")
-        if started is not None and started < document["at"]:
+        if started is not None and started < document["at"] - _CLOCKS:
             yield Violation("nothing starts before its time", job, f"started {started}, due {document['at']}")
 
 
@@ -211,3 +223,27 @@ def as_expected(facts: Facts) -> Iterator[Violation]:
             yield Violation("only poison is set aside", job, f"after {document['lost']} losses")
         if document["status"] != wanted[expected] and not poisoned:
             yield Violation("jobs end as they should", job, f"status {document['status']}, not {expected}")
+
+
+def innocent_not_set_aside(facts: Facts) -> Iterator[Violation]:
+    """Only what kills its workers, managers or nodes is set aside for it, and nothing for what others wrote into it."""
+    for job, expected in facts.expected.items():
+        error = facts.documents.get(job, {}).get("error") or {}
+        if error.get("type") == "InvalidDocumentError":
+            yield Violation("no document is spoiled", job, str(error.get("message")))
+        if error.get("type") == "PoisonedJobError" and expected not in ("poisoned", "any"):
+            yield Violation("the innocent are not set aside", job, str(error.get("message")))
+
+
+def charged_had_started(facts: Facts) -> Iterator[Violation]:
+    """A loss is charged to an attempt that had started; its worker may have died before the job's first line."""
+    attempts: dict[str, int] = {}
+    losses: dict[str, int] = {}
+    started = {(event["job"], event["attempt"]) for event in facts.of("begin", "start")}
+    for change in facts.changes:
+        job, fields = change["job"], change["set"]
+        attempts[job] = fields.get("attempt", attempts.get(job, 0))
+        lost = fields.get("lost", losses.get(job, 0))
+        if lost > losses.get(job, 0) and (job, attempts[job]) not in started:
+            yield Violation("what had not started is not charged", job, f"attempt {attempts[job]} had not started")
+        losses[job] = lost

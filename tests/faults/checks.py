@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tests.faults import checker, turns
-from tests.faults.checker import CANCELED, DONE, FAILED, FINAL, TIMEOUT, Facts, Rule, Violation
+from tests.faults import checker, places, retries, schedules, turns
+from tests.faults.checker import CANCELED, DONE, FAILED, FINAL, PROCESSING, TIMEOUT, Facts, Rule, Violation
 from tests.faults.executions import Execution, excused, overlaps, pauses
 
 MARGIN = 1.0  #: seconds that a thawed or cancelled job may take to be killed, on a busy machine
@@ -129,14 +129,22 @@ def _disturbed(
 
 
 def listeners_hear_all(facts: Facts) -> Iterator[Violation]:
-    """A listener hears every change of a status; after a gap at least how each job ended, if that was lately."""
+    """A listener hears every change of a status; after a gap at least how each job ended, if that was lately.
+
+    The claim of an attempt that was handed back unstarted, and its return, need not be heard.
+    """
     if any(True for _ in facts.of("gap")) or not any(True for _ in facts.of("listening")):
         return
     heard = Counter((event["job"], event["status"]) for event in facts.of("heard"))
     made: Counter[tuple[str, int]] = Counter()
+    attempts: dict[str, int] = {}
     for change in facts.changes:
-        if "status" in change["set"] and change["op"] in ("insert", "update"):
-            made[change["job"], change["set"]["status"]] += 1
+        job, values = change["job"], change["set"]
+        before, attempts[job] = attempts.get(job, 0), values.get("attempt", attempts.get(job, 0))
+        if attempts[job] < before:
+            made[job, PROCESSING] -= 1
+        elif "status" in values and change["op"] in ("insert", "update"):
+            made[job, values["status"]] += 1
     for (job, status), count in made.items():
         if heard[job, status] < count:
             text = f"status {status} was heard {heard[job, status]} times and set {count} times"
@@ -171,7 +179,12 @@ TRANSITIONS: Sequence[Rule] = (
     checker.legal_moves,
     checker.not_early,
     checker.retries_bounded,
+    retries.pauses_are_kept,
+    retries.snoozes_are_free,
+    retries.nothing_starts_too_late,
     checker.as_expected,
+    checker.innocent_not_set_aside,
+    checker.charged_had_started,
     no_overlap,
     series_go_on,
     one_live_run,
@@ -179,8 +192,14 @@ TRANSITIONS: Sequence[Rule] = (
     children_fail_parents,
     canceled_never_start,
     timeouts_hold,
+    schedules.one_run_for_each_time,
     turns.one_at_a_time,
-    turns.turns_end,
+    places.limits_are_kept,
+    places.one_of_a_sequence,
+    places.sequences_are_in_order,
+    places.failures_block,
+    places.no_place_is_kept,
+    places.nothing_stays_parked,
     turns.dead_programs_end,
     turns.services_come_back,
     turns.services_stop,
@@ -211,7 +230,12 @@ def counts(facts: Facts) -> dict[str, int]:
         "overlapped": len(overlapped),
         "fenced": sum(len(event["ends"]) for event in facts.of("fenced")),
         "reaped": sum(len(event["jobs"]) for event in facts.of("reaped")),
+        "scheduled runs": _executions(facts, "schedule"),
+        "times left out": schedules.left_out(facts),
         "solo runs": _executions(facts, "solo"),
+        "limited runs": _executions(facts, "limits"),
+        "runs of sequences": _executions(facts, "sequence"),
+        "runs of groups": _executions(facts, "group"),
         "service runs": _executions(facts, "service"),
         "program runs": _executions(facts, "program"),
         "executions": sum(len(runs) for runs in facts.runs.values()),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from taskscheduler import Scheduler
-from tests.faults import processes
+from tests.faults import places, processes, schedules
 from tests.faults.history import History, read
-from tests.faults.producer import SERVICES, start_service
+from tests.faults.producer import SERVICES, set_limit, start_service
 from tests.faults.proxy import Proxies
 from tests.faults.witness import Witness
 from tests.support.eventually import eventually
@@ -113,7 +114,7 @@ class Member:
 class Cluster:
     """As a context manager: leaves no process behind, whatever happened."""
 
-    def __init__(self, directory: Path, seed: int, nodes: int = 3, producers: int = 2, rate: float = 40.0) -> None:
+    def __init__(self, directory: Path, seed: int, nodes: int = 3, producers: int = 2, rate: float = 46.0) -> None:
         self.history_directory = directory / "history"
         self._logs = directory / "logs"
         self._data = directory / "data"
@@ -129,6 +130,7 @@ class Cluster:
         self.nodes: list[Member] = []
         self.producers: list[Member] = []
         self.programs: list[Member] = []
+        self.first_times: dict[str, datetime | None] = {}  #: of each schedule
         self._stack = ExitStack()
 
     def __enter__(self) -> Cluster:
@@ -163,6 +165,8 @@ class Cluster:
             self.producers.append(self._member(f"producer-{number}", "producer", seed, rate, str(LEASE)))
             self.programs.append(self._member(f"program-{number}", "program", json.dumps({"seed": seed})))
         self._start_services()
+        self._start_schedules()
+        self._set_limits()
         for member in (*self.nodes, *self.producers, *self.programs):
             member.start()
 
@@ -172,6 +176,16 @@ class Cluster:
                 job_id = start_service(scheduler, name).id
                 self.history.write("add", ids=[job_id], expected="any")
                 self.history.write("acked", ids=[job_id])
+
+    def _start_schedules(self) -> None:
+        with self.scheduler() as scheduler:
+            for name, options in schedules.SCHEDULES.items():
+                self.first_times[name] = scheduler.schedules.add(name, "faults.tick", **options).next_at
+
+    def _set_limits(self) -> None:
+        with self.scheduler() as scheduler:
+            for name, options in places.LIMITS.items():
+                set_limit(scheduler, self.history, name, **options)
 
     def _is_heard(self) -> bool:
         return any(event["what"] == "listening" for event in read(self.history_directory, self.listener.pid))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from taskscheduler import Scheduler
-from tests.faults import checks, processes
+from tests.faults import checks, processes, schedules
 from tests.faults.checker import Facts
 from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, NODE_OPTIONS, Member
 from tests.faults.history import Event, History, read
-from tests.faults.producer import start_service
+from tests.faults.producer import set_limit, start_service
 from tests.faults.witness import JOBS, Witness
 from tests.support.eventually import eventually
 
@@ -80,6 +81,26 @@ class Control:
         """Stop a service; it was to be there until now."""
         self.scheduler.stop_service(job)
         self.history.write("service", job=job_id)
+
+    def schedule(self) -> datetime:
+        """Start a schedule of every second; its first time."""
+        first = self.scheduler.schedules.add(
+            schedules.NAME, "faults.tick", **schedules.SCHEDULES[schedules.NAME]
+        ).next_at
+        assert first is not None
+        return first
+
+    def end_schedule(self, first: datetime) -> None:
+        """Pause it when nothing is left to do for it; it had runs from its first time on."""
+        self.scheduler.schedules.pause(schedules.NAME)
+        stored = self.scheduler.store.schedules
+        eventually(lambda: "due_at" not in (stored.get(schedules.NAME) or {}), 20, "the schedule rests")
+        last = self.scheduler.schedules.get(schedules.NAME).last_at
+        self.history.write("schedule", name=schedules.NAME, first=str(first), last=str(last))
+
+    def limit(self, name: str, concurrency: int) -> None:
+        """Set a limit."""
+        set_limit(self.scheduler, self.history, name, concurrency)
 
     def add(self, job: str, data: Any = None, expected: str = "done", **options: Any) -> ObjectId:
         """Add a job, as producers do."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from pymongo.collection import Collection
 
 from taskscheduler import Scheduler
 from taskscheduler.errors import SchedulerError
-from tests.faults.cluster import Cluster
+from taskscheduler.model.control.keys import keys_of
+from tests.faults.cluster import LEASE, Cluster
 from tests.faults.executions import executions
 from tests.faults.history import read
+from tests.faults.producer import release_sequences
 from tests.faults.turns import BACK_WITHIN
 from tests.faults.witness import JOBS
 from tests.support.eventually import eventually
@@ -19,7 +22,9 @@ from tests.support.eventually import eventually
 _WORK = {"class": {"$gte": ""}, "status": {"$lte": 2}}
 _SERIES_ADVANCES_WITHIN = 20.0
 _DRAINED_WITHIN = 60.0
+_LATE = timedelta(seconds=1)  #: the last run is for a time at most so long before the end of the faults
 _STOPPED_WITHIN = 40.0
+_FREE_WITHIN = LEASE + 10.0
 
 Documents = dict[str, dict[str, Any]]
 
@@ -36,12 +41,16 @@ def drain(cluster: Cluster) -> Documents:
         program.kill()  # in the midst of its turn, perhaps
     with cluster.scheduler() as scheduler, cluster.database() as database:
         jobs = database[JOBS]
+        _end_schedules(cluster, scheduler)
         lasting = {"series": {"$exists": False}, "service": {"$exists": False}}
-        _patiently(lambda: jobs.find_one({**_WORK, **lasting}) is None, _DRAINED_WITHIN)
+        _patiently(
+            lambda: _release(cluster, scheduler) and jobs.find_one({**_WORK, **lasting}) is None, _DRAINED_WITHIN
+        )
         _end_series(cluster, scheduler, jobs)
         _end_services(cluster, scheduler)
         _patiently(lambda: jobs.find_one(_WORK) is None, _DRAINED_WITHIN)
         _patiently(lambda: jobs.find_one({"pending": {"$exists": True}}) is None, _DRAINED_WITHIN / 4)
+        _free_places(cluster, scheduler, jobs)
         cluster.witness.catch_up()
         _stop_listener(cluster, scheduler)
         _stop_nodes(cluster)
@@ -53,6 +62,26 @@ def _patiently(condition: Callable[[], bool], timeout: float) -> bool:
         return eventually(condition, timeout)
     except AssertionError:
         return False  # the checker says what is wrong
+
+
+def _release(cluster: Cluster, scheduler: Scheduler) -> bool:
+    """Release the sequences that a failed job blocks, so that the jobs behind it run; True."""
+    release_sequences(scheduler, cluster.history)
+    return True
+
+
+def _free_places(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[str, Any]]) -> None:
+    """As whoever wants the place of a cancelled job does, whose node is gone; what is not free then was forgotten."""
+
+    def kept() -> list[dict[str, Any]]:
+        held = list(jobs.find({"gate": {"$exists": True}}))
+        for key in {key for job in held for key in keys_of(job)}:
+            scheduler.store.places.taken(key)
+        return held
+
+    _patiently(lambda: not kept(), _FREE_WITHIN)
+    for job in kept():
+        cluster.history.write("kept", job=job["_id"])
 
 
 def _end_series(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[str, Any]]) -> None:
@@ -68,6 +97,18 @@ def _end_series(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[st
     for series, seq in before.items():
         cluster.history.write("series", series=str(series), advanced=after[series] > seq)
         scheduler.cancel_job(series)
+
+
+def _end_schedules(cluster: Cluster, scheduler: Scheduler) -> None:
+    """They must have caught up with the present since the faults ended, before they are paused."""
+    schedules, over = scheduler.schedules, scheduler.store.clock.now()
+    _patiently(lambda: all((one.next_at or over) > over for one in schedules.all()), _DRAINED_WITHIN)
+    for name in cluster.first_times:
+        schedules.pause(name)
+    _patiently(lambda: not any("due_at" in one.to_dict() for one in schedules.all()), _DRAINED_WITHIN)
+    for name, first in cluster.first_times.items():
+        last = max(schedules.get(name).last_at or over, over - _LATE)
+        cluster.history.write("schedule", name=name, first=str(first), last=str(last))
 
 
 def _end_services(cluster: Cluster, scheduler: Scheduler) -> None:

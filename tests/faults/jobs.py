@@ -10,9 +10,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from taskscheduler import Job, Service
+from taskscheduler import Job, Retry, Service
 from taskscheduler.jobs.executor import JobInterrupted
 from tests.faults.history import of_environment
+from tests.faults.retries import ASKED, SNOOZE
 
 _BEAT = 0.05
 _HISTORY = of_environment()
@@ -51,6 +52,12 @@ class Quick(Recorded):
     name = "faults.quick"
 
 
+class Tick(Recorded):
+    """A run of a schedule."""
+
+    name = "faults.tick"
+
+
 class Result(Recorded):
     """Tells its progress and returns its data."""
 
@@ -80,6 +87,26 @@ class Flaky(Recorded):
             raise RuntimeError(f"attempt {self.attempt} of {self.data} that fail")
 
 
+class Asking(Recorded):
+    """Asks for another try until its attempt is greater than the number in the data."""
+
+    name = "faults.asking"
+
+    def work(self) -> None:
+        if self.attempt <= self.data:
+            raise Retry(after=ASKED, reason=f"attempt {self.attempt} of {self.data} that ask")
+
+
+class Snoozing(Recorded):
+    """Puts itself off until its attempt is greater than the number in the data."""
+
+    name = "faults.snoozing"
+
+    def work(self) -> None:
+        if self.attempt <= self.data:
+            self.snooze(SNOOZE)
+
+
 class Killer(Recorded):
     """Kills its worker until its attempt is greater than the number in the data."""
 
@@ -88,6 +115,17 @@ class Killer(Recorded):
     def work(self) -> None:
         if self.attempt <= self.data:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ManagerKiller(Recorded):
+    """Kills its manager when others have had time to begin."""
+
+    name = "faults.manager_killer"
+
+    def work(self) -> None:
+        self.nap(self.data)
+        os.kill(os.getppid(), signal.SIGKILL)
+        self.nap(60.0)
 
 
 class Solo(Nap):

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 from taskscheduler import Process, Scheduler
 from taskscheduler.errors import SchedulerError
 from tests.faults.history import of_environment
+from tests.faults.observing import HistoryHandler, observe_streams
 from tests.faults.processes import die_with_parent
 
 _SLICE = 2.0  #: seconds after which the token is kept
@@ -66,6 +68,9 @@ def main(uri: str, token_file: Path) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, handlers=[logging.StreamHandler(), HistoryHandler(history, "listener")])
+    logging.getLogger("pymongo").setLevel(logging.WARNING)
+    observe_streams(history)
     with Scheduler(uri) as scheduler:
         ear = Ear(scheduler, token_file)
         told = False

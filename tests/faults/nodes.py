@@ -11,36 +11,24 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pymongo.change_stream import ChangeStream
+from bson import ObjectId
 
 from taskscheduler import Scheduler
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler_daemon import QueueNode
+from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.logs import CompactFormatter
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance import rescuer
+from taskscheduler_daemon.worker.reports import WorkerReports
 from tests.faults import sabotage
 from tests.faults.history import History, of_environment
+from tests.faults.observing import HistoryHandler, observe_streams
 from tests.faults.processes import die_with_parent
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-class HistoryHandler(logging.Handler):
-    """Writes the log of the node, its manager and its workers into the history as well."""
-
-    def __init__(self, history: History, node: str) -> None:
-        super().__init__(logging.INFO)
-        self._history = history
-        self._node = node
-
-    def emit(self, record: logging.LogRecord) -> None:
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        self._history.write("log", by=self._node, text=record.getMessage(), level=record.levelname, extra=extra)
 
 
 def observe(history: History) -> None:
-    """Write down which ends are recorded or refused, which jobs are taken back, and when a stream is resumed."""
+    """Write down which ends are recorded or refused, and which jobs are taken back."""
     follow, refuse = Completer._follow, Completer._report_fenced
     rescue: Callable[..., Any] = vars(rescuer)["rescue"]
 
@@ -59,15 +47,23 @@ def observe(history: History) -> None:
         history.write("reaped", jobs=[str(job) for job, _ in jobs])
         return jobs
 
-    resume: Callable[..., None] = ChangeStream._resume
-
-    def resumed(self: ChangeStream[Any]) -> None:
-        resume(self)
-        history.write("resumed")
-
-    ChangeStream._resume = resumed  # type: ignore[method-assign]
     Completer._follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
     setattr(rescuer, "rescue", rescued)  # noqa: B010 - not exported by it
+
+
+def observe_workers(history: History) -> None:
+    """Write down, before a worker notes it, which attempts it begins: one may die before the first line of its job."""
+    begin, begin_async = WorkerReports.begin, WorkerReports.begin_async
+
+    def beginning(self: WorkerReports, run: Run) -> None:
+        history.write("begin", job=str(ObjectId(run.job_id)), attempt=run.attempt)
+        begin(self, run)
+
+    def beginning_async(self: WorkerReports, run: Run) -> None:
+        history.write("begin", job=str(ObjectId(run.job_id)), attempt=run.attempt)
+        begin_async(self, run)
+
+    WorkerReports.begin, WorkerReports.begin_async = beginning, beginning_async  # type: ignore[method-assign]
 
 
 def _end(one: Completion) -> list[Any]:
@@ -83,6 +79,8 @@ def main(uri: str, options: dict[str, Any]) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[printing, HistoryHandler(history, options["name"])])
     logging.getLogger("pymongo").setLevel(logging.WARNING)
     observe(history)
+    observe_streams(history)
+    observe_workers(history)
     clock = sabotage.apply(options.pop("sabotage", []))
     scheduler = Scheduler(uri, clock=clock)
     return QueueNode(scheduler, clock=clock, **{"jobs": ["tests.faults.jobs"], **options}).process()

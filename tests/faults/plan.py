@@ -13,13 +13,16 @@ from dataclasses import dataclass
 #: how often each fault lies in the deck
 PROCESS_FAULTS: Mapping[str, int] = {
     "kill worker": 3,
+    "ask worker to end": 2,
     "pause worker": 2,
     "kill manager": 2,
+    "ask manager to end": 1,
     "pause manager": 1,
     "kill node": 2,
     "pause node process": 2,
     "freeze node": 2,
     "stop node": 1,
+    "ask all of a node to end": 2,
     "recycle workers": 1,
     "cut node off": 2,
     "hold node's connections": 1,
@@ -35,6 +38,7 @@ SERVER_FAULTS: Mapping[str, int] = {
     "kill primary": 2,
     "kill secondary": 1,
     "pause primary": 1,
+    "pause all servers for half a lease": 2,
     "majority lost": 1,
     "replication stalls": 1,
     "cut primary off": 1,
@@ -48,6 +52,21 @@ SERVER_FAULTS: Mapping[str, int] = {
     "drop event log": 1,
     "roll the oplog over": 1,
     "power loss": 1,
+}
+#: names for several faults, for `--only`
+GROUPS: Mapping[str, Sequence[str]] = {
+    "schedules": (
+        "kill node",
+        "kill all nodes",
+        "freeze node",
+        "pause node process",
+        "stop node",
+        "cut node off",
+        "step down",
+        "kill primary",
+        "pause primary",
+        "majority lost",
+    )
 }
 #: a run begins with these, which make the mechanisms show that a quiet run would not
 _FIRST = {"process": ["pause node process", "kill node"], "server": ["kill primary", "roll the oplog over"]}

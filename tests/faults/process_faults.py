@@ -40,6 +40,29 @@ def kill_worker(cluster: Cluster, choice: float) -> Iterator[float]:
     yield 0.0
 
 
+def ask_worker_to_end(cluster: Cluster, choice: float) -> Iterator[float]:
+    cluster.signal(some_of(one_of(cluster.nodes, choice).workers, choice), _request(choice))
+    yield 0.0
+
+
+def ask_manager_to_end(cluster: Cluster, choice: float) -> Iterator[float]:
+    cluster.signal(one_of(cluster.nodes, choice).manager, _request(choice))
+    yield 0.0
+
+
+def ask_all_of_a_node_to_end(cluster: Cluster, choice: float) -> Iterator[float]:
+    """As systemd does it by default."""
+    node = one_of(cluster.nodes, choice)
+    cluster.signal(node.tree, signal.SIGTERM)
+    node.wait(20)
+    yield 0.0
+    node.start()
+
+
+def _request(choice: float) -> int:
+    return signal.SIGHUP if choice > 0.7 else signal.SIGTERM
+
+
 def pause_worker(cluster: Cluster, choice: float) -> Iterator[float]:
     pids = some_of(one_of(cluster.nodes, choice).workers, choice)
     yield from paused(cluster, pids, 0.5 + choice * 1.6 * LEASE)
@@ -155,13 +178,16 @@ def kill_all_nodes(cluster: Cluster, choice: float) -> Iterator[float]:
 
 PROCESS_FAULTS: Mapping[str, Fault] = {
     "kill worker": kill_worker,
+    "ask worker to end": ask_worker_to_end,
     "pause worker": pause_worker,
     "kill manager": kill_manager,
+    "ask manager to end": ask_manager_to_end,
     "pause manager": pause_manager,
     "kill node": kill_node,
     "pause node process": pause_node_process,
     "freeze node": freeze_node,
     "stop node": stop_node,
+    "ask all of a node to end": ask_all_of_a_node_to_end,
     "recycle workers": recycle_workers,
     "cut node off": cut_node_off,
     "hold node's connections": hold_node,

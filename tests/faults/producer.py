@@ -21,17 +21,26 @@ from bson import ObjectId
 
 from taskscheduler import Process, Scheduler
 from taskscheduler.errors import SchedulerError
-from tests.faults.history import of_environment
+from tests.faults.history import History, of_environment
 from tests.faults.processes import die_with_parent
 
 _MOST_SERIES = 4
 _MOST_WAITING = 60  #: with more than that the nodes are given time
 _COUNT_EVERY = 1.0
+_KEPT_WAITING = {"$or": [{"status": 0}, {"status": 1, "blocked": {"$exists": True}}]}
 _KEYS = 6
 SHARED_KEY = "faults.shared"  #: of solo jobs, and of programs that no node runs
 SERVICES = ("keeper", "fitful")
 SERVICE_OPTIONS: dict[str, Any] = {"restart_interval": 0.2, "restart_interval_max": 1, "stop_soft": 1, "stop_hard": 2}
 _SOLO_KEYS = (True, "faults.red", SHARED_KEY)
+_LIMITS = (("faults.three",), ("faults.tenant:a",), ("faults.tenant:b", "faults.three"))
+_SEQUENCES = {
+    "faults.skips": "skip",
+    "faults.skips too": "skip",
+    "faults.blocks": "block",
+    "faults.blocks too": "block",
+}
+_GROUPS = ("faults.large", "faults.small")
 
 Options = dict[str, Any]
 
@@ -39,6 +48,21 @@ Options = dict[str, Any]
 def start_service(scheduler: Scheduler, name: str) -> Process:
     """Make one of the services of a run be there."""
     return scheduler.start_service(f"faults.{name}", name=name, **SERVICE_OPTIONS)
+
+
+def set_limit(scheduler: Scheduler, history: History, name: str, concurrency: int | None = None, **rate: Any) -> None:
+    """Set a limit of a run, which stays as it is."""
+    scheduler.limits.set(name, concurrency, **rate)
+    history.write("limit", name=name, concurrency=concurrency)
+
+
+def release_sequences(scheduler: Scheduler, history: History) -> None:
+    """Release the sequences that are blocked."""
+    for blocked in scheduler.sequences.blocked():
+        call = ObjectId()
+        history.write("release", key=blocked.key, call=call)
+        scheduler.sequences.release(blocked.key)
+        history.write("released", key=blocked.key, call=call)
 
 
 class Producer:
@@ -59,6 +83,9 @@ class Producer:
             self._nap: 14,
             self._flaky: 6,
             self._failing: 2,
+            self._asking: 2,
+            self._snoozing: 3,
+            self._hurried: 3,
             self._later: 6,
             self._repeating: 1,
             self._stubborn: 1,
@@ -69,6 +96,13 @@ class Producer:
             self._forced: 1,
             self._solo: 4,
             self._solo_canceled: 1,
+            self._limited: 5,
+            self._limited_canceled: 1,
+            self._sequence: 4,
+            self._sequence_failing: 2,
+            self._release: 2,
+            self._grouped: 3,
+            self._rated: 1,
             self._restarted: 1,
         }
 
@@ -86,7 +120,7 @@ class Producer:
         """Whether the nodes have fallen behind, as far as can be told."""
         if time.monotonic() > self._counted_at + _COUNT_EVERY:
             try:
-                self._waiting = sum(1 for _ in self._scheduler.get_jobs({"status": 0}))
+                self._waiting = sum(1 for _ in self._scheduler.get_jobs(_KEPT_WAITING))
             except SchedulerError:
                 pass  # then as before
             self._counted_at = time.monotonic()
@@ -105,10 +139,21 @@ class Producer:
 
     def _flaky(self) -> None:
         fails = self._random.randint(1, 2)
-        self._add("flaky", fails, "done", retry=fails, retry_interval=self._random.choice([0, 0.3]))
+        interval, backoff = self._random.choice([(0, "constant"), (0.3, "constant"), (0.1, "exponential")])
+        self._add("flaky", fails, "done", retry=fails, retry_interval=interval, backoff=backoff)
 
     def _failing(self) -> None:
         self._add("flaky", 1000, "failed", retry=1, retry_interval=0.2)
+
+    def _asking(self) -> None:
+        asks = self._random.randint(1, 2)
+        self._add("asking", asks, "done", retry=asks)
+
+    def _snoozing(self) -> None:
+        self._add("snoozing", self._random.randint(1, 3), "done")
+
+    def _hurried(self) -> None:
+        self._add("quick", None, "any", start_by=self._random.choice([0.1, 0.5, 3]))
 
     def _later(self) -> None:
         self._add("quick", None, "done", at=timedelta(seconds=self._random.uniform(0.3, 4)))
@@ -150,6 +195,38 @@ class Producer:
     def _solo_canceled(self) -> None:
         self._to_be_canceled(self._add("solo", 4.0, "any", priority=1, solo=self._random.choice(_SOLO_KEYS)))
 
+    def _limited(self) -> None:
+        limits = list(self._random.choice(_LIMITS))
+        if self._random.random() < 0.3:
+            self._add("flaky", 1, "done", limits=limits, retry=1, retry_interval=0.2)
+        else:
+            self._add("nap", self._random.uniform(0.05, 0.4), "done", limits=limits)
+
+    def _limited_canceled(self) -> None:
+        self._to_be_canceled(self._add("nap", 4.0, "any", priority=1, limits=list(self._random.choice(_LIMITS))))
+
+    def _sequence(self) -> None:
+        key, limits = self._random.choice(list(_SEQUENCES)), self._random.choice([(), (), ("faults.three",)])
+        options = {"sequence": key, "limits": list(limits), "retry": 1, "retry_interval": 0.2}
+        self._add_some("flaky", [self._random.choice([0, 0, 1]) for _ in range(self._random.randint(1, 3))], options)
+
+    def _sequence_failing(self) -> None:
+        key = self._random.choice(list(_SEQUENCES))
+        self._add("flaky", 1000, "failed", sequence=key, sequence_on_failure=_SEQUENCES[key])
+
+    def _release(self) -> None:
+        try:
+            release_sequences(self._scheduler, self._history)
+        except SchedulerError as error:
+            self._history.write("not_released", why=f"{type(error).__name__}: {error}"[:200])
+
+    def _grouped(self) -> None:
+        group, limits = self._random.choice(_GROUPS), self._random.choice([(), (), ("faults.three",)])
+        self._add_some("quick", [None] * self._random.randint(1, 6), {"group": group, "limits": list(limits)})
+
+    def _rated(self) -> None:
+        self._add_some("quick", [None] * self._random.randint(2, 4), {"limits": ["faults.rated"]})
+
     def _restarted(self) -> None:
         name = self._random.choice(SERVICES)
         self._stopped.add(name)
@@ -170,8 +247,11 @@ class Producer:
         return job_id if sure else None
 
     def _bulk(self) -> None:
-        ids = [ObjectId() for _ in range(self._random.randint(3, 20))]
-        jobs = [("faults.quick", number, {"id": job_id}) for number, job_id in enumerate(ids)]
+        self._add_some("quick", list(range(self._random.randint(3, 20))), {})
+
+    def _add_some(self, job: str, data: list[Any], options: Options) -> None:
+        ids = [ObjectId() for _ in data]
+        jobs = [(f"faults.{job}", one, {**options, "id": job_id}) for one, job_id in zip(data, ids, strict=True)]
         self._tell(ids, "done", lambda: self._scheduler.add_jobs(jobs))
 
     def _tell(self, ids: list[ObjectId], expected: str, add: Callable[[], Any]) -> bool:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +37,18 @@ class Rules:
         return bool(self.held & {name, "*"})
 
 
+def port_of(uri: str) -> int:
+    """The port of the one server in a URI."""
+    return int(re.findall(r"127\.0\.0\.1:(\d+)/", uri)[0])
+
+
+def through(proxies: Proxies, uri: str, milliseconds: int) -> str:
+    """The URI through the proxy of its server; a client that finds none gives up after so many milliseconds."""
+    there = uri.replace(f":{port_of(uri)}/", f":{proxies.ports[port_of(uri)]}/")
+    alone = f"directConnection=true&serverSelectionTimeoutMS={milliseconds}"
+    return re.sub(r"replicaSet=\w+", alone, there)
+
+
 def client_name(first: bytes) -> str:
     """The application name in the first message of a connection; empty if it tells none."""
     found = _APPLICATION.search(first)
@@ -49,7 +63,8 @@ class Proxies:
         self.ports: dict[int, int] = {}  #: the port of the proxy before each target
         self._rules = {target: Rules() for target in targets}
         self._open: dict[int, dict[asyncio.StreamWriter, str]] = {target: {} for target in targets}
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
 
@@ -104,28 +119,31 @@ class Proxies:
     # -- connections ------------------------------------------------------------------------------------------------
 
     async def _listen(self, target: int) -> int:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                await self._serve(target, reader, writer)
-            except asyncio.CancelledError:
-                pass  # the proxies end
-
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
-        self._servers.append(server)
-        port: int = server.sockets[0].getsockname()[1]
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._loop.add_reader(listener, self._accept, target, listener)
+        port: int = listener.getsockname()[1]
         return port
 
-    async def _serve(self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            first = await reader.read(_CHUNK)
-            name = self._open[target][writer] = client_name(first)
-            if first and not self._rules[target].refuse(name):
-                await self._join(target, name, first, reader, writer)
-        except OSError:
-            pass  # either side is gone
-        finally:
-            self._open[target].pop(writer, None)
-            writer.transport.abort()
+    def _accept(self, target: int, listener: socket.socket) -> None:
+        """Not asyncio's own server: one that closes forgets the sockets of those whom it has just let in."""
+        with suppress(OSError):  # who knocked is gone
+            task = self._loop.create_task(self._serve(target, listener.accept()[0]))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, target: int, near: socket.socket) -> None:
+        with near, suppress(OSError, asyncio.CancelledError):  # either side is gone, or the proxies end
+            reader, writer = await asyncio.open_connection(sock=near)
+            try:
+                first = await reader.read(_CHUNK)
+                name = self._open[target][writer] = client_name(first)
+                if first and not self._rules[target].refuse(name):
+                    await self._join(target, name, first, reader, writer)
+            finally:
+                self._open[target].pop(writer, None)
+                writer.transport.abort()
 
     async def _join(
         self, target: int, name: str, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -152,13 +170,14 @@ class Proxies:
         raise ConnectionResetError("one side has closed")  # ends the other direction, too
 
     async def _end(self) -> None:
-        for server in self._servers:
-            server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        await asyncio.sleep(0)  # whoever was let in last has begun: a task cancelled before would keep its socket open
+        for task in self._serving:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close their sockets a round later
 
     def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)

@@ -9,7 +9,7 @@ from tests.faults.checker import Facts, Violation
 
 _MOST_SHOWN = 20
 
-#: what the log of a node says when a mechanism did its work
+#: what the log of a node or of the listener says when a mechanism did its work
 _SAYINGS: Mapping[str, Sequence[str]] = {
     "a fence refused a write": (),
     "a lease was reaped": ("took back jobs of a lost node",),
@@ -39,7 +39,8 @@ def mechanisms(facts: Facts) -> dict[str, int]:
     seen["a lost worker's job was handed back"] = sum(
         1 for change in facts.changes if change["set"].get("lost", 0) and change["set"].get("status") == 0
     )
-    seen["a solo job was let in"] = sum(1 for change in facts.changes if "parked_at" in change["unset"])
+    seen["a parked job was let in"] = sum(1 for change in facts.changes if "parked_at" in change["unset"])
+    seen["a sequence was released"] = sum(1 for _ in facts.of("released"))
     seen["a program was refused"] = sum(1 for _ in facts.of("refused"))
     ends = Counter((document.get("error") or {}).get("type") for document in facts.documents.values())
     seen["a silent program was ended"] = ends["SilenceError"]

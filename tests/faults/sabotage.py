@@ -5,34 +5,52 @@ Some entries only set a trap: they bring about the moment that a mechanism is fo
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateMany
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, SystemClock
+from taskscheduler.model import schedules
+from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.schedules import successor, successor_id
 from taskscheduler.operations import finish
-from taskscheduler.store import attempt_updates, claimed_job, completions, solo_locks
+from taskscheduler.store import attempt_updates, claimed_job, completions
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claims import ClaimStore
+from taskscheduler.store.control import admission
+from taskscheduler.store.control.admission import Admission
+from taskscheduler.store.control.sequences import SequenceStore
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.postponed_jobs import LateJobs
 from taskscheduler.store.programs import ProgramStore
-from taskscheduler.store.solo_updates import acquire_update
+from taskscheduler.store.schedules import ScheduleStore
+from taskscheduler_daemon.ipc.begun_page import BegunPage
+from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.manager import crash_errors
+from taskscheduler_daemon.manager.pool.worker_state import KillReason
+from taskscheduler_daemon.node.claiming import pipeline
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.dispatch import dispatcher
+from taskscheduler_daemon.node.dispatch.quarantine import Quarantine
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
 from taskscheduler_daemon.node.maintenance.reconciler import Reconciler
 from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.capacity import AsyncCapacity
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.unknown_jobs import UnknownJobs
+from taskscheduler_daemon.system.exits import ChildExit
+from tests.support.eventually import eventually
 
 SKEW = timedelta(hours=1)
 
@@ -58,8 +76,8 @@ def no_fence() -> None:
     def anybody(self: Fence) -> dict[str, Any]:
         return {"_id": self.job_id}
 
-    def batch_done_update(_claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
-        change = {"$set": {"status": 3, "progress": 100.0, "worker": worker}, "$currentDate": {"ended": True}}
+    def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
+        change = {"$set": {"status": 3, "progress": 100.0, "worker": first.worker}, "$currentDate": {"ended": True}}
         return UpdateMany({"_id": {"$in": list(ids)}}, change)
 
     _replace(Fence, "filter", anybody)
@@ -69,9 +87,9 @@ def no_fence() -> None:
 def no_mark() -> None:
     """A node that was declared lost renews its lease as if nothing had happened."""
 
-    def beat(self: NodeStore, boot: ObjectId, facts: Mapping[str, Any]) -> bool:
+    def beat(self: NodeStore, boot: ObjectId, facts: Mapping[str, Any]) -> datetime:
         self._collection.update_one({"_id": boot}, {"$inc": {"beat": 1}, "$currentDate": {"alive": True}})
-        return True
+        return datetime.now(UTC)
 
     _replace(NodeStore, "beat", beat)
 
@@ -131,9 +149,9 @@ def no_read_back() -> None:
     claim = ClaimStore.claim
     asked: dict[str, list[ObjectId]] = {}
 
-    def asking(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> int:
+    def asking(self: ClaimStore, ids: Sequence[ObjectId], name: str, *more: Any) -> int:
         asked[name] = list(ids)
-        return claim(self, ids, name, boot, node)
+        return claim(self, ids, name, *more)
 
     def got(self: ClaimStore, name: str, boot: ObjectId) -> list[Any]:
         found = self._raw.find({"_id": {"$in": asked.pop(name)}}, claimed_job.READ_BACK)
@@ -148,9 +166,54 @@ def no_rescan() -> None:
     _replace(Claimer, "look_everywhere", lambda self: None)
 
 
+def no_hurry() -> None:
+    """Nobody looks at the time by which a job has to start."""
+    _replace(LateJobs, "seconds_until_next", lambda self: None)
+    _replace(pipeline, "release_late", lambda store, fence, job: False)
+    _replace(Run, "is_late", lambda self, now: False)
+
+
 def no_turn() -> None:
-    """A job whose time has come is let in whoever has the turn of its key."""
-    _replace(solo_locks, "acquire_update", lambda key: acquire_update(f"{key} {ObjectId()}"))
+    """Each job that is let in gets places that nobody else can have."""
+    _replace(admission, "gate_of", lambda keys, places: [f"{place} {ObjectId()}" for place in places])
+
+
+def no_place_of_what_waits_again() -> None:
+    """A job that is handed back gives its places away, and begins again without them."""
+    _rearmed_with({"$unset": ["gate"]})
+
+
+def no_turn_over_retries() -> None:
+    """A job that is to be tried again comes last in its sequence."""
+    now = {"$multiply": [{"$toLong": "$$NOW"}, 1000]}
+    _rearmed_with({"$set": {"turn": {"$cond": [{"$gt": ["$turn", 0]}, now, "$$REMOVE"]}}})
+
+
+def _rearmed_with(stage: dict[str, Any]) -> None:
+    rearm = attempt_updates.rearm_update
+    _replace(attempt_updates, "rearm_update", lambda one: [*rearm(one), stage])
+
+
+def no_freed_place() -> None:
+    """A job keeps its places when it has ended."""
+    for name in ("done_update", "final_update"):
+        end = getattr(attempt_updates, name)
+        _replace(attempt_updates, name, lambda one, end=end: end(replace(one, keys=())))
+
+
+def no_order() -> None:
+    """The turn of a sequence goes to the job that was added last."""
+
+    def last(self: SequenceStore, name: str) -> Any:
+        return self._jobs.find_one({"sequence": name, "turn": {"$exists": True}}, sort=[("turn", -1)])
+
+    _replace(SequenceStore, "head", last)
+
+
+def no_failure_that_blocks() -> None:
+    """A failed job leaves its sequence whatever its options say."""
+    end = attempt_updates.final_update
+    _replace(attempt_updates, "final_update", lambda one: end(replace(one, keeps_turn=False)))
 
 
 def no_turn_of_programs() -> None:
@@ -173,6 +236,48 @@ def no_restart() -> None:
     _replace(finish, "restart_of", lambda job, ran: None)
 
 
+def no_suspicion() -> None:
+    """Everything that had begun in what died is charged."""
+
+    def charged(begun: bool, _together: int, requested: bool = False) -> Ending:
+        return Ending.LOST if begun and not requested else Ending.RETURNED
+
+    for user in (crash_errors, dispatcher, finish):
+        _replace(user, "ending_of_lost", charged)
+
+
+def no_note_of_what_began() -> None:
+    """Everything that was held by what died counts as begun."""
+    _replace(BegunPage, "read", lambda self, first=0, length=None: None)
+
+
+def no_quarantine() -> None:
+    """Suspects run beside others."""
+    _replace(Quarantine, "keep", lambda self, attempts: attempts)
+    _replace(AsyncCapacity, "takes", lambda self, attempt: "async" in attempt.job)
+
+
+def no_requests() -> None:
+    """Whoever asks a process to end has killed it."""
+    _replace(ChildExit, "was_requested", False)
+    _replace(crash_errors.WorkerDeath, "was_requested", False)
+
+
+def no_reason_to_kill() -> None:
+    """A job that was killed since the lease was over has lost its worker."""
+    crash_errors.REASONS.pop(KillReason.LEASE_ENDED)
+
+
+def no_patience_with_the_unknown() -> None:
+    """A job that a node does not know fails there."""
+    _replace(UnknownJobs, "left_to_others", lambda self, job_id, name, now: False)
+
+
+def no_derived_ids() -> None:
+    """The run of a schedule gets any id."""
+    _replace(schedules, "scheduled_run_id", lambda schedule, time: ObjectId())
+
+
 # -- traps ------------------------------------------------------------------------------------------------------------
 
 
@@ -188,13 +293,34 @@ def die_before_the_next_run() -> None:
     _replace(Completer, "_follow", followed)
 
 
+def die_before_a_schedule_is_settled() -> None:
+    """The node is killed right after it has added the runs of a schedule."""
+
+    def settle(self: ScheduleStore, done: Sequence[Any]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _replace(ScheduleStore, "settle", settle)
+
+
+def admit_late() -> None:
+    """The first time that a node gives a free place away, it has been given to somebody else since the node looked."""
+    write, first = Admission._write, itertools.count()
+
+    def late(self: Admission, *args: Any) -> bool:
+        if args[0] and next(first) == 0:
+            eventually(lambda: self._collection.find_one({"gate": {"$exists": True}}), 10, "a place is taken")
+        return write(self, *args)
+
+    _replace(Admission, "_write", late)
+
+
 def collide() -> None:
     """Nodes ask for the same jobs at the same time."""
     claim = ClaimStore.claim
 
-    def slow(self: ClaimStore, ids: Sequence[ObjectId], name: str, boot: ObjectId, node: str) -> int:
+    def slow(self: ClaimStore, *given: Any) -> int:
         threading.Event().wait(0.3)
-        return claim(self, ids, name, boot, node)
+        return claim(self, *given)
 
     def all_of_them(
         self: Partition, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float
@@ -214,11 +340,26 @@ PATCHES: dict[str, Callable[[], None]] = {
     "second look": no_second_look,
     "read-back": no_read_back,
     "rescan": no_rescan,
+    "suspicion": no_suspicion,
+    "note of what began": no_note_of_what_began,
+    "quarantine": no_quarantine,
+    "requests": no_requests,
+    "reason to kill": no_reason_to_kill,
+    "patience with the unknown": no_patience_with_the_unknown,
+    "hurry": no_hurry,
     "turn": no_turn,
+    "place of what waits again": no_place_of_what_waits_again,
+    "freed place": no_freed_place,
+    "order": no_order,
+    "turn over retries": no_turn_over_retries,
+    "failure that blocks": no_failure_that_blocks,
     "turn of programs": no_turn_of_programs,
     "end of the silent": no_end_of_the_silent,
     "restart": no_restart,
+    "derived ids": no_derived_ids,
     "trap: die before the next run": die_before_the_next_run,
+    "trap: die before a schedule is settled": die_before_a_schedule_is_settled,
+    "trap: admit late": admit_late,
     "trap: collide": collide,
 }
 WRONG_CLOCK = "trap: wrong clock"

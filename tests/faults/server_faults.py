@@ -12,7 +12,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import LEASE, Cluster
 from tests.faults.process_faults import Fault, paused
 
 _WRITES = ["insert", "update", "findAndModify", "delete"]
@@ -41,6 +41,10 @@ def _killed(cluster: Cluster, port: int, seconds: float) -> Iterator[float]:
 
 def pause_primary(cluster: Cluster, choice: float) -> Iterator[float]:
     yield from _frozen(cluster, [cluster.servers.primary()], 2.5 + 3 * choice)
+
+
+def pause_all_for_half_a_lease(cluster: Cluster, choice: float) -> Iterator[float]:
+    yield from _frozen(cluster, list(cluster.servers.ports), LEASE / 2)
 
 
 def majority_lost(cluster: Cluster, choice: float) -> Iterator[float]:
@@ -181,6 +185,7 @@ SERVER_FAULTS: Mapping[str, Fault] = {
     "kill primary": kill_primary,
     "kill secondary": kill_secondary,
     "pause primary": pause_primary,
+    "pause all servers for half a lease": pause_all_for_half_a_lease,
     "majority lost": majority_lost,
     "replication stalls": replication_stalls,
     "cut primary off": cut_primary_off,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import checks, process_faults, report, server_faults
+from tests.faults import checks, process_faults, report, schedules, server_faults
 from tests.faults.checker import Facts
 from tests.faults.plan import PROCESS_FAULTS, SERVER_FAULTS, plan
 
@@ -46,7 +46,8 @@ class Story:
         self._number += 1
         self.tell("change", n=self._number, op=op, job=job, set=fields, unset=list(unset))
         if "status" in fields:
-            self.tell("heard", job=job, status=fields["status"], attempt=0)
+            attempt = fields.get("attempt", self.documents.get(job, {}).get("attempt", 0))
+            self.tell("heard", job=job, status=fields["status"], attempt=attempt)
         if op == "update":
             self.documents[job] |= {name: fields[name] for name in fields if name in ("status", "attempt", "lost")}
 
@@ -117,6 +118,17 @@ def test_a_job_of_a_lost_worker_runs_twice(story: Story) -> None:
     assert checks.counts(story.facts)["run twice"] == 1
 
 
+def test_a_worker_may_die_before_the_first_line_of_the_job_that_it_has_begun(story: Story) -> None:
+    story.add()
+    story.claim()
+    story.tell("begin", job="j", attempt=1)
+    story.change("j", status=0, rearmed="1:", lost=1)
+    story.claim(attempt=2)
+    story.run(attempt=2)
+    story.finish(attempt=2)
+    assert broken(story) == set()
+
+
 def test_an_attempt_that_did_not_begin_gives_its_number_back(story: Story) -> None:
     story.add()
     story.claim()
@@ -131,6 +143,29 @@ def test_a_frozen_holder_may_overlap_until_it_is_killed(story: Story) -> None:
     frozen_holder(story, thawed_for=0.3)
     assert broken(story) == set()
     assert checks.counts(story.facts)["overlapped"] == 1
+
+
+def test_a_job_that_puts_itself_off_breaks_nothing(story: Story) -> None:
+    snoozed(story)
+    assert broken(story) == set()
+
+
+def test_a_try_and_a_start_in_time_break_nothing(story: Story) -> None:
+    tried_again(story, 0.6)
+    assert broken(story) == set()
+    hurried(story, 0.9, "other")
+    assert broken(story) == set()
+
+
+def test_a_schedule_with_one_run_for_each_time(story: Story) -> None:
+    scheduled(story, 0, 1, 2)
+    assert broken(story) == set()
+
+
+def test_a_missed_time_may_be_left_out_where_the_schedule_says_so(story: Story) -> None:
+    scheduled(story, 0, 2, name=schedules.LATEST, late=9.1)
+    assert broken(story) == set()
+    assert checks.counts(story.facts)["times left out"] == 1
 
 
 def test_a_series_of_two_runs(story: Story) -> None:
@@ -193,6 +228,89 @@ def two_turns(story: Story, program: bool = False, frozen: bool = False) -> None
 
 def test_a_frozen_holder_of_a_key_may_overlap_until_it_is_killed(story: Story) -> None:
     two_turns(story, frozen=True)
+    assert broken(story) == set()
+
+
+def at_work(story: Story, *jobs: str, frozen: bool = False, **fields: Any) -> None:
+    """Jobs under the same controls, each of which begins while those before it run; the first may be frozen then."""
+    story.tell("limit", name="two", concurrency=2)
+    for number, job in enumerate(jobs):
+        story.add(job).update(fields)
+        story.claim(job)
+        story.tell("start", job=job, attempt=1, pid=10 + number, manager=5 + number)
+        if frozen and not number:
+            story.tell("pause", pids=[10])
+    if frozen:
+        story.tell("resume", pids=[10])
+    for number, job in enumerate(jobs):
+        story.tell("end", job=job, attempt=1, pid=10 + number, manager=5 + number, how="done")
+        story.finish(job)
+
+
+def test_as_many_jobs_as_a_limit_allows_break_nothing(story: Story) -> None:
+    at_work(story, "a", "b", limits=["two"])
+    at_work(story, "c", "d", "e", limits=["of nobody"])
+    assert broken(story) == set()
+
+
+def test_a_frozen_job_of_a_limit_may_be_one_too_many_until_it_is_killed(story: Story) -> None:
+    at_work(story, "a", "b", "c", limits=["two"], frozen=True)
+    assert broken(story) == set()
+
+
+def in_sequence(story: Story, *jobs: str, status: int = 3, **options: Any) -> None:
+    """Jobs of a sequence, added in the order of their names and run in that of the arguments; the first ends so."""
+    for job in sorted(jobs):
+        document = story.add(job, expected="any")
+        document["sequence"] = "s"
+        document["options"] |= options
+    for job in jobs:
+        story.claim(job)
+        story.run(job)
+        story.finish(job, status if job == jobs[0] else 3)
+
+
+def released(story: Story, **told: str) -> None:
+    """A job that blocks its sequence has failed, somebody releases it, and the next one runs."""
+    in_sequence(story, "a", "b", status=4, sequence_on_failure="block")
+    began = next(event["t"] for event in story.events if event["what"] == "start" and event["job"] == "b")
+    for what, key in told.items():
+        story.tell(what, key=key, call="1")
+        story.events[-1]["t"] = began - 0.01
+
+
+def test_jobs_of_a_sequence_in_their_order_break_nothing(story: Story) -> None:
+    in_sequence(story, "a", "b", "c", status=4)
+    assert broken(story) == set()
+
+
+def test_jobs_that_were_added_at_the_same_time_have_no_order(story: Story) -> None:
+    in_sequence(story, "b", "a")
+    for event in story.events:
+        if event["what"] == "acked":
+            event["t"] = story.events[-1]["t"]
+    assert broken(story) == set()
+
+
+def test_a_sequence_that_was_released_goes_on(story: Story) -> None:
+    released(story, release="s", released="s")
+    assert broken(story) == set()
+
+
+def test_who_releases_a_sequence_may_die_meanwhile(story: Story) -> None:
+    released(story, release="s")
+    assert broken(story) == set()
+
+
+def test_a_job_that_a_control_keeps_back_after_all_breaks_nothing(story: Story) -> None:
+    story.add("j")["limits"] = ["l"]
+    story.change("j", status=1)
+    story.claim()
+    story.change("j", status=1, attempt=0)
+    story.change("j", status=0)
+    story.claim()
+    story.run()
+    story.finish()
     assert broken(story) == set()
 
 
@@ -327,6 +445,25 @@ def poison_a_job_too_early(story: Story) -> None:
     story.documents["j"] |= {"error": {"type": "PoisonedJobError"}, "lost": 1}
 
 
+def set_an_innocent_aside(story: Story) -> None:
+    fail_a_job_that_should_be_done(story)
+    story.documents["j"] |= {"error": {"type": "PoisonedJobError"}, "lost": 3}
+
+
+def spoil_a_document(story: Story) -> None:
+    document = story.whole(expected="any")
+    document["error"] = {"type": "InvalidDocumentError", "message": "its field lost must be an integer, not -1"}
+
+
+def charge_what_had_not_started(story: Story) -> None:
+    story.add()
+    story.claim()
+    story.change("j", status=0, lost=1)
+    story.claim(attempt=2)
+    story.run(attempt=2)
+    story.finish(attempt=2)
+
+
 def overlap_without_a_freeze(story: Story) -> None:
     frozen_holder(story, 0.3, frozen=False)
 
@@ -404,8 +541,80 @@ def go_on_as_a_frozen_program(story: Story) -> None:
     two_turns(story, program=True, frozen=True)
 
 
-def keep_the_turn_after_the_end(story: Story) -> None:
+def keep_the_place_after_the_end(story: Story) -> None:
     story.whole()["gate"] = "key"
+
+
+def keep_the_turn_after_the_end(story: Story) -> None:
+    story.whole().update(sequence="s", turn=1)
+
+
+def keep_the_place_of_a_cancelled_job(story: Story) -> None:
+    story.whole()
+    story.tell("kept", job="j")
+
+
+def run_three_of_a_limit_of_two(story: Story) -> None:
+    at_work(story, "a", "b", "c", limits=["other", "two"])
+
+
+def run_two_of_a_tenant(story: Story) -> None:
+    story.tell("limit", name="tenant:*", concurrency=1)
+    at_work(story, "a", "b", limits=["tenant:a"])
+
+
+def run_two_of_a_sequence(story: Story) -> None:
+    at_work(story, "a", "b", sequence="s")
+
+
+def run_a_later_job_first(story: Story) -> None:
+    in_sequence(story, "b", "a")
+
+
+def run_a_later_job_of_a_batch_first(story: Story) -> None:
+    run_a_later_job_first(story)
+    batch = {"add": ["a", "b"], "acked": ["a", "b"]}
+    story.events = [event for event in story.events if event["what"] not in batch or event["ids"] == ["a"]]
+    for event in story.events:
+        event |= {"ids": batch[event["what"]]} if event["what"] in batch else {}
+
+
+def run_a_later_job_between_two_tries(story: Story) -> None:
+    story.add("a", expected="any")["sequence"] = "s"
+    story.claim("a")
+    story.run("a")
+    story.change("a", status=1)
+    story.whole("b")["sequence"] = "s"
+    story.change("a", status=0)
+    story.claim("a", attempt=2)
+    story.run("a", attempt=2)
+    story.finish("a", attempt=2)
+
+
+def go_on_after_a_failure_that_blocks(story: Story) -> None:
+    released(story)
+
+
+def go_on_after_the_release_of_another_sequence(story: Story) -> None:
+    released(story, release="other", released="other")
+
+
+def go_on_before_the_release(story: Story) -> None:
+    released(story)
+    story.tell("release", key="s", call="1")
+
+
+def leave_a_job_parked(story: Story) -> None:
+    story.add().update(blocked="limit:two", parked_at=NOW, status=1)
+
+
+def leave_what_has_ended_parked(story: Story) -> None:
+    story.whole()["parked_at"] = NOW
+
+
+def keep_back_a_job_without_a_control(story: Story) -> None:
+    story.add()
+    story.change("j", status=1)
 
 
 def leave_the_record_of_a_dead_program(story: Story) -> None:
@@ -450,6 +659,105 @@ def crash_a_thread(story: Story) -> None:
     story.tell("log", by="node-0", text="a thread of the node ended by an exception", level="ERROR", extra={})
 
 
+def scheduled(story: Story, *seconds: int, name: str = schedules.NAME, late: float = 0.1) -> None:
+    """Runs of a schedule that was to run at the seconds 0 to 2, each added so late."""
+    for number, second in enumerate(seconds):
+        time = NOW + timedelta(seconds=second)
+        story.whole(f"run-{number}", schedule=name)
+        facts = {"schedule": name, "scheduled_at": time, "created": time + timedelta(seconds=late)}
+        story.documents[f"run-{number}"] |= facts
+    story.tell("schedule", name=name, first=str(NOW), last=str(NOW + timedelta(seconds=2)))
+
+
+def leave_a_time_out(story: Story) -> None:
+    scheduled(story, 0, 2)
+
+
+def leave_a_time_out_that_was_not_missed(story: Story) -> None:
+    scheduled(story, 0, 2, name=schedules.LATEST, late=8.9)
+
+
+def leave_a_missed_time_out_that_is_to_be_made_up_for(story: Story) -> None:
+    scheduled(story, 0, 2, late=60)
+
+
+def leave_the_first_time_out(story: Story) -> None:
+    scheduled(story, 1, 2)
+
+
+def add_two_runs_for_one_time(story: Story) -> None:
+    scheduled(story, 0, 1, 1, 2)
+
+
+def add_a_run_for_another_time(story: Story) -> None:
+    scheduled(story, 0, 1, 2, 3)
+
+
+def tried_again(story: Story, after: float, **options: Any) -> None:
+    """A job whose second attempt begins so many seconds after the end of the first one."""
+    document = story.whole(retry=1)
+    ended = NOW + timedelta(seconds=1)
+    document["options"] |= {"retry": 1, "retry_interval": 0.5, **options}
+    document["attempts"] = [{"attempt": 1, "status": 4, "started": NOW, "ended": ended, "error": None}]
+    document["started"] = ended + timedelta(seconds=after)
+
+
+def try_again_too_early(story: Story) -> None:
+    tried_again(story, 0.3)
+
+
+def try_again_before_the_pause_has_doubled(story: Story) -> None:
+    tried_again(story, 0.6, backoff="exponential")
+    document = story.documents["j"]
+    first = document["attempts"][0]
+    document["attempts"].append({**first, "attempt": 2, "started": document["started"], "ended": document["started"]})
+    document["started"] += timedelta(seconds=0.8)
+
+
+def try_again_earlier_than_the_job_asked_for(story: Story) -> None:
+    tried_again(story, 0.1, retry_interval=0)
+    story.documents["j"]["attempts"][0]["error"] = {"type": "Retry"}
+
+
+def snoozed(story: Story, **more: Any) -> None:
+    """A job that puts itself off once."""
+    document = story.add()
+    story.claim()
+    story.tell("start", job="j", attempt=1, pid=10, manager=5)
+    story.tell("end", job="j", attempt=1, pid=10, manager=5, how="JobSnoozed")
+    story.change("j", status=1, rearmed="1:snoozed", snoozes=1, **more)
+    story.change("j", status=0)
+    story.claim(attempt=2)
+    story.run(attempt=2)
+    story.finish(attempt=2)
+    document["snoozes"] = 1
+
+
+def charge_a_snooze(story: Story) -> None:
+    snoozed(story, retries=1)
+
+
+def count_a_snooze_twice(story: Story) -> None:
+    snoozed(story)
+    story.documents["j"]["snoozes"] = 2
+
+
+def hurried(story: Story, after: float, job: str = "j") -> None:
+    """A job that begins so many seconds after it was added, and has to within one."""
+    document = story.whole(job)
+    document["options"] |= {"start_by": 1}
+    document |= {"created": NOW, "started": NOW + timedelta(seconds=after)}
+
+
+def start_too_late(story: Story) -> None:
+    hurried(story, 1.2)
+
+
+def give_up_what_has_started(story: Story) -> None:
+    hurried(story, 0.5)
+    story.documents["j"]["error"] = {"type": "ExpiredError"}
+
+
 CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (lose_an_acknowledged_add, "acknowledged adds are kept"),
     (store_what_was_refused, "what is refused is not stored"),
@@ -471,6 +779,9 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (lose_a_job_too_often, "losses are bounded"),
     (fail_a_job_that_should_be_done, "jobs end as they should"),
     (poison_a_job_too_early, "only poison is set aside"),
+    (set_an_innocent_aside, "the innocent are not set aside"),
+    (spoil_a_document, "no document is spoiled"),
+    (charge_what_had_not_started, "what had not started is not charged"),
     (overlap_without_a_freeze, "executions do not overlap"),
     (overlap_long_after_a_freeze, "executions do not overlap"),
     (skip_a_run_of_a_series, "a series has no gap and no double"),
@@ -482,15 +793,42 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (start_a_cancelled_job, "a cancelled job never starts"),
     (let_a_cancelled_job_run, "a cancelled job is killed"),
     (let_a_job_run_over_its_time, "a timeout is kept"),
+    (try_again_too_early, "pauses are kept"),
+    (try_again_before_the_pause_has_doubled, "pauses are kept"),
+    (try_again_earlier_than_the_job_asked_for, "pauses are kept"),
+    (charge_a_snooze, "a snooze costs nothing"),
+    (count_a_snooze_twice, "a snooze is counted once"),
+    (start_too_late, "nothing starts too late"),
+    (give_up_what_has_started, "nothing starts too late"),
     (run_two_of_a_key, "solo jobs of one key do not overlap"),
     (go_on_as_a_frozen_program, "solo jobs of one key do not overlap"),
-    (keep_the_turn_after_the_end, "a turn ends with its job"),
+    (run_three_of_a_limit_of_two, "never more jobs of a limit are at work than it allows"),
+    (run_two_of_a_tenant, "never more jobs of a limit are at work than it allows"),
+    (run_two_of_a_sequence, "jobs of a sequence run one at a time"),
+    (run_a_later_job_first, "jobs of a sequence run in the order of adding"),
+    (run_a_later_job_of_a_batch_first, "jobs of a sequence run in the order of adding"),
+    (run_a_later_job_between_two_tries, "jobs of a sequence run in the order of adding"),
+    (go_on_after_a_failure_that_blocks, "a failure blocks its sequence until it is released"),
+    (go_on_after_the_release_of_another_sequence, "a failure blocks its sequence until it is released"),
+    (go_on_before_the_release, "a failure blocks its sequence until it is released"),
+    (keep_the_place_after_the_end, "no place is kept"),
+    (keep_the_turn_after_the_end, "no place is kept"),
+    (keep_the_place_of_a_cancelled_job, "no place is kept"),
+    (leave_a_job_parked, "nothing stays parked"),
+    (leave_what_has_ended_parked, "nothing stays parked"),
+    (keep_back_a_job_without_a_control, "statuses change by the rules"),
     (leave_the_record_of_a_dead_program, "the key of a dead program is free again"),
     (never_end_the_record_of_a_dead_program, "the key of a dead program is free again"),
     (lose_a_service, "a service comes back"),
     (bring_a_service_back_late, "a service comes back"),
     (leave_a_stopped_service, "a service stops when it is asked to"),
     (fail_to_stop_a_service, "a service stops when it is asked to"),
+    (leave_a_time_out, "a schedule has one run for each time"),
+    (leave_a_time_out_that_was_not_missed, "a schedule has one run for each time"),
+    (leave_a_missed_time_out_that_is_to_be_made_up_for, "a schedule has one run for each time"),
+    (leave_the_first_time_out, "a schedule has one run for each time"),
+    (add_two_runs_for_one_time, "a schedule has one run for each time"),
+    (add_a_run_for_another_time, "a schedule has no run for another time"),
     (keep_a_change_from_the_listener, "a listener misses nothing"),
     (leave_a_process, "no process is left"),
     (crash_a_thread, "no part of a node crashes"),

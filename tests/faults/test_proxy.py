@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
@@ -123,3 +124,12 @@ def test_a_reset_ends_all_open_connections_once(proxies: Proxies, echo: int) -> 
         assert not answers(connection)
     with connected(proxies, echo, "a") as connection:
         assert answers(connection)
+
+
+def test_who_connects_while_the_proxies_end_leaves_no_socket(echo: int) -> None:
+    for _ in range(100):
+        with Proxies([echo]) as proxies:
+            late = [socket.create_connection(("127.0.0.1", proxies.ports[echo]), timeout=5) for _ in range(4)]
+        for connection in late:
+            connection.close()
+        gc.collect(0)

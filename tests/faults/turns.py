@@ -28,13 +28,6 @@ def one_at_a_time(facts: Facts) -> Iterator[Violation]:
                     yield Violation("solo jobs of one key do not overlap", job, text)
 
 
-def turns_end(facts: Facts) -> Iterator[Violation]:
-    """What has ended keeps its turn only where its worker may still be there."""
-    for job, document in facts.documents.items():
-        if document["status"] in FINAL and "gate" in document and "gate_until" not in document:
-            yield Violation("a turn ends with its job", job, f"status {document['status']} with the key")
-
-
 def dead_programs_end(facts: Facts) -> Iterator[Violation]:
     """The record of a program that says nothing any more is ended, and with it its turn."""
     over = _last_fault(facts)

@@ -19,7 +19,8 @@ from tests.faults.history import History
 
 JOBS = "taskscheduler.jobs"
 _MARKS = "faults.marks"
-_KEPT = ("status", "attempt", "claim", "boot", "started", "ended", "worker", "rearmed", "retries", "lost", "pending")
+_KEPT = ("status", "attempt", "claim", "boot", "started", "ended", "worker", "rearmed", "retries", "lost", "pending",
+         "snoozes")  # fmt: skip
 _KEPT_OF_NEW = (*_KEPT, "class", "once", "series", "seq", "parent", "at", "created")
 _PAUSE = 0.1
 _PIPELINE: list[Mapping[str, Any]] = [{"$match": {"ns.coll": {"$in": [JOBS, _MARKS]}}}]

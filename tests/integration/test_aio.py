@@ -547,6 +547,7 @@ def test_handlers_hear_what_is_waited_for_by_a_future_once(scheduler: Scheduler)
         process = scheduler.on("*", handler).add_job("noop")
         future = process.future()
         added = {"documentKey": {"_id": process.id}, "operationType": "insert", "fullDocument": process.to_dict()}
+        added["_id"] = {"_data": "a place in the stream"}
         scheduler.completions._take(scheduler.store, added)  # a stream that lags behind tells of the insert only now
         other.cancel_job(process.id)
         concurrent.futures.wait([future], 10)

@@ -81,6 +81,8 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "no force_spawn": ("options.force_spawn", {"options.force_spawn": None}),
     "no options": ("options", {"options": None}),
     "options as a list": ("options", {"options": [1]}),
+    "a back-off that is none": ("options.backoff", {"options.backoff": [1, "5"]}),
+    "a time to start that is no date": ("expires", {"expires": "soon"}),
     "silence as a text": ("options.silence_timeout", {"options.silence_timeout": "9"}),
     "a huge attempt": ("attempt", {"attempt": Int64(2**40)}),
     "the largest attempt": ("attempt", {"attempt": Int64(2**63 - 1)}),
@@ -144,7 +146,8 @@ FIELDS = [
     "options.retry_interval", "options.timeout", "options.force_spawn", "options.silence_timeout", "v", "hook",
     "parent", "series", "seq", "once", "once_key", "solo", "gate", "gate_until", "parked_at", "service",
     "service.name", "pending", "next", "attempts", "rearmed", "boot", "claim", "node", "program", "program.pid",
-    "program.host", "error", "result", "tags", "async", "wake", "dedupe", "message", "fields",
+    "program.host", "error", "result", "tags", "async", "wake", "dedupe", "message", "fields", "expires",
+    "first_started", "snoozes", "options.backoff", "options.retry_for", "options.start_by",
 ]  # fmt: skip
 
 

@@ -20,11 +20,12 @@ COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli impo
 
 def start(uri: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, "--uri", uri, "-o", "json", *arguments],
+        [*COMMAND, "-o", "json", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
+        | {"TASKSCHEDULER_URI": uri},
     )
 
 

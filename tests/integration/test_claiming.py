@@ -12,13 +12,17 @@ from bson import ObjectId
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.operations.control.turn_taking import TurnTaker
 from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.node.state.lease import Lease
@@ -47,13 +51,15 @@ class Bench:
         self.clock, store, node = SettableClock(), scheduler.store, NodeIdentity(ObjectId(), "bench")
         self.lease = Lease(30.0, self.clock)
         self.capacity = Capacity(InFlight(), self.lease, 0)
-        self.capacity.set_slots(slots)
+        self.capacity.set_slots(slots, forced=16)
         self.dispatched: list[Attempt] = []
         dispatcher = cast(Dispatcher, SimpleNamespace(dispatch=self.dispatched.extend))
+        view = ControlView(store)
+        rates = RateCheck(store, view, cast(Any, None))
         self.claimer = Claimer(
-            store=store,
+            finder=JobFinder(store, (), self.capacity.unknown, view, TurnTaker(store, self.clock), self.clock),
             capacity=self.capacity,
-            pipeline=ClaimPipeline(store, node, self.capacity, dispatcher, self.clock),
+            pipeline=ClaimPipeline(store, node, self.capacity, dispatcher, rates, self.clock),
             search=Search([]),
             partition=Partition(node.boot, self.lease.duration),
             clock=self.clock,

@@ -17,6 +17,7 @@ from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Schedu
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.operations.rescue import rescue
 from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.claims import ALL_JOBS, Scope
 from taskscheduler.store.fence import Fence
 
 QUEUED = {"status": {"$lt": int(Status.PROCESSING)}}
@@ -29,7 +30,7 @@ def add(scheduler: Scheduler, data: Any = None, **options: Any) -> Process:
 
 def claim(scheduler: Scheduler, process: Process) -> Fence:
     """Take the job as a node does."""
-    taken = scheduler.store.claims.claim_one(process.id, [], "claim", BOOT, "node")
+    taken = scheduler.store.claims.claim_one(process.id, ALL_JOBS, "claim", BOOT, "node")
     return Fence(process.id, "claim", taken[0].job["attempt"])
 
 
@@ -180,7 +181,7 @@ def test_adding_against_a_node_that_claims_never_fails(scheduler: Scheduler) -> 
     def take() -> int:
         claims, taken = scheduler.store.claims, 0
         while not stop.is_set():
-            ids = [job["_id"] for job in claims.candidates(["default"], 10)]
+            ids = [job["_id"] for job in claims.candidates(Scope(["default"]), 10)]
             claims.claim(ids, "claim", BOOT, "node")
             taken += len(ids)
         return taken

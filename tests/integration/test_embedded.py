@@ -61,6 +61,13 @@ def alive(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def is_open(pid: int, file: Path) -> bool:
+    """Whether a process has this file open."""
+    return any(
+        os.path.samestat(os.stat(entry), file.stat()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.exists()
+    )
+
+
 class Place:
     """A state directory and the processes that use it."""
 
@@ -223,6 +230,21 @@ def test_terminated_keeper_stops_mongod_although_it_is_used(place: Place) -> Non
     os.kill(address["keeper_pid"], signal.SIGTERM)
     place.until_stopped(address)
     assert not place.published()
+
+
+def test_its_logs_are_opened_again_after_a_rotation(place: Place) -> None:
+    address = place.address(place.user())
+    keeper, mongod = place.root / "keeper.log", place.root / "mongod.log"
+    for log in (keeper, mongod):
+        log.rename(log.with_suffix(".1"))
+    os.kill(address["keeper_pid"], signal.SIGHUP)
+    until(lambda: keeper.exists() and is_open(address["keeper_pid"], keeper), "a new log of the keeper")
+    until(lambda: mongod.exists() and is_open(address["mongod_pid"], mongod), "a new log of mongod")
+    assert [log.stat().st_mode & 0o777 for log in (keeper, mongod)] == [0o600, 0o600]
+    assert not is_open(address["keeper_pid"], place.root / "keeper.1")
+    os.kill(address["keeper_pid"], signal.SIGTERM)
+    place.until_stopped(address)
+    assert "stopping mongod: SIGTERM" in keeper.read_text()
 
 
 def test_killed_mongod_ends_the_keeper_and_the_next_user_starts_anew(place: Place) -> None:

@@ -28,7 +28,7 @@ class Starter:
         self.state, self.log = directory / "state", directory / "log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
         environment |= {"TASKSCHEDULER_STATE_DIR": str(self.state), "PYTHONPATH": str(ROOT)}
-        arguments = [sys.executable, "-c", _NODE, command, "--jobs", "tests.support.jobs"]
+        arguments = [sys.executable, "-c", _NODE, *command.split(), "--jobs", "tests.support.jobs"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=ROOT, env=environment)
         eventually(lambda: self.ready or self.process.poll() is not None, 60, "node ready")
@@ -50,7 +50,7 @@ class Starter:
         self.process.wait(10)
 
 
-@pytest.fixture(params=["node", "dev"])
+@pytest.fixture(params=["node --embedded", "dev"])
 def starter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Starter]:
     starter = Starter(request.param, tmp_path)
     yield starter

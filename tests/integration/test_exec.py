@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.proxy import Proxies
+from tests.faults.proxy import Proxies, port_of, through
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
@@ -175,11 +174,9 @@ def test_a_command_that_takes_too_long_is_ended(scheduler: Scheduler, start: Sta
 
 
 def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: Start, uri: str, tmp_path: Path) -> None:
-    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
-    with Proxies([int(port)]) as proxies:
-        way = (
-            f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}?directConnection=true&serverSelectionTimeoutMS=500"
-        )
+    port = port_of(uri)
+    with Proxies([port]) as proxies:
+        way = through(proxies, uri, 500)
         until = tmp_path / "until"
         process = start(
             "-u", way, "--silence", "3", "sh", "-c", f"echo ready; while ! test -e {until}; do sleep 0.05; done; exit 4"
@@ -187,10 +184,10 @@ def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: S
         job = running(scheduler)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        proxies.cut(int(port))
+        proxies.cut(port)
         assert process.stderr is not None
         assert any("the command goes on" in line for line in process.stderr)
-        proxies.heal(int(port))
+        proxies.heal(port)
         alive = job.refresh().alive
         eventually(lambda: job.refresh().alive != alive, 20, "a new sign of life")
         until.touch()
@@ -201,21 +198,19 @@ def test_a_lost_database_does_not_end_the_command(scheduler: Scheduler, start: S
 @pytest.fixture
 def gone(scheduler: Scheduler, start: Start, uri: str, tmp_path: Path) -> Iterator[Gone]:
     """A command that has ended with code 4 while the database was away, and how to bring that back."""
-    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
+    port = port_of(uri)
     until = tmp_path / "until"
-    with Proxies([int(port)]) as proxies:
-        way = (
-            f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}?directConnection=true&serverSelectionTimeoutMS=300"
-        )
+    with Proxies([port]) as proxies:
+        way = through(proxies, uri, 300)
         process = start("-u", way, "sh", "-c", f"echo ready; while ! test -e {until}; do sleep 0.05; done; exit 4")
         job = running(scheduler)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        proxies.cut(int(port))
+        proxies.cut(port)
         until.touch()
         assert process.stderr is not None
         assert any("the end of the command is not stored yet" in line for line in process.stderr)
-        yield process, job, lambda: proxies.heal(int(port))
+        yield process, job, lambda: proxies.heal(port)
 
 
 def test_the_end_of_a_command_is_stored_when_the_database_is_back(gone: Gone) -> None:

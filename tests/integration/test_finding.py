@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
+from pymongo.errors import ExecutionTimeout
 from tests.support.jobs import Echo, Fail, Noop, add_up
 
 from taskscheduler import (
@@ -272,9 +274,18 @@ def test_few_postponed_jobs_are_found_behind_many_that_wait(
     job_lists = JobLists(scheduler.store.database, scheduler.options)
     asked: list[Status] = []
 
+    class TooSlow:
+        """A cursor whose query takes longer than it may."""
+
+        def max_time_ms(self, _limit: int) -> TooSlow:
+            return self
+
+        def __iter__(self) -> Iterator[Any]:
+            raise ExecutionTimeout("operation exceeded time limit")
+
     def too_slow(self: JobLists, query: dict[str, Any], limit: int, fields: dict[str, Any]) -> Any:
         asked.extend(map(Status, query["status"]["$in"]))
-        return self._jobs.find({"$where": "sleep(100) || true"})
+        return TooSlow()
 
     monkeypatch.setattr(JobLists, "_found", too_slow)
     for status, ids in ((Status.POSTPONED, late), (Status.WAITING, waiting)):

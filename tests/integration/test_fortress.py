@@ -184,7 +184,8 @@ def test_a_server_without_tls_is_told_apart(tmp_path: Path) -> None:
     with Fortress(tmp_path, tls=False) as plain:
         done = run("list", uri=plain.uri(f"app:{QUOTED}", tls="true", serverSelectionTimeoutMS="700"))
     assert done.returncode == 4
-    assert done.stderr.count("\n") == 1
+    # a handshake that fails may take so long that the command says where it connects to
+    assert sum(not line.startswith("taskscheduler: connecting to ") for line in done.stderr.splitlines()) == 1
     assert "if it does not speak TLS, take tls=true out of the URI" in done.stderr
 
 

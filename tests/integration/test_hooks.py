@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +73,10 @@ def test_what_a_job_says_of_itself(start_node: StartNode, scheduler: Scheduler, 
     assert process.message == "files"
     (tmp_path / "go").touch()
     assert process.wait(20).status is Status.FAILED
-    assert process.error == {"type": "JobFailure", "message": "the disk is full"}
+    assert process.error is not None
+    assert re.fullmatch(r"hooks.py:\d+ in Files._give_up", process.error["place"])
+    assert process.error == {**process.error, "type": "JobFailure", "message": "the disk is full"}
+    assert "traceback" not in process.error
     logs = scheduler.add_job("logs")
     assert logs.result(20) == {
         "name": "tests.support.hooks",

@@ -217,7 +217,7 @@ def test_a_name_from_the_database_imports_nothing(
 ) -> None:
     """Not even where it is the path of a job class that could be imported."""
     monkeypatch.setenv("TRAP", str(tmp_path / "trap"))
-    start_node(jobs=JOBS, max_children=1)
+    start_node(jobs=JOBS, max_children=1, unknown_timeout=0)
     before = set(scheduler.add_job("modules").result(20))
     names = ["tests.support.trap.Trap", "tests.support.trap", "os.system", "subprocess.Popen", "builtins.eval"]
     names += ["__import__('os').system('true')", "$where", "$$NOW", "../../trap", "tests.support.hostile.Mirror.start"]

@@ -12,7 +12,7 @@ from bson import ObjectId
 from tests.support.eventually import eventually
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.model.options import NODES
+from taskscheduler.model.options import NODES, SCHEDULES
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.cli.group import COMMANDS
 
@@ -46,7 +46,18 @@ class Stage:
         self.jobs.update_one({"_id": self.program}, {"$set": {**common, "program": program}})
         self.service = scheduler.start_service("s", name="s").id
         self.jobs.update_one({"_id": self.service}, {"$set": {"class": EVIL, "service.restart": EVIL, "node": EVIL}})
+        scheduler.schedules.add("s", "x", every=60)
+        evil: dict[str, Any] = dict.fromkeys(("reason", "owner", "times.cron", "times.timezone", "job.class"), EVIL)
+        scheduler.store.database[SCHEDULES].update_one({"_id": "s"}, {"$set": {**evil, "paused": True}})
+        scheduler.store.database[SCHEDULES].insert_one({"_id": EVIL, "times": {EVIL: EVIL}, "job": {"class": EVIL}})
         worker = {"pid": EVIL, "job": self.ids[Status.PROCESSING], "seconds": 1}
+        controls = scheduler.store.controls
+        controls.put(f"pause:job:{EVIL}", {"kind": "pause", "name": EVIL, "reason": EVIL, "by": EVIL})
+        controls.put(f"limit:{EVIL}", {"kind": "limit", "name": EVIL, "concurrency": 1, "by": EVIL})
+        controls.put(f"group:{EVIL}", {"kind": "group", "name": EVIL, "weight": 2, "by": EVIL})
+        controls.put("limit:x", {"kind": "limit", "name": "x", "concurrency": 1, "by": EVIL})
+        held = {"limits": ["x"], "gate": ["\0limit\0x\x000"], "sequence": EVIL, "turn": 1}
+        self.jobs.update_one({"_id": self.ids[Status.FAILED]}, {"$set": held})
         node: dict[str, Any] = {"name": EVIL, "host": EVIL, "pid": EVIL, "queues": [EVIL], "version": EVIL, "pm": EVIL}
         node |= {"_id": ObjectId(), "workers": [worker], "slots": 1, "running": 1, "orphaned_timeout": 1}
         scheduler.store.database[NODES].insert_one(node)
@@ -59,7 +70,8 @@ class Stage:
 CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
     "add": lambda stage, _: [["add", EVIL], ["add", "a", "--tag", EVIL], ["add", "a", "--queue", EVIL],
                              ["add", "a", "--jobs", EVIL], ["add", "a", "{bad" + EVIL]],
-    "list": lambda stage, _: [["list", "--all"], ["list", "--all", "--order", "queue"]],
+    "list": lambda stage, _: [["list", "--all"], ["list", "--all", "--order", "queue"], ["list", "--where", EVIL],
+                              ["list", "--where", f"class:{EVIL}"]],
     "show": lambda stage, _: [["show", str(one)] for one in [*stage.ids.values(), stage.program, stage.service]],
     "wait": lambda stage, _: [["wait", stage.of(Status.FAILED)], ["wait", stage.of(Status.WAITING), "--timeout", "0"]],
     "cancel": lambda stage, _: [["cancel", stage.of(Status.WAITING)], ["cancel", EVIL]],
@@ -72,17 +84,36 @@ CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
     "flush": lambda stage, _: [["flush", "--queue", EVIL, "--yes"], ["flush", "--job", EVIL]],
     "restore": lambda stage, _: [["restore", "--queue", EVIL, "--yes"]],
     "jobs": lambda stage, _: [["jobs", "--jobs", EVIL], ["jobs", "--jobs", "tests.support.jobs"]],
+    "update": lambda stage, _: [["update", stage.of(Status.WAITING), "--priority", "5"],
+                                ["update", EVIL, "--tag", EVIL]],
+    "failures": lambda stage, _: [["failures"], ["failures", "--job", EVIL], ["failures", "--since", EVIL]],
     "counts": lambda stage, _: [["counts"], ["counts", "--by", "queue"]],
+    "why": lambda stage, _: [["why", "--summary"], ["why", EVIL], *(["why", stage.of(status)] for status in Status)],
+    "limits": lambda stage, _: [["limits"], ["limits", "set", EVIL, "--concurrency", "1"], ["limits", "delete", EVIL],
+                                ["limits", "set", "a", "--per", EVIL]],
+    "groups": lambda stage, _: [["groups"], ["groups", "set", EVIL, "--weight", "2"], ["groups", "delete", EVIL],
+                                ["groups", "set", "a", "--weight", EVIL]],
+    "sequences": lambda stage, _: [["sequences"], ["sequences", "release", EVIL]],
+    "pause": lambda stage, _: [["pause", "--queue", EVIL], ["pause", "--tag", EVIL, "--reason", EVIL],
+                               ["pause", "--job", EVIL, "--until", EVIL], ["pauses"], ["resume", "--tag", EVIL]],
+    "resume": lambda stage, _: [["resume", "--job", EVIL], ["resume", "--queue", EVIL]],
+    "pauses": lambda stage, _: [["pauses"]],
+    "nodes": lambda stage, _: [["nodes"]],
     "listen": lambda stage, _: [["listen", "--timeout", "0.1"], ["listen", "--status", EVIL]],
     "status": lambda stage, _: [["status"], ["status", "--node", EVIL]],
     "doctor": lambda stage, _: [["doctor"]],
     "service": lambda stage, _: [["service"], ["service", "status", "s"], ["service", "stop", EVIL],
                                  ["service", "start", EVIL], ["service", "receive", "s", "--timeout", "0"]],
+    "schedule": lambda stage, _: [["schedule"], ["schedule", "list", "-o", "json"], ["schedule", "show", "s"],
+                                  ["schedule", "show", EVIL], ["schedule", "next", "s"], ["schedule", "pause", EVIL],
+                                  ["schedule", "run", "s"], ["schedule", "add", EVIL, EVIL, "--cron", EVIL],
+                                  ["schedule", "backfill", "s", EVIL, EVIL], ["schedule", "delete", EVIL, "--yes"]],
     "node": lambda stage, folder: [["node", "stop", "--pidfile", f"{folder}/{EVIL}"], ["node", "--jobs", EVIL]],
     "bench": lambda stage, _: [["bench", "--jobs-count", EVIL]],
     "web": lambda stage, _: [["web", "--host", EVIL, "--token", "t" * 20], ["web", "--jobs", EVIL]],
     "dev": lambda stage, _: [["dev", "--jobs", EVIL], ["dev", "--pm", EVIL]],
     "demo": lambda stage, _: [["demo", "--seconds", EVIL]],
+    "help": lambda stage, _: [["help"], ["help", EVIL], ["help", "add", EVIL]],
 }  # fmt: skip
 
 

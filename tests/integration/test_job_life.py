@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.schedules import successor_id
 from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.completions import Sign
 from taskscheduler.store.fence import Fence
 
 Documents = Database[dict[str, Any]]
@@ -492,7 +494,7 @@ def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) ->
     ]
     assert late[0].is_simple
     assert [completions.write([one]) for one in late] == [0] * 7
-    completions.progress([(old, {"progress": 99.0}, None)])
+    completions.progress([Sign(old, {"progress": 99.0})])
     assert (process.refresh().status, process.attempt, process.progress) == (Status.PROCESSING, 2, 0.0)
     assert completions.write([Completion(new, Verdict(Transition.SUCCEED), result="right")]) == 1
     assert completions.write([Completion(new, Verdict(Transition.SUCCEED), result="twice")]) == 0
@@ -552,7 +554,8 @@ def test_every_kind_of_exception_fails_the_job_and_not_the_worker(scheduler: Sch
     assert scheduler.add_job("echo").result(10)["pid"] == before
 
 
-def test_an_unknown_class_fails_the_job_for_later(scheduler: Scheduler, node: NodeProcess) -> None:
+def test_an_unknown_class_fails_the_job_for_later(scheduler: Scheduler, start_node: StartNode) -> None:
+    start_node(unknown_timeout=0)
     process = scheduler.add_job("os.system", "true", retry=1, retry_interval=0).wait(10)
     assert process.status is Status.FAILED
     assert process.attempt == 2
@@ -839,6 +842,43 @@ def test_the_notification_is_called_for_jobs_added_by_name_only(
     eventually(lambda: traces(log) == [[added.stdout, "done"]], 20)
 
 
+def test_a_notification_is_called_by_a_node_that_knows_the_class(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    """Also of jobs that no node has run, in whatever order the nodes find them, and of queues that nobody serves."""
+    log = tmp_path / "log"
+    stranger = start_node(jobs=["tests.support.streams"], queues=["strange"], name="stranger")
+    for number in range(6):
+        queue = ("default", "strange", "unserved")[number % 3]
+        scheduler.add_job("hooked", {"trace": str(log)}, queue=queue, at=timedelta(hours=1)).cancel()
+    eventually(lambda: "not registered here are left to others: hooked" in stranger.log.read_text(), 15)
+    start_node(queues=["other"], name="knowing")
+    eventually(lambda: len(traces(log)) >= 6, 20, "all notifications")
+    ids = {job for job, _ in traces(log)}
+    assert (len(traces(log)), len(ids)) == (6, 6)
+    assert "notification failed" not in stranger.log.read_text()
+
+
+@pytest.mark.parametrize("killed", ["node", "manager"])
+def test_a_notification_that_a_dead_process_was_to_call_is_called(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path, killed: str
+) -> None:
+    log = tmp_path / "log"
+    node = start_node(pm="static", min_children=1, scheduler_options={"orphaned_timeout": 6})
+    busy = scheduler.add_job("wait", {"seconds": 60, "until": str(tmp_path / "go")})
+    eventually(lambda: busy.refresh().status is Status.PROCESSING, 15)
+    process = scheduler.add_job("hooked", {"trace": str(log)}, at=timedelta(hours=1))
+    process.cancel()
+    eventually(lambda: process.refresh().to_dict().get("pending", ["hook"]) != ["hook"], 20, "taken")
+    assert traces(log) == []
+    (tmp_path / "go").touch()
+    os.kill(node.process.pid if killed == "node" else node.manager, signal.SIGKILL)
+    if killed == "node":
+        start_node(scheduler_options={"orphaned_timeout": 6})
+    eventually(lambda: traces(log) == [[str(process.id), "canceled"]], 40)
+    eventually(lambda: "pending" not in process.refresh().to_dict(), 20)
+
+
 # -- container, queues, force_spawn, flush ----------------------------------------------------------------------------
 
 _WITH_CONTAINER = """
@@ -868,7 +908,7 @@ def test_a_container_makes_the_jobs_and_its_failure_fails_only_the_job(
     scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.support.nodes._MAIN", _WITH_CONTAINER)
-    start_node()
+    start_node(unknown_timeout=0)
     assert scheduler.add_job("mail", "hello").result(10) == ["smtp.example", "hello", 1]
     refused, stranger = scheduler.add_job("echo").wait(10), scheduler.add_job("noop").wait(10)
     assert (refused.status, stranger.status) == (Status.FAILED, Status.FAILED)

@@ -12,6 +12,7 @@ from taskscheduler_daemon.cli import main
 
 MODULE = '''
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NotRequired, TypedDict
 from taskscheduler import Job, job
 
@@ -22,7 +23,7 @@ def resize(name: str, width: int = 100, *others: str, mode="fit", job: Job, **mo
     More about it.
     """
 
-@job(name="listed-bare")
+@job(name="listed-bare", retry=3, at=timedelta(minutes=1), tags=["nightly"])
 def bare(): ...
 
 class Data(TypedDict):
@@ -49,16 +50,16 @@ class Count(Job):
     data: int | None
 
 class Plain(Job):
-    name = "listed-plain"
+    name, solo, timeout = "listed-plain", True, 60
 '''
 
 LISTED = [
-    ["listed-bare", "", ""],
-    ["listed-count", "data: int | None", ""],
-    ["listed-crop", "width: int, height: int = 5, tags: list[str] = ...", ""],
-    ["listed-mail", "to: str, cc: list[str]", "Send a mail."],
-    ["listed-plain", "", ""],
-    ["listed-resize", "name: str, width: int = 100, *others: str, mode='fit', **more", "Make a picture fit."],
+    ["listed-bare", "", "", "at=60.0, retry=3, tags=['nightly']"],
+    ["listed-count", "data: int | None", "", ""],
+    ["listed-crop", "width: int, height: int = 5, tags: list[str] = ...", "", ""],
+    ["listed-mail", "to: str, cc: list[str]", "Send a mail.", ""],
+    ["listed-plain", "", "", "timeout=60, solo=True"],
+    ["listed-resize", "name: str, width: int = 100, *others: str, mode='fit', **more", "Make a picture fit.", ""],
 ]
 
 
@@ -79,7 +80,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_the_jobs_of_a_module_are_listed_without_a_database(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["jobs", "--jobs", module]) == 0
     head, *rows = [line.split("\t") for line in lines(capsys)]
-    assert head == ["JOB", "TAKES", "DESCRIPTION"]
+    assert head == ["JOB", "TAKES", "DESCRIPTION", "OPTIONS"]
     assert [row for row in rows if row[0].startswith("listed-")] == LISTED
     assert main(["jobs", "--jobs", module, "-o", "id"]) == 0
     assert [name for name in lines(capsys) if name.startswith("listed-")] == [row[0] for row in LISTED]
@@ -95,6 +96,7 @@ def test_programs_get_the_arguments_one_by_one(module: str, capsys: pytest.Captu
         {"name": "to", "type": "str", "default": "", "required": True},
         {"name": "cc", "type": "list[str]", "default": "", "required": False},
     ]
+    assert found["listed-bare"]["options"] == {"at": 60.0, "retry": 3, "tags": ["nightly"]}
     assert [one["required"] for one in found["listed-resize"]["parameters"]] == [True, False, False, False, False]
     assert main(["jobs", "--jobs", module, "-o", "ndjson"]) == 0
     assert "listed-bare" in [json.loads(line)["name"] for line in lines(capsys)]

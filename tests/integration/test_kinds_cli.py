@@ -19,11 +19,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(uri: str, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command in this process: exit code, output, standard error."""
+    monkeypatch.setenv("TASKSCHEDULER_URI", uri)
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        code = main(["-u", uri, *(str(argument) for argument in arguments)])
+        code = main([str(argument) for argument in arguments])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -37,13 +38,13 @@ def test_show_and_list_tell_each_kind(run: Run, scheduler: Scheduler) -> None:
     for job_id, wanted in (
         (record.id, ["program   pid ", '{"rows": 12}', " ago\n"]),
         (service.id, ["service   feed", "restart   always, started 0 times"]),
-        (parked.id, ["solo      key, waits for its turn", "now       waits for its turn"]),
+        (parked.id, ["solo      key\n", "now       waits for another job with the key key\n"]),
     ):
         _, out, _ = run("show", job_id, "-o", "table")
         assert [part for part in wanted if part not in out] == []
         assert "9999" not in out
     _, out, _ = run("list", "-o", "table")
-    assert all(part in out for part in ("pid ", "service feed", "waits for its turn"))
+    assert all(part in out for part in ("pid ", "service feed", "waits for another job with the key key"))
     assert "due in" not in out
 
 

@@ -1,213 +1,284 @@
-"""What a worker may use of its host, and what becomes of a job that wants more."""
+"""Limits: never one job too many of a name, whatever dies; the next one begins soon; rates count starts."""
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo.database import Database
 from tests.support.eventually import eventually
-from tests.support.jobs import traces
-from tests.support.nodes import ROOT, NodeProcess
+from tests.support.jobs import trace, traces
+from tests.support.nodes import NodeProcess
 
-from taskscheduler import Process, Scheduler, Status
+from taskscheduler import InvalidOptionError, Job, Scheduler, Status
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.model.control.limits import Limit, stored_limit
+from taskscheduler.store.control import room
+from taskscheduler.testing import InlineNode
 
-MB = 1024 * 1024
-COMMAND = Path(sys.executable).with_name("taskscheduler")
-
+Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]
+HERE = {"jobs": ["tests.support.jobs", "tests.integration.test_limits"]}
 
 
-@pytest.fixture
-def node(start_node: StartNode) -> StartNode:
-    """Start a node with the hungry jobs and one worker, so that jobs come one after the other to the same process."""
+class Works(Job):
+    """Traces when it began and ended, on the monotonic clock that all processes of a host share."""
 
-    def start(**options: Any) -> NodeProcess:
-        jobs = ["tests.support.jobs", "tests.support.hungry"]
-        return start_node(jobs=jobs, max_children=1, **options)
+    name = "limits.works"
 
-    return start
-
-
-def failure(process: Process) -> dict[str, Any]:
-    """The error of a job that must fail."""
-    process.wait(30)
-    assert process.status is Status.FAILED, (process.status, process.error)
-    assert process.error is not None
-    return process.error
+    def start(self) -> None:
+        began = SYSTEM_CLOCK.monotonic()
+        time.sleep(self.data.get("seconds", 0.01))
+        trace(self.data["trace"], self.id, began, SYSTEM_CLOCK.monotonic())
+        if self.attempt <= self.data.get("fails", 0):
+            raise RuntimeError("not yet")
 
 
-def test_without_options_there_are_no_limits(node: StartNode, scheduler: Scheduler) -> None:
-    node()
-    found = scheduler.add_job("limits").result(20)
-    for name, kind in (("memory", resource.RLIMIT_DATA), ("cpu", resource.RLIMIT_CPU), ("core", resource.RLIMIT_CORE)):
-        assert found[name] == list(resource.getrlimit(kind))
-    assert found["files"] == list(resource.getrlimit(resource.RLIMIT_NOFILE))
+class Meter(Job):
+    """Traces when it began, on the monotonic clock."""
+
+    name = "limits.meter"
+
+    def start(self) -> None:
+        trace(self.data, SYSTEM_CLOCK.monotonic())
 
 
-def test_every_limit_reaches_the_jobs_and_forbids_core_dumps(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_memory=256 * MB, max_cpu=5, max_files=64, max_processes=4000)
-    found = scheduler.add_job("limits").result(20)
-    assert found["memory"] == [256 * MB, 288 * MB]
-    assert found["files"] == [64, 80]
-    assert found["processes"] == [4000, 4000]
-    assert 6 <= found["cpu"][0] <= 10
-    assert found["core"] == [0, 0]
+def spans(path: Path) -> list[tuple[float, float]]:
+    return sorted((float(words[1]), float(words[2])) for words in traces(path))
 
 
-def test_one_limit_alone_forbids_core_dumps(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_files=64)
-    found = scheduler.add_job("limits").result(20)
-    assert found["core"] == [0, 0]
-    assert found["memory"] == list(resource.getrlimit(resource.RLIMIT_DATA))
+def most_at_once(found: Iterable[tuple[float, float]]) -> int:
+    changes = sorted((moment, change) for span in found for moment, change in zip(span, (1, -1), strict=True))
+    count = most = 0
+    for _, change in changes:
+        count += change
+        most = max(most, count)
+    return most
 
 
-# -- memory -----------------------------------------------------------------------------------------------------------
+def test_never_more_than_the_limit_are_at_work(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    path = tmp_path / "spans"
+    scheduler.limits.set("stripe", concurrency=3)
+    added = scheduler.add_jobs([(Works, {"trace": str(path)}, {"limits": "stripe"})] * 100)
+    for _ in range(2):
+        start_node(**HERE, max_children=4)
+    added += [scheduler.add_job(Works, {"trace": str(path)}, limits=["stripe"]) for _ in range(100)]
+    scheduler.wait_for(added, throw=True, timeout=60)
+    found = spans(path)
+    assert len(found) == 200
+    assert most_at_once(found) == 3
+    assert scheduler.limits.all()[0].taken == 0
 
 
-def test_a_job_that_wants_too_much_memory_fails_and_the_next_one_runs(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_memory=256 * MB)
-    assert scheduler.add_job("allocate", 150 * MB).result(20) == 150 * MB
-    error = failure(scheduler.add_job("allocate", 300 * MB))
-    assert error["type"] == "MemoryError"
-    assert "bytearray(self.data)" in error["traceback"]
-    assert scheduler.add_job("allocate", 150 * MB).result(20) == 150 * MB
-
-
-def test_a_job_that_has_used_up_all_memory_can_still_be_told_of(node: StartNode, scheduler: Scheduler) -> None:
-    """Not a byte is left when it fails, and it keeps what it has: the next job gets another worker."""
-    node(max_memory=128 * MB)
-    before = scheduler.add_job("limits").result(20)["pid"]
-    process = scheduler.add_job("hoard")
-    assert failure(process)["type"] == "MemoryError"
-    assert process.attempt == 1
-    assert scheduler.add_job("allocate", 50 * MB).result(20) == 50 * MB
-    assert scheduler.add_job("limits").result(20)["pid"] != before
-
-
-def test_the_database_client_of_a_job_fits_into_a_small_worker(node: StartNode, scheduler: Scheduler) -> None:
-    """Its threads reserve hundreds of megabytes of addresses that they never use."""
-    node(max_memory=96 * MB)
-    assert scheduler.get_job(scheduler.add_job("uses_scheduler").result(20)).job == "noop"
-
-
-def test_mapped_files_and_shared_memory_do_not_count(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_memory=128 * MB)
-    assert scheduler.add_job("map", 2048 * MB).result(20) == 0
-
-
-# -- CPU time ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_job_that_burns_too_much_cpu_fails_and_may_clean_up(
-    node: StartNode, scheduler: Scheduler, tmp_path: Path
+def test_without_reading_the_places_the_limit_does_not_hold(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node(max_cpu=0.5)
-    error = failure(scheduler.add_job("burn", {"seconds": 60, "trace": str(tmp_path / "trace")}))
-    assert (error["type"], error["message"]) == ("CpuLimitError", "used more than 0.5 CPU seconds (max_cpu)")
-    assert "hungry.py" in error["traceback"]
-    assert traces(tmp_path / "trace") == [["cleaned", "up"]]
-    assert scheduler.add_job("idle", 0).result(20) == "rested"
+    """What the test above is worth."""
+    scheduler.limits.set("stripe", concurrency=1)
+    monkeypatch.setattr(room, "free_number", lambda taken, text, most: time.monotonic_ns())
+    monkeypatch.setattr(room.Rooms, "of", lambda self, text: 10)
+    path = tmp_path / "spans"
+    start_node(**HERE, max_children=4)  # first: its sweeps take back places that are too many
+    added = scheduler.add_jobs([(Works, {"trace": str(path), "seconds": 0.2}, {"limits": "stripe"})] * 4)
+    scheduler.wait_for(added, throw=True, timeout=60)
+    assert most_at_once(spans(path)) > 1
 
 
-def test_cpu_time_is_counted_for_each_job_alone(node: StartNode, scheduler: Scheduler) -> None:
-    """The worker lives longer than its limit is."""
-    node(max_cpu=1)
-    workers = [scheduler.add_job("burn", {"seconds": 0.6}).result(20) for _ in range(6)]
-    assert len(set(workers)) == 1
-
-
-def test_a_job_that_rests_is_not_charged_for_it(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_cpu=0.3)
-    assert scheduler.add_job("idle", 1.0).result(20) == "rested"
-
-
-@pytest.mark.parametrize("name", ["spin", "deaf"])
-def test_a_job_that_does_not_hear_is_killed_and_fails(
-    node: StartNode, scheduler: Scheduler, tmp_path: Path, name: str
+def test_each_name_under_a_star_has_places_of_its_own(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
 ) -> None:
-    """One never leaves C code, the other one catches everything. Neither is taken for a lost worker and tried again."""
-    node(max_cpu=0.5)
-    process = scheduler.add_job(name, str(tmp_path / "trace"))
-    error = failure(process)
-    assert error["type"] == "CpuLimitError"
-    assert error["message"].startswith("used more than 0.5 CPU seconds (max_cpu) and was killed")
-    assert error["signal"] == 24
-    assert error["peak_memory"] > MB
-    assert process.attempt == 1
-    assert scheduler.add_job("idle", 0).result(20) == "rested"
-    if name == "deaf":  # added by its name, so that only a worker knows of its notification
-        eventually(lambda: ["notified", "failed"] in traces(tmp_path / "trace"), 20)
-        assert ["CpuLimitError"] in traces(tmp_path / "trace")
+    scheduler.limits.set("tenant:*", concurrency=1)
+    paths = {tenant: tmp_path / tenant for tenant in ("a", "b", "c")}
+    jobs = [
+        (Works, {"trace": str(paths[tenant]), "tenant": tenant, "seconds": 0.05}, {"limits": "tenant:{data.tenant}"})
+        for tenant in paths
+        for _ in range(8)
+    ]
+    added = scheduler.add_jobs(jobs)
+    assert added[0].options["limits"] == ["tenant:a"]
+    start_node(**HERE, max_children=6)
+    scheduler.wait_for(added, throw=True, timeout=60)
+    assert [most_at_once(spans(path)) for path in paths.values()] == [1, 1, 1]
+    assert most_at_once(span for path in paths.values() for span in spans(path)) > 1
 
 
-def test_a_job_that_was_stopped_is_tried_again_like_any_other_failure(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_cpu=0.3)
-    process = scheduler.add_job("burn", {"seconds": 60}, retry=1, retry_interval=0)
-    assert failure(process)["type"] == "CpuLimitError"
-    assert process.attempt == 2
+def test_a_job_under_two_limits_needs_a_place_of_both(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    scheduler.limits.set("all", concurrency=3)
+    scheduler.limits.set("tenant:*", concurrency=1)
+    paths = {tenant: tmp_path / tenant for tenant in ("a", "b")}
+    jobs = [
+        (Works, {"trace": str(paths[tenant]), "tenant": tenant}, {"limits": ["all", "tenant:{data.tenant}"]})
+        for tenant in paths
+        for _ in range(30)
+    ]
+    added = scheduler.add_jobs(jobs)
+    start_node(**HERE, max_children=6)
+    scheduler.wait_for(added, throw=True, timeout=60)
+    assert [most_at_once(spans(path)) for path in paths.values()] == [1, 1]
 
 
-# -- files and processes ----------------------------------------------------------------------------------------------
+def test_a_limit_is_changed_while_jobs_run(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+
+    def running() -> int:
+        return len(list(scheduler.get_jobs({"status": "processing"})))
+
+    added = scheduler.add_jobs([("wait", {"trace": str(tmp_path / "t"), "until": str(until)}, {"limits": "x"})] * 8)
+    start_node(**HERE, max_children=8)
+    eventually(lambda: running() == 8, 20)  # a limit that nobody has set does not limit
+    scheduler.limits.set("x", concurrency=2)
+    more = scheduler.add_jobs([("wait", {"trace": str(tmp_path / "t"), "until": str(until)}, {"limits": "x"})] * 8)
+    assert {one.refresh().status for one in more} == {Status.POSTPONED}
+    used = scheduler.limits.all()[0]
+    assert (used.name, used.limit.concurrency, used.taken, used.waiting) == ("x", 2, 8, 8)
+    until.touch()
+    scheduler.wait_for([*added, *more], throw=True, timeout=30)
 
 
-def test_a_job_that_opens_too_many_files_fails_with_what_the_system_says(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_files=40)
-    error = failure(scheduler.add_job("open", 41))
-    assert (error["type"], error["message"]) == ("OSError", "[Errno 24] Too many open files: '/dev/null'")
+def test_jobs_that_wait_for_a_slot_lose_their_place_to_a_new_limit(scheduler: Scheduler) -> None:
+    added = scheduler.add_jobs([("noop", None, {"limits": "x"})] * 10)
+    assert [one.status.label for one in scheduler.get_jobs({})] == ["waiting"] * 10
+    scheduler.limits.set("x", concurrency=3)
+    assert sum(one.refresh().status is Status.WAITING for one in added) == 3
+    scheduler.limits.set("x", concurrency=5)
+    assert sum(one.refresh().status is Status.WAITING for one in added) == 5
+    assert scheduler.limits.delete("x")
+    assert not scheduler.limits.delete("x")
+    assert sum(one.refresh().status is Status.WAITING for one in added) == 10
 
 
-def test_a_job_that_leaves_no_file_free_can_still_give_a_large_result(node: StartNode, scheduler: Scheduler) -> None:
-    """Which travels in a file."""
-    node(max_files=40)
-    failure(scheduler.add_job("open", 41))
-    process = scheduler.add_job("large", 100_000)
-    assert len(process.result(20)) == 100_000
-    assert process.attempt == 1
+def test_a_sweep_takes_back_places_that_a_lowered_limit_has_no_more(scheduler: Scheduler) -> None:
+    """Whoever has lowered it has died before, or others that did not know of it yet have let in more jobs."""
+    added = [scheduler.add_job("noop", limits="x") for _ in range(4)]
+    scheduler.limits.set("x", concurrency=3)
+    lowered = Limit("x", concurrency=1)
+    scheduler.store.controls.put(lowered.key, stored_limit(lowered))
+    assert sum(one.refresh().status is Status.WAITING for one in added) == 3
+    scheduler.store.admission.sweep()
+    assert [one.refresh().status for one in added] == [Status.WAITING, *[Status.POSTPONED] * 3]
 
 
-def test_a_job_cannot_start_more_processes_than_its_user_may_have(node: StartNode, scheduler: Scheduler) -> None:
-    node(max_processes=1)
-    error = failure(scheduler.add_job("fork"))
-    assert error["type"] == "BlockingIOError"
+def test_no_place_is_kept_by_what_ends_without_running(scheduler: Scheduler) -> None:
+    scheduler.limits.set("x", concurrency=1)
+    added = [scheduler.add_job("noop", limits="x") for _ in range(6)]
+    steps: list[Callable[[Any], Any]] = [
+        lambda one: one.cancel(),
+        lambda one: scheduler.delete_job(one.id),
+        lambda one: scheduler.update_job(one.id, at=timedelta(hours=1)),
+        lambda one: scheduler.select(f"id:{one.id}").cancel(),
+    ]
+    for number, step in enumerate(steps):
+        assert added[number].refresh().status is Status.WAITING, number
+        step(added[number])
+    assert added[len(steps)].refresh().status is Status.WAITING
+    assert scheduler.limits.all()[0].taken == 1
 
 
-# -- options ----------------------------------------------------------------------------------------------------------
+def test_a_retry_gives_its_place_to_others_meanwhile(scheduler: Scheduler, tmp_path: Path) -> None:
+    scheduler.limits.set("x", concurrency=1)
+    first = scheduler.add_job(Works, {"trace": str(tmp_path / "t"), "fails": 1}, limits="x", retry=1, retry_interval=60)
+    second = scheduler.add_job("noop", limits="x")
+    with InlineNode(scheduler) as node:
+        node.run_until_idle()
+        assert (first.refresh().status, second.refresh().status) == (Status.POSTPONED, Status.DONE)
+        node.advance(61)
+        node.run_until_idle()
+    assert first.refresh().status is Status.DONE
 
 
-def test_limits_are_options_of_the_command(uri: str, scheduler: Scheduler, tmp_path: Path) -> None:
-    """As options or in the environment, with sizes as people write them."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TASKSCHEDULER_MAX_CPU": "1m", "TASKSCHEDULER_URI": uri}
-    options = ["--jobs", "tests.support.hungry", "--max-memory", "256M", "--max-files", "64", "--max-processes", "4000"]
-    log = tmp_path / "node.log"
-    with log.open("w") as output:
-        node = subprocess.Popen([COMMAND, "node", *options], env=environment, stdout=output, stderr=output)
-    try:
-        found = scheduler.add_job("limits").result(30)
-    finally:
-        node.terminate()
-        node.wait(20)
-    assert (found["memory"][0], found["files"][0], found["processes"][0]) == (256 * MB, 64, 4000)
-    assert 60 <= found["cpu"][0] <= 70
+def test_a_rate_lets_so_many_start(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    path = tmp_path / "starts"
+    scheduler.limits.set("api", rate=50, per=1, burst=10)
+    added = scheduler.add_jobs([(Meter, str(path), {"limits": "api"})] * 110)
+    for _ in range(2):
+        start_node(**HERE, max_children=4)
+    scheduler.wait_for(added, throw=True, timeout=60)
+    starts = sorted(float(words[0]) for words in traces(path))
+    assert starts[-1] - starts[0] > 1.7  # 10 at once, 100 at 50 a second
+    for first, later in zip(starts, starts[80:], strict=False):
+        assert later - first > 0.95, "more than 60 in a second, and those that a busy machine has begun late"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("given", "message"),
     [
-        (["--max-memory", "lots"], "'lots' is not a size; give bytes, or for example 512M, 2G"),
-        (["--max-memory", "1K"], "option max_memory must be between 67108864 and"),
-        (["--max-cpu", "0.01"], "option max_cpu must be between 0.1 and"),
-        (["--max-files", "3"], "option max_files must be between 16 and"),
-        (["--max-processes", "-1"], "option max_processes must be between 0 and"),
+        ({"name": ""}, "option name must be a text"),
+        ({"name": "a*b", "concurrency": 1}, "a star stands for many names only at the end"),
+        ({"name": "x"}, "give concurrency, rate or both"),
+        ({"name": "x", "concurrency": -1}, "concurrency"),
+        ({"name": "x", "concurrency": 1.5}, "concurrency"),
+        ({"name": "x", "rate": 0}, "option rate must be"),
+        ({"name": "x", "rate": 1, "per": 0}, "per"),
+        ({"name": "x", "concurrency": 1, "burst": 3}, "option burst belongs to a rate"),
     ],
 )
-def test_a_limit_that_cannot_be_is_refused_in_one_line(uri: str, arguments: list[str], said: str) -> None:
-    done = subprocess.run([COMMAND, "-u", uri, "node", *arguments], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_wrong_limit_is_refused(scheduler: Scheduler, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOptionError, match=message):
+        scheduler.limits.set(**given)
+    assert scheduler.limits.all() == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ("tenant:{data.tenant}", "must be a text, an integer or an id in this job, not nothing"),
+        ("{data}", "not a dict"),
+        ("{user}", "is not known"),
+        ("{data.x", "a brace is missing"),
+        ("tenant:*", "only in limits.set"),
+        ([1], "option limits must be a text"),
+        ([f"x{number}" for number in range(11)], "10 names at most"),
+        (7, "a name or a list of names"),
+    ],
+)
+def test_a_wrong_name_of_a_limit_is_refused_at_the_call(scheduler: Scheduler, limits: Any, message: str) -> None:
+    with pytest.raises(InvalidOptionError, match=message):
+        scheduler.add_job("noop", {"x": 1}, limits=limits)
+    assert list(scheduler.get_jobs({})) == []
+
+
+def test_a_place_goes_to_a_job_that_a_node_runs(scheduler: Scheduler, start_node: StartNode) -> None:
+    """A job whose queue is served by nobody, or paused, keeps no place from others."""
+    scheduler.limits.set("x", concurrency=1)
+    elsewhere = scheduler.add_job("noop", limits="x", queue="elsewhere")
+    assert elsewhere.refresh().status is Status.WAITING, "it has the place while no node is up"
+    others = [scheduler.add_job("noop", limits="x") for _ in range(3)]
+    node = start_node(queues=["default"])
+    scheduler.wait_for(others, throw=True, timeout=20)
+    assert elsewhere.why().code == "NO_NODE_SERVES"
+    node.stop()
+    scheduler.pause(queue="paused")
+    start_node()
+    paused = scheduler.add_job("noop", limits="x", queue="paused")
+    scheduler.wait_for([elsewhere, scheduler.add_job("noop", limits="x")], throw=True, timeout=20)
+    assert paused.refresh().status is Status.POSTPONED
+    scheduler.resume(queue="paused")
+    scheduler.wait_for([paused], throw=True, timeout=20)
+
+
+def test_a_job_that_no_node_knows_fails_when_it_has_waited_long_enough(
+    scheduler: Scheduler, start_node: StartNode
+) -> None:
+    scheduler.limits.set("x", concurrency=1)
+    unknown = scheduler.add_job("limits.nobody", limits="x", sequence="s")
+    known = scheduler.add_job("noop", limits="x")
+    start_node(unknown_timeout=1.5)
+    assert scheduler.add_job("noop", sequence="s").wait(timeout=30).status is Status.DONE
+    assert known.refresh().status is Status.DONE
+    assert unknown.refresh().status is Status.FAILED
+    assert unknown.error is not None
+    assert unknown.error["type"] == "InvalidJobError"
+
+
+def test_a_change_of_a_star_lets_in_jobs_of_the_name_that_ends_before_it(scheduler: Scheduler) -> None:
+    scheduler.limits.set("tenant:*", concurrency=0)
+    bare, other = (scheduler.add_job("noop", limits=name) for name in ("tenant:", "tenant:a"))
+    assert {one.refresh().status for one in (bare, other)} == {Status.POSTPONED}
+    scheduler.limits.set("tenant:*", concurrency=1)
+    assert {one.refresh().status for one in (bare, other)} == {Status.WAITING}

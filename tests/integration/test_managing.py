@@ -208,8 +208,9 @@ def test_what_lost_nodes_hold_waits_again_at_once(scheduler: Scheduler, database
 
 def test_restore_sets_aside_what_was_lost_too_often(scheduler: Scheduler) -> None:
     process = scheduler.add_job("Mail")
-    scheduler.store.jobs.collection.update_one({"_id": process.id}, {"$set": {"lost": 2}})
     hold(scheduler, process, ObjectId())
+    known = {"lost": 2, "worker": str(ObjectId())}
+    scheduler.store.jobs.collection.update_one({"_id": process.id}, {"$set": known})
     assert scheduler.restore() == 0
     assert process.refresh().status is Status.FAILED
 

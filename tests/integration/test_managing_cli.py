@@ -12,12 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.mistakes import Mistaken
 
 from taskscheduler import Scheduler, SchedulerError, Status
 from taskscheduler.store.attempt_updates import claim_update
+from taskscheduler.testing import InlineNode
 from taskscheduler_daemon.background import start_node, stop_node
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.system.pidfile import Pidfile
@@ -85,7 +88,7 @@ def test_restore_asks_and_then_takes_back_what_lost_nodes_hold(run: Run, schedul
     scheduler.store.jobs.collection.update_one({"_id": job.id}, claim_update("claim", boot, "web-1"))
     code, out, error = run("restore", "--yes")
     assert (code, out) == (0, ["0 jobs requeued"])
-    assert error == "left alone, as their nodes are not lost: 1 running\n"
+    assert error == "jobs whose nodes are not lost are left alone: 1 running\n"
 
 
 def test_flush_takes_a_queue(run: Run, scheduler: Scheduler) -> None:
@@ -108,6 +111,32 @@ def test_counts_are_printed_per_name_and_status(run: Run, scheduler: Scheduler) 
     )
     found = json.loads("".join(run("counts", "--by", "queue", "-o", "json")[1]))
     assert {name: counts["waiting"] for name, counts in found.items()} == {"bulk": 1, "default": 2}
+
+
+def test_failures_are_printed_by_mistake(run: Run, scheduler: Scheduler) -> None:
+    for number in (0, 3, 1):
+        scheduler.add_job(Mistaken, number)
+    with InlineNode(scheduler) as node:
+        node.run_due()
+    often, seldom = scheduler.failures()
+    code, out, error = run("failures")
+    assert (code, error) == (0, "")
+    assert out[0].split("\t") == ["FINGERPRINT", "COUNT", "FIRST", "LAST", "JOB", "PLACE", "EXAMPLE", "ERROR"]
+    cells = [line.split("\t") for line in out[1:]]
+    place = "mistakes.py:15 in Mistaken.start"
+    assert cells[0][:2] + cells[0][4:7] == [often.fingerprint, "2", "mistaken", place, str(often.example)]
+    assert cells[1][7] == "ValueError: worse 1"
+    assert cells[1][2] == seldom.first.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert run("failures", "-o", "id")[1] == [often.fingerprint, seldom.fingerprint]
+    table = run("failures", "-o", "table", "--since", "1h", "--job", "mistaken")[1]
+    assert [line.split()[0] for line in table] == ["FINGERPRINT", often.fingerprint, seldom.fingerprint]
+    assert " ago  mistaken" in table[1]
+    assert run("failures", "--job", "nobody", "-o", "json")[1] == ["[]"]
+    assert run("failures", "--since", "0", "-o", "id")[1] == []
+    assert "only the 1 mistake seen last; --limit shows more" in run("failures", "--limit", "1")[2]
+    assert run("failures", "--limit", "1001")[0] == run("failures", "--since", "long")[0] == 2
+    shown = run("show", often.example)[1]
+    assert any(line.split() == ["mistake", often.fingerprint] for line in shown)
 
 
 def test_list_is_ordered_as_asked(run: Run, scheduler: Scheduler) -> None:
@@ -157,7 +186,7 @@ def pidfile(tmp_path: Path) -> Iterator[Path]:
 def test_a_node_runs_in_the_background_until_it_is_stopped_by_its_pidfile(
     run: Run, scheduler: Scheduler, uri: str, pidfile: Path, tmp_path: Path
 ) -> None:
-    options = {"jobs": ["tests.support.jobs"], "max_children": 1}
+    options: dict[str, Any] = {"jobs": ["tests.support.jobs"], "max_children": 1}
     assert start_node(pidfile, uri, tmp_path / "log", **options) is True
     owner = Pidfile(pidfile).owner()
     assert owner is not None

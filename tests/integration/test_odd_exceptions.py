@@ -36,6 +36,21 @@ def test_the_attempt_fails_and_the_worker_goes_on(
     assert node.workers == workers, "no worker died"
 
 
+@pytest.mark.parametrize("name", ["mute", "mute_async"])
+def test_a_job_that_prints_into_closed_streams_fails_and_costs_no_worker(
+    scheduler: Scheduler, start_node: StartNode, name: str
+) -> None:
+    """Its worker cannot log what tear_down and notification raise then."""
+    start_node(jobs=["tests.support.failing"], pm="static", min_children=1)
+    parts = [["start"], ["tear_down"], ["start", "tear_down"], ["notification"], ["start", "tear_down", "notification"]]
+    jobs = [scheduler.add_job(name, closed, retry=0).wait(20) for closed in parts]  # async ones share their streams
+    assert scheduler.add_job("fine").result(20) == "fine"
+    found = [(one.refresh().status, one.attempt, (one.error or {}).get("type")) for one in jobs]
+    failed = (Status.FAILED, 1, "ValueError")
+    assert found == [failed, failed, failed, (Status.DONE, 1, None), failed]
+    assert {one.to_dict()["lost"] for one in jobs} == {0}
+
+
 _HANDLERS = """
 import sys
 from tests.support.failing import ODD

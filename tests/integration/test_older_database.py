@@ -13,6 +13,10 @@ from pymongo.database import Database
 from tests.support.nodes import NodeProcess
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.schema import ensure, retention_index
+
+FOR_EVER = 2**31 - 1
 
 DUMP = Path(__file__).parents[1] / "support" / "older" / "0.1.0.json"
 
@@ -39,6 +43,63 @@ def ids(database: Database[dict[str, Any]]) -> dict[str, Any]:
             database[name].create_index(list(index["key"].items()), **options)
     found: dict[str, Any] = dump["ids"]
     return found
+
+
+def older_index(database: Database[dict[str, Any]]) -> int | None:
+    """The seconds after which the index of the older version deletes any ended job; None if it is gone."""
+    found = database["taskscheduler.jobs"].index_information().get("retention")
+    return None if found is None else int(found["expireAfterSeconds"])
+
+
+def kept(database: Database[dict[str, Any]], status: Status) -> int:
+    indexes = database["taskscheduler.jobs"].index_information()
+    return int(indexes[retention_index(status)]["expireAfterSeconds"])
+
+
+def make_older_index(database: Database[dict[str, Any]], seconds: int) -> None:
+    """As a node of version 0.1.0 does if it is missing."""
+    ended = {"status": {"$gt": 2}}
+    jobs = database["taskscheduler.jobs"]
+    jobs.create_index("ended", name="retention", partialFilterExpression=ended, expireAfterSeconds=seconds)
+
+
+def test_dead_letters_are_kept_while_older_nodes_run_and_their_index_goes_with_them(
+    ids: dict[str, Any], uri: str, database: Database[dict[str, Any]]
+) -> None:
+    assert older_index(database) == 604_800
+    for _ in range(2):
+        with Scheduler(uri) as scheduler:
+            assert scheduler.get_job(ids["failed"]).status is Status.FAILED
+        assert older_index(database) == FOR_EVER
+        assert (kept(database, Status.DONE), kept(database, Status.FAILED)) == (604_800, 2_592_000)
+    database["taskscheduler.nodes"].delete_many({})
+    with Scheduler(uri) as scheduler:
+        scheduler.store.nodes.register(ObjectId(), {"name": "new"})
+    assert older_index(database) is None
+    make_older_index(database, 604_800)  # an older application connects once more
+    ensure(database, SchedulerOptions())
+    assert older_index(database) is None
+
+
+@pytest.mark.parametrize(
+    ("older", "given", "done", "failed"),
+    [
+        (3600, {}, 3600, 2_592_000),
+        (FOR_EVER, {}, FOR_EVER, FOR_EVER),
+        (10_000_000, {}, 10_000_000, 10_000_000),
+        (10_000_000, {"failed_retention": 60}, 10_000_000, 60),
+        (3600, {"job_retention": 60}, 60, 2_592_000),
+    ],
+)
+def test_what_the_older_version_would_have_kept_is_kept(
+    uri: str, database: Database[dict[str, Any]], older: int, given: dict[str, int], done: int, failed: int
+) -> None:
+    make_older_index(database, older)
+    with Scheduler(uri, options=given) as scheduler:
+        assert scheduler.store
+    assert (kept(database, Status.DONE), kept(database, Status.CANCELED)) == (done, done)
+    assert (kept(database, Status.FAILED), kept(database, Status.TIMEOUT)) == (failed, failed)
+    assert older_index(database) is None
 
 
 def test_what_waited_runs_and_what_ran_runs_again(

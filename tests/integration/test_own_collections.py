@@ -14,7 +14,7 @@ from taskscheduler import Scheduler
 from taskscheduler_daemon import start_node, stop_node
 from taskscheduler_daemon.cli import main
 
-NAMES = {"job_store": "my.jobs", "job_queue": "my.queue", "event_queue": "my.events"}
+NAMES: dict[str, Any] = {"job_store": "my.jobs", "job_queue": "my.queue", "event_queue": "my.events"}
 
 OPTIONS = ["--job-store", "my.jobs", "--job-queue", "my.queue", "--event-queue", "my.events"]
 

@@ -347,16 +347,16 @@ sys.exit(Node(Scheduler(sys.argv[1]), **json.loads(sys.argv[3])).process())
 """
 
 
-@pytest.mark.parametrize(("where", "sessions"), [("AFTER", 1), ("BEFORE", 2)])
+@pytest.mark.parametrize("where", ["AFTER", "BEFORE"])
 def test_a_node_that_a_thread_stops_between_two_sessions_ends(
-    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch, where: str, sessions: int
+    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr("tests.support.nodes._MAIN", _STOPPED_BETWEEN_SESSIONS.replace("WHERE", where))
     node, nodes = start_node(orphaned_timeout=2), scheduler.store.nodes
     node.tree()
     eventually(lambda: any(nodes.declare_lost(one["_id"], one["beat"]) for one in nodes.all()))
     assert node.process.wait(20) == 0
-    assert node.log.read_text().count("node ready") == sessions
+    assert node.log.read_text().count("node ready") == 1
 
 
 def test_what_others_have_taken_over_is_killed_before_anything_else(
@@ -521,6 +521,21 @@ def test_forced_jobs_take_no_slot_from_others(scheduler: Scheduler, start_node: 
     assert scheduler.add_job("echo").result(timeout=20)
     release.touch()
     scheduler.wait_for(forced, timeout=10)
+
+
+def test_forced_jobs_have_a_limit_and_all_of_them_run(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    node = start_node(pm="dynamic", max_children=1, max_forced=3)
+    forced = busy(scheduler, 20, release, force_spawn=True)
+    eventually(lambda: running(forced) == 3)
+    assert scheduler.add_job("echo").result(timeout=20)  # one that needs none of these workers
+    assert running(forced) == 3
+    assert len(node.workers) <= 4
+    release.touch()
+    scheduler.wait_for(forced, timeout=30)
+    assert {process.attempt for process in forced} == {1}
 
 
 # -- together ---------------------------------------------------------------------------------------------------------

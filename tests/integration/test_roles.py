@@ -7,8 +7,9 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def set_up(place: Place) -> None:
             client[place.name][name].insert_one({"not": "capped"})
     connect(place.uri("taskscheduler_setup"))
     connect(place.uri("taskscheduler_setup"), job_retention=99, job_queue_size=8192, event_queue_size=8192)
+    with place.fortress.admin(place.name) as client:
+        jobs = client[place.name]["taskscheduler.jobs"]
+        ended = {"status": {"$gt": 2}}
+        jobs.create_index("ended", name="retention", partialFilterExpression=ended, expireAfterSeconds=99)
+        connect(place.uri("taskscheduler_setup"))
+        assert "retention" not in jobs.index_information()
 
 
 def connect(where: Any, **options: Any) -> None:
@@ -183,6 +190,80 @@ def test_who_may_only_run_is_told_what_is_missing(place: Place) -> None:
     place.create(ROLES)
     with pytest.raises(AuthenticationError, match=r"does not let this user run create\w* on .* taskscheduler_setup"):
         connect(place.uri("taskscheduler_run"))
+
+
+def settings(scheduler: Scheduler) -> None:
+    for again in range(2):
+        scheduler.pause(queue="mail", reason=str(again))
+        scheduler.limits.set("stripe", concurrency=1)
+        scheduler.groups.set("customer-7", 2)
+    scheduler.add_jobs([("noop", None, {"limits": "stripe", "group": "customer-7"})] * 2)
+    assert scheduler.resume(queue="mail")
+    assert scheduler.limits.delete("stripe")
+    assert scheduler.groups.delete("customer-7")
+
+
+def rates(scheduler: Scheduler) -> None:
+    scheduler.limits.set("api", rate=1, per=60)
+    scheduler.add_jobs([("noop", None, {"limits": "api"})] * 2)
+
+
+def sequences(scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("noop", None, {"sequence": "account-42"})] * 2)
+
+
+Rights = dict[str, tuple[str, ...]]  #: actions on a collection, by role
+
+RUN, SETUP = "taskscheduler_run", "taskscheduler_setup"
+COUNTING = {RUN: ("insert", "update", "listIndexes"), SETUP: ("createIndex",)}
+
+#: what controls jobs, and the rights that it needs more than others, on which collection
+CONTROLS: list[tuple[Callable[[Scheduler], None], str, Rights]] = [
+    (settings, "controls", {RUN: ("insert", "update", "remove")}),
+    (rates, "rates", COUNTING),
+    (sequences, "sequences", COUNTING),
+]
+
+LACKING = [
+    pytest.param(deed, collection, rights, lacking, id=f"{deed.__name__}-{'-'.join(lacking)}")
+    for deed, collection, rights in CONTROLS
+    for lacking in [("", ""), *((role, action) for role, actions in rights.items() for action in actions)]
+]
+
+
+@pytest.mark.parametrize(("deed", "collection", "rights", "lacking"), LACKING)
+def test_what_controls_jobs_needs_what_the_page_says(
+    place: Place, deed: Callable[[Scheduler], None], collection: str, rights: Rights, lacking: tuple[str, str]
+) -> None:
+    """Once as the user that sets up, which creates what is not there; then as the one that runs."""
+    roles = deepcopy(ROLES)
+    grant(roles, RUN, "controls" if deed is rates else "", ("insert", "update"))
+    for role, actions in rights.items():
+        grant(roles, role, collection, [action for action in actions if (role, action) != lacking])
+    place.create(roles)
+    with place.fortress.admin(place.name) as client:
+        connect(client[place.name])
+
+    def do(user: str) -> None:
+        with Scheduler(place.uri(user)) as scheduler:
+            deed(scheduler)
+
+    assert all(works(partial(do, user)) for user in (SETUP, RUN)) is not any(lacking)
+
+
+def grant(roles: dict[str, Role], name: str, collection: str, actions: Sequence[str]) -> None:
+    if collection and actions:
+        resource = {"db": "app", "collection": f"taskscheduler.{collection}"}
+        roles[name]["privileges"].append({"resource": resource, "actions": list(actions)})
+
+
+def test_the_page_says_what_controls_jobs_needs() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    for _, collection, rights in CONTROLS:
+        for actions in rights.values():
+            *some, last = (f"`{action}`" for action in actions)
+            text = f"{', '.join(some)}{' and ' if some else ''}{last} on `taskscheduler.{collection}`"
+            assert any(text in row for row in rows), text
 
 
 def test_the_built_in_role_is_enough_except_for_changes_of_what_exists(place: Place) -> None:

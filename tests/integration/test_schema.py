@@ -17,8 +17,10 @@ from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import DatabaseError, InvalidOptionError, Scheduler, Status
+from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.schema import ensure, missing_indexes
+from taskscheduler.store.claims import ALL_JOBS, Scope
+from taskscheduler.store.schema import ensure, missing_indexes, retention_index
 
 Documents = Database[dict[str, Any]]
 MANY = 20_000
@@ -45,8 +47,14 @@ def state(database: Documents) -> dict[str, Any]:
     }
 
 
-def ttl(database: Documents, name: str = "taskscheduler.jobs") -> int:
-    return int(database[name].index_information()["retention"]["expireAfterSeconds"])
+def ttl(database: Documents, *statuses: Status) -> int:
+    """The seconds for which jobs in these statuses are kept."""
+    indexes = database["taskscheduler.jobs"].index_information()
+    [seconds] = {int(indexes[retention_index(status)]["expireAfterSeconds"]) for status in statuses}
+    return seconds
+
+
+ORDINARY, DEAD = (Status.DONE, Status.CANCELED), (Status.FAILED, Status.TIMEOUT)
 
 
 def open_in_8_processes(uri: str, options: dict[str, Any]) -> None:
@@ -115,7 +123,7 @@ def test_8_processes_can_mend_it_at_once(uri: str, database: Documents) -> None:
     open_in_8_processes(uri, {"job_retention": 60, "job_queue_size": 8192})
     assert [database[name].options()["capped"] for name in CAPPED] == [True, True]
     assert missing_indexes(database, SchedulerOptions()) == []
-    assert ttl(database) == 60
+    assert ttl(database, *ORDINARY) == 60
     assert database["taskscheduler.jobs"].count_documents({}) == 9
 
 
@@ -179,6 +187,7 @@ def test_one_name_for_two_collections_is_refused(uri: str, database: Documents, 
         {"job_queue": "system.queue"},
         {"event_queue": "a\0b"},
         {"job_retention": -1},
+        {"failed_retention": "30d"},
         {"foobar": 1},
         {"max_payload": 0},
         {"progress_rate_limit": -1},
@@ -197,14 +206,25 @@ def test_bad_scheduler_options_are_refused_at_once(uri: str, option: dict[str, A
         assert scheduler.options == before
 
 
-def test_the_retention_is_a_ttl_index_that_can_be_changed(uri: str, database: Documents) -> None:
-    for given, seconds in (({}, 604_800), ({"job_retention": timedelta(hours=1)}, 3600), ({}, 3600)):
+@pytest.mark.parametrize(
+    ("option", "own", "others"),
+    [
+        ("job_retention", (ORDINARY, 604_800), (DEAD, 2_592_000)),
+        ("failed_retention", (DEAD, 2_592_000), (ORDINARY, 604_800)),
+    ],
+)
+def test_a_retention_can_be_changed_and_changes_no_other(
+    uri: str, database: Documents, option: str, own: tuple[Any, int], others: tuple[Any, int]
+) -> None:
+    for given, seconds in (({}, own[1]), ({option: timedelta(hours=1)}, 3600), ({}, 3600)):
         with Scheduler(uri, options=given) as scheduler:
             scheduler.add_job("noop")
-        assert ttl(database) == seconds
-    with Scheduler(uri, job_retention=0) as scheduler:
+        assert ttl(database, *own[0]) == seconds
+        assert ttl(database, *others[0]) == others[1]
+    with Scheduler(uri, options={option: 0}) as scheduler:
         scheduler.add_job("noop")
-    assert ttl(database) > 50 * 366 * 86_400
+    assert ttl(database, *own[0]) > 50 * 366 * 86_400
+    assert ttl(database, *others[0]) == others[1]
 
 
 def test_only_ended_jobs_expire(scheduler: Scheduler, database: Documents, node: NodeProcess) -> None:
@@ -214,8 +234,11 @@ def test_only_ended_jobs_expire(scheduler: Scheduler, database: Documents, node:
     canceled.cancel()
     eventually(lambda: live[1].refresh().status is Status.POSTPONED)
     scheduler.wait_for([canceled, failed], timeout=10)
-    index = database["taskscheduler.jobs"].index_information()["retention"]
-    assert index["key"] == [("ended", 1)]
+    indexes = database["taskscheduler.jobs"].index_information()
+    expiring = {name: index for name, index in indexes.items() if "expireAfterSeconds" in index}
+    assert [index["key"] for index in expiring.values()] == [[("ended", 1)]] * 4
+    kept = [index["partialFilterExpression"] for index in expiring.values()]
+    assert sorted(condition["status"] for condition in kept) == [3, 4, 5, 6]
     assert canceled.ended is not None
     assert failed.ended is not None
     assert [process.refresh().ended for process in live] == [None, None]
@@ -269,6 +292,8 @@ def _nth(number: int, template: dict[str, Any], now: datetime) -> dict[str, Any]
         document["tags"] = ["rare", f"tag-{number}"]
     if status == Status.POSTPONED:
         document["at"] = now + timedelta(seconds=number - MANY // 2)
+        if number % 7 == 0:
+            document |= {"at": FAR, "parked_at": now, "blocked": f"pause:job:{('bulk', 'mail')[number // 10 % 2]}"}
     if status == Status.PROCESSING:
         document |= {"boot": BOOTS[number // 10 % 2], "claim": f"claim-{number // 1000}", "attempt": 1, "started": now}
     if status > Status.PROCESSING:
@@ -282,21 +307,23 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
     store = scheduler.store
     claims = store.claims
     return {
-        "candidates": lambda: claims.candidates(["default", "mail"], 500),
-        "candidates of one queue": lambda: claims.candidates(["mail"], 500),
+        "candidates": lambda: claims.candidates(Scope(["default", "mail"]), 500),
+        "candidates of one queue": lambda: claims.candidates(Scope(["mail"]), 500),
         "read back": lambda: claims.claimed("claim-7", BOOTS[1]),
         "due": store.postponed_jobs.find,
         "held": lambda: store.leases.held_by(BOOTS[0]),
         "pending": lambda: store.outbox.undelivered(["next", "family", "hook"], 100),
         "live list": lambda: list(scheduler.get_jobs()),
         "live of a class": lambda: list(scheduler.get_jobs({"class": "mail", "status": {"$lte": 2}})),
-        "one job": lambda: claims.candidates(["default"], 1),
-        "forced": lambda: claims.forced(None, 32),
-        "asynchronous": lambda: claims.asynchronous(None, 32),
+        "one job": lambda: claims.candidates(Scope(["default"]), 1),
+        "forced": lambda: claims.forced(ALL_JOBS, 32),
+        "asynchronous": lambda: claims.asynchronous(ALL_JOBS, 32),
         "children": lambda: store.families.children(ObjectId()),
         "series": lambda: store.families.series(ObjectId()),
         "tagged": lambda: list(scheduler.get_jobs({"tags": "rare"})),
         "tagged with any": lambda: list(scheduler.get_jobs({"tags": {"$in": ["tag-500", "tag-1000"]}})),
+        "paused": lambda: store.blocked_jobs.first("pause:job:bulk"),
+        "paused keys": store.blocked_jobs.paused_keys,
         "the same job, queued": lambda: [store.inserts.same_queued("data:noop:none")],
     }
 
@@ -319,6 +346,8 @@ def queries(scheduler: Scheduler) -> dict[str, Callable[[], Any]]:
         "series",
         "tagged",
         "tagged with any",
+        "paused",
+        "paused keys",
         "the same job, queued",
     ],
 )

@@ -26,10 +26,11 @@ from taskscheduler import (
     ServiceNotFoundError,
     Status,
 )
-from taskscheduler_daemon.presentation.job import attempt_label
+from taskscheduler_daemon.presentation.job import attempt_label, attempt_note
 
 StartNode = Callable[..., NodeProcess]
 JOBS = ["tests.support.jobs", "tests.support.enduring"]
+LEASE = 1.5
 QUICK: dict[str, Any] = {"restart_interval": 0.1, "restart_interval_max": 0.5}
 
 
@@ -240,6 +241,35 @@ def test_a_service_that_ends_while_its_node_does_not_hear_that_it_was_stopped(
     chronicle.check()
 
 
+def test_a_node_that_does_not_hear_of_a_restart_starts_the_service_all_the_same(
+    scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears that the service was cancelled, and finds it in the queue by itself: as a busy node does."""
+    start_node(jobs=JOBS, max_children=1, orphaned_timeout=LEASE)
+    service = scheduler.start_service("chronicle", chronicle.data)
+    chronicle.begun(1)
+    monkeypatch.setattr(scheduler.store.wakeups, "jobs_rearmed", lambda *_, **__: None)
+    for count in (2, 3):
+        scheduler.restart_service("chronicle")
+        eventually(lambda: service.refresh().status is Status.PROCESSING)
+        scheduler.restart_service("chronicle")
+        chronicle.begun(count)
+    scheduler.stop_service("chronicle")
+    chronicle.check()
+
+
+def test_a_claim_that_is_carried_out_late_does_not_hold_up_a_service(
+    scheduler: Scheduler, start_node: StartNode
+) -> None:
+    """The node has given the claim up; then the database carries it out, and the service is stopped."""
+    start_node(jobs=JOBS, queues=["other"], max_children=1, orphaned_timeout=LEASE)
+    (node,) = scheduler.store.nodes.all()
+    service = scheduler.start_service("chronicle")
+    assert scheduler.store.claims.claim([service.id], "late", node["_id"], node["name"]) == 1
+    scheduler.stop_service("chronicle")
+    assert not scheduler.restart_service("chronicle").status.is_final
+
+
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_service_that_does_not_listen_is_interrupted_and_then_killed(
     scheduler: Scheduler, node: NodeProcess, chronicle: Chronicle, stubborn: bool
@@ -288,7 +318,7 @@ def test_a_node_that_stops_hands_its_services_to_another_one(
     chronicle.check()
     [handed_back, _] = scheduler.service("chronicle").attempts
     assert (handed_back["status"], handed_back["error"], handed_back["node"]) == (None, None, home.log.stem)
-    assert attempt_label(handed_back) == "handed back"
+    assert (attempt_label(handed_back), attempt_note(handed_back)) == ("handed back", "its node stopped while it ran")
     assert scheduler.service("chronicle").error is None
 
 

@@ -73,3 +73,60 @@ def test_the_option_is_stored_only_where_it_is_used(scheduler: Scheduler) -> Non
     scheduler.add_job_once("noop", 1, silence_timeout=5)
     assert scheduler.add_job_once("noop", 1, silence_timeout=5).outcome == "existing"
     assert scheduler.add_job_once("noop", 1, silence_timeout=0).outcome == "replaced"
+
+
+# -- children ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_nodes(start_node: StartNode) -> None:
+    """A short lease, so that the nodes note often what runs."""
+    modules = ["tests.support.jobs", "tests.support.enduring", "tests.support.asyncjobs"]
+    for queue in ("parents", "children"):
+        start_node(jobs=modules, queues=[queue], pm="static", min_children=2, orphaned_timeout=4)
+
+
+def signs(tmp_path: Path, count: int) -> dict[str, Any]:
+    return {"trace": str(tmp_path / "trace"), "signs": count, "every": 0.3, "return": True}
+
+
+@pytest.mark.usefixtures("two_nodes")
+@pytest.mark.parametrize("queue", ["parents", "children"], ids=["on its node", "on another node"])
+@pytest.mark.parametrize("parent", ["wait", "async_wait"])
+def test_signs_of_life_of_a_child_keep_its_silent_parent_alive(
+    scheduler: Scheduler, tmp_path: Path, parent: str, queue: str
+) -> None:
+    data = {"until": str(tmp_path / "end"), "trace": str(tmp_path / "waits")}
+    silent = scheduler.add_job(parent, data, silence_timeout=1.5, queue="parents")
+    eventually(lambda: silent.refresh().status is Status.PROCESSING)
+    child = scheduler.add_job("signs", signs(tmp_path, 14), parent=silent.id, queue=queue)
+    child.wait(30)
+    assert (child.status, silent.refresh().status) == (Status.DONE, Status.PROCESSING)
+    (tmp_path / "end").touch()
+    assert silent.wait(30).status is Status.DONE
+
+
+@pytest.mark.usefixtures("two_nodes")
+def test_so_do_those_of_a_grandchild(scheduler: Scheduler, tmp_path: Path) -> None:
+    data = {"until": str(tmp_path / "end")}
+    silent = scheduler.add_job("wait", data, silence_timeout=1.5, queue="parents")
+    child = scheduler.add_job("wait", data, parent=silent.id, queue="parents")
+    eventually(lambda: child.refresh().status is Status.PROCESSING)
+    grandchild = scheduler.add_job("signs", signs(tmp_path, 14), parent=child.id, queue="children")
+    grandchild.wait(30)
+    assert silent.refresh().status is Status.PROCESSING
+    (tmp_path / "end").touch()
+    scheduler.wait_for([silent, child], timeout=30)
+    assert (silent.status, child.status) == (Status.DONE, Status.DONE)
+
+
+@pytest.mark.usefixtures("two_nodes")
+def test_a_child_that_is_silent_or_falls_silent_keeps_nobody_alive(scheduler: Scheduler, tmp_path: Path) -> None:
+    """Its node notes that it runs, which is no sign of the job."""
+    data = {"until": str(tmp_path / "never")}
+    parents = [scheduler.add_job("wait", data, silence_timeout=2.5, queue="parents") for _ in range(2)]
+    scheduler.add_job("wait", data, parent=parents[0].id, queue="children")
+    scheduler.add_job("signs", {**signs(tmp_path, 2), "return": False}, parent=parents[1].id, queue="children")
+    scheduler.wait_for(parents, timeout=30)
+    assert [process.status for process in parents] == [Status.TIMEOUT, Status.TIMEOUT]
+    assert all("gave no sign of life for 2.5 s" in (process.error or {})["message"] for process in parents)

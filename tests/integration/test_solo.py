@@ -20,6 +20,7 @@ from tests.support.nodes import NodeProcess
 
 from taskscheduler import InvalidJobError, InvalidOptionError, InvalidStateError, Job, Scheduler, Status, job
 from taskscheduler.clock import SYSTEM_CLOCK, SystemClock
+from taskscheduler.store.control import admission
 from taskscheduler.store.fence import Fence
 
 Documents = Database[dict[str, Any]]
@@ -99,7 +100,7 @@ def test_a_plain_job_is_stored_as_ever(scheduler: Scheduler, database: Documents
     assert not {"solo", "gate", "gate_until", "parked_at"} & set(document)
     assert "solo" not in document["options"]
     indexes = {entry["name"]: entry for entry in database["taskscheduler.jobs"].list_indexes()}
-    for name in ("gate", "parked"):
+    for name in ("gate", "blocked", "sequence"):
         assert database.command("validate", "taskscheduler.jobs")["keysPerIndex"][name] == 0
         assert indexes[name]["partialFilterExpression"]
 
@@ -131,13 +132,12 @@ def test_of_many_jobs_on_three_nodes_no_two_overlap_and_all_run(
     assert overlaps(path) == []
 
 
-def test_without_its_index_they_do_overlap(
-    scheduler: Scheduler, database: Documents, start_node: StartNode, tmp_path: Path
+def test_with_places_of_their_own_they_do_overlap(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the test above is worth: the unique index alone decides."""
-    scheduler.flush()  # first: whoever connects makes what is missing
+    """What the test above is worth: the places in the unique index decide."""
     start_node(**HERE)
-    database["taskscheduler.jobs"].drop_index("gate")
+    monkeypatch.setattr(admission, "gate_of", lambda keys, places: [f"{place} {ObjectId()}" for place in places])
     running = tmp_path / "running"
     added = [wait_job(scheduler, running, tmp_path / "until") for _ in range(2)]
     eventually(lambda: len(traces(running)) == 2, 20)
@@ -258,13 +258,13 @@ def test_every_write_about_turns_uses_an_index(scheduler: Scheduler, database: D
     jobs = database["taskscheduler.jobs"]
     jobs.insert_many([{**template, "_id": ObjectId(), "status": number % 7} for number in range(700)])
     added = [scheduler.add_job("noop", solo="key") for _ in range(20)]
-    gates, tracked = scheduler.store.solo_locks, scheduler.store.programs
+    admission, tracked = scheduler.store.admission, scheduler.store.programs
     database.command("profile", 2)
     try:
-        gates.queue_for([one.id for one in added])
-        gates.admit_next(["key"])
-        gates.release_expired("key")
-        gates.sweep()
+        admission.park([one.id for one in added])
+        admission.admit_next(["solo:key"])
+        scheduler.store.places.free_expired("solo:key")
+        admission.sweep()
         tracked.end_silent({})
         tracked.end_silent({"gate": "key"})
     finally:
@@ -288,7 +288,7 @@ def test_a_running_one_that_is_cancelled_is_gone_before_the_next_begins(
     second = scheduler.add_job("trace", str(behind), solo="waiting")
     os.kill(node.manager, signal.SIGSTOP)  # so that nobody kills the first one for a while
     first.cancel()
-    scheduler.store.solo_locks.sweep()  # as every node does again and again
+    scheduler.store.admission.sweep()  # as every node does again and again
     assert second.refresh().status is Status.POSTPONED
     os.kill(node.manager, signal.SIGCONT)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 20, "the first one is killed")
@@ -321,7 +321,7 @@ def test_one_that_takes_its_time_to_end_is_waited_for(
     def second_has_ended_and_began_late_enough() -> bool:
         status = second.refresh().status
         assert status is Status.POSTPONED or not Path(f"/proc/{pid}").exists()
-        scheduler.store.solo_locks.sweep()
+        scheduler.store.admission.sweep()
         return status is Status.DONE
 
     eventually(second_has_ended_and_began_late_enough, 20)
@@ -343,7 +343,7 @@ def test_however_long_it_takes_its_node_keeps_the_turn(
         status = second.refresh().status
         gone = not Path(f"/proc/{pid}").exists()
         assert gone or status is Status.POSTPONED
-        scheduler.store.solo_locks.sweep()
+        scheduler.store.admission.sweep()
         return gone
 
     eventually(first_is_gone, 30)
@@ -370,7 +370,7 @@ def test_a_node_that_cannot_say_that_it_is_gone_keeps_the_turn_for_its_own_lease
         hasty.cancel_job(first.id)
     over = [{"$set": {"gate_until": "$$NOW"}}]
     database["taskscheduler.jobs"].update_one({"_id": first.id}, over)
-    scheduler.store.solo_locks.sweep()
+    scheduler.store.admission.sweep()
     assert second.refresh().status is Status.POSTPONED, "the first one may run as long as its node has not lost it"
     home.send(signal.SIGCONT)
     second.wait(timeout=20, throw=True)
@@ -412,7 +412,7 @@ def test_a_retry_does_not_wait_for_ever_for_a_process_that_stays(uri: str) -> No
             scheduler.retry_job(process.id)
         with pytest.raises(InvalidStateError):
             scheduler.delete_job(process.id)
-        scheduler.store.solo_locks.release(Fence(process.id, "claim", 1))
+        scheduler.store.admission.release(Fence(process.id, "claim", 1))
         assert scheduler.retry_job(process.id).refresh().status is Status.WAITING
 
 
@@ -423,7 +423,7 @@ def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_n
     os.kill(int(eventually(lambda: traces(path), 20)[0][2]), signal.SIGKILL)
     eventually(lambda: len(traces(path)) == 2, 20, "it runs again")
     assert [words[0] for words in traces(path)] == [str(jobs[0].id)] * 2
-    scheduler.store.solo_locks.sweep()
+    scheduler.store.admission.sweep()
     assert jobs[1].refresh().status is Status.POSTPONED
     until.touch()
     scheduler.wait_for(jobs, throw=True, timeout=20)

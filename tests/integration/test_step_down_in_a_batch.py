@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from bson import ObjectId
 from pymongo.errors import BulkWriteError
 from tests.support.eventually import eventually
 
@@ -17,6 +18,7 @@ from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.system.threads import SessionThreads
@@ -74,8 +76,9 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     completer = Completer(
         store=store,
         options=NodeOptions(name="node"),
-        hooks=HookCalls(store, cast(ManagerProxy, None)),
+        hooks=HookCalls(store, cast(ManagerProxy, None), ObjectId()),
         locks=ExclusiveLocks(store, Lease(30.0, SYSTEM_CLOCK)),
+        log=JobLog(SYSTEM_CLOCK),
         clock=SYSTEM_CLOCK,
         threads=SessionThreads(lambda: None),
     )

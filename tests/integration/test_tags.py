@@ -18,11 +18,12 @@ Run = Callable[..., list[str]]
 
 
 @pytest.fixture
-def run(uri: str, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command in this process and gives its lines."""
+    monkeypatch.setenv("TASKSCHEDULER_URI", uri)
 
     def call(*arguments: object, code: int = 0) -> list[str]:
-        assert main(["-u", uri, *map(str, arguments)]) == code
+        assert main([*map(str, arguments)]) == code
         said = capsys.readouterr()
         return (said.err if code else said.out).splitlines()
 

@@ -38,6 +38,18 @@ SCENARIOS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "a failure after retries": ("fail", "no", {"retry": 2, "retry_interval": 0}),
     "a success after retries": ("flaky", 3, {"retry": 5, "retry_interval": 0}),
     "a retry that is due later": ("fail", "no", {"retry": 1, "retry_interval": 3600}),
+    "a job that snoozes": ("snoozes", 2, {}),
+    "a function that snoozes": ("snoozes_function", 1, {}),
+    "an async function that snoozes": ("async_snoozes", 1, {}),
+    "a discarded job": ("chooses", "Discard", {"retry": 3, "retry_interval": 0}),
+    "an error to try again": ("chooses", "ConnectionError", {"retry": 2, "backoff": [0]}),
+    "an error to discard": ("chooses", "FileNotFoundError", {"retry": 2, "backoff": [0]}),
+    "an error that is not named": ("chooses", "ValueError", {"retry": 2, "backoff": [0]}),
+    "a job that asks for retries": ("chooses", "Retry", {"retry": 2, "backoff": "exponential"}),
+    "a job that asks for a later retry": ("chooses", "RetryLater", {"retry": 2, "retry_interval": 0}),
+    "a retry that would be too late": ("fail", "no", {"retry": 5, "retry_interval": 10, "retry_for": 5}),
+    "a retry with all options": ("fail", "no", {"retry": 1, "jitter": 0.5, "retry_for": 3600, "backoff": "linear"}),
+    "a job that starts in time": ("noop", None, {"start_by": 600}),
     "an exit": ("system_exit", None, {}),
     "a result that cannot be stored": ("unstorable", None, {}),
     "a result that is too large": ("large", 2**20 + 1, {}),
@@ -95,7 +107,7 @@ def test_all_scenarios_end_as_on_a_node(
         finally:
             other.store.drop()
     there = add_all(scheduler, str(tmp_path / "there"))
-    start_node()
+    start_node(unknown_timeout=0)
 
     def same() -> bool:
         return all(told(scheduler, process) == inline[name] for name, process in there.items())

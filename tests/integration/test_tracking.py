@@ -15,7 +15,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
-from tests.faults.proxy import Proxies
+from tests.faults.proxy import Proxies, port_of, through
 from tests.integration.test_aio import run
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
@@ -351,11 +351,9 @@ Away = tuple[Scheduler, Callable[[], None], Callable[[], None]]
 @pytest.fixture
 def away(uri: str) -> Iterator[Away]:
     """A scheduler whose way to the database can be cut, and healed again."""
-    port, name = re.findall(r"127\.0\.0\.1:(\d+)/(\w+)", uri)[0]
-    with Proxies([int(port)]) as proxies:
-        way = f"mongodb://127.0.0.1:{proxies.ports[int(port)]}/{name}"
-        with Scheduler(f"{way}?directConnection=true&serverSelectionTimeoutMS=300") as scheduler:
-            yield scheduler, lambda: proxies.cut(int(port)), lambda: proxies.heal(int(port))
+    port = port_of(uri)
+    with Proxies([port]) as proxies, Scheduler(through(proxies, uri, 300)) as scheduler:
+        yield scheduler, lambda: proxies.cut(port), lambda: proxies.heal(port)
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])

@@ -54,6 +54,12 @@ def fill(scheduler: Scheduler, crowd: Crowd) -> list[ObjectId]:
     return _hold(scheduler)
 
 
+def copy(scheduler: Scheduler, job_id: ObjectId, count: int) -> None:
+    """Copy a job that waits so often; the copies are older than it is."""
+    jobs = scheduler.store.jobs.collection.with_options(codec_options=_RAW, write_concern=WriteConcern(w=1, j=False))
+    _copy(jobs, _stored(scheduler, job_id), count, _BEGIN)
+
+
 def _waiting(scheduler: Scheduler) -> RawBSONDocument:
     return _stored(scheduler, scheduler.add_jobs([(NAME, {"to": "somebody"})])[0].id)
 
@@ -109,7 +115,8 @@ def _copies(template: RawBSONDocument, numbers: range, created: datetime, at: da
     """The same document with other values of fixed width, a millisecond after each other."""
     content = bytearray(template.raw)
     id_at = _place(content, b"\x07_id\x00")
-    dates = [(_place(content, b"\x09created\x00"), created), (_place(content, b"\x09at\x00"), at)]
+    due = b"\x09parked_at\x00" if b"\x09parked_at\x00" in content else b"\x09at\x00"
+    dates = [(_place(content, b"\x09created\x00"), created), (_place(content, due), at)]
     if b"\x09ended\x00" in content:
         dates.append((_place(content, b"\x09ended\x00"), datetime.now(UTC) - timedelta(hours=1)))
     places = [(place, round(date.timestamp() * 1000)) for place, date in dates]

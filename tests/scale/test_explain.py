@@ -7,7 +7,7 @@ The small crowd is part of every run; a million jobs of each kind:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from pymongo import MongoClient
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.lifecycle import LIVE
-from taskscheduler.store.claims import Cursor
+from taskscheduler.store.claims import Cursor, Scope
 from taskscheduler.store.job_lists import CAP, JobLists
 from taskscheduler.store.overview import ClusterOverview
 from tests.scale.crowd import DEBTS, DUE, HELD, HOLDERS, NAME, Crowd, fill
@@ -73,7 +73,7 @@ def site(server_uri: str, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def head(site: Site, count: int = 500) -> list[Any]:
-    return site.scheduler.store.claims.candidates(["default"], count)
+    return site.scheduler.store.claims.candidates(Scope(["default"]), count)
 
 
 def later_part(site: Site) -> list[Any]:
@@ -81,7 +81,7 @@ def later_part(site: Site) -> list[Any]:
     last = head(site, site.crowd.waiting // 2)[-1]
     site.explainer.plans.clear()
     mark = Cursor(last["queue"], last["priority"], last["at"], last["_id"])
-    return site.scheduler.store.claims.candidates(["default"], 500, mark)
+    return site.scheduler.store.claims.candidates(Scope(["default"]), 500, mark)
 
 
 def claim(site: Site) -> int:
@@ -182,11 +182,21 @@ def test_without_their_indexes_the_same_commands_are_found_out(uri: str) -> None
 
 def test_old_jobs_are_deleted_by_the_index_of_ended_ones(uri: str) -> None:
     site = Site(uri, Crowd(waiting=200, finished=5_000, postponed=100))  # the first ended an hour ago
-    deleted, (plan,) = site.plans(lambda site: site.scheduler.delete_old_jobs(3600))
+    deleted, plans = site.plans(lambda site: site.scheduler.delete_old_jobs(3600))
     site.close()
     assert deleted
-    assert not plan.scans
-    assert plan.documents <= deleted + SPARE
+    assert not any(plan.scans for plan in plans)
+    assert sum(plan.documents for plan in plans) <= deleted + SPARE
+
+
+def test_what_changed_lately_is_found_by_the_indexes_of_ended_jobs(uri: str) -> None:
+    site = Site(uri, Crowd(waiting=0, finished=5_000, postponed=DUE))
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    found, plans = site.plans(lambda site: list(site.scheduler.store.jobs.find_changed({}, soon)))
+    site.close()
+    assert found == []
+    assert not any(plan.scans for plan in plans)
+    assert sum(plan.documents for plan in plans) <= DUE + HOLDERS * HELD + SPARE
 
 
 @crowds
@@ -245,7 +255,7 @@ def test_a_list_of_a_queue_does_not_pass_over_what_waits_in_others(uri: str) -> 
     now, later = (site.scheduler.add_job(NAME, queue="rare", at=at) for at in (0, timedelta(hours=1)))
     waiting = RARE | of(Status.WAITING, Status.POSTPONED)
     live, listed = site.plans(lambda site: site.job_lists.recent(RARE | of(*LIVE), 51))
-    tasks, served = site.plans(lambda site: site.job_lists.newest(waiting, 1000, 2**20))
+    tasks, served = site.plans(lambda site: list(site.job_lists.newest([waiting], 1000)))
     site.close()
     assert [job["_id"] for job in live] == [job["_id"] for job in tasks] == [later.id, now.id]
     for plans in (listed, served):

@@ -13,11 +13,12 @@ T = TypeVar("T")
 def eventually(condition: Callable[[], T | Literal[False] | None], timeout: float = 10.0, what: str = "") -> T:
     """The first true value of `condition`; AssertionError if there is none in time."""
     deadline = time.monotonic() + timeout
-    pause = threading.Event()
+    pause, seconds = threading.Event(), 0.0005
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
-        pause.wait(0.01)
+        pause.wait(seconds)
+        seconds = min(2 * seconds, 0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Any
 
 from taskscheduler import Job, Outcome, Process, Status, job
@@ -53,6 +55,54 @@ class OddAsync(Job):
 
     async def notification(self, status: Status, process: Process) -> None:
         fail_in("notification", self.data)
+
+
+def close_streams() -> None:
+    """Closes the streams that this process logs to, and prints."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+class Mute(Job):
+    """Closes the standard streams in the parts of the data, and prints in each part."""
+
+    name = "mute"
+
+    def start(self) -> None:
+        speak("start", self.data)
+
+    def tear_down(self, outcome: Outcome) -> None:
+        speak("tear_down", self.data)
+
+    def notification(self, status: Status, process: Process) -> None:
+        speak("notification", self.data)
+
+
+class MuteAsync(Job):
+    """The same in an event loop, where a task of it stops the loop as well."""
+
+    name = "mute_async"
+
+    async def start(self) -> None:
+        asyncio.get_running_loop().call_later(0.05, asyncio.get_running_loop().stop)
+        await asyncio.sleep(0)
+        if "start" in self.data:
+            close_streams()
+            await asyncio.sleep(0.2)
+        sys.stdout.write("start")
+
+    async def tear_down(self, outcome: Outcome) -> None:
+        speak("tear_down", self.data)
+
+    async def notification(self, status: Status, process: Process) -> None:
+        speak("notification", self.data)
+
+
+def speak(part: str, parts: list[str]) -> None:
+    """Prints, after the streams are closed if this is one of the parts for that."""
+    if part in parts:
+        close_streams()
+    sys.stdout.write(part)
 
 
 @job(name="fine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import os
 import signal
@@ -12,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bson import ObjectId
+from bson import Binary, ObjectId
 
-from taskscheduler import Job, Process, Status, job
+from taskscheduler import Discard, Job, Process, Retry, Status, job
 from taskscheduler.embedded import acquire
 
 
@@ -81,6 +82,45 @@ class Flaky(Job):
         if self.attempt < self.data:
             raise RuntimeError(f"attempt {self.attempt}")
         return self.attempt
+
+
+class Snoozes(Job):
+    """Puts itself off as often as the data says."""
+
+    name = "snoozes"
+
+    def start(self) -> int:
+        if self.attempt <= self.data:
+            self.snooze(0, reason="not yet")
+        return self.attempt
+
+
+@job(name="snoozes_function")
+def snoozes(times: int, *, job: Job) -> int:
+    """The same."""
+    if job.attempt <= times:
+        job.snooze(0)
+    return job.attempt
+
+
+@job(name="async_snoozes")
+async def async_snoozes(times: int, *, job: Job) -> int:
+    """The same beside others."""
+    if job.attempt <= times:
+        job.snooze(0)
+    return job.attempt
+
+
+class Chooses(Job):
+    """Raises what the data names; its class says what is tried again."""
+
+    name = "chooses"
+    retry_on = (OSError,)
+    discard_on = (FileNotFoundError,)
+
+    def start(self) -> None:
+        asked = {"Retry": Retry("busy", after=0), "RetryLater": Retry(after=60), "Discard": Discard("no use")}
+        raise asked.get(self.data) or getattr(builtins, self.data)("as the data says")
 
 
 class SystemExits(Job):
@@ -208,6 +248,25 @@ class Unstorable(Job):
         return object()
 
 
+class Undecodable(Job):
+    """Returns what BSON holds and nobody can read back."""
+
+    name = "undecodable"
+
+    def start(self) -> Any:
+        self.update_progress(50.0)
+        return {"uuid": Binary(b"no uuid", 4)}
+
+
 @job(name="sum")
 def add_up(a: int, b: int = 0, *, job: Job) -> dict[str, Any]:
     return {"sum": a + b, "attempt": job.attempt}
+
+
+class Told(Job):
+    """Returns which run of a schedule it is."""
+
+    name = "told"
+
+    def start(self) -> Any:
+        return [self.schedule, self.scheduled_at]

@@ -13,6 +13,7 @@ from typing import Any
 
 from taskscheduler import Job
 from tests.support.jobs import trace
+from tests.support.nodes import descendants
 
 _NOBODY = 65534
 
@@ -112,14 +113,19 @@ class ForkBomb(Job):
 
 
 class ForksAndReturns(Job):
-    """Both the process and its fork return from the job."""
+    """Both the process and its fork return from the job; the fork before, as nothing is left of it afterwards."""
 
     name = "forks_and_returns"
 
     def start(self) -> int:
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             trace(self.data, self.id, self.attempt, os.getpid())
+        os.close(writer)
+        if pid:
+            os.read(reader, 1)
+        os.close(reader)
         return os.getpid()
 
 
@@ -132,6 +138,40 @@ class LeavesDaemon(Job):
         pid = subprocess.check_output(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!"], text=True)
         trace(self.data, self.id, self.attempt, pid.strip())
         os._exit(1)
+
+
+class LeavesChild(Job):
+    """Starts processes as the data says, leaves their pids in a file, and ends well."""
+
+    name = "leaves_child"
+
+    def start(self) -> int:
+        commands = {
+            "child": "exec sleep 1000",
+            "deaf": "trap '' TERM HUP INT; sleep 1000 & sleep 1000; sleep 1000",
+            "session": "exec setsid sleep 1000",
+            "daemon": "setsid sh -c 'setsid sleep 1000 >/dev/null 2>&1 & sleep 1000' >/dev/null 2>&1 & exit",
+            "dead": "exit 3",
+        }
+        process = subprocess.Popen(["sh", "-c", commands[self.data["how"]]])
+        if self.data["how"] == "daemon":
+            process.wait()
+        while not (below := descendants(os.getpid())):
+            pass
+        trace(self.data["trace"], self.id, self.attempt, process.pid, *below)
+        return os.getpid()
+
+
+class WaitsForAnyChild(Job):
+    """Waits for whatever child it has, and says which."""
+
+    name = "waits_for_any_child"
+
+    def start(self) -> int:
+        try:
+            return os.wait()[0]
+        except ChildProcessError:
+            return 0
 
 
 class LeavesAlarm(Job):

@@ -105,6 +105,7 @@ def wrong_names(page: str) -> list[str]:
     """Every code span, and every line of a shell block, that names something that does not exist."""
     own = {name for text in modules(page).values() for name in _identifiers(ast.parse(text))}
     own |= set(_identifiers(ast.parse(script(page))))
+    own |= {word for block in blocks(page) if block.language == "js" for word in re.findall(r'"(\w+)"', block.text)}
     spans = list(_spans(page))
     wrong = [span for span, theirs in spans if not _is_right(span, own | theirs)]
     lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +14,29 @@ import pytest
 from taskscheduler.clock import SYSTEM_CLOCK, Backoff, Deadline, ServerClock, SystemClock
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+_FROZEN = """
+import time
+time.monotonic = lambda: 5.0  # as a library does that freezes time for a test
+from taskscheduler.clock import SYSTEM_CLOCK, Deadline
+began, deadline = SYSTEM_CLOCK.monotonic(), Deadline(0.05)
+while not deadline.passed:
+    SYSTEM_CLOCK.pause(0.01)
+print(SYSTEM_CLOCK.monotonic() - began >= 0.05)
+"""
+
+
+def test_time_goes_on_where_a_test_has_frozen_the_clock_before_the_import() -> None:
+    ran = subprocess.run([sys.executable, "-c", _FROZEN], capture_output=True, text=True, timeout=10, check=True)
+    assert ran.stdout == "True\n"
+
+
+def test_time_goes_on_where_a_test_freezes_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 5.0)
+    before = SYSTEM_CLOCK.monotonic()
+    SYSTEM_CLOCK.pause(0.001)
+    assert SYSTEM_CLOCK.monotonic() > before
 
 
 class SettableClock:
@@ -123,3 +148,13 @@ def test_jitter_does_not_change_how_the_pauses_grow() -> None:
     backoff = Backoff(1, 8, jitter=0.5)
     for length in (1, 2, 4, 8, 8):
         assert length / 2 <= backoff.next() <= length
+
+
+def test_the_clock_of_the_server_is_set_again_where_it_has_drifted_away() -> None:
+    clock = SettableClock()
+    server = ServerClock(clock, NOON)
+    clock.seconds += 60
+    assert server.at(130.0) == NOON.timestamp() + 30
+    server.synchronize(NOON + timedelta(seconds=61), clock.seconds - 1)
+    assert server.now() == NOON + timedelta(seconds=62)
+    assert server.at(130.0) == NOON.timestamp() + 32

@@ -31,7 +31,7 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
-from taskscheduler.model import job_errors
+from taskscheduler.model import job_errors, raised
 from taskscheduler.model.job_errors import JobCanceledError, JobError, JobFailedError, JobTimeoutError, error_for_status
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
@@ -59,7 +59,7 @@ def drawn() -> dict[str, tuple[str | None, str | None]]:
 
 def defined() -> dict[str, tuple[str | None, str | None]]:
     found: dict[str, tuple[str | None, str | None]] = {}
-    homes = (errors, job_errors)
+    homes = (errors, job_errors, raised)
     classes = [
         cls for home in homes for _, cls in inspect.getmembers(home, inspect.isclass) if cls.__module__ == home.__name__
     ]
@@ -170,6 +170,8 @@ def test_a_uri_that_cannot_be_used_is_refused_without_showing_its_password(uri: 
     [
         ("mongodb://me:x/secret@host/app", "its user or password must be percent-encoded"),
         ("mongodb://me:secret@host/app?retries=3", "Unknown option"),
+        ("mongodb://me:secret@host/app?minPoolSize=9&maxPoolSize=1", "minPoolSize must be smaller or equal"),
+        ("mongodb://me:secret@host/app?authMechanism=MONGODB-X509", "Passwords are not supported"),
         ("mongodb://me:secret@host:x/app", "Port contains non-digit characters"),
         ("me:secret@host/app", "Invalid URI scheme"),
     ],

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from blinker import Namespace
+from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.events import EVENTS, STATUS_EVENTS, Announcer, Events, event_name, event_of, full_name
@@ -240,7 +241,7 @@ class FakeAccess:
 
 
 def document(status: Status = Status.WAITING) -> dict[str, Any]:
-    return {"_id": "5f", "status": int(status)}
+    return {"_id": ObjectId("5f" * 12), "status": int(status)}
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ def test_an_added_job_is_announced_with_its_status_and_returned(events: Events, 
     told = Told()
     events.on("*", told)
     for outcome in ("created", "existing", "replaced", None):
-        process = Process(cast(Any, None), document(Status.POSTPONED), outcome)
+        process = Process(cast(Any, None), {**document(Status.POSTPONED), "_id": outcome}, outcome)
         assert announcer.announce_added(process) is process
     assert told.names == ["postponed"] * 3
     assert [process.outcome for _, process in told.calls] == ["created", "replaced", None]
@@ -270,10 +271,13 @@ def test_a_change_is_announced_as_its_status_or_as_progress(events: Events, anno
     told = Told()
     for event in ("*", "progress"):
         events.on(event, told)
-    changes = [ChangeEvent(Status.DONE, document()), ChangeEvent(Status.PROCESSING, document(), progress=True)]
+    changes = [
+        ChangeEvent(Status.PROCESSING, document(Status.PROCESSING), progress=True),
+        ChangeEvent(Status.DONE, document(Status.DONE)),
+    ]
     for change in changes:
         announcer.announce_change(change)
-    assert told.names == [event_of(change) for change in changes] == ["done", "progress"]
+    assert told.names == [event_of(change) for change in changes] == ["progress", "done"]
 
 
 def test_nothing_is_announced_while_a_listener_delivers_in_the_background(events: Events, announcer: Announcer) -> None:
@@ -283,10 +287,11 @@ def test_nothing_is_announced_while_a_listener_delivers_in_the_background(events
     assert (announcer.wanted, announcer.wants_progress) == (True, True)
     announcer.leave_to(listener)
     assert (announcer.wanted, announcer.wants_progress) == (False, False)
-    announcer.announce("done", PROCESS)
+    process = Process(cast(Any, None), document(Status.FAILED))
+    announcer.announce("failed", process)
     announcer.announce_status(document())
     listener.running = False
-    announcer.announce("failed", PROCESS)
+    announcer.announce("failed", process)
     assert told.names == ["failed"]
     assert (announcer.wanted, announcer.wants_progress) == (True, True)
 
@@ -305,3 +310,41 @@ def test_listeners_that_still_run_are_stopped_once(announcer: Announcer) -> None
     for _ in range(2):
         announcer.stop_listeners()
     assert (running.stopped, ended.stopped) == (1, 0)
+
+
+def test_who_is_slow_is_overtaken_by_no_later_change_of_the_same_job(events: Events, announcer: Announcer) -> None:
+    begun, go, heard = threading.Event(), threading.Event(), list[tuple[str, int]]()
+
+    def slow(name: str, process: Process) -> None:
+        heard.append((name, threading.get_ident()))
+        if not begun.is_set():
+            begun.set()
+            assert go.wait(10)
+
+    events.on("*", slow)
+    thread = threading.Thread(target=announcer.announce_status, args=[document(Status.WAITING)])
+    thread.start()
+    assert begun.wait(10)
+    announcer.announce_status({**document(Status.PROCESSING), "attempt": 1})  # does not wait for the handler
+    announcer.announce_status({**document(Status.WAITING), "_id": ObjectId()})
+    go.set()
+    thread.join(10)
+    names = [name for name, _ in heard]
+    assert names == ["waiting", "waiting", "processing"]
+    assert heard[2][1] == heard[0][1] != heard[1][1]
+
+
+def test_a_handler_that_ends_the_program_leaves_nothing_behind(events: Events, announcer: Announcer) -> None:
+    told, leave = Told(), [True]
+
+    def exits(_name: str, _process: Process) -> None:
+        if leave.pop():
+            leave.append(False)
+            raise SystemExit
+
+    events.on("*", exits)
+    events.on("*", told)
+    with pytest.raises(SystemExit):
+        announcer.announce_status(document(Status.WAITING))
+    announcer.announce_status({**document(Status.PROCESSING), "attempt": 1})
+    assert "processing" in told.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,9 +30,13 @@ def test_an_id_is_an_object_id() -> None:
     known = ObjectId()
     assert job_id(known) is known
     assert job_id(str(known)) == job_id(str(known).upper()) == known
-    for value in ("text", str(known)[1:], f"{known}\n", "x" * 12, None, 5):
-        with pytest.raises(InvalidOptionError, match="a job id must be an ObjectId or its 24 hexadecimal digits, not "):
+    for value in ("text", str(known)[1:], f"{known}\n", "x" * 12):
+        with pytest.raises(InvalidOptionError, match="a job id must be an ObjectId, its 24 hexadecimal digits, or "):
             job_id(value)
+    others: list[Any] = [None, 5, {"a": 1}, STATE]
+    for other in others:
+        with pytest.raises(InvalidOptionError, match="a job id must be an ObjectId or a text, not "):
+            job_id(other)
 
 
 def test_processes_are_listed() -> None:
@@ -82,10 +87,14 @@ def test_a_query_with_a_class_that_is_no_job_is_refused() -> None:
         named({"class": int})
 
 
-@pytest.mark.parametrize("value", [Mail(), object(), {1, 2}, lambda: None])
+@pytest.mark.parametrize("value", [Mail(), object(), {1, 2j}, lambda: None])
 def test_a_query_that_bson_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(InvalidOptionError, match="a query must hold what BSON can hold: "):
         named({"data": value})
+
+
+def test_a_query_may_name_values_that_have_a_stored_form() -> None:
+    assert named({"data.p": Path("/x"), "data.n": {"$in": {2, 1}}}) == {"data.p": "/x", "data.n": {"$in": [1, 2]}}
 
 
 def test_a_query_is_a_mapping() -> None:

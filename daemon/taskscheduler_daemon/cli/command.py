@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ _PASSWORD = re.compile(r"://[^@/]*:.*@")
 PREFIX = "TASKSCHEDULER"
 
 _DEFAULTS = {"job_store": "jobs", "job_queue": "queue", "event_queue": "events"}
+
+_OTHERS = "Collections with names of your own: --job-store and others, see taskscheduler --help."
 
 CONTEXT = {
     "auto_envvar_prefix": PREFIX,
@@ -64,19 +67,43 @@ def _collection(name: str, common: dict[str, Any]) -> click.Option:
     return click.Option([f"--{name.replace('_', '-')}"], metavar="NAME", help=text, hidden=not shown, **common)
 
 
+class CommandGroup(click.Group):
+    """A group that suggests the nearest command if one does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command of the arguments; a UsageError suggests the nearest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchOption:
+            raise
+        except click.UsageError as error:
+            text = f"No such command {args[0]!r}{nearest(args[0], self.list_commands(ctx))}"
+            raise click.UsageError(text, error.ctx) from error
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Returns the end of a message that suggests the nearest known name; empty if none is near."""
+    near = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def command(
-    name: str, *, output: bool = True, group: bool = False, **attributes: Any
+    name: str, *, example: str, output: bool = True, group: bool = False, **attributes: Any
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Decorates a function as a click command, with the global options after its own; it gets the Settings first.
 
-    A `group` may have commands below it, and runs the function when none of them is named.
+    The help ends with the example. A `group` may have commands below it, and runs the function when none of them is
+    named.
     """
+    attributes["epilog"] = f"{_OTHERS}\n\n\b\nExample:\n  {example}"
     if group:
         attributes["invoke_without_command"] = True
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         body: Callable[..., Any] = click.pass_obj(function)
-        kind = click.Group if group else click.Command
+        kind = CommandGroup if group else click.Command
         made = click.command(name, cls=kind, context_settings=dict(CONTEXT), **attributes)(body)
         made.params += global_options(output=output)
         return made

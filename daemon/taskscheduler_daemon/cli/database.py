@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from taskscheduler.connection import URI_VARIABLE
-from taskscheduler.embedded import acquire
+from taskscheduler.connection import URI_VARIABLE, logger, warn_of_hidden_jobs
+from taskscheduler.embedded import EmbeddedDatabase, acquire, default_state_dir
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.slow_connection import SlowConnection
 from taskscheduler.store.client import connect
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.text import shown
 
-_SELECTION_TIMEOUT_MS = 5000  #: for commands that only read: soon enough for a health check
+#: for commands that only read: soon enough for a health check, and before the reason that the error repeats is printed
+_SELECTION_TIMEOUT_MS = 4500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +40,53 @@ class OpenDatabase(DatabaseView):
 @contextmanager
 def open_database(settings: Settings) -> Iterator[OpenDatabase]:
     """Opens a scheduler and a view of its database; closes both at the end."""
-    with Scheduler(given_uri(settings), options=settings.collections) as scheduler:
+    with Scheduler(chosen_place(settings), options=settings.collections) as scheduler:
         store = scheduler.store
         overview = ClusterOverview(store.database, store.options, store.clock)
         yield OpenDatabase(overview, JobLists(store.database, store.options), scheduler)
 
 
 @contextmanager
-def view_database(uri: str, collections: Mapping[str, str]) -> Iterator[DatabaseView]:
-    """Opens a view of a database. It creates nothing, and gives up soon if no server answers."""
-    database = connect(uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS)
-    try:
-        options = SchedulerOptions.of(collections)
-        yield DatabaseView(ClusterOverview(database, options), JobLists(database, options))
-    finally:
-        database.client.close()
+def view_database(settings: Settings) -> Iterator[DatabaseView]:
+    """Opens a view of the database. It creates nothing, and gives up soon if no server answers."""
+    options = SchedulerOptions.of(settings.collections)
+    with chosen_uri(settings) as uri:
+        database = connect(uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS)
+        try:
+            if given_uri(settings) is None:
+                warn_of_hidden_jobs(database, options)
+            with SlowConnection(database, logger):
+                yield DatabaseView(ClusterOverview(database, options), JobLists(database, options))
+        finally:
+            database.client.close()
 
 
 @contextmanager
 def chosen_uri(settings: Settings) -> Iterator[str]:
     """Gives the URI that was chosen, or that of the embedded server, which then runs until the end."""
-    uri = given_uri(settings)
-    if uri is not None:
-        yield uri
+    place = chosen_place(settings)
+    if isinstance(place, str):
+        yield place
         return
     with acquire() as server:
-        yield server.uri
+        yield server.uri_of(place.name)
+
+
+def chosen_place(settings: Settings) -> str | EmbeddedDatabase:
+    """Returns the URI that was given, else the database of this project on the embedded server."""
+    return given_uri(settings) or EmbeddedDatabase.chosen()
+
+
+def described(place: str | EmbeddedDatabase) -> str:
+    """Words where the jobs are, without a password."""
+    if isinstance(place, str):
+        return shown(place)
+    return f"database {place.name} on the embedded server in {default_state_dir()}"
+
+
+def node_command(settings: Settings) -> str:
+    """Returns the command that starts a node on this database: `dev` on the embedded server."""
+    return f"taskscheduler {'dev' if given_uri(settings) is None else 'node'} --jobs yourapp.jobs"
 
 
 def given_uri(settings: Settings) -> str | None:

@@ -7,14 +7,17 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from taskscheduler.embedded import find_mongod
 from taskscheduler.errors import AuthenticationError, EmbeddedServerError, SchedulerError
+from taskscheduler.model.nodes import serves
+from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.store.overview import ClusterOverview, Server
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import count
-from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, node_state, serves
+from taskscheduler_daemon.presentation.node import LOST, SILENT, UNKNOWN_CURE, UP, node_state, unknown_text
 
 GOOD, WARNING, BAD = "ok", "warning", "problem"
 
@@ -31,8 +34,11 @@ class Finding:
     cure: str = ""
 
 
-def database_findings(overview: ClusterOverview) -> Iterator[Finding]:
-    """Runs all checks on a database; yields a single finding if it cannot be reached."""
+def database_findings(overview: ClusterOverview, node_command: str) -> Iterator[Finding]:
+    """Runs all checks on a database; yields a single finding if it cannot be reached.
+
+    `node_command` is what starts a node on it.
+    """
     try:
         server = overview.server()
     except SchedulerError as error:
@@ -44,7 +50,7 @@ def database_findings(overview: ClusterOverview) -> Iterator[Finding]:
         ("streams", _streams),
         ("indexes", _indexes),
         ("capped", _capped),
-        ("nodes", _nodes),
+        ("nodes", partial(_nodes, node_command=node_command)),
     ]
     yield _clock(server)
     for name, check in checks:
@@ -92,10 +98,10 @@ def _clock(server: Server) -> Finding:
     return Finding(BAD if off >= _CLOCK_BAD else WARNING, "clock", text, cure)
 
 
-def _nodes(overview: ClusterOverview) -> Iterator[Finding]:
+def _nodes(overview: ClusterOverview, node_command: str = "taskscheduler node") -> Iterator[Finding]:
     nodes, backlogs = overview.nodes(), overview.backlogs()
     up = [node for node in nodes if node_state(node) == UP]
-    start = "start one: taskscheduler node --jobs yourapp.jobs"
+    start = f"start one: {node_command}"
     if up:
         names = ", ".join(sorted(str(node.get("name")) for node in up))
         yield Finding(GOOD, "nodes", f"{len(up)} up: {names}")
@@ -110,6 +116,8 @@ def _nodes(overview: ClusterOverview) -> Iterator[Finding]:
         if not any(serves(node, queue.queue) for node in up):
             text = f"no node that is up serves the queue {queue.queue}; jobs waiting in it: {count(queue.waiting)}"
             yield Finding(BAD, "queues", text, f"start a node with --queue {queue.queue}")
+    for one in unknown_classes(overview, up):
+        yield Finding(WARNING, "jobs", unknown_text(one), UNKNOWN_CURE)
 
 
 def host_findings(embedded_is_used: bool) -> Iterator[Finding]:

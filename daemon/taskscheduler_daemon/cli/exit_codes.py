@@ -13,6 +13,7 @@ from taskscheduler.errors import (
     InvalidOptionError,
     InvalidStateError,
     JobNotFoundError,
+    ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
     WaitTimeoutError,
@@ -29,7 +30,7 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1  #: a job failed, or only a part was done
     USAGE = 2  #: wrong options or arguments
-    NOT_FOUND = 3  #: no such job or service
+    NOT_FOUND = 3  #: no such job, service or schedule
     DATABASE = 4  #: MongoDB cannot be reached or refuses us
     REFUSED = 5  #: not allowed, or not confirmed
     ALREADY_RUNNING = 75  #: a solo program runs already; EX_TEMPFAIL of sysexits
@@ -39,7 +40,7 @@ class ExitCode(IntEnum):
 
 CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), ExitCode.USAGE),
-    ((JobNotFoundError, ServiceNotFoundError), ExitCode.NOT_FOUND),
+    ((JobNotFoundError, ServiceNotFoundError, ScheduleNotFoundError), ExitCode.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
     ((DuplicateJobError, InvalidStateError), ExitCode.REFUSED),
     ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
@@ -55,7 +56,7 @@ def exit_code(error: BaseException) -> ExitCode:
 def failure(error: Exception) -> tuple[ExitCode, str]:
     """Returns the exit code for an error that ends the command, and a line with the error and its cure."""
     if isinstance(error, SchedulerError):
-        return exit_code(error), one_line(_message(error))
+        return exit_code(error), one_line("; ".join([_message(error), *getattr(error, "__notes__", ())]))
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         extra = f"mongo-taskscheduler[{_EXTRAS[error.name]}]"
         return ExitCode.USAGE, f"{error.name} is not installed; run: pip install '{extra}'"
@@ -69,4 +70,6 @@ def _message(error: SchedulerError) -> str:
     """Returns the text of an error, with a command as its cure."""
     if isinstance(error, ServiceNotFoundError):
         return f"Given service {error.name!r} does not exist; start it with: taskscheduler service start"
+    if isinstance(error, ScheduleNotFoundError):
+        return f"there is no schedule {error.name!r:.120}; add it with: taskscheduler schedule add"
     return str(error)

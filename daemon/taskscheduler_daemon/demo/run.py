@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import Deadline
 from taskscheduler.connection import URI_VARIABLE
+from taskscheduler.embedded import DATABASE, DATABASE_VARIABLE, STATE_VARIABLE, EmbeddedServer
 from taskscheduler.events import STATUS_EVENTS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
@@ -27,6 +28,7 @@ from taskscheduler_daemon.demo.environment import (
 )
 from taskscheduler_daemon.demo.node import WORKERS
 from taskscheduler_daemon.demo.output import EventOutput, PlainOutput
+from taskscheduler_daemon.presentation.next_step import pasteable
 from taskscheduler_daemon.presentation.terminal import is_fancy, is_terminal
 from taskscheduler_daemon.system.interrupts import InterruptibleQueue
 from taskscheduler_daemon.system.node_subprocess import NodeSubprocess
@@ -66,8 +68,8 @@ def _run(events: InterruptibleQueue[Event], seconds: float | None) -> None:
         with events.breakable():
             server = stack.enter_context(embedded_server(directory / "server"))
         node = stack.enter_context(queue_node(server.uri, directory))
-        output.say("From another terminal: taskscheduler list (or status, show ID, cancel ID) with")
-        output.say(f"  -u '{server.uri}'", "")
+        output.say("Next, in another terminal (also status, show ID, cancel ID):")
+        output.say(f"  {_next_step(server)}", "")
         scheduler = stack.enter_context(Scheduler(server.uri))
         stack.callback(output.say, "Stopping: node, server, files.")
         stack.callback(output.close)
@@ -78,6 +80,13 @@ def _run(events: InterruptibleQueue[Event], seconds: float | None) -> None:
 def _output() -> EventOutput:
     # a dumb terminal cannot draw over earlier lines
     return Dashboard(is_fancy()) if is_terminal() and os.environ.get("TERM") != "dumb" else PlainOutput()
+
+
+def _next_step(server: EmbeddedServer) -> str:
+    environment = {STATE_VARIABLE: str(server.state_dir), DATABASE_VARIABLE: DATABASE}
+    if os.environ.get(URI_VARIABLE):
+        environment = {URI_VARIABLE: "", **environment}
+    return pasteable(["list", "--all"], environment)
 
 
 def _introduction(directory: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from taskscheduler_daemon.ipc.begun_page import BegunPage
 from taskscheduler_daemon.ipc.channel import Channel, SocketQueue, descriptors, open_channel
 from taskscheduler_daemon.system.private_descriptors import keep_private
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
@@ -19,6 +20,7 @@ class ManagerSettings:
     progress_limit: float  #: seconds between two reports of the progress of a job
     max_payload: int  #: bytes of a result
     limits: ResourceLimits = field(default_factory=ResourceLimits)
+    keep_children: bool = False  #: whether what a job leaves running lives as long as its worker
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class ManagerEnd:
     up: Channel  #: to the node
     lifeline: int  #: readable as soon as the node is dead
     settings: ManagerSettings
+    begun: BegunPage  #: what its workers have begun
 
     @property
     def up_writable(self) -> int:
@@ -44,11 +47,12 @@ class Link:
         self.up = open_channel()
         self._lifeline, self._held = os.pipe()
         self._settings = settings
+        self.begun = BegunPage()
         keep_private(*self.manager_descriptors(), self._held)
 
     def manager_end(self) -> ManagerEnd:
         """Returns what the manager uses."""
-        return ManagerEnd(self.down, self.up, self._lifeline, self._settings)
+        return ManagerEnd(self.down, self.up, self._lifeline, self._settings, self.begun)
 
     def manager_descriptors(self) -> list[int]:
         """Returns the descriptors that the manager's process keeps open: not the node's end of the lifeline."""
@@ -63,6 +67,7 @@ class Link:
         """Closes everything; a manager that still lives takes it as the death of the node."""
         self.down.close()
         self.up.close()
+        self.begun.close()
         os.close(self._held)
         if self._lifeline >= 0:
             os.close(self._lifeline)

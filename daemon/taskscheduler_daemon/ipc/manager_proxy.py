@@ -39,6 +39,10 @@ class ManagerProxy:
         if not self._sender.flush():
             self._loop.wake()  # it waits for room
 
+    def wake(self) -> None:
+        """Has the main loop of the node look soon at what is kept from the manager."""
+        self._loop.wake()
+
     def cancel(self, ids: list[ObjectId]) -> None:
         """Cancels jobs, after the runs that wait to be sent: the manager must know a job to kill it."""
         if ids:
@@ -51,6 +55,10 @@ class ManagerProxy:
     def recycle(self) -> None:
         """Replaces the workers."""
         self._send(messages.timed(Kind.RECYCLE, 0.0))
+
+    def alive(self, job_id: bytes, attempt: int, at: float) -> None:
+        """Reports when a child of a silent job gave its last sign of life, in monotonic time; 0.0: never."""
+        self._send(messages.alive(job_id, attempt, at))
 
     def stop(self, seconds: float) -> None:
         """Asks the manager to finish within so many seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple
 
@@ -15,15 +16,19 @@ from taskscheduler.model.payload import CODEC
 
 _RUN = struct.Struct("<BB12sId")
 
-_WATCH = struct.Struct("<ddd")
+_WATCH = struct.Struct("<dddd")
 
-_REPORT = struct.Struct("<BB12sI12sd")
+_REPORT = struct.Struct("<BB12sI12sdd")
 
 _HELD = struct.Struct("<12sI12sd")
 
 _GONE = struct.Struct("<B12sI")
 
 _TIME = struct.Struct("<Bd")
+
+_SIGN = struct.Struct("<B12sId")
+
+_BETWEEN_NAMES = "\0"
 
 _INTERRUPT = struct.Struct("<BB12s")
 
@@ -38,12 +43,13 @@ class Kind(IntEnum):
     LEASE = 3  #: the monotonic time until which jobs may run
     STOP = 4  #: finish within so many seconds, hand the rest back
     RECYCLE = 5  #: replace the workers, each after its job
+    ALIVE = 7  #: the answer to SILENT: when a child of the job gave its last sign of life
     # manager -> worker
     INTERRUPT = 6  #: end an async job
     # worker -> manager -> node
     REPORT = 10  #: an attempt has ended
     PROGRESS = 11
-    READY = 12  #: worker -> manager only
+    READY = 12  #: worker -> manager only: the limit for progress that holds there, and the jobs that it knows
     # manager -> node
     POOL = 20  #: how many slots there are
     WORKER = 21  #: a worker was spawned or has ended
@@ -51,6 +57,8 @@ class Kind(IntEnum):
     BROKEN = 23  #: no worker can be built
     STOPPED = 24
     GONE = 25  #: nothing is left of an attempt that was exclusive
+    SILENT = 26  #: asks whether a silent job has a child that is not
+    KNOWN = 27  #: the jobs that the newest worker knows
 
 
 class Flag(IntFlag):
@@ -80,16 +88,21 @@ class Run(NamedTuple):
     silence: float = 0.0  #: seconds without a sign of life after which it is killed; 0: no limit
     soft: float = 0.0  #: for a service: seconds from the request to stop until it is interrupted
     hard: float = 0.0  #: for a service: seconds until it is killed
+    start_by: float = 0.0  #: the monotonic time after which it must not begin; 0.0: no limit
 
     def encode(self) -> bytes:
         """Encodes the run as a message."""
         head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
-        limits = _WATCH.pack(self.silence, self.soft, self.hard) if self.flags & _WATCHED else b""
+        limits = _WATCH.pack(self.silence, self.soft, self.hard, self.start_by) if self.flags & _WATCHED else b""
         return head + limits + self.body
 
     def is_attempt_of(self, job_id: bytes) -> bool:
         """Tells whether it is an attempt of this job, not the call of its notification."""
         return self.job_id == job_id and not self.flags & _HOOK
+
+    def is_late(self, now: float) -> bool:
+        """Tells whether it must not begin any more at this monotonic time."""
+        return 0 < self.start_by <= now
 
     @property
     def is_exclusive(self) -> bool:
@@ -108,6 +121,11 @@ class Run(NamedTuple):
 
 NO_WORKER = bytes(12)
 
+NOT_BEGUN = 0.0
+
+#: the jobs and attempts that processes have begun; None if that is not known
+Begun = frozenset[tuple[bytes, int]] | None
+
 ENDINGS = list(Ending)
 
 _CODES = {ending: code for code, ending in enumerate(ENDINGS)}
@@ -123,17 +141,18 @@ class Report(NamedTuple):
     worker: bytes
     seconds: float  #: how long it ran
     body: bytes  #: BSON of result, error, progress and message, as far as there are any; else empty
+    began: float = 0.0  #: when it began, in monotonic time; 0.0 if no worker says so
 
     def encode(self) -> bytes:
         """Encodes the report as a message."""
-        head = _REPORT.pack(self.kind, _CODES[self.ending], self.job_id, self.attempt, self.worker, self.seconds)
-        return head + self.body
+        code, times = _CODES[self.ending], (self.seconds, self.began)
+        return _REPORT.pack(self.kind, code, self.job_id, self.attempt, self.worker, *times) + self.body
 
     @classmethod
     def decode(cls, message: bytes) -> Report:
         """Decodes a REPORT or PROGRESS message."""
-        kind, code, job_id, attempt, worker, seconds = _REPORT.unpack_from(message)
-        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :])
+        kind, code, job_id, attempt, worker, seconds, began = _REPORT.unpack_from(message)
+        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :], began)
 
     def content(self) -> dict[str, Any]:
         """Decodes the body; it is an UnreadableDocument if the driver refuses it."""
@@ -146,7 +165,7 @@ class Held(NamedTuple):
     job_id: ObjectId
     attempt: int
     worker: ObjectId | None  #: None: not started
-    seconds: float  #: for how long it has been running
+    began: float  #: when it was given to its worker, in monotonic time; NOT_BEGUN: not yet
 
 
 def kind_of(message: bytes) -> int:
@@ -181,8 +200,24 @@ def timed(kind: Kind, seconds: float) -> bytes:
 
 
 def time_of(message: bytes) -> float:
-    """Decodes the time of a LEASE or STOP."""
-    return float(_TIME.unpack(message)[1])
+    """Decodes the time of a LEASE, STOP or READY."""
+    return float(_TIME.unpack_from(message)[1])
+
+
+def ready(progress_limit: float, names: Sequence[str]) -> bytes:
+    """Encodes that a worker takes runs from now on, its limit for progress, and the names of the jobs that it knows."""
+    return _TIME.pack(Kind.READY, progress_limit) + _BETWEEN_NAMES.join(names).encode(errors="replace")
+
+
+def known_by(message: bytes) -> bytes:
+    """Returns the names in a READY as a KNOWN."""
+    return bytes([Kind.KNOWN]) + message[_TIME.size :]
+
+
+def known_names(message: bytes) -> list[str]:
+    """Decodes a KNOWN, whatever a worker has sent."""
+    text = message[1:].decode(errors="replace")
+    return text.split(_BETWEEN_NAMES) if text else []
 
 
 def gone(job_id: bytes, attempt: int) -> bytes:
@@ -190,10 +225,26 @@ def gone(job_id: bytes, attempt: int) -> bytes:
     return _GONE.pack(Kind.GONE, job_id, attempt)
 
 
-def gone_attempt(message: bytes) -> tuple[bytes, int]:
-    """Decodes the job and attempt of which nothing is left."""
+def attempt_of(message: bytes) -> tuple[bytes, int]:
+    """Decodes the job and attempt of a GONE or SILENT."""
     _, job_id, attempt = _GONE.unpack(message)
     return job_id, attempt
+
+
+def silent(job_id: bytes, attempt: int) -> bytes:
+    """Encodes the question whether children of a silent job give signs of life."""
+    return _GONE.pack(Kind.SILENT, job_id, attempt)
+
+
+def alive(job_id: bytes, attempt: int, at: float) -> bytes:
+    """Encodes the answer: the monotonic time of the last sign of life of a child, 0.0 if there is none."""
+    return _SIGN.pack(Kind.ALIVE, job_id, attempt, at)
+
+
+def sign_of_life(message: bytes) -> tuple[bytes, int, float]:
+    """Decodes the job, the attempt and the time of an ALIVE."""
+    _, job_id, attempt, at = _SIGN.unpack(message)
+    return job_id, attempt, at
 
 
 def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:
@@ -204,8 +255,8 @@ def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:
 def held_entries(message: bytes) -> list[Held]:
     """Decodes the inventory of the manager."""
     found = []
-    for job_id, attempt, worker, seconds in _HELD.iter_unpack(message[1:]):
-        found.append(Held(ObjectId(job_id), attempt, None if worker == NO_WORKER else ObjectId(worker), seconds))
+    for job_id, attempt, worker, began in _HELD.iter_unpack(message[1:]):
+        found.append(Held(ObjectId(job_id), attempt, None if worker == NO_WORKER else ObjectId(worker), began))
     return found
 
 

@@ -38,15 +38,23 @@ class NodeProxy:
             self._selector.unregister(self._writable)
         self._watching = stuck
 
-    def introduce(self, slots: int, async_jobs: int, pm: str) -> None:
-        """Reports how many jobs can run here; repeated with each renewal of the lease, as the node claims by it."""
-        self.push(messages.notice(Kind.POOL, slots=slots, async_jobs=async_jobs, pm=str(pm)))
+    def introduce(self, pm: str, slots: int, async_jobs: int, forced: int, ready: bool) -> None:
+        """Reports how many jobs can run here, and whether a worker is ready to begin one.
+
+        Repeated with each renewal of the lease, as the node claims by it.
+        """
+        facts = {"pm": str(pm), "slots": slots, "async_jobs": async_jobs, "forced": forced, "ready": ready}
+        self.push(messages.notice(Kind.POOL, **facts))
 
     def report(self, ending: Ending, run: Run, worker: bytes = NO_WORKER, seconds: float = 0.0, **content: Any) -> None:
         """Reports the end of a run in place of its worker, and releases the run."""
         body = bson.encode(content, codec_options=CODEC) if content else b""
         self.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
         self.released(run)
+
+    def ask_for_children(self, run: Run) -> None:
+        """Asks whether a child of this silent job gives signs of life; the node answers with ALIVE."""
+        self.push(messages.silent(run.job_id, run.attempt))
 
     def hand_back(self, runs: Iterable[Run]) -> None:
         """Hands back runs that have not begun, and will not begin here."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
-import sys
+import stat
 import tempfile
+from array import array
 from collections.abc import Iterator
 from typing import IO
 
@@ -13,7 +15,15 @@ PACKET = 16 * 1024  #: larger messages travel in a file whose descriptor is pass
 
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(4)
 
+_CUT = socket.MSG_TRUNC | socket.MSG_CTRUNC
+
 _MARK = b"\0"  #: the packet that comes with a descriptor; no message begins with it
+
+_MOST_AT_ONCE = 1000  #: messages of one worker before the others get their turn
+
+
+class MalformedMessageError(ValueError):
+    """A packet that none of our processes sends: somebody else has written to the socket."""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -47,23 +57,52 @@ def _memory_file() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def receive(end: socket.socket, flags: int = 0) -> bytes | None:
-    """Returns the next message; None if the other end is closed. Raises BlockingIOError where it would have to wait."""
+def receive(end: socket.socket, flags: int = 0, most: int | None = None) -> bytes | None:
+    """Returns the next message; None if the other end is closed. Raises BlockingIOError where it would have to wait.
+
+    Raises MalformedMessageError for a packet that `send` does not make, or a message of more than `most` bytes.
+    """
     # not socket.recv_fds: it ignores its argument `flags`
-    message, ancillary, _, _ = end.recvmsg(PACKET, _ONE_DESCRIPTOR, flags)
-    if not ancillary:
+    message, ancillary, found, _ = end.recvmsg(PACKET, _ONE_DESCRIPTOR, flags)
+    if not ancillary and not found & _CUT:
         return message or None
-    descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(0)
-        return file.read()
+    descriptors = array("i")
+    for _, _, data in ancillary:
+        descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    try:
+        if found & _CUT or len(descriptors) != 1 or message != _MARK:
+            raise MalformedMessageError("it is larger than a packet, or comes with strange descriptors")
+        return _content(descriptors[0], most)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def drain(end: socket.socket) -> Iterator[bytes]:
-    """Yields all messages that are in a non-blocking socket now."""
-    while True:
+def _content(descriptor: int, most: int | None) -> bytes:
+    """Returns the content of a memory file. Any other could keep its reader waiting, or never end."""
+    if not _is_memory_file(descriptor):
+        raise MalformedMessageError("its descriptor is no memory file")
+    size = os.fstat(descriptor).st_size
+    if most is not None and size > most:
+        raise MalformedMessageError(f"it takes {size} bytes, more than a worker may send ({most})")
+    return os.pread(descriptor, size, 0)
+
+
+def _is_memory_file(descriptor: int) -> bool:
+    if not hasattr(os, "memfd_create"):
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    except OSError:
+        return False
+    return True
+
+
+def drain(end: socket.socket, most: int | None = None) -> Iterator[bytes]:
+    """Yields the messages that are in a non-blocking socket now, at most a thousand. Raises as `receive`."""
+    for _ in range(_MOST_AT_ONCE):
         try:
-            message = receive(end)
+            message = receive(end, most=most)
         except (BlockingIOError, InterruptedError, ConnectionError):
             return
         if message is None:

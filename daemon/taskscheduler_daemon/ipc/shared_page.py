@@ -1,9 +1,11 @@
-"""A memory page shared by a worker and its manager: sign of life, latest progress, kill status."""
+"""A memory page shared by a worker and its manager: sign of life, progress, kill status, signals."""
 
 from __future__ import annotations
 
 import mmap
 import struct
+
+from taskscheduler_daemon.ipc.begun_page import BegunPage, BegunRow
 
 _TOUCHED = struct.Struct("d")  #: aligned, so that it is never read half written
 
@@ -17,13 +19,16 @@ PAGE_SIZE = 4096
 
 _KILL_STATUS = PAGE_SIZE - 1  #: the byte with the kill status
 
-ROOM = _KILL_STATUS - _CONTENT  #: bytes of a note
+_SIGNALLED = PAGE_SIZE - 2  #: the byte that says whether the running job was interrupted by a signal
+
+ROOM = _SIGNALLED - _CONTENT  #: bytes of a note
 
 
 class SharedPage:
     """Carries what is not worth a message, or could not be received: the job may not be reading."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: BegunRow | None = None) -> None:
+        self.row = row or BegunPage(1).row(1)  #: where the worker notes what it has begun
         self._page = mmap.mmap(-1, PAGE_SIZE)
         self._version = 0
 
@@ -60,6 +65,21 @@ class SharedPage:
     def kill_status(self, status: int) -> None:
         self._page[_KILL_STATUS] = status
 
+    def begin(self, job_id: bytes, attempt: int) -> None:
+        """Notes that the worker begins an ordinary run."""
+        self._page[_SIGNALLED] = 0
+        self.row.begin(job_id, attempt)
+
+    @property
+    def signalled(self) -> bool:
+        """Whether the worker was asked to end by a signal since its run began, by its manager or somebody else."""
+        return bool(self._page[_SIGNALLED])
+
+    def note_signal(self) -> None:
+        """Notes a signal that asks the worker to end."""
+        self._page[_SIGNALLED] = 1
+
     def close(self) -> None:
-        """Unmaps the page."""
+        """Unmaps the page, and gives back the row of a worker that has ended."""
         self._page.close()
+        self.row.free()

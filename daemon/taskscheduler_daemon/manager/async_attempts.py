@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from taskscheduler.clock import NEVER
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
 from taskscheduler_daemon.manager.assigner import Assigner
-from taskscheduler_daemon.manager.crash_errors import timeout_error
+from taskscheduler_daemon.manager.crash_errors import REASONS, SIGNALLED, timeout_error
 from taskscheduler_daemon.manager.pool.worker_state import AsyncEntry, KillReason, WorkerState
 
 
@@ -38,16 +40,25 @@ class AsyncAttempts:
         if job_id in worker.async_runs:
             worker.async_runs[job_id].alive_at = now
 
+    def children_alive(self, worker: WorkerState, entry: AsyncEntry, at: float, now: float) -> None:
+        """Interrupts a silent run unless a child of its job gave a sign of life, or it did itself meanwhile."""
+        entry.asked_at, entry.alive_at = NEVER, max(entry.alive_at, at)
+        if entry.kill_reason is None and now >= entry.silent_at():
+            self.end(worker, entry.run.job_id, KillReason.SILENT, now)
+        worker.alarm = min(worker.alarm, entry.wants_at())
+
     def enforce_deadlines(self, worker: WorkerState, now: float) -> None:
         """Interrupts the runs that timed out, and has the worker killed if an interrupted one is still there."""
         for job_id, entry in worker.async_runs.items():
             if now < entry.wants_at():
                 continue
-            if entry.kill_reason is None:
-                timed_out = now >= entry.times_out_at()
-                self.end(worker, job_id, KillReason.TIMED_OUT if timed_out else KillReason.SILENT, now)
+            if entry.kill_reason is None and now >= entry.times_out_at():
+                self.end(worker, job_id, KillReason.TIMED_OUT, now)
+            elif entry.kill_reason is None:
+                entry.asked_at = now
+                self._node.ask_for_children(entry.run)
             else:
-                worker.killed_for_another = worker.leaving = True
+                worker.kill_reason, worker.leaving = KillReason.BESIDE, True
                 worker.kill_at = entry.kill_at = now
                 worker.alarm = NEVER
                 return
@@ -59,9 +70,12 @@ class AsyncAttempts:
         if entry is None or entry.run.attempt != report.attempt:
             return False
         del worker.async_runs[report.job_id]
-        if report.ending is not Ending.RETURNED or entry.kill_reason is None:
+        if report.ending is not Ending.RETURNED:
             self._node.push(message)
             self._node.released(entry.run)
+        elif entry.kill_reason is None:
+            content = {"reason": SIGNALLED, "signalled": True}
+            self._node.report(Ending.RETURNED, entry.run, worker.id, report.seconds, **content)
         elif entry.kill_reason is KillReason.CANCELED:
             self._node.released(entry.run)
         else:
@@ -70,6 +84,6 @@ class AsyncAttempts:
 
     def _report_interrupted(self, worker: WorkerState, entry: AsyncEntry, reason: KillReason, seconds: float) -> None:
         error = timeout_error(entry.run, reason)
-        content = {} if error is None else {"error": error}
         ending = Ending.RETURNED if error is None else Ending.TIMED_OUT
+        content: dict[str, Any] = {"reason": REASONS[reason]} if error is None else {"error": error}
         self._node.report(ending, entry.run, worker.id, seconds, **content)

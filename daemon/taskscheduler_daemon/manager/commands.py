@@ -17,6 +17,7 @@ from taskscheduler_daemon.manager.pool.pool import Pool
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 from taskscheduler_daemon.manager.timeouts import Timeouts
 from taskscheduler_daemon.system.kill import kill_tree
+from taskscheduler_daemon.system.log_files import reopen_log_files
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +49,21 @@ class NodeCommands:
             elif kind == Kind.LEASE:
                 self._lease_until = messages.time_of(message)
                 self.introduce()
+            elif kind == Kind.ALIVE:
+                self._timeouts.children_alive(*messages.sign_of_life(message), now)
             elif kind == Kind.STOP:
                 self.stop(messages.time_of(message), now)
             elif kind == Kind.RECYCLE:
+                reopen_log_files()
                 self._assigner.recycle()
 
     def introduce(self) -> None:
         """Reports the size of the pool to the node: no room for anything once this manager stops."""
-        options, stopping = self._pool.options, self._pool.stopping
-        self._node.introduce(0 if stopping else options.slots, 0 if stopping else options.async_limit, options.pm)
+        options, ready = self._pool.options, self._pool.is_ready
+        if self._pool.stopping:
+            self._node.introduce(options.pm, 0, 0, 0, ready)
+        else:
+            self._node.introduce(options.pm, options.slots, options.async_limit, options.forced_limit, ready)
 
     def _accept(self, run: Run, now: float) -> None:
         if self._pool.stopping:
@@ -113,5 +120,6 @@ class NodeCommands:
         for worker in list(self._pool.workers.values()):
             self._assigner.recall(worker, now)
             if worker.runs or worker.async_runs:
+                worker.kill_reason = worker.kill_reason or KillReason.LEASE_ENDED
                 kill_tree(worker.pid)
         self._node.hand_back(self._pool.queues.drain())

@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from taskscheduler.model.lifecycle import Ending
+from taskscheduler.model.losses import LEASE_ENDED, ending_of_lost
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.manager.pool.pool import Casualty
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 from taskscheduler_daemon.system.exits import ChildExit
 from taskscheduler_daemon.system.resource_limits import cpu_used_up
 
-_ENDINGS = {
-    KillReason.TIMED_OUT: Ending.TIMED_OUT,
-    KillReason.SILENT: Ending.TIMED_OUT,
-    KillReason.RETURNED: Ending.RETURNED,
+_TIMEOUTS = (KillReason.TIMED_OUT, KillReason.SILENT)
+
+SIGNALLED = "its worker was asked to end by a signal"
+
+REASONS = {
+    KillReason.RETURNED: "its node stopped while it ran",
+    KillReason.LEASE_ENDED: LEASE_ENDED,
+    KillReason.BESIDE: "its worker was killed with another job, which did not end when it had to",
 }
 
 
@@ -29,49 +34,68 @@ class CrashReport(NamedTuple):
     content: dict[str, Any]
 
 
+class WorkerDeath(NamedTuple):
+    """How a worker ended, and what it ran then."""
+
+    exit: ChildExit
+    signalled: bool = False  #: whether a signal had asked it to end
+    together: int = 1  #: runs that it had begun
+
+    @property
+    def was_requested(self) -> bool:
+        """Whether it ended because somebody asked it to."""
+        return self.signalled or self.exit.was_requested
+
+
 def crash_reports(casualty: Casualty, exit: ChildExit, max_cpu: float, now: float) -> Iterator[CrashReport]:
     """Yields the report of each run that a worker took with it: the ordinary one, then the async ones."""
     worker, run = casualty.worker, casualty.run
+    death = WorkerDeath(exit, casualty.signalled, len(casualty.async_runs) + (run is not None))
     if run is not None:
-        yield _report(run, worker.kill_reason, exit, now - worker.since, max_cpu)
-    spared = KillReason.RETURNED if worker.killed_for_another else None
+        yield _report(run, worker.kill_reason, death, now - worker.since, max_cpu)
     for entry in casualty.async_runs:
-        yield _report(entry.run, entry.kill_reason or spared, exit, now - entry.since)
+        yield _report(entry.run, entry.kill_reason or worker.kill_reason, death, now - entry.since)
 
 
-def _report(run: Run, reason: KillReason | None, exit: ChildExit, seconds: float, max_cpu: float = 0) -> CrashReport:
+def _report(run: Run, reason: KillReason | None, death: WorkerDeath, seconds: float, max_cpu: float = 0) -> CrashReport:
     if reason is KillReason.CANCELED:
         return CrashReport(run, None, seconds, {})
-    ending, error = crash_report(run, reason, exit, max_cpu)
+    ending, content = crash_report(run, reason, death, max_cpu)
     # whether the job has a notification hook only a worker could tell: in doubt it is called
-    hook = {"hook": True} if ending is Ending.FAILED else {}
-    return CrashReport(run, ending, seconds, {"error": error, **hook})
+    return CrashReport(run, ending, seconds, {**content, "hook": True} if ending is Ending.FAILED else content)
 
 
 def crash_report(
-    run: Run, reason: KillReason | None, exit: ChildExit, max_cpu: float = 0
-) -> tuple[Ending, dict[str, Any] | None]:
+    run: Run, reason: KillReason | None, death: WorkerDeath, max_cpu: float = 0
+) -> tuple[Ending, dict[str, Any]]:
     """Returns how the attempt ended, and its error: the cause, exit code or signal, and peak memory in bytes.
 
-    The error of an attempt that is handed back is None: it is not charged for the end of its worker.
+    An attempt that is handed back has a reason instead, which says who ended it.
     """
-    ending = Ending.LOST if reason is None else _ENDINGS.get(reason, Ending.LOST)
-    if ending is Ending.RETURNED:
-        return ending, None
-    cause = {"exit_code": exit.code} if exit.signal is None else {"signal": exit.signal}
-    facts = {"peak_memory": exit.peak_kib * 1024, **cause}
+    if reason in REASONS:
+        return Ending.RETURNED, {"reason": REASONS[reason]}
+    exit = death.exit
+    facts = {"peak_memory": exit.peak_kib * 1024, **_cause(exit)}
     if reason is not None and (error := timeout_error(run, reason)) is not None:
-        return ending, {**error, **facts}
-    if ending is Ending.LOST and max_cpu and exit.signal == signal.SIGXCPU:
+        return Ending.TIMED_OUT, {"error": {**error, **facts}}
+    if max_cpu and exit.signal == signal.SIGXCPU:
         message = f"{cpu_used_up(max_cpu)} and was killed, as it did not end by itself"
-        return Ending.FAILED, {"type": "CpuLimitError", "message": message, **facts}
-    message = f"the worker {exit} while it ran the job (peak memory {exit.peak_kib // 1024} MiB)"
-    return ending, {"type": "WorkerLostError", "message": message, **facts}
+        return Ending.FAILED, {"error": {"type": "CpuLimitError", "message": message, **facts}}
+    ending = ending_of_lost(True, death.together, death.was_requested)
+    if ending is Ending.RETURNED:
+        return ending, {"reason": f"{SIGNALLED}; it {exit}", "signalled": True}
+    ran = "the job" if ending is Ending.LOST else f"{death.together} jobs, each of which runs alone next"
+    message = f"the worker {exit} while it ran {ran} (peak memory {exit.peak_kib // 1024} MiB)"
+    return ending, {"error": {"type": "WorkerLostError", "message": message, **facts}}
+
+
+def _cause(exit: ChildExit) -> dict[str, Any]:
+    return {"exit_code": exit.code} if exit.signal is None else {"signal": exit.signal}
 
 
 def timeout_error(run: Run, reason: KillReason) -> dict[str, Any] | None:
     """Returns the error of a run that timed out or fell silent; None for another reason."""
-    if reason not in (KillReason.TIMED_OUT, KillReason.SILENT):
+    if reason not in _TIMEOUTS:
         return None
     silent = reason is KillReason.SILENT
     message = f"gave no sign of life for {run.silence:g} s" if silent else f"ran longer than {run.timeout:g} s"

@@ -13,6 +13,7 @@ from taskscheduler_daemon.ipc.channel import Receiver
 from taskscheduler_daemon.ipc.link import ManagerEnd
 from taskscheduler_daemon.ipc.messages import Kind
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
+from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.commands import NodeCommands
@@ -66,6 +67,7 @@ class ManagerLoop:
         self._signals = signals
         self._stop_timeout = link.settings.stop_timeout
         self._inventory_at = 0.0  #: when the last inventory was reported
+        self._looked_at = 0.0  #: when stale work was last looked for
         self._from_node = Receiver(link.down)
         self._selector = selectors.DefaultSelector()
         self._selector.register(link.down, selectors.EVENT_READ, self._handle_commands)
@@ -88,7 +90,7 @@ class ManagerLoop:
             assigner=assigner,
             async_attempts=async_attempts,
             node=node,
-            progress_limit=settings.progress_limit,
+            reader=ReportReader(settings.max_payload),
             clock=self._clock,
         )
         self._timeouts = Timeouts(
@@ -96,6 +98,7 @@ class ManagerLoop:
             assigner=assigner,
             worker_messages=self._worker_messages,
             async_attempts=async_attempts,
+            node=node,
             kill_grace=settings.kill_grace,
         )
         self._commands = NodeCommands(
@@ -107,7 +110,7 @@ class ManagerLoop:
             worker_messages=self._worker_messages,
             node=node,
             builder=builder,
-            settings=settings,
+            link=link,
             selector=self._selector,
         )
 
@@ -124,14 +127,19 @@ class ManagerLoop:
             now = self._clock.monotonic()
             self._supervisor.spawn_missing(now)
             self._assigner.assign(now)
+            if self._pool.newly_ready:
+                self._pool.newly_ready = False
+                self._commands.introduce()
             supplied = well_supplied(self._pool)
             self._node.flush()
             if supplied:
                 self._urgent.select(_LINGER)  # what gathers in the meantime is dealt with in one go
-            wait = max(0.0, min(self._next_event(now), _LONGEST_WAIT + now) - now)
-            for key, _ in self._selector.select(wait):
+            event_at = self._next_event(now)
+            for key, _ in self._selector.select(max(0.0, min(event_at - now, _LONGEST_WAIT))):
                 key.data()
-            self._keep_times(self._clock.monotonic())
+            now = self._clock.monotonic()
+            if now >= event_at:
+                self._keep_times(now)
             if self._pool.boot_backoff.broken:
                 return self._end(Kind.BROKEN, EXIT_BOOT)
         return self._end(Kind.STOPPED, EXIT_OK)
@@ -163,8 +171,8 @@ class ManagerLoop:
 
     def _next_event(self, now: float) -> float:
         pool, holds = self._pool, self._pool.holds()
-        timers = [pool.next_event(now), next_look(pool, now), next_retirement(pool), self._commands.next_event(holds)]
-        timers += [self._worker_messages.read_pages_at, self._supervisor.orphans_at]
+        timers = [pool.next_event(now), next_look(pool, self._looked_at), next_retirement(pool)]
+        timers += [self._commands.next_event(holds), self._worker_messages.read_pages_at, self._supervisor.orphans_at]
         if holds:
             timers.append(max(self._inventory_at + _INVENTORY_EVERY, now))
         return min(timers)
@@ -180,11 +188,12 @@ class ManagerLoop:
             self._worker_messages.read_pages(now)
         if now >= self._inventory_at + _INVENTORY_EVERY and self._pool.holds():
             self._inventory_at = now
-            self._node.push(messages.held(self._pool.inventory(now)))
+            self._node.push(messages.held(self._pool.inventory()))
         if now >= self._supervisor.orphans_at:
             self._supervisor.kill_adopted_orphans(now)
 
     def _hand_back_stale(self, now: float) -> None:
+        self._looked_at = now
         queues = self._pool.queues
         if async_to_hand_back(self._pool, now):
             self._node.hand_back(queues.asynchronous.drain())

@@ -12,13 +12,13 @@ from bson import ObjectId
 
 from taskscheduler.clock import NEVER
 from taskscheduler_daemon.ipc import messages
-from taskscheduler_daemon.ipc.link import ManagerSettings
+from taskscheduler_daemon.ipc.link import ManagerEnd
 from taskscheduler_daemon.ipc.messages import Kind
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.crash_errors import crash_reports
-from taskscheduler_daemon.manager.pool.pool import Casualty, Pool
+from taskscheduler_daemon.manager.pool.pool import Casualty, LastWords, Pool
 from taskscheduler_daemon.manager.pool.scaling import workers_to_spawn
 from taskscheduler_daemon.manager.worker_handle import WorkerHandle
 from taskscheduler_daemon.manager.worker_messages import WorkerMessages
@@ -36,7 +36,14 @@ class BuiltWorker(Protocol):
     """A worker, as its new process runs it."""
 
     def process_all(
-        self, end: socket.socket, page: SharedPage, progress_limit: float, max_payload: int, limits: ResourceLimits, /
+        self,
+        end: socket.socket,
+        page: SharedPage,
+        progress_limit: float,
+        max_payload: int,
+        limits: ResourceLimits,
+        keep_children: bool,
+        /,
     ) -> int: ...
 
 
@@ -56,7 +63,7 @@ class WorkerSupervisor:
         worker_messages: WorkerMessages,
         node: NodeProxy,
         builder: WorkerBuilder,
-        settings: ManagerSettings,
+        link: ManagerEnd,
         selector: selectors.BaseSelector,
     ) -> None:
         self.orphans_at = NEVER  #: when to look for orphans again
@@ -65,7 +72,8 @@ class WorkerSupervisor:
         self._worker_messages = worker_messages
         self._node = node
         self._builder = builder
-        self._settings = settings
+        self._settings = link.settings
+        self._begun = link.begun
         self._selector = selector
 
     def spawn_missing(self, now: float) -> None:
@@ -79,14 +87,19 @@ class WorkerSupervisor:
             self._pool.boot_backoff.refused(now)
 
     def _spawn_one(self, forced: bool) -> None:
-        worker_id, handle = ObjectId(), WorkerHandle()
+        worker_id, handle = ObjectId(), WorkerHandle(self._begun.row(1 + self._pool.options.async_limit))
         settings, builder = self._settings, self._builder
 
         def main() -> int:
             settings.limits.impose()
             worker = builder.build_worker(worker_id)
             return worker.process_all(
-                handle.worker_end, handle.page, settings.progress_limit, settings.max_payload, settings.limits
+                handle.worker_end,
+                handle.page,
+                settings.progress_limit,
+                settings.max_payload,
+                settings.limits,
+                settings.keep_children,
             )
 
         try:
@@ -120,10 +133,10 @@ class WorkerSupervisor:
             return None
         self._worker_messages.read(worker)
         handle = self._assigner.handles.pop(pid)
-        unread = handle.recall()
+        unread, begun, signalled = handle.recall(), handle.page.row.begun(), handle.page.signalled
         self._selector.unregister(handle.manager_end)
         handle.close()
-        return self._pool.exited(pid, unread, now)
+        return self._pool.exited(pid, LastWords(unread, begun, signalled), now)
 
     def _report(self, casualty: Casualty, exit: ChildExit, now: float) -> None:
         for run, ending, seconds, content in crash_reports(casualty, exit, self._settings.limits.cpu, now):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from taskscheduler.clock import NEVER
+from taskscheduler_daemon.ipc.node_proxy import NodeProxy
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.pool.pool import Pool
@@ -23,12 +25,14 @@ class Timeouts:
         assigner: Assigner,
         worker_messages: WorkerMessages,
         async_attempts: AsyncAttempts,
+        node: NodeProxy,
         kill_grace: float,
     ) -> None:
         self._pool = pool
         self._assigner = assigner
         self._worker_messages = worker_messages
         self._async = async_attempts
+        self._node = node
         self._kill_grace = kill_grace
 
     def enforce(self, now: float) -> None:
@@ -48,10 +52,28 @@ class Timeouts:
                 self._async.enforce_deadlines(worker, now)
 
     def _check_silence(self, worker: WorkerState, now: float) -> None:
-        """Terminates a worker whose job is silent; signs of life stand in the shared page, where they cost nothing."""
-        worker.alive_at = self._assigner.handles[worker.pid].page.touched()
-        if now >= worker.silent_at():
-            self.terminate(worker, KillReason.SILENT, now)
+        """Asks the node for signs of life of the children of a silent job; the job's own stand in the shared page."""
+        self._hear(worker)
+        if (run := worker.running) is not None and now >= worker.silent_at():
+            worker.asked_at = now
+            self._node.ask_for_children(run)
+
+    def _hear(self, worker: WorkerState) -> None:
+        worker.alive_at = max(worker.alive_at, self._assigner.handles[worker.pid].page.touched())
+
+    def children_alive(self, job_id: bytes, attempt: int, at: float, now: float) -> None:
+        """Terminates the worker of a silent job, unless a child of the job gave a sign of life that is new enough."""
+        worker = self._pool.holder(job_id)
+        if worker is None:
+            return
+        entry = worker.async_runs.get(job_id)
+        if entry is not None and entry.run.attempt == attempt:
+            self._async.children_alive(worker, entry, at, now)
+        elif (run := worker.running) is not None and (run.job_id, run.attempt) == (job_id, attempt):
+            worker.asked_at, worker.alive_at = NEVER, max(worker.alive_at, at)
+            self._hear(worker)
+            if now >= worker.silent_at():
+                self.terminate(worker, KillReason.SILENT, now)
 
     def terminate(self, worker: WorkerState, reason: KillReason, now: float) -> None:
         """Ends the job that a worker runs, and the worker with it: SIGTERM now, SIGKILL after the grace time.

@@ -6,7 +6,8 @@ import socket
 
 from taskscheduler.clock import NEVER
 from taskscheduler_daemon.ipc import packets
-from taskscheduler_daemon.ipc.messages import Kind, Run, kind_of
+from taskscheduler_daemon.ipc.begun_page import BegunRow
+from taskscheduler_daemon.ipc.messages import NOT_BEGUN, Kind, Run, kind_of
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.system.private_descriptors import keep_private
 
@@ -14,12 +15,14 @@ from taskscheduler_daemon.system.private_descriptors import keep_private
 class WorkerHandle:
     """Created before the fork. The manager keeps both ends so that it can recall runs the worker has not read."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: BegunRow | None = None) -> None:
         self.manager_end, self.worker_end = packets.pair()
         self.manager_end.setblocking(False)
         keep_private(self.manager_end.fileno(), self.worker_end.fileno())
-        self.page = SharedPage()
+        self.page = SharedPage(row)
+        self.progress_limit = 0.0  #: seconds between two looks at the progress in its page
         self.reports_progress = False  #: whether the running job has reported progress
+        self.began = NOT_BEGUN  #: when that job began, as it says
         self.read_page_at = NEVER  #: when to read its page next
         self._seen = 0  #: version of the last note read from the page
 

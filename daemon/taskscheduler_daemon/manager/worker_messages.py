@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import struct
 
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import Kind, Report
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
+from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.pool.pool import Pool
@@ -28,51 +30,81 @@ class WorkerMessages:
         assigner: Assigner,
         async_attempts: AsyncAttempts,
         node: NodeProxy,
-        progress_limit: float,
+        reader: ReportReader,
         clock: Clock,
     ) -> None:
+        self._known = b""  #: the message about the jobs that the newest worker knows
         self.read_pages_at = NEVER  #: when to read next what workers have left in their pages
         self._pool = pool
         self._assigner = assigner
         self._handles = assigner.handles
         self._async = async_attempts
         self._node = node
-        self._progress_limit = progress_limit
+        self._reader = reader
         self._clock = clock
 
     def read(self, worker: WorkerState) -> None:
-        """Handles all messages that a worker has sent."""
-        handle, now = self._handles.get(worker.pid), self._clock.monotonic()
+        """Handles the messages that a worker has sent. One that no worker sends ends it: its job has written that."""
+        handle = self._handles.get(worker.pid)
         if handle is None:
             return  # it has ended: its last messages were read then, a moment after its socket became readable
-        for message in packets.drain(handle.manager_end):
-            kind = messages.kind_of(message)
-            if kind == Kind.READY:
-                self._ready(worker, now)
-            elif kind == Kind.PROGRESS:
-                self._alive(worker, message, now)
-            elif kind == Kind.REPORT:
-                self._ended(worker, message, now)
+        try:
+            for message in packets.drain(handle.manager_end, self._reader.most):
+                if not worker.is_mute:
+                    self._handle(worker, message, self._clock.monotonic())  # after its job can have begun
+        except (packets.MalformedMessageError, struct.error) as error:
+            self._mute(worker, error, self._clock.monotonic())
 
-    def _ready(self, worker: WorkerState, now: float) -> None:
+    def _handle(self, worker: WorkerState, message: bytes, now: float) -> None:
+        kind = message[0]
+        if kind == Kind.READY:
+            self._ready(worker, message, now)
+        elif kind == Kind.PROGRESS:
+            self._alive(worker, message, now)
+        elif kind == Kind.REPORT:
+            self._ended(worker, message, now)
+        else:
+            raise packets.MalformedMessageError(f"no worker sends messages of kind {kind}")
+
+    def _mute(self, worker: WorkerState, error: Exception, now: float) -> None:
+        """Listens to a worker no more, and has it killed."""
+        if not worker.is_mute:
+            facts = {"worker": worker.id.hex(), "pid": worker.pid, "reason": str(error)[:200]}
+            logger.error("a job has written to the socket of its worker, which is killed", extra=facts)
+            worker.is_mute = worker.leaving = True
+            worker.kill_at = now
+
+    def _ready(self, worker: WorkerState, message: bytes, now: float) -> None:
+        if worker.ready:
+            return  # the clock of its job does not begin again
+        limit = messages.time_of(message)
+        if not 0 <= limit < NEVER:
+            raise packets.MalformedMessageError(f"no worker has {limit} seconds as the limit of progress")
+        self._handles[worker.pid].progress_limit = limit
         self._pool.ready(worker, now)
+        if (known := messages.known_by(message)) != self._known:
+            self._known = known
+            self._node.push(known)
         if self._pool.options.worker_max_growth:
             worker.resident = own_memory(worker.pid) or 0
 
     def _alive(self, worker: WorkerState, message: bytes, now: float) -> None:
-        report = Report.decode(message)
+        report = self._reader.read(message, worker.id, now)
+        if not worker.holds(report.job_id, report.attempt):
+            return
         if worker.async_runs:
             self._async.alive(worker, report.job_id, now)
         elif not report.body:  # its progress is in the page: what is there is never older than what was sent
-            self._look_at_page(worker, now)
+            self._look_at_page(worker, report.began, now)
         if report.body:
             self._node.push(message)
 
-    def _look_at_page(self, worker: WorkerState, now: float) -> None:
+    def _look_at_page(self, worker: WorkerState, began: float, now: float) -> None:
         """Reads the page of a worker now, unless that was done within the limit, and then once per limit."""
         handle = self._handles[worker.pid]
         if not handle.reports_progress:
             handle.reports_progress, handle.read_page_at = True, now
+        handle.began = began
         self._read_page(worker, now)
         self.read_pages_at = min(self.read_pages_at, handle.read_page_at)
 
@@ -80,17 +112,17 @@ class WorkerMessages:
         handle, run = self._handles[worker.pid], worker.running
         if now < handle.read_page_at:
             return
-        handle.read_page_at = now + self._progress_limit
+        handle.read_page_at = now + handle.progress_limit
         content = handle.unread_progress()
         if content is not None and run is not None:
-            note = Report(Kind.PROGRESS, Ending.SUCCEEDED, run.job_id, run.attempt, worker.id, 0.0, content)
-            self._node.push(note.encode())
+            ids = (run.job_id, run.attempt, worker.id)
+            self._node.push(Report(Kind.PROGRESS, Ending.SUCCEEDED, *ids, 0.0, content, handle.began).encode())
 
     def _ended(self, worker: WorkerState, message: bytes, now: float) -> None:
         if worker.kill_reason is not None and worker.serves:
             self._handles[worker.pid].release()  # it ends as it was asked to, and its kill reason is reported
             return
-        report = Report.decode(message)
+        report = self._reader.read(message, worker.id, now)
         if worker.async_runs and self._async.ended(worker, report, message):
             worker.since = now
         elif not self._finished(worker, report, message, now):

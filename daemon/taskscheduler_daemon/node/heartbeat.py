@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
 from typing import Protocol
 
 from taskscheduler.clock import Clock
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 _LONGEST_RETRY = 0.5  #: seconds between a heartbeat that failed and the next one
 
 _LATE = 4  #: an answer counts as late after this part of the time between two heartbeats
+
+_EXACT = 0.25  #: seconds within which an answer tells the server's time well enough
 
 _OFTEN = 2  #: how much more often than usual the node beats for a lease after a failure or a late answer
 
@@ -87,7 +90,7 @@ class Heartbeat:
     def start(self) -> None:
         """Registers the node, then beats from a thread. Raises StoreError."""
         sent = self._clock.monotonic()
-        self._store.nodes.register(self._boot, self._status.all())
+        self._store.nodes.register(self._boot, self._status.at_start())
         self._renewed(sent)
         self._thread = self._threads.start("heart", self._loop)
 
@@ -117,12 +120,20 @@ class Heartbeat:
     def _beat(self) -> bool:
         """Returns whether the lease is still ours."""
         sent = self._clock.monotonic()
-        if not self._store.nodes.beat(self._boot, self._status.all()):
+        server_now = self._store.nodes.beat(self._boot, self._status.all())
+        if server_now is None:
             self._lease.lost()
             self._holder.lease_lost()
             return False
+        self._set_clock(server_now, sent)
         self._renewed(sent)
         return True
+
+    def _set_clock(self, server_now: datetime, sent: float) -> None:
+        """Takes over the server's time from an answer that came soon: it read its clock halfway."""
+        answered = self._clock.monotonic()
+        if answered - sent < _EXACT:
+            self._store.clock.synchronize(server_now, (sent + answered) / 2)
 
     def _renewed(self, sent: float) -> None:
         self._plan.answered(sent, self._clock.monotonic())

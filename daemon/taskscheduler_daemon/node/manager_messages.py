@@ -8,12 +8,9 @@ from typing import Any
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.channel import Receiver
 from taskscheduler_daemon.ipc.messages import Kind, Report
-from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
-from taskscheduler_daemon.node.dispatch.reports import ReportHandler
 from taskscheduler_daemon.node.heartbeat import Heartbeat
+from taskscheduler_daemon.node.parts import SessionParts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
-from taskscheduler_daemon.node.status import NodeStatus
 
 MOST_FRAMES = 1_000_000  #: more than a channel holds
 
@@ -24,19 +21,18 @@ class ManagerMessages:
     def __init__(
         self,
         receiver: Receiver,
-        reports: ReportHandler,
-        locks: ExclusiveLocks,
-        status: NodeStatus,
-        claimer: Claimer,
+        parts: SessionParts,
         heartbeat: Heartbeat,
         announce: Callable[[dict[str, Any]], None],
     ) -> None:
         """`announce` is called with the facts about each worker that was started or has ended."""
         self._receiver = receiver
-        self._reports = reports
-        self._locks = locks
-        self._status = status
-        self._claimer = claimer
+        self._reports = parts.reports
+        self._locks = parts.locks
+        self._status = parts.status
+        self._capacity = parts.capacity
+        self._claimer = parts.claimer
+        self._family_signs = parts.family_signs
         self._heartbeat = heartbeat
         self._announce = announce
         self.end: SessionEnd | None = None  #: that the manager asks for
@@ -68,8 +64,12 @@ class ManagerMessages:
             facts = messages.facts_of(message)
             self._status.worker_changed(facts)
             self._announce(facts)
+        elif kind == Kind.KNOWN:
+            self._known_changed(messages.known_names(message))
         elif kind == Kind.GONE:
-            self._locks.release(*messages.gone_attempt(message))
+            self._locks.release(*messages.attempt_of(message))
+        elif kind == Kind.SILENT:
+            self._family_signs.ask(*messages.attempt_of(message))
         elif kind == Kind.BROKEN:
             self.end = SessionEnd.BROKEN
         elif kind == Kind.STOPPED:
@@ -78,5 +78,11 @@ class ManagerMessages:
     def _pool_changed(self, facts: dict[str, Any]) -> None:
         self.is_built = True
         if self._status.pool_changed(facts):
+            self._claimer.look_everywhere()
+            self._heartbeat.beat_now()
+
+    def _known_changed(self, names: list[str]) -> None:
+        if self._status.known_changed(names):
+            self._capacity.unknown.forget()
             self._claimer.look_everywhere()
             self._heartbeat.beat_now()

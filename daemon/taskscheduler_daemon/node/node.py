@@ -7,6 +7,8 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -14,22 +16,26 @@ from blinker import Namespace
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.errors import DatabaseUnavailableError, InvalidOptionError, SchedulerError
-from taskscheduler.events import Events, Handler
+from taskscheduler.events import Announcer, Events, Handler
 from taskscheduler.jobs.executor import Container
 from taskscheduler.model.exception_texts import loggable
 from taskscheduler.process import Processes
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.driver_errors import translated
+from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import StoreError, translated
 from taskscheduler.waiting.listener import BackgroundListener, Listener
 from taskscheduler_daemon.factory import ModuleWorkerFactory, WorkerFactory, built_manager, check_factory
 from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
+from taskscheduler_daemon.logs import listed
+from taskscheduler_daemon.node.connecting import open_store
 from taskscheduler_daemon.node.options import split
 from taskscheduler_daemon.node.session import Session
 from taskscheduler_daemon.node.state.manager_starts import ManagerStarts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
+from taskscheduler_daemon.system.log_files import remember_log_files
 from taskscheduler_daemon.system.procfs import children, thread_count
 from taskscheduler_daemon.system.reap import reap_strangers, wait_for
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
@@ -55,10 +61,11 @@ class QueueNode:
     """Runs jobs until it is stopped: forks a worker manager, connects, claims, writes results.
 
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
-    connects. Options as keywords: those of the node (name, queues, jobs, orphaned_timeout, stop_timeout, kill_grace,
-    max_jobs, max_lost, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool
-    (pm, min_children, max_children, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
-    InvalidOptionError for anything else. `emitter` is a blinker Namespace of yours.
+    connects. Options as keywords: those of the node (name, version, queues, jobs, orphaned_timeout, stop_timeout,
+    kill_grace, keep_children, max_jobs, max_lost, unknown_timeout, progress_rate_limit, max_memory, max_cpu, max_files,
+    max_processes) and, for the default factory, those of the pool (pm, min_children, max_children, max_forced,
+    async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl); InvalidOptionError for anything else.
+    `emitter` is a blinker Namespace of yours.
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class QueueNode:
             raise InvalidOptionError(f"a QueueNode needs a Scheduler, not {type(scheduler).__name__}")
         if factory is not None:
             check_factory(factory)
+        if self._options.progress_rate_limit is not None:
+            scheduler.set_options(progress_rate_limit=self._options.progress_rate_limit)
         self._scheduler = scheduler
         self._factory = factory
         self._container = container
@@ -109,6 +118,7 @@ class QueueNode:
                 "not use that Scheduler or another MongoClient before"
             )
         open_standard_streams()
+        remember_log_files()
         factory = self._factory or self._default_factory()
         self._relatives = set(children(os.getpid()))
         adopt_orphans()
@@ -117,8 +127,9 @@ class QueueNode:
             return self._serve(factory, signals)
         finally:
             self._signals = None
-            self._scheduler.close()
-            signals.close()
+            with _closing() as steps:
+                steps.callback(signals.close)
+                steps.callback(self._scheduler.close)
 
     def stop(self) -> None:
         """Asks the node to finish, as SIGTERM does; the second time, at once.
@@ -129,8 +140,30 @@ class QueueNode:
             signals.send(signal.SIGTERM)
 
     def _default_factory(self) -> WorkerFactory:
-        preload = try_import(self._options.jobs)
-        return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, asdict(self._pool), preload)
+        read_at = self._clock.monotonic()
+        tried = try_import(self._options.jobs)
+        version = self._options.version or tried.version
+        self._options = replace(
+            self._options, version=version, known=tried.names, schedules=tried.schedules, read_at=read_at
+        )
+        pool = asdict(self._pool)
+        return ModuleWorkerFactory(self._scheduler, self._options.jobs, self._container, pool, tried.harmless)
+
+    def _introduce(self, store: Store) -> None:
+        """Logs what this node serves, and how; warns if it knows no jobs."""
+        options, pool = self._options, self._pool
+        facts = {
+            "node": options.name,
+            **({"version": options.version} if options.version else {}),
+            "database": store.place,
+            "jobs": listed(options.known) if options.known is not None else "those of its factory",
+            "queues": listed(options.queues) if options.queues else "all",
+            "workers": pool.describe() if self._factory is None else "those of its factory",
+        }
+        self._logger.info("node starts", extra=facts)
+        if options.known == ():
+            hint = "its modules register none" if options.jobs else "name their modules with --jobs yourapp.jobs"
+            self._logger.warning(f"this node knows no jobs, so it can run none; {hint}")
 
     def _serve(self, factory: WorkerFactory, signals: SignalPipe) -> int:
         left, served, starts = self._options.max_jobs, False, ManagerStarts()
@@ -145,8 +178,9 @@ class QueueNode:
                 self._logger.warning("no database; trying again", extra={"reason": str(error)})
                 end, finished = SessionEnd.CRASHED, 0
             finally:
-                self._end_manager(link, manager)
-                self._scheduler.disconnect()
+                with _closing() as steps:
+                    steps.callback(self._scheduler.disconnect)
+                    steps.callback(self._end_manager, link, manager)
             if end is SessionEnd.STOPPED or (end is not SessionEnd.BROKEN and _asked_to_stop(signals)):
                 return self._stopped()
             starts.ended(end)
@@ -165,7 +199,10 @@ class QueueNode:
 
     def _serve_once(self, link: Link, manager: int, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
         with translated():
-            store = self._scheduler.store
+            store = open_store(self._scheduler, signals)
+            if store is None:
+                return SessionEnd.STOPPED, 0
+            self._introduce(store)
             session = Session(
                 store=store,
                 options=replace(self._options, max_jobs=left),
@@ -176,15 +213,24 @@ class QueueNode:
                 clock=self._clock,
             )
             if self._events.wanted:
-                listener = Listener(Processes(self._scheduler), store, None, None)
+                processes = Processes(self._scheduler)
+                listener = Listener(processes, store, None, None)
                 listener.open()
-                self._listener = BackgroundListener(listener, self._events.emit, self._clock)
+                self._listener = BackgroundListener(listener, Announcer(self._events, processes), self._clock)
             try:
                 return session.run(), session.finished
             finally:
-                if self._listener is not None:
-                    self._listener.stop()
-                session.close()
+                with _closing() as steps:
+                    steps.callback(session.close)
+                    steps.callback(self._stop_listener)
+
+    def _stop_listener(self) -> None:
+        listener, self._listener = self._listener, None
+        try:
+            if listener is not None:
+                listener.stop()
+        except (StoreError, SchedulerError) as error:
+            self._logger.warning("events were not followed to the end", extra={"reason": str(error)[:200]})
 
     def _fork_manager(self, factory: WorkerFactory) -> tuple[Link, int]:
         self._await_single_thread()
@@ -195,6 +241,7 @@ class QueueNode:
             options.progress_rate_limit / 1000,
             options.max_payload,
             self._limits(),
+            self._options.keep_children,
         )
         link = Link(settings)
         end = link.manager_end()
@@ -219,9 +266,13 @@ class QueueNode:
 
     def _end_manager(self, link: Link, manager: int) -> None:
         """Kills whatever is left of a manager, whatever state it is in."""
-        link.close()
-        kill_tree(manager)
-        wait_for(manager)
+        with ExitStack() as steps:
+            steps.callback(self._end_orphans)
+            steps.callback(wait_for, manager)
+            steps.callback(kill_tree, manager)
+            steps.callback(link.close)
+
+    def _end_orphans(self) -> None:
         deadline = Deadline(_ORPHANS_END_WITHIN, self._clock)
         while kill_adopted(self._relatives, spare_group=True) and not deadline.passed:
             reap_strangers()
@@ -233,6 +284,21 @@ class QueueNode:
             self._events.emit(facts["event"], event)
         except BaseException as error:  # also SystemExit: what ends this node are signals and `stop`
             self._logger.error("event handler failed", exc_info=loggable(error), extra={"event": facts["event"]})
+
+
+@contextmanager
+def _closing() -> Iterator[ExitStack]:
+    """Takes all steps of an end, the last one first, each also if one before it has raised.
+
+    Raises SchedulerError then: a node that cannot close has to end, whatever its session has come to, so that its
+    supervisor starts another one.
+    """
+    try:
+        with ExitStack() as steps:
+            yield steps
+    except Exception as error:
+        logging.getLogger(__name__).error("the node could not close", exc_info=loggable(error))
+        raise SchedulerError(f"the node could not close and ends: {type(error).__name__}; see the log") from error
 
 
 def _asked_to_stop(signals: SignalPipe, within: float = 0.0) -> bool:

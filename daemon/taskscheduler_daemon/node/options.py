@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from taskscheduler.declarations.schedules import DeclaredSchedule
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.checks import checked, integer, names, queue_name, seconds
+from taskscheduler.model.checks import boolean, checked, integer, names, queue_name, seconds
 from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, finite_limit
 
 LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
@@ -26,21 +27,25 @@ def _module(name: str, value: Any) -> str:
     return value
 
 
-def _node_name(name: str, value: Any) -> str:
+def _label(name: str, value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 120 or not value.isprintable():
-        raise InvalidOptionError(f"option {name} must be a printable name of at most 120 characters")
+        raise InvalidOptionError(f"option {name} must be a printable {name} of at most 120 characters")
     return value
 
 
 NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
-    "name": _node_name,
+    "name": _label,
+    "version": _label,
     "queues": names(queue_name),
     "jobs": names(_module),
     "orphaned_timeout": lambda name, value: seconds(name, value, least=0.5),
     "stop_timeout": seconds,
     "kill_grace": seconds,
+    "keep_children": boolean,
     "max_jobs": lambda name, value: integer(name, value, least=0),
     "max_lost": lambda name, value: integer(name, value, least=1),
+    "progress_rate_limit": lambda name, value: integer(name, value, least=0),
+    "unknown_timeout": seconds,
     "max_memory": lambda name, value: finite_limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
     "max_cpu": lambda name, value: finite_limit(seconds, name, value, least=0.1),
     "max_files": lambda name, value: finite_limit(integer, name, value, least=LEAST_FILES),
@@ -58,17 +63,24 @@ class NodeOptions:
     """How a queue node behaves. Build it with `NodeOptions.of`, which validates."""
 
     name: str = ""  #: display name; default: host and process id
+    version: str = ""  #: of the code that it runs, for people; default: that of the distribution of its job modules
     queues: tuple[str, ...] = ()  #: the queues it serves; none: all
     jobs: tuple[str, ...] = ()  #: modules whose import registers the jobs that it runs
     orphaned_timeout: float | None = None  #: lease in seconds; default: the scheduler's option
     stop_timeout: float = 10  #: seconds that running jobs get to finish after SIGTERM
     kill_grace: float = 0.5  #: seconds between SIGTERM and SIGKILL for a job that must end
+    keep_children: bool = False  #: whether the processes that a job leaves running live as long as its worker
     max_jobs: int = 0  #: end after so many jobs; 0: never
-    max_lost: int = 3  #: a job fails after it has lost this many workers or nodes
+    max_lost: int = 3  #: a job fails after it was charged with the loss of this many workers or nodes
+    unknown_timeout: float = 3600  #: seconds that a job waits for a node that knows its class; 0: it fails at once
+    progress_rate_limit: int | None = None  #: milliseconds; default: the scheduler's option
     max_memory: int = 0  #: bytes that a worker may use; 0: no limit, as for those below
     max_cpu: float = 0  #: CPU seconds that one job may use
     max_files: int = 0  #: descriptors that a worker may have open
     max_processes: int = 0  #: processes and threads that this user may have while a worker starts one
+    known: tuple[str, ...] | None = None  #: the names of the jobs that it knows; None if only its factory knows
+    schedules: tuple[DeclaredSchedule, ...] = ()  #: that its job modules declare
+    read_at: float = 0  #: when its job modules were read, by the monotonic clock
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

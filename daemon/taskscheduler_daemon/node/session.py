@@ -7,15 +7,17 @@ import os
 import selectors
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from taskscheduler.clock import Clock
-from taskscheduler.model.lifecycle import Ending
+from taskscheduler.operations.declare_schedules import withdraw
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.ipc.channel import Receiver
 from taskscheduler_daemon.ipc.link import Link
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
+from taskscheduler_daemon.ipc.messages import Begun
 from taskscheduler_daemon.logs import NODE_READY
 from taskscheduler_daemon.node.heartbeat import Heartbeat
 from taskscheduler_daemon.node.manager_messages import ManagerMessages
@@ -23,6 +25,7 @@ from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.parts import SessionParts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.system.exits import EXIT_BOOT
+from taskscheduler_daemon.system.log_files import reopen_log_files
 from taskscheduler_daemon.system.reap import ended, reap_strangers
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.threads import SessionThreads
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 _RATE_EVERY = 0.1  #: seconds between two rounds of the main loop while attempts are in flight
 
 _LONGEST_WAIT = 60.0
+
+_SAY_SOON = 0.5  #: seconds between two rounds while the log has to say how many lines were left out
 
 _STOP_MARGIN = 5.0  #: seconds beyond stop_timeout after which a manager that does not end is killed
 
@@ -54,11 +59,14 @@ class Session:
         """`announce` is called with the facts about each worker that was started or has ended."""
         self._store = store
         self._options = options
-        self._up = link.up
+        self._link = link
         self._signals = signals
         self._end: SessionEnd | None = None
-        self._manager_died = False  #: without a message that it stops
+        self._begun: Begun = frozenset()  #: what ran when the manager died
+        self._manager_was_asked = False  #: to end, by the signal of somebody else
+        self._why = "its node stopped while it ran"  #: why attempts are handed back at the end
         self._stopping = 0  #: how many signals asked for it
+        self._nothing_runs = self._is_written = False  #: how far `close` has come
         self._threads = threads = SessionThreads(self._crashed)
         self._manager = ManagerProxy(link.down, signals)
         self._parts = parts = SessionParts(
@@ -75,10 +83,7 @@ class Session:
         )
         self._messages = ManagerMessages(
             receiver=Receiver(link.up),
-            reports=parts.reports,
-            locks=parts.locks,
-            status=parts.status,
-            claimer=parts.claimer,
+            parts=parts,
             heartbeat=self._heartbeat,
             announce=announce,
         )
@@ -93,6 +98,7 @@ class Session:
         """Serves until something ends this session. Raises StoreError if the database cannot be used at the start."""
         parts = self._parts
         parts.wakeups.start()  # before the first search, so that nothing added in between is missed
+        parts.control_watch.start()
         self._heartbeat.start()
         parts.completer.start()
         parts.claimer.start()
@@ -100,7 +106,7 @@ class Session:
         facts = {"node": self._options.name, "boot": str(parts.node.boot), "pid": os.getpid()}
         logger.info(NODE_READY, extra=facts)
         with selectors.DefaultSelector() as selector:
-            selector.register(self._up, selectors.EVENT_READ)
+            selector.register(self._link.up, selectors.EVENT_READ)
             selector.register(self._signals, selectors.EVENT_READ)
             end = self._loop(selector)
         # a node that was asked to stop begins no other session, whatever happened in between
@@ -109,6 +115,9 @@ class Session:
     def _loop(self, selector: selectors.BaseSelector) -> SessionEnd:
         writing, manager = False, self._manager
         while self._end is None:
+            longest = _SAY_SOON if self._parts.log.has_more_to_say else _LONGEST_WAIT
+            if len(self._parts.in_flight):
+                longest = min(longest, _RATE_EVERY)
             stuck = not manager.flush()
             if stuck != writing:
                 if stuck:
@@ -116,7 +125,6 @@ class Session:
                 else:
                     selector.unregister(manager.writable)
                 writing = stuck
-            longest = _RATE_EVERY if len(self._parts.in_flight) else _LONGEST_WAIT
             ready = selector.select(self._parts.watchdog.until_kill(longest))
             self._step(any(key.fileobj is self._signals for key, _ in ready))
         return self._end
@@ -125,18 +133,29 @@ class Session:
         parts, now = self._parts, self._clock.monotonic()
         heard = self._messages.receive()
         self._end_as_asked()
-        parts.capacity.speed.rate(now)
-        parts.claimer.slots_free()
         for number in self._signals.read() if signaled else ():
             self._signalled(number)
+        self._review_kept(now)
+        parts.watchdog.check(now if heard else None)
+        parts.claimer.slots_free()
+        parts.capacity.speed.rate(now)
         if parts.capacity.budget.is_exhausted and not len(parts.in_flight) and not self._stopping:
             self.stop()
-        parts.watchdog.check(now if heard else None)
+        parts.log.keep_time(now)
+
+    def _review_kept(self, now: float) -> None:
+        """Sends suspects and what waited for them when it is their turn."""
+        parts, was_closed = self._parts, self._parts.in_flight.closed
+        for report in parts.dispatcher.hand_back_kept() if self._stopping else parts.dispatcher.review(now):
+            parts.reports.ended(report)
+        if was_closed and not parts.in_flight.closed:
+            parts.claimer.look_everywhere()
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             self.stop()
         elif number == signal.SIGHUP:
+            reopen_log_files()
             logger.info("each worker is replaced after its current job; new code needs a restart of the node")
             self._manager.recycle()
         elif number == signal.SIGCHLD:
@@ -155,7 +174,8 @@ class Session:
             self._end = SessionEnd.BROKEN
         elif self._end is None:
             logger.error("the worker manager died", extra={"manager": pid, "how": str(how)})
-            self._manager_died = True
+            self._why = f"the worker manager {how} while it held the job"
+            self._begun, self._manager_was_asked = self._link.begun.read(), how.was_requested
             self._end = SessionEnd.MANAGER_DIED if self._messages.is_built else SessionEnd.MANAGER_NOT_BUILT
 
     def _end_as_asked(self) -> None:
@@ -210,20 +230,55 @@ class Session:
         asked_again = self._stopping > 1 or not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._signals.read())
         return asked_again or self._end is SessionEnd.LEASE_LOST or not self._parts.lease.is_safe
 
-    def close(self) -> None:
-        """Hands back what is left, writes everything, and disconnects from the database."""
-        parts = self._parts
-        if self._end in (None, SessionEnd.CRASHED, SessionEnd.LEASE_LOST):
-            parts.watchdog.kill()  # nothing may run any more when it is handed back, or others run it
-        parts.claimer.stop()
-        parts.wakeups.stop()
-        parts.maintainer.stop()
-        if self._end is not SessionEnd.LEASE_LOST:
-            parts.dispatcher.release_all(Ending.LOST if self._manager_died else Ending.RETURNED)
-        is_written = parts.completer.stop(self._may_drop_results)
-        self._heartbeat.stop()
+    def _absolve(self) -> None:
+        """Takes back what another node has charged, as this one is not lost: its lease has only ended."""
         try:
-            if is_written and not self._store.leases.held_by(parts.node.boot):
-                self._store.nodes.remove(parts.node.boot)
+            self._store.leases.absolve(self._parts.in_flight.fences())
+        except StoreError as error:
+            logger.warning("charges of running jobs not taken back", extra={"reason": str(error)[:200]})
+
+    def close(self) -> None:
+        """Hands back what is left, writes everything, and disconnects from the database.
+
+        Takes every step, also after one that raised; raises the last of the errors, with the others as its context.
+        """
+        parts = self._parts
+        with ExitStack() as steps:  # the last one first
+            steps.callback(self._sign_off)
+            steps.callback(self._heartbeat.stop)
+            steps.callback(self._write_what_is_left)
+            steps.callback(parts.log.tell)
+            steps.callback(self._hand_back)
+            steps.callback(parts.family_signs.stop)
+            steps.callback(parts.maintainer.stop)
+            steps.callback(parts.control_watch.stop)
+            steps.callback(parts.wakeups.stop)
+            steps.callback(parts.claimer.stop)
+            steps.callback(self._end_jobs)
+
+    def _end_jobs(self) -> None:
+        """Nothing may run any more when it is handed back, or others run it, too."""
+        if self._end in (None, SessionEnd.CRASHED, SessionEnd.LEASE_LOST):
+            self._parts.watchdog.kill()
+        self._nothing_runs = True
+
+    def _hand_back(self) -> None:
+        if self._end is SessionEnd.LEASE_LOST:
+            self._absolve()
+        elif self._nothing_runs:
+            self._parts.dispatcher.release_all(self._why, self._begun, self._manager_was_asked)
+
+    def _write_what_is_left(self) -> None:
+        self._is_written = self._parts.completer.stop(self._may_drop_results)
+
+    def _sign_off(self) -> None:
+        """Removes the node from the database, unless jobs are left that others can take only if they know of it."""
+        boot = self._parts.node.boot
+        try:
+            self._parts.hooks.close()
+            if self._options.schedules:
+                withdraw(self._store, boot)
+            if self._is_written and not self._store.leases.held_by(boot):
+                self._store.nodes.remove(boot)
         except StoreError as error:
             logger.warning("node not signed off", extra={"reason": str(error)[:200]})

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
@@ -18,15 +18,28 @@ from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
+from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
+from taskscheduler_daemon.node.maintenance.planner import Planner
 from taskscheduler_daemon.node.maintenance.promoter import Promoter
-from taskscheduler_daemon.node.maintenance.reconciler import Reconciler
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 100
 
+_PAUSE = 0.5  #: seconds after an unexpected failure
+
 _CHECK_IDLE = 1.0  #: seconds after which a busy node asks itself whether it still is
+
+
+class DueWork(NamedTuple):
+    """What looks now and then, and sooner after a message."""
+
+    promoter: Promoter
+    planner: Planner
+    gatekeeper: Gatekeeper
+    controls: ControlWatch
 
 
 class WakeupListener:
@@ -37,17 +50,15 @@ class WakeupListener:
         store: Store,
         search: Search,
         claimer: Claimer,
-        promoter: Promoter,
-        reconciler: Reconciler,
+        due: DueWork,
         dispatcher: Dispatcher,
         threads: SessionThreads,
     ) -> None:
         names = store.options.job_store, store.options.job_queue
-        self._feed = ChangeFeed(store.database, message_pipeline(*names))
+        self._feed = ChangeFeed(store.streams.for_few(), message_pipeline(*names))
         self._idle = search.idle
         self._claimer = claimer
-        self._promoter = promoter
-        self._reconciler = reconciler
+        self._due = due
         self._dispatcher = dispatcher
         self._threads = threads
         self._announced: deque[ObjectId] = deque(maxlen=_REMEMBERED)  #: jobs whose insertion itself woke this node
@@ -73,24 +84,39 @@ class WakeupListener:
                 self._idle.wait(_CHECK_IDLE)
                 continue
             try:
-                event = self._feed.next()
+                self._handle(self._feed.next())
             except StoreError as error:
                 logger.warning("messages not followed", extra={"reason": str(error)[:200]})
-                continue
-            if event is GAP:
-                self.gap()
-            elif isinstance(event, dict):
-                self.received(event.get("fullDocument") or {})
+            except Exception:  # what stands in a message must not stop the jobs that run
+                logger.exception("message not understood")
+                self._stopped.wait(_PAUSE)
+
+    def _handle(self, event: Any) -> None:
+        if event is GAP:
+            self.gap()
+        elif isinstance(event, dict):
+            self.received(event.get("fullDocument") or {})
 
     def gap(self) -> None:
         """Looks for everything: messages may have been missed."""
         self._claimer.look_everywhere()
-        self._promoter.look_soon()
+        self._due.promoter.look_soon()
+        self._due.planner.look_soon()
+        self._due.gatekeeper.look_soon()
+        self._due.controls.look_soon()
 
     def received(self, message: dict[str, Any]) -> None:
         """Handles a message, or a job whose insertion wakes the nodes."""
         if "stop" in message:
-            self._dispatcher.cancel(self._reconciler.no_longer_ours(_ids(message["stop"])))
+            self._dispatcher.cancel(_ids(message["stop"]))
+        elif message.get("schedules"):
+            self._due.planner.look_soon()
+        elif message.get("controls"):
+            self._due.controls.look_soon()
+        elif message.get("rates"):
+            self._due.gatekeeper.look_soon()
+        elif "groups" in message:
+            self._claimer.groups_wait(_names(message["groups"]))
         elif message.get("wake"):
             self._inserted(message)
         else:
@@ -104,7 +130,6 @@ class WakeupListener:
 
     def _added(self, message: dict[str, Any]) -> None:
         ids = _ids(message.get("jobs"))
-        self._dispatcher.allow_again(ids)
         later = bool(message.get("later", True))
         rearmed = bool(message.get("rearmed", later))  # nodes that do not know `rearmed` set `later` instead
         if not rearmed and set(ids) <= set(self._announced):
@@ -114,7 +139,8 @@ class WakeupListener:
     def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
         self._claimer.hint(ids, queues, forced, later)
         if later:
-            self._promoter.look_soon()
+            self._due.promoter.look_soon()
+            self._due.gatekeeper.look_soon()
 
 
 def _ids(value: Any) -> list[ObjectId]:
@@ -123,4 +149,4 @@ def _ids(value: Any) -> list[ObjectId]:
 
 
 def _names(value: Any) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [one for one in value if type(one) is str] if isinstance(value, list) else []

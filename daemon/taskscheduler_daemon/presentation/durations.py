@@ -1,51 +1,15 @@
-"""Reads and writes durations such as `90s`, `1h30m` and `2d`, and reads points in time for `--at`."""
+"""Writes durations such as `90s`, `1h30m` and `2d`, and reads points in time for `--at`."""
 
 from __future__ import annotations
 
 import math
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
-UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-_FORMS = "seconds, or for example 90s, 5m, 1h30m, 2d"
-
-_NUMBER = r"\d+(?:\.\d+)?"
-
-_PLAIN = re.compile(rf"[+-]?{_NUMBER}", re.ASCII)
-
-_PARTS = re.compile("".join(rf"(?:(?P<{unit}>{_NUMBER}){unit}(?![a-z]))?" for unit in UNITS), re.ASCII)
+from taskscheduler.model.filters.durations import PLAIN, UNITS, TimeError, parse_duration
 
 #: a smaller number would be a unix time before 2001; people who write it mean seconds from now
 _OLDEST_UNIX_TIME = 1_000_000_000
-
-
-class TimeError(ValueError):
-    """A text is not a duration or point in time; the message says what would be one."""
-
-
-def parse_duration(text: str, *, endless: bool = False) -> float | int:
-    """Returns the seconds of a number or of a text such as `1h30m`: units from large to small, each once.
-
-    Raises TimeError for anything else; `-1` is allowed only if `endless`.
-    """
-    wanted = text.strip().lower()
-    if endless and wanted == "-1":
-        return -1
-    seconds = float(wanted) if _PLAIN.fullmatch(wanted) else _sum_of_parts(wanted)
-    if seconds < 0:
-        raise TimeError(f"{text!r} is negative; give {_FORMS}")
-    return int(seconds) if seconds.is_integer() else seconds
-
-
-def _sum_of_parts(text: str) -> float:
-    found = _PARTS.fullmatch(text)
-    parts = {unit: float(number) for unit, number in found.groupdict().items() if number} if found else {}
-    if not parts:
-        raise TimeError(f"{text!r} is not a duration; give {_FORMS}")
-    # a division keeps 500ms exactly 0.5
-    return sum(count / 1000 if unit == "ms" else count * UNITS[unit] for unit, count in parts.items())
 
 
 def parse_at(text: str) -> float | int | datetime | timedelta:
@@ -54,7 +18,7 @@ def parse_at(text: str) -> float | int | datetime | timedelta:
     Raises TimeError for anything else.
     """
     wanted = text.strip()
-    if _PLAIN.fullmatch(wanted):
+    if PLAIN.fullmatch(wanted):
         return _unix_time(wanted)
     try:
         return timedelta(seconds=parse_duration(wanted))

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.process import Process
+from taskscheduler.store.attempt_updates import SNOOZED
 from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
-from taskscheduler_daemon.presentation.kinds import WAITS_FOR_SOLO, failing, is_parked, is_service, kind
+from taskscheduler_daemon.presentation.kinds import blocks, failing, is_service, kind, waits_for
+from taskscheduler_daemon.presentation.text import local
 
 
 def record(job: Process) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def record(job: Process) -> dict[str, Any]:
     return {**job.to_dict(), "state": job.status.label}
 
 
-COLUMNS = ("ID", "JOB", "STATE", "TRY", "AGE", "RUN", "NOTE")
+COLUMNS = ("ID", "JOB", "STATE", "TRY", "AGE", "WAIT", "RUN", "NOTE")
 
 _SEPARATOR = "; "
 
@@ -87,7 +89,15 @@ def attempt_label(attempt: Mapping[str, Any]) -> str:
     status = attempt["status"]
     if status is None:
         return "lost" if attempt.get("error") else "handed back"
-    return str(status.label)
+    return SNOOZED if status is Status.POSTPONED else str(status.label)
+
+
+def attempt_note(attempt: Mapping[str, Any]) -> str:
+    """Returns the error of one attempt in one line, or who had it handed back, and why it was tried again."""
+    done = attempt["status"] is Status.DONE
+    fault = "" if done else error_line(attempt.get("error")) or str(attempt.get("reason") or "")
+    again = f"tried again: {attempt['retried']}" if attempt.get("retried") else ""
+    return _SEPARATOR.join(part for part in (fault, again) if part)
 
 
 def glyph(status: Status, fancy: bool) -> str:
@@ -105,13 +115,14 @@ def row(job: Process, now: datetime, with_queue: bool = False) -> tuple[str, ...
     """Returns the cells of a job, in the order of COLUMNS, with its plain status; `with_queue` adds it to the note."""
     queue = f"queue {job.options['queue']}" if with_queue else ""
     remarks = _SEPARATOR.join(part for part in (queue, note(job, now)) if part)
-    return (str(job.id), job.job, job.status.label, tries(job), age(job, now), run_time(job, now), remarks)
+    times = (age(job, now), wait_time(job, now), run_time(job, now))
+    return (job.id_text, job.job, job.status.label, tries(job), *times, remarks)
 
 
 def tries(job: Process) -> str:
     """Returns the attempt and the largest number of attempts, such as `2/4`.
 
-    Lost attempts count in both, as they use no retry. For a service, returns how often it was started.
+    Lost and snoozed attempts count in both, as they use no retry. For a service, returns how often it was started.
     """
     retry = job.options.get("retry", 0)
     if job.attempt == 0:
@@ -123,7 +134,7 @@ def tries(job: Process) -> str:
     lost = job.to_dict().get("lost", 0)
     if not isinstance(retry, int) or not isinstance(lost, int):
         return str(job.attempt)
-    most = retry + 1 + lost
+    most = retry + 1 + lost + job.snoozes
     return str(job.attempt) if most <= 1 else f"{job.attempt}/{most}"
 
 
@@ -132,13 +143,32 @@ def age(job: Process, now: datetime) -> str:
     return "" if job.created is None else brief(_between(job.created, now))
 
 
+def wait_time(job: Process, now: datetime) -> str:
+    """Returns how long a job has been waiting since it was due, or waited for its last attempt."""
+    if job.status is Status.WAITING and job.at is not None:
+        return brief(_between(job.at, now))
+    if job.status is Status.POSTPONED or job.program or job.wait_time is None:
+        return ""
+    return brief(job.wait_time)
+
+
 def run_time(job: Process, now: datetime) -> str:
     """Returns how long a job has been running, or ran in its last attempt."""
     if job.started is None or job.status in (Status.WAITING, Status.POSTPONED):
         return ""
     if job.status is Status.PROCESSING:
         return brief(_between(job.started, now))
-    return "" if job.ended is None else brief(_between(job.started, job.ended))
+    return "" if job.run_time is None else brief(job.run_time)
+
+
+def lasted(attempt: Mapping[str, Any], now: datetime) -> str:
+    """Returns how long one attempt ran, or has been running."""
+    started, ended = attempt.get("started"), attempt.get("ended")
+    if ended is None and attempt["status"] is Status.PROCESSING:
+        ended = now
+    if not isinstance(started, datetime) or not isinstance(ended, datetime):
+        return ""
+    return brief(_between(started, ended))
 
 
 def note(job: Process, now: datetime) -> str:
@@ -148,21 +178,36 @@ def note(job: Process, now: datetime) -> str:
 
 def news(job: Process, now: datetime) -> str:
     """Returns what matters about a job now: when it runs, how far it is, or what went wrong."""
-    parts = [_due(job, now), progress(job), _last_error(job), interval(job)]
+    parts = [_due(job, now), progress(job), blocks(job), _last_error(job), interval(job)]
     return _SEPARATOR.join(part for part in parts if part)
 
 
 def _due(job: Process, now: datetime) -> str:
     if job.status is not Status.POSTPONED or job.at is None:
         return ""
-    if is_parked(job):
-        return WAITS_FOR_SOLO
+    if parked := waits_for(job):
+        return parked
     left = (job.at - now).total_seconds()
     when = f"in {brief(left)}" if left > 0 else "now"
     if count_of_failures := failing(job):
         return f"{FAILING_LABEL} ({count_of_failures}), again {when}"
+    if is_snoozed(job):
+        return f"{SNOOZED}, again {when}"
     again = job.attempt > 0 and is_service(job)
     return ("starts again " if again else "retry " if job.to_dict().get("retries") else "due ") + when
+
+
+def is_snoozed(job: Process) -> bool:
+    """Returns whether a job waits that has put itself off."""
+    return job.status is Status.POSTPONED and str(job.to_dict().get("rearmed", "")).endswith(f":{SNOOZED}")
+
+
+def start_by(job: Process, now: datetime) -> str:
+    """Returns by when a queued job has to begin; nothing if that is not limited."""
+    if job.expires is None:
+        return ""
+    left = (job.expires - now).total_seconds()
+    return f"{local(job.expires)}, " + (f"in {brief(left)}" if left > 0 else "over")
 
 
 def progress(job: Process) -> str:
@@ -174,7 +219,8 @@ def progress(job: Process) -> str:
 
 
 def _last_error(job: Process) -> str:
-    return "" if job.status in (Status.DONE, Status.PROCESSING) else error_line(job.error)
+    told = job.status not in (Status.DONE, Status.PROCESSING) and not is_snoozed(job)
+    return error_line(job.error) if told else ""
 
 
 def error_line(error: Mapping[str, object] | None) -> str:

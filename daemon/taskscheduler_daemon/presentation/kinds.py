@@ -1,24 +1,43 @@
-"""Describes what is special about services, solo jobs and records of programs that no node runs."""
+"""Describes what is special about services, controlled jobs and records of programs that no node runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Any
 
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.control.keys import (
+    GROUP,
+    LIMIT,
+    NODE,
+    RATE,
+    SEQUENCE,
+    SOLO,
+    blocks_sequence,
+    kind_and_name,
+)
+from taskscheduler.model.control.pauses import pause_of_key
+from taskscheduler.model.lifecycle import DEAD_LETTERS, Status
+from taskscheduler.model.sound import sound
 from taskscheduler.process import Process
 from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.pause import what
 from taskscheduler_daemon.presentation.text import local
 
-#: the kinds of jobs, and the queries that find them
-KINDS: Mapping[str, Mapping[str, Any]] = {
-    "service": {"service.name": {"$exists": True}},
-    "program": {"program": {"$exists": True}},
-    "solo": {"solo": {"$exists": True}},
+#: options that mean nothing without retries
+_OF_RETRIES = ("retry_interval", "backoff", "retry_interval_max", "jitter", "retry_for")
+
+_WAITS_FOR = {
+    SEQUENCE: "its turn in sequence {}",
+    LIMIT: "a place of limit {}",
+    RATE: "the rate {}",
+    SOLO: "another job with the key {}",
+    NODE: "a node that runs such jobs",
+    GROUP: "the turn of its group",
 }
 
-WAITS_FOR_SOLO = "waits for its turn"
+#: options that are shown each in a line of its own
+_OF_CONTROLS = frozenset({"solo", "limits", "sequence", "sequence_on_failure", "group"})
 
 
 def is_service(job: Process) -> bool:
@@ -27,7 +46,7 @@ def is_service(job: Process) -> bool:
 
 
 def is_parked(job: Process) -> bool:
-    """Returns whether a solo job is due but waits for another job with its key."""
+    """Returns whether a job is due but waits for a limit, its sequence, or another job with its key."""
     return job.status is Status.POSTPONED and "parked_at" in job.to_dict()
 
 
@@ -48,21 +67,53 @@ def kind(job: Process) -> str:
     return ("service" if name == job.job else f"service {name}") if name else program(job)
 
 
+def restart_policy(job: Process) -> str:
+    """Returns when a service is started again, or nothing for any other job."""
+    return str(_stored(job, "service").get("restart") or "")
+
+
 def restarts(job: Process) -> str:
     """Returns the restart policy of a service, its starts and its failures in a row."""
     service = _stored(job, "service")
     if not service:
         return ""
     failures = service.get("failures")
-    return f"{service.get('restart')}, started {_times(job.attempt)}" + (
+    return f"{restart_policy(job)}, started {how_often(job.attempt)}" + (
         f", {failures} quick failures in a row" if isinstance(failures, int) and failures > 1 else ""
     )
 
 
+def waits_for(job: Process) -> str:
+    """Returns what a job waits for that is due, such as `waits for a place of limit stripe`; nothing for any other."""
+    if not is_parked(job):
+        return ""
+    blocked = sound(job.to_dict(), "blocked", "")
+    kind, name = kind_and_name(blocked)
+    if (pause := pause_of_key(blocked)) is not None:
+        return f"paused: {what(pause)}"
+    return "waits for " + _WAITS_FOR.get(kind, "its turn").format(name)  # version 0.1.0 does not say for what
+
+
+def blocks(job: Process) -> str:
+    """Returns the sequence that a failed job keeps waiting, such as `blocks sequence account-42`, or nothing."""
+    is_in_the_way = job.status in DEAD_LETTERS and "turn" in job.to_dict()
+    return f"blocks sequence {job.options.get('sequence')}" if is_in_the_way else ""
+
+
+def limit_names(job: Process) -> str:
+    """Returns the names of the limits that a job is under."""
+    return ", ".join(map(str, sound(job.to_dict(), "limits", ())))
+
+
+def sequence(job: Process) -> str:
+    """Returns the sequence of a job, and whether its failure blocks that."""
+    name = job.options.get("sequence")
+    return "" if name is None else f"{name}, blocked if it fails" if blocks_sequence(job.to_dict()) else str(name)
+
+
 def solo_key(job: Process) -> str:
-    """Returns the key of a solo job, and whether it waits for another job with this key."""
-    key = job.options.get("solo")
-    return "" if key is None else f"{key}, {WAITS_FOR_SOLO}" if is_parked(job) else str(key)
+    """Returns the key of a solo job, or nothing for any other job."""
+    return str(job.options.get("solo") or "")
 
 
 def sign_of_life(job: Process, now: datetime) -> str:
@@ -74,24 +125,31 @@ def sign_of_life(job: Process, now: datetime) -> str:
 
 def chosen_options(job: Process) -> dict[str, Any]:
     """Returns the options that were chosen, without those that are shown elsewhere or follow from the kind of job."""
-    hidden = {"at", "queue", "priority", "parent", "tags", "solo"} | ({"force_spawn"} if is_service(job) else set())
-    chosen = {
-        name: value for name, value in job.options.items() if name not in hidden and value not in (0, False, None)
-    }
-    for name, detail in (("retry", "retry_interval"), ("interval", "interval_reference")):
-        if name not in chosen:
-            chosen.pop(detail, None)
-    return chosen
+    return chosen(job.options, _OF_CONTROLS | ({"force_spawn"} if is_service(job) else set()))
+
+
+def chosen(options: Mapping[str, Any], hidden: Set[str] = frozenset()) -> dict[str, Any]:
+    """Returns the options of a job that were chosen, without those that are shown elsewhere."""
+    hidden = {"at", "queue", "priority", "parent", "tags", *hidden}
+    kept = {name: value for name, value in options.items() if name not in hidden and value not in (0, False, None)}
+    if "retry" not in kept:
+        kept = {name: value for name, value in kept.items() if name not in _OF_RETRIES}
+    elif isinstance(kept.get("backoff"), list):
+        kept.pop("retry_interval", None)
+    if "interval" not in kept:
+        kept.pop("interval_reference", None)
+    return kept
 
 
 def failing(job: Process) -> str:
     """Returns how often in a row a service has failed that waits for its next start, such as `8 times`."""
     failures = _stored(job, "service").get("failures")
     waits = job.status is Status.POSTPONED
-    return _times(failures) if waits and type(failures) is int and failures > 0 else ""
+    return how_often(failures) if waits and type(failures) is int and failures > 0 else ""
 
 
-def _times(count: int) -> str:
+def how_often(count: int) -> str:
+    """Returns how often, in words: `once`, `3 times`."""
     return "once" if count == 1 else f"{count} times"
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from taskscheduler.model.nodes import NodeState, state_of
+from taskscheduler.model.control.known import UnknownClass
+from taskscheduler.model.nodes import NodeState, age_of, state_of
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.text import plural
 
 UP, SILENT, LOST = "up", "silent", "LOST"
+
+COLUMNS = ("NAME", "HOST", "VERSION", "STATE", "QUEUES", "SLOTS", "SINCE", "JOBS")
+
+UNKNOWN_CURE = "start a node with --jobs and the module that defines it"
 
 
 def node_state(node: Mapping[str, Any]) -> str:
@@ -38,20 +43,48 @@ def load(taken: int, slots: object, running: int, between: str = "/") -> str:
     return text if running == taken else f"{text}, {plural(running, 'job')} in all"
 
 
-def serves(node: Mapping[str, Any], queue: str) -> bool:
-    """Returns whether the node runs jobs of this queue."""
-    return not node.get("queues") or queue in node["queues"]
-
-
 def describe(node: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns facts about a node as names and values; some names are empty."""
-    queues = ", ".join(str(name) for name in node.get("queues") or []) or "all"
     silent = float(node.get("silent") or 0)
     return [
         ("", str(node.get("pm") or "")),
         ("", load(busy(node), node.get("slots", "?"), int(node.get("running") or 0))),
-        ("queues", queues),
+        ("queues", _queues(node)),
         ("pid", f"{node.get('pid', '?')}@{node.get('host', '?')}"),
         ("beat", f"{brief(max(0.0, silent))} ago"),
-        ("", f"v{node['version']}" if node.get("version") else ""),
+        ("version", str(node.get("version") or "")),
     ]
+
+
+def node_row(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns a node as the cells of a list, below COLUMNS."""
+    age = age_of(node)
+    return (
+        str(node.get("name")),
+        str(node.get("host", "?")),
+        str(node.get("version") or "-"),
+        node_state(node),
+        _queues(node),
+        load(busy(node), node.get("slots", "?"), int(node.get("running") or 0)),
+        "?" if age is None else brief(age),
+        str(len(node["jobs"])) if "jobs" in node else "?",
+    )
+
+
+def node_record(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a node for JSON."""
+    return {**node, "state": node_state(node)}
+
+
+def unknown_text(unknown: UnknownClass) -> str:
+    """Returns what is wrong with a job that no node knows; UNKNOWN_CURE helps."""
+    return f"no node that serves the queue {unknown.queue} knows the job {unknown.name}, which waits there"
+
+
+def unknown_warning(unknown: UnknownClass) -> str:
+    """Returns the same with the cure."""
+    return f"{unknown_text(unknown)}; {UNKNOWN_CURE}"
+
+
+def _queues(node: Mapping[str, Any]) -> str:
+    return ", ".join(str(name) for name in node.get("queues") or []) or "all"

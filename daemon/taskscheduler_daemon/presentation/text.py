@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,17 +38,33 @@ def json_pretty(value: Any) -> str:
     return _json(value, 2)
 
 
+def json_list(values: Iterable[Any]) -> Iterator[str]:
+    """Yields the lines of a JSON list, such as `json_pretty` writes, as the values come."""
+    waiting: list[str] = []
+    for value in values:
+        yield from [f"{line}," if line is waiting[-1] else line for line in waiting] or ["["]
+        waiting = [f"  {line}" for line in json_pretty(value).split("\n")]
+    yield from [*waiting, "]"] if waiting else ["[]"]
+
+
 def _json(value: Any, indent: int | None) -> str:
     text = json_util.dumps(value, json_options=JSON_OPTIONS, ensure_ascii=False, indent=indent)
     # JSON does not escape some control characters inside of strings: \u0085, bidi marks
-    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(line: str) -> str:
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 
 def local(date: object) -> str:
     """Returns a date in the reader's time zone, to the second. A stored value that is no date is returned as a text."""
     if not isinstance(date, datetime):
         return "" if date is None else str(date)
-    return f"{date.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    try:
+        return f"{date.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    except OverflowError:  # in the first or the last hours of the calendar
+        return iso(date)
 
 
 def iso(date: object) -> str:

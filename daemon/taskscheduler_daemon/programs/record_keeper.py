@@ -131,7 +131,7 @@ class RecordKeeper:
             if now >= remark_at:
                 remark_at = NEVER
                 self.remark("the end of the command is not stored yet; trying for a minute")
-            select.select([self._signals], [], [], 1.0)
+            select.select([self._signals], [], [], min(1.0, until - now))
             if not set(FORWARDED).isdisjoint(self._signals.read()):
                 until = min(until, now + GRACE)
         return stored.is_set()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+#: signals by which people and service managers ask a process to end
+REQUESTS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
 EXIT_OK = 0
 
 EXIT_CRASHED = 70  #: a process of ours ended by an unexpected exception
@@ -20,6 +23,11 @@ class ChildExit:
     code: int | None  #: None if a signal ended it
     signal: int | None  #: None if it exited
     peak_kib: int  #: its largest resident memory
+
+    @property
+    def was_requested(self) -> bool:
+        """Whether a signal ended it by which somebody asks a process to end."""
+        return self.signal in REQUESTS
 
     def __str__(self) -> str:
         if self.signal is None:

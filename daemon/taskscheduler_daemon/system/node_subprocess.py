@@ -19,10 +19,10 @@ _ENDS_WITHIN = 10.0  #: seconds between SIGTERM and SIGKILL
 
 
 class NodeSubprocess:
-    """A queue node in a session of its own, so that Ctrl-C reaches only the program that started it.
+    """A queue node, or what goes with one, in a session of its own: Ctrl-C reaches only what started it.
 
     Runs `python -m MODULE PID ARGUMENT...`, where PID is this process; the module passes it to `die_with_parent`.
-    Leaving the context stops the node.
+    Leaving the context stops the process.
     """
 
     def __init__(
@@ -33,8 +33,12 @@ class NodeSubprocess:
         log: BinaryIO,
         environment: Mapping[str, str],
         directory: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
-        """Starts the node. `log` must be open for reading, too; `environment` is added to that of this process."""
+        """Starts the process. `environment` is added to that of this process, and `descriptors` are passed on.
+
+        `log` must be open for reading, too, if `check` is called.
+        """
         self._log = log
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         self._process = subprocess.Popen(
@@ -46,6 +50,7 @@ class NodeSubprocess:
             cwd=directory,
             env={**os.environ, "PYTHONPATH": path, **environment},
             start_new_session=True,
+            pass_fds=descriptors,
         )
 
     def __enter__(self) -> NodeSubprocess:

@@ -102,7 +102,10 @@ class LimitGuard:
         """Lifts the limits of a job. May be repeated, as CpuLimitError may have come in between."""
         self._armed = False
         for kind, unlimited in self._loose:  # prepared before the job, as there may be no memory left now
-            resource.setrlimit(kind, unlimited)
+            try:
+                resource.setrlimit(kind, unlimited)
+            except (OSError, ValueError):
+                pass  # the job has lowered its hard limit, for good
         if self._loose and self._limits.cpu:
             signal.setitimer(signal.ITIMER_PROF, 0)
         self._loose = _NOTHING

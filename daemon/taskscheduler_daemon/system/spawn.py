@@ -23,7 +23,7 @@ from taskscheduler_daemon.system.exits import EXIT_CRASHED, EXIT_OK
 from taskscheduler_daemon.system.private_descriptors import close_private, keep_private
 from taskscheduler_daemon.system.procfs import thread_count
 from taskscheduler_daemon.system.reap import wait_for
-from taskscheduler_daemon.system.standard_streams import read_nothing
+from taskscheduler_daemon.system.standard_streams import flush_standard_streams, read_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,7 @@ def spawn(main: Callable[[], int], *, title: str, keep: Iterable[int], die_with_
     kept, parent = set(keep), os.getpid()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INHERITED_SIGNALS)
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_standard_streams()
         gc.collect()
         gc.freeze()  # what exists now stays shared with the child instead of being copied by its first collection
         pid = os.fork()
@@ -119,11 +118,7 @@ def _child(main: Callable[[], int], title: str, keep: set[int], parent: int | No
         if not isinstance(error, KeyboardInterrupt):
             logger.exception("process ended by an exception", extra={"title": title})
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                pass
+        flush_standard_streams()
         os._exit(code)
 
 
@@ -139,8 +134,7 @@ def daemonize(main: Callable[[int], int], output: Path, timeout: float) -> str:
     reader, writer = os.pipe()
     keep_private(writer)
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_standard_streams()
         pid = os.fork()
         if pid == 0:
             _detach(lambda: main(writer), reader, log)
@@ -173,8 +167,7 @@ def _detach(main: Callable[[], int], reader: int, log: int) -> None:
         for source, stream in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
             os.dup2(source, stream)
         code = main()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_standard_streams()
     except BaseException:
         logger.exception("daemon ended by an exception")
     finally:

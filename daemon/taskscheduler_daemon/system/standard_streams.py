@@ -15,6 +15,15 @@ def open_standard_streams() -> None:
     os.close(descriptor)
 
 
+def flush_standard_streams() -> None:
+    """Writes out what standard output and error have buffered, as far as they are open and take it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+
+
 def read_nothing() -> None:
     """Puts /dev/null in place of standard input: whoever reads it finds its end, and does not wait.
 

@@ -17,7 +17,8 @@ class SessionThreads:
 
     def start(self, name: str, target: Callable[[], None]) -> threading.Thread:
         """Starts a thread that calls `target`, and returns it."""
-        thread = threading.Thread(target=self._guarded, args=(name, target), name=f"taskscheduler-{name}")
+        # a daemon: if the session cannot end it, it must not keep the process either
+        thread = threading.Thread(target=self._guarded, args=(name, target), name=f"taskscheduler-{name}", daemon=True)
         thread.start()
         return thread
 

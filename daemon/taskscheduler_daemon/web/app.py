@@ -12,18 +12,44 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError, JobNotFoundError, SchedulerError
+from taskscheduler.errors import (
+    DatabaseUnavailableError,
+    InvalidStateError,
+    JobNotFoundError,
+    ScheduleNotFoundError,
+    SchedulerError,
+)
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web.api import limits as limit_service
+from taskscheduler_daemon.web.api import schedules as schedule_service
+from taskscheduler_daemon.web.api import sequences as sequence_service
+from taskscheduler_daemon.web.api import why as why_service
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware, refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
+from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.pages import routes as pages
+from taskscheduler_daemon.web.pages.control import page as control_page
+from taskscheduler_daemon.web.pages.control import pauses as pause_forms
+from taskscheduler_daemon.web.pages.schedules import routes as schedule_pages
 from taskscheduler_daemon.web.pages.templates import page
 
 logger = logging.getLogger(__name__)
 
-_SERVICE = ("/task", "/openapi.json")  #: paths of the webservice; all others are pages
+_ROUTERS = (
+    tasks.router,
+    schedule_service.router,
+    limit_service.router,
+    sequence_service.router,
+    why_service.router,
+    pages.router,
+    schedule_pages.router,
+    control_page.router,
+    pause_forms.router,
+)
+
+_SERVICE = ("/task", "/api/", "/openapi.json")  #: paths of the webservice; all others are pages
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
 _MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page does not take such requests."}
 _TECHNICAL = "Technical error"
@@ -44,22 +70,21 @@ def create_app(
     """
     app = _Application(
         title="taskscheduler",
-        description="Jobs as tasks: list them, look at one, add one.",
+        description="Jobs as tasks, and why they wait; schedules, limits and blocked sequences.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         servers=[{"url": root}] if root else None,
     )
     app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), root)
-    app.include_router(tasks.router)
-    app.include_router(pages.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
-    return AccessMiddleware(
-        app, token, hosts, root
-    )  # outermost, so that its headers are on every answer, also on a 500
+    # outermost, so that strangers get no turn, and its headers are on every answer, also on a 500
+    return AccessMiddleware(TurnMiddleware(app), token, hosts, root)
 
 
 class _Application(FastAPI):
@@ -68,8 +93,9 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Returns the OpenAPI description."""
         described = deepcopy(super().openapi())
-        body = described["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
+        for path, verb in (("/tasks", "post"), ("/api/v1/schedules/{name}", "put")):
+            body = described["paths"][path][verb]["requestBody"]["content"]["application/json"]["schema"]
+            body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
         for operations in described["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
@@ -109,7 +135,7 @@ def _malformed(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Returns the methods of all routes with this path; the framework names only those of the first."""
-    routers = (tasks.router, pages.router, request.app.router)
+    routers = (*_ROUTERS, request.app.router)
     routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     allowed = {method for route in fitting for method in route.methods or ()}
@@ -121,6 +147,8 @@ def _failed(request: Request, error: Exception) -> Response:
         name = str(error.job_id)[:200]
         service = request.url.path.startswith(_SERVICE)
         return _answer(request, 404, f"Task {name} does not exists" if service else f"There is no job {name}")
+    if isinstance(error, ScheduleNotFoundError):
+        return _answer(request, 404, f"There is no schedule {str(error.name)[:200]}")
     if isinstance(error, InvalidStateError):
         return _answer(request, 409, str(error))
     known = isinstance(error, SchedulerError)  # its text says what is wrong; other errors need a traceback

@@ -10,10 +10,13 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from taskscheduler.clock import NEVER, Clock
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.async_executor import INTERRUPTED
+from taskscheduler.jobs.executor import refusal
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult, failure
+from taskscheduler.model.exception_texts import try_to_log
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import messages, packets
@@ -37,7 +40,7 @@ class WorkerContext(Protocol):
         ...
 
     def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
+        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
     ) -> None:
         """Reports the end of a run."""
         ...
@@ -78,7 +81,7 @@ class AsyncAttempt(AsyncBorrower):
 
     def _send(self) -> None:
         self._unsent = False
-        self._reports.progress(self.run, encode_progress(self.progress, self.run))
+        self._reports.progress(self.run, encode_progress(self.progress, self.run), self.began)
 
     def _sign(self) -> None:
         """Sends new progress, or a bare sign of life if it is too early for progress: silence is limited."""
@@ -87,7 +90,7 @@ class AsyncAttempt(AsyncBorrower):
             self._sent_at = now
             self._send()
         elif self._unsigned:
-            self._reports.progress(self.run, b"")
+            self._reports.progress(self.run, b"", self.began)
         self._signed_at, self._unsigned = now, False
         if self._unsent:
             self._sign_later(now)
@@ -161,7 +164,7 @@ class EventLoop:
     def alone(self, run: Run) -> AttemptResult:
         """Runs this job and nothing else; returns its result, which is not reported."""
         attempt, ended = AsyncAttempt(self, run), self.loop.create_future()
-        self._start(attempt)
+        self._start(attempt, self._execute(attempt))
         attempt.task.add_done_callback(lambda _: ended.set_result(None))
         self._run(ended)
         attempt.flush()
@@ -191,11 +194,12 @@ class EventLoop:
                     if work.done():
                         raise
                     # a task that a job has started; whoever awaits it gets the same
-                    logger.warning("a task of an async job raised %s; the event loop goes on", type(error).__name__)
+                    text = "a task of an async job raised %s; the event loop goes on"
+                    try_to_log(logger.warning, text, type(error).__name__)
                 except RuntimeError:
                     if work.done():
                         raise
-                    logger.warning("an async job stopped the event loop, which goes on")
+                    try_to_log(logger.warning, "an async job stopped the event loop, which goes on")
         finally:
             self.is_running = False
 
@@ -223,29 +227,40 @@ class EventLoop:
             self._others.append(run)
 
     def _begin(self, run: Run) -> None:
+        if run.is_late(self.clock.monotonic()):
+            self.reports.unstarted(run)
+            return
         attempt = AsyncAttempt(self, run)
-        self._start(attempt)
+        self._start(attempt, self._noted(attempt))
         attempt.task.add_done_callback(lambda _: self._ended(attempt))
 
-    def _start(self, attempt: AsyncAttempt) -> None:
+    def _start(self, attempt: AsyncAttempt, work: Coroutine[Any, Any, None]) -> None:
         self._attempts[attempt.run.job_id] = attempt
-        attempt.task = self.loop.create_task(self._execute(attempt))
+        attempt.task = self.loop.create_task(work)
+
+    async def _noted(self, attempt: AsyncAttempt) -> None:
+        """Notes that the attempt begins: until its task has its turn, it has not."""
+        self.reports.begin_async(attempt.run)
+        await self._execute(attempt)
 
     async def _execute(self, attempt: AsyncAttempt) -> None:
         fault = fault_of_decoding(attempt.document)
         if fault is not None:
             attempt.result = AttemptResult(Ending.FAILED, {"error": fault.error()})
             return
+        if REGISTRY.find(attempt.document["class"]) is None:
+            attempt.result = refusal(attempt.document["class"])
+            return
         attempt.result = await self._execution.attempt(attempt.document, attempt)
 
     def _ended(self, attempt: AsyncAttempt) -> None:
         result = _result_of(attempt)
         attempt.flush(send=result is INTERRUPTED)
-        seconds = self.clock.monotonic() - attempt.began
         del self._attempts[attempt.run.job_id]
         if not self._attempts and not self._idle.done():
             self._idle.set_result(None)
-        self.context.ended(attempt.run, attempt.document, result, attempt.progress, seconds)
+        self.context.ended(attempt.run, attempt.document, result, attempt.progress, attempt.began)
+        self.reports.end_async(attempt.run)
 
     def _interrupt_all(self, verdict: Status) -> None:
         for attempt in self._attempts.values():

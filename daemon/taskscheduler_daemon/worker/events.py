@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.jobs.forks import leave_fork
-from taskscheduler.model.exception_texts import JobInterrupted, loggable
+from taskscheduler.model.exception_texts import JobInterrupted, loggable, try_to_log
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.process_state import ProcessState
 
@@ -72,8 +72,8 @@ class WorkerEvents:
     def emit_end(
         self, worker: EventSource, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
     ) -> None:
-        """Emits the end of a job, with its result or error."""
-        if not self._has_handlers:
+        """Emits the end of a job, with its result or error; none for one that has put itself off."""
+        if not self._has_handlers or ending is Ending.SNOOZED:
             return
         succeeded = ending is Ending.SUCCEEDED
         status = {"status": int(Status.DONE if succeeded else Status.FAILED)}
@@ -91,4 +91,5 @@ class WorkerEvents:
             except BaseException as error:  # also SystemExit: a handler must not take its worker with it
                 leave_fork(owner, error)
                 facts = {"event": event, "worker": str(worker.id), "job": str(job.id) if job else None}
-                logger.error("a handler of a worker's event failed", exc_info=loggable(error), extra=facts)
+                text = "a handler of a worker's event failed"
+                try_to_log(logger.error, text, exc_info=loggable(error), extra=facts)

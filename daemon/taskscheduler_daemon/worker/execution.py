@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
@@ -13,9 +14,13 @@ from taskscheduler.jobs.executor import Container, execute, notify
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.process import Process
+from taskscheduler_daemon.system.leftover_processes import LeftoverProcesses
 from taskscheduler_daemon.system.resource_limits import LimitGuard, ResourceLimits
+from taskscheduler_daemon.system.surroundings import Surroundings
 from taskscheduler_daemon.worker.events import FETCHED, EventSource, WorkerEvents
 from taskscheduler_daemon.worker.runtime import JobRuntime
+
+logger = logging.getLogger(__name__)
 
 
 class JobExecution:
@@ -35,8 +40,17 @@ class JobExecution:
         self._container = container
         self._max_payload = max_payload
         self._guard = LimitGuard(limits)
+        self._has_limits = bool(limits)
         self._limited: AbstractContextManager[Any] = self._guard if limits else nullcontext()
         self._pid = os.getpid()
+        self._surroundings: Surroundings | None = None
+        self._leftovers: LeftoverProcesses | None = None
+        self.is_spoiled = False  #: whether a job has changed something that cannot be restored for the next one
+
+    def keep_surroundings(self, keep_children: bool) -> None:
+        """Restores from now on, after each job, what this process is like now; `keep_children`: but kills nothing."""
+        self._surroundings = Surroundings()
+        self._leftovers = None if keep_children else LeftoverProcesses()
 
     def ordinary(self, document: dict[str, Any], runtime: JobRuntime) -> AttemptResult:
         """Executes one attempt of an ordinary job."""
@@ -61,10 +75,23 @@ class JobExecution:
         return answer if iscoroutine(answer) else None
 
     def clean_up(self) -> None:
-        """Lifts the limits after a job, as CpuLimitError may have come in between; exits if this is a fork."""
+        """Restores, while no job runs, what the last one has changed, and kills what it left running.
+
+        Lifts the limits, as CpuLimitError may have come in between. Exits if this is a fork.
+        """
         self.exit_if_forked()
-        self._guard.loosen()
+        if self._has_limits:
+            self._guard.loosen()
+        if self._surroundings is not None and (spoiled := self._surroundings.restore()):
+            self._spoil(", ".join(spoiled))
+        if self._leftovers is not None and not self._leftovers.end():
+            self._spoil("processes that cannot be killed")
+
+    def _spoil(self, what: str) -> None:
+        self.is_spoiled = True
+        logger.info("a job left changes that cannot be undone; its worker is replaced", extra={"left": what})
 
     def exit_if_forked(self, error: BaseException | None = None) -> None:
         """Exits if this is a fork that a job made and let return: it is no worker, and must not report or take runs."""
-        leave_fork(self._pid, error)
+        if os.getpid() != self._pid:
+            leave_fork(self._pid, error)

@@ -11,9 +11,11 @@ from taskscheduler.clock import Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.model.attempt_result import AttemptResult, encode
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler_daemon.ipc import packets
-from taskscheduler_daemon.ipc.messages import Kind, Report, Run
+from taskscheduler_daemon.ipc import messages, packets
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
+
+_ASYNC = int(Flag.ASYNC)
 
 
 class WorkerReports:
@@ -29,40 +31,59 @@ class WorkerReports:
         self._clock = clock
 
     def ready(self) -> None:
-        """Reports that the worker takes runs from now on."""
-        packets.send(self._end, bytes([Kind.READY]))
+        """Reports that the worker takes runs from now on, its limit for progress, and the jobs that it knows."""
+        packets.send(self._end, messages.ready(self.progress_limit, REGISTRY.names()))
 
     def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
+        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
     ) -> bool:
-        """Reports the end of a run with its last progress; False if the manager is gone."""
-        content = result.content
+        """Reports the end of a run that began then, with its last progress; False if the manager is gone."""
+        seconds, content = self._clock.monotonic() - began, result.content
         if progress:
             content["said"] = progress
         if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
         ending, body = encode(result)
-        return self._send(Kind.REPORT, ending, run, seconds, body)
+        is_heard = self._send(Report(Kind.REPORT, ending, run.job_id, run.attempt, self._worker, seconds, body, began))
+        if not run.flags & _ASYNC:
+            self._page.row.end()
+        return is_heard
 
     def unstarted(self, run: Run) -> None:
         """Hands back a run that was read and has not begun."""
-        self._send(Kind.REPORT, Ending.UNSTARTED, run, 0.0, b"")
+        self._send(Report(Kind.REPORT, Ending.UNSTARTED, run.job_id, run.attempt, self._worker, 0.0, b""))
 
-    def progress(self, run: Run, content: bytes) -> None:
-        """Reports the progress of a job; without content, that it is alive, and has left its progress in the page."""
+    def progress(self, run: Run, content: bytes, began: float) -> None:
+        """Reports the progress of a job that began then; without content, that it lives and has left it in the page."""
         self._page.touch(self._clock.monotonic())
-        self._send(Kind.PROGRESS, Ending.SUCCEEDED, run, 0.0, content)
+        ok = Ending.SUCCEEDED
+        self._send(Report(Kind.PROGRESS, ok, run.job_id, run.attempt, self._worker, 0.0, content, began))
 
     def leave_progress(self, content: bytes) -> None:
         """Leaves the progress of the running job in the page, where the manager reads the latest now and then."""
         self._page.touch(self._clock.monotonic())
         self._page.write(content)
 
+    def begin(self, run: Run) -> None:
+        """Notes that an ordinary run begins, for whoever outlives this process."""
+        self._page.begin(run.job_id, run.attempt)
+
+    def begin_async(self, run: Run) -> None:
+        """Notes that an async run begins."""
+        self._page.row.begin_async(run.job_id, run.attempt)
+
+    def end_async(self, run: Run) -> None:
+        """Erases an async run, whose end was reported."""
+        self._page.row.end_async(run.job_id, run.attempt)
+
+    def note_signal(self) -> None:
+        """Notes that a signal asks this worker to end; the manager knows whether it was its own."""
+        self._page.note_signal()
+
     @property
     def kill_status(self) -> Status:
         """Why the manager ends the running job; WAITING also if the signal did not come from the manager."""
         return Status(self._page.kill_status)
 
-    def _send(self, kind: Kind, ending: Ending, run: Run, seconds: float, body: bytes) -> bool:
-        report = Report(kind, ending, run.job_id, run.attempt, self._worker, seconds, body)
+    def _send(self, report: Report) -> bool:
         return packets.send(self._end, report.encode())

@@ -22,6 +22,7 @@ class JobRuntime(Borrower):
         super().__init__(lender)
         self.stop_request: StopRequest | None = None  #: that of the service which runs here
         self.progress: dict[str, Any] = {}  #: what the running job has reported, to go with its end
+        self.began = 0.0  #: when it began, in monotonic time
         self._reports = reports
         self._clock = clock
         self._run: Run | None = None
@@ -30,7 +31,7 @@ class JobRuntime(Borrower):
 
     def begin(self, run: Run, stop_request: StopRequest | None) -> None:
         """Turns to the next job."""
-        self._run, self.stop_request = run, stop_request
+        self._run, self.stop_request, self.began = run, stop_request, self._clock.monotonic()
         self.progress, self._sent_at = {}, -NEVER
 
     def end(self) -> None:
@@ -49,12 +50,12 @@ class JobRuntime(Borrower):
             merge_progress(self.progress, progress, message)
             now, content = self._clock.monotonic(), encode_progress(self.progress, self._run)
             if self._reports.progress_limit <= 0:
-                self._reports.progress(self._run, content)
+                self._reports.progress(self._run, content, self.began)
                 return
             self._reports.leave_progress(content)
             if now - self._sent_at >= self._reports.progress_limit:
                 self._sent_at = now
-                self._reports.progress(self._run, b"")
+                self._reports.progress(self._run, b"", self.began)
 
     def async_scheduler(self) -> NoReturn:
         """Raises SchedulerError: only async jobs run in an event loop."""

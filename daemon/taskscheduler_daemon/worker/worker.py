@@ -15,11 +15,11 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
-from taskscheduler.jobs.executor import Container, JobInterrupted
+from taskscheduler.jobs.executor import Container, JobInterrupted, refusal
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
-from taskscheduler.model.exception_texts import loggable
+from taskscheduler.model.exception_texts import loggable, try_to_log
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import packets
@@ -52,7 +52,8 @@ _ASYNC, _HOOK, _SERVICE = int(Flag.ASYNC), int(Flag.HOOK), int(Flag.SERVICE)
 class Worker(Borrower):
     """Runs jobs. Built by a worker factory in the new process.
 
-    `scheduler` is lent to jobs that ask for one and connects when they do; `container` creates job instances.
+    `scheduler` is lent to jobs that ask for one and connects when they do; its options `progress_rate_limit` and
+    `max_payload`, if they are set, hold here in place of the node's. `container` creates job instances.
     """
 
     def __init__(
@@ -92,15 +93,17 @@ class Worker(Borrower):
         progress_limit: float,
         max_payload: int,
         limits: ResourceLimits = _NO_LIMITS,
+        keep_children: bool = False,
     ) -> int:
         """Takes runs from the socket until it is closed; returns the exit code of the process."""
-        self._connect(end, page, progress_limit, max_payload, limits)
+        self._connect(end, page, self._progress_limit(progress_limit), self._max_payload(max_payload), limits)
         adopt_orphans()
         handle_but_not_in_forks(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node handles Ctrl-C
         try:
             self._reports.ready()
             self._events.emit(STARTED, self)
+            self._execution.keep_surroundings(keep_children)
             while (message := self._next()) is not None:
                 if message[0] == Kind.RUN:  # an INTERRUPT comes too late
                     self._take(Run.decode(message))
@@ -128,6 +131,15 @@ class Worker(Borrower):
         )
         self._runtime = JobRuntime(self._lender, self._reports, self._clock)
 
+    def _progress_limit(self, limit: float) -> float:
+        """Returns the seconds that hold here: what is set on the scheduler of this worker precedes the node's."""
+        own = self._lender.given_option("progress_rate_limit")
+        return limit if own is None else own / 1000
+
+    def _max_payload(self, most: int) -> int:
+        own: int | None = self._lender.given_option("max_payload")
+        return most if own is None else own
+
     def _next(self) -> bytes | None:
         """Returns the next message. Orphans of jobs are reaped when there is none yet, or after a number of jobs."""
         message = packets.receive_nowait(self._inbox)
@@ -142,6 +154,7 @@ class Worker(Borrower):
 
         A service is asked first.
         """
+        self._reports.note_signal()
         stop_request = self.stop_request
         if stop_request is not None and not stop_request:
             stop_request.ask()
@@ -158,7 +171,8 @@ class Worker(Borrower):
             return
         with self._execution.common_guard:
             others = self._async_loop().serve(run)
-        if self._worn_out:
+        self._execution.clean_up()
+        if self._is_worn_out:
             for other in others:
                 self._reports.unstarted(other)
             raise JobInterrupted
@@ -179,23 +193,26 @@ class Worker(Borrower):
 
     def _process(self, run: Run) -> None:
         """Executes one run and reports its end; JobInterrupted if it is the last one of this worker."""
+        if run.is_late(self._clock.monotonic()):
+            self._reports.unstarted(run)
+            return
         runtime = self._runtime
         runtime.begin(run, StopRequest() if run.flags & _SERVICE else None)
+        self._reports.begin(run)
         document = lenient.decode(run.body)
-        began = self._clock.monotonic()
         if run.flags & _HOOK:
-            result = AttemptResult(Ending.SUCCEEDED, {})
-            self._notify(document)
+            result = self._notify(document)
         elif (fault := fault_of_decoding(document)) is not None:
             result = AttemptResult(Ending.FAILED, {"error": fault.error()})
-        elif REGISTRY.is_async(document["class"]):
+        elif (spec := REGISTRY.find(document["class"])) is None:
+            result = refusal(document["class"])
+        elif spec.is_async:
             result = self._process_alone(run)
         else:
             result = self._execution.ordinary(document, runtime)
-        seconds = self._clock.monotonic() - began
         runtime.end()
-        is_heard = self._report(run, document, result, runtime.progress, seconds)
-        if self._worn_out or not is_heard:
+        is_heard = self._report(run, document, result, runtime.progress, runtime.began)
+        if self._is_worn_out or not is_heard:
             raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
     def _process_alone(self, run: Run) -> AttemptResult:
@@ -208,15 +225,20 @@ class Worker(Borrower):
         return AttemptResult(ending, {**content, "async": True})
 
     def _report(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
+        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
     ) -> bool:
         """Reports the end of a run; False if the manager is gone."""
         if result.content.get("error", {}).get("type") in _EXHAUSTED:
             self._worn_out = True
-        return self._reports.ended(run, document, result, progress, seconds)
+        return self._reports.ended(run, document, result, progress, began)
 
-    def _notify(self, document: dict[str, Any]) -> None:
-        """Calls the job's `notification`; an exception is logged only, since the job has ended already."""
+    def _notify(self, document: dict[str, Any]) -> AttemptResult:
+        """Calls the job's `notification`; an exception is logged only, since the job has ended already.
+
+        If the class is not registered here, nothing is called, and the report says so: another node may know it.
+        """
+        if REGISTRY.find(document["class"]) is None:
+            return AttemptResult(Ending.UNSTARTED, {"unknown": document["class"]})
         try:
             answer = self._execution.notification(document, self._runtime)
             if answer is not None:
@@ -225,8 +247,14 @@ class Worker(Borrower):
             raise
         except BaseException as error:  # also SystemExit: the next job must not pay for it
             self._execution.exit_if_forked(error)
-            logger.error("notification failed", exc_info=loggable(error), extra={"job": str(document["_id"])})
+            facts = {"job": str(document["_id"])}
+            try_to_log(logger.error, "notification failed", exc_info=loggable(error), extra=facts)
         self._execution.clean_up()
+        return AttemptResult(Ending.SUCCEEDED, {})
+
+    @property
+    def _is_worn_out(self) -> bool:
+        return self._worn_out or self._execution.is_spoiled
 
     @property
     def stop_request(self) -> StopRequest | None:
@@ -234,8 +262,8 @@ class Worker(Borrower):
         return self._runtime.stop_request
 
     def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
+        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
     ) -> None:
         """Reports the end of an async job."""
         self._execution.exit_if_forked()
-        self._report(run, document, AttemptResult(result.ending, dict(result.content)), progress, seconds)
+        self._report(run, document, AttemptResult(result.ending, dict(result.content)), progress, began)

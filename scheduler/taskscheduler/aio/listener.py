@@ -15,7 +15,7 @@ from taskscheduler.facade.core import Core
 from taskscheduler.process import Process
 from taskscheduler.store.change_feed import Token
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.waiting.listener import NOTICES
+from taskscheduler.waiting.listener import NOTICES, JobEvent, Listener
 
 _MOST_AHEAD = 1000  #: events that wait for a slow consumer
 
@@ -104,6 +104,7 @@ class _Relay:
         self._room = threading.Semaphore(_MOST_AHEAD)
         self._items: asyncio.Queue[_Item | None] = asyncio.Queue()
         self._error: Exception | None = None
+        self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -133,6 +134,8 @@ class _Relay:
 
     def stop(self) -> None:
         self._stop.set()
+        if self._listener is not None:
+            self._listener.wake()
         if self.loop is not None:
             call_in_loop(self.loop, self._items.put_nowait, None)
 
@@ -143,24 +146,24 @@ class _Relay:
     def _run(self, loop: asyncio.AbstractEventLoop, resolve: Callable[[Exception | None], None]) -> None:
         try:
             with translated():
-                listener = self._core.listener(self._listening.query, self._listening.after)
+                listener = self._listener = self._core.listener(self._listening.query, self._listening.after)
                 listener.open()
                 call_in_loop(loop, resolve, None)
                 for events in listener.batches(self._listening.deadline, self._stop.is_set):
-                    self._pass_on(loop, [one for one in events if self._announced(*one)], listener.token)
+                    self._pass_on(loop, [one.process for one in events if self._announced(one)], listener.token)
         except Exception as error:
             self._error = error
             call_in_loop(loop, resolve, error)
         call_in_loop(loop, self._items.put_nowait, None)
 
-    def _announced(self, event: str, process: Process) -> bool:
-        self._core.announcer.announce(event, process)
-        return event not in NOTICES
+    def _announced(self, event: JobEvent) -> bool:
+        self._core.announcer.announce(*event)
+        return event.name not in NOTICES
 
-    def _pass_on(self, loop: asyncio.AbstractEventLoop, events: list[tuple[str, Process]], token: Token | None) -> None:
-        for number, (_, process) in enumerate(events, 1):
+    def _pass_on(self, loop: asyncio.AbstractEventLoop, processes: list[Process], token: Token | None) -> None:
+        for number, process in enumerate(processes, 1):
             while not self._room.acquire(timeout=_LOOK):
                 if self._stop.is_set():
                     return
-            if not call_in_loop(loop, self._items.put_nowait, (process, token if number == len(events) else None)):
+            if not call_in_loop(loop, self._items.put_nowait, (process, token if number == len(processes) else None)):
                 self._stop.set()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from bson import ObjectId
 
 from taskscheduler.model.checks import Seconds
+from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.process_state import AddOutcome, ProcessState
 
@@ -15,11 +16,11 @@ from taskscheduler.model.process_state import AddOutcome, ProcessState
 class AsyncJobAccess(Protocol):
     """The part of an asyncio scheduler that a process uses."""
 
-    async def get_job(self, job_id: ObjectId) -> AsyncProcess:
+    async def get_job(self, job_id: ObjectId | str) -> AsyncProcess:
         """Returns the job with this id; JobNotFoundError if there is none."""
         ...
 
-    async def cancel_job(self, job_id: ObjectId, only_queued: bool = False) -> bool:
+    async def cancel_job(self, job_id: ObjectId | str, only_queued: bool = False) -> bool:
         """Cancels a job. See Scheduler.cancel_job."""
         ...
 
@@ -27,6 +28,10 @@ class AsyncJobAccess(Protocol):
         self, processes: Iterable[AsyncProcess], throw: bool = False, timeout: Seconds | None = None
     ) -> list[AsyncProcess]:
         """Returns when all jobs have ended. See Scheduler.wait_for."""
+        ...
+
+    async def why(self, job_id: ObjectId | str) -> Reason:
+        """Returns why a job does not run now. See Scheduler.why."""
         ...
 
 
@@ -48,12 +53,12 @@ class AsyncProcess(ProcessState):
 
     async def refresh(self) -> AsyncProcess:
         """Reads the job again; JobNotFoundError if it was deleted."""
-        self.replace((await self._scheduler.get_job(self.id)).to_dict())
+        self.replace((await self._scheduler.get_job(self._key)).to_dict())
         return self
 
     async def cancel(self, only_queued: bool = False) -> bool:
         """Cancels the job. See Process.cancel."""
-        canceled = await self._scheduler.cancel_job(self.id, only_queued=only_queued)
+        canceled = await self._scheduler.cancel_job(self._key, only_queued=only_queued)
         await self.refresh()
         return canceled
 
@@ -66,6 +71,10 @@ class AsyncProcess(ProcessState):
         """Waits, then returns the job's result; JobFailedError, JobTimeoutError or JobCanceledError if it has none."""
         await self.wait(timeout=timeout, throw=True)
         return self.result_value
+
+    async def why(self) -> Reason:
+        """Returns why the job does not run now. See Process.why."""
+        return await self._scheduler.why(self.id_text)
 
     def raise_for_status(self) -> None:
         """Raises the JobError that fits a job that ended in another way than DONE."""

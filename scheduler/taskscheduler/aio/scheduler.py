@@ -8,22 +8,29 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from blinker import Namespace
+from bson import ObjectId
 
 from taskscheduler.aio.calls import AsyncCalls
+from taskscheduler.aio.groups import AsyncGroups
 from taskscheduler.aio.handlers import AsyncHandler, AsyncHandlers
+from taskscheduler.aio.limits import AsyncLimits, AsyncSequences
 from taskscheduler.aio.listener import AsyncListener, Listening
 from taskscheduler.aio.process import AsyncProcess, AsyncProcesses
 from taskscheduler.aio.record import AsyncRecord
+from taskscheduler.aio.schedules import AsyncSchedules
+from taskscheduler.aio.selections import AsyncSelection
 from taskscheduler.aio.threads import LoopThreads
 from taskscheduler.aio.waiting import AsyncWait, as_completed, wait_for
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
+from taskscheduler.connection import Source
 from taskscheduler.facade.core import Foundation
 from taskscheduler.facade.methods import AsyncMethods, coroutine
 from taskscheduler.facade.operations import Operations
 from taskscheduler.model.checks import Seconds, waiting_time
+from taskscheduler.model.control.reasons import Code, Reason
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.solo import Solo
@@ -31,7 +38,6 @@ from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Tracked
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.change_feed import Token
-from taskscheduler.store.client import Database
 from taskscheduler.validation import batch, listed
 from taskscheduler.waiting.batch import BatchProgress
 
@@ -50,7 +56,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
 
     def __init__(
         self,
-        database: Database[Any] | str | None = None,
+        database: Source | None = None,
         *,
         logger: logging.Logger | None = None,
         emitter: Namespace | None = None,
@@ -73,6 +79,10 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self._loop_threads = threads
         self._async_processes = processes
         self._core = blocking.core
+        self.schedules = AsyncSchedules(blocking.schedules, threads, processes)
+        self.limits = AsyncLimits(blocking.limits, threads, processes)
+        self.sequences = AsyncSequences(blocking.sequences, threads, processes)
+        self.groups = AsyncGroups(blocking.groups, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
 
@@ -84,12 +94,29 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
     cancel_job = coroutine(Operations.cancel_job)
     retry_job = coroutine(Operations.retry_job)
     delete_job = coroutine(Operations.delete_job)
+    update_job = coroutine(Operations.update_job)
+
+    pause = coroutine(Operations.pause)
+    resume = coroutine(Operations.resume)
+    pauses = coroutine(Operations.pauses)
+
+    @overload
+    async def why(self) -> dict[Code, int]: ...
+
+    @overload
+    async def why(self, job_id: ObjectId | str) -> Reason: ...
+
+    async def why(self, job_id: ObjectId | str | None = None) -> Reason | dict[Code, int]:
+        """Returns why a job does not run now. See Scheduler.why."""
+        found: Reason | dict[Code, int] = await self._call(Operations.why, *(() if job_id is None else (job_id,)))
+        return found
 
     flush = coroutine(Operations.flush)
     restore = coroutine(Operations.restore)
     end_silent = coroutine(Operations.end_silent)
     delete_old_jobs = coroutine(Operations.delete_old_jobs)
     counts = coroutine(Operations.counts)
+    failures = coroutine(Operations.failures)
     stats = coroutine(Operations.stats)
 
     start_service = coroutine(Operations.start_service)
@@ -112,6 +139,13 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         while page := await self._loop_threads.run(lambda: list(islice(found, _PAGE))):
             for process in page:
                 yield self._async_processes.adopt(process)
+
+    def select(
+        self, where: str | Mapping[str, Any] | None = None, *, everything: bool = False, slow: bool = False
+    ) -> AsyncSelection:
+        """Returns all jobs that match, to look at, count, retry, cancel or delete. See Scheduler.select."""
+        found = self._blocking.select(where, everything=everything, slow=slow)
+        return AsyncSelection(found, self._loop_threads, self._async_processes)
 
     # -- calling jobs like functions, tracking programs -------------------------------------------------------------
 
@@ -151,6 +185,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         """Returns when all jobs have ended, and refreshes them. See Scheduler.wait_for."""
         waited, limit = listed(processes, AsyncProcess), waiting_time(timeout)
         if waited:
+            self._core.announcer.follow(waited)
             wait = AsyncWait(waited, asyncio.get_running_loop(), throw)
             await wait_for(self._core.completions, self._loop_threads, wait, limit)
         return waited
@@ -218,7 +253,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
             listener.stop()
         for listener in listeners:
             await self._loop_threads.run(listener.join)
-        await self._loop_threads.run(self._core.completions.stop)
+        await self._loop_threads.run(self._core.stop_streams)
         self._loop_threads.end()
 
     async def __aenter__(self) -> AsyncScheduler:

@@ -1,11 +1,11 @@
-"""The catalog of registered jobs: the name of each, its arguments, and the purpose that its docstring gives."""
+"""The catalog of registered jobs: the name of each, its arguments and options, and the purpose in its docstring."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskscheduler.declarations.data_schema import DataSchema
@@ -35,6 +35,7 @@ class Entry:
     name: str
     parameters: tuple[Parameter, ...]
     description: str  #: the first line of its docstring
+    options: Mapping[str, Any]  #: those that stand on the class or in the decorator
 
 
 def catalog() -> list[Entry]:
@@ -46,7 +47,8 @@ def catalog() -> list[Entry]:
 def entry_of(spec: JobSpec) -> Entry:
     """Describes one job."""
     doc = inspect.cleandoc(str(spec.cls.__dict__.get("__doc__") or "")).splitlines()
-    return Entry(spec.name, tuple(_parameters_of(spec)), doc[0] if doc else "")
+    options = {**spec.options, **({"solo": spec.solo} if spec.solo else {}), **spec.rules.names()}
+    return Entry(spec.name, tuple(_parameters_of(spec)), doc[0] if doc else "", options)
 
 
 def _parameters_of(spec: JobSpec) -> Iterator[Parameter]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from taskscheduler.declarations.conversions import made, needs_conversion, reason, stored
+from taskscheduler.declarations.conversions import made, needs_conversion, reason
 from taskscheduler.declarations.type_checks import DATA, check_of, deeply, hints_of
 from taskscheduler.errors import InvalidArgumentsError
+from taskscheduler.model.payload import stored_form
 
 
 class DataSchema:
-    """Checks the data when a job is added, and makes the dataclasses and models of them when it runs."""
+    """Checks the data when a job is added, and makes the declared values of them when it runs."""
 
     def __init__(self, name: str, cls: type) -> None:
         self.name = name
@@ -22,7 +22,7 @@ class DataSchema:
     def accept(self, data: Any) -> Any:
         """Returns the data as they are stored; InvalidArgumentsError if they do not fit the declaration."""
         if self._converts:
-            data = self._converted(stored, data)
+            data = stored_form(f"the data of job {self.name}", DATA, data)
         self.load(data)
         return data
 
@@ -32,10 +32,10 @@ class DataSchema:
         problem = None if check is None else deeply(lambda: check(DATA, data))
         if problem is not None:
             raise InvalidArgumentsError(f"job {self.name}: {problem}")
-        return self._converted(made, data) if self._converts else data
+        return self._made(data) if self._converts else data
 
-    def _converted(self, convert: Callable[[Any, Any], Any], data: Any) -> Any:
+    def _made(self, data: Any) -> Any:
         try:
-            return convert(self.hint, data)
+            return made(self.hint, data)
         except Exception as error:  # code of the application: validators, __post_init__
             raise InvalidArgumentsError(f"job {self.name}: {reason(error)}") from error

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from taskscheduler.declarations.class_options import class_options, exception_rules
 from taskscheduler.declarations.data_schema import DataSchema
 from taskscheduler.declarations.signature import Signature
-from taskscheduler.errors import InvalidJobError
+from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
+from taskscheduler.model.options import JobOptions
 from taskscheduler.model.solo import Solo
 
 
 class JobSpec:
-    """Describes one job: its class, how it runs, and the data it takes. Made where the job is defined."""
+    """Describes one job: its class, its options, how it runs, and the data it takes. Made where the job is defined.
 
-    __slots__ = ("_base", "_schema", "_signature", "cls", "function", "is_async", "is_service", "name")
+    InvalidOptionError if an option that stands on the class is wrong.
+    """
+
+    __slots__ = (
+        "_base",
+        "_defaults",
+        "_schema",
+        "_signature",
+        "cls",
+        "function",
+        "is_async",
+        "is_service",
+        "name",
+        "options",
+        "rules",
+    )
 
     def __init__(
         self,
@@ -30,6 +48,9 @@ class JobSpec:
         self.function = function  #: the function of a `@job`
         self.is_async = is_async  #: whether it runs in the event loop of a worker, beside others
         self.is_service = is_service
+        self.options = class_options(cls, is_service)  #: those that stand on the class, checked
+        self.rules = exception_rules(cls, is_service)  #: the exceptions after which it is tried again, or not
+        self._defaults: tuple[JobOptions, JobOptions] | None = None
         self._base = base  #: the class whose `notification` does nothing
         self._signature: Signature | None = None
         self._schema: DataSchema | None = None
@@ -39,6 +60,13 @@ class JobSpec:
         """The key under which jobs of this class never run at the same time; True: its name, False: none."""
         solo: Solo = self.cls.solo
         return solo
+
+    def defaults(self, defaults: JobOptions) -> JobOptions:
+        """Returns the options of a job that is added without any: those of the class on the given defaults."""
+        known = self._defaults
+        if known is None or known[0] is not defaults:
+            known = self._defaults = (defaults, replace(defaults, **self.options))
+        return known[1]
 
     @property
     def has_hook(self) -> bool:
@@ -63,6 +91,21 @@ class JobSpec:
         """Returns the data as they are stored; InvalidArgumentsError if the job does not take them."""
         declared = self.signature or self.data_schema
         return data if declared is None else declared.accept(data)
+
+    def load(self, data: Any, lenient: bool = False) -> Any:
+        """Returns stored data as the class declares them. Functions check their arguments when they are called.
+
+        InvalidArgumentsError if they do not fit; `lenient` returns those as they are stored.
+        """
+        schema = self.data_schema
+        if schema is None:
+            return data
+        try:
+            return schema.load(data)
+        except InvalidArgumentsError:
+            if lenient:
+                return data
+            raise
 
     def check_kind(self, serves: bool) -> None:
         """Raises InvalidJobError if the job cannot run as a service (`serves`), or can run as nothing else."""

@@ -7,15 +7,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any
 
-from taskscheduler.declarations.conversions import made, needs_conversion, reason, stored
-from taskscheduler.declarations.type_checks import ARGUMENT, Check, check_of, deeply, first_wrong, hints_of, misnamed
+from taskscheduler.declarations.conversions import made, needs_conversion, reason
+from taskscheduler.declarations.type_checks import (
+    ARGUMENT,
+    DATA,
+    Check,
+    check_of,
+    deeply,
+    first_wrong,
+    hints_of,
+    misnamed,
+)
 from taskscheduler.errors import InvalidArgumentsError
+from taskscheduler.model.payload import stored_form
 
 Given = tuple[Sequence[Any], Mapping[str, Any]]  #: arguments by position, arguments by name
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+_SPREAD = (dict, list, type(None))  #: data that may stand for several arguments, or for none
+
+_ALONE = (str, int, float, bytes)  #: other data that are stored as they are
 
 _ALL_ONE_WAY = "give all of them by position or all by name"
 
@@ -31,7 +45,7 @@ class Signature:
         self._added: dict[str, Any] = {"job": None} if self.wants_job else {}  #: the arguments that the worker adds
         self.hints = hints_of(function)
         self._checks = self._make_checks()
-        #: annotations in which a dataclass or model stands
+        #: annotations in which a type stands that is stored in another form
         self._conversions = {
             name: hint for name, hint in self.hints.items() if name not in self._added and needs_conversion(hint)
         }
@@ -52,7 +66,7 @@ class Signature:
     def accept(self, data: Any) -> Any:
         """Returns the data as they are stored; InvalidArgumentsError if the function does not take them."""
         plain = dict(data) if isinstance(data, Mapping) else list(data) if isinstance(data, tuple) else data
-        if self._conversions:
+        if self._conversions or not isinstance(plain, (*_SPREAD, *_ALONE)):
             data = plain = self._stored(plain)
         self.load(plain)
         return data
@@ -60,25 +74,23 @@ class Signature:
     def load(self, data: Any) -> Given:
         """Returns the arguments for the running job; InvalidArgumentsError if the function does not take them."""
         given = self.given(data)
-        return self._converted(given, made) if self._conversions else given
+        return self._made(given) if self._conversions else given
 
     def _stored(self, data: Any) -> Any:
-        """Returns the data with mappings in place of instances; data that do not fit as they are."""
-        for reading in _readings(data):
-            if self._bound(*reading) is not None:
-                args, named = self._converted(reading, stored)
-                return named or _as_data(args, data, is_spread=reading[0] is data)
-        return data
+        """Returns the data in their stored form, as arguments of the same kind."""
+        found = stored_form(f"the data of job {self.name}", DATA, data)
+        # the form of one argument may look like several: an instance like arguments by name, a set like a list of them
+        return found if isinstance(data, _SPREAD) or not isinstance(found, _SPREAD) else [found]
 
-    def _converted(self, given: Given, convert: Callable[[Any, Any], Any]) -> Given:
-        """Converts each argument by its annotation."""
+    def _made(self, given: Given) -> Given:
+        """Makes each argument as its annotation says."""
         args, named = given
         known, names = self.signature.parameters, {one.kind: one.name for one in self.parameters}
         rest, extra = names.get(inspect.Parameter.VAR_POSITIONAL), names.get(inspect.Parameter.VAR_KEYWORD)
         places = chain((one.name for one in self.parameters if one.kind in _BY_PLACE), repeat(rest))
 
         def one(name: str | None, value: Any) -> Any:
-            return convert(self._conversions.get(name or "", Any), value)
+            return made(self._conversions.get(name or "", Any), value)
 
         try:
             return (
@@ -175,15 +187,6 @@ def _readings(data: Any) -> list[Given]:
     elif data is None:
         spread = [((), {})]
     return [*spread, ((data,), {})]
-
-
-def _as_data(args: Sequence[Any], data: Any, is_spread: bool) -> Any:
-    """Returns the data that are read as these arguments, which were made of `data`."""
-    if not args:
-        return data
-    if is_spread or not (args[0] is data or isinstance(data, dict | list)):
-        return list(args)  # a mapping that stands for an instance is no mapping of arguments
-    return args[0]
 
 
 def _values(parameter: inspect.Parameter, bound: Any) -> Iterable[Any]:

@@ -1,4 +1,4 @@
-"""Checks values by their annotations. Only types that BSON carries unchanged are checked; anything else passes."""
+"""Checks stored values by their annotations. Only types that BSON carries, or stores in a known form, are checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence, Set
 from datetime import datetime
 from functools import cache
 from inspect import formatannotation
@@ -17,11 +17,15 @@ from uuid import UUID
 
 from bson import Decimal128, ObjectId
 
+from taskscheduler.declarations.value_types import is_value_type, objection
+
 Check = Callable[[str, Any], str | None]  #: takes a place and a value; returns an objection, or None
 
 _PLAIN = (str, bytes, bool, int, float, datetime, ObjectId, UUID, Decimal128)
 
 LISTS = (list, tuple, Sequence, MutableSequence)
+
+SETS = (set, frozenset, Set, MutableSet)  #: stored as lists
 
 MAPPINGS = (dict, Mapping, MutableMapping)
 
@@ -49,7 +53,9 @@ def check_of(hint: Any) -> Check | None:
         return _any_of(hint, [(one, check_of(one)) for one in given])
     if origin is Literal:
         return _literal(given)
-    if is_among(origin or hint, LISTS):
+    if is_value_type(hint):
+        return lambda place, value: None if (wrong := objection(hint, value)) is None else f"{place} {wrong}"
+    if is_among(origin or hint, (*LISTS, *SETS)):
         return _list_of(hint, *_checks_of_items(origin, given))
     if is_among(origin or hint, MAPPINGS):
         return _mapping_of(hint, check_of(given[1]) if len(given) == 2 else None)
@@ -131,7 +137,7 @@ def _resolvable_hints(annotated: Any, notes: bool) -> dict[str, Any]:
     """Returns the annotations that can be resolved, each on its own, so that one that cannot does not hide others."""
     found: dict[str, Any] = {}
     for owner in reversed(getattr(annotated, "__mro__", (annotated,))):
-        for name, hint in _annotations_of(owner).items():
+        for name, hint in annotations_of(owner).items():
             found.pop(name, None)  # that of a class hides those of its bases
             try:
                 found |= get_type_hints(_holder(owner, name, hint), *_names(owner), include_extras=notes)
@@ -140,7 +146,8 @@ def _resolvable_hints(annotated: Any, notes: bool) -> dict[str, Any]:
     return found
 
 
-def _annotations_of(owner: Any) -> Mapping[str, Any]:
+def annotations_of(owner: Any) -> Mapping[str, Any]:
+    """Returns the annotations of a class or function itself, unresolved; none if they cannot be read."""
     try:
         return inspect.get_annotations(owner)
     except Exception:  # code in annotations that fails
@@ -239,11 +246,12 @@ def _any_of(hint: Any, members: Sequence[tuple[Any, Check | None]]) -> Check | N
     if len(known) < len(members):
         return None
     others = [(member, check) for member, check in members if member is not _NONE]
-    only = others[0][1] if len(others) == 1 and record_of(others[0][0]) is not None else None
+    tells = len(others) == 1 and (record_of(others[0][0]) is not None or is_value_type(others[0][0]))
+    only = others[0][1] if tells else None
 
     def check(place: str, value: Any) -> str | None:
         if only is not None:
-            return None if value is None else only(place, value)  # this names the field
+            return None if value is None else only(place, value)  # this names the field, or the form
         return _wrong(place, hint, value) if all(one(place, value) for one in known) else None
 
     return check
@@ -251,7 +259,7 @@ def _any_of(hint: Any, members: Sequence[tuple[Any, Check | None]]) -> Check | N
 
 def _literal(allowed: Sequence[Any]) -> Check | None:
     if not all(one is None or type(one) in _PLAIN for one in allowed):
-        return None  # members of enumerations come back from BSON as what they stand for
+        return None  # members of enumerations are stored as what they stand for
 
     def check(place: str, value: Any) -> str | None:
         if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed):

@@ -21,7 +21,7 @@ from taskscheduler.embedded.binary import find_mongod
 from taskscheduler.embedded.locks import FileLock, StartTimeout
 from taskscheduler.embedded.mongod import Mongod, PortTakenError
 from taskscheduler.embedded.replica_set import lead, listens, repoint
-from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, ServerAddress, StateDir, trim
+from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, ServerAddress, StateDir, open_log, trim
 from taskscheduler.errors import EmbeddedServerError
 
 START_SECONDS = 120.0
@@ -40,10 +40,26 @@ class Keeper:
         self._data_lock = FileLock(state.data_lock)
         # Once taken it is held until this process ends, so that new users wait until the server is down.
         self._users_lock = FileLock(state.users_lock)
+        self._serving: Mongod | None = None
 
     def end(self, reason: str) -> None:
         """Makes `keep` stop the server and return; safe in a signal handler."""
         self._ends.put(reason)
+
+    def reopen_logs(self) -> None:
+        """Opens the logs of keeper and server again by their names, as after a rotation; safe in a signal handler.
+
+        Where that is impossible, the output still goes to the old file.
+        """
+        try:
+            with open_log(self._state.keeper_log) as log:
+                streams = [stream for stream in (1, 2) if os.path.sameopenfile(stream, 2)]  # not a pipe for the report
+                for stream in streams:
+                    os.dup2(log.fileno(), stream)
+        except EmbeddedServerError as error:
+            _log.warning("%s", error)
+        if self._serving is not None:
+            self._serving.reopen_log()
 
     def keep(self, report: Callable[[str], None]) -> None:
         """Starts the server, publishes its address, waits for the end of its last user, and stops it.
@@ -52,6 +68,7 @@ class Keeper:
         """
         self._state.withdraw()
         mongod, version = self._start(_MongodTimeout(self))
+        self._serving = mongod
         try:
             self._state.publish(ServerAddress(os.getpid(), mongod.process.pid, HOST, mongod.port, REPLICA_SET, version))
             report("ready")
@@ -176,6 +193,7 @@ def run(state: StateDir) -> int:
     keeper = Keeper(state)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: keeper.end(signal.Signals(received).name))
+    signal.signal(signal.SIGHUP, lambda *_: keeper.reopen_logs())
     try:
         keeper.keep(report)
     except (EmbeddedServerError, OSError) as error:

@@ -96,6 +96,6 @@ def _await_lock(state: StateDir, stdout: IO[bytes]) -> None:
 def _await_report(stdout: IO[bytes], timeout: StartTimeout) -> str:
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
-        while not selector.select(timeout.remaining()):
-            timeout.pause()
+        while not selector.select(min(timeout.remaining(), _LOOK)):
+            timeout.pause(0)
     return os.read(stdout.fileno(), _LONGEST_REPORT).decode(errors="replace").strip()

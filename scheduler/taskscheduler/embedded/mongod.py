@@ -35,6 +35,7 @@ class Mongod:
     def __init__(self, binary: Path, state: StateDir, port: int, lock: FileLock, *, replicated: bool) -> None:
         """Starts mongod, which inherits `lock` and so holds it as long as it uses the data."""
         self.port = port
+        self.key = state.ensure_key()
         self._state = state
         self._log_start = _size(state.mongod_log)
         self._output_start = _size(state.keeper_log)
@@ -68,6 +69,11 @@ class Mongod:
             reason += f"; the disk is nearly full, {free // 1024} KiB are free in {self._state.root}"
         return reason
 
+    def reopen_log(self) -> None:
+        """Has mongod open its log again. Only for one that serves: before, the signal could end it."""
+        self._log_start = self._output_start = 0
+        self.process.send_signal(signal.SIGUSR1)
+
     def stop(self) -> None:
         """Stops mongod cleanly, or by force if it does not end in time."""
         self.process.terminate()
@@ -80,7 +86,9 @@ class Mongod:
 
 def _command(binary: Path, state: StateDir, port: int, *, replicated: bool) -> list[str]:
     command = [str(binary), "--dbpath", str(state.data), "--bind_ip", HOST, "--port", str(port)]
-    command += ["--logpath", str(state.mongod_log), "--logappend", "--quiet", "--nounixsocket"]
+    command += ["--logpath", str(state.mongod_log), "--logappend", "--logRotate", "reopen", "--quiet", "--nounixsocket"]
+    # Without users, the localhost exception would let anybody on this host create one.
+    command += ["--keyFile", str(state.key_file), "--setParameter", "enableLocalhostAuthBypass=false", "--noscripting"]
     command += ["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"]
     if replicated:
         return [*command, "--replSet", REPLICA_SET, "--oplogSize", "64"]

@@ -5,23 +5,27 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from taskscheduler.embedded.locks import StartTimeout
 from taskscheduler.embedded.mongod import Mongod
-from taskscheduler.embedded.state_dir import HOST, REPLICA_SET
+from taskscheduler.embedded.state_dir import HOST, LOGIN, REPLICA_SET, USER
 
 _CONNECT_SECONDS = 0.5
 
 _ANSWER_MILLISECONDS = 5000
 
+_UNAUTHORIZED = 13
+
 
 @contextmanager
-def direct_client(port: int) -> Iterator[MongoClient[dict[str, Any]]]:
+def direct_client(port: int, key: str | None = None) -> Iterator[MongoClient[dict[str, Any]]]:
     """Opens a client for this one server in any state; its operations give up after 1 to 5 s."""
+    login: dict[str, Any] = {} if key is None else {"username": USER, "password": key, **LOGIN}
     client: MongoClient[dict[str, Any]] = MongoClient(
         HOST,
         port,
@@ -29,20 +33,34 @@ def direct_client(port: int) -> Iterator[MongoClient[dict[str, Any]]]:
         serverSelectionTimeoutMS=1000,
         connectTimeoutMS=1000,
         socketTimeoutMS=_ANSWER_MILLISECONDS,
+        **login,
     )
     with client:
         yield client
 
 
-def is_primary(port: int) -> bool:
-    """Whether a writable primary of our replica set answers on this port."""
+class Access(Enum):
+    """What a server on a port is to a client without a password."""
+
+    NONE = auto()  #: no writable primary of our replica set
+    FREE = auto()  #: anybody may use it
+    GUARDED = auto()  #: it demands a login
+
+
+def access_to(port: int) -> Access:
+    """Finds out what answers on this port."""
     if not listens(port):
-        return False
+        return Access.NONE
     try:
         with direct_client(port) as client:
-            return _leads(client.admin.command("hello"))
+            if not _leads(client.admin.command("hello")):
+                return Access.NONE
+            client.admin.command("listDatabases", nameOnly=True)
+            return Access.FREE
+    except OperationFailure as error:
+        return Access.GUARDED if error.code == _UNAUTHORIZED else Access.NONE
     except PyMongoError:
-        return False
+        return Access.NONE
 
 
 def listens(port: int) -> bool:
@@ -61,7 +79,7 @@ def lead(mongod: Mongod, timeout: StartTimeout) -> str:
     Raises EmbeddedServerError when mongod ends or the time is over.
     """
     _await_listening(mongod, timeout)
-    with direct_client(mongod.port) as client:
+    with direct_client(mongod.port, mongod.key) as client:
         while True:
             mongod.check()
             try:
@@ -82,7 +100,7 @@ def repoint(mongod: Mongod, timeout: StartTimeout) -> None:
     A replicated member would first try its old address, for half a minute if another program listens there.
     """
     _await_listening(mongod, timeout)
-    with direct_client(mongod.port) as client:
+    with direct_client(mongod.port, mongod.key) as client:
         while True:
             mongod.check()
             try:

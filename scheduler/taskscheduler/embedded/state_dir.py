@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from taskscheduler.errors import EmbeddedServerError
 
+STATE_VARIABLE = "TASKSCHEDULER_STATE_DIR"
+
 HOST = "127.0.0.1"
 
 REPLICA_SET = "taskscheduler"
 
-DATABASE = "taskscheduler"
+DATABASE = "taskscheduler"  #: of programs that ask for the server, not for the database of their project
+
+#: the user that every mongod with a key file has: it needs no document, so data of earlier versions need no change
+USER = "__system"
+
+LOGIN = {"authSource": "local", "authMechanism": "SCRAM-SHA-256"}
+
+_KEY = re.compile("[0-9a-f]{64}")
 
 LONGEST_QUOTE = 300
 
@@ -32,15 +44,18 @@ class ServerAddress:
     replica_set: str
     version: str
 
-    @property
-    def uri(self) -> str:
-        """The MongoDB URI of the server, with the database name."""
-        return f"mongodb://{self.host}:{self.port}/{DATABASE}?replicaSet={self.replica_set}"
+    def uri_of(self, database: str, key: str | None) -> str:
+        """Returns the MongoDB URI of a database on the server, with the key as password if the server demands one."""
+        place = f"{self.host}:{self.port}/{database}?replicaSet={self.replica_set}"
+        if key is None:
+            return f"mongodb://{place}"
+        login = "&".join(f"{option}={value}" for option, value in LOGIN.items())
+        return f"mongodb://{USER}:{key}@{place}&{login}"
 
 
 def default_state_dir() -> Path:
     """Returns TASKSCHEDULER_STATE_DIR, else taskscheduler/ in XDG_STATE_HOME, else ~/.local/state/taskscheduler."""
-    if named := os.environ.get("TASKSCHEDULER_STATE_DIR"):
+    if named := os.environ.get(STATE_VARIABLE):
         return Path(named)
     # The XDG specification says to ignore relative paths.
     base = Path(os.environ.get("XDG_STATE_HOME", ""))
@@ -62,6 +77,7 @@ class StateDir:
         self.keeper_lock = root / "keeper.lock"
         self.start_lock = root / "start.lock"
         self.data_lock = root / "data.lock"
+        self.key_file = root / "key"
         self._server = root / "server.json"
         self._port = root / "port"
 
@@ -80,6 +96,23 @@ class StateDir:
         """Removes the published address."""
         self._server.unlink(missing_ok=True)
 
+    def key(self) -> str | None:
+        """Returns the key, None if there is none or the file is not valid."""
+        try:
+            found = self.key_file.read_text().strip()
+        except (OSError, ValueError):
+            return None
+        return found if _KEY.fullmatch(found) else None
+
+    def ensure_key(self) -> str:
+        """Returns the key, which the server and its clients share; makes one if there is none. For this user alone."""
+        key = self.key()
+        if key is None:
+            key = secrets.token_hex(32)
+            _replace(self.key_file, key)
+        self.key_file.chmod(0o600)  # mongod refuses one that others may read
+        return key
+
     def member_port(self) -> int | None:
         """Returns the port in the stored replica set configuration, None if it is not certain."""
         try:
@@ -96,19 +129,25 @@ class StateDir:
         self._port.unlink(missing_ok=True)
 
 
-def open_state_dir(root: Path | None) -> StateDir:
+def open_state_dir(root: Path | str | None) -> StateDir:
     """Opens the state directory; creates it for this user alone if it is missing.
 
-    Raises EmbeddedServerError if it belongs to another user or is not writable.
+    Raises EmbeddedServerError if it belongs to another user, if every user may write to it, or if this one may not.
     """
-    path = (default_state_dir() if root is None else root).expanduser().absolute()
+    path = Path(default_state_dir() if root is None else root).expanduser().absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = path.stat().st_uid
+        found = path.stat()
     except OSError as error:
         raise EmbeddedServerError(f"the state directory {path} cannot be created: {error}; {_WAY_OUT}") from error
-    if owner != os.geteuid():
-        raise EmbeddedServerError(f"the state directory {path} belongs to another user (uid {owner}); {_WAY_OUT}")
+    if found.st_uid != os.geteuid():
+        raise EmbeddedServerError(
+            f"the state directory {path} belongs to another user (uid {found.st_uid}); {_WAY_OUT}"
+        )
+    if found.st_mode & stat.S_IWOTH:
+        raise EmbeddedServerError(
+            f"every user of this host may write to the state directory {path}; run chmod o-w on it, or {_WAY_OUT}"
+        )
     if not os.access(path, os.W_OK | os.X_OK):
         raise EmbeddedServerError(f"the state directory {path} is not writable; {_WAY_OUT}")
     return StateDir(path.resolve())
@@ -151,5 +190,9 @@ def trim(log: Path) -> None:
 
 def _replace(path: Path, text: str) -> None:
     draft = path.with_suffix(".new")
-    draft.write_text(text)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
     draft.replace(path)

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from blinker import Namespace
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
-from taskscheduler.connection import Connection
+from taskscheduler.connection import Connection, Source
 from taskscheduler.events import Announcer, Events
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.cancel import JobCanceller
+from taskscheduler.operations.schedules import ScheduleControl
 from taskscheduler.operations.service_messages import ServiceMessages
 from taskscheduler.operations.services import ServiceControl
 from taskscheduler.process import JobAccess, Processes
 from taskscheduler.store import Store
 from taskscheduler.store.change_feed import Token
-from taskscheduler.store.client import Database
 from taskscheduler.validation import check_token, named
 from taskscheduler.waiting.completion_watcher import CompletionWatcher
 from taskscheduler.waiting.listener import Listener
+from taskscheduler.waiting.own_streams import OwnStreams
+from taskscheduler.waiting.shared_stream import SharedStream
 
 LOGGER = logging.getLogger("taskscheduler")
 
@@ -37,7 +40,7 @@ class Foundation(NamedTuple):
     @classmethod
     def of(
         cls,
-        database: Database[Any] | str | None,
+        database: Source | None,
         logger: logging.Logger | None,
         emitter: Namespace | None,
         options: Mapping[str, Any],
@@ -63,7 +66,10 @@ class Core:
         self.canceller = JobCanceller(self.connection, self.announcer)
         self.adder = JobAdder(self.connection, self.canceller, self.clock)
         self.services = ServiceControl(self.connection, self.adder, self.canceller, self.clock)
+        self.schedules = ScheduleControl(self.connection, self.adder, self.clock)
         self.service_messages = ServiceMessages(self.connection)
+        self.shared_stream = SharedStream(self.connection)
+        self.waits = OwnStreams()
         self.completions = CompletionWatcher(self.connection, self.announcer, self.clock)
 
     @property
@@ -74,12 +80,18 @@ class Core:
         """Returns a listener for the jobs that match, not open yet. InvalidOptionError."""
         check_token(after)
         asked = {} if query is None else named(query)
-        return Listener(self.processes, self.store, asked, after, self.announcer.wants_progress)
+        return Listener(self.processes, self.store, asked, after, self.announcer.wants_progress, self.shared_stream)
+
+    def stop_streams(self) -> None:
+        """Ends the streams that many share; those who follow them get an error."""
+        try:
+            self.completions.stop()
+        finally:
+            self.shared_stream.stop()
 
     def close(self) -> None:
         """Stops the listeners in the background and all who wait, and closes the connection."""
-        try:
-            self.announcer.stop_listeners()
-        finally:
-            self.completions.stop()
-            self.connection.close()
+        with ExitStack() as steps:  # the last one first, and each also if one before it has raised
+            steps.callback(self.connection.close)
+            steps.callback(self.stop_streams)
+            steps.callback(self.announcer.stop_listeners)

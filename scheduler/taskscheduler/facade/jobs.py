@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler.errors import JobNotFoundError
+from taskscheduler.errors import InvalidOptionError, JobNotFoundError
 from taskscheduler.facade.methods import Methods
-from taskscheduler.operations.add import Added, merged
-from taskscheduler.operations.delete import delete
-from taskscheduler.operations.retry import retry
+from taskscheduler.facade.selections import Selection, Where
+from taskscheduler.model.changes import RETRY_OPTIONS, UNCHANGED, UPDATE_OPTIONS, JobChanges, reason_option
+from taskscheduler.model.options import At
+from taskscheduler.operations.add import merged
+from taskscheduler.operations.contention import Added
+from taskscheduler.operations.delete import delete_job
+from taskscheduler.operations.retry import Retrying
+from taskscheduler.operations.update import update
 from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.validation import batch, named
@@ -24,11 +29,13 @@ class JobMethods(Methods):
     def add_job(self, /, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any) -> Process:
         """Stores a job durably; it runs as soon as a node has a free slot, or at its time.
 
-        `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold. Raises
+        `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold, and
+        paths, enumerations, decimals, dates, sets, dataclasses and models, which have a stored form. Raises
         InvalidJobError, InvalidOptionError, InvalidDataError, PayloadTooLargeError, DuplicateJobError or
         DatabaseUnavailableError. Only the last leaves it open whether the job was stored; adding it again with the
         same `id` is then safe. With `dedupe`, a job of the same class and data that has not started is returned
-        instead, its `outcome` existing.
+        instead, its `outcome` existing; with `unique_for`, one that was accepted within so many seconds. With
+        `debounce`, a queued one is put off and gets these data, its `outcome` debounced.
         """
         with translated():
             return self._announced(self._core.adder.add(job, data, merged(options, given)))
@@ -37,7 +44,7 @@ class JobMethods(Methods):
         """Stores many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
         All are validated before the first is written; the error names the position of the one at fault. Jobs with the
-        option `dedupe` take a write each.
+        options `dedupe`, `unique_for` or `debounce` take some writes each.
         """
         core = self._core
         with translated():
@@ -63,7 +70,11 @@ class JobMethods(Methods):
         return self._core.announcer.announce_added(self._core.processes.process(*added))
 
     def get_job(self, job_id: ObjectId | str) -> Process:
-        """Returns the job with this id, an ObjectId or its 24 hexadecimal digits; JobNotFoundError if there is none."""
+        """Returns the job with this id; JobNotFoundError if there is none.
+
+        An id is an ObjectId or a text: its 24 hexadecimal digits, or the `id_text` of any process, which also names a
+        job that somebody else has stored under an id of another kind. InvalidOptionError for any other value.
+        """
         job_id = checked_id(job_id)
         with translated():
             document = self._core.store.jobs.get(job_id)
@@ -86,29 +97,74 @@ class JobMethods(Methods):
             for document in jobs.find_live() if query is None else jobs.find(query):
                 yield self._core.processes.process(document)
 
-    def cancel_job(self, job_id: ObjectId | str, only_queued: bool = False) -> bool:
+    def cancel_job(self, job_id: ObjectId | str, only_queued: bool = False, reason: str | None = None) -> bool:
         """Cancels a job and the runs that would follow it: queued, it never starts; running, it is killed.
 
         Always True; a job that has ended keeps its status. JobNotFoundError if the id is unknown. With `only_queued`
         a job that runs or has ended is left alone and the answer is False; True: it was cancelled before its start.
+        The `reason`, a text of at most 500 characters, is stored in the job.
         """
+        reason = reason_option(reason)
         with translated():
-            return self._core.canceller.cancel_series(checked_id(job_id), only_queued)
+            cancelled = self._core.canceller.cancel_series(checked_id(job_id), only_queued, reason)
+        return cancelled or not only_queued
 
-    def retry_job(self, job_id: ObjectId | str) -> Process:
+    def retry_job(
+        self, /, job_id: ObjectId | str, data: Any = UNCHANGED, *, reason: str | None = None, **options: Any
+    ) -> Process:
         """Puts an ended job back into the queue as the same document: it runs once more, with all its retries.
 
-        Attempt numbers keep counting, and the previous result or error moves to `attempts`. A run of an interval is
-        tried for itself; its series goes on, or stays cancelled. InvalidStateError if the job is still live, or if an
-        equal add_job_once job is; JobNotFoundError if the id is unknown.
+        Attempt numbers keep counting, and the previous result or error moves to `attempts`. With `data`, it runs with
+        these, and the old ones move there, too; so does the `reason`. Options that may change: `at`, `queue`,
+        `priority`, `tags`, `timeout`, `silence_timeout`, and those of retries. A run of an interval is tried
+        for itself; its series goes on, or stays cancelled. InvalidStateError if the job is still live, or if an equal
+        add_job_once job is; JobNotFoundError if the id is unknown; InvalidOptionError, InvalidDataError.
         """
+        core, changes, reason = self._core, JobChanges.of(options, data, RETRY_OPTIONS), reason_option(reason)
+        wanted = checked_id(job_id)
         with translated():
-            process = self._core.processes.process(retry(self._core.store, checked_id(job_id), self._core.clock))
-        return self._core.announcer.announce_added(process)
+            process = core.processes.process(Retrying(core.store, core.clock, changes, reason).retry(wanted))
+        return core.announcer.announce_requeued(process)
+
+    def update_job(
+        self,
+        job_id: ObjectId | str,
+        *,
+        priority: int | None = None,
+        at: At | None = None,
+        queue: str | None = None,
+        data: Any = UNCHANGED,
+        tags: Collection[str] | None = None,
+    ) -> Process:
+        """Changes a job that has not started, in place, and returns it as it is then; what is not given stays.
+
+        `at`: as the job option; 0 makes it due at once. `tags`: all of them; an empty list removes them.
+        InvalidStateError if the job runs or has ended, if it is a service, or if `data` make it equal to another job of
+        add_job_once or `dedupe`. JobNotFoundError, InvalidOptionError, InvalidDataError.
+        """
+        given = {"priority": priority, "at": at, "queue": queue, "tags": tags}
+        options = {name: value for name, value in given.items() if value is not None}
+        core, changes = self._core, JobChanges.of(options, data, UPDATE_OPTIONS)
+        if not changes:
+            raise InvalidOptionError("say what to change: priority, at, queue, data or tags")
+        wanted = checked_id(job_id)
+        with translated():
+            process = core.processes.process(update(core.store, core.clock, wanted, changes))
+        return core.announcer.announce_updated(process)
+
+    def select(
+        self, where: str | Mapping[str, Any] | None = None, *, everything: bool = False, slow: bool = False
+    ) -> Selection:
+        """Returns all jobs that match, to look at, count, retry, cancel or delete: nothing is read yet.
+
+        `where`: an expression such as `"status:failed class:Mail created:>-2h"`, or a MongoDB query as for get_jobs.
+        None of them is for all jobs, which has to be said: `everything=True`. A search that would read all jobs has to
+        be allowed with `slow=True`, else it raises InvalidOptionError when it begins. InvalidOptionError for a wrong
+        expression or query.
+        """
+        return Selection(self._core, Where.of(where, everything, slow))
 
     def delete_job(self, job_id: ObjectId | str) -> bool:
         """Deletes a job in any state; cancels it first if it has not ended. JobNotFoundError if the id is unknown."""
-        if not self.get_job(job_id).status.is_final:
-            self.cancel_job(job_id)
         with translated():
-            return delete(self._core.store, checked_id(job_id))
+            return delete_job(self._core.store, self._core.canceller, checked_id(job_id))

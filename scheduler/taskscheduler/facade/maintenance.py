@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.facade.methods import Methods
-from taskscheduler.model.checks import Seconds, queue_name, seconds
+from taskscheduler.model.checks import Seconds, integer, past, queue_name, seconds
+from taskscheduler.model.failures import Failure
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.delete import flush
 from taskscheduler.operations.rescue import restore
 from taskscheduler.operations.stats import COUNTED_BY, statistics
 from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.overview import ClusterOverview
+from taskscheduler.store.overview import ClusterOverview, FailureCounts
 
 
 class MaintenanceMethods(Methods):
@@ -65,6 +66,21 @@ class MaintenanceMethods(Methods):
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
         with translated():
             return self._core.store.jobs.counts_by(COUNTED_BY[by])
+
+    def failures(self, since: Seconds | datetime | None = None, job: Any = None, limit: int = 100) -> list[Failure]:
+        """Counts the jobs that ended FAILED or TIMEOUT by the mistake that made them fail, the most frequent first.
+
+        One mistake is one class, type of exception and place in the job's own code. `job` names one class. `since` is
+        an aware datetime, or seconds or a timedelta before now: only jobs that failed after that are counted. Returns
+        at most `limit` mistakes, 1 to 1000: those seen last.
+        """
+        earliest = None if since is None else past("since", since)
+        name, most = None if job is None else job_name(job), integer("limit", limit, least=1, most=1000)
+        with translated():
+            store = self._core.store
+            if isinstance(earliest, timedelta):
+                earliest = store.clock.now() - earliest
+            return FailureCounts(store.database, store.options).newest(earliest, name, most)
 
     def stats(self) -> dict[str, Any]:
         """Returns jobs per status, queues, nodes and their slots, all as numbers and texts: `operations.stats`."""

@@ -13,6 +13,7 @@ from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.validation import listed
 from taskscheduler.waiting.futures import job_future
+from taskscheduler.waiting.shared_wait import wait_shared
 from taskscheduler.waiting.waiter import Waiter
 
 
@@ -28,8 +29,15 @@ class WaitingMethods(Methods):
         seconds, JobNotFoundError if one was deleted meanwhile.
         """
         waited, limit = listed(processes, Process), waiting_time(timeout)
+        core = self._core
+        core.announcer.follow(waited)
         with translated():
-            Waiter(self._core.store, waited, self._core.announcer, self._core.clock, throw).wait(limit)
+            store = core.store
+            with core.waits.one() as own_stream:
+                if own_stream:
+                    Waiter(store, waited, core.announcer, core.clock, throw).wait(limit)
+                else:
+                    wait_shared(core.completions, waited, limit, throw)
         return waited
 
     def future(self, process: Process) -> Future[Any]:
@@ -39,4 +47,5 @@ class WaitingMethods(Methods):
         """
         if not isinstance(process, Process):
             raise InvalidOptionError(f"future() requires a Process, not {type(process).__name__}")
+        self._core.announcer.follow([process])
         return job_future(process, self._core.completions)

@@ -7,10 +7,10 @@ import inspect
 import os
 from typing import Any, Protocol
 
-from taskscheduler.jobs.executor import Container, after_tear_down, instance, outcome_of
+from taskscheduler.jobs.executor import Container, after_tear_down, failed, instance, outcome_of, rules_of
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
-from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
+from taskscheduler.model.attempt_result import AttemptResult, Outcome, storable
 from taskscheduler.model.lifecycle import Ending
 
 #: the result of an attempt that was interrupted; the one who interrupted it decides how the job goes on
@@ -35,7 +35,7 @@ async def execute_async(
         job = instance(document, runtime, container)
     except BaseException as error:  # also SystemExit and KeyboardInterrupt, which would end the loop
         leave_fork(owner, error)
-        return failure(error)
+        return failed(document["class"], error)
     leave_fork(owner)
     result = await _worked(job, runtime, max_payload)
     if type(job).tear_down is Job.tear_down:
@@ -59,8 +59,8 @@ async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> AttemptR
         result = await _settled(job.start())
     except BaseException as error:  # as above
         leave_fork(owner, error)
-        return INTERRUPTED if _is_interruption(error, runtime) else failure(error)
-    return storable(job.name, result, max_payload)
+        return INTERRUPTED if _is_interruption(error, runtime) else failed(job.name, error)
+    return storable(job.name, result, max_payload, rules_of(job.name))
 
 
 def _is_interruption(error: BaseException, runtime: AsyncRuntime) -> bool:

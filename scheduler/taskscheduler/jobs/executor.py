@@ -9,13 +9,14 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
-from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
+from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
-from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, storable
+from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, located, storable
 from taskscheduler.model.exception_texts import JobInterrupted as JobInterrupted
-from taskscheduler.model.exception_texts import loggable
+from taskscheduler.model.exception_texts import loggable, try_to_log
 from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.raised import NO_RULES, ExceptionRules
 from taskscheduler.process import Process
 
 logger = logging.getLogger(__name__)
@@ -33,12 +34,28 @@ def find(name: str) -> JobSpec:
     """Returns the registered job; InvalidJobError says what to do if there is none. Never imports anything."""
     spec = REGISTRY.find(name)
     if spec is None:
-        known = ", ".join(REGISTRY.names()[:20]) or "none"
-        raise InvalidJobError(
-            f"job {name!r} is not registered on this node; start it with --jobs and the module that defines it "
-            f"(registered here: {known})"
-        )
+        raise _unknown(name)
     return spec
+
+
+def refusal(name: str) -> AttemptResult:
+    """Returns the result of an attempt at a job that is not registered here; the node decides what becomes of it."""
+    ending, content = failure(_unknown(name))
+    return AttemptResult(ending, {**content, "unknown": True})
+
+
+def failed(name: str, error: BaseException) -> AttemptResult:
+    """Returns the result of an attempt that raised: by the rules of its class, and with the place in its own code."""
+    spec = REGISTRY.find(name)
+    return failure(error) if spec is None else located(failure(error, spec.rules), error, name, spec.cls.__module__)
+
+
+def _unknown(name: str) -> InvalidJobError:
+    known = ", ".join(REGISTRY.names()[:20]) or "none"
+    return InvalidJobError(
+        f"job {name!r} is not registered on this node; start it with --jobs and the module that defines it "
+        f"(registered here: {known})"
+    )
 
 
 def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
@@ -50,26 +67,16 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
     spec = find(document["class"])
     if not lenient:
         spec.check_kind("service" in document)
+    data = spec.load(document.get("data"), lenient)
     made = spec.cls() if container is None else container.get(spec.cls)
     if not isinstance(made, Job):
         raise InvalidJobError(f"the container gave {type(made).__name__} for {spec.name}, which is not a Job")
-    made.data = _loaded(spec, document.get("data"), lenient)
+    made.data = data
     made.id, made.attempt = document["_id"], document["attempt"]
+    if "schedule" in document:
+        made.schedule, made.scheduled_at = document["schedule"], document.get("scheduled_at")
     made._runtime = runtime
     return made
-
-
-def _loaded(spec: JobSpec, data: Any, lenient: bool) -> Any:
-    """Returns the data as the class declares them. Functions check their arguments when they are called."""
-    schema = spec.data_schema
-    if schema is None:
-        return data
-    try:
-        return schema.load(data)
-    except InvalidArgumentsError:
-        if lenient:
-            return data
-        raise
 
 
 def execute(
@@ -101,7 +108,7 @@ def _execute(
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
         leave_fork(owner, error)
-        return failure(error)
+        return failed(document["class"], error)
     leave_fork(owner)
     if type(job).tear_down is Job.tear_down:
         return _worked(job, max_payload, guard)
@@ -118,8 +125,8 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> A
         raise
     except BaseException as error:  # as above
         leave_fork(owner, error)
-        return failure(error)
-    return storable(job.name, result, max_payload)
+        return failed(job.name, error)
+    return storable(job.name, result, max_payload, rules_of(job.name))
 
 
 def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
@@ -157,19 +164,28 @@ def interruption(job: Job) -> Status:
     return Status.WAITING if job._runtime is None else job._runtime.interruption()
 
 
+def rules_of(name: str) -> ExceptionRules:
+    """Returns after which exceptions the job of this name is tried again, as far as it is registered here."""
+    spec = REGISTRY.find(name)
+    return NO_RULES if spec is None else spec.rules
+
+
+_OUTCOMES = {Ending.SUCCEEDED: Status.DONE, Ending.SNOOZED: Status.POSTPONED}
+
+
 def outcome_of(result: AttemptResult) -> Outcome:
     """Returns the outcome that `tear_down` gets."""
-    status = Status.DONE if result.ending is Ending.SUCCEEDED else Status.FAILED
+    status = _OUTCOMES.get(result.ending, Status.FAILED)
     return Outcome(status, result.content.get("result"), result.content.get("error"))
 
 
 def after_tear_down(job: Job, result: AttemptResult | None, error: BaseException) -> AttemptResult:
-    """Returns the result after `tear_down` raised: that fails a job which had succeeded, else it is logged."""
+    """Returns the result after `tear_down` raised: that ends a job which had succeeded, else it is logged."""
     if result is not None and result.ending is Ending.SUCCEEDED:
-        return failure(error)
+        return failed(job.name, error)
     facts = {"job": str(job.id), "attempt": job.attempt}
-    logger.error("tear_down failed", exc_info=loggable(error), extra=facts)
-    return result or failure(error)
+    try_to_log(logger.error, "tear_down failed", exc_info=loggable(error), extra=facts)
+    return result or failed(job.name, error)
 
 
 def notify(document: dict[str, Any], runtime: Runtime, container: Container | None, process: Process) -> Any:

@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, overload
 
+from taskscheduler.declarations.class_options import decorated_options
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.declarations.signature import Signature
 from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.job import ASYNC_FUNCTION_JOB, FUNCTION_JOB, Job, check_no_generator, module_name
+from taskscheduler.model.raised import Exceptions
 from taskscheduler.model.solo import Solo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,16 +59,35 @@ def job(function: F) -> F: ...
 
 
 @overload
-def job(*, name: str | None = None, solo: Solo = False) -> Callable[[F], F]: ...
+def job(
+    *,
+    name: str | None = None,
+    solo: Solo = False,
+    retry_on: Exceptions = (),
+    discard_on: Exceptions = (),
+    **options: Any,
+) -> Callable[[F], F]: ...
 
 
-def job(function: F | None = None, *, name: str | None = None, solo: Solo = False) -> F | Callable[[F], F]:
+def job(
+    function: F | None = None,
+    *,
+    name: str | None = None,
+    solo: Solo = False,
+    retry_on: Exceptions = (),
+    discard_on: Exceptions = (),
+    **options: Any,
+) -> F | Callable[[F], F]:
     """Registers a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
 
     The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, scheduler). Data that do not
-    fit the signature and its annotations are refused when the job is added, and before it runs. `solo` as for classes.
+    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, snooze, scheduler). Data that
+    do not fit the signature and its annotations are refused when the job is added, and before it runs.
+
+    `solo` and `options`, job options such as `retry=3`, are the defaults of this job, as they are on a class. So are
+    the exceptions `retry_on` and `discard_on`. InvalidOptionError for an unknown one or a wrong value.
     """
+    checked = decorated_options(options)
 
     def register(function: F) -> F:
         _check_function(function)
@@ -76,8 +97,11 @@ def job(function: F | None = None, *, name: str | None = None, solo: Solo = Fals
             )
         qualified = f"{module_name(function.__module__)}.{function.__qualname__}"
         body = {
+            **checked,
             "name": qualified if name is None else name,
             "solo": solo,
+            "retry_on": retry_on,
+            "discard_on": discard_on,
             "function": staticmethod(function),
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,

@@ -6,6 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol
 
@@ -13,10 +14,12 @@ from bson import ObjectId
 
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
-from taskscheduler.errors import InvalidJobError, InvalidOptionError, JobFailure, SchedulerError
+from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, JobFailure, SchedulerError
 from taskscheduler.model.attempt_result import Outcome
+from taskscheduler.model.checks import Seconds
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.progress import checked_progress
+from taskscheduler.model.raised import Exceptions, JobSnoozed
 from taskscheduler.model.solo import Solo, solo_option
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
@@ -66,11 +69,15 @@ class Job:
 
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run
     registered jobs only. An exception of any kind fails the attempt; the value that `start` returns is the result
-    and may be anything that BSON can hold. An attempt is `set_up`, `start`, `tear_down`, in this order.
+    and may be anything that BSON can hold, a path, a set, a dataclass and so on. An attempt is `set_up`, `start`,
+    `tear_down`, in this order.
 
     An annotation `data: X` declares the data of the job: a plain type, a TypedDict, a dataclass or a pydantic model.
     Anything else is refused when the job is added, as far as the class is known there, and before it runs; `self.data`
-    is then an instance of that dataclass or model.
+    is then what that type says: an instance of the dataclass or model, with paths, dates and sets in its fields.
+
+    Job options that stand on the class, such as `retry = 3`, are the defaults of this job. InvalidOptionError when the
+    class is defined: a wrong value, or an attribute that looks like a mistyped option.
 
     `start` may be a coroutine function, and then the other two, too: many such jobs run at once in one worker, up to
     the node's option `async_jobs`. They must never block: while one does, the others stand still. To cancel or time
@@ -79,9 +86,13 @@ class Job:
 
     name: ClassVar[str] = ""
     solo: ClassVar[Solo] = False  #: never two at once: of this class (True), or of all that share this key (a text)
+    retry_on: ClassVar[Exceptions] = ()  #: only after these exceptions is it tried again; empty: after all
+    discard_on: ClassVar[Exceptions] = ()  #: after these it is not
     data: Any = None  #: what was given to add_job
     id: ObjectId  #: the job's id
     attempt: int = 1  #: the number of this attempt; (id, attempt) never starts twice
+    schedule: str | None = None  #: the schedule that this is a run of
+    scheduled_at: datetime | None = None  #: the time that this run of the schedule is for, in UTC, without jitter
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
     _is_service: ClassVar[bool] = False
@@ -133,6 +144,17 @@ class Job:
     def fail(self, message: str) -> NoReturn:
         """Ends the attempt as a failure: raises JobFailure, which is stored with this message and no traceback."""
         raise JobFailure(message)
+
+    def snooze(self, seconds: Seconds | None = None, *, until: datetime | None = None, reason: str = "") -> NoReturn:
+        """Ends the attempt, and has the job begin again later: in so many seconds, or `until` an aware date.
+
+        It is POSTPONED as if it had not been started: that uses no retry, and is counted in `process.snoozes`. People
+        see the `reason`. It raises an exception that is not an Exception. InvalidOptionError for other values,
+        InvalidStateError in a service.
+        """
+        if self._is_service:
+            raise InvalidStateError("a service cannot put itself off; let it wait with self.wait(seconds)")
+        raise JobSnoozed(seconds, until, reason)
 
     @property
     def async_scheduler(self) -> AsyncScheduler:

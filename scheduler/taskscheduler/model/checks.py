@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,22 @@ from taskscheduler.errors import InvalidOptionError
 Seconds = float | int | timedelta
 
 LONGEST = 100 * 366 * 86_400  #: seconds, a century: the longest interval
+
+#: kinds of pauses between tries
+CONSTANT, LINEAR, EXPONENTIAL = "constant", "linear", "exponential"
+
+LONGEST_PAUSE = 86_400  #: seconds; the default of `retry_interval_max`
+
+StartBy = float | int | datetime
+
+_KINDS = (CONSTANT, LINEAR, EXPONENTIAL)
+
+_MOST_PAUSES = 100
+
+_LEAST_START_BY = 0.1  #: seconds; no node starts a job sooner for certain
+
+#: a smaller number would be a time before 2001; people who write it mean seconds from now
+OLDEST_UNIX_TIME = 1_000_000_000
 
 MOST_TAGS, LONGEST_TAG = 50, 100
 
@@ -44,7 +60,7 @@ def integer(name: str, value: Any, *, least: int, most: int = 2**31 - 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidOptionError(f"option {name} must be an integer")
     if not least <= value <= most:
-        raise InvalidOptionError(f"option {name} must be between {least} and {most}, not {value}")
+        raise InvalidOptionError(f"option {name} must be between {least} and {most}, not {value!r:.60}")
     return int(value)
 
 
@@ -65,8 +81,44 @@ def seconds(name: str, value: Any, *, endless: bool = False, least: float = 0) -
         return -1
     if not least <= value <= LONGEST:
         allowed = f"-1, or between {least} and" if endless else f"between {least} and"
-        raise InvalidOptionError(f"option {name} must be {allowed} {LONGEST} seconds, not {value}")
+        raise InvalidOptionError(f"option {name} must be {allowed} {LONGEST} seconds, not {value!r:.60}")
     return plain(value)
+
+
+def aware(name: str, value: datetime) -> datetime:
+    """Returns a date in UTC; InvalidOptionError if it has no time zone, or if Python has no such date in UTC."""
+    if value.tzinfo is None:
+        raise InvalidOptionError(f"option {name} must be an aware datetime: give it a time zone")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidOptionError(f"option {name} must be a date between the years 1 and 9999 in UTC") from None
+
+
+def past(name: str, value: Any) -> datetime | timedelta:
+    """Returns a date in UTC, or how long ago a number of seconds or a timedelta is; else InvalidOptionError."""
+    if isinstance(value, datetime):
+        return aware(name, value)
+    if not isinstance(value, timedelta) and not is_number(value):
+        raise InvalidOptionError(
+            f"option {name} must be an aware datetime, or seconds or a timedelta before now, not {value!r:.60}"
+        )
+    return timedelta(seconds=seconds(name, value))
+
+
+def future(name: str, value: Any) -> datetime | timedelta:
+    """Returns a date in UTC, or how far off a number of seconds or a timedelta is; else InvalidOptionError."""
+    if isinstance(value, datetime):
+        return aware(name, value)
+    if is_number(value) and value >= OLDEST_UNIX_TIME:
+        raise InvalidOptionError(
+            f"option {name} counts seconds from now; give an aware datetime instead of the unix time {value}"
+        )
+    if not isinstance(value, timedelta) and not is_number(value):
+        raise InvalidOptionError(
+            f"option {name} must be an aware datetime, or seconds or a timedelta from now, not {value!r:.60}"
+        )
+    return timedelta(seconds=seconds(name, value))
 
 
 def waiting_time(value: Any, name: str = "timeout") -> float | None:
@@ -97,8 +149,16 @@ def object_id(name: str, value: Any) -> ObjectId | None:
 
 def near_miss(name: object, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str:
     """Returns the end of a message that suggests the nearest known name; empty if none is near."""
-    near = difflib.get_close_matches(str(name).lower(), [*known, *aliases], n=1)
-    return f"; did you mean {aliases.get(near[0], near[0])}?" if near else ""
+    near = nearest(name, known, aliases)
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def nearest(
+    name: object, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({}), likeness: float = 0.6
+) -> str | None:
+    """Returns the known name that is most like `name`, or None; `likeness` is 1 for equal names."""
+    near = difflib.get_close_matches(str(name).lower(), [*known, *aliases], n=1, cutoff=likeness)
+    return aliases.get(near[0], near[0]) if near else None
 
 
 def queue_name(name: str, value: Any) -> str:
@@ -129,15 +189,26 @@ def tags(name: str, value: Any) -> tuple[str, ...]:
         raise InvalidOptionError(f"option {name} must be a list of texts, not one: give [{value[:100]!r}]")
     if not isinstance(value, list | tuple | set | frozenset):
         raise InvalidOptionError(f"option {name} must be a list of texts, not {type(value).__name__}")
-    for tag in value:
-        if not isinstance(tag, str) or not 1 <= len(tag) <= LONGEST_TAG or not _is_unicode(tag):
+    for one in value:
+        if not _is_tag(one):
             raise InvalidOptionError(
-                f"option {name} must be a list of texts of 1 to {LONGEST_TAG} characters; {tag!r:.120} is none"
+                f"option {name} must be a list of texts of 1 to {LONGEST_TAG} characters; {one!r:.120} is none"
             )
     found = dict.fromkeys(sorted(value) if isinstance(value, set | frozenset) else value)
     if len(found) > MOST_TAGS:
         raise InvalidOptionError(f"option {name} must have {MOST_TAGS} texts at most, not {len(found)}")
     return tuple(found)
+
+
+def tag(name: str, value: Any) -> str:
+    """Returns `value` if it may be a tag; else InvalidOptionError."""
+    if not _is_tag(value):
+        raise InvalidOptionError(f"option {name} must be a text of 1 to {LONGEST_TAG} characters, not {value!r:.120}")
+    return str(value)
+
+
+def _is_tag(value: Any) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= LONGEST_TAG and _is_unicode(value)
 
 
 def _is_unicode(text: str) -> bool:
@@ -154,6 +225,48 @@ def collection_name(name: str, value: Any) -> str:
     if not text or "$" in text or "\0" in text or ".." in text or text[-1] == "." or text.startswith((".", "system.")):
         raise InvalidOptionError(f"option {name} must be the name of a collection, not {value!r}")
     return text
+
+
+def backoff(name: str, value: Any) -> str | tuple[float | int, ...]:
+    """Returns the name of a kind of back-off, or the pauses of a list in seconds; else InvalidOptionError."""
+    if isinstance(value, str) and value in _KINDS:
+        return value
+    if not isinstance(value, list | tuple):
+        raise InvalidOptionError(
+            f"option {name} must be one of {', '.join(_KINDS)} or a list of seconds, "
+            f"not {value!r:.60}{near_miss(value, _KINDS)}"
+        )
+    if not 1 <= len(value) <= _MOST_PAUSES:
+        raise InvalidOptionError(f"option {name} must have 1 to {_MOST_PAUSES} pauses, not {len(value)}")
+    return tuple(seconds(name, pause) for pause in value)
+
+
+def jitter(name: str, value: Any) -> float | int:
+    """Returns a share between 0 and 1; else InvalidOptionError."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise InvalidOptionError(
+            f"option {name} must be a number between 0 and 1, the share of a pause that is left to chance, "
+            f"not {value!r:.60}"
+        )
+    return plain(value)
+
+
+def start_by(name: str, value: Any) -> StartBy | None:
+    """Returns seconds from adding, or a date of whole milliseconds; None for no limit; else InvalidOptionError."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        date = aware(name, value)
+        return date.replace(microsecond=date.microsecond // 1000 * 1000)  # as the database gives it back
+    if is_number(value) and value >= OLDEST_UNIX_TIME:
+        raise InvalidOptionError(
+            f"option {name} counts seconds from adding; give an aware datetime instead of the unix time {value}"
+        )
+    if not isinstance(value, timedelta) and not is_number(value):
+        raise InvalidOptionError(
+            f"option {name} must be a number of seconds, a timedelta or an aware datetime, not {value!r:.60}"
+        )
+    return seconds(name, value, least=_LEAST_START_BY)
 
 
 Check = Callable[[str, Any], Any]

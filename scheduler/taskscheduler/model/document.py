@@ -9,8 +9,9 @@ from typing import Any
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
+from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.model.options import At, JobOptions
+from taskscheduler.model.options import At, JobOptions, latest_start
 
 Document = dict[str, Any]
 
@@ -27,8 +28,11 @@ class NewJob:
 
 
 def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Document:
-    """Builds the document of a job that is added at `now`, in the server's time."""
-    at = due(options.at, now)
+    """Builds the document of a job that is added at `now`, in the server's time.
+
+    InvalidOptionError if it would have to start before its time.
+    """
+    at = now + timedelta(seconds=options.debounce) if options.debounce else due(options.at, now)
     job_id = options.id or ObjectId()
     document: Document = {
         "_id": job_id,
@@ -54,9 +58,20 @@ def new_document(name: str, data: Any, options: JobOptions, now: datetime) -> Do
         document["series"], document["seq"] = job_id, 0
     if options.parent is not None:
         document["parent"] = options.parent
+    if options.start_by is not None:
+        document["expires"] = _expires(options, at, now)
     if options.tags:
         document["tags"] = list(options.tags)
     return document
+
+
+def _expires(options: JobOptions, at: datetime, now: datetime) -> datetime | None:
+    expires = latest_start(options.start_by, now)
+    if expires is not None and options.at and expires <= at:
+        raise InvalidOptionError(
+            f"option start_by ({expires:%Y-%m-%d %H:%M:%S} UTC) must be after option at ({at:%Y-%m-%d %H:%M:%S} UTC)"
+        )
+    return expires
 
 
 def due(at: At, now: datetime) -> datetime:

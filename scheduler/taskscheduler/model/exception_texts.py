@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 LONGEST_TRACEBACK = 8 * 1024
 
@@ -19,6 +20,7 @@ _PLAIN = (
     "builtins",
     "taskscheduler.errors",
     "taskscheduler.model.job_errors",
+    "taskscheduler.model.raised",
     "taskscheduler_daemon.system.resource_limits",
 )
 
@@ -29,26 +31,41 @@ class JobInterrupted(BaseException):
 
 def type_of(error: BaseException) -> str:
     """Returns the name of the type of an exception, with its module unless that is well known."""
-    return _cut(_tried(lambda: _name(type(error)), lambda: "an exception without a name"), _LONGEST_NAME)
+    return cut(tried(lambda: _name(type(error)), lambda: "an exception without a name"))
 
 
 def message_of(error: BaseException) -> str:
     """Returns the text of an exception, at most 2 KB of it."""
-    return _cut(_tried(lambda: str(error), lambda: "(its text could not be made)"), LONGEST_MESSAGE)
+    return cut(tried(lambda: str(error), lambda: "(its text could not be made)"), LONGEST_MESSAGE)
+
+
+def is_a(error: BaseException, kind: type[E]) -> TypeGuard[E]:
+    """Returns whether an exception is of this class. Unlike `isinstance` it runs no code of the exception."""
+    return issubclass(type(error), kind)
+
+
+def is_one_of(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Returns whether an exception is of one of these classes; False if code of such a class raises when asked."""
+    return tried(lambda: issubclass(type(error), kinds), lambda: False)
 
 
 def traceback_of(error: BaseException) -> str:
     """Returns the last 8 KB of the traceback of an exception; without source lines if these cannot be had."""
-    text = _tried(lambda: "".join(traceback.format_exception(error)), lambda: _places(error))
+    text = tried(lambda: "".join(traceback.format_exception(error)), lambda: _places(error))
     return text.encode(errors="replace")[-LONGEST_TRACEBACK:].decode(errors="ignore")
 
 
 def loggable(error: BaseException) -> BaseException:
     """Returns an exception to be logged: this one, or one with the same text if its traceback cannot be formatted."""
-    return _tried(lambda: _formatted(error), lambda: RuntimeError(f"an exception was raised\n{_places(error)}"))
+    return tried(lambda: _formatted(error), lambda: RuntimeError(f"an exception was raised\n{_places(error)}"))
 
 
-def _tried(make: Callable[[], T], instead: Callable[[], T]) -> T:
+def try_to_log(log: Callable[..., None], text: str, *values: object, **options: object) -> None:
+    """Writes a line to the log where code of users has run, which may have closed the stream that the log goes to."""
+    tried(lambda: log(text, *values, **options), lambda: None)
+
+
+def tried(make: Callable[[], T], instead: Callable[[], T]) -> T:
     """Returns what `make` makes. It runs code of the exception, and must not end the one who asks for the text."""
     try:
         return make()
@@ -58,7 +75,7 @@ def _tried(make: Callable[[], T], instead: Callable[[], T]) -> T:
         return instead()
 
 
-def _cut(text: str, longest: int) -> str:
+def cut(text: str, longest: int = _LONGEST_NAME) -> str:
     """Returns the beginning of a text as a plain one that can be stored."""
     return str.__str__(text)[:longest].encode(errors="replace").decode()
 

@@ -38,7 +38,7 @@ class JobTimeoutError(JobError):
 
 
 class JobCanceledError(JobError):
-    """The job was cancelled."""
+    """The job was cancelled, or has not started by the time that its option `start_by` says."""
 
 
 def raise_for_status(process: ProcessState) -> None:
@@ -52,16 +52,21 @@ def error_for_status(process: ProcessState) -> JobError | None:
     """Returns the error for the final status of a job; None for DONE and for jobs that have not ended."""
     name = f"job {process.job} {process.id}"
     if process.status is Status.CANCELED:
-        return JobCanceledError(f"{name} was cancelled", process)
+        return JobCanceledError(f"{name} was cancelled{_why_canceled(process)}", process)
     if process.status is Status.TIMEOUT and (process.error or {}).get("type") == "SilenceError":
         return JobTimeoutError(f"{name} gave {(process.error or {}).get('message')}", process)
     if process.status is Status.TIMEOUT:
         error, reason = process.error or {}, f"ran longer than {process.options.get('timeout')} s"
         if error.get("type") == "JobTimeoutError":
-            reason = error["message"]
+            reason = str(error.get("message"))
         return JobTimeoutError(f"{name} {reason} and was killed", process)
     if process.status is Status.FAILED:
         error = process.error or {}
         why = ": ".join(str(part) for part in (error.get("type"), error.get("message")) if part)
         return JobFailedError(f"{name} failed" + (f": {why}" if why else ""), process)
     return None
+
+
+def _why_canceled(process: ProcessState) -> str:
+    error = process.error or {}
+    return f": {error.get('message')}" if error.get("type") == "ExpiredError" else ""

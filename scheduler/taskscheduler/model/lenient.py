@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import bson
 from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.payload import CODEC
+from taskscheduler.model.sound import is_text
 
 _LONGEST_REASON = 200
 
@@ -19,7 +21,13 @@ _DOCUMENT, _ARRAY = 0x03, 0x04
 class Unreadable(str):
     """Stands for a value that cannot be decoded, as a text that says why."""
 
-    __slots__ = ()
+    element: _Element
+
+
+class _Element(NamedTuple):
+    kind: int
+    name: str
+    value: bytes
 
 
 class UnreadableDocument(dict[str, Any]):
@@ -29,12 +37,6 @@ class UnreadableDocument(dict[str, Any]):
     reason: str
 
 
-class _Element(NamedTuple):
-    kind: int
-    name: str
-    value: bytes
-
-
 def decode(raw: bytes) -> Document:
     """Decodes a document. One that the driver refuses becomes an UnreadableDocument; raises nothing."""
     try:
@@ -42,6 +44,36 @@ def decode(raw: bytes) -> Document:
         return document
     except (BSONError, RecursionError):
         return _decode_parts(raw)
+
+
+def as_stored(query: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a query in which what could not be decoded stands as it is stored, so that the query finds it."""
+    return RawBSONDocument(encoded(query)) if has_unreadable(query) else query
+
+
+def has_unreadable(value: Any) -> bool:
+    """Whether something in a decoded value could not be decoded."""
+    if isinstance(value, dict):
+        return any(map(has_unreadable, value.values()))
+    return any(map(has_unreadable, value)) if type(value) is list else type(value) is Unreadable
+
+
+def encoded(document: Mapping[str, Any]) -> bytes:
+    """Returns the BSON of a document; what could not be decoded becomes what it was."""
+    body = b"".join(_encoded_element(name, value) for name, value in document.items())
+    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
+
+
+def _encoded_element(name: str, value: Any) -> bytes:
+    if isinstance(value, Unreadable):
+        kind, raw = value.element.kind, value.element.value
+    elif isinstance(value, dict) and has_unreadable(value):
+        kind, raw = _DOCUMENT, encoded(value)
+    elif has_unreadable(value):
+        kind, raw = _ARRAY, encoded({str(number): one for number, one in enumerate(value)})
+    else:
+        return bson.encode({name: value}, codec_options=CODEC)[4:-1]
+    return bytes([kind]) + name.encode() + b"\0" + raw
 
 
 def _decode_parts(raw: bytes) -> UnreadableDocument:
@@ -57,7 +89,7 @@ def _parts(raw: bytes, above: str, faults: list[tuple[str, str]]) -> dict[str, A
     try:
         for element in _elements(raw):
             found[element.name] = _value(element, above + element.name, faults)
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, RecursionError) as error:
         faults.append((above.rstrip(".") or "document", f"its bytes are no valid BSON: {error}"))
     return found
 
@@ -74,7 +106,9 @@ def _value(element: _Element, place: str, faults: list[tuple[str, str]]) -> Any:
         if len(faults) > known:
             return inner if element.kind == _DOCUMENT else list(inner.values())
     faults.append((place, reason))
-    return Unreadable(f"(unreadable: {reason})")
+    unreadable = Unreadable(f"(unreadable: {reason})")
+    unreadable.element = element
+    return unreadable
 
 
 def _elements(raw: bytes) -> Iterator[_Element]:
@@ -121,3 +155,9 @@ _SIZES: dict[int, Callable[[bytes, int], int]] = {
     0x10: _fixed(4),
     0x13: _fixed(16),
 }
+
+
+def smallest_name(value: Any, after: str) -> str | None:
+    """Returns the name by which MongoDB found a stored value behind `after`: a list is found by its items."""
+    names = [name for name in (value if isinstance(value, list) else [value]) if is_text(name)]
+    return min((name for name in names if isinstance(name, Unreadable) or name > after), default=None)

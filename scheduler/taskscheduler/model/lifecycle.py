@@ -5,15 +5,18 @@ POSTPONED ───────────► WAITING ────────�
     ▲                     ▲                     │ │ │
     │                     └── RELEASE ──────────┤ │ ├── FAIL, POISON ──► FAILED
     │                         RETRY_NOW         │ │ └── EXPIRE ────────► TIMEOUT
-    └──────────── RETRY ────────────────────────┘ │
+    └──────────── RETRY, SNOOZE ────────────────┘ │
 WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT, REFUSE ──► FAILED
-DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING;  ── REQUEUE_SOLO ──► POSTPONED
+WAITING, POSTPONED ── CANCEL_LATE ──► CANCELED;  ── FAIL_LATE ──► FAILED;  ── EXPIRE_LATE ──► TIMEOUT
+WAITING, POSTPONED ── POSTPONE ──► POSTPONED;  WAITING ── PARK ──► POSTPONED;  POSTPONED ── UNPARK ──► WAITING
+PROCESSING ── DEFER ──► POSTPONED;  POSTPONED ── TAKE_TURN ──► PROCESSING
+DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING;  ── REQUEUE_CONTROLLED, REQUEUE_LATER ──► POSTPONED
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 
 
@@ -28,18 +31,16 @@ class Status(IntEnum):
     CANCELED = 5
     TIMEOUT = 6
 
+    is_final: bool  #: whether a job with this status has ended; only a retry changes it again
+
     @classmethod
     def _missing_(cls, value: object) -> Status:
         """Returns what stands for a stored value that is no status: it is shown as `unreadable` and is not final."""
         number = value if isinstance(value, int) else -1
         unreadable = int.__new__(cls, number)
         unreadable._name_, unreadable._value_ = "UNREADABLE", number
+        unreadable.is_final = False
         return unreadable
-
-    @property
-    def is_final(self) -> bool:
-        """Whether a job with this status has ended; only a retry changes it again."""
-        return self in FINAL
 
     @property
     def label(self) -> str:
@@ -58,7 +59,12 @@ LIVE = QUEUED | RUNNING
 
 FINAL = frozenset(Status) - LIVE
 
+for _status in Status:  # asked several times on the way of a job
+    _status.is_final = _status in FINAL
+
 UNSUCCESSFUL = FINAL - {Status.DONE}
+
+DEAD_LETTERS = frozenset({Status.FAILED, Status.TIMEOUT})
 
 
 class Transition(Enum):
@@ -71,13 +77,23 @@ class Transition(Enum):
     EXPIRE = auto()  #: it ran longer than its timeout
     RETRY = auto()  #: failed or expired; it is tried again after a pause
     RETRY_NOW = auto()  #: the same without a pause
+    SNOOZE = auto()  #: it asked to begin again later
     RELEASE = auto()  #: handed back, or its worker or node was lost
     POISON = auto()  #: lost too many workers or nodes
     CANCEL = auto()
     FAIL_PARENT = auto()  #: one of its children failed
+    CANCEL_LATE = auto()  #: it has not started in time
+    FAIL_LATE = auto()  #: it failed, and its next try has not begun in time
+    EXPIRE_LATE = auto()  #: the same for one that ran longer than its timeout
     REFUSE = auto()  #: its stored document cannot be used
     REQUEUE = auto()  #: ended, and somebody retries it
-    REQUEUE_SOLO = auto()  #: the same for a solo job, which waits for the lock of its key
+    REQUEUE_CONTROLLED = auto()  #: the same for a job that waits for a control before it waits for a slot
+    REQUEUE_LATER = auto()  #: the same for a job that shall not start yet
+    POSTPONE = auto()  #: somebody puts off a queued job
+    DEFER = auto()  #: claimed when its rate allowed no start; handed back before it began
+    PARK = auto()  #: it is due, and a control holds it back
+    UNPARK = auto()  #: the control holds it back no more
+    TAKE_TURN = auto()  #: a node claims it, as it is the turn of its group
 
 
 TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
@@ -88,13 +104,23 @@ TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
     Transition.EXPIRE: (RUNNING, Status.TIMEOUT),
     Transition.RETRY: (RUNNING, Status.POSTPONED),
     Transition.RETRY_NOW: (RUNNING, Status.WAITING),
+    Transition.SNOOZE: (RUNNING, Status.POSTPONED),
     Transition.RELEASE: (RUNNING, Status.WAITING),
     Transition.POISON: (RUNNING, Status.FAILED),
     Transition.CANCEL: (LIVE, Status.CANCELED),
     Transition.FAIL_PARENT: (LIVE, Status.FAILED),
+    Transition.CANCEL_LATE: (QUEUED, Status.CANCELED),
+    Transition.FAIL_LATE: (QUEUED, Status.FAILED),
+    Transition.EXPIRE_LATE: (QUEUED, Status.TIMEOUT),
     Transition.REFUSE: (LIVE, Status.FAILED),
     Transition.REQUEUE: (FINAL, Status.WAITING),
-    Transition.REQUEUE_SOLO: (FINAL, Status.POSTPONED),
+    Transition.REQUEUE_CONTROLLED: (FINAL, Status.POSTPONED),
+    Transition.REQUEUE_LATER: (FINAL, Status.POSTPONED),
+    Transition.POSTPONE: (QUEUED, Status.POSTPONED),
+    Transition.DEFER: (RUNNING, Status.POSTPONED),
+    Transition.PARK: (frozenset({Status.WAITING}), Status.POSTPONED),
+    Transition.UNPARK: (frozenset({Status.POSTPONED}), Status.WAITING),
+    Transition.TAKE_TURN: (frozenset({Status.POSTPONED}), Status.PROCESSING),
 }
 
 
@@ -114,9 +140,11 @@ class Ending(Enum):
     SUCCEEDED = auto()
     FAILED = auto()  #: the job raised
     TIMED_OUT = auto()
-    LOST = auto()  #: its worker or node died
-    RETURNED = auto()  #: handed back by a node that stops
-    UNSTARTED = auto()  #: handed back before it began
+    LOST = auto()  #: its worker or node died, and it may be the cause
+    RETURNED = auto()  #: handed back: interrupted by others, or never begun
+    UNSTARTED = auto()  #: handed back before it began, so that the attempt does not count
+    SUSPECTED = auto()  #: its worker or node died while several ran there
+    SNOOZED = auto()  #: it asked to begin again later
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +153,10 @@ class Verdict:
 
     move: Transition
     plans_next: bool = False  #: the same write plans the next run of the series
-    pause: float | None = None  #: seconds until a service is started again
+    pause: float | None = None  #: seconds until it begins again; None: as its option `retry_interval` says
     failures: int | None = None  #: quick failures of a service in a row
+    given_up: str = ""  #: why it is not tried again although it has a retry left
+    status: Status = field(init=False)  #: that the job gets
 
-    @property
-    def status(self) -> Status:
-        """The status that the job gets."""
-        return target(self.move)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", target(self.move))

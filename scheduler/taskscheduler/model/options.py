@@ -5,43 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Literal
 
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import (
+    CONSTANT,
     LONGEST,
+    LONGEST_PAUSE,
+    OLDEST_UNIX_TIME,
     Check,
+    StartBy,
+    aware,
+    backoff,
     boolean,
     checked,
     collection_name,
     integer,
     is_number,
+    jitter,
     object_id,
     plain,
     queue_name,
     seconds,
+    start_by,
     tags,
 )
+from taskscheduler.model.control.keys import BLOCK, SKIP
+from taskscheduler.model.control.limits import limits_option, template
+from taskscheduler.model.control.windows import WINDOW_OPTIONS, check_together, unique_key
 from taskscheduler.model.solo import Solo, solo_option
 
 At = float | int | datetime | timedelta
-
-#: a smaller number would be a time before 2001; people who write it mean seconds from now
-_OLDEST_UNIX_TIME = 1_000_000_000
 
 _YEAR_10000 = 253_402_300_800  #: the first unix time beyond Python's dates
 
 
 def _at(name: str, value: Any) -> At:
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InvalidOptionError(f"option {name} must be an aware datetime: give it a time zone")
-        try:
-            return value.astimezone(UTC)
-        except OverflowError:
-            raise InvalidOptionError(f"option {name} must be a date between the years 1 and 9999 in UTC") from None
+        return aware(name, value)
     if isinstance(value, timedelta):
         return timedelta(seconds=seconds(name, value, least=-LONGEST))
     if not is_number(value):
@@ -50,7 +54,7 @@ def _at(name: str, value: Any) -> At:
         )
     if not 0 <= value < _YEAR_10000:
         raise InvalidOptionError(f"option {name} must be a unix time between 0 and the year 9999, not {value}")
-    if 0 < value < _OLDEST_UNIX_TIME:
+    if 0 < value < OLDEST_UNIX_TIME:
         raise InvalidOptionError(
             f"option {name} must be a plausible unix time (or 0: at once), not {value}; "
             f"for {value} seconds from now give timedelta(seconds={value})"
@@ -66,23 +70,45 @@ def _interval_reference(name: str, value: Any) -> Literal["start", "end"]:
     raise InvalidOptionError(f'option {name} must be "start" or "end"')
 
 
+def sequence_on_failure(name: str, value: Any) -> Literal["skip", "block"]:
+    """Returns what the failure of a job means for the others of its sequence; InvalidOptionError."""
+    if value == SKIP:
+        return "skip"
+    if value == BLOCK:
+        return "block"
+    raise InvalidOptionError(f'option {name} must be "skip" or "block", not {value!r:.60}')
+
+
 JOB_CHECKS: Mapping[str, Check] = {
     "at": _at,
     "interval": lambda name, value: seconds(name, value, endless=True),
     "interval_reference": _interval_reference,
     "retry": lambda name, value: integer(name, value, least=-1),
     "retry_interval": seconds,
+    "backoff": backoff,
+    "retry_interval_max": seconds,
+    "jitter": jitter,
+    "retry_for": seconds,
+    "start_by": start_by,
     "timeout": seconds,
     "silence_timeout": seconds,
     "force_spawn": boolean,
     "id": object_id,
     "ignore_data": boolean,
     "dedupe": boolean,
+    "unique_for": seconds,
+    "unique_key": unique_key,
+    "debounce": seconds,
+    "debounce_max": seconds,
     "queue": queue_name,
     "priority": lambda name, value: integer(name, value, least=-(2**31)),
     "parent": object_id,
     "tags": tags,
     "solo": lambda name, value: None if value is None else solo_option(name, value),
+    "limits": limits_option,
+    "sequence": lambda name, value: None if value is None else template(name, value),
+    "sequence_on_failure": sequence_on_failure,
+    "group": lambda name, value: None if value is None else template(name, value),
 }
 
 
@@ -95,33 +121,115 @@ class JobOptions:
     interval_reference: Literal["start", "end"] = "end"  #: what the interval counts from
     retry: int = 0  #: retries after FAILED or TIMEOUT; -1: no limit
     retry_interval: float | int = 300  #: seconds between tries
+    backoff: str | tuple[float | int, ...] = CONSTANT  #: how the pauses grow, or each of them in seconds
+    retry_interval_max: float | int = LONGEST_PAUSE  #: the longest pause in seconds
+    jitter: float | int = 0  #: 0 to 1: so much of a pause is left to chance
+    retry_for: float | int = 0  #: no try begins later than so many seconds after the first start; 0: no limit
+    start_by: StartBy | None = None  #: cancelled unless it starts within so many seconds of adding, or by this date
     timeout: float | int = 0  #: run-time limit in seconds; 0: none
     silence_timeout: float | int = 0  #: seconds without a sign of life after which it is killed; 0: no limit
     force_spawn: bool = False  #: its own extra worker, beyond max_children
     id: ObjectId | None = None  #: an id that the caller chooses
     ignore_data: bool = False  #: for add_job_once: compare the class only
     dedupe: bool = False  #: not added while an equal job, same class and data, waits for its first start
+    unique_for: float | int = 0  #: not added again within so many seconds, whatever became of the job; 0: added always
+    unique_key: str | None = None  #: what equal jobs of the class share, instead of their data
+    debounce: float | int = 0  #: starts after so many seconds in which no equal job was added; the newest data count
+    debounce_max: float | int = 0  #: starts at the latest so many seconds after the first was added; 0: no limit
     queue: str = "default"  #: partition that nodes serve
     priority: int = 0  #: higher first within a queue
     parent: ObjectId | None = None  #: the job that this one is a child of
     tags: tuple[str, ...] = ()  #: texts by which it is found
     solo: Solo | None = None  #: never two at once: of this class (True) or this key; None: as the class says
+    limits: tuple[str, ...] = ()  #: names of limits that it is under; {data.FIELD} is filled in when it is added
+    sequence: str | None = None  #: one at a time of this name, in the order of adding; with braces as in limits
+    sequence_on_failure: Literal["skip", "block"] = "skip"  #: whether the others wait once it has failed
+    group: str | None = None  #: takes turns with the jobs of other groups; with braces as in limits
 
     @classmethod
     def of(cls, given: Mapping[str, Any], defaults: JobOptions | None = None) -> JobOptions:
         """Validates given options and completes them by `defaults`; InvalidOptionError if one is wrong."""
         defaults = defaults or cls()
-        return replace(defaults, **checked(given, JOB_CHECKS)) if given else defaults
+        if not given:
+            return defaults
+        options = replace(defaults, **checked(given, JOB_CHECKS))
+        _check_pauses(options.backoff, options.retry_interval_max)
+        if options.unique_for or options.unique_key or options.debounce:
+            check_together(options)
+        if options.interval:
+            check_repeatable(options.start_by)
+        return options
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether an equal job is looked for before it is added."""
+        return bool(self.dedupe or self.unique_for or self.debounce)
 
     def stored(self) -> dict[str, Any]:
         """Returns the options that are stored in the job, with times in seconds."""
         stored = {name: getattr(self, name) for name in STORED_OPTIONS}
-        return {**stored, "silence_timeout": self.silence_timeout} if self.silence_timeout else stored
+        chosen = _rare(self)
+        if chosen != _UNCHOSEN:
+            rare = zip(_RARE, chosen, _UNCHOSEN, strict=True)
+            stored |= {name: _plain(value) for name, value, default in rare if value != default}
+        return stored
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+#: options that are stored only if they are chosen, so that a job without them costs no more
+_RARE = (
+    *("silence_timeout", "backoff", "retry_interval_max", "jitter", "retry_for", "start_by", "sequence_on_failure"),
+    *WINDOW_OPTIONS,
+)
+
+_rare = attrgetter(*_RARE)
+
+_UNCHOSEN = _rare(JobOptions())
+
+
+def _check_pauses(pauses: str | tuple[float | int, ...], longest: float) -> None:
+    """Raises InvalidOptionError if the list of the option `backoff` has a pause that is longer than the longest."""
+    if isinstance(pauses, tuple) and max(pauses) > longest:
+        raise InvalidOptionError(
+            f"option backoff has a pause of {max(pauses)} seconds, more than option retry_interval_max ({longest})"
+        )
+
+
+def check_repeatable(limit: StartBy | None) -> None:
+    """Raises InvalidOptionError if the option `start_by` of a job that runs again and again is a date."""
+    if isinstance(limit, datetime):
+        raise InvalidOptionError(
+            "option start_by must be a number of seconds for a job that runs again and again: each run counts them "
+            "from its own time"
+        )
+
+
+_LAST_DATE = datetime.max.replace(tzinfo=UTC)
+
+
+def latest_start(limit: StartBy | None, since: datetime) -> datetime | None:
+    """Returns the date by which a job has to start whose option `start_by` counts from `since`; None for no limit."""
+    if limit is None or isinstance(limit, datetime):
+        return limit
+    return since + min(timedelta(seconds=limit), _LAST_DATE - since)
 
 
 NODES = "taskscheduler.nodes"  #: the collection of nodes; its name is fixed
 
 MESSAGES = "taskscheduler.messages"  #: the same for the messages of services
+
+SCHEDULES = "taskscheduler.schedules"  #: the same for schedules
+
+RATES = "taskscheduler.rates"  #: the same for what rates have counted
+
+SEQUENCES = "taskscheduler.sequences"  #: the same for the counters of sequences
+
+CONTROLS = "taskscheduler.controls"  #: the same for what people have set for the whole cluster
+
+WINDOWS = "taskscheduler.windows"  #: the same for the windows of the option `unique_for`
 
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
@@ -138,6 +246,7 @@ SCHEDULER_CHECKS: Mapping[str, Check] = {
     "orphaned_timeout": lambda name, value: seconds(name, value, least=0.5),
     "max_payload": lambda name, value: integer(name, value, least=1024, most=15 * 1024 * 1024),
     "job_retention": seconds,
+    "failed_retention": seconds,
 }
 
 
@@ -159,7 +268,8 @@ class SchedulerOptions:
     progress_rate_limit: int = 500  #: milliseconds between two writes of one job's progress; 0: no limit
     orphaned_timeout: float | int = 30  #: seconds for which a silent worker or node keeps its jobs
     max_payload: int = 1024 * 1024  #: bytes of data or result
-    job_retention: float | int = 7 * 86_400  #: seconds for which ended jobs are kept; 0: for ever
+    job_retention: float | int = 7 * 86_400  #: seconds for which jobs that are DONE or CANCELED are kept; 0: for ever
+    failed_retention: float | int = 30 * 86_400  #: the same for dead letters: jobs that are FAILED or TIMEOUT
     given: frozenset[str] = field(default_factory=frozenset)  #: the names of the options that a caller gave
 
     @classmethod
@@ -172,6 +282,9 @@ class SchedulerOptions:
 
     def _check_names(self) -> None:
         names = {NODES: "the collection of nodes", MESSAGES: "the collection of messages"}
+        names |= {SCHEDULES: "the collection of schedules", CONTROLS: "the collection of settings"}
+        names |= {RATES: "the collection of rates", SEQUENCES: "the collection of sequences"}
+        names |= {WINDOWS: "the collection of windows"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

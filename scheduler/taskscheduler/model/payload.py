@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import bson
-from bson import CodecOptions, ObjectId
+from bson import CodecOptions
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
@@ -15,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
 from taskscheduler.model.document import Document
+from taskscheduler.model.stored_values import PLAIN, bson_form, fault_in
 
 #: aware dates; DatetimeMS for dates beyond Python's datetime; UUIDs as every other driver stores them
 CODEC: CodecOptions[Document] = CodecOptions(
@@ -27,26 +27,38 @@ DEEPEST = 170  #: levels of nesting; MongoDB stores 180, of which the answers of
 
 _DEEP = DEEPEST * 7  #: bytes; a smaller document cannot be nested so deeply
 
-_PLAIN = frozenset({int, float, str, bool, bytes, type(None), ObjectId, datetime})
+#: what encoding raises for values that BSON cannot hold
+UNENCODABLE = (BSONError, OverflowError, TypeError, ValueError, RecursionError)
+
+_EMPTY = len(bson.encode({}))
 
 _ENVELOPE = 16 * 1024  #: bytes; all other fields of a new document take less
 
 
 def encode(document: Document, max_payload: int) -> RawBSONDocument:
-    """Encodes a job document; InvalidDataError if BSON cannot hold it, PayloadTooLargeError if it is too large."""
+    """Encodes a job document, and puts the stored form of its data into it where they have another one.
+
+    InvalidDataError if they have none, PayloadTooLargeError if they are too large.
+    """
+    what = f"the data of job {document['class']}"
     try:
         raw = bson.encode(document, codec_options=CODEC)
-    except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidDataError(f"the data of job {document['class']} cannot be stored: {_reason(error)}") from error
+    except UNENCODABLE as error:
+        raw = _encoded_again(what, document, error)
     if not _is_plain(document["data"]):
-        _check_readable(f"the data of job {document['class']}", raw)
+        _check_readable(what, "data", document["data"], raw)
     if len(raw) > _DEEP:
-        check_depth(f"the data of job {document['class']}", document["data"])
+        check_depth(what, document["data"])
     if len(raw) > max_payload:
-        check_payload(f"the data of job {document['class']}", document["data"], max_payload)
+        _check_size(what, encoded(document["data"]), max_payload)
     if len(raw) > max_payload + _ENVELOPE:
         raise PayloadTooLargeError(f"job {document['class']} takes {len(raw)} bytes, which is too large to store")
     return RawBSONDocument(raw)
+
+
+def as_stored(document: Mapping[str, Any]) -> Document:
+    """Returns a document as the database would give it back: texts for enums, dates in milliseconds. BSON's errors."""
+    return bson.decode(bson.encode(document, codec_options=CODEC), codec_options=CODEC)
 
 
 def check_depth(what: str, value: Any) -> None:
@@ -60,12 +72,52 @@ def check_depth(what: str, value: Any) -> None:
         level = [item for one in inner for item in (one.values() if isinstance(one, Mapping) else one)]
 
 
-def check_payload(what: str, value: Any, max_payload: int) -> None:
-    """Raises PayloadTooLargeError if `value` takes more than `max_payload` bytes as BSON."""
-    raw = bson.encode({"": value}, codec_options=CODEC)
+def payload(what: str, place: str, value: Any, max_payload: int) -> Any:
+    """Returns a value in its stored form. InvalidDataError, PayloadTooLargeError: more than `max_payload` bytes."""
+    try:
+        raw = encoded(value)
+    except UNENCODABLE:
+        value = stored_form(what, place, value)
+        raw = encoded(value)
     if not _is_plain(value):
-        _check_readable(what, raw)
-    size = len(raw) - len(bson.encode({}))
+        _check_readable(what, place, value, raw)
+    check_depth(what, value)
+    _check_size(what, raw, max_payload)
+    return value
+
+
+def stored_form(what: str, place: str, value: Any) -> Any:
+    """Returns the stored form of a value, which can be encoded; InvalidDataError names the place of what has none."""
+    try:
+        value = bson_form(value, place)
+    except RecursionError as error:
+        raise InvalidDataError(f"{what} cannot be stored: it is nested too deeply or contains itself") from error
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{what} cannot be stored: {error}") from None
+    except Exception as error:  # code of the application: a model, a property
+        raise InvalidDataError(f"{what} cannot be stored: {type(error).__name__}: {error}") from error
+    try:
+        encoded(value)
+    except UNENCODABLE as error:
+        raise InvalidDataError(f"{what} cannot be stored: {fault_in(value, place, encoded)}") from error
+    return value
+
+
+def _encoded_again(what: str, document: Document, error: Exception) -> bytes:
+    document["data"] = stored_form(what, "data", document["data"])
+    try:
+        return bson.encode(document, codec_options=CODEC)
+    except UNENCODABLE:  # it was not the data
+        raise InvalidDataError(f"job {document['class']} cannot be stored: {error}") from error
+
+
+def encoded(value: Any) -> bytes:
+    """Returns a value as BSON, in a document of its own."""
+    return bson.encode({"": value}, codec_options=CODEC)
+
+
+def _check_size(what: str, raw: bytes, max_payload: int) -> None:
+    size = len(raw) - _EMPTY
     if size > max_payload:
         raise PayloadTooLargeError(
             f"{what} takes {size} bytes, more than max_payload ({max_payload}); "
@@ -73,22 +125,22 @@ def check_payload(what: str, value: Any, max_payload: int) -> None:
         )
 
 
+def payload_size(value: Any) -> int:
+    """Returns the bytes that a value takes as BSON, as `max_payload` counts them. Raises BSONError."""
+    return len(encoded(value)) - _EMPTY
+
+
 def _is_plain(value: Any) -> bool:
     """Whether a value is surely read back as it is, as most are; the look is quicker than reading it back."""
     if type(value) is dict:
-        return all(type(one) in _PLAIN for one in value.values())
-    return type(value) in _PLAIN
+        return all(type(one) in PLAIN for one in value.values())
+    return type(value) in PLAIN
 
 
-def _check_readable(what: str, raw: bytes) -> None:
+def _check_readable(what: str, place: str, value: Any, raw: bytes) -> None:
     """Raises InvalidDataError for what BSON can hold but nobody can decode: a UUID of 3 bytes, a text in Latin-1."""
     try:
         bson.decode(raw, codec_options=CODEC)
     except BSONError as error:
-        raise InvalidDataError(f"{what} could be stored but not read back: {error}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply or contains itself"
-    return str(error)
+        fault = fault_in(value, place, lambda part: bson.decode(encoded(part), codec_options=CODEC))
+        raise InvalidDataError(f"{what} could be stored but not read back: {fault}") from error

@@ -15,8 +15,11 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
-from taskscheduler.model.checks import LONGEST
+from taskscheduler.model.checks import CONSTANT, EXPONENTIAL, LINEAR, LONGEST
+from taskscheduler.model.control.keys import BLOCK, SKIP
 from taskscheduler.model.lenient import UnreadableDocument
+from taskscheduler.model.losses import NODE, WORKER
+from taskscheduler.model.sound import is_text
 
 Check = Callable[[Any], str | None]  #: returns what is wrong with a value, None if nothing is
 
@@ -32,7 +35,7 @@ class Fault(NamedTuple):
     def error(self) -> dict[str, str]:
         """Returns the error that the job gets."""
         message = f"the stored job cannot be used: its field {self.field} {self.problem}"
-        return {"type": "InvalidDocumentError", "message": message}
+        return {"type": "InvalidDocumentError", "message": message, "place": f"field {self.field}"}
 
 
 _MISSING = "is missing"
@@ -61,8 +64,14 @@ def _one_of(*names: str) -> Check:
 
 
 _ID = _kind("an ObjectId", ObjectId)
-_TEXT = _kind("a text", str)
+
+
+def _text(value: Any) -> str | None:
+    return None if is_text(value) else f"must be a text, not {_shown(value)}"
+
+
 _DATE = _kind("a date", datetime, DatetimeMS)
+_NEAR_DATE = _kind("a date that Python can represent", datetime)
 _DOCUMENT = _kind("a document", Mapping)
 _BOOLEAN = _kind("a boolean", bool)
 _COUNT = _number("an integer", 0, _MOST, whole=True)
@@ -73,10 +82,29 @@ def _optional(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
 
+def _backoff(value: Any) -> str | None:
+    if not isinstance(value, list):
+        return _one_of(CONSTANT, LINEAR, EXPONENTIAL)(value)
+    return next((problem for pause in value if (problem := _SECONDS(pause))), None if value else "must not be empty")
+
+
+def _start_by(value: Any) -> str | None:
+    return None if isinstance(value, datetime) else _SECONDS(value)
+
+
+def _names(value: Any) -> str | None:
+    if not isinstance(value, list) or not value:
+        return f"must be a list of texts, not {_shown(value)}"
+    return next((problem for name in value if (problem := _text(name))), None)
+
+
+#: what a job is under, as far as it is
+_CONTROLS: Mapping[str, Check] = {"sequence": _text, "limits": _names, "solo": _text}
+
 #: the fields of a job that must be there
 _FENCE: Mapping[str, Check] = {
     "_id": _ID,
-    "claim": _TEXT,
+    "claim": _text,
     "attempt": _number("an integer", 1, _MOST, whole=True),
 }
 
@@ -89,8 +117,19 @@ _OPTIONS: Mapping[str, Check] = {
     "force_spawn": _BOOLEAN,
 }
 
+#: options that are stored only if they were chosen
+_RARE_OPTIONS: Mapping[str, Check] = {
+    "silence_timeout": _SECONDS,
+    "backoff": _backoff,
+    "retry_interval_max": _SECONDS,
+    "jitter": _number("a number", 0, 1),
+    "retry_for": _SECONDS,
+    "start_by": _start_by,
+    "sequence_on_failure": _one_of(SKIP, BLOCK),
+}
+
 _SERVICE: Mapping[str, Check] = {
-    "name": _TEXT,
+    "name": _text,
     "restart": _one_of("always", "on-failure", "never"),
     "restart_interval": _SECONDS,
     "restart_interval_max": _SECONDS,
@@ -99,15 +138,21 @@ _SERVICE: Mapping[str, Check] = {
     "failures": _COUNT,
 }
 
+_SUSPECT: Mapping[str, Check] = {"of": _one_of(WORKER, NODE), "times": _COUNT}
+
 #: the fields of a job that are looked at if they are there
 _OTHERS: Mapping[str, Check] = {
     "retries": _COUNT,
     "lost": _COUNT,
+    "signalled": _COUNT,
+    "suspect": _DOCUMENT,
     "parent": _optional(_ID),
     "series": _ID,
     "seq": _COUNT,
-    "solo": _TEXT,
-    "once": _TEXT,
+    **_CONTROLS,
+    "once": _text,
+    "expires": _NEAR_DATE,
+    "first_started": _NEAR_DATE,
 }
 
 #: those that ordinary jobs do not have
@@ -115,14 +160,14 @@ _RARE = frozenset(_OTHERS) - {"retries", "lost"} | {"service"}
 
 _PLACE: Mapping[str, Check] = {
     "_id": _ID,
-    "queue": _TEXT,
+    "queue": _text,
     "priority": _number("an integer", -(2**31), _MOST),
     "at": _DATE,
 }
 
-_PLAN: Mapping[str, Check] = {"_id": _ID, "at": _DATE, "created": _DATE}
+_PLAN: Mapping[str, Check] = {"_id": _ID, "at": _NEAR_DATE, "created": _NEAR_DATE}
 
-_INHERITED: Mapping[str, Check] = {"class": _TEXT, "queue": _TEXT, "series": _ID, "seq": _COUNT}
+_INHERITED: Mapping[str, Check] = {"class": _text, "queue": _text, "series": _ID, "seq": _COUNT}
 
 
 def faults_of_claimed(jobs: Iterable[Mapping[str, Any]]) -> dict[int, Fault]:
@@ -157,7 +202,7 @@ def _is_ordinary(job: Mapping[str, Any]) -> bool:
 
 def fault_of_claimed(job: Mapping[str, Any]) -> Fault | None:
     """Returns what keeps a node from running a job that it has claimed."""
-    return _first(job, {"_id": _ID, "attempt": _FENCE["attempt"], "class": _TEXT})
+    return _first(job, {"_id": _ID, "attempt": _FENCE["attempt"], "class": _text})
 
 
 def fault_of_unclaimable(job: Mapping[str, Any]) -> Fault:
@@ -179,8 +224,46 @@ def fault_of_decoding(document: Mapping[str, Any]) -> Fault | None:
 
 def fault_of_record(job: Mapping[str, Any]) -> Fault | None:
     """Returns what keeps a node from ending the record of a program."""
-    fault = fault_of_decoding(job) or _wrong(job, _FENCE) or _wrong(job, {"options": _DOCUMENT})
-    return fault or (_wrong(job, {"solo": _TEXT}) if "solo" in job else None)
+    fault = fault_of_decoding(job) or _wrong(job, _FENCE) or _wrong_part(job, "options", {})
+    return fault or _wrong_rare_option(job) or fault_of_parked(job)
+
+
+def fault_of_late(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps a node from ending a queued job that has not started in time."""
+    needed = {"_id": _ID, "attempt": _COUNT, "expires": _NEAR_DATE}
+    fault = fault_of_decoding(job) or _wrong(job, needed) or _wrong_part(job, "options", {})
+    return fault or _wrong_rare_option(job)
+
+
+def _wrong_rare_option(job: Mapping[str, Any]) -> Fault | None:
+    options = job["options"]
+    return _wrong(options, {name: check for name, check in _RARE_OPTIONS.items() if name in options}, "options.")
+
+
+def fault_of_parked(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps a parked job from being in the list of one of its controls."""
+    needed = {name: check for name, check in _CONTROLS.items() if name in job}
+    if "group" in job and "parked_at" in job:
+        needed |= {"group": _text, "queue": _text, "priority": _PLACE["priority"]}
+    return _wrong(job, needed)
+
+
+def fault_of_service(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps a job from being run as a service."""
+    return _wrong_part(job, "service", _SERVICE)
+
+
+def fault_of_series(job: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps the next run of a job from being planned."""
+    fault = _wrong_part(job, "options", _OPTIONS)
+    return fault or (_wrong(job, {"series": _ID, "seq": _COUNT}) if "series" in job else None)
+
+
+def fault_of_template(template: Mapping[str, Any]) -> Fault | None:
+    """Returns what keeps the runs of a schedule from being added."""
+    needed = {"class": _text, "queue": _text, "priority": _PLACE["priority"]}
+    fault = _wrong(template, needed) or _wrong_part(template, "options", _OPTIONS)
+    return fault or fault_of_parked(template)
 
 
 def has_fence(job: Mapping[str, Any]) -> bool:
@@ -199,12 +282,13 @@ def _first(job: Mapping[str, Any], needed: Mapping[str, Check]) -> Fault | None:
 
 def _wrong_rest(job: Mapping[str, Any]) -> Fault | None:
     fault = _wrong(job, {name: check for name, check in _OTHERS.items() if name in job})
-    if fault is None and "silence_timeout" in job["options"]:
-        fault = _wrong(job["options"], {"silence_timeout": _SECONDS}, "options.")
+    fault = fault or _wrong_rare_option(job)
     if fault is None and "series" in job and "seq" not in job:
         fault = Fault("seq", _MISSING)
     if fault is None and "service" in job:
         fault = _wrong_part(job, "service", _SERVICE)
+    if fault is None and "suspect" in job:
+        fault = _wrong_part(job, "suspect", _SUSPECT)
     return fault
 
 
@@ -243,4 +327,5 @@ def fault_of_ended(job: Mapping[str, Any]) -> Fault | None:
         fault = _wrong(job, {"parent": _ID})
     if fault is None and "next" in pending:
         fault = _wrong_part(job, "next", _PLAN) or _wrong(job, _INHERITED) or _wrong_part(job, "options", _OPTIONS)
+        fault = fault or _wrong_rare_option(job)
     return fault

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.checks import checked, seconds
+from taskscheduler.model.checks import LONGEST, Check, checked, seconds
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
+from taskscheduler.model.options import JOB_CHECKS
+from taskscheduler.model.sound import is_number
 
 
 class RestartPolicy(StrEnum):
@@ -37,7 +40,9 @@ _FINAL_TRANSITION = {
     Ending.FAILED: Transition.FAIL,
     Ending.TIMED_OUT: Transition.EXPIRE,
     Ending.LOST: Transition.FAIL,
+    Ending.SUSPECTED: Transition.FAIL,
     Ending.RETURNED: Transition.FAIL,
+    Ending.SNOOZED: Transition.FAIL,  # which its class refuses, but a job may report what it likes
 }
 
 
@@ -56,6 +61,8 @@ def verdict_of_service(ending: Ending, service: Restart) -> Verdict:
     pause = min(service.longest, service.interval * 2.0 ** min(service.failures, 60))
     return Verdict(Transition.RETRY, pause=pause, failures=service.failures + 1)
 
+
+_STOP_HARD = 10
 
 _LEAST_PAUSE = 0.1  #: seconds; a service that ends at once must not keep a core busy
 
@@ -87,6 +94,12 @@ _CHECKS = {
     "stop_hard": seconds,
 }
 
+#: the options that may stand on the class of a service
+SERVICE_CHECKS: Mapping[str, Check] = {
+    **{name: _CHECKS[name] for name in _CHECKS if name != "name"},
+    **{name: JOB_CHECKS[name] for name in _JOB_OPTIONS},
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
@@ -97,7 +110,7 @@ class ServiceOptions:
     restart_interval: float | int = 1  #: seconds before it is started again; doubled by each quick failure in a row
     restart_interval_max: float | int = 60  #: the longest such pause; a run of this length is no quick failure
     stop_soft: float | int = 5  #: seconds from the request to stop until JobInterrupted is raised in it
-    stop_hard: float | int = 10  #: seconds after which it is killed
+    stop_hard: float | int = _STOP_HARD  #: seconds after which it is killed
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ServiceOptions:
@@ -114,8 +127,14 @@ class ServiceOptions:
         return {**asdict(self), "failures": 0}
 
 
-def split(name: str, given: Mapping[str, Any]) -> tuple[ServiceOptions, dict[str, Any]]:
-    """Splits given options into those of the service and those of its job; `name` is the default name."""
+def split(
+    name: str, given: Mapping[str, Any], declared: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[ServiceOptions, dict[str, Any]]:
+    """Splits options into those of the service and those of its job.
+
+    `name` is the default name; the options `declared` by the class are the defaults of those that are given.
+    """
+    given = {**{option: value for option, value in declared.items() if option in SERVICE_CHECKS}, **given}
     known = {
         option: value for option, value in given.items() if option in _CHECKS and (option, value) != ("name", None)
     }
@@ -141,6 +160,13 @@ def restart_of(job: Mapping[str, Any], ran: float) -> Restart | None:
         service["failures"],
         ran,
     )
+
+
+def stop_time(job: Mapping[str, Any]) -> float:
+    """Returns the seconds after which a service that was asked to stop is killed."""
+    service = job.get("service")
+    most: Any = service.get("stop_hard") if isinstance(service, Mapping) else None
+    return float(most) if is_number(most) and 0 <= most <= LONGEST else _STOP_HARD
 
 
 def seconds_alive(job: Mapping[str, Any]) -> float:

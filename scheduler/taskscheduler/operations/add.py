@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.connection import Connection
@@ -14,20 +14,26 @@ from taskscheduler.errors import (
     JobNotFoundError,
     SchedulerError,
 )
+from taskscheduler.model.control.windows import WINDOW_OPTIONS
 from taskscheduler.model.document import Document, NewJob
-from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
+from taskscheduler.model.lifecycle import UNSUCCESSFUL
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
 from taskscheduler.model.process_state import AddOutcome, stored_options
+from taskscheduler.model.sound import status_of
 from taskscheduler.model.uniqueness import fingerprint, once_key
 from taskscheduler.operations.cancel import JobCanceller
+from taskscheduler.operations.contention import PATIENCE, Added, check_contention
 from taskscheduler.operations.job_request import JobRequest
+from taskscheduler.operations.wake import wake_nodes
+from taskscheduler.operations.windows import add_debounced, add_unique
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
-_ONCE_PATIENCE = 30.0  #: seconds for which an adder competes with others that add the same job
+T = TypeVar("T")
 
-Added = tuple[Document, AddOutcome]  #: a stored job, and what was done
+#: options for which add_job_once has another answer, and their values without effect
+_NOT_FOR_ONCE: Mapping[str, Any] = {name: getattr(JobOptions(), name) for name in ("dedupe", *WINDOW_OPTIONS)}
 
 
 class JobAdder:
@@ -50,35 +56,38 @@ class JobAdder:
         return defaults
 
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
-        """Stores one job, or returns the queued one that is equal to it under the option `dedupe`."""
+        """Stores one job, or returns the one that stands in its place under the options `dedupe` or of windows."""
         request = JobRequest.of(job, data, asked, self._defaults)
         store = self._connection.store
         new = self._new(store, request, wake=store.wakeups.is_quiet())
-        if "dedupe" in new.document:
-            return self._joined(store, self._deduped(store, new))
+        if request.options.is_compared:
+            return self._joined(store, self._compared(store, request, new))
         store.inserts.insert(new)
-        _wake_nodes(store, [new])
+        wake_nodes(store, [new.document])
         return self._joined(store, (new.document, "created"))
 
     def add_many(self, jobs: Iterable[Any]) -> list[Added]:
         """Stores many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
         requests = [self._requested(number, entry) for number, entry in enumerate(jobs)]
         store = self._connection.store
-        new = [self._numbered(store, number, request) for number, request in enumerate(requests)]
+        new = self._new_jobs(store, requests)
         _check_ids(store, new)
-        plain = [job for job in new if "dedupe" not in job.document]
+        pairs = list(zip(requests, new, strict=True))
+        plain = [job for request, job in pairs if not request.options.is_compared]
         store.inserts.insert_many(plain)
-        _wake_nodes(store, plain)
+        wake_nodes(store, [job.document for job in plain])
         added: list[Added] = [
-            self._deduped(store, job) if "dedupe" in job.document else (job.document, "created") for job in new
+            self._compared(store, request, job) if request.options.is_compared else (job.document, "created")
+            for request, job in pairs
         ]
         return [self._joined(store, one) for one in added]
 
     def add_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores a job unless the same one is live; returns its document, and what was done."""
-        if asked.get("dedupe"):
-            raise InvalidOptionError("option dedupe is for add_job; add_job_once looks for running jobs, too")
-        request = JobRequest.of(job, data, asked, self._defaults)
+        for name in _NOT_FOR_ONCE:
+            if asked.get(name):
+                raise InvalidOptionError(f"option {name} is for add_job; add_job_once looks for running jobs, too")
+        request = JobRequest.of(job, data, {**asked, **_NOT_FOR_ONCE}, self._defaults)  # a class may ask for it
         ignore_data = request.options.ignore_data
         store = self._connection.store
         new = self._new(store, request)
@@ -86,6 +95,10 @@ class JobAdder:
         document = {**new.document, "once": key, "once_key": key}
         once = self._once(store, NewJob(new.id, document, self._encode(document)), asked, ignore_data)
         return self._joined(store, once)
+
+    def new(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
+        """Returns a job as `add` would store it; nothing is stored."""
+        return self._new(self._connection.store, JobRequest.of(job, data, asked, self._defaults))
 
     def new_service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """Returns the job of a service; nothing is stored."""
@@ -95,29 +108,37 @@ class JobAdder:
         document.pop("async", None)  # it has a worker for itself
         return NewJob(new.id, document, self._encode(document))
 
+    def _compared(self, store: Store, request: JobRequest, new: NewJob) -> Added:
+        """Stores a job unless the equal one that its options look for is there."""
+        if request.options.unique_for:
+            return add_unique(store, self._clock, new, request.options)
+        if request.options.debounce:
+            return add_debounced(store, self._clock, new, request.options)
+        return self._deduped(store, new)
+
     def _deduped(self, store: Store, new: NewJob) -> Added:
         """Inserts under the unique key of queued jobs, or finds the job that holds it."""
-        deadline = Deadline(_ONCE_PATIENCE, self._clock)
+        deadline = Deadline(PATIENCE, self._clock)
         while True:
             try:
                 store.inserts.insert(new)
-                _wake_nodes(store, [new])
+                wake_nodes(store, [new.document])
                 return new.document, "created"
             except OnceTakenError:
                 found = store.inserts.same_queued(new.document["dedupe"])
             if found is not None:
                 return found, "existing"
-            _check_contention(new, deadline)  # it has been claimed just now, or no majority knows it yet
+            check_contention(new, deadline)  # it has been claimed just now, or no majority knows it yet
 
     def _once(self, store: Store, new: NewJob, asked: Mapping[str, Any], ignore_data: bool) -> Added:
         """Inserts under the unique key until it holds, or until the job that holds it is what was asked for."""
-        inserts, deadline = store.inserts, Deadline(_ONCE_PATIENCE, self._clock)
+        inserts, deadline = store.inserts, Deadline(PATIENCE, self._clock)
         outcome: AddOutcome = "created"
         while True:
             found = inserts.same_live(new.document["class"], new.document["data"], new.document["once"], ignore_data)
-            if found is not None and Status(found["status"]).is_final:
+            if found is not None and status_of(found).is_final:
                 store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
-                _check_contention(new, deadline)
+                check_contention(new, deadline)
                 continue
             if found is not None and _is_same(found, new, asked):
                 return found, "existing"
@@ -128,15 +149,19 @@ class JobAdder:
                 outcome = "replaced"
             try:
                 inserts.insert(new)
-                _wake_nodes(store, [new])
+                wake_nodes(store, [new.document])
                 return new.document, outcome
             except OnceTakenError:
-                _check_contention(new, deadline)
+                check_contention(new, deadline)
 
     def _new(self, store: Store, request: JobRequest, wake: bool = False) -> NewJob:
         document = request.document(store.clock.now(), wake)
+        store.sequences.number([document])
+        return self._checked(store, document)
+
+    def _checked(self, store: Store, document: Document) -> NewJob:
         new = NewJob(document["_id"], document, self._encode(document))
-        parent = request.options.parent
+        parent = document.get("parent")
         if parent is not None and store.jobs.get(parent) is None:
             raise JobNotFoundError(parent)  # before anything is written
         return new
@@ -155,20 +180,21 @@ class JobAdder:
             error.args = (f"job {number} of the batch: {error}",)
             raise
 
-    def _numbered(self, store: Store, number: int, request: JobRequest) -> NewJob:
-        try:
-            return self._new(store, request)
-        except SchedulerError as error:
-            error.args = (f"job {number} of the batch: {error}",)
-            raise
+    def _new_jobs(self, store: Store, requests: Sequence[JobRequest]) -> list[NewJob]:
+        """Returns the documents of a batch; those that belong to a sequence get their turns together."""
+        documents = [
+            _of_batch(number, request.document, store.clock.now(), False) for number, request in enumerate(requests)
+        ]
+        store.sequences.number(documents)
+        return [_of_batch(number, self._checked, store, document) for number, document in enumerate(documents)]
 
     def _joined(self, store: Store, added: Added) -> Added:
         """Cancels a child whose parent has ended badly; read after the insert, so neither side misses the other."""
         document, outcome = added
-        if outcome == "existing" or document.get("parent") is None:
+        if outcome in ("existing", "debounced") or document.get("parent") is None:
             return added
         parent = store.jobs.get(document["parent"])
-        if parent is None or Status(parent["status"]) not in UNSUCCESSFUL:
+        if parent is None or status_of(parent) not in UNSUCCESSFUL:
             return added
         self._canceller.cancel(document["_id"])
         return store.jobs.get(document["_id"]) or document, outcome
@@ -185,21 +211,13 @@ def _check_ids(store: Store, new: Sequence[NewJob]) -> None:
             raise DuplicateJobError(taken[0])
 
 
-def _wake_nodes(store: Store, new: Sequence[NewJob]) -> None:
-    if not new:
-        return
-    later = any(job.document["status"] == Status.POSTPONED for job in new)
-    forced = any(job.document["options"]["force_spawn"] or "async" in job.document for job in new)
-    store.wakeups.jobs_added([job.id for job in new], {job.document["queue"] for job in new}, later, forced)
-    store.solo_locks.admit_next({job.document["solo"] for job in new if "parked_at" in job.document})
-
-
-def _check_contention(new: NewJob, deadline: Deadline) -> None:
-    if deadline.passed:
-        raise SchedulerError(
-            f"other programs added and ended job {new.document['class']} with the same key again and again for "
-            f"{_ONCE_PATIENCE:g} s; try again"
-        )
+def _of_batch(number: int, make: Callable[..., T], *given: Any) -> T:
+    """Makes a part of a job of a batch; its error says which job it is."""
+    try:
+        return make(*given)
+    except SchedulerError as error:
+        error.args = (f"job {number} of the batch: {error}",)
+        raise
 
 
 def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,25 @@ from typing import Any
 
 from bson import ObjectId
 
+from taskscheduler.errors import JobNotFoundError
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.sound import sound_job, status_of
+from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.termination import await_gone, await_killed
 from taskscheduler.store import Store
+
+
+def delete_job(store: Store, canceller: JobCanceller, job_id: ObjectId) -> bool:
+    """Deletes a job in any status, and cancels it first if it has not ended; False if somebody else was faster.
+
+    JobNotFoundError if it is not stored.
+    """
+    job = store.jobs.get(job_id)
+    if job is None:
+        raise JobNotFoundError(job_id)
+    if not status_of(job).is_final:
+        canceller.cancel_series(job_id)
+    return delete(store, job_id)
 
 
 def delete(store: Store, job_id: ObjectId) -> bool:
@@ -18,11 +34,11 @@ def delete(store: Store, job_id: ObjectId) -> bool:
     await_gone(store, job_id, store.clock)
     ended = store.jobs.get(job_id)
     if ended is not None and "gate" in ended:
-        await_killed(store, ended, store.clock)  # deleting the document releases the lock
+        await_killed(store, sound_job(ended), store.clock)  # deleting the document releases the lock
     deleted = store.jobs.delete_one(job_id)
-    if deleted is not None and "solo" in deleted:
-        store.solo_locks.admit_next([deleted["solo"]])
-    if deleted is not None and deleted.get("status", -1) == Status.PROCESSING:
+    if deleted is not None:
+        store.admission.ended(deleted)
+    if deleted is not None and status_of(deleted) is Status.PROCESSING:
         store.wakeups.jobs_cancelled([job_id])
     return deleted is not None
 

@@ -7,11 +7,25 @@ from typing import Any, NamedTuple, Protocol
 
 from bson import ObjectId
 
+from taskscheduler.calendars.stable import stable_number
+from taskscheduler.model.checks import CONSTANT, LONGEST_PAUSE
+from taskscheduler.model.control.keys import blocks_sequence, keys_of
 from taskscheduler.model.lifecycle import LIVE, Ending, Status, Transition, Verdict
-from taskscheduler.model.retries import Recurrence, verdict_after
+from taskscheduler.model.losses import (
+    MOST_SIGNALS,
+    NODE,
+    NODE_LOST,
+    WORKER,
+    ending_of_lost,
+    is_alone,
+    is_in_part,
+    mark_after,
+)
+from taskscheduler.model.retries import FailedTry, Recurrence, verdict_after
 from taskscheduler.model.services import restart_of, seconds_alive
+from taskscheduler.model.sound import sound
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempt_updates import Again, Completion
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
 
@@ -24,16 +38,37 @@ class AttemptEnd(NamedTuple):
     """How an attempt ended, as its worker, its node or another node reports it."""
 
     ending: Ending
-    content: Mapping[str, Any]  #: result, error, said (the last progress) and hook, if known
+    content: Mapping[str, Any]  #: result, error, fingerprint, said (the last progress), hook and so on, if known
     worker: str | None = None
     lasted: float = 0.0  #: seconds
+    died: str = WORKER  #: what died with it, if it was lost
+    cleared: bool = False  #: it is no suspect any more
+    ended: float = 0.0  #: when, a unix time by the server's clock; 0.0 if that is not known
 
 
-def completion_of_lost(job: Mapping[str, Any], node: str, max_lost: int) -> Completion:
-    """Returns what to write for an attempt whose node was lost, from the fields that `LeaseStore.jobs_of` reads."""
-    error = {"type": "NodeLostError", "message": f"node {node} was lost while it ran the job"}
+def completions_of_lost(jobs: Sequence[Mapping[str, Any]], node: str, max_lost: int) -> list[Completion]:
+    """Returns what to write for all attempts that a lost node held, from the fields that `LeaseStore.jobs_of` reads.
+
+    Which of them had begun is known of a suspect that ran alone, and of the only one if a worker was noted for it.
+    """
+    alone = [job for job in jobs if is_alone(job)]
+    known = alone or [job for job in jobs if len(jobs) == 1 and job.get("worker") is not None]
+    begun = {id(job) for job in known or jobs}
+    # a single one that may not have begun is a suspect: the node notes when it begins the next time
+    together = max(len(known), 2 if not known or any(map(is_in_part, known)) else 1)
+    endings = [ending_of_lost(id(job) in begun, together) for job in jobs]
+    return [_completion_of_lost(job, node, ending, max_lost) for job, ending in zip(jobs, endings, strict=True)]
+
+
+def _completion_of_lost(job: Mapping[str, Any], node: str, ending: Ending, max_lost: int) -> Completion:
+    message = f"node {node} was lost while it ran the job"
+    if ending is Ending.SUSPECTED and "service" not in job:
+        message += "; it may not be the cause, so it runs alone next"
+    content: dict[str, Any] = {"error": {"type": NODE_LOST, "message": message}}
+    if ending is Ending.RETURNED:
+        content = {"reason": f"node {node} was lost before it began the job", "begun": False}
     fence = Fence(job["_id"], job["claim"], job["attempt"])
-    return completion_of(fence, job, AttemptEnd(Ending.LOST, {"error": error}, lasted=seconds_alive(job)), max_lost)
+    return completion_of(fence, job, AttemptEnd(ending, content, lasted=seconds_alive(job), died=NODE), max_lost)
 
 
 def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_lost: int) -> Completion:
@@ -41,40 +76,83 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
 
     A job that has now lost `max_lost` workers or nodes fails with PoisonedJobError.
     """
-    ending, content, worker, lasted = end
+    ending, content, worker, lasted, died, cleared, ended = end
+    signalled = ending is Ending.RETURNED and bool(content.get("signalled"))
+    if signalled and job.get("signalled", 0) >= MOST_SIGNALS:
+        ending, content = Ending.LOST, {"error": {"type": "WorkerLostError", "message": content.get("reason")}}
     options = job["options"]
     hook = _has_hook(job, ending, content)
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, progress, keyed = content.get("result"), content.get("said", {}), "once" in job
-        return Completion(
-            fence, _DONE, worker, result=result, progress=progress, holds_once_key=keyed, solo=job.get("solo")
+        completion = Completion(
+            fence, _DONE, worker, result=result, progress=progress, holds_once_key=keyed, keys=keys_of(job)
         )
-    recurrence = Recurrence(
+        completion.was_marked = fence.attempt > 1 and ("suspect" in job or "signalled" in job)
+        return completion
+    failure = FailedTry(
+        content.get("final", ""), content.get("after"), _since_first_start(job, lasted, ended), _chance(fence, job)
+    )
+    verdict = verdict_after(ending, _recurrence(job, lasted), max_lost, failure)
+    mark = None if cleared else mark_after(ending, job, died)
+    return Completion(
+        fence,
+        verdict,
+        worker if ending is not Ending.UNSTARTED else None,
+        lost=ending is Ending.LOST,
+        signalled=signalled,
+        suspect=mark,
+        was_marked="suspect" in job or "signalled" in job,
+        unstarted=ending is Ending.UNSTARTED,
+        result=content.get("result"),
+        error=_error(ending, verdict, content.get("error"), job.get("lost", 0) + 1),
+        reason=content.get("reason"),
+        job=sound(job, "class", ""),
+        fingerprint=content.get("fingerprint"),
+        progress=content.get("said", {}),
+        retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
+        again=_again(job, content),
+        interval=options["interval"],
+        interval_reference=options["interval_reference"],
+        series=(job["series"], job["seq"]) if "series" in job else None,
+        effects=_effects(verdict, hook),
+        keys=keys_of(job),
+        keeps_turn=blocks_sequence(job),
+        ended_as=_ENDED_AS.get(ending, Status.FAILED),
+    )
+
+
+def _recurrence(job: Mapping[str, Any], lasted: float) -> Recurrence:
+    options = job["options"]
+    return Recurrence(
         options["retry"],
         options["retry_interval"],
         options["interval"],
         job.get("retries", 0),
         job.get("lost", 0),
         restart_of(job, lasted),
+        options.get("backoff", CONSTANT),
+        options.get("retry_interval_max", LONGEST_PAUSE),
+        options.get("jitter", 0),
+        options.get("retry_for", 0),
     )
-    verdict = verdict_after(ending, recurrence, max_lost)
-    return Completion(
-        fence,
-        verdict,
-        worker if ending is not Ending.UNSTARTED else None,
-        lost=ending is Ending.LOST,
-        unstarted=ending is Ending.UNSTARTED,
-        result=content.get("result"),
-        error=_error(ending, verdict, content.get("error"), job.get("lost", 0) + 1),
-        progress=content.get("said", {}),
-        retry_interval=options["retry_interval"] if verdict.pause is None else verdict.pause,
-        interval=options["interval"],
-        interval_reference=options["interval_reference"],
-        series=(job["series"], job["seq"]) if "series" in job else None,
-        effects=_effects(verdict, hook),
-        solo=job.get("solo"),
-        ended_as=_ENDED_AS.get(ending, Status.FAILED),
-    )
+
+
+def _since_first_start(job: Mapping[str, Any], lasted: float, ended: float) -> float:
+    """Returns the seconds from the first start of a job to the end of an attempt that took so long."""
+    first = job.get("first_started")
+    return lasted if first is None or not ended else max(lasted, ended - first.timestamp())
+
+
+def _chance(fence: Fence, job: Mapping[str, Any]) -> float:
+    """Returns a number from 0 to 1, the same for whoever writes the end of this attempt; 0 for a job without jitter."""
+    return stable_number(2**32, fence.job_id, fence.attempt) / 2**32 if "jitter" in job["options"] else 0.0
+
+
+def _again(job: Mapping[str, Any], content: Mapping[str, Any]) -> Again | None:
+    retry_for, until = job["options"].get("retry_for", 0), content.get("until")
+    if not retry_for and until is None and "expires" not in job and "first_started" not in job:
+        return None
+    return Again(until, content.get("begun", True), retry_for)
 
 
 def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> bool:
@@ -96,10 +174,12 @@ def _effects(verdict: Verdict, hook: bool) -> tuple[str, ...]:
 def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, times: int) -> Mapping[str, Any] | None:
     if ending is Ending.RETURNED and verdict.status.is_final:
         return {"type": "NodeStoppedError", "message": "its node stopped while it ran, and it is not started again"}
+    if error is not None and verdict.given_up:
+        return {**error, "no_retry": verdict.given_up}
     if verdict.move is not Transition.POISON or error is None:
         return error
     message = error["message"]
-    if error.get("type") != "NodeLostError":
+    if error.get("type") != NODE_LOST:
         message = f"its worker died {times} times; {message}"
     return {**error, "type": "PoisonedJobError", "message": message}
 
@@ -121,9 +201,8 @@ def follow_up(store: Store, completed: Sequence[Completion], node: str, hooks: H
     rearmed = [one.fence.job_id for one, status in ended if status in LIVE]
     if rearmed:
         store.wakeups.jobs_rearmed(rearmed, (), forced=True)
-    keys = {one.solo for one, status in ended if one.solo is not None and status is not Status.WAITING}
-    if keys:
-        store.solo_locks.admit_next(keys)
+    if keys := {key for one, status in ended if one.keys and status is not Status.WAITING for key in one.keys}:
+        store.admission.admit_next(keys)
     for one, status in ended:
         if one.effects and status not in LIVE:
             store.outbox.deliver(one.fence.job_id)

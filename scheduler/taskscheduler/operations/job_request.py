@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
+from taskscheduler.model.control.keys import hold_back, is_controlled
+from taskscheduler.model.control.windows import check_alone
 from taskscheduler.model.document import Document, new_document
 from taskscheduler.model.options import JobOptions
-from taskscheduler.model.solo import Solo, make_solo, solo_key
-from taskscheduler.model.uniqueness import once_key
+from taskscheduler.model.solo import Solo
+from taskscheduler.model.uniqueness import shared_key
+from taskscheduler.operations.control.naming import put_under_controls
 
 
 class JobRequest(NamedTuple):
@@ -30,19 +33,22 @@ class JobRequest(NamedTuple):
         """Checks the arguments; `serves`: for a service. InvalidJobError, InvalidOptionError, InvalidArgumentsError."""
         name, spec = REGISTRY.resolve(job)
         if spec is None:
-            return cls(name, spec, data, JobOptions.of(asked, defaults))
+            return cls(name, spec, data, _options(asked, defaults))
         spec.check_kind(serves)
         accepted, solo, hook = spec.accept(data), spec.solo, spec.has_hook
-        return cls(name, spec, accepted, JobOptions.of(asked, defaults), solo, hook)
+        if spec.options and not serves:  # a service is given those that apply to it
+            defaults = spec.defaults(defaults)
+        return cls(name, spec, accepted, _options(asked, defaults), solo, hook)
 
     def document(self, now: datetime, wake: bool) -> Document:
         """Returns the document to store; `wake`: its insert wakes the nodes by itself."""
         name, options = self.name, self.options
         document = new_document(name, self.data, options, now)
-        if options.dedupe:
-            document["dedupe"] = once_key(name, self.data, options.ignore_data)
-        if key := solo_key(self.solo if options.solo is None else options.solo, name):
-            make_solo(document, key, now)
+        if options.dedupe or options.debounce:
+            document["dedupe"] = shared_key(name, self.data, options.ignore_data, options.unique_key)
+        put_under_controls(document, options, self.solo)
+        if is_controlled(document):
+            hold_back(document, now)
         elif wake:
             document["wake"] = True
         if self.spec is not None:
@@ -50,3 +56,10 @@ class JobRequest(NamedTuple):
             if self.spec.is_async and not options.force_spawn:
                 document["async"] = True
         return document
+
+
+def _options(asked: Mapping[str, Any], defaults: JobOptions) -> JobOptions:
+    options = JobOptions.of(asked, defaults)
+    if asked:
+        check_alone(options, asked)
+    return options

@@ -22,11 +22,12 @@ from taskscheduler.errors import (
 )
 from taskscheduler.model.attempt_result import describe, storable
 from taskscheduler.model.checks import seconds
+from taskscheduler.model.control.keys import keys_of
 from taskscheduler.model.document import Document, new_document
 from taskscheduler.model.job_errors import AlreadyRunningError, JobError, error_for_status
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
 from taskscheduler.model.options import JobOptions
-from taskscheduler.model.payload import CODEC, encode
+from taskscheduler.model.payload import CODEC, encode, stored_form
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.progress import checked_progress
 from taskscheduler.model.solo import Solo, solo_key, solo_option
@@ -125,23 +126,26 @@ class Record(ProcessState):
             return
         ending, content = storable(self.job, result, self._max_payload)
         if ending is Ending.SUCCEEDED:
-            self._end(
-                Completion(self._fence, Verdict(Transition.SUCCEED), result=result, solo=self._document.get("solo"))
-            )
+            self._end(Completion(self._fence, Verdict(Transition.SUCCEED), result=result, keys=keys_of(self._document)))
         else:
             self._fail(content["error"])
 
     def fail(self, message: str, result: Any = None, /, **details: Any) -> None:
-        """Ends the record as FAILED, with a text that says why, and anything else that BSON can hold.
+        """Ends the record as FAILED, with a text that says why and perhaps a result.
 
-        `details` stand beside the text in `process.error`.
+        `details` stand beside the text in `process.error`. InvalidDataError if one of them cannot be stored.
         """
-        self._fail({**details, "type": "ProgramError", "message": str(message)}, result)
+        stored = stored_form(f"the end of {self.job}", "details", details)
+        result = stored_form(f"the end of {self.job}", "result", result)
+        self._fail({**stored, "type": "ProgramError", "message": str(message)}, result)
 
     def _fail(self, error: Mapping[str, Any], result: Any = None, once: bool = False) -> None:
         written = {} if result is None else {"result": result}
-        verdict, solo = Verdict(Transition.FAIL), self._document.get("solo")
-        self._end(Completion(self._fence, verdict, error=error, progress=written, effects=(FAMILY,), solo=solo), once)
+        verdict, keys = Verdict(Transition.FAIL), keys_of(self._document)
+        end = Completion(
+            self._fence, verdict, error=error, job=self.job, progress=written, effects=(FAMILY,), keys=keys
+        )
+        self._end(end, once)
 
     def _end(self, completion: Completion, once: bool = False) -> None:
         """Ends the record; tries again while the database is away, unless `once`."""
@@ -281,8 +285,8 @@ class Record(ProcessState):
             if not name or name.startswith("$") or "." in name or "\0" in name:
                 raise InvalidOptionError(f"a field must not be called {name!r:.60}: no dots, no dollar in front")
         together = {**self._fields, **fields}
-        encode({"class": self.job, "data": together}, self._max_payload)
-        stored = bson.decode(bson.encode(together, codec_options=CODEC), codec_options=CODEC)
+        document = {"class": self.job, "data": together}
+        stored = bson.decode(encode(document, self._max_payload).raw, codec_options=CODEC)["data"]
         self._fields = stored
         self._unwritten |= {f"fields.{name}": stored[name] for name in fields}
 

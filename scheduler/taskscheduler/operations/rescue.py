@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from bson import ObjectId
@@ -9,11 +10,15 @@ from bson import ObjectId
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.readable import Fault, fault_of_held
 from taskscheduler.model.retries import MAX_LOST
-from taskscheduler.operations.finish import completion_of_lost
+from taskscheduler.operations.finish import completions_of_lost
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
+
+logger = logging.getLogger(__name__)
+
+_MOST_LOGGED = 100  #: jobs of one lost node that are given up, one line each
 
 
 def rescue(
@@ -21,17 +26,29 @@ def rescue(
 ) -> list[tuple[ObjectId, Status]]:
     """Rescues all jobs of a lost node, or those of one queue, and returns each with its new status.
 
-    A job that has now lost `max_lost` workers or nodes fails with PoisonedJobError.
+    A job that was charged with `max_lost` losses fails with PoisonedJobError. Jobs of other queues count as well: only
+    one that was alone on its node is charged.
     """
-    completions, failed = [], list[tuple[ObjectId, Status]]()
-    for job in store.leases.jobs_of(boot, queue):
+    sound, failed = [], list[tuple[ObjectId, Status]]()
+    for job in store.leases.jobs_of(boot):
         fault = fault_of_held(job)
         if fault is None:
-            completions.append(completion_of_lost(job, node, max_lost))
+            sound.append(job)
         elif set_aside(store, job["_id"], fault, _held_by(boot)):
             failed.append((job["_id"], Status.FAILED))
+    wanted = {job["_id"] for job in sound if queue is None or job.get("queue") == queue}
+    completions = [one for one in completions_of_lost(sound, node, max_lost) if one.fence.job_id in wanted]
     written = _write(store, boot, completions) if completions else []
+    _log_given_up(written)
     return [(completion.fence.job_id, completion.verdict.status) for completion in written] + failed
+
+
+def _log_given_up(written: list[Completion]) -> None:
+    given_up = [one for one in written if one.verdict.status.is_final and one.error is not None]
+    for one in given_up[:_MOST_LOGGED]:
+        logger.warning("job failed: %(type)s: %(message)s", one.error, extra={"job": str(one.fence.job_id)})
+    if len(given_up) > _MOST_LOGGED:
+        logger.warning("more jobs failed with their node", extra={"left_out": len(given_up) - _MOST_LOGGED})
 
 
 def _held_by(boot: ObjectId) -> dict[str, Any]:
@@ -69,11 +86,11 @@ def restore(store: Store, queue: str | None) -> int:
             else:
                 waiting.append(job_id)
     _announce(store, waiting)
-    store.solo_locks.sweep()
+    store.admission.sweep()
     return len(waiting)
 
 
 def _announce(store: Store, job_ids: list[ObjectId]) -> None:
     if job_ids:
-        queues = {str(job.get("queue")) for job in store.jobs.find({"_id": {"$in": job_ids}})}
+        queues = {str(job.get("queue")) for job in store.jobs.all_of(job_ids).values()}
         store.wakeups.jobs_rearmed(job_ids, queues, forced=True)

@@ -2,61 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
+from taskscheduler.model.changes import JobChanges, Requeue
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.job_ids import id_text
+from taskscheduler.model.sound import sound, sound_job, status_of
+from taskscheduler.operations.new_fields import NewFields
 from taskscheduler.operations.termination import await_killed
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
 
-_PATIENCE = 10.0  #: seconds for which a retry is repeated while others change the same job
+PATIENCE = 10.0  #: seconds for which a change of a job is repeated while others change it
+
+REPLACED = "add_job_once has added another job in its place"
 
 
-def retry(store: Store, job_id: ObjectId, clock: Clock) -> Document:
-    """Puts an ended job back in the queue and returns its document.
+class Retrying:
+    """Puts jobs back in the queue as they were added, or with changes."""
 
-    JobNotFoundError if it is not stored. InvalidStateError if it is live or the record of a program, if add_job_once
-    has added another job in its place, or if others keep changing it.
-    """
-    deadline = Deadline(_PATIENCE, clock)
-    while True:
-        job = _ended(store, job_id)
-        store.outbox.deliver(job_id)  # first, since they follow from how the job ended
-        await_killed(store, job, clock)
-        try:
-            again = store.services.rearm(job) if "service" in job else store.jobs.requeue(job)
-        except OnceTakenError as error:
-            raise InvalidStateError(
-                f"job {job_id} cannot be tried again: add_job_once has added another job in its place"
-            ) from error
-        if again is not None:
-            announce_queued(store, again)
-            return again
-        if deadline.passed:
-            raise InvalidStateError(f"others changed job {job_id} again and again for {_PATIENCE:g} s; try again")
+    def __init__(self, store: Store, clock: Clock, changes: JobChanges, reason: str | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._changes = changes
+        self._reason = reason
+        now = store.clock.now()
+        self.due = changes.due(now) or now
+        self._fields = NewFields(changes.due_at(self.due), store.options.max_payload)
+
+    def retry(self, job_id: ObjectId, seconds_later: float = 0) -> Document:
+        """Puts an ended job back in the queue and returns its document.
+
+        JobNotFoundError if it is not stored. InvalidStateError if it is live or the record of a program, if
+        add_job_once has added another job in its place, or if others keep changing it. InvalidDataError.
+        """
+        store, deadline = self._store, Deadline(PATIENCE, self._clock)
+        while True:
+            job = _ended(store, job_id)
+            again = self.again(job, seconds_later)
+            store.outbox.deliver(job_id)  # first, since they follow from how the job ended
+            await_killed(store, sound_job(job), self._clock)
+            try:
+                queued = self._rearm(job) if "service" in sound_job(job) else store.jobs.requeue(job, again)
+            except OnceTakenError as error:
+                raise InvalidStateError(f"job {job_id} cannot be tried again: {REPLACED}") from error
+            if queued is not None:
+                announce_queued(store, [queued])
+                return queued
+            if deadline.passed:
+                raise too_busy(job_id)
+
+    def again(self, job: Mapping[str, Any], seconds_later: float = 0) -> Requeue:
+        """Returns how a job is put back in the queue; `seconds_later` than others. InvalidDataError.
+
+        Jobs that get the same fields share one mapping of them.
+        """
+        at = self.due + timedelta(seconds=seconds_later)
+        return Requeue(self._fields.of(job), at if at > self._store.clock.now() else None, self._reason)
+
+    def _rearm(self, job: Mapping[str, Any]) -> Document | None:
+        if self._changes:
+            name = sound(job, "service", {}).get("name")
+            raise InvalidStateError(f"service {name!r} is changed by start_service; a retry starts it as it is")
+        return self._store.services.rearm(job)
 
 
-def _ended(store: Store, job_id: ObjectId) -> Document:
+def runnable(store: Store, job_id: ObjectId) -> Document:
+    """Returns a stored job that nodes could run. JobNotFoundError; InvalidStateError for an id of somebody else."""
     job = store.jobs.get(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
+    if not isinstance(job_id, ObjectId):
+        raise InvalidStateError(f"job {id_text(job_id)} cannot run: its id is no ObjectId; cancel or delete it")
+    return job
+
+
+def _ended(store: Store, job_id: ObjectId) -> Document:
+    job = runnable(store, job_id)
     if "program" in job:
         raise InvalidStateError(f"job {job_id} is the record of a program, which only that program can run again")
-    status = Status(job["status"])
+    status = status_of(job)
     if not status.is_final:
         raise InvalidStateError(f"job {job_id} is {status.label}; only a job that has ended can be tried again")
     return job
 
 
-def announce_queued(store: Store, job: Mapping[str, Any]) -> None:
-    """Wakes nodes for a job that was just queued, logs its status, and admits it if it is solo and its lock is free."""
-    store.wakeups.jobs_rearmed([job["_id"]], [job["queue"]], forced=job["options"]["force_spawn"])
-    store.events.append([{"job": job["_id"], "status": job["status"], "attempt": job["attempt"]}])
-    if "solo" in job:
-        store.solo_locks.admit_next([job["solo"]])
+def too_busy(job_id: ObjectId) -> InvalidStateError:
+    """Returns what is raised if others have changed a job all the time."""
+    return InvalidStateError(f"others changed job {job_id} again and again for {PATIENCE:g} s; try again")
+
+
+def announce_queued(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Wakes nodes for jobs that were just queued, logs their status, and admits those whose controls have room."""
+    queues = {queue for job in jobs if (queue := sound(job, "queue")) is not None}
+    forced = any(sound(job, "options", {}).get("force_spawn") is True for job in jobs)
+    store.wakeups.jobs_rearmed([job["_id"] for job in jobs], queues, forced=forced)
+    store.events.append(
+        [{"job": job["_id"], "status": job["status"], "attempt": sound(job, "attempt", 0)} for job in jobs]
+    )
+    if keys := {job["blocked"] for job in jobs if "blocked" in job}:
+        store.admission.admit_next(keys)

@@ -6,16 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import bson
 from bson import ObjectId
-from bson.errors import BSONError
 
 from taskscheduler.clock import Deadline
 from taskscheduler.connection import Connection
-from taskscheduler.errors import InvalidDataError
-from taskscheduler.model.payload import CODEC, check_depth, check_payload
+from taskscheduler.model.payload import payload
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.service_messages import FROM_SERVICE, TO_SERVICE
+from taskscheduler.store.services import FROM_SERVICE, TO_SERVICE
 
 _FIRST_LOOK, _LONGEST_PAUSE = 0.01, 0.25  #: seconds between two looks for a message
 
@@ -45,12 +42,7 @@ class ServiceMessages:
         return self._receive(service, FROM_SERVICE, deadline, default, None)
 
     def _send(self, service: ObjectId, way: str, value: Any) -> None:
-        try:
-            bson.encode({"": value}, codec_options=CODEC)
-        except (BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
-            raise InvalidDataError(f"the message cannot be stored: {error}") from error
-        check_depth("the message", value)
-        check_payload("the message", value, self._connection.options.max_payload)
+        value = payload("the message", "value", value, self._connection.options.max_payload)
         with translated():
             self._connection.store.service_messages.put(service, way, value)
 

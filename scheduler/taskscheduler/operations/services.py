@@ -12,12 +12,15 @@ from typing import Any
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.connection import Connection
-from taskscheduler.declarations.registry import job_name
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidStateError, ServiceNotFoundError
 from taskscheduler.model.document import Document, NewJob
+from taskscheduler.model.lenient import UnreadableDocument
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.process_state import AddOutcome
-from taskscheduler.model.services import split
+from taskscheduler.model.readable import fault_of_service
+from taskscheduler.model.services import split, stop_time
+from taskscheduler.model.sound import status_of
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.cancel import JobCanceller
@@ -60,7 +63,8 @@ class ServiceControl:
 
     def start(self, job: Any, data: Any, given: Mapping[str, Any]) -> tuple[Document, AddOutcome]:
         """Makes a service run as it is defined by its own options and those of its job."""
-        service, options = split(job_name(job), given)
+        name, spec = REGISTRY.resolve(job)
+        service, options = split(name, given, spec.options if spec is not None else {})
         return self._start(self._adder.new_service(job, data, options, service.stored()))
 
     def _start(self, new: NewJob) -> tuple[Document, AddOutcome]:
@@ -71,8 +75,9 @@ class ServiceControl:
                 if self._inserted(new):
                     return new.document, "created"
                 continue
+            _check_status(name, found)
             deadline = deadline or self._deadline(found)
-            live = not Status(found["status"]).is_final
+            live = not status_of(found).is_final
             if live and _definition(found) == _definition(new.document):
                 return found, "existing"
             if live:
@@ -85,7 +90,8 @@ class ServiceControl:
     def stop(self, name: str, wait: bool) -> Document:
         """Stops a service that runs or waits for its next start; with `wait`, returns when its process is gone."""
         found = self.get(name)
-        if not Status(found["status"]).is_final:
+        _check_status(name, found)
+        if not status_of(found).is_final:
             self._canceller.cancel(found["_id"])
         if wait:
             await_gone(self._store, found["_id"], self._clock)
@@ -96,7 +102,7 @@ class ServiceControl:
         deadline = self._deadline(self.stop(name, wait=True))
         while True:
             found = self.get(name)
-            if not Status(found["status"]).is_final:
+            if not status_of(found).is_final:
                 return found  # somebody else has started it again since it was stopped
             armed = self._rearmed(found, None)
             if armed is not None:
@@ -108,7 +114,7 @@ class ServiceControl:
             self._store.inserts.insert(new)
         except OnceTakenError:
             return False
-        announce_queued(self._store, new.document)
+        announce_queued(self._store, [new.document])
         return True
 
     def _rearmed(self, found: Document, definition: Document | None) -> Document | None:
@@ -117,11 +123,20 @@ class ServiceControl:
         wanted = None if definition is None else {name: definition.get(name) for name in _DEFINITION}
         armed = self._store.services.rearm(found, wanted)
         if armed is not None:
-            announce_queued(self._store, armed)
+            announce_queued(self._store, [armed])
         return armed
 
     def _deadline(self, job: Mapping[str, Any]) -> Deadline:
-        return Deadline(_PATIENCE + job["service"]["stop_hard"], self._clock)
+        return Deadline(_PATIENCE + stop_time(job), self._clock)
+
+
+def _check_status(name: str, found: Document) -> None:
+    """Refuses a service whose stored status is none: it is neither live nor ended, so nobody can start or stop it."""
+    if status_of(found) not in set(Status):
+        raise InvalidStateError(
+            f"the stored document of service {name!r} has no readable status; delete it and start the service again: "
+            f"taskscheduler delete {found['_id']}"
+        )
 
 
 def _check_contention(name: str, deadline: Deadline) -> None:
@@ -130,8 +145,10 @@ def _check_contention(name: str, deadline: Deadline) -> None:
     threading.Event().wait(_PAUSE)
 
 
-def _definition(job: Mapping[str, Any]) -> str:
-    """Returns the same text for documents that define the same service."""
+def _definition(job: Mapping[str, Any]) -> str | None:
+    """Returns the same text for documents that define the same service; None for one that cannot be run."""
+    if isinstance(job, UnreadableDocument) or fault_of_service(job) is not None:
+        return None
     parts = {name: job.get(name) for name in _DEFINITION if name != "hook"}
     parts["service"] = {name: value for name, value in job["service"].items() if name != "failures"}
     return fingerprint(parts)

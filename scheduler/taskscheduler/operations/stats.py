@@ -57,6 +57,7 @@ def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": str(document.get("name") or ""),
         "host": str(document.get("host") or ""),
+        "version": str(document.get("version") or ""),
         "queues": list(document.get("queues") or []),
         "state": str(state_of(document)),
         "running": running,

@@ -11,6 +11,8 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import grace_of, lease_of
+from taskscheduler.model.services import stop_time
+from taskscheduler.model.sound import sound_job, status_of
 from taskscheduler.store import Store
 
 _INTERRUPTED_WITHIN = 1.5  #: seconds after a cancellation until the worker has been interrupted
@@ -23,8 +25,8 @@ _LOOK_EVERY = 0.03
 def await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
     """Waits until the process of a job that was cancelled while it ran is gone; returns at once for any other job.
 
-    For services and solo jobs their node confirms it. For other jobs it waits as long as their worker may live after
-    the cancellation. InvalidStateError if the process outlives its lease.
+    `job` is sound: see `sound_job`. For services and solo jobs their node confirms it. For other jobs it waits as long
+    as their worker may live after the cancellation. InvalidStateError if the process outlives its lease.
     """
     if "service" in job:
         await_gone(store, job["_id"], clock)
@@ -34,9 +36,18 @@ def await_killed(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
         _await_kill(store, job, clock)
 
 
-def _await_kill(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+def may_run(job: Mapping[str, Any]) -> bool:
+    """Whether `await_killed` may have to wait for an ended job that is no service."""
+    return "gate" in job or _was_killed(job)
+
+
+def _was_killed(job: Mapping[str, Any]) -> bool:
     by_child = (job.get("error") or {}).get("type") == "ChildJobError"
-    if "claim" in job and job.get("ended") and (job.get("status", -1) == Status.CANCELED or by_child):
+    return "claim" in job and bool(job.get("ended")) and (status_of(job) is Status.CANCELED or by_child)
+
+
+def _await_kill(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
+    if _was_killed(job):
         node = store.nodes.find(job.get("boot"))
         most = _INTERRUPTED_WITHIN + grace_of(node or {})
         left = (job["ended"] - store.clock.now()).total_seconds() + most
@@ -46,7 +57,7 @@ def _await_kill(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
 def _await_lock(store: Store, job: Mapping[str, Any], clock: Clock) -> None:
     """Waits for the lock of a solo job, which its node releases, or which expires with the lease of a lost node."""
     deadline = None
-    while store.solo_locks.is_held(job["_id"]):
+    while store.places.is_held(job["_id"]):
         deadline = deadline or Deadline(_longest_hold(store, job), clock)
         if deadline.passed:
             raise InvalidStateError(
@@ -65,7 +76,7 @@ def _longest_hold(store: Store, job: Mapping[str, Any]) -> float:
 
 def _holder(store: Store, job: Mapping[str, Any]) -> str:
     if "program" in job:
-        return f"pid {job['program']['pid']} on {job['program']['host']}"
+        return f"pid {job['program'].get('pid')} on {job['program'].get('host')}"
     node = store.nodes.find(job.get("boot")) or {}
     return f"attempt {job['attempt']} on node {node.get('name') or job.get('node')}"
 
@@ -79,15 +90,16 @@ def await_gone(store: Store, job_id: ObjectId, clock: Clock) -> None:
     deadline = None
     while True:
         job = store.jobs.get(job_id)
-        if job is None or "service" not in job or "claim" not in job or job.get("status", -1) != Status.CANCELED:
+        job = None if job is None else sound_job(job)
+        if job is None or "service" not in job or "claim" not in job or status_of(job) is not Status.CANCELED:
             return
-        node = store.nodes.find(job["boot"])
+        node = store.nodes.find(job.get("boot"))
         if node is None or store.nodes.is_over(node):
             return
-        deadline = deadline or Deadline(job["service"]["stop_hard"] + lease_of(node) + _SPARE, clock)
+        deadline = deadline or Deadline(stop_time(job) + lease_of(node) + _SPARE, clock)
         if deadline.passed:
             raise InvalidStateError(
-                f"service {job['service']['name']!r} was stopped, but its process is still there: "
+                f"service {job['service'].get('name')!r} was stopped, but its process is still there: "
                 f"{_holder(store, job)}; end that process and try again"
             )
         deadline.pause(_LOOK_EVERY)

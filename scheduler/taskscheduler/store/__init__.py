@@ -8,39 +8,57 @@ from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.claims import ClaimStore
-from taskscheduler.store.client import check_server, durable
+from taskscheduler.store.client import StreamDatabase, check_server, durable
 from taskscheduler.store.completions import CompletionStore
+from taskscheduler.store.control.admission import Admission
+from taskscheduler.store.control.blocked_jobs import BlockedJobs
+from taskscheduler.store.control.group_lists import GroupLists
+from taskscheduler.store.control.places import PlaceStore
+from taskscheduler.store.control.queue_place import QueuePlaces
+from taskscheduler.store.control.rates import RateStore
+from taskscheduler.store.control.room import RoomStore
+from taskscheduler.store.control.sequences import SequenceStore
+from taskscheduler.store.control.settings import ControlStore
+from taskscheduler.store.control.windows import DebouncedJobs, WindowStore
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.job_inserts import JobInserts
-from taskscheduler.store.jobs import InvalidJobs, JobStore
+from taskscheduler.store.jobs import InvalidJobs, JobStore, QueuedJobs
 from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
-from taskscheduler.store.postponed_jobs import PostponedJobs
+from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
 from taskscheduler.store.programs import ProgramStore
+from taskscheduler.store.schedules import ScheduleStore
 from taskscheduler.store.schema import ensure
-from taskscheduler.store.service_messages import ServiceMessageStore
-from taskscheduler.store.services import ServiceStore
-from taskscheduler.store.solo_locks import SoloLocks
+from taskscheduler.store.selections.bulk import BulkChanges
+from taskscheduler.store.selections.search import JobSearch
+from taskscheduler.store.services import ServiceMessageStore, ServiceStore
 from taskscheduler.store.wakeups import WakeupQueue
 
 
 class Store:
     """All parts of the store on one database. Each process opens its own."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+    def __init__(
+        self, database: Database[Document], streams: StreamDatabase, options: SchedulerOptions, clock: Clock
+    ) -> None:
         self.database = durable(database)
+        self.streams = streams
         self.options = options
         self.clock = check_server(self.database, clock)
         with translated():
             ensure(self.database, options)
         self.claims = ClaimStore(self.database, options)
         self.leases = LeaseStore(self.database, options)
-        self.completions = CompletionStore(self.database, options)
+        self.completions = CompletionStore(self.database, options, self.clock)
         self.postponed_jobs = PostponedJobs(self.database, options)
+        self.late_jobs = LateJobs(self.database, options)
         self.jobs = JobStore(self.database, options, self.clock)
+        self.queued_jobs = QueuedJobs(self.database, options)
+        self.search = JobSearch(self.database, options)
+        self.bulk = BulkChanges(self.database, options)
         self.invalid_jobs = InvalidJobs(self.database, options)
         self.inserts = JobInserts(self.database, options, clock)
         self.families = FamilyStore(self.database, options)
@@ -49,22 +67,42 @@ class Store:
         self.nodes = NodeStore(self.database)
         self.services = ServiceStore(self.database, options)
         self.service_messages = ServiceMessageStore(self.database, self.clock)
-        self.solo_locks = SoloLocks(self.jobs.collection, self.nodes, self.wakeups)
+        self.schedules = ScheduleStore(self.database)
+        self.controls = ControlStore(self.database, clock)
+        self.blocked_jobs = BlockedJobs(self.database, options)
+        self.queue_places = QueuePlaces(self.database, options)
+        self.places = PlaceStore(self.jobs.collection, self.nodes)
+        self.rates = RateStore(self.database)
+        self.sequences = SequenceStore(self.database, options)
+        self.windows = WindowStore(self.database)
+        self.debounced_jobs = DebouncedJobs(self.database, options)
+        self.rooms = RoomStore(self.controls, self.clock, self.nodes, self.places, self.sequences, self.rates)
+        self.admission = Admission(
+            self.jobs.collection, self.invalid_jobs, self.places, self.rooms, self.wakeups, clock
+        )
+        self.group_lists = GroupLists(self.jobs.collection)
         self.outbox = Outbox(
             jobs=self.jobs,
             families=self.families,
             invalid=self.invalid_jobs,
             wakeups=self.wakeups,
             events=self.events,
-            locks=self.solo_locks,
+            admission=self.admission,
         )
         self.programs = ProgramStore(
             collection=self.jobs.collection,
             invalid=self.invalid_jobs,
-            locks=self.solo_locks,
+            places=self.places,
+            admission=self.admission,
             outbox=self.outbox,
             events=self.events,
         )
+
+    @property
+    def place(self) -> str:
+        """The database and the servers that are known to have it, for people."""
+        servers = ", ".join(sorted(f"{host}:{port}" for host, port in self.database.client.nodes))
+        return f"{self.database.name} at {servers}" if servers else self.database.name
 
     def drop(self) -> None:
         """Deletes the whole database; for tests that have one of their own."""

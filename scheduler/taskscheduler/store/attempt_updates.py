@@ -4,23 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from pymongo import UpdateMany
 
+from taskscheduler.model.control.keys import PARKED_FIELDS, blocks_sequence
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status, Transition, Verdict, target
+from taskscheduler.model.failures import fingerprint_of
+from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, Verdict, target
+from taskscheduler.model.readable import fault_of_series
 from taskscheduler.model.schedules import successor_id
+from taskscheduler.model.sound import sound
+from taskscheduler.store.control_updates import UNCLAIM, release_on_end
 from taskscheduler.store.fence import Fence, from_statuses
-from taskscheduler.store.solo_updates import release_on_end, requeue_stage
+from taskscheduler.store.lenient_reads import date_or
 
 KEPT_ATTEMPTS = 20
 
+#: seconds; an end that is written later has the time of the write, so that who reads what has changed finds it
+LATEST_END = 1.0
+
+SNOOZED = "snoozed"  #: how an attempt ended, for `rearmed`, that has put its job off
+
+#: the status of an attempt, in the list of attempts, that has neither failed nor timed out
+_HANDED_ON: Mapping[Transition, Status | None] = {
+    Transition.RELEASE: None,
+    Transition.SNOOZE: Status.POSTPONED,
+}
+
 _CLAIMED = int(target(Transition.CLAIM))
 
-#: fields that a job loses when it is queued again; without the key of the option `dedupe` it blocks no other job
-_UNCLAIM = ["claim", "boot", "dedupe"]
+#: the list of attempts, also of a job that has none or something else there
+LISTED = {"$cond": [{"$isArray": "$attempts"}, "$attempts", []]}
+
+#: what a job carries that has to begin in time: until when; and with the option `retry_for`, when it was first started
+WINDOW = ("expires", "first_started")
+
+#: what a job carries that was interrupted or suspected
+MARKS = ["suspect", "signalled"]
+
+
+class Again(NamedTuple):
+    """When a job that is queued again may begin, beside its pause: of jobs that have such a limit, or have asked."""
+
+    at: datetime | None = None  #: the date that it has asked for
+    begun: bool = True  #: whether this attempt had begun, as far as that is known
+    retry_for: float = 0  #: seconds from the first start in which a try may begin; 0: no limit
+
+    def window(self, move: Transition, started: Any) -> tuple[Document, list[str]]:
+        """Returns the fields to set and to remove by this move of a job whose attempt was `started` then.
+
+        A job that was handed back need not hurry: it is not its fault. One that was put off begins as if for the first
+        time.
+        """
+        if not self.begun:
+            return {}, []
+        if move is Transition.SNOOZE or not self.retry_for:
+            return {}, list(WINDOW)
+        first: Document = {"$ifNull": ["$first_started", started]}
+        if move is Transition.RELEASE:
+            return {"first_started": first}, ["expires"]
+        return {"first_started": first, "expires": {"$add": [first, round(self.retry_for * 1000)]}}, []
 
 
 @dataclass(slots=True)
@@ -31,50 +77,91 @@ class Completion:
     verdict: Verdict
     worker: str | None = None
     lost: bool = False  #: whether it counts as a lost worker
+    signalled: bool = False  #: whether it was interrupted by the signal of an operator
+    suspect: Mapping[str, Any] | None = None  #: the mark that the job gets or keeps
+    was_marked: bool = False  #: whether the job has a mark or a count of signals, to be taken away if it has earned it
     unstarted: bool = False  #: it never began, so the attempt is not counted
     result: Any = None
     error: Mapping[str, Any] | None = None
+    reason: str | None = None  #: why it was handed back
     progress: Mapping[str, Any] = field(default_factory=dict)
-    retry_interval: float = 0  #: seconds until a retry
+    retry_interval: float = 0  #: seconds until it begins again
+    again: Again | None = None
     interval: float = 0
     interval_reference: str = "end"
     series: tuple[ObjectId, int] | None = None  #: series and number of this run
     effects: tuple[str, ...] = ()  #: what the outbox delivers after the write
     holds_once_key: bool = False  #: whether the job holds a key of add_job_once
-    solo: str | None = None  #: the key of a solo job, which holds the lock of that key
+    keys: tuple[str, ...] = ()  #: of the controls of which it holds places
+    keeps_turn: bool = False  #: whether the job blocks its sequence if it fails
     ended_as: Status = Status.FAILED  #: how the attempt ended, for its entry in `attempts`
+    job: str = ""  #: the name of the job's class
+    fingerprint: str | None = None  #: of a failure whose place in the code is known
+    began: float = 0.0  #: when it began, a unix time by the server's clock; 0.0: when it was claimed
+    ended: float = 0.0  #: when it ended; 0.0: when that is written
 
     @property
     def is_simple(self) -> bool:
         """Whether the job is done and nothing else is written, so that many such ends fit in one update."""
         nothing = self.result is None and not self.progress and not self.effects and not self.holds_once_key
-        return nothing and self.solo is None and self.verdict.move is Transition.SUCCEED and self.fence.attempt == 1
+        return nothing and not self.keys and self.verdict.move is Transition.SUCCEED and self.fence.attempt == 1
+
+
+def as_date(unix: float) -> datetime:
+    """Returns a unix time as a date."""
+    return datetime.fromtimestamp(unix, UTC)
 
 
 def fail_parent_update(parent: Mapping[str, Any], error: Mapping[str, Any], lease: float) -> list[Document]:
     """Fails a live parent without a retry because a child failed; the runs of its series go on."""
-    interval = parent["options"]["interval"]
-    verdict = Verdict(Transition.FAIL_PARENT, plans_next=interval != 0)
-    fence = Fence(parent["_id"], parent.get("claim", ""), parent["attempt"])
+    return end_update(parent, Transition.FAIL_PARENT, error, lease)
+
+
+def end_update(
+    job: Mapping[str, Any],
+    move: Transition,
+    error: Mapping[str, Any] | None,
+    lease: float,
+    fingerprint: str | None = None,
+) -> list[Document]:
+    """Ends a live job by this move, whatever it does; the runs of its series go on."""
+    is_sound = fault_of_series(job) is None
+    interval = job["options"]["interval"] if is_sound else 0
+    verdict = Verdict(move, plans_next=interval != 0)
+    fence = Fence(job["_id"], job.get("claim", ""), job.get("attempt", 0))
     ended = final_update(
         Completion(
             fence,
             verdict,
-            parent.get("worker"),
+            job.get("worker"),
             error=error,
+            job=sound(job, "class", ""),
+            fingerprint=fingerprint,
             interval=interval,
-            interval_reference=parent["options"]["interval_reference"],
-            series=(parent["series"], parent["seq"]) if "series" in parent else None,
+            interval_reference=job["options"]["interval_reference"] if is_sound else "end",
+            series=(job["series"], job["seq"]) if is_sound and "series" in job else None,
             effects=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
         )
     )
-    return [release_on_end(lease), *ended, {"$unset": ["parked_at"]}]
+    # without `rearmed` this end is not taken for that of the last attempt, which listeners have heard of
+    return [release_on_end(lease), *ended, {"$unset": [*PARKED_FIELDS, "rearmed", *_turn(job, move)]}]
 
 
-def cancel_update(lease: float) -> list[Document]:
-    """Cancels a live job; the lock of a running solo job stays until its process is gone, see `release_on_end`."""
-    values = {"status": int(target(Transition.CANCEL)), "pending": ["family", "hook"]}
-    return [release_on_end(lease), {"$set": {**_literal(values), "ended": "$$NOW"}}, {"$unset": ["once", "parked_at"]}]
+def _turn(job: Mapping[str, Any], move: Transition) -> list[str]:
+    """Returns the field to remove from a job that ends by this move, so that others of its sequence pass it."""
+    return [] if target(move) in DEAD_LETTERS and blocks_sequence(job) else ["turn"]
+
+
+def cancel_update(lease: float, reason: str | None = None) -> list[Document]:
+    """Cancels a live job; the places of a running job stay until its process is gone, see `release_on_end`."""
+    values: Document = {"status": int(target(Transition.CANCEL)), "pending": ["family", "hook"]}
+    if reason is not None:
+        values["reason"] = reason
+    return [
+        release_on_end(lease),
+        {"$set": {**literal(values), "ended": "$$NOW"}},
+        {"$unset": ["once", "turn", *PARKED_FIELDS]},
+    ]
 
 
 def claim_update(claim: str, boot: ObjectId, node: str) -> Document:
@@ -82,53 +169,23 @@ def claim_update(claim: str, boot: ObjectId, node: str) -> Document:
     return {
         "$set": {"status": _CLAIMED, "claim": claim, "boot": boot, "node": node},
         "$inc": {"attempt": 1},
-        "$currentDate": {"started": True, "alive": True},
+        "$currentDate": {"claimed": True, "started": True, "alive": True},
     }
 
 
-def release_update() -> Document:
-    """Undoes a claim whose job has not started; the attempt is not counted."""
+def take_turn_update(claim: str, boot: ObjectId, node: str) -> Document:
+    """Does the same for a job that waits for the turn of its group; for any other job it is `claim_update`."""
+    unpark = {"$rename": {"parked_at": "at"}, "$unset": {"blocked": ""}}
+    return {**claim_update(claim, boot, node), **unpark}
+
+
+def release_update(unmark: bool = False) -> Document:
+    """Undoes a claim whose job has not started; the attempt is not counted. `unmark`: it is no suspect any more."""
     return {
         "$set": {"status": int(target(Transition.RELEASE)), "node": None, "started": None},
         "$inc": {"attempt": -1},
-        "$unset": dict.fromkeys(_UNCLAIM, ""),
+        "$unset": dict.fromkeys((*UNCLAIM, "suspect") if unmark else UNCLAIM, ""),
     }
-
-
-def requeue_update(job: Mapping[str, Any]) -> list[Document]:
-    """Puts an ended job back in the queue as it was added; only its attempt number and list of attempts go on.
-
-    A run of a series is retried on its own: the series has planned its next run already, or was cancelled.
-    """
-    stage: Document = {
-        "status": {"$literal": int(target(Transition.REQUEUE))},
-        "attempts": _attempts_with_last(),
-        "at": "$$NOW",
-        "alive": "$$NOW",
-        **_literal({"started": None, "ended": None, "worker": None, "node": None}),
-        **_literal({"retries": 0, "lost": 0, "progress": 0.0}),
-    }
-    stage |= requeue_stage(job)
-    removed = [*_UNCLAIM, "message", "error", "result", "pending", "gate", "gate_until"]
-    if "series" in job:
-        stage["options.interval"] = {"$literal": 0}
-        removed += ["series", "seq"]
-    if "once_key" in job:
-        stage["once"] = "$once_key"
-    return [{"$set": stage}, {"$unset": removed}]
-
-
-def _attempts_with_last() -> Document:
-    """Adds the last attempt, if there was one, to the list of attempts."""
-    names = ("attempt", "started", "ended", "node", "worker", "status", "error", "result")
-    last: Document = {name: f"${name}" for name in names}
-    is_faulty = {"$in": ["$status", [int(Status.FAILED), int(Status.TIMEOUT)]]}
-    last["error"] = {"$cond": [is_faulty, "$error", None]}  # else it is that of an earlier attempt
-    has_run = {"$or": [{"$ne": ["$started", None]}, {"$eq": ["$status", int(Status.FAILED)]}]}
-    # only the last result is kept: many of them could outgrow a document
-    without_result = {"$unsetField": {"field": "result", "input": "$$this"}}
-    earlier = {"$map": {"input": {"$ifNull": ["$attempts", []]}, "in": without_result}}
-    return {"$slice": [{"$concatArrays": [earlier, {"$cond": [has_run, [last], []]}]}, 1 - KEPT_ATTEMPTS]}
 
 
 def is_written(completion: Completion, job: Mapping[str, Any] | None) -> bool:
@@ -136,14 +193,15 @@ def is_written(completion: Completion, job: Mapping[str, Any] | None) -> bool:
     if job is None:
         return False
     if completion.verdict.status.is_final:
-        return (job["status"], job.get("claim")) == (completion.verdict.status, completion.fence.claim)
+        return (job.get("status"), job.get("claim")) == (completion.verdict.status, completion.fence.claim)
     return str(job.get("rearmed", "")).startswith(f"{completion.fence.attempt}:")
 
 
 def completion_update(completion: Completion) -> UpdateMany:
     """Writes the end of one attempt behind its fence, whatever follows from it."""
     if completion.unstarted:
-        return UpdateMany(completion.fence.filter(), release_update())
+        unmark = completion.was_marked and completion.suspect is None
+        return UpdateMany(completion.fence.filter(), release_update(unmark))
     status = completion.verdict.status
     if status is Status.DONE and not completion.effects:
         return UpdateMany(completion.fence.filter(), done_update(completion))
@@ -152,11 +210,39 @@ def completion_update(completion: Completion) -> UpdateMany:
     return UpdateMany(completion.fence.filter(), rearm_update(completion))
 
 
-def batch_done_update(claim: str, worker: str | None, ids: Sequence[ObjectId]) -> UpdateMany:
-    """Writes the simple ends of jobs of one claim. A claim takes a job only once, so it stands for the attempt."""
-    query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.SUCCEED), "claim": claim}
-    change = {"status": int(target(Transition.SUCCEED)), "progress": 100.0, "worker": worker}
-    return UpdateMany(query, {"$set": change, "$currentDate": {"ended": True}})
+def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
+    """Writes the simple ends of jobs of one claim, with the times of the first of them.
+
+    A claim takes a job only once, so it stands for the attempt.
+    """
+    query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.SUCCEED), "claim": first.fence.claim}
+    change: Document = {"status": int(target(Transition.SUCCEED)), "progress": 100.0, "worker": first.worker}
+    return UpdateMany(query, _timed(first, {"$set": change}))
+
+
+def _timed(completion: Completion, update: Document) -> Document:
+    """Adds to a plain update when the attempt began and ended."""
+    if completion.began:
+        update["$set"]["started"] = as_date(completion.began)
+    if completion.ended:
+        update["$set"]["ended"] = as_date(completion.ended)
+    else:
+        update["$currentDate"] = {"ended": True}
+    return update
+
+
+def _started(completion: Completion) -> Any:
+    """Returns, for a pipeline, when the attempt began."""
+    return as_date(completion.began) if completion.began else "$started"
+
+
+def _began(completion: Completion) -> Any:
+    """Returns the same, and the present if the job does not say when that was."""
+    return as_date(completion.began) if completion.began else date_or("$started", "$$NOW")
+
+
+def _ended(completion: Completion) -> Any:
+    return as_date(completion.ended) if completion.ended else "$$NOW"
 
 
 def done_update(completion: Completion) -> Document:
@@ -166,11 +252,21 @@ def done_update(completion: Completion) -> Document:
         change["result"] = completion.result
     if completion.progress.get("message") is not None:
         change["message"] = completion.progress["message"]
-    removed = dict.fromkeys(("once", "error", *(("gate",) if completion.solo else ())), "")
-    return {"$set": change, "$currentDate": {"ended": True}, "$unset": removed}
+    removed = dict.fromkeys(
+        ("once", "error", *_marks_earned(completion), *(("gate", "turn") if completion.keys else ())), ""
+    )
+    return _timed(completion, {"$set": change, "$unset": removed})
 
 
-def _literal(values: Mapping[str, Any]) -> Document:
+def _marks_earned(completion: Completion) -> list[str]:
+    """Returns the marks of a job that are taken away by the end of an attempt."""
+    if not completion.was_marked:
+        return []
+    kept = ("suspect" if completion.suspect is not None else "", "signalled" if completion.signalled else "")
+    return [name for name in MARKS if name not in kept]
+
+
+def literal(values: Mapping[str, Any]) -> Document:
     """Quotes user data for a pipeline update, so that the server never evaluates it."""
     return {name: {"$literal": value} for name, value in values.items()}
 
@@ -180,60 +276,94 @@ def final_update(completion: Completion) -> list[Document]:
     done = completion.verdict.status is Status.DONE
     values: Document = {"status": int(completion.verdict.status), "worker": completion.worker, **completion.progress}
     values |= {"progress": 100.0, "result": completion.result} if done else {"error": completion.error}
-    stage: Document = {**_literal(values), "ended": "$$NOW"}
+    if completion.verdict.status in DEAD_LETTERS:
+        values["fingerprint"] = completion.fingerprint or fingerprint_of(completion.error, completion.job)
+    stage: Document = {**literal(values), "started": _started(completion), "ended": _ended(completion)}
     if completion.lost:
         stage["lost"] = {"$add": ["$lost", 1]}
     if completion.effects:
         stage["pending"] = {"$literal": list(completion.effects)}
-    removed = ["error"] if done else []
+    removed = [*(["error"] if done else []), *(MARKS if completion.was_marked else [])]
     if completion.verdict.plans_next and completion.series is not None:
         stage["next"] = _planned_run(completion, completion.series)
     else:
         removed.append("once")
-    if completion.solo:
-        removed.append("gate")
+    if completion.keys:
+        keeps_turn = completion.keeps_turn and completion.verdict.status in DEAD_LETTERS
+        removed += ["gate"] if keeps_turn else ["gate", "turn"]
     return [{"$set": stage}, *([{"$unset": removed}] if removed else [])]
 
 
 def _planned_run(completion: Completion, series: tuple[ObjectId, int]) -> Document:
-    reference = {"$ifNull": ["$started", "$$NOW"]} if completion.interval_reference == "start" else "$$NOW"
+    from_start = completion.interval_reference == "start"
+    reference = _began(completion) if from_start else _ended(completion)
     at = "$$NOW" if completion.interval == -1 else {"$add": [reference, round(completion.interval * 1000)]}
     return {"_id": successor_id(series[0], series[1] + 1, ObjectId()), "at": at, "created": "$$NOW"}
 
 
 def rearm_update(completion: Completion) -> list[Document]:
     """Queues a job again: the attempt moves to the list of attempts, and `rearmed` shows listeners how it ended."""
-    released = completion.verdict.move is Transition.RELEASE
-    entry = _attempt_entry(completion, None if released else completion.ended_as)
+    move = completion.verdict.move
+    status = _HANDED_ON.get(move, completion.ended_as)
+    how = SNOOZED if status is Status.POSTPONED else "" if status is None else status.label
     stage: Document = {
         "status": {"$literal": int(completion.verdict.status)},
-        "attempts": {"$slice": [{"$concatArrays": [{"$ifNull": ["$attempts", []]}, [entry]]}, 1 - KEPT_ATTEMPTS]},
-        "rearmed": {"$concat": [{"$toString": "$attempt"}, ":" + ("" if released else completion.ended_as.label)]},
+        "attempts": {"$slice": [{"$concatArrays": [LISTED, [_attempt_entry(completion, status)]]}, 1 - KEPT_ATTEMPTS]},
+        "rearmed": {"$concat": [{"$toString": "$attempt"}, f":{how}"]},
         "worker": None,
         "node": None,
         "started": None,
         "progress": 0.0,
+        **_counted(completion),
     }
     if completion.error is not None:
         stage["error"] = {"$literal": completion.error}
+    if completion.suspect is not None:
+        stage["suspect"] = {"$literal": completion.suspect}
+    again, lapsed = completion.again, list[str]()
+    if move is not Transition.RELEASE:
+        pause = {"$add": [_ended(completion), round(completion.retry_interval * 1000)]}
+        stage["at"] = pause if again is None or again.at is None else {"$literal": again.at}
+    if again is not None:
+        window, lapsed = again.window(move, _began(completion))
+        stage |= window
+    frees_places = bool(completion.keys) and completion.verdict.status is not Status.WAITING
+    removed = [*UNCLAIM, "message", *_marks_earned(completion), *(["gate"] if frees_places else []), *lapsed]
+    return [{"$set": stage}, {"$unset": removed}]
+
+
+def _counted(completion: Completion) -> Document:
+    """Returns the counts of a job that is queued again."""
+    counts: Document = {}
     if completion.lost:
-        stage["lost"] = {"$add": ["$lost", 1]}
+        counts["lost"] = {"$add": ["$lost", 1]}
+    if completion.signalled:
+        counts["signalled"] = {"$add": [{"$ifNull": ["$signalled", 0]}, 1]}
     if completion.verdict.failures is not None:
-        stage["service.failures"] = {"$literal": completion.verdict.failures}
-    if not released:
-        stage["retries"] = {"$add": ["$retries", 1]}
-        stage["at"] = {"$add": ["$$NOW", round(completion.retry_interval * 1000)]}
-    frees_lock = completion.solo is not None and completion.verdict.status is not Status.WAITING
-    return [{"$set": stage}, {"$unset": [*_UNCLAIM, "message", *(["gate"] if frees_lock else [])]}]
+        counts["service.failures"] = {"$literal": completion.verdict.failures}
+    if completion.verdict.move is Transition.SNOOZE:
+        counts["snoozes"] = {"$add": [{"$ifNull": ["$snoozes", 0]}, 1]}
+    elif completion.verdict.move is not Transition.RELEASE:
+        counts["retries"] = {"$add": ["$retries", 1]}
+    return counts
 
 
 def _attempt_entry(completion: Completion, status: Status | None) -> Document:
+    more: Document = {"charged": True} if completion.lost else {}
+    if completion.reason is not None:
+        more["reason"] = {"$literal": completion.reason}
+    if completion.verdict.pause is not None and completion.verdict.failures is None:
+        more["pause"] = {"$literal": completion.verdict.pause}
+    if completion.again is not None and completion.fingerprint is not None:
+        more["fingerprint"] = {"$literal": completion.fingerprint}  # should it be too late for the next one
     return {
         "attempt": "$attempt",
-        "started": "$started",
-        "ended": "$$NOW",
+        "claimed": "$claimed",
+        "started": _started(completion),
+        "ended": _ended(completion),
         "node": "$node",
         "worker": {"$literal": completion.worker},
         "status": {"$literal": None if status is None else int(status)},
         "error": {"$literal": completion.error},
+        **more,
     }

@@ -10,7 +10,8 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import QUEUED, Status
+from taskscheduler.model.sound import status_of
 
 
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
@@ -21,7 +22,8 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
     woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": True}
     messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
     job = ("_id", "queue", "status", "options.force_spawn", "async", "wake")
-    message = ("jobs", "queues", "later", "forced", "rearmed", "stop")
+    settings = ("schedules", "controls", "rates", "groups")
+    message = ("jobs", "queues", "later", "forced", "rearmed", "stop", *settings)
     fields = {"operationType": 1, "documentKey": 1, **{f"fullDocument.{part}": 1 for part in (*job, *message)}}
     return [{"$match": {"$or": [messages, woken]}}, {"$project": fields}]
 
@@ -75,25 +77,65 @@ class ChangeEvent:
     status: Status
     document: Document  #: the job, with the status of this change
     progress: bool = False  #: only the progress or message of the job changed
+    requeued: bool = False  #: it had ended, and was put back into the queue
 
 
 def changes(event: Document) -> list[ChangeEvent]:
-    """Reads the changes in one event; for a job that is queued again, the end of its attempt comes first."""
-    if event["operationType"] not in ("insert", "update", "replace"):
+    """Reads the changes in one event; for a job that is queued again, the end of its attempt comes first.
+
+    A job that was handed back unstarted has not changed for those who listen: its attempt goes on elsewhere.
+    """
+    if is_unstarted(event) or event["operationType"] not in ("insert", "update", "replace"):
         return []
     updated = event.get("updateDescription", {}).get("updatedFields", {})
     document = {**(event.get("fullDocument") or {}), "_id": event["documentKey"]["_id"]}
-    current = ("status", "attempt", "progress", "message", "error", "ended")
+    current = ("status", "attempt", "progress", "message", "error", "ended", "at", "attempts", "rearmed")
     document |= {key: updated[key] for key in current if key in updated}
     if "status" not in document:
         return []
     if event["operationType"] == "update" and "status" not in updated and "rearmed" not in updated:
-        return [ChangeEvent(Status(document["status"]), document, progress=True)]
+        return [ChangeEvent(status_of(document), document, progress=True)]
     found = []
-    if "rearmed" in updated:
-        attempt, _, ending = updated["rearmed"].partition(":")
-        if ending:
-            status = Status[ending.upper()]
-            found.append(ChangeEvent(status, {**document, "status": int(status), "attempt": int(attempt)}))
-    found.append(ChangeEvent(Status(document["status"]), document))
+    attempt, ending = _end_of_attempt(updated.get("rearmed"))
+    if attempt:
+        document["attempt"] = attempt
+        if ending is not None:
+            found.append(ChangeEvent(ending, {**document, "status": int(ending)}))
+    elif _was_promoted(event):
+        document["attempt"] -= 1
+    status = status_of(document)
+    found.append(ChangeEvent(status, document, requeued=status in QUEUED and "ended" in updated))
     return found
+
+
+def _end_of_attempt(rearmed: Any) -> tuple[int, Status | None]:
+    """Reads the end of an attempt from the field `rearmed`, such as `2:failed`; 0 if the field says something else.
+
+    One without a status was lost or handed back.
+    """
+    if not isinstance(rearmed, str):
+        return 0, None
+    attempt, _, ending = rearmed.partition(":")
+    status = next((status for status in Status if status.label == ending), None)
+    return int(attempt) if attempt.isdecimal() else 0, status
+
+
+def _was_promoted(event: Document) -> bool:
+    """Returns whether a job became due, and was claimed already when its document was read."""
+    updated, full = event.get("updateDescription", {}).get("updatedFields", {}), event.get("fullDocument") or {}
+    became_due = updated.get("status") == Status.WAITING and "ended" not in updated and "attempt" not in updated
+    attempt = full.get("attempt")
+    return became_due and full.get("status") != Status.WAITING and isinstance(attempt, int) and attempt > 0
+
+
+def is_unstarted(event: Document) -> bool:
+    """Returns whether a job was handed back before it began: only that takes back the number of an attempt."""
+    updated = event.get("updateDescription", {}).get("updatedFields", {})
+    return updated.get("status") == Status.WAITING and "attempt" in updated
+
+
+def changed_document(event: Document) -> Document:
+    """Returns the job of an event with the status that the event gave it, as queries of listeners see it."""
+    full = event.get("fullDocument") or {}
+    status = event.get("updateDescription", {}).get("updatedFields", {}).get("status", full.get("status"))
+    return {**full, "_id": event.get("documentKey", {}).get("_id"), "status": status}

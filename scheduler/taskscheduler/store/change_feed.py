@@ -10,7 +10,8 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any
 
-from bson.raw_bson import RawBSONDocument
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from pymongo.change_stream import ChangeStream
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -19,6 +20,7 @@ from pymongo.read_concern import ReadConcern
 
 from taskscheduler.clock import Backoff
 from taskscheduler.model.document import Document
+from taskscheduler.model.payload import CODEC
 from taskscheduler.store.driver_errors import brief, is_transient
 from taskscheduler.store.lenient_reads import RAW, decoded
 
@@ -60,13 +62,15 @@ class ChangeFeed:
         self._full_document = full_document
         self._await_ms = await_ms
         self._token = after
-        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._backoff: Backoff | None = None  #: from the first failure until a change is read
         self._refusals = 0  #: in a row, by a server that answers
         self._stopped = threading.Event()
-        self._stream: ChangeStream[RawBSONDocument] | None = None
+        self._woken = threading.Event()
+        self._stream: ChangeStream[Any] | None = None
         self._lost = False  #: a gap that `next` has not yielded yet
+        self._undecoded = False  #: once a change could not be decoded, each is read for itself
 
-    def open(self) -> ChangeStream[RawBSONDocument]:
+    def open(self) -> ChangeStream[Any]:
         """Opens the stream now, so that nothing written from here on is missed. Raises the driver's errors."""
         try:
             self._stream = self._watch()
@@ -76,22 +80,38 @@ class ChangeFeed:
             self._forget(brief(error))
             self._stream = self._watch()
             self._lost = True
+        self._token = self._stream.resume_token or self._token
         return self._stream
 
-    def _reopen(self) -> ChangeStream[RawBSONDocument]:
+    def _reopen(self) -> ChangeStream[Any]:
         self._lost = self._lost or self._token is None
         return self.open()
 
-    def _watch(self) -> ChangeStream[RawBSONDocument]:
-        return self._source.with_options(codec_options=RAW).watch(
+    def _watch(self) -> ChangeStream[Any]:
+        if not self._undecoded:
+            try:
+                return self._stream_of(CODEC)
+            except BSONError as error:
+                self._read_undecoded(error)
+        return self._stream_of(RAW)
+
+    def _stream_of(self, codec: CodecOptions[Any]) -> ChangeStream[Any]:
+        return self._source.with_options(codec_options=codec).watch(
             self._pipeline,
             full_document=self._full_document,
             max_await_time_ms=self._await_ms,
             resume_after=self._token,
         )
 
+    def _read_undecoded(self, error: BSONError) -> None:
+        logger.info("change stream cannot be decoded as a whole", extra={"reason": brief(error)})
+        self._undecoded = True
+
     def next(self) -> Document | Gap | None:
         """Returns the next change; None if none came in time, GAP after a restart that may have missed some."""
+        if self._woken.is_set():
+            self._woken.clear()
+            return None
         try:
             stream = self._stream or self._reopen()
             if self._lost:
@@ -99,12 +119,18 @@ class ChangeFeed:
                 return GAP
             change = stream.try_next()
             self._token = stream.resume_token
+            if change is None and self._woken.is_set():
+                return None
             if change is None and not stream.alive:
                 self._forget("the stream ended")
                 return None
-            self._refusals = 0
-            self._backoff.reset()
-            return decoded(change)
+            if self._backoff is not None:
+                self._recovered()
+            return decoded(change) if self._undecoded else change
+        except BSONError as error:
+            self._read_undecoded(error)
+            self._close_stream()
+            return None
         except PyMongoError as error:
             self._failed(error)
             return None
@@ -114,9 +140,13 @@ class ChangeFeed:
         """The place where a later feed can resume without missing a change, as long as the oplog reaches back to it."""
         return self._token
 
+    def _recovered(self) -> None:
+        self._backoff, self._refusals = None, 0
+
     def _failed(self, error: PyMongoError) -> None:
-        if self._stopped.is_set():
-            return  # the cursor was killed by `close`
+        if self._stopped.is_set() or self._woken.is_set():
+            return  # the cursor was killed by `close` or `wake`
+        self._backoff = self._backoff or Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._refusals = self._refusals + 1 if isinstance(error, OperationFailure) and not is_transient(error) else 0
         if isinstance(error, OperationFailure) and (error.code in HISTORY_LOST or self._refusals > _MOST_REFUSALS):
             self._forget(brief(error))
@@ -129,6 +159,16 @@ class ChangeFeed:
         """Gives up the place in the oplog; the next reopening is a gap."""
         logger.info("change stream starts anew", extra={"reason": reason})
         self._token = None
+        self._close_stream()
+
+    def select(self, pipeline: Sequence[Mapping[str, Any]], after: Token | None = None) -> None:
+        """Selects other changes from the next one on, or from an earlier place on."""
+        self._pipeline, self._token = list(pipeline), after or self._token
+        self._close_stream()
+
+    def wake(self) -> None:
+        """Has `next`, in another thread, return None soon; nothing is missed."""
+        self._woken.set()
         self._close_stream()
 
     def rest(self) -> None:
@@ -167,3 +207,9 @@ def token_time(token: Token | None) -> datetime | None:
         return datetime.fromtimestamp(int(str((token or {})["_data"])[2:10], 16), UTC)
     except (KeyError, ValueError):
         return None
+
+
+def reaches(token: Token, place: Token | None) -> bool:
+    """Returns whether a token is at a place or behind it; False if the two cannot be compared."""
+    ours, other = token.get("_data"), (place or {}).get("_data")
+    return isinstance(ours, str) and isinstance(other, str) and ours >= other  # which their server promises

@@ -6,7 +6,8 @@ filters on `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a j
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, cast
 
@@ -17,20 +18,29 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
+from taskscheduler.model.control.keys import PLACE_FIELDS, group_lists
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status, Transition
+from taskscheduler.model.lenient import as_stored, smallest_name
+from taskscheduler.model.lifecycle import QUEUED, Status, Transition
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import claim_update, release_update
+from taskscheduler.store.attempt_updates import claim_update, release_update, take_turn_update
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch
 from taskscheduler.store.fence import Fence, from_statuses
-from taskscheduler.store.lenient_reads import RAW, read
+from taskscheduler.store.lenient_reads import NO_TEXT, ONLY_ID, RAW, read, read_some, readable_errors
 from taskscheduler.store.schema import CLAIM_ORDER
 
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
 
-_CLAIMABLE = from_statuses(Transition.CLAIM)
+_CLAIMABLE: Document = {"status": from_statuses(Transition.CLAIM)}
 
-_PLACE = {"queue": 1, "priority": 1, "at": 1}
+#: jobs that wait for the turn of their group and nothing else: such a job needs no place
+_IN_TURN: Document = {
+    "status": from_statuses(Transition.TAKE_TURN),
+    "blocked": group_lists(),
+    **{name: {"$exists": False} for name in PLACE_FIELDS},
+}
+
+PLACE = {"queue": 1, "priority": 1, "at": 1}
 
 
 class Cursor(NamedTuple):
@@ -40,6 +50,29 @@ class Cursor(NamedTuple):
     priority: int
     at: datetime
     job_id: ObjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which of the waiting jobs may be claimed, as far as that is the same for all searches."""
+
+    queues: Sequence[str] | None = None  #: None: all
+    but_queues: Sequence[str] = ()  #: those that are paused
+    unknown: Sequence[str] = ()  #: classes that the node does not know; the server reads every document for them
+    but_classes: Sequence[str] = ()  #: that are paused; searches find them, so that the node parks them
+    but_tags: Sequence[str] = ()  #: the same
+
+    @property
+    def fields(self) -> Document:
+        """What searches read beside the place in the queue: what tells jobs that are paused."""
+        return {"class": 1, "tags": 1} if self.but_classes or self.but_tags else {}
+
+    def of(self, queues: Sequence[str]) -> Scope:
+        """Returns the same for some queues."""
+        return replace(self, queues=queues)
+
+
+ALL_JOBS = Scope()
 
 
 class ClaimStore:
@@ -54,71 +87,104 @@ class ClaimStore:
         """Returns the queues that have waiting jobs."""
         names: list[str] = []
         while True:
-            query: Document = {"status": int(Status.WAITING), "queue": {"$gt": names[-1] if names else ""}}
-            found = self.collection.find(query, {"queue": 1}).sort("queue", 1).hint("claim").limit(1)
-            name = next((entry["queue"] for entry in found), None)
-            if name is None:
+            name = self._next_queue(names[-1] if names else "")
+            if name is None or name in names:
                 return names
             names.append(name)
 
+    def _next_queue(self, after: str) -> str | None:
+        query = as_stored({"status": int(Status.WAITING), "queue": {"$gt": after}})
+        fields = {"queue": 1, "_id": 0}
+        found = read(self.collection, lambda jobs: jobs.find(query, fields).sort("queue", 1).hint("claim").limit(1))
+        return smallest_name(found[0]["queue"], after) if found else None
+
+    def without_queue(self) -> list[Document]:
+        """Returns `_id`, queue, priority and `at` of some waiting jobs that no search finds: their queue is no text."""
+        queries = [{"status": int(Status.WAITING), "queue": condition} for condition in NO_TEXT]
+        return read_some(self.collection, queries, PLACE, "claim")
+
     def candidates(
-        self, queues: Sequence[str], count: int, after: Cursor | None = None, but_async: bool = False
+        self,
+        scope: Scope,
+        count: int,
+        after: Cursor | None = None,
+        but_async: bool = False,
+        but_forced: bool = False,
     ) -> list[Document]:
         """Returns `_id`, queue, priority and `at` of the next waiting jobs: highest priority first, then longest due.
 
         With `after`, only jobs of its queue behind that place, unless jobs of higher priority wait there. `but_async`
-        passes over async jobs, for which the server reads every document.
+        and `but_forced` pass over async and force_spawn jobs; for both the server reads every document. So it does for
+        unknown classes.
         """
-        waiting: Document = {"status": int(Status.WAITING)}
+        waiting, fields = _waiting(scope), {**PLACE, **scope.fields}
         if but_async:
             waiting["async"] = {"$exists": False}
-        if after is None:
-            return self._in_claim_order({**waiting, "queue": {"$in": list(queues)}}, count)
+        if but_forced:
+            waiting["options.force_spawn"] = {"$ne": True}
+        if after is None or after.queue in scope.but_queues:
+            return self._in_claim_order(waiting, count, fields)
         waiting["queue"] = after.queue
-        urgent = self._in_claim_order({**waiting, "priority": {"$gt": after.priority}}, count)
+        urgent = self._in_claim_order({**waiting, "priority": {"$gt": after.priority}}, count, fields)
         if urgent:
             return urgent
         waiting["priority"] = after.priority
-        same_time = self._in_claim_order({**waiting, "at": after.at, "_id": {"$gt": after.job_id}}, count)
+        same_time = self._in_claim_order({**waiting, "at": after.at, "_id": {"$gt": after.job_id}}, count, fields)
         if len(same_time) == count:
             return same_time
-        return same_time + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(same_time))
+        return same_time + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(same_time), fields)
 
-    def _in_claim_order(self, query: Document, count: int) -> list[Document]:
+    def _in_claim_order(self, query: Document, count: int, fields: Document) -> list[Document]:
+        stored = as_stored(query)
         return read(
-            self.collection, lambda jobs: jobs.find(query, _PLACE, batch_size=count).sort(CLAIM_ORDER).limit(count)
+            self.collection, lambda jobs: jobs.find(stored, fields, batch_size=count).sort(CLAIM_ORDER).limit(count)
         )
 
-    def forced(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
+    def forced(self, scope: Scope, count: int) -> list[Document]:
         """Returns waiting jobs of the option force_spawn, which get a worker of their own although none is free."""
-        query: Document = {"options.force_spawn": True, "status": int(Status.WAITING)}
-        if queues is not None:
-            query["queue"] = {"$in": list(queues)}
-        return [entry["_id"] for entry in self.collection.find(query, {"_id": 1}).hint("force").limit(count)]
+        query, fields = {**_waiting(scope), "options.force_spawn": True}, {**ONLY_ID, **scope.fields}
+        return read(self.collection, lambda jobs: jobs.find(query, fields).hint("force").limit(count))
 
-    def asynchronous(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
+    def asynchronous(self, scope: Scope, count: int) -> list[Document]:
         """Returns waiting async jobs in claim order."""
-        query: Document = {"async": True, "status": int(Status.WAITING)}
-        if queues is not None:
-            query["queue"] = {"$in": list(queues)}
-        found = self.collection.find(query, {"_id": 1}).sort([("priority", -1), ("at", 1)]).hint("async").limit(count)
-        return [entry["_id"] for entry in found]
+        query, fields = {**_waiting(scope), "async": True}, {**ONLY_ID, **scope.fields}
+        order = [("priority", -1), ("at", 1)]
+        return read(self.collection, lambda jobs: jobs.find(query, fields).sort(order).hint("async").limit(count))
 
-    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
-        """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises."""
-        query = {"_id": {"$in": list(ids)}, "status": _CLAIMABLE}
-        return self.collection.update_many(query, claim_update(claim, boot, node)).modified_count
+    def next_kinds(self, scope: Scope, count: int) -> list[Document]:
+        """Returns the next waiting jobs in claim order, and which of them are `async`."""
+        return self._in_claim_order(_waiting(scope), count, {**PLACE, "async": 1, **scope.fields})
+
+    def overdue(self, scope: Scope, names: Sequence[str], seconds: float, count: int) -> list[Document]:
+        """Returns `_id`, class and queue of waiting jobs of these classes that fell due so many seconds ago."""
+        fell_due = {"$lte": ["$at", {"$subtract": ["$$NOW", round(seconds * 1000)]}]}
+        query = {**_waiting(scope), "class": {"$in": list(names)}, "$expr": fell_due}
+        fields = {"queue": 1, "class": 1, **scope.fields}
+        return read(self.collection, lambda jobs: jobs.find(query, fields).sort(CLAIM_ORDER).limit(count))
+
+    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, in_turn: bool = False) -> int:
+        """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises.
+
+        With `in_turn` also those that wait for the turn of their group.
+        """
+        query = {"_id": {"$in": list(ids)}, **_claimable(in_turn)}
+        return self.collection.update_many(query, _claim_update(in_turn)(claim, boot, node)).modified_count
 
     def claim_one(
-        self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
+        self, job_id: ObjectId, scope: Scope, claim: str, boot: ObjectId, node: str, in_turn: bool = False
     ) -> list[ClaimedJob]:
-        """Claims and reads one job in one operation, which the driver retries; empty if it is not waiting any more."""
-        query: Document = {"_id": job_id, "status": _CLAIMABLE}
-        if queues:
-            query["queue"] = {"$in": list(queues)}
-        job = self._raw.find_one_and_update(
-            query, claim_update(claim, boot, node), projection=READ_BACK, return_document=ReturnDocument.AFTER
-        )
+        """Claims and reads one job in one operation, which the driver retries; empty if it does not wait any more.
+
+        So it is for one that is paused. With `in_turn` also one that waits for the turn of its group.
+        """
+        query = {**_waiting(scope), "_id": job_id, **_claimable(in_turn)}
+        if scope.but_classes:
+            query["class"] = {"$nin": [*scope.unknown, *scope.but_classes]}
+        if scope.but_tags:
+            query["tags"] = {"$nin": list(scope.but_tags)}
+        change, after = _claim_update(in_turn)(claim, boot, node), ReturnDocument.AFTER
+        with readable_errors():
+            job = self._raw.find_one_and_update(query, change, projection=READ_BACK, return_document=after)
         return [] if job is None else [decode(bytes(job.raw))]
 
     def claimed(self, claim: str, boot: ObjectId) -> list[ClaimedJob]:
@@ -139,3 +205,24 @@ class ClaimStore:
     def release(self, fence: Fence) -> bool:
         """Releases one attempt that has not started; returns whether it was still held."""
         return self.collection.update_many(fence.filter(), release_update()).modified_count == 1
+
+
+def _waiting(scope: Scope) -> Document:
+    """Matches waiting jobs of the queues that may be searched, without those of classes that the node does not know."""
+    query: Document = {"status": int(Status.WAITING)}
+    if scope.queues is not None:
+        query["queue"] = {"$in": [queue for queue in scope.queues if queue not in scope.but_queues]}
+    elif scope.but_queues:
+        query["queue"] = {"$nin": list(scope.but_queues)}
+    if scope.unknown:
+        query["class"] = {"$nin": list(scope.unknown)}
+    return query
+
+
+def _claimable(in_turn: bool) -> Document:
+    """Matches the jobs that a claim may take; `in_turn`: also those that wait for the turn of their group."""
+    return {"status": {"$in": sorted(map(int, QUEUED))}, "$or": [_CLAIMABLE, _IN_TURN]} if in_turn else _CLAIMABLE
+
+
+def _claim_update(in_turn: bool) -> Callable[[str, ObjectId, str], Document]:
+    return take_turn_update if in_turn else claim_update

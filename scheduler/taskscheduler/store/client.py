@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import threading
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
 
 import pymongo
+from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database as Database  # for modules outside that pass one on
 from pymongo.errors import ConfigurationError, InvalidURI
@@ -31,6 +35,11 @@ _FILE_OPTIONS = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 
 MINIMUM_WIRE_VERSION = 13  #: MongoDB 5.0
 
+SMALLEST_POOL = 12  #: connections that a client needs if the streams of a scheduler and its twin share it with calls
+
+#: any number of streams may wait at once
+_UNLIMITED: dict[str, Any] = {"connect": False, "maxPoolSize": None, "minPoolSize": 0}
+
 #: used unless the URI sets them
 _SETTINGS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 15_000,
@@ -50,16 +59,17 @@ PROMPT = WriteConcern(w=1)
 VISIBLE = WriteConcern(w=1, j=True)
 
 
-def connect(uri: str, **settings: Any) -> Database[Document]:
+def connect(uri: str, overrule: bool = False, **settings: Any) -> Database[Document]:
     """Opens the database that `uri` names on a new client; InvalidOptionError if the URI is not usable.
 
-    A setting applies unless the URI sets the same option.
+    A setting applies unless the URI sets the same option; with `overrule` the given ones apply in any case.
     """
     try:
         parsed = parse_uri(uri, warn=False)
         name = parsed["database"]
         chosen = {key.lower() for key in parsed["options"]}
-        ours = {key: value for key, value in {**_SETTINGS, **settings}.items() if key.lower() not in chosen}
+        firm = settings if overrule else {}
+        ours = {key: value for key, value in {**_SETTINGS, **settings}.items() if key.lower() not in chosen} | firm
         client: MongoClient[Document] = MongoClient(uri, **ours)
     except (InvalidURI, ConfigurationError, ValueError, OSError) as error:  # OSError: a file of certificates
         problem = _explain(uri, error)
@@ -102,11 +112,13 @@ def _unreadable_file(uri: str) -> str | None:
 
 
 def _wrong_without_credentials(uri: str) -> str:
-    """Returns the driver's words about the URI without user and password; empty if it has no other fault."""
+    """Returns the driver's words about the URI with another user and password; empty if it has no other fault."""
     scheme, separator, rest = uri.partition("://")
+    other = f"{scheme}://user:password@{rest.rpartition('@')[2]}" if separator else uri.rpartition("@")[2]
     try:
-        parse_uri(scheme + separator + rest.rpartition("@")[2] if separator else uri.rpartition("@")[2], warn=False)
-    except (InvalidURI, ConfigurationError, ValueError) as error:
+        parse_uri(other, warn=False)
+        MongoClient(other, connect=False).close()  # some options are checked only here
+    except (InvalidURI, ConfigurationError, ValueError, OSError) as error:
         return str(error)
     return ""
 
@@ -151,3 +163,137 @@ def check_server(database: Database[Document], clock: Clock) -> ServerClock:
     if not isinstance(server_now, datetime):
         return ServerClock(clock, clock.now())
     return ServerClock(clock, server_now if server_now.tzinfo else server_now.replace(tzinfo=UTC))
+
+
+class StreamDatabase:
+    """Gives streams a database. A stream holds a connection for as long as it waits for the next change."""
+
+    def __init__(self, database: Database[Document], uri: str | None) -> None:
+        self._database = durable(database)
+        self._uri = uri  #: None if the client is the caller's, whom other schedulers may share
+        self._lock = threading.Lock()
+        self._own: Database[Document] | None = None
+        self._second: _SecondClient | None = None
+
+    def for_many(self) -> Database[Document]:
+        """Returns the database for any number of streams: on a client of their own whose pool has no limit.
+
+        InvalidOptionError if the client was given, the driver cannot make another one like it, and its pool is small.
+        """
+        with self._lock:
+            if self._own is None:
+                self._own = self._opened()
+            return self._own
+
+    def _opened(self) -> Database[Document]:
+        if self._uri is not None:
+            return durable(connect(self._uri, overrule=True, **_UNLIMITED))
+        self._second = _second_clients.use(self._database.client)
+        if self._second is not None:
+            return durable(self._second.client[self._database.name])
+        if self._has_room():
+            return self._database
+        raise InvalidOptionError(
+            f"the client of this database has maxPoolSize={self._pool_size}, too few connections to wait or listen "
+            f"with: allow at least {SMALLEST_POOL}, or pass the URI instead of the database"
+        )
+
+    def for_few(self) -> Database[Document]:
+        """Returns the database for a stream of which a scheduler has a few only: they share its client if they can.
+
+        Of several schedulers on one client that was given, the streams of the first one share it. InvalidOptionError
+        as for many.
+        """
+        shares = self._has_room() and (self._uri is not None or _second_clients.is_first(self, self._database.client))
+        return self._database if shares else self.for_many()
+
+    @property
+    def _pool_size(self) -> float | None:
+        size: float | None = self._database.client.options.pool_options.max_pool_size
+        return size
+
+    def _has_room(self) -> bool:
+        return not self._pool_size or self._pool_size >= SMALLEST_POOL
+
+    def now(self) -> Timestamp:
+        """Returns a time of the oplog: every change from here on is later. Raises the driver's errors."""
+        time: Timestamp = self._database.command("ping")["operationTime"]
+        return time
+
+    def close(self) -> None:
+        """Closes the client of the streams, within 2 s even if the server is away, unless others use it."""
+        with self._lock:
+            own, second, self._own, self._second = self._own, self._second, None, None
+        _second_clients.forget(self, self._database.client)
+        if second is not None:
+            _second_clients.leave(second)
+        elif own is not None and own.client is not self._database.client:
+            close(own)
+
+
+class _SecondClient:
+    """A client like one that was given, and how many schedulers have streams on it."""
+
+    def __init__(self, given: MongoClient[Document], client: MongoClient[Document]) -> None:
+        self.given = given  #: kept, so that no other client gets its identity
+        self.client = client
+        self.users = 0
+
+
+class _SecondClients:
+    """The clients that streams have beside those that callers gave: one for each, which all schedulers on it share."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        # by identity: the driver takes two clients of the same servers for equal, whatever their settings
+        self._clients: WeakValueDictionary[int, _SecondClient] = WeakValueDictionary()
+        self._first: WeakValueDictionary[int, StreamDatabase] = WeakValueDictionary()
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._reset()  # clients do not survive a fork, and the lock may seem to be held for ever
+
+    def use(self, given: MongoClient[Document]) -> _SecondClient | None:
+        """Returns the second client of a client; None if the driver cannot make one."""
+        self._after_fork()
+        with self._lock:
+            second = self._clients.get(id(given))
+            if second is None:
+                # as the driver itself does for encryption; nothing else knows all settings and the password
+                duplicate = getattr(given, "_duplicate", None) if isinstance(given, MongoClient) else None
+                if duplicate is None:
+                    return None
+                second = self._clients[id(given)] = _SecondClient(given, duplicate(**_UNLIMITED))
+            second.users += 1
+            return second
+
+    def leave(self, second: _SecondClient) -> None:
+        """Closes a second client after its last user."""
+        self._after_fork()
+        with self._lock:
+            second.users -= 1
+            is_unused = second.users == 0
+            if is_unused and self._clients.get(id(second.given)) is second:
+                del self._clients[id(second.given)]
+        if is_unused:
+            close(second.client["admin"])
+
+    def is_first(self, streams: StreamDatabase, given: MongoClient[Document]) -> bool:
+        """Returns whether these are the streams that share a client that was given."""
+        self._after_fork()
+        with self._lock:
+            return self._first.setdefault(id(given), streams) is streams
+
+    def forget(self, streams: StreamDatabase, given: MongoClient[Document]) -> None:
+        """Lets the streams of another scheduler share the client."""
+        self._after_fork()
+        with self._lock:
+            if self._first.get(id(given)) is streams:
+                del self._first[id(given)]
+
+
+_second_clients = _SecondClients()

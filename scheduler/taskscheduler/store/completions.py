@@ -3,25 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from taskscheduler.clock import ServerClock
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import Completion, batch_done_update, completion_update, is_written
+from taskscheduler.store.attempt_updates import (
+    LATEST_END,
+    Completion,
+    as_date,
+    batch_done_update,
+    completion_update,
+    is_written,
+)
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.lenient_reads import read
+
+
+class DoneTogether:
+    """The jobs of one claim and worker that are done at about the same time, and the first of their ends."""
+
+    __slots__ = ("first", "ids")
+
+    def __init__(self, first: Completion) -> None:
+        self.first = first
+        self.ids: list[ObjectId] = []
+
+
+_SLOT = 10  #: milliseconds; quick jobs that began in the same slot and took as long share the write of their end
+
+
+def time_slot(completion: Completion) -> tuple[int, int]:
+    """Returns what simple ends must have in common to be written as one, besides claim and worker.
+
+    In milliseconds: how long the job took, and when it began, which is not exact for a job that takes less than a slot.
+    """
+    began, ended = completion.began, completion.ended
+    if not began or not ended:
+        return -1, int(began * 1000)
+    took = int((ended - began) * 1000)
+    return took, int(began * 1000) if took >= _SLOT else int(began * 1000) // _SLOT
+
+
+class Sign(NamedTuple):
+    """A sign of life of an attempt."""
+
+    fence: Fence
+    progress: Mapping[str, Any]  #: that came with it, and the worker
+    parent: ObjectId | None = None
+    began: float = 0.0  #: when it began, in monotonic time of this host; 0.0 if that is not known
+    of_job: bool = True  #: whether the job gave it, and not its node for a job that gives none
 
 
 class CompletionStore:
     """The ends and the progress of attempts, as nodes report them."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: ServerClock) -> None:
+        self._clock = clock
         self.collection: Collection[Document] = database[options.job_store]
         self._prompt = database.get_collection(options.job_store, write_concern=PROMPT)
 
@@ -31,34 +76,46 @@ class CompletionStore:
         The caller repeats it after a fault: as updates of many documents the driver does not retry these writes, since
         its bookkeeping for that doubles the cost of a write.
         """
-        groups: dict[tuple[str, str | None], list[ObjectId]] = {}
+        late = self._clock.at(self._clock.monotonic()) - LATEST_END
+        groups: dict[tuple[str, str | None, int, int], DoneTogether] = {}
         writes = []
         for completion in completions:
+            if completion.ended < late:
+                completion.ended = 0.0
             if completion.is_simple:
-                group = groups.setdefault((completion.fence.claim, completion.worker), [])
-                group.append(completion.fence.job_id)
+                key = (completion.fence.claim, completion.worker, *time_slot(completion))
+                group = groups.get(key)
+                if group is None:
+                    groups[key] = group = DoneTogether(completion)
+                group.ids.append(completion.fence.job_id)
             else:
                 writes.append(completion_update(completion))
-        writes += [batch_done_update(claim, worker, ids) for (claim, worker), ids in groups.items()]
+        writes += [batch_done_update(group.first, group.ids) for group in groups.values()]
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
     def confirmed(self, completions: Sequence[Completion]) -> set[ObjectId]:
         """Returns the jobs whose end is in the database, for when fewer matched than were written."""
         ids = [completion.fence.job_id for completion in completions]
         fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1}
-        found = {job["_id"]: job for job in self.collection.find({"_id": {"$in": ids}}, fields)}
+        jobs = read(self.collection, lambda jobs: jobs.find({"_id": {"$in": ids}}, fields))
+        found = {job["_id"]: job for job in jobs}
         written = [one for one in completions if is_written(one, found.get(one.fence.job_id))]
         return {completion.fence.job_id for completion in written}
 
-    def progress(self, reports: Sequence[tuple[Fence, Mapping[str, Any], ObjectId | None]]) -> None:
+    def _start_of(self, sign: Sign) -> Document:
+        """Returns when the attempt began: until the first sign of life, `started` is when it was claimed."""
+        return {"started": as_date(self._clock.at(sign.began))} if sign.began else {}
+
+    def progress(self, signs: Sequence[Sign]) -> None:
         """Writes signs of life with the progress that came with them; that of a child keeps its parent alive."""
         writes = []
-        for fence, progress, parent in reports:
+        for sign in signs:
             update: Document = {"$currentDate": {"alive": True}}
-            if progress:
-                update["$set"] = dict(progress)
-            writes.append(UpdateOne(fence.filter(), update))
-            if parent is not None:
-                running = {"_id": parent, "status": int(Status.PROCESSING)}
-                writes.append(UpdateOne(running, {"$currentDate": {"alive": True}}))
+            if sign.progress or sign.began:
+                update["$set"] = {**sign.progress, **self._start_of(sign)}
+            writes.append(UpdateOne(sign.fence.filter(), update))
+            if sign.parent is not None:
+                running = {"_id": sign.parent, "status": int(Status.PROCESSING)}
+                moved = ("alive", "child_alive") if sign.of_job else ("alive",)
+                writes.append(UpdateOne(running, {"$currentDate": dict.fromkeys(moved, True)}))
         self._prompt.bulk_write(writes, ordered=False)

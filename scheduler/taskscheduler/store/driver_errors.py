@@ -37,6 +37,9 @@ _BATCH_ERRORS = ("writeErrors", "writeConcernErrors")
 _BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
 
 
+#: findAndModify cannot change the document: a number that is none, a path through a text, an index key of two lists
+_REFUSED_CHANGE_CODES = {14, 28, 171}
+
 _BRIEF = 200  #: characters; the driver's view of all servers follows, which can fill pages
 
 
@@ -70,7 +73,8 @@ def is_refusal(error: BaseException) -> bool:
 
 def is_refused_write(error: BaseException) -> bool:
     """Whether the server refused to change one of the documents of an update, and would again."""
-    return isinstance(error, WriteError) and not is_transient(error)
+    refused = isinstance(error, OperationFailure) and error.code in _REFUSED_CHANGE_CODES
+    return (isinstance(error, WriteError) or refused) and not is_transient(error)
 
 
 def brief(error: BaseException) -> str:

@@ -18,8 +18,10 @@ from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.sound import sound, status_of
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.driver_errors import brief
+from taskscheduler.store.lenient_reads import read
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class EventLog:
         """
         for count in _LOOKED_AT:
             try:
-                entries = list(self._collection.aggregate(_changes_of(job_id, count, limit), **_NEWEST_FIRST))
+                entries = self._entries(_changes_of(job_id, count, limit))
             except OperationFailure as error:
                 if not isinstance(error, ExecutionTimeout) and error.code != _OVERTAKEN:
                     raise
@@ -75,12 +77,22 @@ class EventLog:
                 return changes[-limit:]
         return []
 
+    def _entries(self, stages: list[Document]) -> list[Document]:
+        """Returns entries whose id says when they were logged."""
+        found = read(self._collection, lambda entries: entries.aggregate(stages, **_NEWEST_FIRST))
+        return [entry for entry in found if isinstance(entry["_id"], ObjectId)]
+
 
 _NEWEST_FIRST: Mapping[str, Any] = {"hint": {"$natural": -1}, "maxTimeMS": _MAX_TIME_MS}
 
 
 def _changes_of(job_id: ObjectId, count: int, limit: int) -> list[Document]:
-    ours = {"$filter": {"input": "$events", "cond": {"$eq": ["$$this.job", job_id]}}}
+    ours = {
+        "$filter": {
+            "input": {"$cond": [{"$isArray": "$events"}, "$events", ["$events"]]},
+            "cond": {"$eq": ["$$this.job", job_id]},
+        }
+    }
     return [
         {"$limit": count},
         {"$match": {"events.job": job_id}},
@@ -91,4 +103,4 @@ def _changes_of(job_id: ObjectId, count: int, limit: int) -> list[Document]:
 
 def _change(entry: Mapping[str, Any], event: Mapping[str, Any]) -> StatusChange:
     logged = entry["_id"].generation_time
-    return StatusChange(logged, Status(event["status"]), event["attempt"], entry.get("node"))
+    return StatusChange(logged, status_of(event), sound(event, "attempt", 0), sound(entry, "node"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import bson
@@ -15,12 +16,15 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.clock import Backoff, Clock, Deadline
 from taskscheduler.errors import DuplicateJobError
 from taskscheduler.model.document import Document, NewJob
+from taskscheduler.model.lenient import UnreadableDocument
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.payload import CODEC
+from taskscheduler.model.sound import sound
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.store.driver_errors import is_transient
 from taskscheduler.store.jobs import LIVE_FILTER, OnceTakenError
+from taskscheduler.store.lenient_reads import ONLY_ID, each, read_ids, read_one, undecoded
 
 _PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  #: seconds between two tries
@@ -57,6 +61,17 @@ class JobInserts:
         for start in range(0, len(jobs), _BATCH):
             self._insert_batch(jobs[start : start + _BATCH])
 
+    def insert_missing(self, jobs: Sequence[Document]) -> None:
+        """Stores those of these jobs whose ids are not in use; the others were stored before."""
+        for start in range(0, len(jobs), _BATCH):
+            try:
+                self.collection.insert_many(jobs[start : start + _BATCH], ordered=False)
+            except BulkWriteError as error:
+                # an id that is in use says nothing if a majority may not have that job: an election may take it back
+                refused = any(entry.get("code") != _DUPLICATE_KEY for entry in error.details.get("writeErrors", []))
+                if refused or error.details.get("writeConcernErrors"):
+                    raise
+
     def _insert_batch(self, jobs: Sequence[NewJob]) -> None:
         for earlier in self._tries():
             try:
@@ -83,28 +98,38 @@ class JobInserts:
 
     def _tries(self) -> Iterator[_EarlierTries]:
         """Yields before each try of one insert, with a pause between two; raises the last error when time is up."""
-        deadline, backoff = Deadline(_PATIENCE, self._clock), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        earlier = _EarlierTries()
+        ends, earlier = self._clock.monotonic() + _PATIENCE, _EarlierTries()
+        yield earlier
+        deadline, backoff = Deadline(ends - self._clock.monotonic(), self._clock), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
-            yield earlier
             if deadline.passed and earlier.error is not None:
                 raise earlier.error
             deadline.pause(backoff.next())
+            yield earlier
 
     def _is_ours(self, job: NewJob) -> bool:
         """Whether an earlier try stored the job that has this id."""
-        found = self.collection.find_one({"_id": job.id}, {"created": 1, "class": 1})
-        expected = (job.document["class"], job.document["created"].replace(microsecond=0))
-        return found is not None and (found["class"], found["created"].replace(microsecond=0)) == expected
+        query, fields = {"_id": job.id}, {"created": 1, "class": 1}
+        found = read_one(self.collection, lambda jobs: jobs.find_one(query, fields)) or {}
+        expected = (job.document["class"], _as_stored(job.document["created"]))
+        created = sound(found, "created")
+        return created is not None and (found.get("class"), created) == expected
 
     def _are_durable(self, jobs: Sequence[NewJob]) -> bool:
         """Whether a majority has what an earlier try stored; until then an election may roll it back."""
         ids = [job.id for job in jobs]
-        return len(list(self._confirming.find({"_id": {"$in": ids}}, {"_id": 1}))) == len(ids)
+        return len(self._stored(self._confirming, ids)) == len(ids)
+
+    def confirmed(self, job_id: ObjectId) -> Document | None:
+        """Returns the job with this id as a majority of the servers has it."""
+        return read_one(self._confirming, lambda jobs: jobs.find_one({"_id": job_id}))
 
     def taken_ids(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
         """Returns those of these ids that are in use."""
-        return [entry["_id"] for entry in self.collection.find({"_id": {"$in": list(ids)}}, {"_id": 1})]
+        return self._stored(self.collection, ids)
+
+    def _stored(self, collection: Collection[Document], ids: Sequence[ObjectId]) -> list[ObjectId]:
+        return read_ids(collection, lambda jobs: jobs.find({"_id": {"$in": list(ids)}}, ONLY_ID))
 
     def same_live(self, name: str, data: Any, key: str, ignore_data: bool) -> Document | None:
         """Finds the job that add_job_once must not repeat: the one that holds the key, else a live one of equal data.
@@ -112,22 +137,28 @@ class JobInserts:
         With `ignore_data` any live job of the class counts; if no data are equal, the oldest. While the key moves from
         an ended run to the next one of its series, it stands in the plan of the ended run.
         """
-        keyed = self.collection.find_one({"$or": [{"once": key}, {"pending": "next", "next.once": key}]})
+        held: Document = {"$or": [{"once": key}, {"pending": "next", "next.once": key}]}
+        keyed = read_one(self.collection, lambda jobs: jobs.find_one(held))
         if keyed is not None:
             return keyed
         wanted, oldest = fingerprint(data), None
         query: Document = {"class": name, "status": LIVE_FILTER, "service": {"$exists": False}}
         if not ignore_data:
             query["$expr"] = _may_equal(data)
-        for job in self.collection.find(query).sort("_id", 1):
-            if fingerprint(job.get("data")) == wanted:
+        for job in each(undecoded(self.collection).find(query).sort("_id", 1)):
+            if not isinstance(job, UnreadableDocument) and fingerprint(job.get("data")) == wanted:
                 return job
             oldest = oldest or job
         return oldest if ignore_data else None
 
     def same_queued(self, key: str) -> Document | None:
         """Finds the queued job that holds this key of the option `dedupe`, as a majority of the servers has it."""
-        return self._confirming.find_one({"dedupe": key, "status": {"$lt": int(Status.PROCESSING)}})
+        query: Document = {"dedupe": key, "status": {"$lt": int(Status.PROCESSING)}}
+        return read_one(self._confirming, lambda jobs: jobs.find_one(query))
+
+
+def _as_stored(date: datetime) -> datetime:
+    return date.replace(microsecond=date.microsecond // 1000 * 1000)
 
 
 def _may_equal(data: Any) -> Document:

@@ -1,26 +1,30 @@
-"""Lists jobs for tools: recent ones, the newest with their data, page by page. Every read is bounded."""
+"""Lists jobs for tools: recent ones, the newest with their data, page by page. Every read but `every` is bounded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 from typing import Any
 
-from bson import ObjectId
+from bson import MinKey, ObjectId
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout
 
 from taskscheduler.model.document import Document
+from taskscheduler.model.job_ids import id_text
+from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.attempt_updates import KEPT_ATTEMPTS
 from taskscheduler.store.client import durable
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.jobs import LIVE_FILTER
-from taskscheduler.store.lenient_reads import each, undecoded
+from taskscheduler.store.jobs import LIVE_FILTER, LIVE_JOBS
+from taskscheduler.store.lenient_reads import NO_TEXT, each, undecoded
+from taskscheduler.store.schema import retention_index
 
 CAP = 10_000  #: the limit of every count
 
@@ -34,7 +38,12 @@ _MAX_TIME_MS = 10_000
 
 _QUICK_MS = 200  #: for a search that may pass over millions of jobs where another way exists
 
-_BULKY = {"data": 0, "result": 0}
+#: lets the planner take the index of live jobs, whatever their class
+_ANY_CLASS: Document = {"class": {"$gte": MinKey()}}
+
+_BULKY = {"data": 0, "result": 0, "attempts": {"$slice": -KEPT_ATTEMPTS}}  #: somebody else may have written more
+
+_RUN = dict.fromkeys(("status", "class", "schedule", "scheduled_at", "created", "started", "ended"), 1)
 
 _LIST_FIELDS = ("class", "queue", "status", "created", "data", "tags")
 
@@ -42,7 +51,7 @@ COUNT_INDEX = {
     Status.WAITING: "claim",
     Status.POSTPONED: "due",
     Status.PROCESSING: "held",
-    Status.DONE: "retention",
+    Status.DONE: retention_index(Status.DONE),
 }
 
 _LIST_INDEX = {Status.PROCESSING: "held"}  #: else the search would pass over all waiting jobs
@@ -50,11 +59,25 @@ _LIST_INDEX = {Status.PROCESSING: "held"}  #: else the search would pass over al
 _OWN_INDEX = {Status.WAITING: "claim", Status.POSTPONED: "due"}  #: holds one status only, but not ordered by age
 
 
+_SINCE_START = {
+    "$cond": [
+        {"$eq": [{"$type": "$started"}, "date"]},
+        {"$max": [0, {"$divide": [{"$subtract": ["$$NOW", "$started"]}, 1000]}]},
+        None,
+    ]
+}
+
+
 class JobLists:
     """Bounded lists of jobs. Changes nothing; raises DatabaseError and its subclasses."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
+
+    @translated()
+    def has_live(self) -> bool:
+        """Returns whether there are jobs that have not ended."""
+        return self._jobs.count_documents(LIVE_JOBS, limit=1) > 0
 
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
@@ -68,6 +91,20 @@ class JobLists:
         except ExecutionTimeout:  # too many newer jobs are in another status
             few = self._jobs.find(query, fields).hint(own).sort("_id", -1).allow_disk_use(True)
             return sorted(each(few.limit(limit).max_time_ms(_MAX_TIME_MS)), key=_created, reverse=True)
+
+    def recent_of(self, queries: Sequence[Mapping[str, Any]], limit: int) -> list[Document]:
+        """Returns the newest jobs that match one of these queries, without data and result."""
+        found = {id_text(job["_id"]): job for query in queries for job in self.recent(query, limit)}
+        return sorted(found.values(), key=_created, reverse=True)[:limit]
+
+    def every_of(self, queries: Sequence[Mapping[str, Any]]) -> Iterator[Document]:
+        """Yields all jobs that match one of these queries, as `every` does."""
+        return merge(*map(self.every, queries), key=by_id, reverse=True)
+
+    def every(self, query: Mapping[str, Any]) -> Iterator[Document]:
+        """Yields all jobs that match, by id from the newest, without data and result; read as you iterate."""
+        with translated():
+            yield from each(self._jobs.find(query, _BULKY).sort("_id", -1).allow_disk_use(True))
 
     def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Any]:
         if (ids := self._few(query)) is not None:
@@ -89,16 +126,16 @@ class JobLists:
         Only waiting jobs have an index by queue; for other live jobs all are read.
         """
         wanted = _wanted(query)
-        if "queue" not in query or "_id" in query or not wanted or not wanted <= LIVE:
+        if not isinstance(query.get("queue"), str) or "_id" in query or not wanted or not wanted <= LIVE:
             return None
         ids: list[ObjectId] = []
         for status in sorted(wanted):
             own = {"queue": query["queue"]} if status is Status.WAITING else {}
             looked = self._jobs.find({"status": int(status), **own}, {"queue": 1}).hint(COUNT_INDEX[status])
-            seen = list(looked.limit(CAP + 1).max_time_ms(_MAX_TIME_MS))
+            seen = list(each(looked.limit(CAP + 1).max_time_ms(_MAX_TIME_MS)))
             if len(seen) > CAP:
                 return None
-            ids += [job["_id"] for job in seen if job["queue"] == query["queue"]]
+            ids += [job["_id"] for job in seen if job.get("queue") == query["queue"]]
         return ids
 
     @translated()
@@ -106,39 +143,43 @@ class JobLists:
         """Returns the oldest of the `count` newest jobs before `before`; None if there are no older ones."""
         query = {"_id": {"$lt": before}} if before else {}
         older = self._jobs.find(query, {"_id": 1}).sort("_id", -1).skip(count - 1).limit(2).max_time_ms(_MAX_TIME_MS)
-        ids = [job["_id"] for job in older]
+        ids = [job["_id"] for job in each(older)]
         return ids[0] if len(ids) == 2 else None
 
     def _classes(self, query: Mapping[str, Any]) -> Document:
         """Returns a filter on classes that lets a query for live jobs use their index and skip ended ones."""
         if "class" in query or not _wanted(query) <= LIVE or not _wanted(query):
             return {}
+        if any(self._next_class(condition) is not None for condition in NO_TEXT):
+            return _ANY_CLASS
         names: list[str] = []
         while len(names) <= _MAX_CLASSES:
-            after = {"class": {"$gt": names[-1] if names else ""}, "status": LIVE_FILTER}
-            first = next(iter(self._jobs.find(after, {"class": 1}).sort("class", 1).hint("live_list").limit(1)), None)
+            first = self._next_class({"$gt": names[-1] if names else ""})
             if first is None:
                 return {"class": {"$in": names}}
+            if type(first["class"]) is not str:
+                return _ANY_CLASS
             names.append(first["class"])
         return {}
 
-    @translated()
-    def newest(self, query: Mapping[str, Any], limit: int, most_bytes: int) -> list[Document]:
-        """Returns the newest jobs that match, with their data; fewer if their data exceed about `most_bytes`.
+    def _next_class(self, condition: Mapping[str, Any]) -> Document | None:
+        query = {"class": condition, "status": LIVE_FILTER}
+        found = self._jobs.find(query, {"class": 1}).sort("class", 1).hint("live_list").limit(1)
+        return next(each(found), None)
+
+    def newest(self, queries: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Document]:
+        """Yields the newest jobs that match one of these queries, with their data; each is decoded when it is yielded.
 
         With a queue, it finds all live jobs, and ended jobs among the newest MOST_SEARCHED.
         """
-        fields: Document = dict.fromkeys(_LIST_FIELDS, 1) | {"bytes": {"$bsonSize": {"data": "$data"}}}
-        found: list[Document] = []
-        parts = [each(self._found(part, limit, fields)) for part in self._bounded(query)]
-        for job in islice(merge(*parts, key=_id, reverse=True), limit):
-            if found and found[-1]["_id"] == job["_id"]:
-                continue  # it ended while we read
-            most_bytes -= job.pop("bytes")
-            found.append(job)
-            if most_bytes <= 0:
-                break
-        return found
+        with translated():
+            fields, last = dict.fromkeys(_LIST_FIELDS, 1), None
+            bounded = [part for query in queries for part in self._bounded(query)]
+            parts = [each(self._found(part, limit, fields)) for part in bounded]
+            for job in islice(merge(*parts, key=by_id, reverse=True), limit):
+                if job["_id"] != last:  # else it ended while we read
+                    last = job["_id"]
+                    yield job
 
     def _bounded(self, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Splits a query so that no part searches all ended jobs."""
@@ -159,9 +200,32 @@ class JobLists:
         return [job["_id"] for job in self.recent({}, CAP, {"_id": 1, "created": 1})]
 
     @translated()
-    def progress_of(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+    def progress_of(self, ids: Sequence[Any]) -> list[Document]:
         """Returns these jobs without data and results, as far as they are stored."""
-        return {job["_id"]: job for job in each(self._jobs.find({"_id": {"$in": list(ids)}}, _BULKY))}
+        return list(each(self._jobs.find(as_stored({"_id": {"$in": list(ids)}}), _BULKY)))
+
+    @translated()
+    def runs(self, schedule: Any, limit: int) -> list[Document]:
+        """Returns the latest runs of a schedule by their times, the oldest first, without data and results."""
+        query = {"schedule": {"$eq": schedule}}
+        return list(each(self._jobs.find(query, _RUN).hint("schedule").sort("_id", -1).limit(limit)))[::-1]
+
+    @translated()
+    def running_on(self, boots: Sequence[ObjectId]) -> list[Document]:
+        """Returns the jobs that these starts of nodes hold, the longest running first; of more than CAP only so many.
+
+        Each with class, progress, worker and boot, `async`, whether it is `forced`, and its `seconds` since the start.
+        """
+        if not boots:
+            return []
+        fields = dict.fromkeys(("class", "progress", "worker", "boot", "async"), 1)
+        stages: list[Document] = [
+            {"$match": {"status": int(Status.PROCESSING), "boot": {"$in": list(boots)}}},
+            {"$limit": CAP},
+            {"$project": {**fields, "forced": "$options.force_spawn", "seconds": _SINCE_START}},
+            {"$sort": {"seconds": -1}},
+        ]
+        return list(each(self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)))
 
 
 def _created(job: Mapping[str, Any]) -> datetime:
@@ -179,9 +243,9 @@ def _own_index(query: Mapping[str, Any]) -> str | None:
     return _OWN_INDEX.get(min(wanted))
 
 
-def _id(job: Mapping[str, Any]) -> ObjectId:
-    found: ObjectId = job["_id"]
-    return found
+def by_id(job: Mapping[str, Any]) -> bytes:
+    """Returns what sorts jobs by their ids; an id that is none comes before all others."""
+    return job["_id"].binary if isinstance(job["_id"], ObjectId) else b""
 
 
 def _wanted(query: Mapping[str, Any]) -> frozenset[Status]:

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from bson import ObjectId
+from bson import MinKey, ObjectId
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.clock import Clock
+from taskscheduler.model.changes import ONCE_MORE, Requeue
+from taskscheduler.model.control.keys import PARKED_FIELDS
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import LIVE, QUEUED, Status, Transition, target
+from taskscheduler.model.failures import fingerprint_of
+from taskscheduler.model.lenient import as_stored
+from taskscheduler.model.lifecycle import FINAL, LIVE, QUEUED, Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import cancel_update, requeue_update
+from taskscheduler.model.sound import status_of
+from taskscheduler.store.attempt_updates import LATEST_END, WINDOW, cancel_update
 from taskscheduler.store.fence import from_statuses
-from taskscheduler.store.lenient_reads import decoded, each, read, undecoded
+from taskscheduler.store.lenient_reads import (
+    ONLY_ID,
+    change_one,
+    decoded,
+    each,
+    read,
+    read_ids,
+    read_one,
+    readable_errors,
+    undecoded,
+)
+from taskscheduler.store.requeue_update import divided, requeue_update
 
 LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
 QUEUED_FILTER = {"$in": sorted(int(status) for status in QUEUED)}
+_NOT_ENDED = {"$nin": sorted(int(status) for status in FINAL)}
+_WRITTEN_LATER = timedelta(seconds=2 * LATEST_END)  #: an end, than it happened
 ENDED_FILTER = {"$gt": int(max(LIVE))}
 #: naming `class` lets the planner take the index of live jobs, whatever their class
-_LIVE: Document = {"class": {"$gte": ""}, "status": LIVE_FILTER}
+LIVE_JOBS: Document = {"class": {"$gte": MinKey()}, "status": LIVE_FILTER}
+
+
+def _one(job_id: Any, also: Mapping[str, Any] = MappingProxyType({})) -> Mapping[str, Any]:
+    """Returns the query for one job, whatever its id: somebody else may have stored a job under any value."""
+    query = {"_id": {"$eq": job_id}, **also}
+    return query if isinstance(job_id, ObjectId) else as_stored(query)
+
+
+def requeue_filter(job_id: Any) -> Document:
+    """Matches an ended job whose effects are delivered."""
+    return {"_id": job_id, "status": from_statuses(Transition.REQUEUE), "pending": {"$nin": ["next", "family"]}}
 
 
 class OnceTakenError(Exception):
@@ -39,9 +69,15 @@ class JobStore:
         self._clock = clock
         self._lease = float(options.orphaned_timeout)
 
-    def get(self, job_id: ObjectId) -> Document | None:
+    def get(self, job_id: Any) -> Document | None:
         """Returns the job with this id."""
-        return decoded(undecoded(self.collection).find_one({"_id": {"$eq": job_id}}))
+        query = _one(job_id)
+        return read_one(self.collection, lambda jobs: jobs.find_one(query))
+
+    def all_of(self, ids: Iterable[ObjectId]) -> dict[ObjectId, Document]:
+        """Returns those of these jobs that are stored, by their ids."""
+        query = {"_id": {"$in": list(ids)}}
+        return {job["_id"]: job for job in read(self.collection, lambda jobs: jobs.find(query))}
 
     def find(self, query: Mapping[str, Any]) -> Iterator[Document]:
         """Finds all jobs that match a MongoDB query; they are read one batch at a time."""
@@ -49,25 +85,32 @@ class JobStore:
 
     def find_live(self) -> Iterator[Document]:
         """Finds all jobs that have not ended."""
-        return each(undecoded(self.collection).find(_LIVE))
+        return each(undecoded(self.collection).find(LIVE_JOBS))
 
     def find_changed(self, query: Mapping[str, Any], since: datetime) -> Iterator[Document]:
         """Finds the jobs that match and were added, fell due, started, reported or ended at or after `since`."""
         recent: list[Document] = [{field: {"$gte": since}} for field in ("created", "started", "alive")]
         recent.append({"at": {"$gte": since, "$lte": self._clock.now()}})
-        changed = [{**_LIVE, "$or": recent}, {"ended": {"$gte": since}, "status": ENDED_FILTER}]
+        ended = {"$gte": since - _WRITTEN_LATER}
+        changed = [{**LIVE_JOBS, "$or": recent}, *({"status": int(status), "ended": ended} for status in sorted(FINAL))]
         return each(undecoded(self.collection).find({"$and": [query, {"$or": changed}]}))
 
     def statuses(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Status]:
         """Returns the status of each of these jobs that is stored."""
         query, fields = {"_id": {"$in": list(ids)}}, {"status": 1}
         found = read(self.collection, lambda jobs: jobs.find(query, fields))
-        return {entry["_id"]: Status(entry.get("status", -1)) for entry in found}
+        return {entry["_id"]: status_of(entry) for entry in found}
+
+    def places_of(self, ids: Sequence[ObjectId], status: Status) -> set[tuple[str, str]]:
+        """Returns the queue and the class of those of these jobs that are in this status, each pair once."""
+        query, fields = {"_id": {"$in": list(ids)}, "status": int(status)}, {"queue": 1, "class": 1}
+        found = read(self.collection, lambda jobs: jobs.find(query, fields))
+        return {(str(job.get("queue", "")), str(job.get("class", ""))) for job in found}
 
     def running(self, query: Mapping[str, Any]) -> list[ObjectId]:
         """Returns the matching jobs that nodes have claimed."""
         claimed = {**query, "status": int(Status.PROCESSING)}
-        return [entry["_id"] for entry in self.collection.find(claimed, {"_id": 1})]
+        return read_ids(self.collection, lambda jobs: jobs.find(claimed, ONLY_ID))
 
     def counts_by(self, field: str) -> dict[str, dict[Status, int]]:
         """Counts the jobs in each status, for each value of a field that holds names."""
@@ -76,54 +119,88 @@ class JobStore:
         stages: list[Document] = [{"$group": {"_id": group, "count": {"$sum": 1}}}]
         for entry in read(self.collection, lambda jobs: jobs.aggregate(stages)):
             counts = found.setdefault(str(entry["_id"].get("name", "")), dict.fromkeys(Status, 0))
-            status = Status(entry["_id"].get("status", -1))
+            status = status_of(entry["_id"])
             counts[status] = counts.get(status, 0) + entry["count"]
         return dict(sorted(found.items()))
 
-    def cancel(self, job_id: ObjectId, only_queued: bool = False) -> Document | None:
-        """Cancels a live job, or only a queued one; returns the document before, or None if nothing was cancelled."""
-        sources = QUEUED_FILTER if only_queued else from_statuses(Transition.CANCEL)
-        query = {"_id": job_id, "status": sources}
-        return decoded(undecoded(self.collection).find_one_and_update(query, cancel_update(self._lease)))
+    def cancel(self, job_id: Any, only_queued: bool = False, reason: str | None = None) -> Document | None:
+        """Cancels a live job, or only a queued one; returns the document before, or None if nothing was cancelled.
 
-    def requeue(self, job: Mapping[str, Any]) -> Document | None:
+        A job whose stored status is none counts as live: nobody else can end it.
+        """
+        sources = QUEUED_FILTER if only_queued else _NOT_ENDED
+        query = _one(job_id, {"status": sources})
+        return change_one(self.collection, query, cancel_update(self._lease, reason))
+
+    def requeue(self, job: Mapping[str, Any], again: Requeue = ONCE_MORE) -> Document | None:
         """Puts an ended job back in the queue once its effects are delivered; returns its new document.
 
         None if it is not ended any more or has undelivered effects again; OnceTakenError if another job holds its key
         of add_job_once.
         """
-        query = {
-            "_id": job["_id"],
-            "status": from_statuses(Transition.REQUEUE),
-            "pending": {"$nin": ["next", "family"]},
-        }
+        update, after = requeue_update(job, again), ReturnDocument.AFTER
         try:
-            after = ReturnDocument.AFTER
-            return decoded(
-                undecoded(self.collection).find_one_and_update(query, requeue_update(job), return_document=after)
-            )
+            return change_one(self.collection, requeue_filter(job["_id"]), update, return_document=after)
         except DuplicateKeyError as error:
             raise OnceTakenError from error
 
     def bring_forward(self, seconds: float) -> None:
-        """Makes all queued jobs due so many seconds earlier, except those that wait for a solo lock; for tests."""
-        query = {"status": QUEUED_FILTER, "parked_at": {"$exists": False}}
-        earlier = {"$subtract": ["$at", round(seconds * 1000)]}
-        self.collection.update_many(query, [{"$set": {"at": earlier}}])
+        """Makes all queued jobs due so many seconds earlier, except those that are parked; for tests.
+
+        The time by which they have to start moves as well.
+        """
+        for field in ("at", *WINDOW):
+            query: Document = {"status": QUEUED_FILTER, field: {"$type": "date"}}
+            if field == "at":
+                query["parked_at"] = {"$exists": False}
+            earlier = {"$subtract": [f"${field}", round(seconds * 1000)]}
+            self.collection.update_many(query, [{"$set": {field: earlier}}])
+        self._bring_debounced_forward(seconds)
+
+    def _bring_debounced_forward(self, seconds: float) -> None:
+        """How long a job may be put off counts from when it was added."""
+        query: Document = {"status": QUEUED_FILTER, "options.debounce_max": {"$exists": True}}
+        earlier = {"$subtract": ["$created", round(seconds * 1000)]}
+        self.collection.update_many(query, [{"$set": {"created": earlier}}])
 
     def delete(self, query: Mapping[str, Any]) -> int:
         """Deletes matching jobs in any status and returns how many; nodes stop the running ones."""
         return self.collection.delete_many(query).deleted_count
 
-    def delete_one(self, job_id: ObjectId) -> Document | None:
+    def delete_one(self, job_id: Any) -> Document | None:
         """Deletes one job in any status; returns the document as it was, or None if there was none."""
-        return decoded(undecoded(self.collection).find_one_and_delete({"_id": job_id}))
+        with readable_errors():
+            return decoded(undecoded(self.collection).find_one_and_delete(_one(job_id)))
 
     def delete_old(self, query: Mapping[str, Any], age: timedelta) -> int:
         """Deletes matching jobs that ended longer ago than `age` with all effects delivered; returns how many."""
         until = {"$subtract": ["$$NOW", age // timedelta(milliseconds=1)]}
-        old = {"status": ENDED_FILTER, "pending": {"$exists": False}, "$expr": {"$lte": ["$ended", until]}}
-        return self.collection.delete_many({**query, **old}).deleted_count
+        old = {"pending": {"$exists": False}, "ended": {"$type": "date"}, "$expr": {"$lte": ["$ended", until]}}
+        each_status = [{**query, **old, "status": int(status)} for status in sorted(FINAL)]  # has an index of its own
+        return sum(self.collection.delete_many(one).deleted_count for one in each_status)
+
+
+class QueuedJobs:
+    """Changes queued jobs in place."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+        self._collection: Collection[Document] = database[options.job_store]
+
+    def change(self, job: Mapping[str, Any], fields: Mapping[str, Any]) -> Document | None:
+        """Sets fields of a queued job, and removes those that are None; returns its new document.
+
+        None if it has been claimed, ended or moved since `job` was read; OnceTakenError if another job holds its new
+        key.
+        """
+        query = {"_id": job["_id"], "status": job["status"], "at": job.get("at")}
+        query |= {name: job.get(name, {"$exists": False}) for name in ("gate", "parked_at", "blocked")}
+        changed, removed = divided(fields)
+        quoted = {name: {"$literal": value} for name, value in changed.items()}
+        update = [{"$set": quoted}, *([{"$unset": removed}] if removed else [])]
+        try:
+            return change_one(self._collection, as_stored(query), update, return_document=ReturnDocument.AFTER)
+        except DuplicateKeyError as error:
+            raise OnceTakenError from error
 
 
 class InvalidJobs:
@@ -134,15 +211,16 @@ class InvalidJobs:
 
     def fail(self, job_id: Any, error: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
         """Fails a live job that still matches `held`; returns whether it did. Its family is ended by the outbox."""
-        query = {"status": from_statuses(Transition.REFUSE), **held, "_id": {"$eq": job_id}}
-        values = {"status": int(target(Transition.REFUSE)), "error": dict(error), "pending": ["family"]}
+        query = as_stored({"status": from_statuses(Transition.REFUSE), **held, "_id": {"$eq": job_id}})
+        values: Document = {"status": int(target(Transition.REFUSE)), "error": dict(error), "pending": ["family"]}
+        values["fingerprint"] = fingerprint_of(error)  # of any class, which may be what is wrong
         ended: Document = {name: {"$literal": value} for name, value in values.items()}
-        removed = ["once", "dedupe", "gate", "gate_until", "parked_at"]
+        removed = ["once", "dedupe", "gate", "gate_until", "turn", *PARKED_FIELDS]
         update: list[Document] = [{"$set": {**ended, "ended": "$$NOW"}}, {"$unset": removed}]
         return self._collection.update_one(query, update).modified_count == 1
 
     def drop_effects(self, job_id: Any, error: Mapping[str, Any]) -> None:
         """Drops the effects of an ended job that cannot be delivered; a job without an error gets this one."""
-        query = {"_id": {"$eq": job_id}, "status": ENDED_FILTER, "pending": {"$exists": True}}
+        query = as_stored({"_id": {"$eq": job_id}, "status": ENDED_FILTER, "pending": {"$exists": True}})
         noted = {"$ifNull": ["$error", {"$literal": dict(error)}]}
         self._collection.update_one(query, [{"$set": {"error": noted}}, {"$unset": ["pending", "next"]}])

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pymongo
 from bson import ObjectId
+from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.losses import LEASE_ENDED, NODE_LOST
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.readable import has_fence
 from taskscheduler.store.fence import FENCE_FIELDS, Fence
-from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.lenient_reads import read, read_ids
 
-_PARTS = ("lost", "retries", "options", "series", "seq", "hook", "solo", "service", "started", "alive")
+_PARTS = (
+    *("lost", "retries", "options", "series", "seq", "hook", *CONTROL_FIELDS, "service", "started", "alive"),
+    *("suspect", "signalled", "worker", "queue", "class", "expires", "first_started"),
+)
+
+_NOTED_WITHIN = 1.0  #: seconds
 
 _RESCUE_FIELDS = {**FENCE_FIELDS, **dict.fromkeys(_PARTS, 1)}
 
@@ -48,12 +57,36 @@ class LeaseStore:
             {"$match": {"status": int(Status.PROCESSING), "boot": {"$gt": ObjectId("0" * 24)}}},
             {"$group": {"_id": "$boot"}},
         ]
-        found = [entry["_id"] for entry in self.collection.aggregate(stages, hint="held")]
+        found = read_ids(self.collection, lambda jobs: jobs.aggregate(stages, hint="held"))
         return {boot for boot in found if isinstance(boot, ObjectId)}
 
-    def jobs_of(self, boot: ObjectId, queue: str | None = None) -> list[Document]:
-        """Returns the jobs that one start of a node holds, of one queue or all, with the fields that a rescue reads."""
+    def note_alone(self, fences: Sequence[Fence], alone: bool) -> None:
+        """Notes whether nothing but these suspects runs on their node, for whoever rescues them.
+
+        Gives up after a second: the main loop of the node waits for it.
+        """
+        writes = []
+        for fence in fences:
+            noted = {"suspect.alone": fence.claim, "suspect.part": len(fences) > 1}
+            change = {"$set": noted} if alone else {"$unset": dict.fromkeys(noted, "")}
+            writes.append(UpdateOne({**fence.filter(), "suspect.of": {"$exists": True}}, change))
+        with pymongo.timeout(_NOTED_WITHIN):
+            self.collection.bulk_write(writes, ordered=False)
+
+    def absolve(self, fences: Sequence[Fence]) -> None:
+        """Takes back what was charged for attempts whose node was taken for lost and is there. Safe to repeat."""
+        writes = []
+        for job_id, _, attempt in fences:
+            entry = {"attempt": attempt, "error.type": NODE_LOST}
+            charged = {"_id": job_id, "lost": {"$gt": 0}, "attempts": {"$elemMatch": {**entry, "charged": True}}}
+            writes.append(UpdateOne(charged, {"$inc": {"lost": -1}, "$unset": {"attempts.$.charged": ""}}))
+            handed_back = {"attempts.$.error": None, "attempts.$.reason": LEASE_ENDED}
+            why = {"$set": handed_back, "$unset": {"suspect": ""}}
+            writes.append(UpdateOne({"_id": job_id, "attempts": {"$elemMatch": entry}}, why))
+        if writes:
+            self.collection.bulk_write(writes)
+
+    def jobs_of(self, boot: ObjectId) -> list[Document]:
+        """Returns the jobs that one start of a node holds, with the fields that a rescue reads."""
         query: Document = {"boot": boot, "status": int(Status.PROCESSING)}
-        if queue is not None:
-            query["queue"] = queue
         return read(self.collection, lambda jobs: jobs.find(query, _RESCUE_FIELDS).hint("held"))

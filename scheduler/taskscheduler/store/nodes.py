@@ -6,16 +6,21 @@ the node then stops its jobs and goes on under a new identity.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
+from pymongo import ReturnDocument
 from pymongo.database import Database
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.nodes import NO_BEAT, lease_of, sound_node
 from taskscheduler.model.options import NODES
-from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.driver_errors import StoreError, is_refused_write
+from taskscheduler.store.lenient_reads import change_one, read, seconds_since
+from taskscheduler.store.schema import SCHEMA
 
 
 class NodeStore:
@@ -28,14 +33,27 @@ class NodeStore:
         """Registers a node with its first heartbeat."""
         self._collection.update_one(
             {"_id": boot},
-            {"$set": {**facts, "beat": 0}, "$currentDate": {"alive": True, "started": True}},
+            {"$set": {**facts, "beat": 0, "schema": SCHEMA}, "$currentDate": {"alive": True, "started": True}},
             upsert=True,
         )
 
-    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> bool:
-        """Renews the lease; False if the node was declared lost or its document is gone."""
-        update = {"$set": dict(facts), "$inc": {"beat": 1}, "$currentDate": {"alive": True}}
-        return self._collection.update_one({"_id": boot, "lost": {"$exists": False}}, update).matched_count == 1
+    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> datetime | None:
+        """Renews the lease and returns the server's time; None if the node was declared lost or is not there."""
+        moved: Document = {"$set": dict(facts), "$currentDate": {"alive": True}}
+        try:
+            return self._beaten(boot, {**moved, "$inc": {"beat": 1}})
+        except StoreError as error:
+            if not is_refused_write(error):
+                raise
+        # somebody has changed the document; any other number than the last one is a heartbeat
+        moved["$set"]["beat"] = secrets.randbelow(2**31)
+        return self._beaten(boot, moved)
+
+    def _beaten(self, boot: ObjectId, update: Document) -> datetime | None:
+        query, after = {"_id": boot, "lost": {"$exists": False}}, ReturnDocument.AFTER
+        node = change_one(self._collection, query, update, projection={"alive": 1}, return_document=after)
+        beaten: datetime | None = None if node is None else node["alive"]
+        return beaten
 
     def remove(self, boot: ObjectId) -> None:
         """Removes a node that has stopped and handed everything back."""
@@ -46,14 +64,14 @@ class NodeStore:
         return self._with_silence([{"$sort": {"started": 1}}])
 
     def _with_silence(self, stages: list[Document]) -> list[Document]:
-        seconds = {"$divide": [{"$subtract": ["$$NOW", "$alive"]}, 1000]}
-        silent = {"$cond": [{"$eq": [{"$type": "$alive"}, "date"]}, seconds, None]}
-        pipeline = [*stages, {"$set": {"silent": silent}}]
+        pipeline = [*stages, {"$set": {"silent": seconds_since("$alive")}}]
         found = read(self._collection, lambda nodes: nodes.aggregate(pipeline))
         return [sound_node(node) for node in found if isinstance(node["_id"], ObjectId)]
 
-    def find(self, boot: ObjectId | None) -> Document | None:
-        """Returns one node as `all` does; None if it has signed off."""
+    def find(self, boot: Any) -> Document | None:
+        """Returns one node as `all` does; None if it has signed off, or `boot` is the id of none."""
+        if not isinstance(boot, ObjectId):
+            return None
         return next(iter(self._with_silence([{"$match": {"_id": boot}}])), None)
 
     def is_over(self, node: Mapping[str, Any]) -> bool:

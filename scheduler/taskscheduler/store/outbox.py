@@ -5,32 +5,37 @@ any node delivers them later. Each effect is a write that changes nothing when i
 
     next     inserts the next run of a series under its deterministic id, then removes the plan
     family   cancels the children of a job that did not succeed, and fails the parent of a failed one
-    hook     calls the job class's `notification`, which only a node can do
+    hook     calls the job class's `notification`, which only a node can do; `hook:` and its boot id while it does
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler.model.lenient import as_stored
+from taskscheduler.model.lifecycle import LIVE, Status, Transition
 from taskscheduler.model.readable import fault_of_ended
 from taskscheduler.model.schedules import successor
+from taskscheduler.model.sound import sound, status_of
+from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
-from taskscheduler.store.jobs import ENDED_FILTER, InvalidJobs, JobStore
-from taskscheduler.store.lenient_reads import read
-from taskscheduler.store.solo_locks import SoloLocks
+from taskscheduler.store.fence import from_statuses
+from taskscheduler.store.jobs import InvalidJobs, JobStore
+from taskscheduler.store.lenient_reads import ONLY_ID, read, read_one
 from taskscheduler.store.wakeups import WakeupQueue
 
 logger = logging.getLogger(__name__)
 
 NEXT, FAMILY, HOOK = "next", "family", "hook"
+
+_FINAL = from_statuses(Transition.REQUEUE)
 
 _CHILD_FAILED = {Status.FAILED: "child job failed", Status.TIMEOUT: "child job timed out"}
 
@@ -45,6 +50,10 @@ def _acknowledge_update(effect: str, *removed: str) -> list[Document]:
     return [{"$set": {"pending": left}}, {"$set": {"pending": kept}}, *([{"$unset": list(removed)}] if removed else [])]
 
 
+def _held(boot: ObjectId) -> str:
+    return f"{HOOK}:{boot}"
+
+
 class Outbox:
     """The undelivered effects of ended jobs."""
 
@@ -55,14 +64,14 @@ class Outbox:
         invalid: InvalidJobs,
         wakeups: WakeupQueue,
         events: EventLog,
-        locks: SoloLocks,
+        admission: Admission,
     ) -> None:
         self._jobs = jobs
         self._families = families
         self._invalid = invalid
         self._wakeups = wakeups
         self._events = events
-        self._locks = locks
+        self._admission = admission
 
     def deliver(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
         """Delivers the effects of one ended job, except hooks; returns the jobs that this ended, with their status."""
@@ -72,9 +81,22 @@ class Outbox:
             self._deliver(other, ended)
         return ended
 
+    def deliver_cancelled(self, ids: Sequence[ObjectId]) -> list[tuple[ObjectId, Status]]:
+        """Delivers the effects of jobs that were cancelled before they ran, except hooks; most of them in two writes.
+
+        Returns the jobs that this ended, with their status.
+        """
+        parents = self._families.with_live_children(ids)
+        childless = [job_id for job_id in ids if job_id not in parents]
+        over = {"_id": {"$in": childless}, "status": int(Status.CANCELED)}
+        collection = self._jobs.collection
+        collection.update_many({**over, "pending": FAMILY}, _acknowledge_update(FAMILY))
+        collection.update_many({**over, "pending": HOOK, "hook": False}, _acknowledge_update(HOOK))
+        return [ended for job_id in sorted(parents) for ended in self.deliver(job_id)]
+
     def _deliver(self, job_id: ObjectId, ended: list[tuple[ObjectId, Status]]) -> None:
         job = self._jobs.get(job_id)
-        if job is None:
+        if job is None or not status_of(job).is_final:
             return
         fault = fault_of_ended(job)
         if fault is not None:
@@ -94,15 +116,38 @@ class Outbox:
         query = {"_id": job_id, "pending": effect}
         return self._jobs.collection.update_one(query, _acknowledge_update(effect)).modified_count == 1
 
-    def restore(self, job_id: ObjectId, effect: str) -> None:
-        """Adds an effect again that was acknowledged and could not be delivered."""
-        query = {"_id": job_id, "status": ENDED_FILTER}
-        self._jobs.collection.update_one(query, {"$addToSet": {"pending": effect}})
+    def begin_hook(self, job_id: ObjectId, boot: ObjectId) -> bool:
+        """Notes that a node calls the hook of a job; returns whether it is this call that took it."""
+        query = {"_id": job_id, "pending": HOOK}
+        return self._jobs.collection.update_one(query, {"$set": {"pending.$": _held(boot)}}).modified_count == 1
 
-    def undelivered(self, effects: list[str], limit: int) -> list[Document]:
-        """Returns `_id` and `hook` of ended jobs that have one of these effects."""
-        query, fields = {"pending": {"$in": effects}}, {"hook": 1}
-        return read(self._jobs.collection, lambda jobs: jobs.find(query, fields).limit(limit))
+    def end_hooks(self, job_ids: Sequence[ObjectId], boot: ObjectId) -> None:
+        """Removes the hooks that a node has called."""
+        query = {"_id": {"$in": list(job_ids)}, "pending": _held(boot)}
+        self._jobs.collection.update_many(query, _acknowledge_update(_held(boot)))
+
+    def return_hook(self, job_id: ObjectId, boot: ObjectId) -> None:
+        """Leaves a hook to other nodes that this one could not call."""
+        query = {"_id": job_id, "pending": _held(boot)}
+        self._jobs.collection.update_one(query, {"$set": {"pending.$": HOOK}})
+
+    def return_hooks(self, boot: ObjectId) -> None:
+        """Leaves all hooks to other nodes that a node has begun to call and will not end."""
+        self._jobs.collection.update_many({"pending": _held(boot)}, {"$set": {"pending.$": HOOK}})
+
+    def undelivered(
+        self, effects: list[str], limit: int, but: Sequence[Any] = (), unknown: Collection[str] = ()
+    ) -> list[Document]:
+        """Returns `_id` and `hook` of ended jobs that have one of these effects.
+
+        Not of the jobs `but`, and no hooks of `unknown` classes.
+        """
+        query: Document = {"pending": {"$in": effects}, "status": _FINAL}
+        if but:
+            query["_id"] = {"$nin": list(but)}
+        if unknown:
+            query["$nor"] = [{"pending": [HOOK], "class": {"$in": sorted(unknown)}}]
+        return read(self._jobs.collection, lambda jobs: jobs.find(as_stored(query), {"hook": 1}).limit(limit))
 
     def _add_next(self, job: Mapping[str, Any]) -> None:
         """Inserts the planned run, then removes the plan, unless the series was cancelled in the meantime."""
@@ -112,7 +157,7 @@ class Outbox:
         planned = {"_id": job["_id"], "next._id": plan["_id"]}
         remove_plan = _acknowledge_update(NEXT, "next")
         if not collection.update_one({**planned, "next.canceled": {"$exists": False}}, remove_plan).modified_count:
-            if collection.find_one(planned, {"_id": 1}) is None:
+            if read_one(collection, lambda jobs: jobs.find_one(planned, ONLY_ID)) is None:
                 return  # another process was faster
             self._jobs.cancel(plan["_id"])
             collection.update_one(planned, _acknowledge_update(NEXT, "next", "once"))
@@ -131,27 +176,30 @@ class Outbox:
             return  # inserted before, or add_job_once has added another job in its place
         later = document["status"] == Status.POSTPONED
         self._wakeups.jobs_added([document["_id"]], [document["queue"]], later, document["options"]["force_spawn"])
-        if "parked_at" in document:
-            self._locks.admit_next([document["solo"]])
+        if "blocked" in document:
+            self._admission.admit_next([document["blocked"]])
 
     def _end_family(self, job: Mapping[str, Any], ended: list[tuple[ObjectId, Status]]) -> None:
-        status = Status(job["status"])
+        status = status_of(job)
         if status is not Status.DONE:
             for child in self._families.children(job["_id"]):
                 self._note_ended(child, Status.CANCELED, self._jobs.cancel(child), ended)
         if status in _CHILD_FAILED and "parent" in job:
             error = {"type": "ChildJobError", "message": f"{_CHILD_FAILED[status]}: {job['_id']}"}
-            self._note_ended(job["parent"], Status.FAILED, self._families.fail_parent(job["parent"], error), ended)
+            before = self._families.fail_parent(job["parent"], error)
+            if before is not None:
+                logger.warning("job failed: ChildJobError: %s", error["message"], extra={"job": str(job["parent"])})
+            self._note_ended(job["parent"], Status.FAILED, before, ended)
         self.acknowledge(job["_id"], FAMILY)
 
     def _note_ended(
         self, job_id: ObjectId, status: Status, before: Document | None, ended: list[tuple[ObjectId, Status]]
     ) -> None:
-        if before is None or before["status"] not in LIVE:
+        if before is None or status_of(before) not in LIVE:
             return
         ended.append((job_id, status))
-        self._events.append([{"job": job_id, "status": int(status), "attempt": before["attempt"]}])
-        if before["status"] == Status.PROCESSING:
+        self._events.append([{"job": job_id, "status": int(status), "attempt": sound(before, "attempt", 0)}])
+        if status_of(before) is Status.PROCESSING:
             self._wakeups.jobs_cancelled([job_id])
-        elif "gate" in before:
-            self._locks.admit_next([before["gate"]])
+        else:
+            self._admission.ended(before)

@@ -1,27 +1,53 @@
-"""Reads the state of a cluster for tools: server, collections, nodes, counts and backlogs. Every read is bounded."""
+"""Reads the state of a cluster for tools: server, collections, nodes, counts, backlogs and failures.
+
+Every read is bounded.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection as Group
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler.model.control.keys import FAR
+from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.document import Document
+from taskscheduler.model.failures import Failure
+from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.model.solo import FAR
+from taskscheduler.model.sound import is_text
 from taskscheduler.store.client import check_server, durable
+from taskscheduler.store.control.queue_place import QueuePlaces
+from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import CAP, COUNT_INDEX
+from taskscheduler.store.lenient_reads import each, read, seconds_since, seconds_until, undecoded
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
 
 _MAX_QUEUES = 50
+
+_FAILURES = "failures"
+
+_LIVE_LIST = "live_list"
+
+_BLOCKED = "blocked"
+
+_LIVE: Mapping[str, Any] = {"status": {"$lte": int(Status.PROCESSING)}}
+
+_MOST_OLDEST, _A_FEW = 1000, 10  #: live jobs of one class that are looked at, and in one answer
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
+
+_TEXTS = {"job": "$class", "type": "$error.type", "place": "$error.place", "message": "$error.message"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +68,6 @@ class Backlog:
     queue: str
     waiting: int
     oldest: float  #: seconds since the first of them was due
-
-
-_IS_DATE = {"$eq": [{"$type": "$at"}, "date"]}
 
 
 class ClusterOverview:
@@ -117,32 +140,135 @@ class ClusterOverview:
         found: list[Backlog] = []
         while len(found) < _MAX_QUEUES:
             after = found[-1].queue if found else ""
-            query = {"status": int(Status.WAITING), "queue": {"$gt": after}}
-            first = next(iter(self._jobs.find(query, {"queue": 1}).sort("queue", 1).limit(1)), None)
-            if first is None:
+            queue = self._next_queue(after)
+            if queue is None or queue == after:
                 break
-            found.append(self._backlog(first["queue"]))
+            found.append(self._backlog(queue))
         return found
 
+    def _next_queue(self, after: str) -> str | None:
+        query = as_stored({"status": int(Status.WAITING), "queue": {"$gt": after}})
+        found = read(self._jobs, lambda jobs: jobs.find(query, {"queue": 1}).sort("queue", 1).limit(1))
+        return smallest_name(found[0]["queue"], after) if found else None
+
+    @translated()
+    def live_class(self, after: str, but: Group[str]) -> str | None:
+        """Returns the first class behind `after` that has live jobs, apart from these; None if there is none.
+
+        The server skips the jobs of those classes.
+        """
+        if _LIVE_LIST not in self._jobs.index_information():  # of an older version
+            return None
+        query = as_stored({**_LIVE, "class": {"$gt": after, "$nin": sorted(but)}})
+        found = read(self._jobs, lambda jobs: jobs.find(query, {"class": 1}).hint(_LIVE_LIST).sort("class", 1).limit(1))
+        return smallest_name(found[0]["class"], after) if found else None
+
+    @translated()
+    def waits_in(self, name: str) -> str | None:
+        """Returns the queue in which a job of a class waits; None if none of its oldest live jobs does."""
+        query, jobs = as_stored({**_LIVE, "class": name}), undecoded(self._jobs)
+        oldest = each(
+            jobs.find(query, {"queue": 1, "status": 1}, batch_size=_A_FEW).hint(_LIVE_LIST).limit(_MOST_OLDEST)
+        )
+        waiting = (job.get("queue") for job in oldest if job.get("status") == Status.WAITING)
+        return next(filter(is_text, waiting), None)
+
     def _backlog(self, queue: str) -> Backlog:
-        waited = {"$cond": [_IS_DATE, {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}, 0]}
-        stages: list[Document] = [
-            {"$match": {"status": int(Status.WAITING), "queue": queue}},
+        stages: list[Mapping[str, Any]] = [
+            {"$match": as_stored({"status": int(Status.WAITING), "queue": queue})},
             {"$limit": CAP + 1},
-            {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$max": waited}}},
+            {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$max": seconds_since("$at")}}},
         ]
-        entry = next(iter(self._jobs.aggregate(stages)), {"count": 0, "oldest": 0})
+        entry: Document = next(iter(self._jobs.aggregate(stages)), {"count": 0, "oldest": 0})
         return Backlog(queue, int(entry["count"]), max(0.0, float(entry["oldest"] or 0)))
 
     @translated()
     def next_due(self) -> float | None:
         """Returns the seconds until the next postponed job is due; None if there is none."""
-        left = {"$divide": [{"$subtract": ["$at", "$$NOW"]}, 1000]}
         stages: list[Document] = [
             {"$match": {"status": int(Status.POSTPONED), "at": {"$lt": FAR, "$not": {"$type": "array"}}}},
             {"$sort": {"at": 1}},
             {"$limit": 1},
-            {"$project": {"left": left}},
+            {"$project": {"_id": 0, "left": seconds_until("$at")}},
         ]
         entry = next(iter(self._jobs.aggregate(stages)), None)
         return None if entry is None else float(entry["left"])
+
+    @translated()
+    def parked(self) -> dict[str, int]:
+        """Returns how many jobs are parked in the lists of controls, by their kinds, each up to CAP + 1."""
+        if _BLOCKED not in self._jobs.index_information():  # of an older version
+            return {}
+        return QueuePlaces(self._database, self._options).parked()
+
+    @translated()
+    def pauses(self) -> tuple[Pause, ...]:
+        """Returns what is paused now."""
+        return ControlStore(self._database, self._clock).load().at(self._clock.now()).pauses
+
+
+class FailureCounts:
+    """Counts dead letters by mistake. The index `failures` has them in order, so no read looks at all of them.
+
+    Raises the driver's errors.
+    """
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+        self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
+
+    def newest(self, since: datetime | None, job: str | None, limit: int) -> list[Failure]:
+        """Returns the `limit` mistakes that were seen last, of one class or all, the most frequent of them first.
+
+        With `since`, only mistakes seen since then, and the count of those jobs alone.
+        """
+        since = since or _EVER
+        newest = self._newest(since, job, limit)
+        first = self._first(list(newest))
+        rows = [_row(found, first, self._count(name, since)) for name, found in newest.items()]
+        return sorted((row for row in rows if row.count), key=lambda row: (-row.count, row.fingerprint))
+
+    def _newest(self, since: datetime, job: str | None, limit: int) -> dict[str, Document]:
+        """Returns the last failure of each mistake: the server skips from one fingerprint to the next."""
+        fields = {"last": "$ended", "example": "$_id", **_TEXTS}
+        wanted: Document = {"last": {"$gte": since}, **({} if job is None else {"job": {"$eq": job}})}
+        stages: list[Document] = [
+            {"$match": {"fingerprint": {"$gt": ""}, "ended": _dates(_EVER)}},
+            {"$sort": {"fingerprint": 1, "ended": -1}},
+            {"$group": {"_id": "$fingerprint", **{name: {"$first": field} for name, field in fields.items()}}},
+            {"$match": wanted},
+            {"$sort": {"last": -1, "_id": 1}},
+            {"$limit": limit},
+        ]
+        rows = each(self._jobs.aggregate(stages, hint=_FAILURES))
+        return {row["_id"]: row for row in rows if is_text(row["_id"])}
+
+    def _first(self, fingerprints: list[str]) -> dict[str, datetime]:
+        stages: list[Document] = [
+            {"$match": {"fingerprint": {"$in": fingerprints}, "ended": _dates(_EVER)}},
+            {"$sort": {"fingerprint": -1, "ended": 1}},
+            {"$group": {"_id": "$fingerprint", "first": {"$first": "$ended"}}},
+        ]
+        return {found["_id"]: found["first"] for found in each(self._jobs.aggregate(stages, hint=_FAILURES))}
+
+    def _count(self, fingerprint: str, since: datetime) -> int:
+        query = {"fingerprint": fingerprint, "ended": _dates(since)}
+        return int(self._jobs.count_documents(query, hint=_FAILURES))
+
+
+def _dates(since: datetime) -> Document:
+    return {"$gte": since, "$lte": FAR}
+
+
+def _row(found: Mapping[str, Any], first: Mapping[str, datetime], count: int) -> Failure:
+    texts = {name: found[name] if is_text(found.get(name)) else "" for name in _TEXTS}
+    return Failure(
+        fingerprint=found["_id"],
+        job=texts["job"],
+        type=texts["type"],
+        place=texts["place"] or None,
+        message=texts["message"],
+        count=count,
+        first=first.get(found["_id"], found["last"]),
+        last=found["last"],
+        example=found["example"],
+    )

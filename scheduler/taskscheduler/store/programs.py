@@ -12,30 +12,34 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from taskscheduler.model.control.keys import SOLO, keys_of
+from taskscheduler.model.control.keys import key as control_key
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.model.readable import fault_of_record
+from taskscheduler.model.sound import sound
 from taskscheduler.process_identity import is_gone, this_host
 from taskscheduler.store.attempt_updates import Completion, final_update, is_written
+from taskscheduler.store.control.admission import Admission
+from taskscheduler.store.control.places import PlaceStore
+from taskscheduler.store.control_updates import silent_at
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.jobs import InvalidJobs
-from taskscheduler.store.lenient_reads import decoded, read, undecoded
+from taskscheduler.store.lenient_reads import change_one, read, read_one, seconds_or_zero
 from taskscheduler.store.outbox import FAMILY, Outbox
-from taskscheduler.store.solo_locks import SoloLocks
-from taskscheduler.store.solo_updates import silent_at
 
 _RUNNING: Document = {"program": {"$exists": True}, "status": int(Status.PROCESSING)}
 
 _SILENT = {
     "$and": [
-        {"$isNumber": "$options.silence_timeout"},
+        {"$gt": [seconds_or_zero("$options.silence_timeout"), 0]},
         {"$lt": [silent_at("$options.silence_timeout"), "$$NOW"]},  # a null is before every date
     ]
 }
 
 #: the fields of a record that its end needs
-_END_FIELDS = dict.fromkeys(("claim", "attempt", "solo", "program", "options"), 1)
+_END_FIELDS = dict.fromkeys(("claim", "attempt", "solo", "program", "options", "class"), 1)
 
 _LOGGED = ("attempt", "node")
 
@@ -49,13 +53,15 @@ class ProgramStore:
         self,
         collection: Collection[Document],
         invalid: InvalidJobs,
-        locks: SoloLocks,
+        places: PlaceStore,
+        admission: Admission,
         outbox: Outbox,
         events: EventLog,
     ) -> None:
         self._collection = collection
         self._invalid = invalid
-        self._locks = locks
+        self._places = places
+        self._admission = admission
         self._outbox = outbox
         self._events = events
 
@@ -83,7 +89,9 @@ class ProgramStore:
     def _holder(self, key: str) -> Document | None:
         """Returns the job that holds a solo lock; None if it is free by now."""
         self.end_silent({"gate": key})
-        return None if self._locks.release_expired(key) else self._collection.find_one({"gate": key})
+        if self._places.free_expired(control_key(SOLO, key)):
+            return None
+        return read_one(self._collection, lambda jobs: jobs.find_one({"gate": key}))
 
     def report(self, fence: Fence, changes: Mapping[str, Any]) -> bool:
         """Writes a sign of life and the fields that came with it; False if somebody else has ended the record."""
@@ -101,7 +109,7 @@ class ProgramStore:
 
     def release_lock(self, fence: Fence) -> None:
         """Releases the solo lock of a record that somebody else ended; its program has noticed and is about to exit."""
-        self._locks.release(fence)
+        self._admission.release(fence)
 
     def end_silent(self, query: Mapping[str, Any]) -> list[Document]:
         """Ends the matching records of programs that are silent or gone, and returns them as they are now.
@@ -111,7 +119,7 @@ class ProgramStore:
         silent = {"options.silence_timeout": {"$gt": 0}, "$expr": _SILENT}
         ends = [(_end_of_silent(job), {"$expr": _SILENT}) for job in self._running({**query, **silent})]
         here = self._running({**query, "program.host": this_host()})
-        ends += [(_end_of_lost(job), {"program": job["program"]}) for job in here if _is_gone(job["program"])]
+        ends += [(_end_of_lost(job), {"program": {"$eq": job["program"]}}) for job in here if _is_gone(job["program"])]
         ended = [end.fence.job_id for end, still in ends if self._end(end, {**end.fence.filter(), **still})]
         return read(self._collection, lambda jobs: jobs.find({"_id": {"$in": ended}})) if ended else []
 
@@ -124,7 +132,7 @@ class ProgramStore:
         return [job for job in found if fault_of_record(job) is None]
 
     def _end(self, completion: Completion, query: Document) -> bool:
-        before = decoded(undecoded(self._collection).find_one_and_update(query, final_update(completion)))
+        before = change_one(self._collection, query, final_update(completion))
         if before is None:
             return False
         self._follow_up(completion, before)
@@ -135,7 +143,8 @@ class ProgramStore:
         fence = completion.fence
         # a write that changes nothing is answered once a majority has everything that was written before it
         self._collection.update_one(fence.named(), {"$set": {"claim": fence.claim}})
-        job = self._collection.find_one({"_id": fence.job_id}, dict.fromkeys(("status", "claim", *_LOGGED), 1))
+        fields = dict.fromkeys(("status", "claim", *_LOGGED), 1)
+        job = read_one(self._collection, lambda jobs: jobs.find_one({"_id": fence.job_id}, fields))
         if job is None or not is_written(completion, job):
             return False
         self._follow_up(completion, job)
@@ -144,14 +153,14 @@ class ProgramStore:
     def _follow_up(self, completion: Completion, job: Mapping[str, Any]) -> None:
         """Logs an end, admits the next solo job and delivers the effects; safe to repeat."""
         self._log(job, completion.verdict.status)
-        if completion.solo:
-            self._locks.admit_next([completion.solo])
+        if completion.keys:
+            self._admission.admit_next(completion.keys)
         if completion.effects:
             self._outbox.deliver(completion.fence.job_id)
 
     def _log(self, job: Mapping[str, Any], status: Status) -> None:
-        entry = {"job": job["_id"], "status": int(status), "attempt": job["attempt"]}
-        self._events.append([entry], job.get("node"))
+        entry = {"job": job["_id"], "status": int(status), "attempt": sound(job, "attempt", 0)}
+        self._events.append([entry], sound(job, "node"))
 
 
 def _is_gone(program: Any) -> bool:
@@ -173,4 +182,5 @@ def _end_of_lost(job: Mapping[str, Any]) -> Completion:
 
 
 def _end_by_others(job: Mapping[str, Any], transition: Transition, error: Document) -> Completion:
-    return Completion(_fence(job), Verdict(transition), error=error, effects=(FAMILY,), solo=job.get("solo"))
+    name, keys = sound(job, "class", ""), keys_of(job)
+    return Completion(_fence(job), Verdict(transition), error=error, job=name, effects=(FAMILY,), keys=keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -12,15 +13,24 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from taskscheduler.errors import DatabaseError
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
 from taskscheduler.model.options import NODES, SchedulerOptions
+from taskscheduler.store.driver_errors import brief
+from taskscheduler.store.lenient_reads import ONLY_ID, read_one
 
 logger = logging.getLogger(__name__)
 
-_NODE_RETENTION = 86_400  #: seconds for which a lost node stays listed
-_TTL = "retention"
+_A_DAY = 86_400  #: seconds for which a lost node stays listed
 _FOR_EVER = 2**31 - 1
+
 _NAMESPACE_EXISTS = 48
+
+#: version 0.1.0 had one TTL index for all ended jobs, and its nodes make it again if it is missing
+_OLDER_RETENTION = "retention"
+
+SCHEMA = 3  #: the version of the indexes, with which nodes are registered
+
+Indexes = Mapping[str, Mapping[str, Any]]
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
@@ -28,14 +38,18 @@ _RUNNING: Document = {"status": int(Status.PROCESSING)}
 
 PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
 
+#: the condition of the index `blocked`, told from the index alone: for $exists the server reads each document
+IS_PARKED: Document = {"parked_at": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}
 
-def job_indexes(retention: float) -> list[IndexModel]:
-    """Returns all indexes of the job store. They are partial, so that jobs in another status cost nothing.
 
-    Every index that a job enters or leaves at its claim or end makes each job slower, so jobs that are DONE are in
-    `retention` alone and other ended jobs in `unsuccessful`, too.
+def job_indexes(options: SchedulerOptions, present: Indexes) -> list[IndexModel]:
+    """Returns all indexes of the job store, which has `present` ones.
+
+    They are partial, so that jobs in another status cost nothing. Every index that a job enters or leaves at its claim
+    or end makes each job slower, so jobs that are DONE are in `retention_done` alone. Other ended jobs are in
+    `unsuccessful`, too, and dead letters in `failures`.
     """
-    return [*_node_indexes(), *_key_indexes(), *_list_indexes(), _retention_index(retention)]
+    return [*_node_indexes(), *_key_indexes(), *_list_indexes(), *_retention_indexes(options, present)]
 
 
 def _node_indexes() -> list[IndexModel]:
@@ -46,6 +60,8 @@ def _node_indexes() -> list[IndexModel]:
         _index("force", [("options.force_spawn", ASCENDING)], {**waiting, "options.force_spawn": True}),
         _index("async", [("priority", DESCENDING), ("at", ASCENDING)], {**waiting, "async": True}),
         _index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
+        # a claim removes a job from it
+        _index("expires", [("expires", ASCENDING)], {**_present("expires"), "status": {"$lt": int(Status.PROCESSING)}}),
         _index("held", [("boot", ASCENDING), ("claim", ASCENDING)], _RUNNING),
         _index("pending", [("pending", ASCENDING)], _present("pending")),
     ]
@@ -60,7 +76,8 @@ def _key_indexes() -> list[IndexModel]:
         _index("dedupe", [("dedupe", ASCENDING)], not_started, unique=True),
         _index("tags", [("tags", ASCENDING), ("_id", DESCENDING)], _present("tags")),
         _index("gate", [("gate", ASCENDING)], _present("gate"), unique=True),
-        _index("parked", [("solo", ASCENDING), *PARKED_ORDER], _present("parked_at")),
+        _index("blocked", [("blocked", ASCENDING), *PARKED_ORDER], _present("parked_at")),
+        _index("sequence", [("sequence", ASCENDING), ("turn", ASCENDING)], _present("turn")),
     ]
 
 
@@ -70,15 +87,43 @@ def _list_indexes() -> list[IndexModel]:
         _index("tracked", [("program.host", ASCENDING)], {**_present("program"), **_RUNNING}),
         _index("parent", [("parent", ASCENDING)], _present("parent")),
         _index("series", [("series", ASCENDING)], _present("series")),
+        _index("schedule", [("schedule", ASCENDING), ("_id", DESCENDING)], _present("schedule")),
         _index("service", [("service.name", ASCENDING)], _present("service.name"), unique=True),
         _index("live_list", [("class", ASCENDING), ("_id", ASCENDING)], {"status": {"$lte": int(Status.PROCESSING)}}),
         _index("unsuccessful", [("status", ASCENDING), ("_id", DESCENDING)], {"status": {"$gt": int(Status.DONE)}}),
+        _index("failures", [("fingerprint", ASCENDING), ("ended", DESCENDING)], _present("fingerprint")),
     ]
 
 
-def _retention_index(retention: float) -> IndexModel:
-    ended = {"status": {"$gt": int(Status.PROCESSING)}}
-    return _index(_TTL, [("ended", ASCENDING)], ended, expireAfterSeconds=_ttl(retention))
+def retention_index(status: Status) -> str:
+    """Returns the name of the index of ended jobs in this status."""
+    return f"retention_{status.label}"
+
+
+def _retention_indexes(options: SchedulerOptions, present: Indexes) -> list[IndexModel]:
+    """Returns the indexes that delete ended jobs. Those of an older database keep them as long as it did, or longer."""
+    older = present.get(_OLDER_RETENTION, {}).get("expireAfterSeconds")
+    return [_ended_index(status, _seconds(status, options, older)) for status in sorted(FINAL)]
+
+
+def _ended_index(status: Status, seconds: int) -> IndexModel:
+    of_status = {"status": int(status)}
+    return _index(retention_index(status), [("ended", ASCENDING)], of_status, expireAfterSeconds=seconds)
+
+
+def _seconds(status: Status, options: SchedulerOptions, older: int | None = None) -> int:
+    chosen = _ttl(getattr(options, _option(status)))
+    if older is None or _option(status) in options.given:
+        return chosen
+    return max(chosen, older) if status in DEAD_LETTERS else older
+
+
+def _option(status: Status) -> str:
+    return "failed_retention" if status in DEAD_LETTERS else "job_retention"
+
+
+def _ttl(seconds: float) -> int:
+    return max(1, round(seconds)) if seconds else _FOR_EVER
 
 
 def _index(name: str, keys: Sequence[tuple[str, int]], condition: Mapping[str, Any], **options: Any) -> IndexModel:
@@ -87,10 +132,6 @@ def _index(name: str, keys: Sequence[tuple[str, int]], condition: Mapping[str, A
 
 def _present(field: str) -> Document:
     return {field: {"$exists": True}}
-
-
-def _ttl(retention: float) -> int:
-    return max(1, round(retention)) if retention else _FOR_EVER
 
 
 def ensure(database: Database[Document], options: SchedulerOptions) -> None:
@@ -109,15 +150,19 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
         (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
-    ensure_indexes(database, options.job_store, job_indexes(options.job_retention))
-    ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name=_TTL, expireAfterSeconds=_NODE_RETENTION)])
-    if "job_retention" in options.given:
-        _ensure_retention(database, options)
+    present = database[options.job_store].index_information()
+    _create_lacking(database, options.job_store, job_indexes(options, present), present)
+    ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
+    _apply_chosen(database, options)
+    _retire_older(database, options, present)
 
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
     """Creates missing indexes and writes nothing if there are none, so most users need no right to create any."""
-    present = database[collection].index_information()
+    _create_lacking(database, collection, wanted, database[collection].index_information())
+
+
+def _create_lacking(database: Database[Document], collection: str, wanted: list[IndexModel], present: Indexes) -> None:
     lacking = [model for model in wanted if not _is_there(model.document, present)]
     if lacking:
         database[collection].create_indexes(lacking)
@@ -131,12 +176,37 @@ def _is_there(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
     return all(found.get(part) == wanted.get(part) for part in ("unique", "partialFilterExpression"))
 
 
-def _ensure_retention(database: Database[Document], options: SchedulerOptions) -> None:
-    """Applies a retention that somebody chose."""
-    wanted = _ttl(options.job_retention)
-    current = database[options.job_store].index_information()[_TTL]
-    if current.get("expireAfterSeconds") != wanted:
-        database.command("collMod", options.job_store, index={"name": _TTL, "expireAfterSeconds": wanted})
+def _apply_chosen(database: Database[Document], options: SchedulerOptions) -> None:
+    """Applies the retentions that somebody chose."""
+    chosen = [status for status in sorted(FINAL) if _option(status) in options.given]
+    present = database[options.job_store].index_information() if chosen else {}
+    for status in chosen:
+        name = retention_index(status)
+        _expire_after(database, options, name, _seconds(status, options), present[name])
+
+
+def _retire_older(database: Database[Document], options: SchedulerOptions, present: Indexes) -> None:
+    """Removes the index of version 0.1.0, or has it delete nothing while a node of that version is listed.
+
+    If the server refuses that, because this user may not or somebody else does it, it is left for later.
+    """
+    if _OLDER_RETENTION not in present:
+        return
+    older = {"schema": {"$exists": False}}
+    try:
+        if read_one(database[NODES], lambda nodes: nodes.find_one(older, ONLY_ID)) is None:
+            database[options.job_store].drop_index(_OLDER_RETENTION)
+        else:
+            _expire_after(database, options, _OLDER_RETENTION, _FOR_EVER, present[_OLDER_RETENTION])
+    except OperationFailure as error:
+        logger.info("the retention index of an older version is not removed yet", extra={"reason": brief(error)})
+
+
+def _expire_after(
+    database: Database[Document], options: SchedulerOptions, name: str, seconds: int, present: Mapping[str, Any]
+) -> None:
+    if present.get("expireAfterSeconds") != seconds:
+        database.command("collMod", options.job_store, index={"name": name, "expireAfterSeconds": seconds})
 
 
 def _ensure_capped(
@@ -166,5 +236,5 @@ def _rounded(size: int) -> int:
 def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
     """Returns the names of the indexes that the job store lacks."""
     present = database[options.job_store].index_information()
-    wanted = [str(model.document["name"]) for model in job_indexes(options.job_retention)]
+    wanted = [str(model.document["name"]) for model in job_indexes(options, present)]
     return [name for name in wanted if name not in present]

@@ -1,19 +1,38 @@
-"""Finds and starts services: one job document each, under its unique name."""
+"""Finds and starts services: one job document each, under its unique name. Stores the messages to and from them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ReturnDocument
+from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
 
+from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
+from taskscheduler.model.lenient import UnreadableDocument, as_stored
 from taskscheduler.model.lifecycle import Status, Transition
-from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import requeue_update
-from taskscheduler.store.fence import Fence, from_statuses
+from taskscheduler.model.options import MESSAGES, SchedulerOptions
+from taskscheduler.model.readable import has_fence
+from taskscheduler.store.fence import FENCE_FIELDS, Fence, from_statuses
+from taskscheduler.store.lenient_reads import change_one, decoded, read, read_one, readable_errors, undecoded
+from taskscheduler.store.requeue_update import requeue_update
+from taskscheduler.store.schema import ensure_indexes
+
+logger = logging.getLogger(__name__)
+
+TO_SERVICE, FROM_SERVICE = "in", "out"
+
+_RETENTION = 86_400  #: seconds for which a message waits to be received
+
+_ORDER = [("at", ASCENDING), ("_id", ASCENDING)]
+
+_INDEXES = [
+    IndexModel([("service", ASCENDING), ("way", ASCENDING), *_ORDER], name="oldest"),
+    IndexModel([("at", ASCENDING)], name="retention", expireAfterSeconds=_RETENTION),
+]
 
 
 class ServiceStore:
@@ -28,11 +47,12 @@ class ServiceStore:
 
     def get(self, name: str) -> Document | None:
         """Returns the service of this name, in any status."""
-        return self._collection.find_one({"service.name": name})
+        return read_one(self._collection, lambda jobs: jobs.find_one({"service.name": name}))
 
     def all(self) -> list[Document]:
         """Returns all services in the order of their names, ended ones too."""
-        return list(self._collection.find({"service.name": {"$exists": True}}).sort("service.name", 1).hint("service"))
+        query = {"service.name": {"$exists": True}}
+        return read(self._collection, lambda jobs: jobs.find(query).sort("service.name", 1).hint("service"))
 
     def rearm(self, job: Mapping[str, Any], definition: Mapping[str, Any] | None = None) -> Document | None:
         """Queues an ended service again, with a new `definition` if one is given; None if it has changed since `job`.
@@ -42,8 +62,7 @@ class ServiceStore:
         query = {
             "_id": job["_id"],
             "status": from_statuses(Transition.REQUEUE),
-            "ended": job["ended"],
-            "attempt": job["attempt"],
+            **{name: {"$eq": job[name]} for name in ("ended", "attempt") if name in job},
             "pending": {"$nin": ["next", "family"]},
         }
         fresh: Document = {"service.failures": {"$literal": 0}}
@@ -53,12 +72,18 @@ class ServiceStore:
                 for name, value in definition.items()
             }
         update = [*requeue_update(job), {"$set": fresh}]
-        return self._collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
+        return change_one(self._collection, as_stored(query), update, return_document=ReturnDocument.AFTER)
 
     def gone(self, fence: Fence) -> None:
         """Notes that the process of a cancelled attempt is gone."""
         query = {**fence.filter(), "status": int(Status.CANCELED)}
         self._collection.update_one(query, {"$unset": {"claim": "", "boot": ""}})
+
+    def not_gone(self, boot: ObjectId) -> list[Fence]:
+        """Returns the attempts of cancelled services that one start of a node has not yet reported as gone."""
+        query = {"service.name": {"$exists": True}, "boot": boot, "status": int(Status.CANCELED)}
+        found = read(self._collection, lambda jobs: jobs.find(query, FENCE_FIELDS).hint("service"))
+        return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found if has_fence(job)]
 
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
         """Notes that services never started which were cancelled before their claim was read back."""
@@ -67,5 +92,38 @@ class ServiceStore:
 
     def is_gone(self, job_id: ObjectId) -> bool:
         """Whether the process of the last attempt is gone, as far as is known."""
-        found = self._collection.find_one({"_id": job_id}, {"claim": 1})
+        found = read_one(self._collection, lambda jobs: jobs.find_one({"_id": job_id}, {"claim": 1}))
         return found is None or "claim" not in found
+
+
+class ServiceMessageStore:
+    """Messages in order, by the service's job and their direction."""
+
+    def __init__(self, database: Database[Document], clock: Clock) -> None:
+        self._database = database
+        self._collection = database[MESSAGES]
+        self._clock = clock
+        self._ensured = False
+
+    def put(self, service: ObjectId, way: str, value: Any) -> None:
+        """Stores a message durably, behind those that this process stored before."""
+        if not self._ensured:
+            ensure_indexes(self._database, MESSAGES, _INDEXES)
+            self._ensured = True
+        self._collection.insert_one(
+            {"_id": ObjectId(), "service": service, "way": way, "at": self._clock.now(), "value": value}
+        )
+
+    def take(self, service: ObjectId, way: str) -> Document | None:
+        """Removes and returns the oldest message, None if there is none; no other caller gets the same one.
+
+        One that cannot be read is removed and logged.
+        """
+        query = {"service": service, "way": way}
+        while True:
+            with readable_errors():
+                found = decoded(undecoded(self._collection).find_one_and_delete(query, sort=_ORDER))
+            if found is None or ("value" in found and not isinstance(found, UnreadableDocument)):
+                return found
+            reason = found.reason if isinstance(found, UnreadableDocument) else "it has no value"
+            logger.warning("message dropped that cannot be read", extra={"service": str(service), "reason": reason})

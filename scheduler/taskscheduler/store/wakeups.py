@@ -1,8 +1,10 @@
 """Sends the messages that wake nodes, through a capped collection. A lost message costs time and never a job.
 
 A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool, rearmed: bool}` for added jobs,
-`{_id, stop: [ids]}` for cancelled ones. `rearmed` jobs wait again after an attempt; `later` is set for them, too, for
-nodes of version 0.1.0, which do not know `rearmed`.
+`{_id, stop: [ids]}` for cancelled ones, `{_id, schedules: true}` after a schedule was changed, `{_id, controls: true}`
+after a setting of the cluster was, `{_id, rates: true}` when jobs begin to wait for a rate, `{_id, groups: [queues]}`
+for jobs that wait for the turn of their group. `rearmed` jobs wait again after an attempt or a pause; `later` is set
+for them, too, for nodes of version 0.1.0, which do not know `rearmed`.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class WakeupQueue:
         self._queues: set[str] = set()
         self._later = self._forced = self._rearmed = False
         self._stops: list[ObjectId] = []
+        self._settings: set[str] = set()  #: what else has changed
+        self._grouped: set[str] = set()  #: queues with new jobs of groups
         self._clock = clock
         self._asked_at = float("-inf")
         self._closed = threading.Event()
@@ -75,6 +79,12 @@ class WakeupQueue:
             self._asked_at = self._clock.monotonic()
         self._notify()
 
+    def groups_wait(self, queues: Iterable[str]) -> None:
+        """Tells the nodes that jobs of these queues wait for the turn of their group."""
+        with self._changed:
+            self._grouped.update(queues)
+        self._notify()
+
     def is_quiet(self) -> bool:
         """Whether no message was requested lately, so that the insert of a job may wake nodes by itself."""
         return self._clock.monotonic() - self._asked_at > _PAUSE
@@ -83,6 +93,23 @@ class WakeupQueue:
         """Tells the nodes to kill these jobs if they run them."""
         with self._changed:
             self._stops += ids
+        self._notify()
+
+    def schedules_changed(self) -> None:
+        """Tells the nodes that a schedule may run earlier than they know."""
+        self._setting_changed("schedules")
+
+    def controls_changed(self) -> None:
+        """Tells the nodes to read the settings of the cluster anew."""
+        self._setting_changed("controls")
+
+    def rates_awaited(self) -> None:
+        """Tells the nodes that jobs wait for a rate, which nobody may have waited for before."""
+        self._setting_changed("rates")
+
+    def _setting_changed(self, name: str) -> None:
+        with self._changed:
+            self._settings.add(name)
         self._notify()
 
     def close(self) -> None:
@@ -111,19 +138,21 @@ class WakeupQueue:
     def _loop(self) -> None:
         while not self._closed.is_set():
             with self._changed:
-                while not (self._added or self._stops or self._closed.is_set()):
+                while not (self._added or self._stops or self._settings or self._grouped or self._closed.is_set()):
                     self._changed.wait()
             self._send(self._take())
             self._closed.wait(_PAUSE)
 
     def _take(self) -> list[Document]:
         with self._changed:
-            ids, stops = self._added, self._stops
+            ids, stops, settings, grouped = self._added, self._stops, self._settings, self._grouped
             flags = {"later": self._later, "forced": self._forced, "rearmed": self._rearmed}
             about = {"queues": sorted(self._queues), **flags}
-            self._added, self._stops, self._queues = [], [], set()
+            self._added, self._stops, self._queues, self._settings, self._grouped = [], [], set(), set(), set()
             self._later = self._forced = self._rearmed = False
         return [
+            *({"_id": ObjectId(), name: True} for name in sorted(settings)),
+            *([{"_id": ObjectId(), "groups": sorted(grouped)}] if grouped else []),
             *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
             *({"_id": ObjectId(), "jobs": part, **about} for part in _parts(ids)),
         ]

@@ -54,7 +54,7 @@ class BatchProgress(Generic[P]):
         return WaitTimeoutError.of(self.left, timeout)
 
 
-class _Arrivals:
+class Arrivals:
     """The completions that this thread has not taken yet."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def as_completed(
     watcher: CompletionWatcher, progress: BatchProgress[Process], timeout: float | None
 ) -> Generator[Process, None, None]:
     """Yields the jobs of a batch in the order in which they end. WaitTimeoutError, or what keeps one from ending."""
-    arrivals = _Arrivals()
+    arrivals = Arrivals()
     subscription, deadline = Subscription(arrivals), Deadline(timeout)
     try:
         watcher.subscribe(subscription, progress.known)

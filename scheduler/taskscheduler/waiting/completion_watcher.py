@@ -20,11 +20,14 @@ from taskscheduler.events import Announcer
 from taskscheduler.model.document import Document
 from taskscheduler.model.exception_texts import loggable
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.sound import status_of
+from taskscheduler.operations.unserved import PATIENCE
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import StoreError, StoreUnreachableError, is_transient, translated
-from taskscheduler.waiting.waiter import POLL
+from taskscheduler.waiting.waiter import POLL, warn_of_unserved
+from taskscheduler.waiting.watch_scope import Shown, WatchScope
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class Subscription:
 @dataclass(slots=True)
 class _Watched:
     status: Status  #: the last one that is known
+    since: float  #: when somebody began to wait for it
+    has_looked: bool = False  #: at the nodes, since it does not start
     subscriptions: list[Subscription] = field(default_factory=list)
 
 
@@ -73,6 +78,8 @@ class CompletionWatcher:
         self._watched: dict[ObjectId, _Watched] = {}
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._feed: ChangeFeed | None = None
+        self._scope = WatchScope((), 0.0)
 
     def subscribe(self, subscription: Subscription, known: Mapping[ObjectId, Status]) -> None:
         """Watches these jobs, whose status was so when last seen.
@@ -85,13 +92,17 @@ class CompletionWatcher:
         with self._changed:
             if subscription.canceled:
                 return
-            subscription.job_ids = list(known)
+            subscription.job_ids, now = list(known), self._clock.monotonic()
             for job_id, status in known.items():
-                self._watched.setdefault(job_id, _Watched(status)).subscriptions.append(subscription)
+                self._watched.setdefault(job_id, _Watched(status, now)).subscriptions.append(subscription)
             self._start()
             self._changed.notify_all()
+            feed = self._feed
+            is_hidden = feed is not None and self._scope.add(known, feed.token, now)
         try:
             with translated():
+                if feed is not None and is_hidden:
+                    feed.wake()
                 self._read(self._connection.store, list(known))
         except BaseException:
             self.unsubscribe(subscription)
@@ -141,10 +152,16 @@ class CompletionWatcher:
             self._give_up(error)
 
     def _follow(self, store: Store, stop: threading.Event) -> None:
-        with ChangeFeed(store.jobs.collection, status_pipeline(), await_ms=_AWAIT_MS) as feed:
+        progress = self._announcer.wants_progress
+        with self._opened(store, progress) as feed:
             self._read(store, self._ids())
             read_at = self._clock.monotonic()
             while self._is_needed(feed, stop):
+                if progress != self._announcer.wants_progress:
+                    progress = not progress
+                    feed.select(status_pipeline(ids=self._scope.ids, progress=progress))
+                if (selection := self._shown(feed)) is not None:
+                    feed.select(status_pipeline(ids=selection.ids, progress=progress), selection.after)
                 event = feed.next()
                 due = event is GAP or self._clock.monotonic() - read_at > POLL
                 with _ignoring_transient():
@@ -153,6 +170,20 @@ class CompletionWatcher:
                     if due:
                         read_at = self._clock.monotonic()
                         self._read(store, self._ids())
+                        self._look_at_nodes(store, read_at)
+
+    @contextmanager
+    def _opened(self, store: Store, progress: bool) -> Iterator[ChangeFeed]:
+        jobs = store.streams.for_few()[store.options.job_store]
+        with self._changed:
+            self._scope = WatchScope(self._watched, self._clock.monotonic())
+            self._feed = ChangeFeed(jobs, status_pipeline(ids=self._scope.ids, progress=progress), await_ms=_AWAIT_MS)
+        with self._feed as feed:
+            yield feed
+
+    def _shown(self, feed: ChangeFeed) -> Shown | None:
+        with self._changed:
+            return self._scope.next(self._watched, feed.token, self._clock.monotonic())
 
     def _is_needed(self, feed: ChangeFeed, stop: threading.Event) -> bool:
         """Blocks as long as nobody waits for a job, after a while without a stream; False when the thread must end."""
@@ -170,17 +201,19 @@ class CompletionWatcher:
 
     def _take(self, store: Store, event: Document) -> None:
         job_id = event.get("documentKey", {}).get("_id")
+        if not isinstance(job_id, ObjectId):
+            return
         with self._changed:
-            entry = self._watched.get(job_id)
+            entry = None if self._scope.is_repeated(job_id, event["_id"]) else self._watched.get(job_id)
         stored = store.jobs.get(job_id) if entry is not None else None
         if entry is None or stored is None:
             return
-        for change in changes(event):
-            if change.status is not entry.status:
+        for change in changes({**event, "fullDocument": stored}):
+            if change.progress or change.status != entry.status:
                 entry.status = change.status
                 with _harmless(job_id):
-                    self._announcer.announce_change(ChangeEvent(change.status, {**stored, **change.document}))
-        if Status(stored.get("status", -1)).is_final:
+                    self._announcer.announce_change(change)
+        if status_of(stored).is_final:
             self._complete(job_id, stored)
 
     def _read(self, store: Store, job_ids: Iterable[ObjectId]) -> None:
@@ -192,17 +225,30 @@ class CompletionWatcher:
                 if job_id not in found:
                     self._complete(job_id, JobNotFoundError(job_id))
             ended = [job_id for job_id, status in found.items() if status.is_final]
-            for document in store.jobs.find({"_id": {"$in": ended}}) if ended else ():
-                self._complete(document["_id"], document)
+            for job_id, document in store.jobs.all_of(ended).items() if ended else ():
+                self._complete(job_id, document)
+
+    def _look_at_nodes(self, store: Store, now: float) -> None:
+        """Warns, once for each job, of jobs that have not started for some time and that no node would run."""
+        with self._changed:
+            waiting = [
+                job_id
+                for job_id, entry in self._watched.items()
+                if entry.status is Status.WAITING and not entry.has_looked and now - entry.since > PATIENCE
+            ]
+            for job_id in waiting:
+                self._watched[job_id].has_looked = True
+        if waiting:
+            warn_of_unserved(store, waiting)
 
     def _complete(self, job_id: ObjectId, outcome: Any) -> None:
         with self._changed:
             entry = self._watched.pop(job_id, None)
         if entry is None:
             return
-        if isinstance(outcome, Mapping) and entry.status is not Status(outcome.get("status", -1)):
+        if isinstance(outcome, Mapping) and entry.status != status_of(outcome):
             with _harmless(job_id):
-                self._announcer.announce_change(ChangeEvent(Status(outcome.get("status", -1)), dict(outcome)))
+                self._announcer.announce_change(ChangeEvent(status_of(outcome), dict(outcome)))
         _call_all(entry.subscriptions, job_id, outcome)
 
     def _give_up(self, error: Exception) -> None:

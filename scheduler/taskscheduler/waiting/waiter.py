@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -10,12 +11,15 @@ from bson import ObjectId
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
 from taskscheduler.events import Announcer
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.sound import status_of
+from taskscheduler.operations.unserved import PATIENCE, reasons
 from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
-from taskscheduler.store.driver_errors import StoreError, StoreUnreachableError, is_transient
+from taskscheduler.store.driver_errors import StoreError, StoreUnreachableError, brief, is_transient
+
+logger = logging.getLogger(__name__)
 
 POLL = 2.0  #: seconds after which the jobs are read again although the stream is silent
 
@@ -40,23 +44,25 @@ class Waiter:
         self._waiting: dict[ObjectId, list[Process]] = {}
         for process in processes:
             self._waiting.setdefault(process.id, []).append(process)
-        self._read_at = clock.monotonic()
+        self._read_at = self._begun = clock.monotonic()
+        self._has_looked = False  #: at the nodes
 
     def wait(self, timeout: float | None) -> None:
         """Returns when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted.
 
         With `throw`, the first that did not end DONE raises its JobError, whatever the others do.
         """
-        deadline = Deadline(timeout, self._clock)
+        deadline = None if timeout is None else Deadline(timeout, self._clock)
         self._read()
         if not self._waiting:
             return
         pipeline = status_pipeline(ids=list(self._waiting), progress=self._announcer.wants_progress)
-        feed = ChangeFeed(self._store.jobs.collection, pipeline, full_document="updateLookup", await_ms=AWAIT_MS)
+        jobs = self._store.streams.for_few()[self._store.options.job_store]
+        feed = ChangeFeed(jobs, pipeline, full_document="updateLookup", await_ms=AWAIT_MS)
         with feed:
             self._read()
             while self._waiting:
-                if deadline.passed:
+                if deadline is not None and deadline.passed:
                     raise WaitTimeoutError.of(len(self._waiting), timeout)
                 self._step(feed)
 
@@ -67,6 +73,9 @@ class Waiter:
                 self._announcer.announce_change(change)
                 if change.status.is_final and not change.progress and _is_current(change, event):
                     self._take(change.document)
+        if not self._has_looked and self._clock.monotonic() - self._begun > PATIENCE:
+            self._has_looked = True
+            warn_of_unserved(self._store, self._waiting)
         if event is GAP or self._clock.monotonic() - self._read_at > POLL:
             self._read_patiently()
 
@@ -84,18 +93,19 @@ class Waiter:
 
     def _read(self) -> None:
         self._read_at = self._clock.monotonic()
-        found = {document["_id"]: document for document in self._store.jobs.find({"_id": {"$in": list(self._waiting)}})}
+        found = self._store.jobs.all_of(self._waiting)
         for job_id, processes in list(self._waiting.items()):
             if job_id not in found:
                 raise JobNotFoundError(job_id)
-            known = {process.status for process in processes}
+            known = set()
             for process in processes:
+                known.add((process.status, process.attempt))
                 process.replace(found[job_id])
-            status = Status(found[job_id].get("status", -1))
+            status = status_of(found[job_id])
+            if known != {(status, processes[0].attempt)}:
+                self._announcer.announce_change(ChangeEvent(status, found[job_id]))
             if status.is_final:
                 del self._waiting[job_id]
-                if known != {status}:
-                    self._announcer.announce_change(ChangeEvent(status, found[job_id]))
                 self._check(processes[0])
 
     def _read_patiently(self) -> None:
@@ -106,6 +116,15 @@ class Waiter:
         except StoreError as error:
             if not is_transient(error):
                 raise
+
+
+def warn_of_unserved(store: Store, job_ids: Iterable[ObjectId]) -> None:
+    """Warns of jobs that no node would run: whoever waits for them might wait for ever."""
+    try:
+        for reason in reasons(store, job_ids):
+            logger.warning("a job that is waited for does not start: %s", reason)
+    except StoreError as error:
+        logger.info("nodes not looked at", extra={"reason": brief(error)})
 
 
 def _is_current(change: ChangeEvent, event: Mapping[str, Any]) -> bool:

@@ -19,8 +19,10 @@ from typing import Any
 
 from bson import ObjectId
 
+import tests.faults.steps.spans
 import tests.support.jobs  # noqa: F401  (every child has it then)
 from taskscheduler import Scheduler
+from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler_daemon import QueueNode
 from tests.faults.steps import ambiguous, crashing
 from tests.faults.steps.removals import REMOVALS
@@ -30,6 +32,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", __name__])
 _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
+JOBS = ["tests.support.jobs", "tests.faults.steps.spans"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def act(orders: Orders) -> None:
 
 
 def _node(orders: Orders) -> int:
-    options = {"pm": "static", "min_children": 1, "jobs": ["tests.support.jobs"], "stop_timeout": 2, "kill_grace": 0.2}
+    options = {"pm": "static", "min_children": 1, "jobs": JOBS, "stop_timeout": 2, "kill_grace": 0.2}
     return QueueNode(Scheduler(orders.uri), **{**options, **orders.facts}).process()
 
 
@@ -140,9 +143,47 @@ def _add_once(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     return [scheduler.add_job_once("trace", facts["data"], retry=facts.get("retry", 1)).id]
 
 
+def _add_windowed(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    return [scheduler.add_job("trace", facts["data"], facts["options"]).id]
+
+
+def _add_runs(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    add_due_runs(scheduler.store)
+    return [run.id for run in scheduler.get_jobs({"schedule": {"$exists": True}})]
+
+
 def _cancel(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     scheduler.cancel_job(ObjectId(facts["id"]))
     return [ObjectId(facts["id"])]
+
+
+def _pause(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.pause(job="trace")
+    return [job.id for job in scheduler.get_jobs()]
+
+
+def _resume(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.resume(job="trace")
+    return [job.id for job in scheduler.get_jobs()]
+
+
+def _add_span(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    return [scheduler.add_job("span", {"trace": facts["data"]}, facts["options"]).id]
+
+
+def _set_limit(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.limits.set("x", concurrency=facts["most"])
+    return [job.id for job in scheduler.get_jobs()]
+
+
+def _delete_limit(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.limits.delete("x")
+    return [job.id for job in scheduler.get_jobs()]
+
+
+def _release(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.sequences.release("s")
+    return [job.id for job in scheduler.get_jobs()]
 
 
 def _flush(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
@@ -155,6 +196,14 @@ ACTS: Mapping[str, Callable[[Orders], int]] = {
     "add": _operation(_add),
     "add_many": _operation(_add_many),
     "add_once": _operation(_add_once),
+    "add_windowed": _operation(_add_windowed),
+    "add_runs": _operation(_add_runs),
     "cancel": _operation(_cancel),
     "flush": _operation(_flush),
+    "pause": _operation(_pause),
+    "resume": _operation(_resume),
+    "add_span": _operation(_add_span),
+    "set_limit": _operation(_set_limit),
+    "delete_limit": _operation(_delete_limit),
+    "release": _operation(_release),
 }

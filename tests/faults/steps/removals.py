@@ -13,8 +13,10 @@ from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.postponed_jobs import PostponedJobs
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
 from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
+from taskscheduler_daemon.node.maintenance.pause_keeper import PauseKeeper
 from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
 
 
@@ -37,14 +39,16 @@ def _believe(self: Completer, finishes: Any) -> None:
 def _trust(self: ClaimPipeline, ids: Any) -> Any:
     """A claim that ends in an error has got nothing."""
     claim = uuid.uuid4().hex
-    self._store.claims.claim(ids, claim, self._boot, self._node)
+    self._store.claims.claim(ids, claim, self.boot, self._node)
     self._abandoned.append(claim)
-    return claim, self._store.claims.claimed(claim, self._boot)
+    return claim, self._store.claims.claimed(claim, self.boot)
 
 
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(OutboxRelay, "run"),
     "taking back": _out(Rescuer, "run"),
+    "unparking": _out(PauseKeeper, "run"),
+    "sweeps of parked jobs": _out(Gatekeeper, "run"),
     "promotion": _out(PostponedJobs, "promote"),
     "reading back what a claim has got": _out(ClaimPipeline, "_claim_and_read_back", _trust),
     "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),

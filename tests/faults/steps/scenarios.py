@@ -58,6 +58,10 @@ def _three_wait(stage: Stage) -> None:
     stage.scheduler.add_jobs([("trace", stage.log)] * 3)
 
 
+def _three_take_turns(stage: Stage) -> None:
+    stage.scheduler.add_jobs([("trace", stage.log, {"group": name}) for name in "aab"])
+
+
 def _one_wakes_the_node(stage: Stage, node: Actor) -> None:
     ready(stage, node)
     stage.scheduler.add_job("trace", stage.log)
@@ -69,6 +73,14 @@ def _one_gives_a_result(stage: Stage) -> None:
 
 def _one_fails_first(stage: Stage) -> None:
     stage.scheduler.add_job("flaky", 2, retry=1, retry_interval=0.05)
+
+
+def _one_snoozes(stage: Stage) -> None:
+    stage.scheduler.add_job("snoozes", 1)
+
+
+def _one_is_too_late(stage: Stage) -> None:
+    stage.scheduler.add_job("noop", queue="nobody", start_by=0.1)
 
 
 def _one_is_due_soon(stage: Stage) -> None:
@@ -113,6 +125,27 @@ def _two_runs_and_the_key_is_kept(stage: Stage) -> bool:
     return True
 
 
+# -- schedules --------------------------------------------------------------------------------------------------------
+
+
+def _schedule(stage: Stage) -> None:
+    """Of three times that are past, and of one that comes."""
+    stage.schedule(3, runs=4)
+
+
+def _four_times(stage: Stage) -> bool:
+    return stage.statuses() == {Status.DONE: 4} and stage.is_settled_schedule()
+
+
+# -- pauses -----------------------------------------------------------------------------------------------------------
+
+
+def _three_are_paused_for_a_second(stage: Stage) -> None:
+    """Nobody has parked them: whoever meets them does."""
+    stage.scheduler.pause(job="trace", until=1.0)
+    _three_wait(stage)
+
+
 # -- what dead nodes left ---------------------------------------------------------------------------------------------
 
 
@@ -124,6 +157,7 @@ def _held_by_the_dead(lost: int, **options: Any) -> Callable[[Stage], None]:
         stage.memory["job"] = job.id
         now = stage.database.command("hello")["localTime"]
         claimed = {"status": 2, "claim": "0" * 32, "boot": boot, "node": "dead", "attempt": 1, "lost": lost}
+        claimed["worker"] = "1" * 24  # it had begun, alone
         stage.database[JOBS].update_one({"_id": job.id}, {"$set": {**claimed, "started": now}})
         stage.database[NODES].insert_one({"_id": boot, "name": "dead", "beat": 7, "lease": 0.5, "alive": now})
 
@@ -180,14 +214,19 @@ def _kill_the_worker(stage: Stage, node: Actor) -> None:
 
 SCENARIOS: Mapping[str, Scenario] = {
     "claim and finish": Scenario(_three_wait, _all(Status.DONE, 3)),
+    "claim in turn": Scenario(_three_take_turns, _all(Status.DONE, 3)),
     "claim what wakes it": Scenario(_nothing, _all(Status.DONE, 1), _one_wakes_the_node),
     "a worker of its own": Scenario(_one_gives_a_result, _all(Status.DONE, 1)),
     "retry": Scenario(_one_fails_first, _all(Status.DONE, 1)),
+    "snooze": Scenario(_one_snoozes, _all(Status.DONE, 1)),
+    "too late": Scenario(_one_is_too_late, _all(Status.CANCELED, 1), facts={"queues": ["default"]}),
     "promote": Scenario(_one_is_due_soon, _all(Status.DONE, 1)),
     "family": Scenario(_parent_with_two_children, _family_is_settled),
     "interval": Scenario(_series, _two_runs),
     "interval of a job added once": Scenario(_series_once, _two_runs_and_the_key_is_kept),
     "interval of failures": Scenario(_series_of_failures, _two_runs),
+    "schedule": Scenario(_schedule, _four_times),
+    "pause": Scenario(_three_are_paused_for_a_second, _all(Status.DONE, 3)),
     "reap": Scenario(_held_by_the_dead(0), _all(Status.DONE, 1), loses=True),
     "reap a poisoned series": Scenario(
         _held_by_the_dead(_MANY_LOSSES - 1, interval=0.2), _poisoned_and_followed, loses=True

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,6 +17,7 @@ from pymongo.database import Database
 
 from taskscheduler import Scheduler, Status
 from tests.faults.steps.acting import Actor, Orders
+from tests.faults.steps.spans import most_at_once, spans
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 
@@ -23,14 +25,16 @@ LEASE = 1.5  #: seconds after which a healthy node takes over
 HEALS_WITHIN = 30.0
 _MOST_STEPS = 150
 
-JOBS, NODES = "taskscheduler.jobs", "taskscheduler.nodes"
+JOBS, NODES, SCHEDULES = "taskscheduler.jobs", "taskscheduler.nodes", "taskscheduler.schedules"
+CONTROLS = "taskscheduler.controls"
+WINDOWS = "taskscheduler.windows"
 _MARK = "mark"
 
 #: which status may follow which, written down here once more; None: the job is new
 _MAY_FOLLOW: Mapping[int | None, set[int]] = {
     None: {Status.WAITING, Status.POSTPONED},
-    Status.POSTPONED: {Status.WAITING, Status.CANCELED, Status.FAILED},
-    Status.WAITING: {Status.PROCESSING, Status.CANCELED, Status.FAILED},
+    Status.POSTPONED: {Status.WAITING, Status.PROCESSING, Status.CANCELED, Status.FAILED},  # claimed in its turn
+    Status.WAITING: {Status.PROCESSING, Status.POSTPONED, Status.CANCELED, Status.FAILED},
     Status.PROCESSING: {int(status) for status in Status if status is not Status.PROCESSING},
     **{int(status): set() for status in Status if status.is_final},
 }
@@ -65,12 +69,25 @@ class Stage:
             self.database.client.drop_database(self.database.name)
             self.scheduler = Scheduler(self.database)
         else:
-            for name in (JOBS, NODES):
+            for name in (JOBS, NODES, SCHEDULES, CONTROLS, WINDOWS):
                 self.database[name].delete_many({})
         for path in self.directory.iterdir():
             path.unlink()
         self.memory.clear()
         self._since = self.database.command("insert", _MARK, documents=[{}])["operationTime"]
+
+    def schedule(self, past: int, **options: Any) -> None:
+        """A schedule of every second that is due since so many seconds."""
+        options = {"overlap": "allow", "missed": "all", **options}
+        next_at = self.scheduler.schedules.add("tick", "trace", self.log, every=1, **options).next_at
+        assert next_at is not None
+        self.memory["first"] = next_at - timedelta(seconds=past)
+        since = {"next_at": self.memory["first"], "due_at": self.memory["first"]}
+        self.database[SCHEDULES].update_one({"_id": "tick"}, {"$set": since})
+
+    def is_settled_schedule(self) -> bool:
+        """Whether nothing that was decided for it is left to do."""
+        return self.database[SCHEDULES].find_one({"adding": {"$exists": True}}) is None
 
     @contextmanager
     def acting(self, what: str, facts: Mapping[str, Any] | None = None, log: str = "", **fault: Any) -> Iterator[Actor]:
@@ -121,9 +138,12 @@ class Stage:
         self._verify_moves(jobs)
         self._verify_starts(jobs)
         self._verify_series(jobs)
+        self._verify_schedule(jobs)
         keys = Counter(job["once"] for job in jobs.values() if "once" in job and not Status(job["status"]).is_final)
         assert set(keys.values()) <= {1}, "two live jobs of one key"
-        stuck = [job for job in jobs.values() if {"pending", "next"} & job.keys() or job["status"] == 2]
+        self._verify_controls()
+        kept = {"pending", "next", "blocked", "parked_at", "gate", "turn"}
+        stuck = [job for job in jobs.values() if kept & job.keys() or job["status"] == 2]
         assert not stuck, f"nobody cares for {stuck}"
 
     def _verify_moves(self, jobs: Mapping[ObjectId, Any]) -> None:
@@ -143,6 +163,20 @@ class Stage:
             if job["class"] == "trace":
                 assert started[str(job["_id"])] <= job["attempt"]
                 assert started[str(job["_id"])] >= (job["status"] == Status.DONE), "done and never run"
+
+    def _verify_controls(self) -> None:
+        most = self.memory.get("most")
+        assert most is None or most_at_once(self.log) <= most, f"more than {most} at work: {spans(self.log)}"
+        order = [str(job_id) for job_id in self.memory.get("order", ())]
+        found = [order.index(job_id) for job_id, *_ in spans(self.log) if job_id in order]
+        assert found == sorted(found), f"a sequence has run in the order {found}"
+
+    def _verify_schedule(self, jobs: Mapping[ObjectId, Any]) -> None:
+        times = [job["scheduled_at"].replace(tzinfo=UTC) for job in jobs.values() if "schedule" in job]
+        assert len(times) == len(set(times)), "a schedule has one run for a time"
+        if times and "skips" not in self.memory:
+            expected = [self.memory["first"] + timedelta(seconds=number) for number in range(len(times))]
+            assert sorted(times) == expected, "a schedule has a run for each time"
 
     def _verify_series(self, jobs: Mapping[ObjectId, Any]) -> None:
         series: dict[ObjectId, list[Any]] = defaultdict(list)

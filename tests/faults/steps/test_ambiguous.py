@@ -5,42 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from taskscheduler import Status
-from tests.faults.steps.acting import FAILED
 from tests.faults.steps.ambiguous import AFTER, BEFORE
-from tests.faults.steps.scenarios import SCENARIOS, Scenario
-from tests.faults.steps.stage import LEASE, Stage, every_step, healed
-from tests.support.eventually import eventually
+from tests.faults.steps.playing import breaks, failing_write, failing_write_of_a_node
+from tests.faults.steps.scenarios import SCENARIOS
+from tests.faults.steps.stage import Stage, every_step, healed
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
-
-
-def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
-    """Whether the node has done all of it before its n-th write."""
-    stage.clear()
-    scenario.prepare(stage)
-    facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
-    with stage.acting("node", facts, fail_at=n, fail_when=when) as node:
-        scenario.during(stage, node)
-        scenario.heal(stage)
-        eventually(lambda: node.ended or (scenario.reached(stage) and stage.settled()), 30, "done")
-        code = node.stop()
-    said = stage.said("node")
-    if code == FAILED:  # it said that it cannot register, and did nothing
-        assert "node ready" not in said
-        assert "DatabaseUnavailableError" in said
-    else:
-        assert code == 0, said[-2000:]
-    healed(stage, scenario.reached, scenario.facts)
-    stage.verify()
-    assert scenario.loses or not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
-    return "fault " not in said
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
@@ -50,16 +26,6 @@ def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: st
 
 
 # -- applications -----------------------------------------------------------------------------------------------------
-
-
-def failing_write(stage: Stage, what: str, facts: dict[str, Any], n: int, when: str) -> tuple[int, bool]:
-    """The exit code of the operation, and whether it came to its n-th write."""
-    with stage.acting(what, facts, fail_at=n, fail_when=when) as operation:
-        code = operation.wait(60)
-    said = stage.said(what)
-    assert code == 0 or "DatabaseUnavailableError" in said, said[-2000:]
-    assert bool(stage.acknowledged) == (code == 0) or what == "flush"
-    return code, "fault " in said
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
@@ -91,6 +57,24 @@ def test_who_gets_an_error_from_add_job_once_may_ask_again(stages: list[Stage], 
         return not struck
 
     assert every_step(stages, play) > 3
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+@pytest.mark.parametrize("options", [{"unique_for": 600}, {"debounce": 0.2, "unique_key": "k"}])
+def test_who_gets_an_error_from_adding_in_a_window_may_ask_again(
+    stages: list[Stage], options: dict[str, Any], when: str
+) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        code, struck = failing_write(stage, "add_windowed", {"data": stage.log, "options": options}, n, when)
+        again = stage.scheduler.add_job("trace", stage.log, options)
+        assert again.outcome in ("existing", "debounced") or code
+        assert stage.statuses().total() == 1
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1})
+        stage.verify()
+        return not struck
+
+    assert every_step(stages, play) > 2
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
@@ -140,20 +124,3 @@ def test_without_recognizing_its_own_insert_adding_breaks_a_promise(stages: list
         return not struck
 
     assert breaks(stages, play, ["recognizing one's own insert"])
-
-
-def breaks(stages: list[Stage], play: Callable[[Stage, int], bool], without: list[str]) -> list[int]:
-    """The steps at which the test fails once this is taken out of the product."""
-    for stage in stages:
-        stage.without = tuple(without)
-    failures: list[int] = []
-
-    def tried(stage: Stage, n: int) -> bool:
-        try:
-            return play(stage, n)
-        except AssertionError:
-            failures.append(n)
-            return True  # one is enough
-
-    every_step(stages, tried)
-    return failures

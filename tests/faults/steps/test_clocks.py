@@ -72,6 +72,7 @@ def promises_hold(scheduler: Scheduler, log: Path) -> None:
     again = scheduler.add_job("flaky", 2, retry=1, retry_interval=1)
     long = scheduler.add_job("wait", {"seconds": 30}, timeout=1)
     series = scheduler.add_job("trace", str(log), interval=0.5)
+    first = scheduler.schedules.add("tick", "trace", str(log), every=1, overlap="allow", missed="skip").next_at
     scheduler.wait_for([soon, exactly, again, long], timeout=20)
     assert [one.status for one in (soon, exactly, again, long)] == [Status.DONE] * 3 + [Status.TIMEOUT]
     for one in (soon, exactly, again):
@@ -83,6 +84,12 @@ def promises_hold(scheduler: Scheduler, log: Path) -> None:
     for before, after in itertools.pairwise(runs):
         assert timedelta(seconds=0.45) <= started(after) - ended(before) < timedelta(seconds=3)
     assert far.refresh().status is Status.POSTPONED
+    ticks = eventually(lambda: len(found := list(scheduler.get_jobs({"schedule": "tick", "status": 3}))) >= 3 and found)
+    scheduler.schedules.delete("tick")
+    assert min(one.scheduled_at for one in ticks if one.scheduled_at) == first
+    for one in ticks:
+        assert one.scheduled_at is not None
+        assert timedelta(0) <= started(one) - one.scheduled_at < timedelta(seconds=3), "neither early nor late"
     attempts = [tuple(words[:2]) for words in traces(log)]
     assert len(attempts) == len(set(attempts))
 

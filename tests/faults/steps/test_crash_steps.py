@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,14 @@ from typing import Any
 import pytest
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.operations.schedule_runs import add_due_runs
 from tests.faults.steps.acting import CRASHED
-from tests.faults.steps.scenarios import SCENARIOS, Scenario, ready
-from tests.faults.steps.stage import LEASE, NODES, Stage, every_step, healed
+from tests.faults.steps.playing import crash_of_a_node, crash_of_an_operation
+from tests.faults.steps.scenarios import SCENARIOS, ready
+from tests.faults.steps.stage import CONTROLS, LEASE, Stage, every_step, healed
 from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
-
-
-def crash_of_a_node(stage: Stage, scenario: Scenario, n: int, since: str = NODES) -> bool:
-    """Whether the node has done all of it without reaching the switch."""
-    stage.clear()
-    scenario.prepare(stage)
-    facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
-    with stage.acting("node", facts, crash_at=n, crash_since=since) as node:
-        scenario.during(stage, node)
-        eventually(lambda: node.ended or scenario.reached(stage), 30, "done or crashed")
-        code = node.stop()
-    assert code in (0, CRASHED), stage.said("node")[-2000:]
-    scenario.heal(stage)
-    healed(stage, scenario.reached, scenario.facts)
-    stage.verify()
-    return code == 0
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -83,18 +69,6 @@ def test_a_node_may_crash_after_every_call_of_its_start(stages: list[Stage]) -> 
 # -- applications -----------------------------------------------------------------------------------------------------
 
 
-def crash_of_an_operation(
-    stage: Stage, what: str, facts: dict[str, Any], n: int, after: Callable[[Stage], None]
-) -> bool:
-    """Whether it came to its end. `after` says what must be true, and what the caller does who got no answer."""
-    with stage.acting(what, facts, crash_at=n) as operation:
-        code = operation.wait()
-    assert code in (0, CRASHED), stage.said(what)[-2000:]
-    assert bool(stage.acknowledged) or code != 0
-    after(stage)
-    return code == 0
-
-
 @pytest.mark.parametrize(("what", "count"), [("add", 1), ("add_many", 3)])
 def test_an_application_may_crash_after_every_call_of_adding(stages: list[Stage], what: str, count: int) -> None:
     """The schema is made by the first to come: it may be half finished."""
@@ -129,6 +103,38 @@ def test_an_application_may_crash_after_every_call_of_replacing_a_job_added_once
         return crash_of_an_operation(stage, "add_once", {"data": stage.log}, n, after)
 
     assert every_step(stages, play) > 8
+
+
+UNIQUE: Mapping[str, Any] = {"unique_for": 600}
+DEBOUNCED: Mapping[str, Any] = {"debounce": 0.2, "unique_key": "k"}
+
+
+def crash_of_adding_in_a_window(stage: Stage, n: int, options: Mapping[str, Any], waits: bool = False) -> bool:
+    """Who adds the same job next gets the one that was stored, or adds it."""
+
+    def after(stage: Stage) -> None:
+        stored = [job["_id"] for job in stage.jobs.find()]
+        again = stage.scheduler.add_job("trace", stage.log, options)
+        assert stored in ([], [again.id])
+        assert (again.outcome == "created") == (not stored)
+        assert again.id == (stage.acknowledged or [again.id])[0]
+        assert stage.statuses().total() == 1
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1})
+        stage.verify()
+
+    stage.scheduler.add_job("noop", unique_for=1)  # all databases are alike then
+    stage.clear()
+    if waits:  # for a slot
+        first = stage.scheduler.add_job("trace", "/dev/null", options)
+        eventually(lambda: stage.scheduler.store.postponed_jobs.promote([first.id]), 5, "due")
+    return crash_of_an_operation(stage, "add_windowed", {"data": stage.log, "options": options}, n, after)
+
+
+@pytest.mark.parametrize(("options", "waits"), [(UNIQUE, False), (DEBOUNCED, False), (DEBOUNCED, True)])
+def test_an_application_may_crash_after_every_call_of_adding_in_a_window(
+    stages: list[Stage], options: Mapping[str, Any], waits: bool
+) -> None:
+    assert every_step(stages, lambda stage, n: crash_of_adding_in_a_window(stage, n, options, waits)) > 7
 
 
 def series_with_a_child(stage: Stage) -> str:
@@ -193,6 +199,66 @@ def test_an_application_may_crash_after_every_call_of_cancelling_a_job_that_runs
     assert every_step(stages, play) > 8
 
 
+def three_times(stage: Stage) -> None:
+    stage.schedule(3, runs=3)
+
+
+def one_more_time(stage: Stage) -> None:
+    """The run before is live, and is cancelled for the next one."""
+    stage.schedule(1, runs=2, overlap="cancel_other")
+    stage.memory["skips"] = True  # if this takes more than a second
+    add_due_runs(stage.scheduler.store)
+    eventually(lambda: stage.scheduler.store.schedules.due(stage.scheduler.store.clock.now()), 5, "the next time")
+
+
+@pytest.mark.parametrize(("prepare", "count"), [(three_times, 3), (one_more_time, 2)])
+def test_any_process_may_crash_after_every_call_of_adding_the_runs_of_a_schedule(
+    stages: list[Stage], prepare: Callable[[Stage], None], count: int
+) -> None:
+    def over(stage: Stage) -> bool:
+        found = stage.statuses()
+        return found.total() == count and all(status.is_final for status in found) and stage.is_settled_schedule()
+
+    def after(stage: Stage) -> None:
+        healed(stage, over)
+        assert stage.statuses()[Status.DONE] >= count - (prepare is one_more_time)
+        stage.verify()
+
+    def play(stage: Stage, n: int) -> bool:
+        stage.clear()
+        prepare(stage)
+        return crash_of_an_operation(stage, "add_runs", {}, n, after)
+
+    assert every_step(stages, play) > 8
+
+
+def three_are_paused(stage: Stage) -> None:
+    stage.scheduler.add_jobs([("trace", stage.log)] * 3)
+    stage.scheduler.pause(job="trace")
+
+
+def three_wait(stage: Stage) -> None:
+    stage.scheduler.add_jobs([("trace", stage.log)] * 3)
+
+
+def crash_of_a_pause_or_its_end(stage: Stage, what: str, n: int) -> bool:
+    """Who got no answer sees whether it is paused; from then on nobody but a node looks after the jobs."""
+
+    def after(stage: Stage) -> None:
+        stage.database[CONTROLS].delete_many({})
+        healed(stage, lambda stage: stage.statuses() == {Status.DONE: 3})
+        stage.verify()
+
+    stage.clear()
+    (three_wait if what == "pause" else three_are_paused)(stage)
+    return crash_of_an_operation(stage, what, {}, n, after)
+
+
+@pytest.mark.parametrize("what", ["pause", "resume"])
+def test_an_application_may_crash_after_every_call_of_pausing_and_resuming(stages: list[Stage], what: str) -> None:
+    assert every_step(stages, lambda stage, n: crash_of_a_pause_or_its_end(stage, what, n)) > 8
+
+
 # -- these tests can fail ---------------------------------------------------------------------------------------------
 
 
@@ -204,6 +270,7 @@ def test_an_application_may_crash_after_every_call_of_cancelling_a_job_that_runs
         ("reap", "taking back"),
         ("claim and finish", "taking back"),
         ("promote", "promotion"),
+        ("pause", "unparking"),
     ],
 )
 def test_without_the_mechanism_something_is_stuck(
@@ -217,6 +284,45 @@ def test_without_the_mechanism_something_is_stuck(
     def play(stage: Stage, n: int) -> bool:
         try:
             return crash_of_a_node(stage, SCENARIOS[name], n)
+        except AssertionError:
+            failures.append(n)
+            return True  # one is enough
+
+    every_step(stages, play)
+    assert failures, "no step has shown it"
+
+
+def test_without_its_mechanism_a_dead_resume_leaves_jobs_behind(
+    stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)
+    for stage in stages:
+        stage.without = ("unparking",)
+    failures: list[int] = []
+
+    def play(stage: Stage, n: int) -> bool:
+        try:
+            return crash_of_a_pause_or_its_end(stage, "resume", n)
+        except AssertionError:
+            failures.append(n)
+            return True  # one is enough
+
+    every_step(stages, play)
+    assert failures, "no step has shown it"
+
+
+def test_without_storing_under_the_id_of_the_window_the_next_adder_breaks_it(
+    stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskscheduler.operations.windows._under", lambda new, *_: new)
+    failures: list[int] = []
+
+    def play(stage: Stage, n: int) -> bool:
+        try:
+            over = crash_of_adding_in_a_window(stage, n, UNIQUE)
+            stage.scheduler.add_job("trace", stage.log, UNIQUE)
+            assert stage.statuses().total() == 1
+            return over
         except AssertionError:
             failures.append(n)
             return True  # one is enough

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from taskscheduler_daemon.web.jobqueue.tasks import Error, NewTask, Task
+from taskscheduler_daemon.web.http.answers import Error
+from taskscheduler_daemon.web.jobqueue.tasks import NewTask, Task
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)

@@ -40,7 +40,10 @@ def test_each_kind_tells_what_it_is(client: TestClient, scheduler: Scheduler, re
         ),
         (service.id, ["<dt>Service</dt><dd>feed</dd>", "on-failure, started 0 times", ">Stop…<"]),
         (running.id, ["<dt>Solo</dt><dd>customer 7</dd>"]),
-        (parked.id, ["<dt>Solo</dt><dd>customer 7, waits for its turn</dd>"]),
+        (
+            parked.id,
+            ["<dt>Solo</dt><dd>customer 7</dd>", "<dt>Now</dt><dd>waits for another job with the key customer 7</dd>"],
+        ),
     ):
         text = client.get(f"/jobs/{job_id}").text
         assert [part for part in wanted if part not in text] == []
@@ -49,7 +52,7 @@ def test_each_kind_tells_what_it_is(client: TestClient, scheduler: Scheduler, re
     assert "force_spawn" not in client.get(f"/jobs/{service.id}").text
     listed = client.get("/jobs").text
     assert "service feed" in listed
-    assert "waits for its turn" in listed
+    assert "waits for another job with the key customer 7" in listed
     assert not re.search("9999|due in", listed)
 
 
@@ -88,9 +91,13 @@ def test_the_overview_shows_services_and_programs_where_there_are_any(
 
 
 def test_the_slots_of_a_node_are_those_that_are_taken(client: TestClient, scheduler: Scheduler) -> None:
-    facts = {"name": "web-1", "lease": 30, "slots": 2, "busy": 1, "running": 57}
-    scheduler.store.nodes.register(ObjectId(), facts)
-    assert "1 of 2 busy, 57 jobs in all" in client.get("/").text
+    boot, facts = ObjectId(), {"name": "web-1", "lease": 30, "slots": 2, "busy": 0, "running": 0}
+    scheduler.store.nodes.register(boot, facts)
+    ids = [process.id for process in scheduler.add_jobs([("noop", number) for number in range(57)])]
+    scheduler.store.claims.claim(ids, "claim", boot, "web-1")
+    shared = {"$set": {"async": True, "worker": str(ObjectId())}}
+    scheduler.store.jobs.collection.update_many({"_id": {"$in": ids}}, shared)
+    assert "1 of 2 busy, 57 jobs in all" in client.get("/").text, "as it is now, not as the node said last"
 
 
 def test_a_service_is_stopped_and_started(client: TestClient, scheduler: Scheduler) -> None:

@@ -55,6 +55,16 @@ def test_what_jobs_say_is_escaped_and_shortened(client: TestClient, scheduler: S
         assert "<script" not in client.get("/jobs", params={name: SCRIPT}).text
 
 
+def test_the_overview_names_versions_and_what_no_node_knows(client: TestClient, scheduler: Scheduler) -> None:
+    scheduler.store.nodes.register(ObjectId(), {"name": "web-1", "jobs": ["noop"], "version": "1.4.2"})
+    scheduler.add_job("noop")
+    assert "knows the job" not in client.get("/").text
+    scheduler.add_job(SCRIPT)
+    text = client.get("/").text
+    assert "no node that serves the queue default knows the job &lt;script&gt;" in text
+    assert '<td data-label="Version">1.4.2</td>' in text
+
+
 def test_jobs_are_found_by_a_tag(client: TestClient, scheduler: Scheduler) -> None:
     one, two = (scheduler.add_job("noop", tags=tags).id for tags in (["red", SCRIPT], ["blue"]))
     found = client.get("/jobs", params={"tag": "red"}).text

@@ -34,9 +34,14 @@ def test_every_link_of_every_page_begins_with_the_root(client: TestClient, sched
     parent = scheduler.add_job("noop")
     scheduler.start_service("s")
     scheduler.track("p").start()
+    scheduler.schedules.add("s", "noop", every=60)
+    scheduler.schedules.run("s")
+    scheduler.limits.set("l", concurrency=1)
+    scheduler.add_jobs([("noop", None, {"limits": "l"})] * 2)
     last = [scheduler.add_job("noop", parent=parent.id).id for _ in range(60)][-1]
     pages = ["/", "/jobs", f"/jobs?status=live&before={last}", f"/jobs/{last}", f"/jobs/{last}/cancel",
-             f"/jobs/{last}/retry", "/nowhere"]  # fmt: skip
+             f"/jobs/{last}/retry", "/schedules", "/schedule?name=s", "/schedule/pause?name=s", "/control",
+             "/control/limit/delete?name=l", "/nowhere"]  # fmt: skip
     for page in pages:
         text = client.get(f"{sent}{page}").text
         links = _LINK.findall(text)
@@ -69,7 +74,7 @@ def test_only_whole_parts_of_the_path_are_the_root(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["scheduler", "//x", "/a b", "/a/../b", "/.", "/a?b", "/a#b", "http://x/y", "/ä", "/jobs", "/tasks/x", "/a//b"],
+    ["scheduler", "//x", "/a b", "/a/../b", "/.", "/a?b", "/a#b", "http://x/y", "/ä", "/control", "/tasks/x", "/a//b"],
 )
 def test_other_roots_are_refused(path: str, uri: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["web", "-u", uri, "--port", "0", "--root-path", path]) == 2

@@ -22,7 +22,8 @@ SECONDS = 30
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_a_signal(uri: str, number: signal.Signals) -> None:
-    with subprocess.Popen([*COMMAND, "-u", uri], stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "TASKSCHEDULER_URI": uri}
+    with subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr
             address = process.stderr.readline().split()[-1]
@@ -40,8 +41,8 @@ TOKEN = "a-long-token"
 
 def served(uri: str, *arguments: str, **environment: str) -> tuple[str, int]:
     """Returns what it says until it serves, and the answer to a request without the token."""
-    environment = {**os.environ, **environment}
-    command = [*COMMAND, "-u", uri, *arguments]
+    environment = {**os.environ, "TASKSCHEDULER_URI": uri, **environment}
+    command = [*COMMAND, *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr

@@ -9,7 +9,7 @@ from taskscheduler.model.lifecycle import LIVE, Ending, Status, Transition, sour
 from taskscheduler.model.retries import Recurrence, verdict_after
 
 MORE = settings(max_examples=200, deadline=None)
-ASKED_FOR = (Transition.REQUEUE, Transition.REQUEUE_SOLO)  #: by somebody
+ASKED_FOR = (Transition.REQUEUE, Transition.REQUEUE_CONTROLLED, Transition.REQUEUE_LATER)  #: by somebody
 OF_ITSELF = [move for move in Transition if move not in ASKED_FOR]
 
 

@@ -16,7 +16,7 @@ from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, 
 
 def findings(**values: Any) -> dict[str, Finding]:
     overview: Any = FakeOverview(**values)
-    return {finding.check: finding for finding in database_findings(overview)}
+    return {finding.check: finding for finding in database_findings(overview, "taskscheduler dev")}
 
 
 def server(ahead: float = 0.0, replica_set: str = "rs0") -> Server:
@@ -84,6 +84,7 @@ def test_collections_must_be_capped(capped: bool | None, result: str) -> None:
 def test_no_node_is_a_problem_only_if_jobs_wait() -> None:
     waiting = [Backlog("mail", 3, 60.0)]
     assert findings(registered=())["nodes"].result == WARNING
+    assert findings(registered=())["nodes"].cure == "start one: taskscheduler dev"
     assert findings(registered=(), waiting=waiting)["nodes"].result == BAD
 
 
@@ -91,7 +92,7 @@ def test_a_silent_node_is_a_warning_and_serves_nothing() -> None:
     overview: Any = FakeOverview(
         registered=[{"name": "web-1", "silent": 1.0, "lease": 30}, {"name": "web-2", "silent": 31.0, "lease": 30}]
     )
-    nodes = [finding for finding in database_findings(overview) if finding.check == "nodes"]
+    nodes = [finding for finding in database_findings(overview, "taskscheduler dev") if finding.check == "nodes"]
     assert [(one.result, one.text) for one in nodes] == [
         (GOOD, "1 up: web-1"),
         (WARNING, "web-2 is silent, last seen 31s ago"),

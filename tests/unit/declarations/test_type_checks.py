@@ -1,15 +1,16 @@
-"""What annotations demand of a value: plain types are judged, anything else is let pass."""
+"""What annotations demand of a stored value: types with a stored form are judged, anything else is let pass."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict, TypeVar, Union
 
 import pytest
-from bson import Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId
 from typing_extensions import TypeAliasType
 
 from taskscheduler.declarations.type_checks import check_of
@@ -65,6 +66,18 @@ FITTING: list[tuple[Any, Any]] = [
     (Address, {"city": "Bern", "zip": 3000}),
     (Parcel, {}),
     (Parcel, {"to": {"city": "Bern"}, "weights": [1, 2.5]}),
+    (Path, "/x"),
+    (Color, "red"),
+    (set[int], [1, 2]),
+    (frozenset, [1, "x"]),
+    (date | None, "2026-11-29"),
+    (date, NOW),
+    (time, "08:30"),
+    (timedelta, 1.5),
+    (Decimal, Decimal128("9.90")),
+    (Decimal, 9.9),
+    (Decimal, "9.90"),
+    (list[Path | int], ["/x", 1]),
 ]
 
 WRONG: list[tuple[Any, Any, str]] = [
@@ -90,19 +103,27 @@ WRONG: list[tuple[Any, Any, str]] = [
     (Literal["a", "b"], "c", "x must be one of 'a', 'b', not 'c'"),
     (UserId, "5", "x must be int, not str"),
     (Address, "Bern", "x must be a mapping with city, zip, not str"),
+    (Path, 5, "x must be pathlib.Path (a text), not 5"),
+    (Color, "green", "x must be one of 'red', not 'green'"),
+    (Color | None, ["red"], "x must be one of 'red', not list"),
+    (set[int], "12", "x must be set[int], not str"),
+    (set[int], [1, "2"], "x[1] must be int, not str"),
+    (date, "29.11.2026", "x must be datetime.date (a text such as '2026-11-29'), not '29.11.2026'"),
+    (date | None, 5, "x must be datetime.date (a text such as '2026-11-29'), not 5"),
+    (time, "late", "x must be datetime.time (a text such as '08:30:00'), not 'late'"),
+    (timedelta, True, "x must be datetime.timedelta (seconds), not True"),
+    (Decimal, "ten", "x must be decimal.Decimal (a number, or a text such as '9.90'), not 'ten'"),
+    (dict[str, list[date]], {"a": ["x"]}, "x.a[0] must be datetime.date (a text such as '2026-11-29'), not 'x'"),
 ]
 
 UNJUDGED: list[Any] = [
     Any,
     object,
     T,
-    Path,
-    Color,
     Literal[Color.RED],
     Callable[..., Any],
     Iterable[int],
-    set[int],
-    list[Any] | Path,
+    list[Any] | Iterable[int],
     "unresolved",
     5,
 ]
@@ -123,7 +144,7 @@ def test_a_value_that_does_not_fit_is_told_with_its_place(hint: Any, value: Any,
 
 
 @pytest.mark.parametrize("hint", UNJUDGED)
-def test_what_bson_does_not_carry_unchanged_is_not_judged(hint: Any) -> None:
+def test_what_has_no_stored_form_of_its_own_is_not_judged(hint: Any) -> None:
     assert check_of(hint) is None
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
+from pymongo.uri_parser import parse_uri
 
 from taskscheduler import EmbeddedServerError
 from taskscheduler.embedded.state_dir import (
@@ -18,6 +21,7 @@ from taskscheduler.embedded.state_dir import (
     shorten,
     trim,
 )
+from taskscheduler.store.client import redacted
 
 ADDRESS = ServerAddress(1, 2, "127.0.0.1", 27017, "taskscheduler", "6.0.5")
 
@@ -27,10 +31,51 @@ def test_an_address_is_read_as_it_was_published_until_it_is_withdrawn(tmp_path: 
     assert state.published() is None
     state.publish(ADDRESS)
     assert StateDir(tmp_path).published() == ADDRESS
-    assert ADDRESS.uri == "mongodb://127.0.0.1:27017/taskscheduler?replicaSet=taskscheduler"
+    assert ADDRESS.uri_of("app", None) == "mongodb://127.0.0.1:27017/app?replicaSet=taskscheduler"
     state.withdraw()
     state.withdraw()
     assert state.published() is None
+
+
+def test_the_published_file_is_one_that_every_version_reads(tmp_path: Path) -> None:
+    """An unknown field would make version 0.1.0 wait for an address that it understands."""
+    StateDir(tmp_path).publish(ADDRESS)
+    fields = {"keeper_pid", "mongod_pid", "host", "port", "replica_set", "version"}
+    assert json.loads((tmp_path / "server.json").read_text()).keys() == fields
+
+
+def test_a_uri_has_the_key_only_for_a_server_that_demands_it() -> None:
+    key = "0" * 64
+    found = parse_uri(ADDRESS.uri_of("app", key), warn=False)
+    assert (found["username"], found["password"], found["database"]) == ("__system", key, "app")
+    assert "authSource=local" in ADDRESS.uri_of("app", key)
+    assert redacted(ADDRESS.uri_of("app", key)).count("***") == 1
+    assert key not in redacted(ADDRESS.uri_of("app", key))
+
+
+def test_the_key_is_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    assert state.key() is None
+    before = os.umask(0)
+    try:
+        key = state.ensure_key()
+    finally:
+        os.umask(before)
+    assert StateDir(tmp_path).ensure_key() == StateDir(tmp_path).key() == key
+    assert state.key_file.stat().st_mode & 0o777 == 0o600
+    state.key_file.chmod(0o644)
+    assert state.ensure_key() == key
+    assert state.key_file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"short", b"0" * 63, b"0" * 65, b"\xff" * 64, b"g" * 64])
+def test_a_key_that_was_damaged_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    state = StateDir(tmp_path)
+    state.key_file.write_bytes(content)
+    (tmp_path / "key.new").write_bytes(b"half of")  # left by a process that was killed
+    assert state.key() is None
+    assert len(state.ensure_key()) == 64
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"port": 1}', '{"unknown": 1}'])
@@ -61,6 +106,18 @@ def test_the_directory_is_named_by_the_environment(tmp_path: Path, monkeypatch: 
     assert default_state_dir() == Path("/state/taskscheduler")
     monkeypatch.setenv("TASKSCHEDULER_STATE_DIR", str(tmp_path))
     assert default_state_dir() == tmp_path
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
+def test_a_directory_in_which_everybody_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """Somebody else could put a key there that he knows."""
+    tmp_path.chmod(mode)
+    with pytest.raises(
+        EmbeddedServerError, match=r"every user of this host may write.*chmod o-w.*TASKSCHEDULER_STATE_DI"
+    ):
+        open_state_dir(tmp_path)
+    tmp_path.chmod(mode & ~0o002)
+    assert open_state_dir(tmp_path).root == tmp_path
 
 
 def test_a_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -34,6 +35,25 @@ def scheduler() -> Iterator[Scheduler]:
         (lambda s: s.restore(queue="No Queue"), InvalidOptionError),
         (lambda s: s.counts("status"), InvalidOptionError),
         (lambda s: s.delete_old_jobs("long"), InvalidOptionError),
+        (lambda s: s.failures("2h"), InvalidOptionError),
+        (lambda s: s.failures(since=True), InvalidOptionError),
+        (lambda s: s.failures(since=datetime(2026, 1, 1)), InvalidOptionError),  # noqa: DTZ001 the point of the test
+        (lambda s: s.failures(since=-1), InvalidOptionError),
+        (lambda s: s.failures(job=3), InvalidJobError),
+        (lambda s: s.failures(limit=0), InvalidOptionError),
+        (lambda s: s.failures(limit=1001), InvalidOptionError),
+        (lambda s: s.pause(queue="No Queue"), InvalidOptionError),
+        (lambda s: s.pause(job=3), InvalidJobError),
+        (lambda s: s.pause(tag=""), InvalidOptionError),
+        (lambda s: s.pause(tag=["x"]), InvalidOptionError),
+        (lambda s: s.pause(queue="mail", job="Mail"), InvalidOptionError),
+        (lambda s: s.pause(reason=""), InvalidOptionError),
+        (lambda s: s.pause(until="2h"), InvalidOptionError),
+        (lambda s: s.pause(until=-1), InvalidOptionError),
+        (lambda s: s.pause(until=1_900_000_000), InvalidOptionError),
+        (lambda s: s.pause(until=datetime(2100, 1, 1)), InvalidOptionError),  # noqa: DTZ001 the same
+        (lambda s: s.resume(queue="mail", tag="x"), InvalidOptionError),
+        (lambda s: s.resume(job=3), InvalidJobError),
         (lambda s: s.listen(3), InvalidOptionError),
         (lambda s: s.wait_for([3]), InvalidOptionError),
     ],

@@ -27,9 +27,9 @@ def test_a_run_comes_out_as_it_went_in(attempt: int, timeout: float, flags: Flag
 
 @pytest.mark.parametrize("silence", [0.5, 1e9])
 def test_limits_of_its_own_come_out_as_they_went_in_and_cost_other_runs_nothing(silence: float) -> None:
-    run = Run(ID.binary, 1, 5, Flag.WATCHED | Flag.FORCED, b"\0body", silence, 5.0, 10.0)
+    run = Run(ID.binary, 1, 5, Flag.WATCHED | Flag.FORCED, b"\0body", silence, 5.0, 10.0, 77.5)
     assert Run.decode(run.encode()) == run
-    assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 24
+    assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 32
 
 
 @pytest.mark.parametrize("kind", [Kind.REPORT, Kind.PROGRESS])
@@ -62,6 +62,25 @@ def test_a_time_comes_out_as_it_went_in(kind: Kind, seconds: float) -> None:
     message = messages.timed(kind, seconds)
     assert messages.kind_of(message) == kind
     assert messages.time_of(message) == seconds
+
+
+@pytest.mark.parametrize("names", [[], ["Mail"], ["Mail", "Büro", "a b"]])
+def test_what_a_worker_knows_reaches_the_node(names: list[str]) -> None:
+    ready = messages.ready(0.25, names)
+    assert (messages.kind_of(ready), messages.time_of(ready)) == (Kind.READY, 0.25)
+    known = messages.known_by(ready)
+    assert (messages.kind_of(known), messages.known_names(known)) == (Kind.KNOWN, names)
+
+
+def test_no_noise_for_names_harms_a_node() -> None:
+    assert messages.known_names(bytes([Kind.KNOWN]) + b"Mail\0\xff\xfe") == ["Mail", "\ufffd\ufffd"]
+    assert messages.known_names(messages.known_by(messages.ready(0.0, ["a\ud800"]))) == ["a?"]
+
+
+def test_a_question_about_a_silent_job_and_its_answer_come_out_as_they_went_in() -> None:
+    question, answer = messages.silent(ID.binary, 3), messages.alive(ID.binary, 3, 12.5)
+    assert (messages.kind_of(question), messages.attempt_of(question)) == (Kind.SILENT, (ID.binary, 3))
+    assert (messages.kind_of(answer), messages.sign_of_life(answer)) == (Kind.ALIVE, (ID.binary, 3, 12.5))
 
 
 def test_what_the_manager_holds_comes_out_as_it_went_in() -> None:

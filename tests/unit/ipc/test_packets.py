@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -88,6 +89,67 @@ def test_a_worker_is_told_to_end_by_a_shutdown_after_its_last_job(ends: Pair) ->
     assert packets.receive(worker) is None
     assert packets.send(worker, b"report")
     assert list(packets.drain(manager)) == [b"report"]
+
+
+# -- what none of our processes sends ---------------------------------------------------------------------------------
+
+
+def opened(what: str) -> int:
+    """A descriptor of something that must not be read to its end."""
+    if what == "pipe":
+        reader, writer = os.pipe()
+        os.close(writer)
+        return reader
+    if what == "file":
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    if what == "endless":
+        return os.open("/dev/zero", os.O_RDONLY)
+    descriptor = os.memfd_create("large")
+    os.ftruncate(descriptor, 1 << 40)
+    return descriptor
+
+
+@pytest.mark.parametrize("what", ["pipe", "file", "endless", "large"])
+def test_a_strange_descriptor_is_refused_and_closed(ends: Pair, what: str) -> None:
+    manager, worker = ends
+    descriptor, before = opened(what), len(os.listdir("/proc/self/fd"))
+    socket.send_fds(worker, [b"\0"], [descriptor])
+    with pytest.raises(packets.MalformedMessageError):
+        packets.receive(manager, most=1 << 20)
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("count", [0, 2, 200])
+def test_more_descriptors_than_one_are_refused_and_none_is_kept(ends: Pair, count: int) -> None:
+    manager, worker = ends
+    descriptor, before = os.memfd_create("x"), len(os.listdir("/proc/self/fd"))
+    socket.send_fds(worker, [b"\0" * 20_000 if not count else b"\0"], [descriptor] * count)
+    with pytest.raises(packets.MalformedMessageError):
+        packets.receive(manager)
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(descriptor)
+
+
+def test_a_descriptor_with_another_message_is_refused(ends: Pair) -> None:
+    manager, worker = ends
+    with os.fdopen(os.memfd_create("x")) as file:
+        socket.send_fds(worker, [b"report"], [file.fileno()])
+    with pytest.raises(packets.MalformedMessageError):
+        packets.receive(manager)
+
+
+def test_one_worker_that_sends_without_end_leaves_others_their_turn(ends: Pair) -> None:
+    manager, worker = ends
+    taken = 0
+    for _ in packets.drain(manager):
+        break
+    packets.send(worker, b"more")
+    for _ in packets.drain(manager):
+        taken += 1
+        packets.send(worker, b"more")
+    assert taken == 1000
 
 
 # -- taking packets back ----------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def raises(error: BaseException) -> dict[str, Any]:
 
     ending, content = does(what)
     assert ending is Ending.FAILED
-    assert set(content) == {"error"}
+    assert set(content) == {"error", "fingerprint"}
     bson.encode(content, codec_options=CODEC)
     stored: dict[str, Any] = content["error"]
     return stored
@@ -120,6 +120,27 @@ def test_an_exception_is_stored_with_type_message_and_traceback() -> None:
     assert stored["traceback"].startswith("Traceback (most recent call last):")
     assert stored["traceback"].endswith("ValueError: no address\n")
     assert "test_executor.py" in stored["traceback"]
+
+
+def test_the_place_of_an_exception_is_in_the_module_of_the_job() -> None:
+    stored = raises(ValueError("no address"))
+    assert stored["place"].startswith("test_executor.py:")
+    assert stored["place"].endswith(" in raises.<locals>.what")
+
+
+def test_an_exception_before_the_job_has_begun_has_no_place() -> None:
+    @job(name="unit-placeless")
+    def placeless(a: int) -> int:
+        return a
+
+    given = document("unit-placeless", data={"a": "text"})
+    ending, content = execute(given, FakeRuntime(), None, MIB)
+    assert (ending, set(content)) == (Ending.FAILED, {"error"})
+    assert "place" not in content["error"]
+
+
+def test_a_job_that_succeeds_has_no_fingerprint() -> None:
+    assert does(lambda _: 1) == (Ending.SUCCEEDED, {"result": 1})
 
 
 def test_an_exception_of_the_users_has_the_name_of_its_module() -> None:
@@ -227,7 +248,7 @@ def recursive() -> list[Any]:
 
 @pytest.mark.parametrize(
     "value",
-    [object(), {1: 2}, 2**70, recursive(), "\ud800", {"a": {1, 2}}, {"a\0": 1}, 1j, Status],
+    [object(), {1: 2}, 2**70, recursive(), "\ud800", {"a": {1, 2j}}, {"a\0": 1}, 1j, Status],
     ids=lambda value: type(value).__name__,
 )
 def test_a_result_that_bson_cannot_hold_fails_the_job(value: Any) -> None:

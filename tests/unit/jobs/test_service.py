@@ -18,7 +18,7 @@ from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.lifecycle import Ending, Status, Transition
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.services import Restart, RestartPolicy, ServiceOptions, restart_of, seconds_alive, split
-from taskscheduler.operations.finish import completion_of_lost
+from taskscheduler.operations.finish import completions_of_lost
 from taskscheduler.store.attempt_updates import rearm_update
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report
@@ -183,10 +183,11 @@ def test_the_end_of_a_run_arms_the_service_again(ending: Ending, ended_as: Statu
 
 
 def test_a_lost_node_restarts_a_service_and_fails_one_that_is_never_restarted() -> None:
-    lost = completion_of_lost({**a_service(1), "started": STARTED, "alive": STARTED}, "n1", max_lost=1)
+    [lost] = completions_of_lost([{**a_service(1), "started": STARTED, "alive": STARTED}], "n1", max_lost=1)
     assert (lost.verdict.move, lost.retry_interval, lost.verdict.failures) == (Transition.RETRY, 2, 2)
     assert lost.error == {"type": "NodeLostError", "message": "node n1 was lost while it ran the job"}
-    assert completion_of_lost(a_service(restart="never"), "n1", max_lost=3).verdict.move is Transition.FAIL
+    [once] = completions_of_lost([a_service(restart="never")], "n1", max_lost=3)
+    assert once.verdict.move is Transition.FAIL
 
 
 def test_a_run_of_a_service_says_how_it_is_stopped() -> None:

@@ -16,7 +16,7 @@ from taskscheduler_daemon.ipc.node_proxy import NodeProxy
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.pool.assignment import RunKind, next_assignment
 from taskscheduler_daemon.manager.pool.options import PoolOptions
-from taskscheduler_daemon.manager.pool.pool import Casualty, Pool
+from taskscheduler_daemon.manager.pool.pool import Casualty, LastWords, Pool
 from taskscheduler_daemon.manager.pool.scaling import workers_to_spawn
 from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 from taskscheduler_daemon.manager.worker_handle import WorkerHandle
@@ -91,7 +91,7 @@ class FakeNode(NodeProxy):
 
     @property
     def gone(self) -> list[bytes]:
-        return [messages.gone_attempt(message)[0] for message in self.of_kind(Kind.GONE)]
+        return [messages.attempt_of(message)[0] for message in self.of_kind(Kind.GONE)]
 
     @property
     def worker_events(self) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ class Scenario:
         return self.pool.ended(worker, worker.running.job_id, worker.running.attempt, seconds, self.now)
 
     def exit(self, worker: WorkerState) -> Casualty | None:
-        return self.pool.exited(worker.pid, [], self.now)
+        return self.pool.exited(worker.pid, LastWords([]), self.now)
 
     def learn(self, seconds: float) -> None:
         """Lets the pool believe that jobs take so long."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.unit.manager.fakes import FakeAssigner, FakeNode, async_run, pool_of, report_of
 
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler_daemon.ipc.messages import Flag, Run
+from taskscheduler_daemon.ipc import messages
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
 
@@ -51,6 +52,8 @@ def test_a_run_that_gives_no_sign_of_life_is_ended() -> None:
     assert scene.assigner.interrupts == []
     assert scene.pool.next_event(4.9) == 5.0
     scene.attempts.enforce_deadlines(scene.worker, 5.0)
+    assert [messages.attempt_of(message) for message in scene.node.of_kind(Kind.SILENT)] == [(quiet.job_id, 1)]
+    scene.attempts.children_alive(scene.worker, scene.worker.async_runs[quiet.job_id], 0.0, 5.0)
     assert scene.report(quiet, Ending.RETURNED)
     assert scene.node.endings == [(Ending.TIMED_OUT, quiet.job_id)]
     assert scene.node.errors == [{"type": "JobTimeoutError", "message": "gave no sign of life for 3 s"}]
@@ -91,7 +94,7 @@ def test_a_worker_whose_event_loop_does_not_obey_is_killed() -> None:
     scene.attempts.enforce_deadlines(scene.worker, 2.0 + GRACE)
     assert scene.worker.kill_at <= 2.0 + GRACE
     assert scene.worker.leaving
-    assert scene.worker.killed_for_another
+    assert scene.worker.kill_reason is KillReason.BESIDE
     assert scene.worker.async_runs[other.job_id].kill_reason is None
 
 

@@ -22,6 +22,7 @@ from tests.unit.manager.fakes import (
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
+from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager import commands as module
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.commands import NodeCommands
@@ -29,13 +30,15 @@ from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerSta
 from taskscheduler_daemon.manager.timeouts import Timeouts
 from taskscheduler_daemon.manager.worker_messages import WorkerMessages
 
+READER = ReportReader(4096)
+
 
 class FakeTimeouts(Timeouts):
     """Keeps which workers are terminated, after what they had not read was recalled."""
 
     def __init__(self, scene: Scene, attempts: AsyncAttempts) -> None:
-        received = WorkerMessages(scene.pool, scene.assigner, attempts, scene.node, 0.5, FakeClock(scene.now))
-        super().__init__(scene.pool, scene.assigner, received, attempts, 0.5)
+        received = WorkerMessages(scene.pool, scene.assigner, attempts, scene.node, READER, FakeClock(scene.now))
+        super().__init__(scene.pool, scene.assigner, received, attempts, scene.node, 0.5)
         self.terminated: list[tuple[WorkerState, KillReason]] = []
 
     def _interrupt(self, worker: WorkerState, reason: KillReason, now: float) -> None:
@@ -95,7 +98,17 @@ def test_a_run_that_comes_when_the_pool_stops_is_handed_back(scene: Scene) -> No
 def test_each_lease_tells_the_node_how_many_jobs_can_run_here(scene: Scene) -> None:
     scene.receive(messages.timed(Kind.LEASE, scene.now + 30))
     [notice] = scene.node.of_kind(Kind.POOL)
-    assert messages.facts_of(notice) == {"slots": 2, "async_jobs": 100, "pm": "dynamic"}
+    facts = {"slots": 2, "async_jobs": 100, "forced": 16, "pm": "dynamic", "ready": True}
+    assert messages.facts_of(notice) == facts
+
+
+@pytest.mark.parametrize(("sign", "terminated"), [(0.0, 1), (1002.0, 0)])
+def test_the_answer_about_children_decides_about_a_silent_job(scene: Scene, sign: float, terminated: int) -> None:
+    [run] = scene.assigned(a_run(silence=3))
+    scene.assigner.handles[scene.worker.pid].recall()  # it has begun
+    scene.now += 3.5
+    scene.receive(messages.alive(run.job_id, run.attempt, sign))
+    assert len(scene.timeouts.terminated) == terminated
 
 
 def test_workers_are_dismissed_to_be_recycled(scene: Scene) -> None:
@@ -232,8 +245,17 @@ def test_when_the_lease_is_over_all_jobs_are_killed_or_handed_back(
     for _ in range(3):
         scene.commands.enforce(scene.now + 5)
     assert killed == [scene.worker.pid] * 3
+    assert scene.worker.kill_reason is KillReason.LEASE_ENDED, "its job is not charged"
     assert scene.node.endings == [(Ending.UNSTARTED, waiting.job_id), (Ending.UNSTARTED, ahead.job_id)]
     assert [record.getMessage() for record in caplog.records] == ["lease not renewed in time; killing all jobs"]
+
+
+def test_a_job_that_had_to_end_anyway_keeps_its_reason_when_the_lease_is_over(scene: Scene, killed: list[int]) -> None:
+    scene.receive(messages.timed(Kind.LEASE, scene.now + 5))
+    scene.loaded(scene.worker, 1)
+    scene.worker.kill_reason = KillReason.TIMED_OUT
+    scene.commands.enforce(scene.now + 5)
+    assert (killed, scene.worker.kill_reason) == ([scene.worker.pid], KillReason.TIMED_OUT)
 
 
 def test_an_idle_worker_outlives_the_lease(scene: Scene, killed: list[int]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 from tests.unit.manager.fakes import Scenario, a_run, async_run
 
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler_daemon.manager.crash_errors import CrashReport, crash_report, crash_reports
+from taskscheduler_daemon.manager.crash_errors import REASONS, CrashReport, WorkerDeath, crash_report, crash_reports
 from taskscheduler_daemon.manager.pool.pool import Casualty
 from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
 from taskscheduler_daemon.system.exits import ChildExit
@@ -20,9 +21,17 @@ def killed(number: int) -> ChildExit:
     return ChildExit(1, None, number, 2048)
 
 
+def death(number: int) -> WorkerDeath:
+    return WorkerDeath(killed(number))
+
+
+def error_of(*given: Any) -> tuple[Ending, dict[str, Any]]:
+    ending, content = crash_report(*given)
+    return ending, content["error"]
+
+
 def test_a_worker_that_had_its_cpu_time_fails_its_job() -> None:
-    ending, error = crash_report(RUN, None, killed(signal.SIGXCPU), max_cpu=2)
-    assert error is not None
+    ending, error = error_of(RUN, None, death(signal.SIGXCPU), 2)
     assert (ending, error["type"], error["signal"]) == (Ending.FAILED, "CpuLimitError", signal.SIGXCPU)
     assert "more than 2 CPU seconds" in error["message"]
 
@@ -38,27 +47,45 @@ def test_a_worker_that_had_its_cpu_time_fails_its_job() -> None:
 )
 def test_any_other_death_is_a_lost_worker(ended: ChildExit, max_cpu: float) -> None:
     """Also by a limit that is not ours: it may have counted the CPU time of earlier jobs."""
-    ending, error = crash_report(RUN, None, ended, max_cpu)
-    assert error is not None
+    ending, error = error_of(RUN, None, WorkerDeath(ended), max_cpu)
     assert (ending, error["type"]) == (Ending.LOST, "WorkerLostError")
     assert error["peak_memory"] == ended.peak_kib * 1024
 
 
 def test_a_silent_job_has_timed_out_with_a_message_of_its_own() -> None:
     run = RUN._replace(silence=2.5)
-    ending, error = crash_report(run, KillReason.SILENT, killed(signal.SIGTERM))
-    assert error is not None
+    ending, error = error_of(run, KillReason.SILENT, death(signal.SIGTERM))
     assert (ending, error["type"]) == (Ending.TIMED_OUT, "JobTimeoutError")
     assert error["message"] == "gave no sign of life for 2.5 s"
 
 
 def test_a_timeout_stays_one_whatever_kills_the_worker_then() -> None:
-    assert crash_report(RUN, KillReason.TIMED_OUT, killed(signal.SIGXCPU), 2)[0] is Ending.TIMED_OUT
+    assert crash_report(RUN, KillReason.TIMED_OUT, death(signal.SIGXCPU), 2)[0] is Ending.TIMED_OUT
 
 
-def test_a_job_that_is_handed_back_has_no_error() -> None:
-    for ended in (killed(signal.SIGXCPU), ChildExit(1, 0, None, 1)):
-        assert crash_report(RUN, KillReason.RETURNED, ended, 2) == (Ending.RETURNED, None)
+@pytest.mark.parametrize("reason", list(REASONS))
+@pytest.mark.parametrize("ended", [killed(signal.SIGKILL), killed(signal.SIGXCPU), ChildExit(1, 0, None, 1)])
+def test_a_job_that_we_killed_for_no_fault_of_its_own_is_handed_back_and_says_why(
+    reason: KillReason, ended: ChildExit
+) -> None:
+    assert crash_report(RUN, reason, WorkerDeath(ended), 2) == (Ending.RETURNED, {"reason": REASONS[reason]})
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        WorkerDeath(ChildExit(1, 0, None, 1), signalled=True),  # its job was interrupted
+        WorkerDeath(killed(signal.SIGKILL), signalled=True),  # it did not obey in time
+        death(signal.SIGTERM),  # the job had another handler
+        death(signal.SIGHUP),
+        death(signal.SIGINT),
+    ],
+)
+def test_a_worker_that_somebody_asked_to_end_charges_nobody(ended: WorkerDeath) -> None:
+    for together in (1, 2):
+        ending, content = crash_report(RUN, None, ended._replace(together=together))
+        assert (ending, content["signalled"], "error" in content) == (Ending.RETURNED, True, False)
+        assert "signal" in content["reason"]
 
 
 # -- all that a worker ran --------------------------------------------------------------------------------------------
@@ -102,7 +129,7 @@ def test_an_idle_worker_that_dies_has_nothing_to_report() -> None:
     assert reports(worker, scenario, killed(signal.SIGKILL)) == []
 
 
-def test_the_async_runs_of_a_worker_that_died_are_lost_but_for_those_that_were_to_be_handed_back() -> None:
+def test_the_async_runs_of_a_worker_that_died_are_suspects_but_for_those_that_were_to_be_handed_back() -> None:
     scenario = Scenario()
     [worker] = scenario.boot()
     lost, returned, canceled = async_run(), async_run(), async_run()
@@ -112,7 +139,7 @@ def test_the_async_runs_of_a_worker_that_died_are_lost_but_for_those_that_were_t
     worker.async_runs[canceled.job_id].kill_reason = KillReason.CANCELED
     found = reports(worker, scenario, killed(signal.SIGXCPU), max_cpu=1)
     assert [(report.run, report.ending) for report in found] == [
-        (lost, Ending.LOST),  # the limit is not known to be its own
+        (lost, Ending.SUSPECTED),  # the limit is not known to be its own
         (returned, Ending.RETURNED),
         (canceled, None),
     ]
@@ -125,7 +152,7 @@ def test_only_the_async_run_that_did_not_end_is_charged_for_a_killed_event_loop(
     for run in (late, other):
         scenario.pool.began(worker, run, scenario.now)
     worker.async_runs[late.job_id].kill_reason = KillReason.TIMED_OUT
-    worker.killed_for_another = True
+    worker.kill_reason = KillReason.BESIDE
     found = reports(worker, scenario, killed(signal.SIGKILL))
     assert [(report.run, report.ending) for report in found] == [
         (late, Ending.TIMED_OUT),

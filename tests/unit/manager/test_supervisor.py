@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from bson import ObjectId
 from tests.unit.manager.fakes import FOREVER, FakeClock, FakeNode, Scenario, a_run, async_run, report_of
 
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler_daemon.ipc import packets
+from taskscheduler_daemon.ipc import messages, packets
+from taskscheduler_daemon.ipc.begun_page import BegunPage
 from taskscheduler_daemon.ipc.link import ManagerSettings
-from taskscheduler_daemon.ipc.messages import Flag, Kind
+from taskscheduler_daemon.ipc.messages import Flag
+from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager import supervisor as module
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
@@ -23,7 +27,9 @@ from taskscheduler_daemon.manager.worker_messages import WorkerMessages
 from taskscheduler_daemon.system.exits import ChildExit
 from taskscheduler_daemon.system.spawn import ForkError
 
-SETTINGS = ManagerSettings(stop_timeout=10, kill_grace=0.5, progress_limit=0.25, max_payload=4096)
+SETTINGS = ManagerSettings(stop_timeout=10, kill_grace=0.5, progress_limit=0.25, max_payload=4096, keep_children=True)
+
+READER = ReportReader(4096)
 
 
 class FakeWorker:
@@ -55,9 +61,10 @@ class Scene(Scenario):
         self.node, self.assigner, self.builder = FakeNode(), Assigner(self.pool), FakeBuilder()
         self.selector = selectors.DefaultSelector()
         attempts = AsyncAttempts(self.assigner, self.node, 0.5)
-        received = WorkerMessages(self.pool, self.assigner, attempts, self.node, 0.25, FakeClock(self.now))
+        received = WorkerMessages(self.pool, self.assigner, attempts, self.node, READER, FakeClock(self.now))
+        link: Any = SimpleNamespace(settings=SETTINGS, begun=BegunPage(1000))
         self.supervisor = WorkerSupervisor(
-            self.pool, self.assigner, received, self.node, self.builder, SETTINGS, self.selector
+            self.pool, self.assigner, received, self.node, self.builder, link, self.selector
         )
         self.mains: list[Callable[[], int]] = []
         self.refuses = False
@@ -75,6 +82,8 @@ class Scene(Scenario):
         return worker
 
     def exited(self, worker: WorkerState, code: int | None = None) -> None:
+        if worker.running is not None:
+            self.assigner.handles[worker.pid].page.begin(worker.running.job_id, worker.running.attempt)
         number = 9 if code is None else None
         self.supervisor.exited(ChildExit(worker.pid, code, number, 2048), self.now + 2)
 
@@ -99,7 +108,7 @@ def test_a_worker_is_built_in_its_process_and_gets_its_socket_its_page_and_the_s
     [(worker_id, built)] = scene.builder.built
     handle = scene.assigner.handles[worker.pid]
     assert worker_id.binary == worker.id
-    assert built.given == (handle.worker_end, handle.page, 0.25, 4096, SETTINGS.limits)
+    assert built.given == (handle.worker_end, handle.page, 0.25, 4096, SETTINGS.limits, True)
 
 
 def test_each_start_is_reported_and_the_socket_of_the_worker_is_watched(scene: Scene) -> None:
@@ -109,7 +118,7 @@ def test_each_start_is_reported_and_the_socket_of_the_worker_is_watched(scene: S
     ]
     worker.ready = False
     handle = scene.assigner.handles[worker.pid]
-    assert packets.send(handle.worker_end, bytes([Kind.READY]))
+    assert packets.send(handle.worker_end, messages.ready(0.25, ["Mail"]))
     for key, _ in scene.selector.select(0):
         key.data()
     assert worker.ready

@@ -20,8 +20,9 @@ from tests.unit.manager.fakes import (
 )
 
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler_daemon.ipc import packets
-from taskscheduler_daemon.ipc.messages import Flag, Run
+from taskscheduler_daemon.ipc import messages, packets
+from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
+from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager import timeouts as module
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
@@ -31,6 +32,8 @@ from taskscheduler_daemon.manager.worker_messages import WorkerMessages
 
 GRACE = 0.5
 
+READER = ReportReader(4096)
+
 
 class Scene(Scenario):
     """One worker with a socket and a page, and the signals that it would get."""
@@ -39,8 +42,8 @@ class Scene(Scenario):
         super().__init__()
         self.node, self.assigner = FakeNode(), FakeAssigner(self.pool)
         attempts = AsyncAttempts(self.assigner, self.node, GRACE)
-        received = WorkerMessages(self.pool, self.assigner, attempts, self.node, 0.5, FakeClock(self.now))
-        self.timeouts = Timeouts(self.pool, self.assigner, received, attempts, GRACE)
+        received = WorkerMessages(self.pool, self.assigner, attempts, self.node, READER, FakeClock(self.now))
+        self.timeouts = Timeouts(self.pool, self.assigner, received, attempts, self.node, GRACE)
         [self.worker] = self.boot()
         self.handle: WorkerHandle
         self.signals: list[tuple[str, int]] = []
@@ -48,6 +51,13 @@ class Scene(Scenario):
     def begin(self, run: Run) -> Run:
         self.pool.began(self.worker, run, self.now)
         return run
+
+    def answer(self, sign: float, seconds: float) -> None:
+        """The node answers that a child gave a sign of life so many seconds after the start; 0: none did."""
+        run = self.worker.running
+        assert run is not None
+        at = self.now + sign if sign else 0.0
+        self.timeouts.children_alive(run.job_id, run.attempt, at, self.now + seconds)
 
     def enforce(self, seconds: float) -> None:
         self.timeouts.enforce(self.now + seconds)
@@ -87,8 +97,59 @@ def test_a_sign_of_life_in_the_page_puts_the_silence_off(scene: Scene) -> None:
     scene.enforce(4.0)
     assert scene.signals == []
     scene.enforce(5.0)
+    scene.answer(0.0, 5.0)
     assert scene.worker.kill_reason is KillReason.SILENT
     assert scene.signals == [("signal_group", signal.SIGTERM)]
+
+
+def test_the_node_is_asked_for_signs_of_life_of_children_until_it_answers(scene: Scene) -> None:
+    run = scene.begin(a_run(flags=Flag.WATCHED, silence=3))
+    for seconds in (3.0, 3.9, 4.0):
+        scene.enforce(seconds)
+    assert list(map(messages.attempt_of, scene.node.of_kind(Kind.SILENT))) == [(run.job_id, 1)] * 2
+    assert scene.pool.next_event(scene.now) == scene.now + 5.0
+    scene.answer(2.5, 4.2)
+    scene.enforce(5.4)
+    assert (scene.signals, scene.worker.kill_reason) == ([], None), "a child was heard 2.5 s after the start"
+    scene.enforce(5.5)
+    scene.answer(2.5, 5.6)
+    assert scene.worker.kill_reason is KillReason.SILENT
+
+
+def test_a_job_that_gives_a_sign_itself_while_the_node_is_asked_goes_on(scene: Scene) -> None:
+    scene.begin(a_run(flags=Flag.WATCHED, silence=3))
+    scene.enforce(3.0)
+    scene.handle.page.touch(scene.now + 3.1)
+    scene.answer(0.0, 3.2)
+    assert scene.worker.kill_reason is None
+    assert scene.pool.next_event(scene.now) == pytest.approx(scene.now + 6.1)
+
+
+def test_an_answer_about_another_attempt_or_job_means_nothing(scene: Scene) -> None:
+    run = scene.begin(a_run(flags=Flag.WATCHED, silence=3))
+    scene.enforce(3.0)
+    scene.timeouts.children_alive(run.job_id, 2, 0.0, scene.now + 3.1)
+    scene.timeouts.children_alive(a_run().job_id, 1, 0.0, scene.now + 3.1)
+    assert scene.worker.kill_reason is None
+
+
+def test_what_was_asked_about_one_job_does_not_concern_the_next(scene: Scene) -> None:
+    scene.begin(a_run(flags=Flag.WATCHED, silence=3))
+    scene.enforce(3.0)
+    scene.now += 3.1
+    scene.end(scene.worker)
+    scene.begin(a_run(flags=Flag.WATCHED, silence=9))
+    assert scene.pool.next_event(scene.now) == scene.now + 9
+
+
+@pytest.mark.parametrize(("sign", "interrupts"), [(2.5, 0), (0.0, 1)], ids=["a child lives", "no child lives"])
+def test_the_node_is_asked_about_children_of_async_jobs_as_well(scene: Scene, sign: float, interrupts: int) -> None:
+    run = scene.begin(async_run(silence=3))
+    scene.enforce(3.0)
+    assert list(map(messages.attempt_of, scene.node.of_kind(Kind.SILENT))) == [(run.job_id, 1)]
+    assert scene.assigner.interrupts == []
+    scene.timeouts.children_alive(run.job_id, 1, scene.now + sign if sign else 0.0, scene.now + 3.1)
+    assert len(scene.assigner.interrupts) == interrupts
 
 
 def test_a_job_that_its_worker_has_not_read_is_recalled_and_no_signal_is_sent(scene: Scene) -> None:

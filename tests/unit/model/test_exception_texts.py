@@ -12,7 +12,7 @@ import pytest
 
 from taskscheduler.errors import JobFailure
 from taskscheduler.model.attempt_result import AttemptResult, describe, encode, storable
-from taskscheduler.model.exception_texts import JobInterrupted, loggable
+from taskscheduler.model.exception_texts import JobInterrupted, loggable, try_to_log
 from taskscheduler.model.lifecycle import Ending
 
 
@@ -174,3 +174,16 @@ def test_a_result_that_handlers_have_spoilt_fails_the_attempt() -> None:
     assert (ending, content["said"]) == (Ending.FAILED, {"progress": 5.0})
     assert content["error"]["message"].startswith("the result of the job cannot be stored: ")
     assert "result" not in content
+
+
+@pytest.mark.parametrize("error", [ValueError("closed file"), OSError(), KeyError(), SystemExit(3)], ids=repr)
+def test_a_log_that_cannot_be_written_harms_nobody(error: BaseException) -> None:
+    try_to_log(raising(error), "a line")
+
+
+def test_a_line_goes_to_the_log_as_it_is() -> None:
+    written = list[Any]()
+    try_to_log(lambda *values, **options: written.append((values, options)), "a %s", "line", extra={"a": 1})
+    assert written == [(("a %s", "line"), {"extra": {"a": 1}})]
+    with pytest.raises(JobInterrupted):
+        try_to_log(raising(JobInterrupted()), "a line")

@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskscheduler.model.lenient import Unreadable, UnreadableDocument, decode
+from taskscheduler.model.lenient import Unreadable, UnreadableDocument, as_stored, decode, smallest_name
 from taskscheduler.model.payload import CODEC
 
 NO_UUID = Binary(b"no uuid", 4)
@@ -93,3 +93,24 @@ def test_no_byte_that_is_wrong_raises(place: int, value: int) -> None:
     raw = bytearray(raw_of({**EVERY_TYPE, "bad": NO_UUID}))
     raw[place] = value
     decode(bytes(raw))
+
+
+def test_what_cannot_be_decoded_is_asked_for_as_it_is_stored() -> None:
+    raw = raw_of({"a": NO_UUID, "b": {"c": LATIN_1}, "d": [1, NO_UUID], "e": 5})
+    found = decode(raw)
+    assert bytes(as_stored(found).raw) == raw  # type: ignore[attr-defined]
+    query = as_stored({"x": {"$in": [found["a"], 1]}, "y": 2})
+    assert bytes(query.raw) == raw_of({"x": {"$in": [NO_UUID, 1]}, "y": 2})  # type: ignore[attr-defined]
+
+
+def test_an_ordinary_query_stays_as_it_is() -> None:
+    query = {"a": {"$in": ["b", 1]}, "c": None}
+    assert as_stored(query) is query
+
+
+@pytest.mark.parametrize(
+    ("value", "after", "name"),
+    [("b", "a", "b"), (["z", "c", 5], "a", "c"), (["a", "c"], "a", "c"), ([5], "a", None), (5, "a", None)],
+)
+def test_a_list_of_names_is_found_by_its_items(value: Any, after: str, name: str | None) -> None:
+    assert smallest_name(value, after) == name

@@ -32,13 +32,23 @@ ALLOWED: dict[Transition, tuple[set[Status], Status]] = {
     Transition.EXPIRE: ({PROCESSING}, Status.TIMEOUT),
     Transition.RETRY: ({PROCESSING}, POSTPONED),
     Transition.RETRY_NOW: ({PROCESSING}, WAITING),
+    Transition.SNOOZE: ({PROCESSING}, POSTPONED),
     Transition.RELEASE: ({PROCESSING}, WAITING),
     Transition.POISON: ({PROCESSING}, Status.FAILED),
     Transition.CANCEL: ({WAITING, POSTPONED, PROCESSING}, Status.CANCELED),
     Transition.FAIL_PARENT: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
+    Transition.CANCEL_LATE: ({WAITING, POSTPONED}, Status.CANCELED),
+    Transition.FAIL_LATE: ({WAITING, POSTPONED}, Status.FAILED),
+    Transition.EXPIRE_LATE: ({WAITING, POSTPONED}, Status.TIMEOUT),
     Transition.REFUSE: ({WAITING, POSTPONED, PROCESSING}, Status.FAILED),
     Transition.REQUEUE: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, WAITING),
-    Transition.REQUEUE_SOLO: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, POSTPONED),
+    Transition.REQUEUE_CONTROLLED: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, POSTPONED),
+    Transition.REQUEUE_LATER: ({Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT}, POSTPONED),
+    Transition.POSTPONE: ({WAITING, POSTPONED}, POSTPONED),
+    Transition.DEFER: ({PROCESSING}, POSTPONED),
+    Transition.PARK: ({WAITING}, POSTPONED),
+    Transition.UNPARK: ({POSTPONED}, WAITING),
+    Transition.TAKE_TURN: ({POSTPONED}, PROCESSING),
 }
 
 
@@ -72,7 +82,11 @@ def test_a_move_leads_where_the_table_says(move: Transition) -> None:
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_only_somebody_who_asks_for_it_makes_a_job_leave_a_final_status(status: Status) -> None:
-    assert [move for move in Transition if status in sources(move)] == [Transition.REQUEUE, Transition.REQUEUE_SOLO]
+    assert [move for move in Transition if status in sources(move)] == [
+        Transition.REQUEUE,
+        Transition.REQUEUE_CONTROLLED,
+        Transition.REQUEUE_LATER,
+    ]
 
 
 @pytest.mark.parametrize("status", sorted(LIVE))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from taskscheduler.model.nodes import NodeState, grace_of, lease_of, silence_of, state_of
+from taskscheduler.model.nodes import NodeState, age_of, grace_of, lease_of, silence_of, state_of
 
 
 def test_what_a_node_says_about_itself_counts() -> None:
@@ -40,3 +41,19 @@ def test_a_node_is_up_until_its_lease_ends_or_others_rescue_its_jobs(node: dict[
 
 def test_a_state_is_shown_by_its_word() -> None:
     assert [str(state) for state in NodeState] == ["up", "silent", "lost"]
+
+
+START = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("node", "age"),
+    [
+        ({"started": START, "alive": START + timedelta(seconds=60), "silent": 4.0}, 64.0),
+        ({"started": START, "alive": START - timedelta(seconds=60)}, 0.0),
+        ({"alive": START}, None),
+        ({"started": START}, None),
+    ],
+)
+def test_a_node_is_as_old_as_the_server_says(node: dict[str, Any], age: float | None) -> None:
+    assert age_of(node) == age

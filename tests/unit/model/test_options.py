@@ -21,6 +21,11 @@ JOB_DEFAULTS = {
     "interval_reference": "end",
     "retry": 0,
     "retry_interval": 300,
+    "backoff": "constant",
+    "retry_interval_max": 86_400,
+    "jitter": 0,
+    "retry_for": 0,
+    "start_by": None,
     "timeout": 0,
     "silence_timeout": 0,
     "force_spawn": False,
@@ -30,8 +35,16 @@ JOB_DEFAULTS = {
     "priority": 0,
     "parent": None,
     "dedupe": False,
+    "unique_for": 0,
+    "unique_key": None,
+    "debounce": 0,
+    "debounce_max": 0,
     "tags": (),
     "solo": None,
+    "limits": (),
+    "sequence": None,
+    "sequence_on_failure": "skip",
+    "group": None,
 }
 
 SCHEDULER_DEFAULTS = {
@@ -50,19 +63,27 @@ SCHEDULER_DEFAULTS = {
     "orphaned_timeout": 30,
     "max_payload": 1024 * 1024,
     "job_retention": 7 * 24 * 3600,
+    "failed_retention": 30 * 24 * 3600,
 }
 
 SECONDS = "must be an integer, a float or a timedelta (in seconds)"
 AT = "must be an integer or float (unix time), an aware datetime or a timedelta from now"
-JOB_SECONDS = ("interval", "retry_interval", "timeout", "silence_timeout")
+JOB_SECONDS = (
+    *("interval", "retry_interval", "retry_interval_max", "retry_for", "timeout", "silence_timeout"),
+    *("unique_for", "debounce", "debounce_max"),
+)
 SCHEDULER_SECONDS = (
     "default_interval",
     "default_retry_interval",
     "default_timeout",
     "orphaned_timeout",
     "job_retention",
+    "failed_retention",
 )
 SCHEDULER_INTEGERS = ("job_queue_size", "event_queue_size", "default_retry", "progress_rate_limit", "max_payload")
+
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 
 
 def job(**given: Any) -> JobOptions:
@@ -259,7 +280,7 @@ def test_minus_one_is_allowed_for_the_interval_only(value: Any) -> None:
     assert SchedulerOptions.of({"default_interval": value}).default_interval == -1
     for name in ("retry_interval", "timeout"):
         assert refusal(JobOptions.of, {name: value}).startswith(f"option {name} must be between 0 and ")
-    for name in ("default_retry_interval", "default_timeout", "job_retention"):
+    for name in ("default_retry_interval", "default_timeout", "job_retention", "failed_retention"):
         assert refusal(SchedulerOptions.of, {name: value}).startswith(f"option {name} must be between 0 and ")
 
 
@@ -279,9 +300,91 @@ def test_a_lease_shorter_than_half_a_second_is_refused(value: Any) -> None:
     assert SchedulerOptions.of({"orphaned_timeout": 0.5}).orphaned_timeout == 0.5
 
 
-# -- at ---------------------------------------------------------------------------------------------------------------
+# -- retries ----------------------------------------------------------------------------------------------------------
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("constant", "constant"), ("linear", "linear"), ("exponential", "exponential"), ([1, 5.5], (1, 5.5)),
+     ((timedelta(minutes=1), 0), (60, 0)), ([86_400], (86_400,))],
+)  # fmt: skip
+def test_a_back_off_is_one_of_three_kinds_or_a_list_of_seconds(given: Any, kept: Any) -> None:
+    assert job(backoff=given).backoff == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("exponentiel", "option backoff must be one of constant, linear, exponential or a list of seconds, "
+                        "not 'exponentiel'; did you mean exponential?"),
+        (5, "option backoff must be one of constant, linear, exponential or a list of seconds, not 5"),
+        (None, "option backoff must be one of"),
+        ([], "option backoff must have 1 to 100 pauses, not 0"),
+        ([1] * 101, "option backoff must have 1 to 100 pauses, not 101"),
+        ([1, "5"], "option backoff must be an integer, a float or a timedelta (in seconds)"),
+        ([-1], "option backoff must be between 0 and"),
+        ([1, 86_401], "option backoff has a pause of 86401 seconds, more than option retry_interval_max (86400)"),
+    ],
+)  # fmt: skip
+def test_any_other_back_off_is_refused(value: Any, said: str) -> None:
+    assert refusal(JobOptions.of, {"backoff": value}).startswith(said)
+
+
+def test_a_list_of_longer_pauses_needs_a_longer_longest_one() -> None:
+    assert job(backoff=[1, 90_000], retry_interval_max=timedelta(days=2)).backoff == (1, 90_000)
+    on_a_class = job(backoff=[60])
+    with pytest.raises(InvalidOptionError, match="more than option retry_interval_max"):
+        JobOptions.of({"retry_interval_max": 30}, on_a_class)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.25, 1.0])
+def test_jitter_is_a_share(value: float) -> None:
+    assert job(jitter=value).jitter == value
+
+
+@pytest.mark.parametrize("value", [True, "0.5", None, -0.1, 1.01, 10, math.nan, timedelta(seconds=1)])
+def test_any_other_jitter_is_refused(value: Any) -> None:
+    assert refusal(JobOptions.of, {"jitter": value}).startswith("option jitter must be a number between 0 and 1")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(None, None), (60, 60), (0.5, 0.5), (timedelta(hours=1), 3600),
+     (NOON.replace(microsecond=123_999), datetime(2030, 1, 1, 10, microsecond=123_000, tzinfo=UTC))],
+)  # fmt: skip
+def test_start_by_takes_seconds_or_a_date_of_whole_milliseconds(given: Any, kept: Any) -> None:
+    assert job(start_by=given).start_by == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "option start_by must be between 0.1 and"),
+        (-5, "option start_by must be between 0.1 and"),
+        ("tomorrow", "option start_by must be a number of seconds, a timedelta or an aware datetime, not 'tomorrow'"),
+        (True, "option start_by must be a number of seconds"),
+        (NOON.replace(tzinfo=None), "option start_by must be an aware datetime: give it a time zone"),
+        (1_800_000_000, "option start_by counts seconds from adding; give an aware datetime instead of the unix time"),
+    ],
+)
+def test_any_other_start_by_is_refused(value: Any, said: str) -> None:
+    assert refusal(JobOptions.of, {"start_by": value}).startswith(said)
+
+
+def test_a_job_that_runs_again_and_again_cannot_have_to_start_by_a_date() -> None:
+    assert job(start_by=60, interval=60).start_by == 60
+    said = refusal(JobOptions.of, {"start_by": NOON, "interval": 60})
+    assert said.startswith("option start_by must be a number of seconds for a job that runs again and again")
+
+
+def test_options_that_hold_their_default_are_not_stored() -> None:
+    defaults = {"backoff": "constant", "retry_interval_max": 86_400, "jitter": 0, "retry_for": 0, "start_by": None}
+    assert set(job(**defaults).stored()) == set(STORED_OPTIONS)
+    chosen = {"backoff": [1, 5], "retry_interval_max": 60, "jitter": 0.5, "retry_for": 9, "start_by": 7}
+    assert job(**chosen, silence_timeout=3).stored() == {**JobOptions().stored(), **chosen, "silence_timeout": 3}
+
+
+# -- at ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -508,6 +611,7 @@ def test_node_options_are_checked() -> None:
     assert refusal(NodeOptions.of, {"orphaned_timeout": 0}).startswith("option orphaned_timeout must be ")
     for name in ("", "a\nb", "n" * 121, 1):
         assert refusal(NodeOptions.of, {"name": name}).startswith("option name must be a printable name")
+        assert refusal(NodeOptions.of, {"version": name}).startswith("option version must be a printable version")
 
 
 LIMITS = ("max_memory", "max_cpu", "max_files", "max_processes")

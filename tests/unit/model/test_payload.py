@@ -13,7 +13,7 @@ from bson import ObjectId
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
 from taskscheduler.model.document import new_document
 from taskscheduler.model.options import JobOptions
-from taskscheduler.model.payload import CODEC, DEEPEST, check_payload, encode
+from taskscheduler.model.payload import CODEC, DEEPEST, encode, payload
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 MIB = 1024 * 1024
@@ -54,7 +54,6 @@ def recursive_dict() -> dict[str, Any]:
         "\ud800",
         {"\udfff": 1},
         {"a\0b": 1},
-        {1, 2},
         lambda: None,
         1j,
     ],
@@ -93,7 +92,7 @@ def test_data_that_bson_can_hold_come_back_equal(data: Any) -> None:
 
 def test_data_that_are_too_large_are_refused_with_their_size_and_the_limit() -> None:
     with pytest.raises(PayloadTooLargeError, match=r"^the data of job mail takes 2005 bytes, more than max_payload"):
-        check_payload("the data of job mail", bytes(2000 - 2), 1024)
+        payload("the data of job mail", "data", bytes(2000 - 2), 1024)
     with pytest.raises(PayloadTooLargeError) as caught:
         encode(new(bytes(2 * MIB)), MIB)
     assert "max_payload (1048576)" in str(caught.value)
@@ -124,5 +123,5 @@ def test_data_just_within_the_limit_are_stored() -> None:
 
 
 def test_the_other_fields_of_a_job_do_not_count_as_its_data() -> None:
-    check_payload("the data", "x" * (1024 - 7), 1024)
+    payload("the data", "data", "x" * (1024 - 7), 1024)
     assert encode(new("x" * 1000, queue="q" * 120), 1024)["data"] == "x" * 1000

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import random
+import copy
 from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
-from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, ObjectId
+from bson import Binary, DatetimeMS, Int64, MaxKey, ObjectId
 from bson.raw_bson import RawBSONDocument
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.odd_documents import VALUES, stored
 
 from taskscheduler.model import lenient
 from taskscheduler.model.document import new_document
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler.model.options import JobOptions
+from taskscheduler.model.options import JobOptions, latest_start
 from taskscheduler.model.payload import CODEC
 from taskscheduler.model.readable import (
     fault_of_claimed,
     fault_of_ended,
     fault_of_held,
+    fault_of_late,
+    fault_of_parked,
     fault_of_record,
     fault_of_unclaimable,
     fault_of_waiting,
     faults_of_claimed,
     has_fence,
 )
+from taskscheduler.model.retries import move_when_late
+from taskscheduler.model.schedules import successor
 from taskscheduler.model.services import ServiceOptions
-from taskscheduler.operations.finish import AttemptEnd, completion_of, completion_of_lost
+from taskscheduler.operations.finish import AttemptEnd, completion_of, completions_of_lost
+from taskscheduler.operations.late import _error as _error_of_late
+from taskscheduler.store.attempt_updates import completion_update
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import RAW
+from taskscheduler.store.programs import _end_of_lost
+from taskscheduler_daemon.node.claiming.partition import Partition
+from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.in_flight import Attempt
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -37,9 +49,18 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 def claimed(**fields: Any) -> dict[str, Any]:
     """A job of every kind of option, as a node claims it."""
-    options = JobOptions.of({"interval": 5, "parent": ObjectId(), "silence_timeout": 3, "retry": -1})
+    rare = {
+        "backoff": [1, 5],
+        "retry_interval_max": 60,
+        "jitter": 0.5,
+        "retry_for": 9,
+        "start_by": 7,
+        "sequence_on_failure": "block",
+    }
+    options = JobOptions.of({"interval": 5, "parent": ObjectId(), "silence_timeout": 3, "retry": -1, **rare})
     document = new_document("mail", {"to": "me"}, options, NOW)
-    return {**document, "attempt": 1, "claim": "c", "solo": "key", "once": "k", **fields}
+    controls = {"sequence": "s", "limits": ["a"], "solo": "key"}
+    return {**document, "attempt": 1, "claim": "c", **controls, "once": "k", "first_started": NOW, **fields}
 
 
 def service(**fields: Any) -> dict[str, Any]:
@@ -86,6 +107,20 @@ def test_a_job_like_the_last_one_is_looked_at_all_the_same(field: str, value: An
         assert fault.field == field
 
 
+@pytest.mark.parametrize("odd", [5, [5], ["a", None], {"a": 1}, []])
+@pytest.mark.parametrize("field", ["sequence", "limits", "solo"])
+def test_a_control_without_a_name_is_a_fault(field: str, odd: Any) -> None:
+    for fault in (fault_of_parked({field: odd}), fault_of_claimed(claimed(**{field: odd}))):
+        assert fault is not None
+        assert fault.field == field
+
+
+def test_a_job_need_not_be_under_all_controls() -> None:
+    sound = {"sequence": "s", "limits": ["a", "b"], "solo": "k"}
+    assert fault_of_parked(sound) is None
+    assert [fault_of_parked({name: value}) for name, value in sound.items()] == [None, None, None]
+
+
 def test_the_error_names_the_field_and_the_value() -> None:
     fault = fault_of_claimed(claimed(options={**claimed()["options"], "timeout": "600"}))
     assert fault is not None
@@ -93,6 +128,7 @@ def test_the_error_names_the_field_and_the_value() -> None:
         "type": "InvalidDocumentError",
         "message": "the stored job cannot be used: its field options.timeout must be a number of seconds between 0 and "
         "3162240000, not str '600'",
+        "place": "field options.timeout",
     }
 
 
@@ -103,27 +139,90 @@ def test_a_field_of_a_large_document_that_cannot_be_decoded_is_found() -> None:
     assert fault.field == "options"
 
 
-VALUES: list[Any] = [
-    None, True, -1, 0, 1, 2**40, 2**62, -0.5, float("nan"), float("inf"), 1e300, "", "text", [], [[1]], {}, b"\0",
-    ObjectId(), NOW, DatetimeMS(2**62), Decimal128("1"), MaxKey(), "always", "start",
-]  # fmt: skip
+ENDED = {
+    **claimed(),
+    "status": 3,
+    "pending": ["next", "family", "hook"],
+    "next": {"_id": ObjectId(), "at": NOW, "created": NOW},
+}
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_whatever_passes_can_be_run_ended_and_rescued(seed: int) -> None:
-    chosen = random.Random(seed)
-    job = claimed(**({"service": service()} if chosen.random() < 0.5 else {}))
-    for _ in range(chosen.choice([1, 1, 2, 5])):
-        place = job[chosen.choice(["options", "service"])] if "service" in job and chosen.random() < 0.6 else job
-        if isinstance(place, dict):
-            place[chosen.choice(sorted(place))] = chosen.choice(VALUES)
+MARK = {"of": "node", "times": 1, "alone": "claim"}
+
+#: those that hypothesis can print
+SMALL = st.sampled_from([value for value in VALUES if len(repr(value)) < 500])
+
+
+def places(job: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places of all fields, also of inner ones."""
+    return [
+        place
+        for name, value in (job.items() if isinstance(job, dict) else ())
+        for place in ((*above, name), *places(value, (*above, name)))
+    ]
+
+
+def changed_jobs(sound: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Jobs in which up to five fields are missing or have any values, as they are read."""
+    return changed_job(sound, st.lists(st.sampled_from(places(sound)), max_size=5))
+
+
+@st.composite
+def changed_job(draw: st.DrawFn, sound: dict[str, Any], some_places: st.SearchStrategy[list[tuple[Any, ...]]]) -> Any:
+    job = copy.deepcopy(sound)
+    for place in draw(some_places):
+        inner: Any = job
+        for name in place[:-1]:
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            inner[place[-1]] = copy.copy(draw(SMALL))
+            if draw(st.booleans()) and draw(st.booleans()):
+                del inner[place[-1]]
+    raw = stored(job, job.pop("_id", ObjectId()))
+    return RawBSONDocument(raw, RAW) if draw(st.booleans()) and len(raw) > 2048 else lenient.decode(raw)
+
+
+@settings(max_examples=1000)
+@given(
+    st.one_of(
+        changed_jobs(claimed()),
+        changed_jobs(claimed(service=service())),
+        changed_jobs(claimed(suspect=MARK, signalled=3)),
+    )
+)
+def test_whatever_passes_can_be_run_ended_and_rescued(job: Any) -> None:
     if fault_of_held(job) is None:
-        completion_of_lost(job, "node", 3)
+        completions_of_lost([job], "node", 3)
+    if fault_of_record(job) is None and "silence_timeout" in job["options"]:
+        _end_of_lost({**job, "program": {"pid": 1, "host": "h"}})
+    if fault_of_late(job) is None:
+        _error_of_late(job, move_when_late(job))
+        latest_start(job["options"].get("start_by"), NOW)
     if fault_of_claimed(job) is None:
         fence = Fence(job["_id"], "claim", job["attempt"])
         Attempt(fence, job, b"", 0.0).run().encode()
         for ending in Ending:
-            bson.encode({"x": str(completion_of(fence, job, AttemptEnd(ending, {"error": {"message": ""}}), 3))})
+            completion = completion_of(fence, job, AttemptEnd(ending, {"error": {"message": ""}}, "w", ended=1e9), 3)
+            completion_update(completion)
+
+
+@settings(max_examples=500)
+@given(changed_jobs(ENDED))
+def test_whatever_passes_has_a_next_run_that_can_be_stored(job: Any) -> None:
+    if fault_of_ended(job) is None and "next" in job.get("pending", ()):
+        bson.encode(successor(job), codec_options=CODEC)
+
+
+@settings(max_examples=300)
+@given(st.lists(changed_jobs({"_id": ObjectId(), "queue": "default", "priority": 0, "at": NOW}), max_size=4))
+def test_whatever_passes_can_be_searched_for(jobs: list[Any]) -> None:
+    found = [job for job in jobs if fault_of_waiting(job) is None]
+    search, partition = Search([]), Partition(ObjectId(), 30.0)
+    partition.know([{"_id": ObjectId(), "silent": 0.0, "queues": []}], 0.0)
+    search.know({job["queue"] for job in found})
+    search.found(found, len(found))
+    partition.ours(found, 2, True, 0.0)
+    bson.encode({"after": search.cursor}, codec_options=CODEC)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +258,7 @@ PLAN = {"_id": ObjectId(), "at": NOW, "created": NOW}
         ({"pending": ["next"], "next": 1}, "next"),
         ({"pending": ["next"], "next": {**PLAN, "_id": 5}}, "next._id"),
         ({"pending": ["next"], "next": {**PLAN, "at": "soon"}}, "next.at"),
+        ({"pending": ["next"], "next": {**PLAN, "at": DatetimeMS(2**62)}}, "next.at"),
         ({"pending": ["next"], "next": PLAN, "seq": "one"}, "seq"),
         ({"pending": ["next"], "next": PLAN, "options": []}, "options"),
         ({"pending": ["family"], "parent": "me"}, "parent"),
@@ -188,3 +288,20 @@ def test_a_job_without_options_is_never_taken_for_an_ordinary_one(before: list[s
     without = {name: value for name, value in plain.items() if name != "options"}
     faults = faults_of_claimed([*(plain for _ in before), without])
     assert [(place, fault.field) for place, fault in faults.items()] == [(len(before), "options")]
+
+
+@pytest.mark.parametrize(
+    ("mark", "field"),
+    [
+        ({"of": "node", "times": 1}, None),
+        (7, "suspect"),
+        ({}, "suspect.of"),
+        ({"of": "moon", "times": 1}, "suspect.of"),
+        ({"of": "node"}, "suspect.times"),
+        ({"of": "worker", "times": "many"}, "suspect.times"),
+    ],
+)
+def test_the_mark_of_a_suspect(mark: Any, field: str | None) -> None:
+    for judge in (fault_of_claimed, fault_of_held):
+        fault = judge(claimed(suspect=mark))
+        assert (fault and fault.field) == field

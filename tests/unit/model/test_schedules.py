@@ -7,11 +7,11 @@ from typing import Any
 
 from bson import ObjectId
 
+from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.document import new_document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import JobOptions
-from taskscheduler.model.schedules import successor, successor_id
-from taskscheduler.model.solo import FAR
+from taskscheduler.model.schedules import job_template, successor, successor_id
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 SERIES = ObjectId("64b000000000000000000001")
@@ -112,3 +112,10 @@ def test_the_next_run_of_a_solo_job_waits_for_the_lock_of_its_key() -> None:
     at_once["next"]["at"] = at_once["next"]["created"]
     fresh = successor(at_once)
     assert (fresh["status"], fresh["at"], fresh["parked_at"]) == (Status.POSTPONED, FAR, at_once["next"]["at"])
+
+
+def test_the_runs_of_a_schedule_know_nothing_of_windows() -> None:
+    of_class = {"debounce": 5, "debounce_max": 60, "unique_key": "k"}
+    template = job_template(new(1, **of_class, retry=3))
+    assert template["options"] == job_template(new(1, retry=3))["options"]
+    assert job_template(new(1, unique_for=5))["options"] == job_template(new(1))["options"]

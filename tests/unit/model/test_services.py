@@ -26,9 +26,15 @@ SERVICE_CASES = [
     (Ending.LOST, ALWAYS, AGAIN),
     (Ending.LOST, ON_FAILURE, AGAIN),
     (Ending.LOST, NEVER, Verdict(Transition.FAIL)),
+    (Ending.SUSPECTED, ALWAYS, AGAIN),
+    (Ending.SUSPECTED, ON_FAILURE, AGAIN),
+    (Ending.SUSPECTED, NEVER, Verdict(Transition.FAIL)),
     (Ending.RETURNED, ALWAYS, Verdict(Transition.RELEASE)),
     (Ending.RETURNED, ON_FAILURE, Verdict(Transition.RELEASE)),
     (Ending.RETURNED, NEVER, Verdict(Transition.FAIL)),
+    (Ending.SNOOZED, ALWAYS, AGAIN),
+    (Ending.SNOOZED, ON_FAILURE, AGAIN),
+    (Ending.SNOOZED, NEVER, Verdict(Transition.FAIL)),
     *((Ending.UNSTARTED, policy, Verdict(Transition.RELEASE)) for policy in RestartPolicy),
 ]
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import bson
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from taskscheduler.model.lifecycle import Ending
+from taskscheduler.clock import ServerClock
+from taskscheduler.model.control.controls import Controls
+from taskscheduler.model.control.keys import GroupList, first_list, read_group_list
+from taskscheduler.model.control.limits import Limit
+from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claimed_job import ClaimedJob
+from taskscheduler.store.claims import Scope
+from taskscheduler.store.completions import Sign
+from taskscheduler.store.control.admission import Refused
+from taskscheduler.store.control.group_lists import Part
+from taskscheduler.store.control.rates import Granted
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import Kind, Report, Run, body
@@ -28,6 +38,11 @@ from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.system.threads import SessionThreads
 
 WORKER = ObjectId()
+
+
+SERVER_NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+PARKED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
@@ -69,47 +84,78 @@ class FakeClaims:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self.waiting: dict[ObjectId, dict[str, Any]] = {}
+        self.in_groups: dict[ObjectId, dict[str, Any]] = {}  #: jobs that wait for the turn of their group
         self.got: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[list[ObjectId]] = []
         self.released: list[str] = []
         self.released_fences: list[Fence] = []
         self.documents: dict[ObjectId, RawBSONDocument] = {}
+        self.odd: list[dict[str, Any]] = []
+        self.overdue_ids: set[ObjectId] = set()
+
+    def overdue(self, scope: Scope, names: Sequence[str], seconds: float, count: int) -> list[dict[str, Any]]:
+        self._faults.note("claims.overdue")
+        found = self._within(replace(scope, unknown=()))
+        return [job for job in found if job["_id"] in self.overdue_ids and job["class"] in names][:count]
+
+    def _within(self, scope: Scope) -> list[dict[str, Any]]:
+        return [
+            job
+            for job in self.waiting.values()
+            if (scope.queues is None or job["queue"] in scope.queues)
+            and job["queue"] not in scope.but_queues
+            and job["class"] not in scope.unknown
+        ]
 
     def add(self, count: int = 1, **fields: Any) -> list[ObjectId]:
         added = [job_document(**fields) for _ in range(count)]
         self.waiting |= {job["_id"]: job for job in added}
         return [job["_id"] for job in added]
 
+    def add_to_group(self, group: str, count: int = 1, **fields: Any) -> list[ObjectId]:
+        jobs = [job_document(group=group, parked_at=PARKED_AT, **fields) for _ in range(count)]
+        self.in_groups |= {job["_id"]: {**job, "blocked": first_list(job)} for job in jobs}
+        return [job["_id"] for job in jobs]
+
+    def without_queue(self) -> list[dict[str, Any]]:
+        return self.odd
+
     def queues(self) -> list[str]:
         self._faults.note("claims.queues")
         return sorted({job["queue"] for job in self.waiting.values()})
 
     def candidates(
-        self, queues: Sequence[str], count: int, after: object = None, but_async: bool = False
+        self, scope: Scope, count: int, after: object = None, but_async: bool = False, but_forced: bool = False
     ) -> list[dict[str, Any]]:
         self._faults.note("claims.candidates")
-        found = [job for job in self.waiting.values() if job["queue"] in queues]
+        found = [job for job in self._within(scope) if not (but_forced and job["options"]["force_spawn"])]
         return [job for job in found if not (but_async and "async" in job)][:count]
 
-    def forced(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
+    def forced(self, scope: Scope, count: int) -> list[dict[str, Any]]:
         self._faults.note("claims.forced")
-        return [key for key, job in self.waiting.items() if job["options"]["force_spawn"]][:count]
+        return [job for job in self._within(scope) if job["options"]["force_spawn"]][:count]
 
-    def asynchronous(self, queues: Sequence[str] | None, count: int) -> list[ObjectId]:
+    def asynchronous(self, scope: Scope, count: int) -> list[dict[str, Any]]:
         self._faults.note("claims.asynchronous")
-        return [key for key, job in self.waiting.items() if "async" in job][:count]
+        return [job for job in self._within(scope) if "async" in job][:count]
 
-    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str) -> int:
+    def next_kinds(self, scope: Scope, count: int) -> list[dict[str, Any]]:
+        self._faults.note("claims.next_kinds")
+        return self._within(scope)[:count]
+
+    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, in_turn: bool = False) -> int:
         self.asked.append(list(ids))
-        self.got[claim] = [self.waiting.pop(job_id) for job_id in ids if job_id in self.waiting]
+        claimable = [self.waiting, self.in_groups] if in_turn else [self.waiting]
+        self.got[claim] = [jobs.pop(job_id) for job_id in ids for jobs in claimable if job_id in jobs]
         self._faults.note("claims.claim")  # carried out although it raises
         return len(self.got[claim])
 
-    def claim_one(
-        self, job_id: ObjectId, queues: Sequence[str], claim: str, boot: ObjectId, node: str
-    ) -> list[ClaimedJob]:
+    def claim_one(self, job_id: ObjectId, scope: Scope, claim: str, boot: ObjectId, node: str) -> list[ClaimedJob]:
         self.asked.append([job_id])
-        job = self.waiting.pop(job_id, None)
+        job = self.waiting.get(job_id)
+        if job is not None and (job not in self._within(scope) or job["class"] in scope.but_classes):
+            job = None
+        self.waiting.pop(job_id if job is not None else ObjectId(), None)
         self._faults.note("claims.claim_one")
         return [] if job is None else [claimed(job)]
 
@@ -132,12 +178,45 @@ class FakeClaims:
         return True
 
 
+class FakeGroupLists:
+    """The lists of groups."""
+
+    def __init__(self, faults: Faults, claims: FakeClaims, admission: FakePlaces) -> None:
+        self._faults = faults
+        self._claims = claims
+        self._admission = admission
+
+    def waiting(self, queues: Sequence[str] | None = None) -> list[GroupList]:
+        self._faults.note("group_lists.waiting")
+        found = [read_group_list(job["blocked"]) for job in self._jobs()]
+        return [one for one in dict.fromkeys(found) if one is not None and (queues is None or one.queue in queues)]
+
+    def heads(self, parts: Mapping[GroupList, Part], passing: Mapping[str, Any]) -> dict[GroupList, list[Any]]:
+        self._faults.note("group_lists.heads")
+        return {one: self._part(one, part) for one, part in parts.items()}
+
+    def _jobs(self) -> list[dict[str, Any]]:
+        return [job for job in self._claims.in_groups.values() if job["_id"] not in self._admission.moved]
+
+    def _part(self, one: GroupList, part: Part) -> list[dict[str, Any]]:
+        jobs = [{**job, "at": job["parked_at"]} for job in self._jobs() if job["blocked"] == one.key]
+        return [job for job in jobs if part.after is None or (job["at"], job["_id"]) > part.after][: part.most]
+
+    def give_up(self, names: Sequence[str], seconds: float) -> None:
+        self._faults.note("group_lists.give_up")
+
+
 class FakeLeases:
     """The attempts that the database counts as running on nodes."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self.held: dict[ObjectId, list[Fence]] = defaultdict(list)
+        self.absolved: list[Fence] = []
+
+    def absolve(self, fences: Sequence[Fence]) -> None:
+        self._faults.note("leases.absolve")
+        self.absolved += fences
 
     def still_held(self, fences: Sequence[Fence]) -> set[ObjectId]:
         self._faults.note("leases.still_held")
@@ -166,7 +245,7 @@ class FakeCompletions:
         self.written: list[Completion] = []
         self.batches: list[int] = []
         self.fenced: set[ObjectId] = set()
-        self.reports: list[tuple[Fence, Mapping[str, Any], ObjectId | None]] = []
+        self.reports: list[Sign] = []
 
     def write(self, completions: Sequence[Completion]) -> int:
         self._faults.note("completions.write")
@@ -179,7 +258,7 @@ class FakeCompletions:
         self._faults.note("completions.confirmed")
         return {one.fence.job_id for one in completions} - self.fenced
 
-    def progress(self, reports: Sequence[tuple[Fence, Mapping[str, Any], ObjectId | None]]) -> None:
+    def progress(self, reports: Sequence[Sign]) -> None:
         self._faults.note("completions.progress")
         self.reports += reports
 
@@ -197,10 +276,10 @@ class FakeNodes:
         self._faults.note("nodes.register")
         self.registered[boot] = {"_id": boot, "silent": 0.0, "beat": 0, **facts}
 
-    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> bool:
+    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> datetime | None:
         self._faults.note("nodes.beat")
         self.beats.append(facts)
-        return boot not in self.lost
+        return None if boot in self.lost else SERVER_NOW
 
     def all(self) -> list[dict[str, Any]]:
         self._faults.note("nodes.all")
@@ -226,6 +305,10 @@ class FakeDueJobs:
         self.left: float | None = None
         self.due: list[ObjectId] = []
         self.promoted: list[ObjectId] = []
+        self.odd: list[dict[str, Any]] = []
+
+    def never_due(self) -> list[dict[str, Any]]:
+        return self.odd
 
     def seconds_until_next(self) -> float | None:
         self._faults.note("postponed_jobs.seconds_until_next")
@@ -241,8 +324,41 @@ class FakeDueJobs:
         return len(ids)
 
 
-class FakeLocks:
-    """Locks of solo jobs, and the processes of services: what was said of them."""
+class FakeLateJobs:
+    """Jobs that have to begin in time, and the seconds until the next one is late."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.left: float | None = None
+        self.late: list[dict[str, Any]] = []
+        self.ended: list[tuple[ObjectId, Transition]] = []
+
+    def seconds_until_next(self) -> float | None:
+        self._faults.note("late_jobs.seconds_until_next")
+        return self.left
+
+    def find(self) -> list[dict[str, Any]]:
+        self._faults.note("late_jobs.find")
+        return list(self.late)
+
+    def end(self, job: Mapping[str, Any], move: Transition, error: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        self._faults.note("late_jobs.end")
+        self.ended.append((job["_id"], move))
+        return job
+
+
+class FakeJobs:
+    """Jobs as they are stored."""
+
+    def __init__(self) -> None:
+        self.stored: dict[ObjectId, dict[str, Any]] = {}
+
+    def get(self, job_id: ObjectId) -> dict[str, Any] | None:
+        return self.stored.get(job_id)
+
+
+class FakePlaces:
+    """Places of controlled jobs, and the processes of services: what was said of them."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -250,31 +366,88 @@ class FakeLocks:
         self.extended: list[Fence] = []
         self.admitted: list[str] = []
         self.unstarted: list[str] = []
+        self.moved: set[ObjectId] = set()  #: to the lists of other controls
+        self.refused: set[ObjectId] = set()  #: jobs that another control than their group keeps back
+        self.parked: dict[ObjectId, str] = {}  #: jobs that were handed back before they began, and their lists
+        self.left: list[ObjectId] = []  #: jobs that have ended otherwise
+        self.wait: float | None = None  #: seconds until a rate allows the next start
+        self.cancelled: dict[ObjectId, list[Fence]] = defaultdict(list)
+        self.odd: list[dict[str, Any]] = []
+
+    def without_key(self) -> list[dict[str, Any]]:
+        return self.odd
+
+    def enter(self, jobs: Sequence[Mapping[str, Any]]) -> set[ObjectId]:
+        self._faults.note("admission.enter")
+        self.moved |= {job["_id"] for job in jobs} & self.refused
+        return {job["_id"] for job in jobs} - self.refused
 
     def extend(self, fence: Fence, lease: float) -> None:
-        self._faults.note("locks.extend")
+        self._faults.note("places.extend")
         self.extended.append(fence)
 
     def release(self, fence: Fence) -> None:
-        self._faults.note("locks.release")
+        self._faults.note("places.release")
         self.released.append(fence)
 
     gone = release  #: of services
 
+    def not_gone(self, boot: ObjectId) -> list[Fence]:
+        self._faults.note("locks.not_gone")
+        return list(self.cancelled[boot])
+
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
-        self._faults.note("locks.release_unstarted")
+        self._faults.note("places.release_unstarted")
         self.unstarted.append(claim)
 
-    def queue_for(self, ids: Sequence[ObjectId]) -> set[str]:
-        self._faults.note("locks.queue_for")
-        return {"key"} if ids else set()
+    def park(self, ids: Sequence[ObjectId]) -> set[str]:
+        self._faults.note("places.park")
+        return {"solo:key"} if ids else set()
 
-    def admit_next(self, keys: set[str]) -> None:
-        self._faults.note("locks.admit_next")
+    def admit_next(self, keys: Iterable[str]) -> None:
+        self._faults.note("places.admit_next")
         self.admitted += keys
 
-    def sweep(self) -> None:
-        self._faults.note("locks.sweep")
+    def ended(self, before: Mapping[str, Any]) -> None:
+        self._faults.note("places.ended")
+        self.left.append(before["_id"])
+
+    def defer(self, refused: Sequence[Refused]) -> None:
+        self._faults.note("places.defer")
+        self.parked |= {one.fence.job_id: one.key for one in refused}
+
+    def sweep(self) -> float | None:
+        self._faults.note("places.sweep")
+        return self.wait
+
+    def admit_rates(self) -> float | None:
+        self._faults.note("places.admit_rates")
+        return self.wait
+
+
+class FakeRates:
+    """What rates allow now, by their names, and what was taken of them."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.free: dict[str, int] = {}
+        self.taken: list[tuple[str, int]] = []
+        self.early: list[tuple[str, int]] = []
+
+    def not_begun(self, name: str, limit: Limit, count: int) -> None:
+        self._faults.note("rates.not_begun")
+        self.early.append((name, count))
+
+    def give_back(self, name: str, limit: Limit, count: int) -> None:
+        self._faults.note("rates.give_back")
+        self.free[name] += count
+
+    def take(self, name: str, limit: Limit, count: int) -> Granted:
+        self._faults.note("rates.take")
+        self.taken.append((name, count))
+        granted = min(count, self.free.get(name, 0))
+        self.free[name] = self.free.get(name, 0) - granted
+        return Granted(granted, 0.0 if granted == count else 1.0)
 
 
 class FakeOutbox:
@@ -285,24 +458,91 @@ class FakeOutbox:
         self.pending: list[dict[str, Any]] = []
         self.delivered: list[ObjectId] = []
         self.hooks: set[ObjectId] = set()  #: jobs whose hook is due
+        self.held: set[ObjectId] = set()  #: jobs whose hook is being called
 
-    def undelivered(self, effects: Sequence[str], count: int) -> list[dict[str, Any]]:
+    def undelivered(
+        self, effects: Sequence[str], count: int, but: Sequence[Any] = (), unknown: Collection[str] = ()
+    ) -> list[dict[str, Any]]:
         self._faults.note("outbox.undelivered")
-        return self.pending[:count]
+        return [job for job in self.pending if job["_id"] not in but][:count]
 
     def deliver(self, job_id: ObjectId) -> None:
         self._faults.note("outbox.deliver")
         self.delivered.append(job_id)
 
-    def acknowledge(self, job_id: ObjectId, effect: str) -> bool:
-        self._faults.note("outbox.acknowledge")
-        due = job_id in self.hooks
+    def begin_hook(self, job_id: ObjectId, boot: ObjectId) -> bool:
+        self._faults.note("outbox.begin_hook")
+        if job_id not in self.hooks:
+            return False
         self.hooks.discard(job_id)
-        return due
+        self.held.add(job_id)
+        return True
 
-    def restore(self, job_id: ObjectId, effect: str) -> None:
-        self._faults.note("outbox.restore")
+    def end_hooks(self, job_ids: Sequence[ObjectId], boot: ObjectId) -> None:
+        self._faults.note("outbox.end_hooks")
+        self.held -= set(job_ids)
+
+    def return_hook(self, job_id: ObjectId, boot: ObjectId) -> None:
+        self._faults.note("outbox.return_hook")
+        self.held.discard(job_id)
         self.hooks.add(job_id)
+
+    def return_hooks(self, boot: ObjectId) -> None:
+        self._faults.note("outbox.return_hooks")
+        self.hooks |= self.held
+        self.held.clear()
+
+
+class FakeBlockedJobs:
+    """Jobs that are parked since a setting holds them back."""
+
+    def __init__(self, faults: Faults, claims: FakeClaims) -> None:
+        self._faults = faults
+        self._claims = claims
+        self.parked: dict[str, dict[Any, dict[str, Any]]] = defaultdict(dict)  #: by the key of the setting
+
+    def park(self, ids: Sequence[Any], key: str) -> int:
+        self._faults.note("blocked_jobs.park")
+        found = {job_id: self._claims.waiting.pop(job_id) for job_id in ids if job_id in self._claims.waiting}
+        self.parked[key] |= found
+        return len(found)
+
+    def with_places(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        return [job for job_id in ids if "gate" in (job := self._claims.waiting.get(job_id, {}))]
+
+    def paused_keys(self) -> list[str]:
+        self._faults.note("blocked_jobs.paused_keys")
+        return sorted(key for key, jobs in self.parked.items() if jobs)
+
+    def first(self, key: str) -> list[dict[str, Any]]:
+        return list(self.parked[key].values())[:2]
+
+    def unpark(self, ids: Sequence[Any], key: str) -> int:
+        self._faults.note("blocked_jobs.unpark")
+        found = {job_id: self.parked[key].pop(job_id) for job_id in ids if job_id in self.parked[key]}
+        self._claims.waiting |= found
+        return len(found)
+
+
+class FakeControls:
+    """What people have set for the whole cluster."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.stored: list[dict[str, Any]] = []
+
+    def load(self) -> Controls:
+        self._faults.note("controls.load")
+        return Controls.of(self.stored)
+
+    def current(self) -> Controls:
+        return Controls.of(self.stored)
+
+    def delete_over(self, key: str, now: datetime) -> bool:
+        self._faults.note("controls.delete_over")
+        left = [one for one in self.stored if one["_id"] != key or one["until"] > now]
+        is_there, self.stored = len(left) < len(self.stored), left
+        return is_there
 
 
 class FakeEvents:
@@ -320,6 +560,10 @@ class FakeWakeups:
 
     def __init__(self) -> None:
         self.rearmed: list[ObjectId] = []
+        self.controls = 0  #: how often a changed setting was announced
+
+    def controls_changed(self) -> None:
+        self.controls += 1
 
     def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
         self.rearmed += ids
@@ -330,10 +574,11 @@ class FakePrograms:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
+        self.ended: list[dict[str, Any]] = []
 
-    def end_silent(self, query: Mapping[str, Any]) -> list[ObjectId]:
+    def end_silent(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._faults.note("programs.end_silent")
-        return []
+        return self.ended
 
 
 class FakeInvalidJobs:
@@ -380,18 +625,26 @@ class FakeStore:
     def __init__(self) -> None:
         self.faults = faults = Faults()
         self.database = object()
+        self.streams = SimpleNamespace(for_few=object)
         self.options = SchedulerOptions.of({})
+        self.clock = ServerClock(FakeClock(), SERVER_NOW)
         self.claims = FakeClaims(faults)
         self.leases = FakeLeases(faults)
         self.completions = FakeCompletions(faults)
         self.nodes = FakeNodes(faults)
         self.postponed_jobs = FakeDueJobs(faults)
-        self.solo_locks = self.services = FakeLocks(faults)
+        self.late_jobs = FakeLateJobs(faults)
+        self.jobs = FakeJobs()
+        self.admission = self.places = self.services = FakePlaces(faults)
+        self.group_lists = FakeGroupLists(faults, self.claims, self.admission)
+        self.rates = FakeRates(faults)
         self.outbox = FakeOutbox(faults)
         self.invalid_jobs = FakeInvalidJobs(faults)
         self.events = FakeEvents()
         self.wakeups = FakeWakeups()
         self.programs = FakePrograms(faults)
+        self.controls = FakeControls(faults)
+        self.blocked_jobs = FakeBlockedJobs(faults, self.claims)
 
     @property
     def store(self) -> Store:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,8 +12,9 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.support.eventually import eventually
-from tests.unit.node.fakes import FakeClock, FakeStore, Threads, lease
+from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeStore, Threads, lease
 
+from taskscheduler_daemon.node import heartbeat
 from taskscheduler_daemon.node.heartbeat import BeatPlan, Heartbeat
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.lease import SAFE_PART
@@ -30,7 +33,9 @@ class Bench:
             store=self.store.store,
             node=self.node,
             lease=self.lease,
-            status=cast(Any, SimpleNamespace(all=lambda: {"name": "node"})),
+            status=cast(
+                Any, SimpleNamespace(all=lambda: {"name": "node"}, at_start=lambda: {"name": "node", "jobs": []})
+            ),
             holder=self,
             clock=self.clock,
             threads=self.threads,
@@ -76,7 +81,7 @@ def test_a_beat_renews_the_lease_from_when_it_was_sent(bench: Bench) -> None:
     bench.heartbeat.start()
     beat = bench.store.nodes.beat
 
-    def slow(*facts: Any) -> bool:
+    def slow(*facts: Any) -> datetime | None:
         answer = beat(*facts)
         bench.clock.seconds += 5.0
         return answer
@@ -107,7 +112,10 @@ def test_a_node_that_was_declared_lost_ends_and_claims_nothing_more(bench: Bench
     assert not bench.heartbeat._thread.is_alive()
 
 
-def test_a_beat_that_fails_is_tried_again_soon(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_beat_that_fails_is_tried_again_soon(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "_LONGEST_RETRY", 0.02)
     bench.store.faults.fail("nodes.beat", AutoReconnect("cut"))
     bench.heartbeat.start()
     bench.beat()
@@ -119,7 +127,7 @@ def test_a_beat_that_was_answered_late_is_followed_at_once(bench: Bench) -> None
     """The lease counts from when a beat was sent, so the next one is planned from there too."""
     beat, sent = bench.store.nodes.beat, []
 
-    def slow(*facts: Any) -> bool:
+    def slow(*facts: Any) -> datetime | None:
         sent.append(bench.clock.seconds)
         if len(sent) == 1:
             bench.clock.seconds += 1600.0
@@ -206,3 +214,19 @@ def test_after_a_late_answer_too(late: float, due: float) -> None:
 
 def test_one_that_was_never_started_can_be_stopped(bench: Bench) -> None:
     bench.heartbeat.stop()
+
+
+def test_an_answer_that_comes_soon_sets_the_clock_of_the_server(bench: Bench) -> None:
+    beat, takes = bench.store.nodes.beat, iter([0.08, 5.0])
+
+    def slow(*facts: Any) -> datetime | None:
+        bench.clock.seconds += next(takes)
+        return beat(*facts)
+
+    bench.store.nodes.beat = slow  # type: ignore[assignment, method-assign]
+    bench.heartbeat.start()
+    sent = bench.clock.seconds
+    for renewed in ([False, False], [False, False, False]):
+        bench.beat()
+        eventually(partial(renewed.__eq__, bench.renewed))
+        assert bench.store.clock.at(sent + 0.04) == pytest.approx(SERVER_NOW.timestamp()), "halfway of the quick one"

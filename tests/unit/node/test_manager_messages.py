@@ -25,13 +25,22 @@ class Bench:
         self.pool_is_new = True
         self.messages = ManagerMessages(
             receiver=cast(Any, SimpleNamespace(receive=self._receive)),
-            reports=self._part("ended", "progressed", "held"),
-            locks=self._part("release"),
-            status=cast(Any, SimpleNamespace(pool_changed=self._pool_changed, worker_changed=self._call("worker"))),
-            claimer=self._part("look_everywhere"),
+            parts=cast(Any, SimpleNamespace(**self._parts())),
             heartbeat=self._part("beat_now"),
             announce=self._call("announce"),
         )
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "reports": self._part("ended", "progressed", "held"),
+            "locks": self._part("release"),
+            "status": SimpleNamespace(
+                pool_changed=self._pool_changed, known_changed=self._known_changed, worker_changed=self._call("worker")
+            ),
+            "capacity": SimpleNamespace(unknown=self._part("forget")),
+            "claimer": self._part("look_everywhere"),
+            "family_signs": self._part("ask"),
+        }
 
     def _receive(self, most_frames: int = 2) -> list[bytes]:
         taken, self.arrived = self.arrived[:most_frames], self.arrived[most_frames:]
@@ -45,6 +54,10 @@ class Bench:
 
     def _pool_changed(self, facts: dict[str, Any]) -> bool:
         self.calls.append(("pool", facts))
+        return self.pool_is_new
+
+    def _known_changed(self, names: list[str]) -> bool:
+        self.calls.append(("known", names))
         return self.pool_is_new
 
     def handled(self, message: bytes) -> list[tuple[Any, ...]]:
@@ -70,11 +83,18 @@ def test_ends_progress_and_the_inventory_go_to_the_report_handler(bench: Bench) 
 
 
 def test_a_pool_that_has_changed_makes_room_and_is_registered_at_once(bench: Bench) -> None:
-    facts = {"pm": "static", "slots": 2, "async_jobs": 0}
+    facts = {"pm": "static", "slots": 2, "async_jobs": 0, "forced": 16}
     message = messages.notice(Kind.POOL, **facts)
     assert bench.handled(message) == [("pool", facts), ("look_everywhere",), ("beat_now",)]
     bench.pool_is_new = False
     assert bench.handled(message) == [("pool", facts)]
+
+
+def test_a_worker_that_knows_other_jobs_makes_the_node_look_for_them(bench: Bench) -> None:
+    message = messages.known_by(messages.ready(0.25, ["Mail"]))
+    assert bench.handled(message) == [("known", ["Mail"]), ("forget",), ("look_everywhere",), ("beat_now",)]
+    bench.pool_is_new = False
+    assert bench.handled(message) == [("known", ["Mail"])]
 
 
 def test_workers_are_announced_to_those_who_want_to_know(bench: Bench) -> None:
@@ -85,6 +105,11 @@ def test_workers_are_announced_to_those_who_want_to_know(bench: Bench) -> None:
 def test_a_process_that_is_gone_frees_its_lock(bench: Bench) -> None:
     job_id = ObjectId()
     assert bench.handled(messages.gone(job_id.binary, 3)) == [("release", job_id.binary, 3)]
+
+
+def test_a_silent_job_has_its_children_looked_at(bench: Bench) -> None:
+    job_id = ObjectId()
+    assert bench.handled(messages.silent(job_id.binary, 3)) == [("ask", job_id.binary, 3)]
 
 
 @pytest.mark.parametrize(("kind", "end"), [(Kind.BROKEN, SessionEnd.BROKEN), (Kind.STOPPED, SessionEnd.STOPPED)])

@@ -69,7 +69,7 @@ class Bench:
         self._thread.start()
         eventually(lambda: Kind.LEASE in self.sent_kinds())
         if slots:
-            self.send(messages.notice(Kind.POOL, pm="static", slots=slots, async_jobs=0))
+            self.send(messages.notice(Kind.POOL, pm="static", slots=slots, async_jobs=0, forced=16))
             eventually(lambda: self.parts.capacity.slots == slots)
 
     def send(self, message: bytes) -> None:
@@ -147,6 +147,33 @@ def test_a_stop_ends_claiming_then_asks_the_manager_and_signs_off(
     assert "node stops" in caplog.text
 
 
+STEPS = ["watchdog.kill", "claimer.stop", "wakeups.stop", "maintainer.stop", "completer.stop"]
+
+
+@pytest.mark.parametrize("broken", [*STEPS, "dispatcher.release_all"])
+def test_a_part_that_cannot_close_keeps_no_other_one_from_closing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    bench.start()
+    one = bench.running()
+    part, method = broken.split(".")
+    original = getattr(getattr(bench.parts, part), method)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"no {broken}")
+
+    monkeypatch.setattr(getattr(bench.parts, part), method, fail)
+    bench.session._crashed()
+    with pytest.raises(RuntimeError, match=broken):
+        bench.over()
+    if "stop" in method:
+        original()
+    assert not any(thread.name.startswith("taskscheduler-") for thread in threading.enumerate())
+    is_handed_back = broken not in ("watchdog.kill", "dispatcher.release_all")  # what may still run is not
+    assert bench.written == ({one.fence.job_id: Transition.RELEASE} if is_handed_back else {})
+    assert bench.is_registered is (broken == "completer.stop")
+
+
 def test_a_second_signal_stops_at_once(bench: Bench) -> None:
     bench.start()
     bench.signals.send(signal.SIGINT)
@@ -177,15 +204,35 @@ def test_a_node_that_has_used_up_its_budget_stops_when_nothing_runs(bench: Bench
     assert bench.over() is SessionEnd.STOPPED
 
 
-def test_what_a_dead_manager_did_not_report_is_lost(bench: Bench) -> None:
-    reported, lost = bench.running(), bench.running()
+@pytest.mark.parametrize(
+    ("number", "begun", "losses", "suspects"),
+    [
+        (signal.SIGKILL, 0, 0, 0),
+        (signal.SIGKILL, 1, 1, 0),
+        (signal.SIGKILL, 2, 0, 2),
+        (signal.SIGHUP, 1, 0, 0),
+        (signal.SIGHUP, 2, 0, 0),
+    ],
+)
+def test_only_what_ran_when_a_manager_died_by_itself_may_be_the_cause(
+    bench: Bench, number: int, begun: int, losses: int, suspects: int
+) -> None:
+    reported, *held = [bench.running() for _ in range(4)]
+    for one in held[:begun]:
+        bench.link.begun.row(1).begin(one.fence.job_id.binary, one.fence.attempt)
     bench.start(slots=2)
-    bench.how = ChildExit(MANAGER, None, 9, 0)
+    bench.how = ChildExit(MANAGER, None, number, 0)
     bench.send(report(reported, Ending.SUCCEEDED).encode())
     bench.signals.send(signal.SIGCHLD)
     assert bench.over() is SessionEnd.MANAGER_DIED
-    assert bench.written == {reported.fence.job_id: Transition.SUCCEED, lost.fence.job_id: Transition.RELEASE}
-    assert [one.lost for one in bench.store.completions.written if one.fence == lost.fence] == [True]
+    assert bench.written == {
+        reported.fence.job_id: Transition.SUCCEED,
+        **{one.fence.job_id: Transition.RELEASE for one in held},
+    }
+    written = [one for one in bench.store.completions.written if one.fence != reported.fence]
+    assert [one.fence for one in written if one.lost] == [one.fence for one in held][:losses]
+    assert [one.fence for one in written if one.suspect] == [one.fence for one in held][:suspects]
+    assert all(one.lost or one.suspect or (one.error is None and one.reason) for one in written)
 
 
 def test_a_manager_that_ends_in_good_order_ends_the_session_but_not_the_node(
@@ -223,7 +270,7 @@ def test_a_manager_that_cannot_build_workers_ends_it_for_good(bench: Bench, says
 
 
 def test_a_lost_lease_ends_everything_and_writes_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    bench.running()
+    running = bench.running()
     bench.start()
     bench.store.nodes.lost.append(bench.parts.node.boot)
     bench.session._heartbeat.beat_now()
@@ -231,6 +278,7 @@ def test_a_lost_lease_ends_everything_and_writes_nothing(bench: Bench, caplog: p
     assert bench.killed == [MANAGER], "others run its jobs now"
     assert bench.written == {}
     assert "has taken over" in caplog.text
+    assert bench.store.leases.absolved == [running.fence], "its job is not to blame"
 
 
 def test_a_crash_of_a_thread_hands_everything_back(bench: Bench) -> None:

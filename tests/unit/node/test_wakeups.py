@@ -5,18 +5,21 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import bson
 import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.support.eventually import eventually
+from tests.support.odd_documents import changed
 from tests.unit.node.fakes import FakeFeed, FakeStore, Threads
 
+from taskscheduler.model import lenient
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import GAP
 from taskscheduler_daemon.node import wakeups
 from taskscheduler_daemon.node.claiming.search import Search
-from taskscheduler_daemon.node.wakeups import WakeupListener
+from taskscheduler_daemon.node.wakeups import DueWork, WakeupListener
 
 
 class Bench:
@@ -25,20 +28,26 @@ class Bench:
     def __init__(self) -> None:
         self.search, self.threads = Search([]), Threads()
         self.hints: list[tuple[list[ObjectId], list[str], bool, bool]] = []
-        self.everywhere = self.due = 0
+        self.everywhere = self.due = self.schedules = self.rates = self.controls = 0
+        self.groups: list[list[str]] = []
         self.cancelled: list[ObjectId] = []
-        self.allowed: list[ObjectId] = []
-        self.ours: set[ObjectId] = set()
         self.listener = WakeupListener(
             store=FakeStore().store,
             search=self.search,
-            claimer=cast(Any, SimpleNamespace(hint=self._hint, look_everywhere=self._look_everywhere)),
-            promoter=cast(Any, SimpleNamespace(look_soon=self._look_soon)),
-            reconciler=cast(Any, SimpleNamespace(no_longer_ours=self._no_longer_ours)),
-            dispatcher=cast(Any, SimpleNamespace(cancel=self.cancelled.extend, allow_again=self.allowed.extend)),
+            claimer=cast(Any, self._claimer()),
+            due=DueWork(
+                cast(Any, SimpleNamespace(look_soon=self._look_soon)),
+                cast(Any, SimpleNamespace(look_soon=self._look_at_schedules)),
+                cast(Any, SimpleNamespace(look_soon=self._look_at_rates)),
+                cast(Any, SimpleNamespace(look_soon=self._look_at_controls)),
+            ),
+            dispatcher=cast(Any, SimpleNamespace(cancel=self.cancelled.extend)),
             threads=self.threads,
         )
         self.feed = cast(FakeFeed, self.listener._feed)
+
+    def _claimer(self) -> SimpleNamespace:
+        return SimpleNamespace(hint=self._hint, look_everywhere=self._look_everywhere, groups_wait=self.groups.append)
 
     def _hint(self, ids: list[ObjectId], queues: list[str], forced: bool, later: bool) -> None:
         self.hints.append((ids, queues, forced, later))
@@ -49,8 +58,14 @@ class Bench:
     def _look_soon(self) -> None:
         self.due += 1
 
-    def _no_longer_ours(self, ids: list[ObjectId]) -> list[ObjectId]:
-        return [job_id for job_id in ids if job_id not in self.ours]
+    def _look_at_schedules(self) -> None:
+        self.schedules += 1
+
+    def _look_at_rates(self) -> None:
+        self.rates += 1
+
+    def _look_at_controls(self) -> None:
+        self.controls += 1
 
 
 @pytest.fixture
@@ -74,13 +89,17 @@ def test_added_jobs_are_hinted_to_the_claimer(bench: Bench) -> None:
     bench.listener.received(added(one))
     bench.listener.received(added(one, forced=True))
     assert bench.hints == [([one], ["mail"], False, False), ([one], ["mail"], True, False)]
-    assert bench.allowed == [one, one], "they may run, also if they were cancelled before"
     assert bench.due == 0
+
+
+def test_queues_with_jobs_of_groups_are_told_to_the_claimer(bench: Bench) -> None:
+    bench.listener.received({"_id": ObjectId(), "groups": ["mail", 7]})
+    assert (bench.groups, bench.hints, bench.due) == ([["mail"]], [], 0)
 
 
 def test_postponed_ones_are_looked_at_when_they_are_due(bench: Bench) -> None:
     bench.listener.received(added(ObjectId(), later=True))
-    assert bench.due == 1
+    assert (bench.due, bench.rates) == (1, 1), "a rate may have kept them back"
 
 
 def test_a_job_whose_insertion_woke_this_node_is_not_searched_for_again_at_its_message(bench: Bench) -> None:
@@ -135,13 +154,13 @@ def test_all_that_is_read_of_a_message_or_a_job_is_asked_for() -> None:
     _, project = message_pipeline("jobs", "queue")
     names = {name.removeprefix("fullDocument.") for name in project["$project"] if name.startswith("fullDocument.")}
     job = {"_id", "queue", "status", "wake", "async", "options.force_spawn"}
-    assert names == job | {"jobs", "queues", "later", "forced", "rearmed", "stop"}
+    messages = {"jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "controls", "rates", "groups"}
+    assert names == job | messages
 
 
-def test_cancelled_jobs_are_killed_unless_they_run_again(bench: Bench) -> None:
-    cancelled, again = ObjectId(), ObjectId()
-    bench.ours.add(again)
-    bench.listener.received({"_id": ObjectId(), "stop": [cancelled, again]})
+def test_cancelled_jobs_are_killed(bench: Bench) -> None:
+    cancelled = ObjectId()
+    bench.listener.received({"_id": ObjectId(), "stop": [cancelled]})
     assert (bench.cancelled, bench.hints) == ([cancelled], [])
 
 
@@ -156,7 +175,8 @@ def test_after_a_gap_everything_is_looked_for(bench: Bench) -> None:
         bench.listener.stop()
     assert bench.feed.opened
     assert bench.feed.closed
-    assert (bench.everywhere, bench.due, bench.hints[0][0]) == (1, 2, [one])
+    assert (bench.everywhere, bench.due, bench.rates, bench.controls) == (1, 2, 2, 1)
+    assert bench.hints[0][0] == [one]
     assert not bench.threads.crashed.is_set()
 
 
@@ -171,3 +191,47 @@ def test_a_node_with_a_backlog_does_not_follow(bench: Bench) -> None:
         eventually(lambda: len(bench.hints) == 1)
     finally:
         bench.listener.stop()
+
+
+def odd_messages() -> list[dict[str, Any]]:
+    sound = (added(ObjectId()), inserted(), {"stop": [ObjectId()]})
+    return [message for whole in sound for _, message in changed(whole)]
+
+
+def test_a_message_of_any_shape_is_handled(bench: Bench) -> None:
+    for message in odd_messages():
+        bench.listener.received(lenient.decode(bson.encode(message)))
+    assert all(isinstance(job_id, ObjectId) for hint in bench.hints for job_id in hint[0])
+    assert all(isinstance(name, str) and {name} for hint in bench.hints for name in hint[1])
+
+
+def test_a_message_that_cannot_be_handled_does_not_end_the_thread(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "_PAUSE", 0.0)
+    one = ObjectId()
+    bench.feed.events.put({"fullDocument": 7})
+    bench.feed.events.put({"fullDocument": added(one)})
+    bench.listener.start()
+    try:
+        eventually(lambda: bench.hints)
+    finally:
+        bench.listener.stop()
+    assert bench.hints[0][0] == [one]
+    assert not bench.threads.crashed.is_set()
+    assert "message not understood" in caplog.text
+
+
+def test_a_changed_schedule_is_looked_at(bench: Bench) -> None:
+    bench.listener.received({"_id": ObjectId(), "schedules": True})
+    assert (bench.schedules, bench.due, bench.hints) == (1, 0, [])
+
+
+def test_changed_settings_of_the_cluster_are_read(bench: Bench) -> None:
+    bench.listener.received({"_id": ObjectId(), "controls": True})
+    assert (bench.controls, bench.schedules, bench.hints) == (1, 0, [])
+
+
+def test_a_rate_that_jobs_wait_for_is_looked_at(bench: Bench) -> None:
+    bench.listener.received({"_id": ObjectId(), "rates": True})
+    assert (bench.rates, bench.controls, bench.due, bench.hints) == (1, 0, 0, [])

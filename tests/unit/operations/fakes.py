@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,11 +11,13 @@ from typing import Any, cast
 from bson import ObjectId
 
 from taskscheduler.connection import Connection
+from taskscheduler.errors import DuplicateJobError
 from taskscheduler.events import EVENTS, Announcer, Events
 from taskscheduler.model.document import NewJob
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.process import Processes
+from taskscheduler.store.control.windows import Window
 from taskscheduler.store.jobs import OnceTakenError
 
 LOGGER = logging.getLogger("tests.operations")
@@ -50,6 +52,8 @@ class FakeJobs:
     def insert(self, new: NewJob) -> None:
         if self.before_insert:
             self.before_insert.pop(0)()
+        if new.id in self.stored:
+            raise DuplicateJobError(new.id)
         keys = {name: new.document[name] for name in ("once", "dedupe") if name in new.document}
         if any(job.get(name) == key for job in self.stored.values() for name, key in keys.items()):
             raise OnceTakenError
@@ -66,11 +70,17 @@ class FakeJobs:
         found = self.stored.get(job_id)
         return None if found is None else dict(found)
 
-    def find(self, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        return (dict(self.stored[job_id]) for job_id in query["_id"]["$in"] if job_id in self.stored)
+    confirmed = get
+
+    def all_of(self, ids: Iterable[ObjectId]) -> dict[ObjectId, dict[str, Any]]:
+        return {job_id: dict(self.stored[job_id]) for job_id in ids if job_id in self.stored}
 
     def statuses(self, ids: Iterable[ObjectId]) -> dict[ObjectId, Status]:
         return {job_id: Status(self.stored[job_id]["status"]) for job_id in ids if job_id in self.stored}
+
+    def places_of(self, ids: Sequence[ObjectId], status: Status) -> set[tuple[str, str]]:
+        found = [self.stored[job_id] for job_id in ids if job_id in self.stored]
+        return {(job.get("queue", ""), job["class"]) for job in found if job["status"] == status}
 
     def same_queued(self, key: str) -> dict[str, Any] | None:
         return next((dict(job) for job in self.stored.values() if job.get("dedupe") == key), None)
@@ -78,7 +88,7 @@ class FakeJobs:
     def same_live(self, _name: str, _data: Any, key: str, _ignore_data: bool) -> dict[str, Any] | None:
         return next((dict(job) for job in self.stored.values() if job.get("once") == key), None)
 
-    def cancel(self, job_id: ObjectId, only_queued: bool = False) -> dict[str, Any] | None:
+    def cancel(self, job_id: ObjectId, only_queued: bool = False, _reason: str | None = None) -> dict[str, Any] | None:
         before = self.get(job_id)
         if before is None or Status(before["status"]).is_final:
             return None
@@ -95,6 +105,10 @@ class FakeJobs:
     def end_series(self, _series: ObjectId) -> list[ObjectId]:
         return []
 
+    def goes_on(self, series: ObjectId) -> bool:
+        runs = (job for job in self.stored.values() if job.get("series") == series)
+        return any(not Status(job["status"]).is_final for job in runs)
+
     def running(self, query: Mapping[str, Any]) -> list[ObjectId]:
         return [job_id for job_id in self.matching(query) if self.stored[job_id]["status"] == Status.PROCESSING]
 
@@ -105,6 +119,28 @@ class FakeJobs:
         return [
             job_id for job_id, job in self.stored.items() if all(job.get(name) == one for name, one in query.items())
         ]
+
+
+class FakeWindows:
+    """The windows of keys, in the time of a clock."""
+
+    def __init__(self, clock: SettableClock) -> None:
+        self.clock = clock
+        self.records: dict[str, dict[str, Any]] = {}
+
+    def open(self, key: str, job_id: ObjectId, _seconds: float) -> Window:
+        record = self.records.get(key)
+        if record is None or record["until"] <= self.clock.now():
+            record = self.records[key] = {"job": job_id, "until": datetime.max.replace(tzinfo=UTC), "settled": False}
+        return Window(record["job"], record["settled"])
+
+    def settle(self, key: str, job_id: ObjectId, seconds: float) -> None:
+        if self.records[key]["job"] == job_id:
+            self.records[key] |= {"settled": True, "until": self.clock.now() + timedelta(seconds=seconds)}
+
+    def settle_for_others(self, key: str, job_id: ObjectId, created: datetime, seconds: float) -> None:
+        if self.records[key]["job"] == job_id and not self.records[key]["settled"]:
+            self.records[key] |= {"settled": True, "until": created + timedelta(seconds=seconds)}
 
 
 class FakeWakeups:
@@ -137,12 +173,46 @@ class FakeOutbox:
         return self.effects.get(job_id, list)()
 
 
-class FakeSoloLocks:
+class FakeAdmission:
+    """Notes the lists from which jobs were admitted, and the jobs that left theirs."""
+
     def __init__(self) -> None:
         self.admitted: list[set[str]] = []
+        self.left: list[ObjectId] = []
 
     def admit_next(self, keys: Iterable[str]) -> None:
         self.admitted.append(set(keys))
+
+    def ended(self, before: Mapping[str, Any]) -> None:
+        self.left.append(before["_id"])
+
+
+class FakeSequences:
+    """Gives out turns as the database does."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def number(self, documents: Sequence[dict[str, Any]]) -> None:
+        for document in documents:
+            if "sequence" in document:
+                self.last += 1
+                document["turn"] = self.last
+
+
+class FakeNodes:
+    """The nodes, and how often somebody has read them."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        self.reads = 0
+        self.error: Exception | None = None
+
+    def all(self) -> list[dict[str, Any]]:
+        self.reads += 1
+        if self.error is not None:
+            raise self.error
+        return self.found
 
 
 class FakeConnection:
@@ -154,15 +224,26 @@ class FakeConnection:
         self.jobs = FakeJobs()
         self.wakeups = FakeWakeups()
         self.outbox = FakeOutbox()
-        self.solo_locks = FakeSoloLocks()
+        self.admission = FakeAdmission()
+        self.sequences = FakeSequences()
+        self.nodes = FakeNodes()
+        self.windows = FakeWindows(self.clock)
         self.log: list[dict[str, Any]] = []
+        self.streams = SimpleNamespace(
+            for_few=lambda: {"taskscheduler.jobs": None}, for_many=lambda: {"taskscheduler.jobs": None}
+        )
         self.store = SimpleNamespace(
             jobs=self.jobs,
+            options=self.options,
+            streams=self.streams,
             inserts=self.jobs,
             families=self.jobs,
             wakeups=self.wakeups,
             outbox=self.outbox,
-            solo_locks=self.solo_locks,
+            admission=self.admission,
+            sequences=self.sequences,
+            nodes=self.nodes,
+            windows=self.windows,
             events=SimpleNamespace(append=self.log.extend),
             clock=self.clock,
         )

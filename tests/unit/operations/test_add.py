@@ -131,7 +131,7 @@ def test_a_solo_job_is_parked_and_its_lock_is_asked_for(
     document = adder.add(given, None, options)[0]
     assert document.get("solo") == key
     assert ("parked_at" in document) is (key is not None)
-    assert connection.solo_locks.admitted == [set() if key is None else {key}]
+    assert connection.admission.admitted == ([] if key is None else [{f"solo:{key}"}])
 
 
 def test_the_class_may_be_solo_and_one_job_of_it_not(adder: JobAdder) -> None:
@@ -335,9 +335,12 @@ def test_a_job_that_somebody_else_adds_first_is_the_one(adder: JobAdder, connect
     assert len(connection.jobs.stored) == 1
 
 
-def test_once_and_dedupe_exclude_each_other(adder: JobAdder) -> None:
-    with pytest.raises(InvalidOptionError, match="option dedupe is for add_job"):
-        adder.add_once(Mail, 1, {"dedupe": True})
+@pytest.mark.parametrize("option", [{"dedupe": True}, {"unique_for": 5}, {"debounce": 5}, {"unique_key": "k"}])
+def test_once_and_options_that_compare_in_another_way_exclude_each_other(
+    adder: JobAdder, option: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidOptionError, match=f"option {next(iter(option))} is for add_job"):
+        adder.add_once(Mail, 1, option)
 
 
 # -- services and options ---------------------------------------------------------------------------------------------

@@ -51,12 +51,13 @@ def test_only_the_node_of_a_running_job_is_told(canceller: JobCanceller, connect
     for job_id in (running, stored(connection)):
         canceller.cancel(job_id)
     assert connection.wakeups.cancelled == [running]
-    assert connection.solo_locks.admitted == []  # its node releases the lock
+    assert running not in connection.admission.left  # its node releases the lock
 
 
 def test_a_queued_solo_job_lets_the_next_one_in(canceller: JobCanceller, connection: FakeConnection) -> None:
-    canceller.cancel(stored(connection, gate="key"))
-    assert connection.solo_locks.admitted == [{"key"}]
+    job_id = stored(connection, gate="key")
+    canceller.cancel(job_id)
+    assert connection.admission.left == [job_id]
 
 
 def test_a_job_that_has_ended_is_left_as_it_is(
@@ -95,11 +96,11 @@ def test_without_handlers_nothing_is_read_again(connection: FakeConnection, monk
         (Status.WAITING, True, True, Status.CANCELED),
         (Status.PROCESSING, False, True, Status.CANCELED),
         (Status.PROCESSING, True, False, Status.PROCESSING),
-        (Status.DONE, False, True, Status.DONE),
+        (Status.DONE, False, False, Status.DONE),
         (Status.DONE, True, False, Status.DONE),
     ],
 )
-def test_the_answer_is_whether_the_job_is_cancelled_before_its_start_or_at_all(
+def test_the_answer_is_whether_the_job_is_cancelled(
     canceller: JobCanceller, connection: FakeConnection, status: Status, only_queued: bool, answer: bool, after: Status
 ) -> None:
     job_id = stored(connection, status)
@@ -127,13 +128,24 @@ def test_all_runs_of_a_series_are_cancelled_until_there_is_none(
         return []
 
     connection.outbox.effects[first] = add_another  # a run that is added while the series is ended
-    assert canceller.cancel_series(ended) is True
+    assert canceller.cancel_series(ended) is False
     assert [connection.jobs.stored[one]["status"] for one in (ended, first, *late)] == [
         Status.DONE,
         Status.CANCELED,
         Status.CANCELED,
     ]
     assert heard.events == [("cancel", first), ("cancel", late[0])]
+
+
+def test_a_series_whose_run_is_added_between_two_looks_is_looked_at_again(
+    canceller: JobCanceller, connection: FakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = ObjectId()
+    ended, run = stored(connection, Status.DONE, series=series), stored(connection, series=series)
+    look, missed = connection.jobs.series, iter([True])  # it is planned at the look at live runs, then it is live
+    monkeypatch.setattr(connection.jobs, "series", lambda one: [] if next(missed, False) else look(one))
+    canceller.cancel_series(ended)
+    assert connection.jobs.stored[run]["status"] == Status.CANCELED
 
 
 def test_a_run_that_is_left_alone_does_not_end_its_series(canceller: JobCanceller, connection: FakeConnection) -> None:

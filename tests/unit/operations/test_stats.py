@@ -49,7 +49,8 @@ def test_slots_are_free_unless_they_run_something_and_never_negative() -> None:
 def test_a_node_tells_its_workers_and_what_it_has_done() -> None:
     told = of_node({**NODE, "workers": [{}, {}], "ended": {"succeeded": 4, "failed": 1}})
     assert (told["workers"], told["ended"]) == (2, {"succeeded": 4, "failed": 1})
-    assert (of_node(NODE)["workers"], of_node(NODE)["ended"]) == (0, {})
+    assert (of_node(NODE)["workers"], of_node(NODE)["ended"], of_node(NODE)["version"]) == (0, {}, "")
+    assert of_node({**NODE, "version": "1.4.2"})["version"] == "1.4.2"
 
 
 def test_only_nodes_that_are_up_have_slots_to_offer() -> None:

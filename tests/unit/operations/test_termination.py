@@ -39,7 +39,7 @@ class FakeStore:
 
     def __init__(self, job: dict[str, Any], gone_at: float, node: dict[str, Any] | None) -> None:
         self.clock = FakeClock()
-        self.jobs = self.nodes = self.solo_locks = self
+        self.jobs = self.nodes = self.places = self
         self.job, self.node = job, node
         self.over = False
         self.gone_at = gone_at

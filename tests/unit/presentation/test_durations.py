@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskscheduler_daemon.presentation.durations import UNITS, TimeError, brief, parse_at, parse_duration
+from taskscheduler.model.filters.durations import UNITS, TimeError, parse_duration
+from taskscheduler_daemon.presentation.durations import brief, parse_at
 
 CENTURY = 100 * 366 * 86_400
 

@@ -10,16 +10,20 @@ from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.presentation.kinds import (
+    blocks,
     chosen_options,
     failing,
     is_parked,
     is_service,
     kind,
+    limit_names,
     program,
     restarts,
+    sequence,
     service_name,
     sign_of_life,
     solo_key,
+    waits_for,
 )
 
 
@@ -27,7 +31,8 @@ def test_a_plain_job_is_nothing_special() -> None:
     plain = job(Status.PROCESSING)
     assert not is_service(plain)
     assert not is_parked(plain)
-    assert [read(plain) for read in (kind, program, restarts, service_name, solo_key)] == [""] * 5
+    tellers = (kind, program, restarts, service_name, solo_key, limit_names, sequence, waits_for, blocks)
+    assert [tell(plain) for tell in tellers] == [""] * len(tellers)
 
 
 @pytest.mark.parametrize(("name", "text"), [("Mail", "service"), ("feed", "service feed")])
@@ -53,11 +58,48 @@ def test_restarts_of_a_service(attempt: int, failures: Any, text: str) -> None:
     assert restarts(job(Status.WAITING, attempt=attempt, service={"restart": "always", "failures": failures})) == text
 
 
-def test_a_parked_solo_job_waits_for_its_turn() -> None:
-    assert solo_key(job(Status.WAITING, solo="key")) == "key"
-    parked = job(Status.POSTPONED, solo="key", parked_at=NOW)
-    assert solo_key(parked) == "key, waits for its turn"
+@pytest.mark.parametrize(
+    ("blocked", "text"),
+    [
+        ("limit:stripe", "waits for a place of limit stripe"),
+        ("limit:tenant:acme", "waits for a place of limit tenant:acme"),
+        ("sequence:account-42", "waits for its turn in sequence account-42"),
+        ("rate:api", "waits for the rate api"),
+        ("solo:{key}", "waits for another job with the key {key}"),
+        ("pause:all", "paused: everything"),
+        ("pause:queue:mail", "paused: queue mail"),
+        ("odd:x", "waits for its turn"),
+        (5, "waits for its turn"),
+        (None, "waits for its turn"),
+    ],
+)
+def test_a_parked_job_says_what_it_waits_for(blocked: Any, text: str) -> None:
+    assert waits_for(job(Status.POSTPONED, parked_at=NOW, blocked=blocked)) == text
+    assert waits_for(job(Status.WAITING, parked_at=NOW, blocked=blocked)) == ""
+    assert waits_for(job(Status.POSTPONED, blocked=blocked)) == ""
     assert not is_parked(job(Status.WAITING, parked_at=NOW))
+
+
+def test_the_controls_of_a_job_are_named() -> None:
+    block = {"sequence_on_failure": "block"}
+    one = job(Status.WAITING, options=block, solo="key", limits=["a", 5], sequence="s")
+    assert (solo_key(one), limit_names(one), sequence(one)) == ("key", "a, 5", "s, blocked if it fails")
+    assert sequence(job(Status.WAITING, sequence="s")) == "s"
+    assert limit_names(job(Status.WAITING, limits="odd")) == ""
+    assert chosen_options(one) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "text"),
+    [
+        (Status.FAILED, {"sequence": "s", "turn": 5}, "blocks sequence s"),
+        (Status.TIMEOUT, {"sequence": "s", "turn": 5}, "blocks sequence s"),
+        (Status.FAILED, {"sequence": "s"}, ""),
+        (Status.PROCESSING, {"sequence": "s", "turn": 5}, ""),
+    ],
+)
+def test_a_failed_job_in_the_way_of_others_says_so(status: Status, fields: dict[str, Any], text: str) -> None:
+    assert blocks(job(status, **fields)) == text
 
 
 def test_only_a_running_job_gives_signs_of_life() -> None:
@@ -76,6 +118,10 @@ def test_options_that_follow_from_others_are_left_out() -> None:
     assert options(service={"name": "feed"}) == {}
     retried = job(Status.WAITING, options={"retry": 2, "retry_interval": 300, "interval_reference": "end"})
     assert chosen_options(retried) == {"retry": 2, "retry_interval": 300}
+    given = {"retry_interval": 300, "backoff": [1, 5], "jitter": 0.5, "start_by": 60}
+    assert chosen_options(job(Status.WAITING, options={"retry": 0, **given})) == {"start_by": 60}
+    listed = chosen_options(job(Status.WAITING, options={"retry": 2, **given}))
+    assert listed == {"retry": 2, "backoff": [1, 5], "jitter": 0.5, "start_by": 60}
 
 
 @pytest.mark.parametrize(

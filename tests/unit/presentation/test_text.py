@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,10 @@ def test_nothing_that_a_job_says_can_steer_a_terminal(text: str) -> None:
     assert clean(text).isprintable()
     assert all(char.isprintable() for char in json_line({"value": text}))
     assert json.loads(json_pretty([text])) == [text]
+
+
+def test_what_json_leaves_in_texts_is_escaped_in_its_line_alone() -> None:
+    assert json_pretty({"a": "\x85", "b": "ä"}) == '{\n  "a": "\\u0085",\n  "b": "ä"\n}'
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
@@ -54,3 +60,17 @@ def test_a_noun_agrees_with_its_number(number: int, text: str) -> None:
 @pytest.mark.parametrize("value", ["now", 17, [1]])
 def test_a_stored_value_that_is_no_date_is_shown_as_it_is(value: object) -> None:
     assert local(value) == iso(value) == str(value)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize("date", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_the_ends_of_the_calendar_are_shown_in_every_zone(
+    zone: str, date: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert str(date.year) in local(date)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

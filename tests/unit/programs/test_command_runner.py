@@ -77,8 +77,7 @@ def test_a_command_that_runs_too_long_is_ended() -> None:
 def test_a_command_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskscheduler_daemon.programs.command_runner.GRACE", 0.1)
     record = FakeRecord()
-    ignoring = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()"
-    code, _ = run(record, *python(ignoring), timeout=1.0)
+    code, _ = run(record, "sh", "-c", "trap '' TERM; exec sleep 1000", timeout=0.3)
     assert code == TIMED_OUT
     assert result(record.end)["exit_code"] == -signal.SIGKILL
 
@@ -99,7 +98,10 @@ def test_a_signal_goes_on_to_the_command() -> None:
     assert record.end[1] == "killed by SIGHUP"
 
 
-def test_output_of_a_child_that_outlives_the_command_is_read_for_a_moment_only() -> None:
+def test_output_of_a_child_that_outlives_the_command_is_read_for_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("taskscheduler_daemon.programs.command_runner._LINGER", 0.1)
     record = FakeRecord()
     script = "import os, signal\nif os.fork() == 0:\n    signal.alarm(20); signal.pause()\n"
     began = SYSTEM_CLOCK.monotonic()

@@ -9,10 +9,13 @@ import mongomock
 import pytest
 from bson import ObjectId
 
-from taskscheduler.model.lifecycle import TRANSITIONS, Status, Transition, Verdict, target
+from taskscheduler.model.failures import fingerprint_of
+from taskscheduler.model.lifecycle import FINAL, TRANSITIONS, Status, Transition, Verdict, target
 from taskscheduler.model.schedules import successor_id
 from taskscheduler.store.attempt_updates import (
+    Again,
     Completion,
+    as_date,
     cancel_update,
     completion_update,
     done_update,
@@ -21,6 +24,7 @@ from taskscheduler.store.attempt_updates import (
     release_update,
 )
 from taskscheduler.store.fence import Fence, from_statuses
+from taskscheduler.store.lenient_reads import date_or
 
 Document = dict[str, Any]
 
@@ -48,6 +52,21 @@ def running(fence: Fence, **other: Any) -> Document:
     }
 
 
+@pytest.mark.parametrize("move", [move for move in Transition if target(move) in FINAL])
+def test_only_a_dead_letter_gets_a_fingerprint(fence: Fence, move: Transition) -> None:
+    error = {"type": "ValueError", "message": "no"}
+    [stage] = [
+        part for part in final_update(Completion(fence, Verdict(move), error=error, job="Mail")) if "$set" in part
+    ]
+    expected = fingerprint_of(error, "Mail") if target(move) in (Status.FAILED, Status.TIMEOUT) else None
+    assert stage["$set"].get("fingerprint") == (expected and {"$literal": expected})
+
+
+def test_the_fingerprint_of_the_worker_is_taken(fence: Fence) -> None:
+    end = Completion(fence, Verdict(Transition.FAIL), error={"type": "E", "message": ""}, fingerprint="0123456789ab")
+    assert final_update(end)[0]["$set"]["fingerprint"] == {"$literal": "0123456789ab"}
+
+
 @pytest.mark.parametrize("move", Transition)
 @pytest.mark.parametrize("status", Status)
 def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
@@ -60,9 +79,7 @@ def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
     assert jobs.find_one({"_id": 1})["status"] == int(target(move) if allowed else status)
 
 
-@pytest.mark.parametrize(
-    "move", [move for move in Transition if move not in (Transition.REQUEUE, Transition.REQUEUE_SOLO)]
-)
+@pytest.mark.parametrize("move", [move for move in Transition if not move.name.startswith("REQUEUE")])
 @pytest.mark.parametrize("status", [status for status in Status if status.is_final])
 def test_a_job_that_has_ended_matches_the_filter_of_no_other_move(jobs: Any, status: Status, move: Transition) -> None:
     jobs.insert_one({"_id": 1, "status": int(status)})
@@ -133,6 +150,7 @@ ENDS = [
     Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.POISON), lost=True, effects=("family",)),
     Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RETRY)),
     Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RETRY_NOW)),
+    Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SNOOZE, pause=5)),
     Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RELEASE), lost=True),
     Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RELEASE), unstarted=True),
 ]
@@ -178,6 +196,7 @@ def tricky(move: Transition, **more: Any) -> Completion:
         final_update(tricky(Transition.POISON, lost=True)),
         rearm_update(tricky(Transition.RETRY)),
         rearm_update(tricky(Transition.RELEASE, lost=True)),
+        rearm_update(tricky(Transition.SNOOZE, reason="$$ROOT")),
     ],
 )
 def test_the_server_never_evaluates_what_a_user_wrote(pipeline: list[Document]) -> None:
@@ -198,7 +217,7 @@ def test_a_finished_run_of_a_series_plans_the_next_one_in_the_same_write() -> No
     )
     stages = final_update(one)
     plan = stages[0]["$set"]["next"]
-    assert plan == {"_id": plan["_id"], "at": {"$add": [{"$ifNull": ["$started", "$$NOW"]}, 1500]}, "created": "$$NOW"}
+    assert plan == {"_id": plan["_id"], "at": {"$add": [date_or("$started", "$$NOW"), 1500]}, "created": "$$NOW"}
     assert plan["_id"] == successor_id(series, 5, plan["_id"])
     assert all("once" not in stage.get("$unset", []) for stage in stages)  # the next run takes the key over
 
@@ -222,6 +241,7 @@ def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Transition, ends_on
         (Transition.RETRY, Status.FAILED, ":failed", True),
         (Transition.RETRY, Status.TIMEOUT, ":timeout", True),
         (Transition.RETRY_NOW, Status.FAILED, ":failed", True),
+        (Transition.SNOOZE, Status.FAILED, ":snoozed", False),
         (Transition.RELEASE, Status.FAILED, ":", False),
     ],
 )
@@ -234,8 +254,9 @@ def test_a_re_armed_job_says_how_its_attemptfinal_update(
     assert values["status"] == {"$literal": int(target(move))}
     assert values["rearmed"] == {"$concat": [{"$toString": "$attempt"}, rearmed]}
     assert ("retries" in values) == counts
-    assert values.get("at") == ({"$add": ["$$NOW", 2500]} if counts else None)
-    assert gone == {"$unset": ["claim", "boot", "dedupe", "message"]}
+    assert ("snoozes" in values) == (move is Transition.SNOOZE)
+    assert values.get("at") == (None if move is Transition.RELEASE else {"$add": ["$$NOW", 2500]})
+    assert gone == {"$unset": ["claim", "claimed", "boot", "dedupe", "child_alive", "message"]}
 
 
 def test_a_cancelled_job_gives_up_its_key_and_its_family_ends_with_it() -> None:
@@ -246,4 +267,76 @@ def test_a_cancelled_job_gives_up_its_key_and_its_family_ends_with_it() -> None:
         "pending": {"$literal": ["family", "hook"]},
         "ended": "$$NOW",
     }
-    assert gone == {"$unset": ["once", "parked_at"]}
+    assert gone == {"$unset": ["once", "turn", "parked_at", "blocked"]}
+
+
+def test_pauses_and_intervals_count_from_the_times_of_the_worker() -> None:
+    fence, began, ended = Fence(ObjectId(), "c", 1), 1_800_000_000.25, 1_800_000_001.5
+    retried = Completion(fence, Verdict(Transition.RETRY), retry_interval=2.5, began=began, ended=ended)
+    stage = rearm_update(retried)[0]["$set"]
+    assert stage["at"] == {"$add": [as_date(ended), 2500]}
+    entry = stage["attempts"]["$slice"][0]["$concatArrays"][1][0]
+    assert (entry["claimed"], entry["started"], entry["ended"]) == ("$claimed", as_date(began), as_date(ended))
+    for reference, expected in (("start", as_date(began)), ("end", as_date(ended))):
+        done = Completion(
+            fence,
+            Verdict(Transition.SUCCEED, plans_next=True),
+            interval=60,
+            interval_reference=reference,
+            series=(ObjectId(), 0),
+            began=began,
+            ended=ended,
+        )
+        values = final_update(done)[0]["$set"]
+        assert values["next"]["at"] == {"$add": [expected, 60_000]}
+        assert (values["started"], values["ended"]) == (as_date(began), as_date(ended))
+
+
+# -- when it begins again ---------------------------------------------------------------------------------------------
+
+FIRST = {"$ifNull": ["$first_started", date_or("$started", "$$NOW")]}
+
+
+@pytest.mark.parametrize(
+    ("move", "again", "values", "gone"),
+    [
+        (Transition.RETRY, Again(), {}, {"expires", "first_started"}),
+        (Transition.RETRY, Again(retry_for=60), {"first_started": FIRST, "expires": {"$add": [FIRST, 60_000]}}, set()),
+        (
+            Transition.RETRY_NOW,
+            Again(retry_for=0.5),
+            {"first_started": FIRST, "expires": {"$add": [FIRST, 500]}},
+            set(),
+        ),
+        (Transition.RELEASE, Again(), {}, {"expires", "first_started"}),
+        (Transition.RELEASE, Again(retry_for=60), {"first_started": FIRST}, {"expires"}),
+        (Transition.RELEASE, Again(begun=False), {}, set()),
+        (Transition.RELEASE, Again(begun=False, retry_for=60), {}, set()),
+        (Transition.SNOOZE, Again(retry_for=60), {}, {"expires", "first_started"}),
+    ],
+)
+def test_only_a_retry_has_to_hurry_and_what_has_not_begun(
+    move: Transition, again: Again, values: Document, gone: set[str]
+) -> None:
+    stage, removed = rearm_update(Completion(Fence(ObjectId(), "c", 1), Verdict(move), again=again))
+    found = {name: value for name, value in stage["$set"].items() if name in ("expires", "first_started")}
+    assert found == values
+    assert {"expires", "first_started"} & set(removed["$unset"]) == gone
+
+
+def test_a_job_begins_again_at_the_date_that_it_has_asked_for() -> None:
+    until = as_date(1_900_000_000)
+    snoozed = Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SNOOZE), again=Again(until), reason="quota")
+    stage = rearm_update(snoozed)[0]["$set"]
+    assert (stage["at"], stage["status"]) == ({"$literal": until}, {"$literal": int(Status.POSTPONED)})
+    entry = stage["attempts"]["$slice"][0]["$concatArrays"][1][0]
+    assert (entry["status"], entry["reason"]) == ({"$literal": int(Status.POSTPONED)}, {"$literal": "quota"})
+    assert "pause" not in entry
+
+
+def test_a_pause_of_its_own_is_noted_for_each_attempt() -> None:
+    retried = Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RETRY, pause=40), retry_interval=40)
+    entry = rearm_update(retried)[0]["$set"]["attempts"]["$slice"][0]["$concatArrays"][1][0]
+    assert entry["pause"] == {"$literal": 40}
+    service = Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.RETRY, pause=1, failures=2), retry_interval=1)
+    assert "pause" not in rearm_update(service)[0]["$set"]["attempts"]["$slice"][0]["$concatArrays"][1][0]

@@ -9,9 +9,10 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion, rearm_update
+from taskscheduler.store.attempt_updates import Completion, rearm_update, release_update
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.requeue_update import requeue_update
 
 ID = ObjectId()
 
@@ -101,6 +102,34 @@ def test_what_the_store_writes_for_a_retry_is_what_the_feed_understands(ended_as
 def test_an_older_re_arming_is_not_told_again() -> None:
     document = {"_id": ID, "status": 2, "rearmed": "1:failed"}
     assert statuses(updated(document, status=2, attempt=2)) == [Status.PROCESSING]
+
+
+def test_a_job_that_is_handed_back_unstarted_goes_on_for_those_who_listen() -> None:
+    release = release_update()
+    written = {**release["$set"], **dict.fromkeys(release["$inc"], 0)}  # its attempt number has gone back
+    assert changes(updated({"_id": ID, "status": 0}, **written)) == []
+    assert statuses(updated({"_id": ID, "status": 0}, status=0)) == [Status.WAITING]
+
+
+def test_a_change_is_of_the_attempt_in_which_it_was_made_although_the_document_was_read_in_a_later_one() -> None:
+    later = {"_id": ID, "status": int(Status.PROCESSING), "attempt": 2}
+    again = changes(updated(later, status=0, rearmed="1:failed"))
+    assert [(change.status, change.document["attempt"]) for change in again] == [
+        (Status.FAILED, 1),
+        (Status.WAITING, 1),
+    ]
+    [due] = changes(updated(later, status=0))
+    assert due.document["attempt"] == 1
+    [waits] = changes(updated({**later, "status": 0}, status=0))
+    assert waits.document["attempt"] == 2
+
+
+def test_a_job_that_is_put_back_into_the_queue_begins_anew() -> None:
+    [stage, _] = requeue_update({"_id": ID})
+    written = {**stage["$set"], "status": 0, "ended": None}
+    assert [change.requeued for change in changes(updated({"_id": ID}, **written))] == [True]
+    assert [change.requeued for change in changes(updated({"_id": ID}, status=5, ended="now"))] == [False]
+    assert [change.requeued for change in changes(updated({"_id": ID}, status=0, attempts=[]))] == [False]
 
 
 def test_what_a_job_says_while_it_runs_is_no_change_of_its_status() -> None:

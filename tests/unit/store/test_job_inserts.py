@@ -167,6 +167,23 @@ def test_a_batch_that_is_refused_for_another_reason_says_so() -> None:
         store.insert_many([a_job()])
 
 
+def test_runs_that_are_stored_already_are_passed_over() -> None:
+    store, collection, _ = inserts(refused((0, 11000)))
+    store.insert_missing([a_job().document])
+    assert collection.inserts == 1
+    store, _, _ = inserts(refused((0, 11000), (1, 10334)))
+    with pytest.raises(BulkWriteError):
+        store.insert_missing([a_job().document] * 2)
+
+
+def test_runs_that_are_stored_already_count_only_if_a_majority_has_them() -> None:
+    """An election in this moment may take back what another process has inserted before it died."""
+    stepping_down = {"writeErrors": [{"index": 0, "code": 11000}], "writeConcernErrors": [{"code": 91}]}
+    store, _, _ = inserts(BulkWriteError(stepping_down))
+    with pytest.raises(BulkWriteError):
+        store.insert_missing([a_job().document])
+
+
 @pytest.mark.parametrize(("count", "commands"), [(0, 0), (1, 1), (1000, 1), (1001, 2)])
 def test_a_large_batch_is_inserted_in_parts(count: int, commands: int) -> None:
     job = a_job()

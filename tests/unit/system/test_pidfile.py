@@ -17,6 +17,7 @@ from tests.support.eventually import eventually
 from taskscheduler.errors import WaitTimeoutError
 from taskscheduler.process_identity import started_at
 from taskscheduler_daemon.background import stop_node
+from taskscheduler_daemon.system import pidfile
 from taskscheduler_daemon.system.pidfile import Pidfile, PidfileError
 
 _HOLD = """
@@ -157,7 +158,7 @@ def test_who_only_looks_at_a_file_keeps_nobody_from_taking_it(path: Path) -> Non
     path.write_text("")
     with path.open() as looked_at:
         fcntl.flock(looked_at, fcntl.LOCK_EX)
-        timer = threading.Timer(0.2, fcntl.flock, (looked_at, fcntl.LOCK_UN))
+        timer = threading.Timer(0.1, fcntl.flock, (looked_at, fcntl.LOCK_UN))
         timer.start()
         file = Pidfile(path)
         file.acquire()
@@ -185,7 +186,10 @@ def test_a_file_with_another_name_or_a_pipe_is_not_used(path: Path, tmp_path: Pa
     assert (tmp_path / "precious").read_text() == "keep"
 
 
-def test_stopping_signals_nobody_whom_somebody_else_has_named_in_a_locked_file(path: Path) -> None:
+def test_stopping_signals_nobody_whom_somebody_else_has_named_in_a_locked_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pidfile, "_MOST_LOOKS", 1)
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as victim, path.open("w") as locked:
         fcntl.flock(locked, fcntl.LOCK_EX)
         try:

@@ -42,15 +42,18 @@ class FakeFeed:
         self.is_open = False
 
     def open(self) -> None:
-        self.is_open = True
-
-    def __enter__(self) -> FakeFeed:
         self.opened.append(self)
         self.is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def __enter__(self) -> FakeFeed:
+        self.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.is_open = False
+        self.close()
 
     def next(self) -> Any:
         event = self.events.pop(0) if self.events else None

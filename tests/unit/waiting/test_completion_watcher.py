@@ -14,6 +14,7 @@ from tests.unit.waiting.fakes import Noting, document
 from taskscheduler.errors import JobNotFoundError, SchedulerError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
+from taskscheduler.waiting.watch_scope import WatchScope
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ def changed(connection: FakeConnection, job_id: ObjectId, status: Status) -> dic
     connection.jobs.stored[job_id]["status"] = int(status)
     updated = {"status": int(status)}
     return {
+        "_id": {"_data": "82"},
         "operationType": "update",
         "documentKey": {"_id": job_id},
         "updateDescription": {"updatedFields": updated},
@@ -161,3 +163,41 @@ def test_all_who_wait_hear_that_the_scheduler_was_closed(
     assert one == job_id
     assert isinstance(error, SchedulerError)
     assert str(error) == "the scheduler was closed before the job ended"
+
+
+def test_a_change_that_was_shown_before_the_stream_went_back_is_passed_over(
+    watcher: CompletionWatcher, connection: FakeConnection, heard: Heard
+) -> None:
+    known, further = (stored(connection, Status.WAITING) for _ in range(2))
+    watcher.subscribe(Subscription(Noting()), dict.fromkeys((known, further), Status.WAITING))
+    watcher._scope = WatchScope([known], 0.0)
+    watcher._scope.add([further], {"_data": "80"}, 10.0)
+    watcher._scope.next([known, further], {"_data": "90"}, 10.0)
+    for job_id in (known, further):
+        watcher._take(connection.real.store, changed(connection, job_id, Status.PROCESSING))
+    assert heard.events == [("processing", further)]
+
+
+@pytest.mark.parametrize("odd_id", [{"a": 1}, "text", None, b"bytes"])
+def test_a_change_of_a_job_whose_id_is_none_concerns_nobody(
+    watcher: CompletionWatcher, connection: FakeConnection, odd_id: Any
+) -> None:
+    job_id, subscriber = stored(connection, Status.WAITING), Noting()
+    watcher.subscribe(Subscription(subscriber), {job_id: Status.WAITING})
+    event = {"operationType": "insert", "documentKey": {"_id": odd_id}, "fullDocument": {"_id": odd_id, "status": 3}}
+    watcher._take(connection.store, event)  # type: ignore[arg-type]
+    watcher._take(connection.store, changed(connection, job_id, Status.DONE))  # type: ignore[arg-type]
+    assert [done for done, _ in subscriber.completions] == [job_id]
+
+
+def test_who_waits_is_told_once_why_no_node_runs_a_job(
+    watcher: CompletionWatcher, connection: FakeConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting, running = stored(connection, Status.WAITING), stored(connection, Status.PROCESSING)
+    begun = connection.clock.seconds
+    watcher.subscribe(Subscription(Noting()), {waiting: Status.WAITING, running: Status.PROCESSING})
+    store: Any = connection.store
+    for later in (1.9, 2.5, 4.5):
+        watcher._look_at_nodes(store, begun + later)
+    assert ["no node that is up serves" in record.getMessage() for record in caplog.records] == [True]
+    assert connection.nodes.reads == 1

@@ -30,14 +30,21 @@ class Story:
         self.found: list[dict[str, Any]] = []
         self.asked: list[tuple[Mapping[str, Any], datetime]] = []
         self.announced: list[tuple[str, Any]] = []
-        self.listener = Listener(Processes(cast(Any, None)), cast(Any, self.connection.store), {"class": "x"}, None)
+        self.heard = threading.Event()
+        self.listener = Listener(
+            Processes(cast(Any, None)), cast(Any, self.connection.store), {"class": "x"}, None, True
+        )
 
     def find_changed(self, query: Mapping[str, Any], since: datetime) -> list[dict[str, Any]]:
         self.asked.append((query, since))
         return self.found
 
-    def announce(self, event: str, process: Process) -> None:
+    def announce(self, event: str, process: Process, _requeued: bool = False) -> None:
         self.announced.append((event, process.id))
+
+    def deliver(self, event: str, process: Process, _requeued: bool) -> None:
+        self.announced.append((event, process.id))
+        self.heard.set()
 
     def deadline(self, seconds: float) -> Deadline:
         return Deadline(seconds, self.clock)
@@ -45,7 +52,7 @@ class Story:
 
 @pytest.fixture
 def story(monkeypatch: pytest.MonkeyPatch) -> Story:
-    monkeypatch.setattr("taskscheduler.waiting.listener.ChangeFeed", FakeFeed)
+    monkeypatch.setattr("taskscheduler.waiting.listener_feed.ChangeFeed", FakeFeed)
     monkeypatch.setattr(FakeFeed, "opened", [])
     monkeypatch.setattr(FakeFeed, "events", [])
     return Story()
@@ -107,15 +114,11 @@ def test_after_lost_history_a_notice_comes_and_all_jobs_that_may_have_changed(st
 
 
 def test_a_background_listener_delivers_until_it_is_stopped(story: Story) -> None:
-    heard, job = threading.Event(), document(Status.WAITING)
+    job = document(Status.WAITING)
     FakeFeed.events += [change(job, Status.DONE)]
 
-    def announce(event: str, process: Process) -> None:
-        story.announce(event, process)
-        heard.set()
-
-    with BackgroundListener(story.listener, announce, story.clock) as background:
-        assert heard.wait(20)
+    with BackgroundListener(story.listener, cast(Any, story), story.clock) as background:
+        assert story.heard.wait(20)
         ran = background.running
         assert background.token == FakeFeed.token
     assert (ran, background.running) == (True, False)
@@ -127,7 +130,7 @@ def test_a_background_listener_raises_what_ended_it_early(story: Story) -> None:
         raise SchedulerError("lost")
 
     FakeFeed.events += [lost]
-    background = BackgroundListener(story.listener, story.announce, story.clock)
+    background = BackgroundListener(story.listener, cast(Any, story), story.clock)
     with pytest.raises(SchedulerError, match="lost"):
         background.stop()
     assert not background.running

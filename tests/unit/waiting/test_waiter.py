@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo.errors import AutoReconnect
 from tests.unit.operations.fakes import FakeConnection, Heard, SettableClock
 from tests.unit.waiting.fakes import FakeFeed, change, process
 
@@ -27,7 +29,7 @@ class Story:
         self.heard = Heard()
 
     def job(self, status: Status = Status.WAITING) -> Process:
-        made = process(status)
+        made = process(status, queue="mail")
         self.connection.jobs.stored[made.id] = made.to_dict()
         return made
 
@@ -136,3 +138,46 @@ def test_with_throw_the_first_that_did_not_succeed_ends_the_wait(story: Story) -
         story.wait(good, bad, open_end, throw=True)
     with pytest.raises(JobFailedError):  # also one that has ended before
         story.wait(bad, throw=True)
+
+
+def passing(story: Story, *seconds: float) -> None:
+    """The stream brings nothing while this time passes, part by part."""
+
+    def pass_by(part: float) -> Any:
+        story.clock.seconds += part
+        return None
+
+    FakeFeed.events += [partial(pass_by, part) for part in seconds]
+
+
+def test_who_waits_is_told_once_why_no_node_runs_the_job(story: Story, caplog: pytest.LogCaptureFixture) -> None:
+    job = story.job()
+    passing(story, 1.0, 1.5, 2.5, 5.0)
+    with pytest.raises(WaitTimeoutError):
+        story.wait(job, timeout=9)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a job that is waited for does not start: no node that is up serves the queue mail; "
+        "start one: taskscheduler node --uri URI --jobs MODULE"
+    ]
+    assert story.connection.nodes.reads == 1
+
+
+def test_nobody_looks_at_the_nodes_before_two_seconds_or_for_a_job_that_runs(
+    story: Story, caplog: pytest.LogCaptureFixture
+) -> None:
+    passing(story, 1.0, 0.8)
+    with pytest.raises(WaitTimeoutError):
+        story.wait(story.job(), timeout=1.7)
+    passing(story, 3.0, 3.0)
+    with pytest.raises(WaitTimeoutError):
+        story.wait(story.job(Status.PROCESSING), timeout=5)
+    assert (story.connection.nodes.reads, caplog.records) == (0, [])
+
+
+def test_a_wait_goes_on_if_the_nodes_cannot_be_read(story: Story, caplog: pytest.LogCaptureFixture) -> None:
+    job = story.job()
+    story.connection.nodes.error = AutoReconnect("cut")
+    passing(story, 2.5)
+    FakeFeed.events += [lambda: story.ends(job, Status.DONE)]
+    story.wait(job, timeout=60)
+    assert (job.status, caplog.records) == (Status.DONE, [])

@@ -9,9 +9,10 @@ from bson import ObjectId
 from tests.unit.worker.fakes import LIMIT, FakeClock, FakeManager, a_run, fake_manager
 
 from taskscheduler import Job, Process
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler_daemon.ipc.messages import Kind
+from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.worker.reports import WorkerReports
 
 WORKER = ObjectId()
@@ -41,14 +42,14 @@ def reports(manager: FakeManager) -> WorkerReports:
 
 def test_a_worker_reports_that_it_is_ready(manager: FakeManager, reports: WorkerReports) -> None:
     reports.ready()
-    assert manager.received == [bytes([Kind.READY])]
+    assert manager.received == [messages.ready(LIMIT, REGISTRY.names())]
 
 
 def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_duration(
     manager: FakeManager, reports: WorkerReports
 ) -> None:
     run = a_run("unit-reported")
-    assert reports.ended(run, DOCUMENT, AttemptResult(Ending.SUCCEEDED, {"result": 5}), {"progress": 50.0}, 1.5)
+    assert reports.ended(run, DOCUMENT, AttemptResult(Ending.SUCCEEDED, {"result": 5}), {"progress": 50.0}, 998.5)
     [report] = manager.reports
     assert (report.ending, report.job_id, report.attempt, report.worker) == (
         Ending.SUCCEEDED,
@@ -56,7 +57,7 @@ def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_durati
         1,
         WORKER.binary,
     )
-    assert (report.content(), report.seconds) == ({"result": 5, "said": {"progress": 50.0}}, 1.5)
+    assert (report.content(), report.seconds, report.began) == ({"result": 5, "said": {"progress": 50.0}}, 1.5, 998.5)
 
 
 def test_a_job_with_a_notification_is_marked(manager: FakeManager, reports: WorkerReports) -> None:
@@ -83,8 +84,8 @@ def test_progress_is_sent_or_left_in_the_page_and_is_a_sign_of_life(
     reports.leave_progress(b"left")
     assert (manager.received, manager.page.touched(), manager.page.read(0)) == ([], 1000.0, (2, b"left"))
     manager.page.touch(0.0)
-    reports.progress(run, b"sent")
-    assert [report.body for report in manager.progress] == [b"sent"]
+    reports.progress(run, b"sent", 990.0)
+    assert [(report.body, report.began) for report in manager.progress] == [(b"sent", 990.0)]
     assert manager.page.touched() == 1000.0
 
 

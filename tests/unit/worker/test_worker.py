@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from bson import ObjectId
-from tests.unit.worker.fakes import FakeManager, a_run, connected, fake_manager
+from tests.unit.worker.fakes import FakeClock, FakeManager, a_run, connected, fake_manager
 
 from taskscheduler import Job, Process, Service
+from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.executor import JobInterrupted
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler_daemon.ipc.messages import Flag, Kind, Run, interrupt
+from taskscheduler_daemon.ipc.begun_page import BegunPage
+from taskscheduler_daemon.ipc.messages import Flag, Run, interrupt, ready
+from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.worker import worker as module
 from taskscheduler_daemon.worker.worker import Worker
@@ -93,7 +97,7 @@ def test_a_worker_is_ready_runs_all_that_it_gets_and_ends_when_its_socket_is_clo
     manager.send(late, *(run.encode() for run in runs))
     manager.dismiss()
     assert Worker(ObjectId()).process_all(manager.worker_end, manager.page, 0.5, 1024) == EXIT_OK
-    assert manager.received[0] == bytes([Kind.READY])
+    assert manager.received[0] == ready(0.5, REGISTRY.names())
     assert [(report.job_id, report.content()) for report in manager.reports] == [
         (run.job_id, {"result": number}) for number, run in enumerate(runs)
     ]
@@ -105,6 +109,21 @@ def test_a_worker_whose_memory_was_exhausted_ends_after_the_report(manager: Fake
     manager.send(failing.encode(), other.encode())
     assert Worker(ObjectId()).process_all(manager.worker_end, manager.page, 0.5, 1024) == EXIT_OK
     assert [(report.job_id, report.ending) for report in manager.reports] == [(failing.job_id, Ending.FAILED)]
+
+
+def test_a_run_that_is_late_is_handed_back_unstarted(manager: FakeManager) -> None:
+    clock = FakeClock()
+    worker = connected(manager, clock)
+    runs = [a_run(Echo.name, 0), a_run(Echo.name, 1)._replace(start_by=clock.time + 5)]
+    runs.append(a_run(Echo.name, 2)._replace(start_by=clock.time))
+    for run in runs:
+        worker._take(run)
+    assert [report.ending for report in manager.reports] == [Ending.SUCCEEDED, Ending.SUCCEEDED, Ending.UNSTARTED]
+    clock.time += 5
+    worker._take(runs[1])
+    worker._take(a_run(AsyncEcho.name, 3, Flag.ASYNC)._replace(start_by=clock.time))
+    assert [report.ending for report in manager.reports[3:]] == [Ending.UNSTARTED, Ending.UNSTARTED]
+    worker._async_loop().loop.close()
 
 
 def test_a_worker_whose_manager_is_gone_ends(manager: FakeManager, worker: Worker) -> None:
@@ -173,3 +192,78 @@ def test_orphans_are_reaped_when_there_is_nothing_to_do_or_after_a_hundred_jobs(
     manager.dismiss()
     assert worker._next() is None
     assert reaped_after[2:] == [200]
+
+
+# -- what it notes for those who outlive it ---------------------------------------------------------------------------
+
+
+class Looks(Job):
+    """Returns what its worker has noted while it runs."""
+
+    name = "unit-worker-looks"
+    page: SharedPage
+
+    def start(self) -> list[int]:
+        return sorted(attempt for _, attempt in self.page.row.begun() or ())
+
+
+class AsyncLooks(Job):
+    """The same in an event loop, once the others have had their turn."""
+
+    name = "unit-worker-async-looks"
+    page: SharedPage
+
+    async def start(self) -> int:
+        at_first = len(self.page.row.begun() or ())
+        await asyncio.sleep(0.01)
+        return at_first
+
+
+@pytest.fixture
+def noting() -> Iterator[FakeManager]:
+    with fake_manager() as manager:
+        manager.page = Looks.page = AsyncLooks.page = SharedPage(BegunPage(20).row(10))
+        yield manager
+
+
+def test_a_run_is_noted_from_its_first_line_until_its_report(noting: FakeManager) -> None:
+    worker = connected(noting)
+    for number in range(2):
+        worker._take(a_run(Looks.name, number)._replace(attempt=5))
+        assert noting.reports[-1].content() == {"result": [5]}
+        assert noting.page.row.begun() == frozenset()
+
+
+def test_async_runs_are_noted_when_it_is_their_turn_and_not_when_they_are_read(noting: FakeManager) -> None:
+    worker = connected(noting)
+    first, second, third = (a_run(AsyncLooks.name, number, Flag.ASYNC) for number in range(3))
+    noting.send(second.encode(), third.encode())
+    worker._take(first)
+    assert sorted(report.content()["result"] for report in noting.reports) == [1, 2, 3]
+    assert noting.page.row.begun() == frozenset()
+    worker._take(a_run(AsyncLooks.name))  # one that came as an ordinary run
+    assert noting.reports[-1].content()["result"] == 1
+    assert noting.page.row.begun() == frozenset()
+    assert worker._event_loop is not None
+    worker._event_loop.loop.close()
+
+
+def test_a_signal_is_noted_until_the_next_run(noting: FakeManager) -> None:
+    worker, seen = connected(noting), [noting.page.signalled]
+    with pytest.raises(JobInterrupted):
+        worker._interrupt(signal.SIGTERM, None)
+    seen.append(noting.page.signalled)
+    worker._take(a_run(Echo.name))
+    assert [*seen, noting.page.signalled] == [False, True, False]
+
+
+@pytest.mark.parametrize("flags", [Flag.NONE, Flag.ASYNC])
+def test_a_job_that_is_not_registered_is_reported_as_unknown(noting: FakeManager, flags: Flag) -> None:
+    worker = connected(noting)
+    worker._take(a_run("unit-worker-nobody", None, flags))
+    (report,) = noting.reports
+    assert report.ending is Ending.FAILED
+    assert report.content()["unknown"] is True
+    assert report.content()["error"]["type"] == "InvalidJobError"
+    if worker._event_loop is not None:
+        worker._event_loop.loop.close()

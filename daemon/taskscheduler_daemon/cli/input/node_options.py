@@ -20,6 +20,11 @@ _OPTIONS = [
     click.option("--pm", type=_POOLS, help="How the number of workers is managed.  [default: dynamic]"),
     click.option("--min-children", type=int, help="Workers at start; with static, at all times.  [default: 1]"),
     click.option("--max-children", type=int, help="Largest number of workers.  [default: 2]"),
+    click.option(
+        "--max-forced",
+        type=int,
+        help="Jobs with a worker of their own: force_spawn, services.  [default: 4 x --max-children, at least 16]",
+    ),
     click.option("--async-jobs", type=int, help="Async jobs that one worker runs at once.  [default: 100]"),
     click.option("--worker-max-jobs", type=int, help="Replace a worker after this many jobs.  [default: never]"),
     click.option("--worker-max-age", type=DURATION, help="Replace a worker after this long.  [default: never]"),
@@ -31,6 +36,7 @@ _OPTIONS = [
     ),
     click.option("--queue", metavar="NAME", multiple=True, help="Queue to serve; repeatable.  [default: all]"),
     click.option("--name", help="Display name.  [default: host name and process id]"),
+    click.option("--version", help="Version of your code, for people.  [default: that of the installed job modules]"),
     click.option(
         "--orphaned-timeout",
         type=DURATION,
@@ -40,8 +46,24 @@ _OPTIONS = [
         "--stop-timeout", type=DURATION, help="Time for running jobs to finish after SIGTERM.  [default: 10s]"
     ),
     click.option("--kill-grace", type=DURATION, help="Time between SIGTERM and SIGKILL for a job.  [default: 500ms]"),
+    click.option(
+        "--keep-children",
+        is_flag=True,
+        default=None,
+        help="Let what a job leaves running go on until its worker ends.  [default: kill it with the job]",
+    ),
     click.option("--max-jobs", type=int, help="End after this many jobs; 0: never.  [default: 0]"),
     click.option("--max-lost", type=int, help="Give up on a job after this many lost workers.  [default: 3]"),
+    click.option(
+        "--progress-rate-limit",
+        type=DURATION,
+        help="Least time between two writes of one job's progress; 0: no limit.  [default: 500ms]",
+    ),
+    click.option(
+        "--unknown-timeout",
+        type=DURATION,
+        help="Fail a job that no node knows after this long; 0: at once.  [default: 1h]",
+    ),
     click.option("--max-memory", type=SIZE, help="Memory limit of one worker: 512M, 2G.  [default: no limit]"),
     click.option("--max-cpu", type=DURATION, help="CPU time limit of one job.  [default: no limit]"),
     click.option("--max-files", type=int, help="Limit on open files per worker.  [default: no limit]"),
@@ -62,4 +84,6 @@ def given_options(given: dict[str, Any]) -> dict[str, Any]:
     for name, keyword in _LISTS.items():
         if name in options:
             options[keyword] = [part for item in options.pop(name) for part in item.split(",") if part]
+    if "progress_rate_limit" in options:
+        options["progress_rate_limit"] = round(options["progress_rate_limit"] * 1000)  # milliseconds, as in Python
     return options

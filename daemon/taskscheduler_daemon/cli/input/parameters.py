@@ -13,8 +13,10 @@ import click
 from bson import ObjectId, json_util
 from bson.errors import BSONError
 
+from taskscheduler.model.checks import near_miss
+from taskscheduler.model.filters.durations import TimeError, parse_duration
 from taskscheduler.model.lifecycle import Status
-from taskscheduler_daemon.presentation.durations import parse_at, parse_duration
+from taskscheduler_daemon.presentation.durations import parse_at
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -25,7 +27,7 @@ _STATUS_WORDS = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROC
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
 
 #: with these as a prefix it would not be clear whether a proxy has stripped it
-_PAGES = ("jobs", "task", "tasks", "style.css", "openapi.json")
+_PAGES = ("jobs", "control", "schedule", "schedules", "task", "tasks", "api", "style.css", "openapi.json")
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 
@@ -81,6 +83,34 @@ class Interval(Duration):
         return parse_duration(text, endless=True)
 
 
+class BackOff(ParsedType):
+    """The name of a kind of back-off, or pauses such as `1s,30s,5m`."""
+
+    name = "backoff"
+
+    def parse(self, text: str) -> str | list[float | int]:
+        """Returns the name, which is checked with the other options, or the seconds of each pause."""
+        if text.strip().isalpha():
+            return text.strip()
+        return [parse_duration(part) for part in text.split(",")]
+
+
+class StartBy(ParsedType):
+    """A duration from now, or an ISO date with a time zone."""
+
+    name = "time"
+
+    def parse(self, text: str) -> float | int | datetime:
+        """Returns the seconds or the date."""
+        try:
+            return parse_duration(text)
+        except TimeError:
+            found = parse_at(text)
+        if isinstance(found, datetime):
+            return found
+        raise ValueError(f"{text!r} is neither a duration such as 90s nor a date with a time zone")
+
+
 class Size(ParsedType):
     """Bytes from a number or a text such as `512M`."""
 
@@ -122,7 +152,8 @@ class StatusName(ParsedType):
         """Returns the status."""
         name = _STATUS_WORDS.get(text.lower(), text.upper())
         if name not in Status.__members__:
-            raise ValueError(f"{text!r} is not one of {', '.join(status.label for status in Status)}")
+            labels = [status.label for status in Status]
+            raise ValueError(f"{text!r} is not one of {', '.join(labels)}{near_miss(text, labels)}")
         return Status[name]
 
 
@@ -189,6 +220,10 @@ class PortOption(click.Option):
 DURATION = Duration()
 
 INTERVAL = Interval()
+
+BACKOFF = BackOff()
+
+START_BY = StartBy()
 
 SIZE = Size()
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bson import ObjectId
-
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode, exit_code
-from taskscheduler_daemon.cli.input.ids import resolve_all
+from taskscheduler_daemon.cli.input.ids import JobId, resolve_all
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
 from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
 from taskscheduler_daemon.presentation.text import json_line, json_pretty, tsv
 
-Operation = Callable[[Scheduler, ObjectId], Process]
+Operation = Callable[[Scheduler, JobId], Process]
 
 
 def apply_to_all(settings: Settings, given: Sequence[str], operation: Operation) -> int:
@@ -50,8 +48,8 @@ def _print(settings: Settings, jobs: Sequence[Process]) -> None:
         say(tsv(("ID", "STATE")))
     for job in jobs:
         if form == "table":
-            say(f"{job.id}  {settings.paint(state(job.status, settings.fancy), LOOKS[job.status].color)}")
+            say(f"{job.id_text}  {settings.paint(state(job.status, settings.fancy), LOOKS[job.status].color)}")
         elif form == "tsv":
-            say(tsv((job.id, job.status.label)))
+            say(tsv((job.id_text, job.status.label)))
         else:
-            say(json_line(record(job)) if form == "ndjson" else str(job.id))
+            say(json_line(record(job)) if form == "ndjson" else job.id_text)

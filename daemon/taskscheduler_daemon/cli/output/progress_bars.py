@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bson import ObjectId
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
@@ -26,7 +25,7 @@ class ProgressBars:
 
     def __init__(self, settings: Settings) -> None:
         self._fancy = settings.fancy
-        self._rows: dict[ObjectId, TaskID] = {}
+        self._rows: dict[Process, TaskID] = {}
         self._progress = Progress(
             _column("name", max_width=_NAME_WIDTH),
             _column("id"),
@@ -44,9 +43,9 @@ class ProgressBars:
         """Draws the jobs as they are now."""
         for job in jobs:
             fields = self._fields(job)
-            if job.id not in self._rows:
-                self._rows[job.id] = self._progress.add_task("", total=100, completed=0, **fields)
-            self._progress.update(self._rows[job.id], completed=_percent(job), **fields)
+            if job not in self._rows:
+                self._rows[job] = self._progress.add_task("", total=100, completed=0, **fields)
+            self._progress.update(self._rows[job], completed=_percent(job), **fields)
         self._progress.refresh()
 
     def _fields(self, job: Process) -> dict[str, Any]:
@@ -54,7 +53,7 @@ class ProgressBars:
         seconds = run_time(job, now)
         return {
             "name": _text(job.job),
-            "id": _text(("…" if self._fancy else "..") + str(job.id)[-6:]),
+            "id": _text(("…" if self._fancy else "..") + job.id_text[-6:]),
             "percent": _text(f"{_percent(job):.0f}%"),
             "status": _text(state(job.status, self._fancy), f"color({LOOKS[job.status].color})"),
             "seconds": _text(seconds),

@@ -20,7 +20,7 @@ from taskscheduler_daemon.presentation.terminal import say
 
 _JOB, _STATE, _NOTE = (COLUMNS.index(name) for name in ("JOB", "STATE", "NOTE"))
 
-_RIGHT = frozenset(COLUMNS.index(name) for name in ("TRY", "AGE", "RUN"))
+_RIGHT = frozenset(COLUMNS.index(name) for name in ("TRY", "AGE", "WAIT", "RUN"))
 
 _GAP = "  "
 

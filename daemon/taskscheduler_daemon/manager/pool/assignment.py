@@ -6,7 +6,6 @@ from collections import deque
 from enum import Enum, auto
 from typing import NamedTuple
 
-from taskscheduler.clock import NEVER
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.manager.pool.pool import Pool
 from taskscheduler_daemon.manager.pool.worker_state import QueuedRun, WorkerState
@@ -62,14 +61,14 @@ def async_worker(pool: Pool) -> WorkerState | None:
     queues = pool.queues
     if not queues.asynchronous.waiting:
         return None
-    since = queues.ordinary[0].since if queues.ordinary else NEVER
-    return queues.asynchronous.next_worker(pool.workers.values(), since)
+    other = queues.ordinary[0].place if queues.ordinary else None
+    return queues.asynchronous.next_worker(pool.workers.values(), other)
 
 
 def _reserved(pool: Pool) -> WorkerState | None:
     """Returns the worker that gets no more ordinary runs, so that it becomes free for async runs that came before."""
     asynchronous, ordinary = pool.queues.asynchronous.waiting, pool.queues.ordinary
-    if not asynchronous or ordinary[0].since <= asynchronous[0].since:
+    if not asynchronous or ordinary[0].place < asynchronous[0].place:
         return None
     workers = [worker for worker in pool.workers.values() if worker.takes_ordinary]
     if any(worker.async_runs for worker in workers):

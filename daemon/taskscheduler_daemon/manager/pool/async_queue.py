@@ -19,15 +19,15 @@ class AsyncQueue:
         self._slots = options.slots
         self._most = max(1, options.slots - 1)  #: workers; the last one is left to the other jobs
 
-    def next_worker(self, workers: Iterable[WorkerState], other_since: float) -> WorkerState | None:
+    def next_worker(self, workers: Iterable[WorkerState], other: int | None) -> WorkerState | None:
         """Returns the worker for the first run: the fullest one that has room, else a free one.
 
-        If an ordinary run has waited longer, since `other_since`, the last free worker is left to it; where there is
-        only one worker, it takes no more async runs and turns to the ordinary ones as soon as its own have ended.
+        If the first ordinary run arrived earlier, at the place `other`, the last free worker is left to it; where there
+        is only one worker, it takes no more async runs and turns to the ordinary ones as soon as its own have ended.
         """
         available = [worker for worker in workers if worker.takes_ordinary]
         busy = [worker for worker in available if worker.async_runs]
-        other_first = other_since < self.waiting[0].since
+        other_first = other is not None and other < self.waiting[0].place
         if other_first and self._slots == 1 and busy:
             return None
         roomy = [worker for worker in busy if len(worker.async_runs) < self._limit]

@@ -38,7 +38,7 @@ def async_to_hand_back(pool: Pool, now: float) -> bool:
     return not spare_workers(pool) or not asynchronous.workers_wanted(pool.workers.values())
 
 
-def next_look(pool: Pool, now: float) -> float:
+def next_look(pool: Pool, looked_at: float) -> float:
     """Returns when to look for stale work again, as long as there is work that has not begun."""
     unstarted = pool.queues.has_runs() or any(len(worker.runs) > 1 for worker in pool.workers.values())
-    return now + STALE_SECONDS / 3 if unstarted else NEVER
+    return looked_at + STALE_SECONDS / 3 if unstarted else NEVER

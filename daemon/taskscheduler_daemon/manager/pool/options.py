@@ -12,6 +12,8 @@ from taskscheduler.model.checks import checked, integer, seconds
 
 LEAST_GROWTH = 1024 * 1024
 
+_LEAST_FORCED = 16
+
 
 class ProcessManagement(StrEnum):
     """The ways in which a manager chooses the number of its workers."""
@@ -35,7 +37,8 @@ class PoolOptions:
 
     pm: ProcessManagement = ProcessManagement.DYNAMIC
     min_children: int = 1  #: workers at start (dynamic), or always (static)
-    max_children: int = 2  #: upper limit (dynamic, ondemand); force_spawn jobs come on top
+    max_children: int = 2  #: upper limit (dynamic, ondemand); max_forced comes on top
+    max_forced: int = 0  #: how many force_spawn jobs and services run at once; 0: see forced_limit
     async_jobs: int = 100  #: how many async jobs one worker runs at once; 0, and ondemand: one, like any other job
     worker_max_jobs: int = 0  #: a worker is replaced after so many jobs; 0: never, as for the two below
     worker_max_age: float = 0  #: seconds after which a worker is replaced
@@ -50,10 +53,22 @@ class PoolOptions:
             raise InvalidOptionError("option min_children must not be greater than option max_children")
         return options
 
+    def describe(self) -> str:
+        """Returns how many workers there are, in a few words."""
+        if self.pm is ProcessManagement.STATIC:
+            return f"{self.min_children} {self.pm}"
+        least = self.min_children if self.pm is ProcessManagement.DYNAMIC else 0
+        return f"{least} to {self.max_children} {self.pm}"
+
     @property
     def slots(self) -> int:
         """How many jobs can run at once, forced and async ones apart."""
         return self.min_children if self.pm is ProcessManagement.STATIC else self.max_children
+
+    @property
+    def forced_limit(self) -> int:
+        """How many jobs can run at once in workers of their own: by default four for each slot, and at least 16."""
+        return self.max_forced or max(_LEAST_FORCED, 4 * self.slots)
 
     @property
     def async_limit(self) -> int:
@@ -70,6 +85,7 @@ POOL_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "pm": _process_management,
     "min_children": lambda name, value: integer(name, value, least=0, most=10_000),
     "max_children": lambda name, value: integer(name, value, least=1, most=10_000),
+    "max_forced": lambda name, value: integer(name, value, least=0, most=10_000),
     "async_jobs": lambda name, value: integer(name, value, least=0, most=10_000),
     "worker_max_jobs": lambda name, value: integer(name, value, least=0),
     "worker_max_age": seconds,

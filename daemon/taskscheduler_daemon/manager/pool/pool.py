@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from taskscheduler.clock import NEVER
-from taskscheduler_daemon.ipc.messages import NO_WORKER, Flag, Run
+from taskscheduler_daemon.ipc.messages import NO_WORKER, NOT_BEGUN, Begun, Flag, Run
 from taskscheduler_daemon.manager.pool.boot_backoff import BootBackoff
 from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
 from taskscheduler_daemon.manager.pool.queues import RunQueues
 from taskscheduler_daemon.manager.pool.worker_state import AsyncEntry, KillReason, WorkerState
 
 _ASYNC = int(Flag.ASYNC)  # a plain number: `&` with a member of a Flag takes ten times as long, for each run
+
+
+class LastWords(NamedTuple):
+    """What a worker that has ended left in its socket and in shared memory."""
+
+    unread: list[Run]  #: runs that it had not read
+    begun: Begun = None  #: those that it had begun; None: not known, so all that it had read
+    signalled: bool = False  #: whether a signal had asked it to end since its run began
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Casualty:
     run: Run | None  #: which it was running
     unread: list[Run]  #: which it had not begun: they wait for another worker
     async_runs: list[AsyncEntry]  #: which were in its event loop
+    signalled: bool = False  #: whether a signal had asked the worker to end
 
 
 class Pool:
@@ -34,6 +44,7 @@ class Pool:
         self.queues = RunQueues(options)
         self.stopping = False
         self.boot_backoff = BootBackoff()
+        self.newly_ready = False  #: whether a worker became ready since the node was told last
         self.mean = 0.0  #: seconds that a job takes, newest weighing most; 0: not known
 
     def began(self, worker: WorkerState, run: Run, now: float) -> None:
@@ -55,7 +66,7 @@ class Pool:
         if run is None or (run.job_id, run.attempt) != (job_id, attempt):
             return None
         worker.runs.popleft()
-        worker.since = now
+        worker.since, worker.asked_at = now, NEVER
         self.mean = seconds if self.mean == 0.0 else self.mean * 0.9 + seconds * 0.1
         return run
 
@@ -86,21 +97,26 @@ class Pool:
 
     def ready(self, worker: WorkerState, now: float) -> None:
         """Notes that a worker has been built and can take jobs."""
-        worker.ready = True
+        worker.ready = self.newly_ready = True
         worker.born = worker.since = now
         self.boot_backoff.succeeded()
 
-    def exited(self, pid: int, unread: list[Run], now: float) -> Casualty | None:
-        """Removes a worker that has ended, with the runs left in its socket; None if the child was no worker."""
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker could begin a run at once, or none is started before there is one."""
+        none_waits = not self.options.min_children or self.options.pm is ProcessManagement.ONDEMAND
+        return none_waits or any(worker.ready and not worker.forced for worker in self.workers.values())
+
+    def exited(self, pid: int, left: LastWords, now: float) -> Casualty | None:
+        """Removes a worker that has ended; what it had not begun waits again. None if the child was no worker."""
         worker = self.workers.pop(pid, None)
         if worker is None:
             return None
         if not worker.ready:
             self.boot_backoff.failed(now)
-        unread = self.recalled(worker, unread, now)
-        # its event loop may have read on while async jobs were ending: what is behind the first has not begun either
-        behind = self.recalled(worker, list(worker.runs)[1:], now)
-        return Casualty(worker, worker.running, behind + unread, list(worker.async_runs.values()))
+        unread = self.recalled(worker, left.unread, now)
+        read = self.recalled(worker, _read_only(worker, left.begun), now)
+        return Casualty(worker, worker.running, read + unread, list(worker.async_runs.values()), left.signalled)
 
     def holds(self) -> bool:
         """Tells whether there is any run here at all."""
@@ -119,17 +135,17 @@ class Pool:
                 return worker
         return None
 
-    def inventory(self, now: float) -> list[tuple[bytes, int, bytes, float]]:
-        """Returns each job, its attempt, the worker that runs it (or none) and for how many seconds.
+    def inventory(self) -> list[tuple[bytes, int, bytes, float]]:
+        """Returns each job, its attempt, the worker that runs it (or none) and since when.
 
         Notifications apart: their jobs have ended, and the node would cancel them here.
         """
-        held = [(entry.run, NO_WORKER, -1.0) for entry in self.queues.all()]
+        held = [(entry.run, NO_WORKER, NOT_BEGUN) for entry in self.queues.all()]
         for worker in self.workers.values():
             for place, run in enumerate(worker.runs):
-                held.append((run, worker.id, now - worker.since) if place == 0 else (run, NO_WORKER, -1.0))
-            held += [(entry.run, worker.id, now - entry.since) for entry in worker.async_runs.values()]
-        return [(run.job_id, run.attempt, owner, seconds) for run, owner, seconds in held if not run.flags & Flag.HOOK]
+                held.append((run, worker.id, worker.since) if place == 0 else (run, NO_WORKER, NOT_BEGUN))
+            held += [(entry.run, worker.id, entry.since) for entry in worker.async_runs.values()]
+        return [(run.job_id, run.attempt, owner, since) for run, owner, since in held if not run.flags & Flag.HOOK]
 
     def next_event(self, now: float) -> float:
         """Returns the time of the next deadline of a worker or a run."""
@@ -145,3 +161,14 @@ class Pool:
 def _is_canceled(worker: WorkerState, run: Run) -> bool:
     entry = worker.async_runs.get(run.job_id)
     return entry is not None and entry.kill_reason is KillReason.CANCELED
+
+
+def _read_only(worker: WorkerState, begun: Begun) -> list[Run]:
+    """Returns the runs that a worker has read and not begun: its event loop reads on while async jobs are ending.
+
+    Where that is not known, or the first one was to be ended, only those behind the first have not begun.
+    """
+    if begun is None or worker.kill_reason is not None:
+        return list(worker.runs)[1:]
+    runs = [*worker.runs, *(entry.run for entry in worker.async_runs.values())]
+    return [run for run in runs if (run.job_id, run.attempt) not in begun]

@@ -20,15 +20,18 @@ class RunQueues:
         self.ordinary: deque[QueuedRun] = deque()
         self.forced: deque[QueuedRun] = deque()  #: each waits for a worker of its own
         self.asynchronous = AsyncQueue(options)
+        self._first, self._last = 0, 0  #: places
 
     def add(self, run: Run, now: float) -> None:
         """Appends a run to its queue."""
-        self._queue_of(run).append(QueuedRun(run, now))
+        self._last += 1
+        self._queue_of(run).append(QueuedRun(run, now, self._last))
 
     def put_back(self, runs: Iterable[Run], now: float) -> None:
         """Puts runs that a worker gave up at the head of their queues again, in this order."""
         for run in reversed(list(runs)):
-            self._queue_of(run).appendleft(QueuedRun(run, now))
+            self._first -= 1
+            self._queue_of(run).appendleft(QueuedRun(run, now, self._first))
 
     def remove(self, job_id: bytes) -> Run | None:
         """Removes the run of a job; None if none waits."""

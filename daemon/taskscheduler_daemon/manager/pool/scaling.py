@@ -15,8 +15,14 @@ def workers_to_spawn(pool: Pool, now: float) -> tuple[int, int]:
     """Returns how many workers to start now: ordinary ones, and ones for force_spawn jobs."""
     if pool.stopping or now < pool.boot_backoff.not_before:
         return 0, 0
-    idle = sum(1 for worker in pool.workers.values() if worker.forced and not worker.runs and not worker.leaving)
-    return _ordinary(pool), max(0, len(pool.queues.forced) - idle)
+    return _ordinary(pool), _forced(pool)
+
+
+def _forced(pool: Pool) -> int:
+    """Returns how many of them to start: the limit holds here, too, for workers that are slow to end."""
+    workers = [worker for worker in pool.workers.values() if worker.forced]
+    idle = sum(1 for worker in workers if not worker.runs and not worker.leaving)
+    return max(0, min(len(pool.queues.forced) - idle, pool.options.forced_limit - len(workers)))
 
 
 def _ordinary(pool: Pool) -> int:

@@ -10,6 +10,8 @@ from taskscheduler.clock import NEVER
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.ipc.messages import Flag, Run
 
+ASK_AGAIN = 1.0  #: seconds after which the node is asked once more: a message may be lost
+
 
 class KillReason(Enum):
     """Why a worker is being killed with the job it runs."""
@@ -18,6 +20,8 @@ class KillReason(Enum):
     SILENT = auto()  #: gave no sign of life for too long
     CANCELED = auto()
     RETURNED = auto()  #: the node stops
+    LEASE_ENDED = auto()
+    BESIDE = auto()  #: killed with another job, which did not end when it had to
 
     @property
     def status(self) -> Status:
@@ -30,6 +34,8 @@ _STATUS = {
     KillReason.SILENT: Status.TIMEOUT,
     KillReason.CANCELED: Status.CANCELED,
     KillReason.RETURNED: Status.WAITING,
+    KillReason.LEASE_ENDED: Status.WAITING,
+    KillReason.BESIDE: Status.WAITING,
 }
 
 
@@ -42,6 +48,7 @@ class AsyncEntry:
     kill_reason: KillReason | None = None  #: why it has to end
     kill_at: float = NEVER  #: when its worker is killed if it does not
     alive_at: float = 0.0  #: the last sign of life
+    asked_at: float = NEVER  #: when the node was asked for signs of life of its children, and has not answered
 
     def times_out_at(self) -> float:
         """Returns when its timeout is over."""
@@ -51,8 +58,13 @@ class AsyncEntry:
         """Returns when it must be interrupted, or its worker killed."""
         if self.kill_reason is not None:
             return self.kill_at
-        silent_at = max(self.since, self.alive_at) + self.run.silence if self.run.silence else NEVER
-        return min(self.times_out_at(), silent_at)
+        return min(self.times_out_at(), self.silent_at())
+
+    def silent_at(self) -> float:
+        """Returns when it counts as silent, or the node is asked once more; infinity without a limit."""
+        if self.asked_at != NEVER:
+            return self.asked_at + ASK_AGAIN
+        return max(self.since, self.alive_at) + self.run.silence if self.run.silence else NEVER
 
 
 @dataclass(slots=True, eq=False)
@@ -68,16 +80,26 @@ class WorkerState:
     runs: deque[Run] = field(default_factory=deque)  #: assigned to it; the first one is running
     async_runs: dict[bytes, AsyncEntry] = field(default_factory=dict)  #: by job; they run side by side
     alarm: float = NEVER  #: the earliest deadline among them
-    killed_for_another: bool = False  #: killed because of one of them; the others run again
     since: float = 0.0  #: when the first run began; without runs, since when it is idle
     kill_reason: KillReason | None = None
     kill_at: float = NEVER  #: when SIGKILL follows SIGTERM
     interrupt_at: float = NEVER  #: when a service that was asked to stop gets SIGTERM once more
     alive_at: float = 0.0  #: the last known sign of life
+    asked_at: float = NEVER  #: when the node was asked for signs of life of children, and has not answered
     allowance: float = NEVER  #: how many more jobs it may get
     born: float = 0.0  #: when it became ready
     resident: int = 0  #: bytes of memory that it had then; 0 if growth is not limited
     measured_at: float = float("-inf")  #: when its memory was last measured
+
+    is_mute: bool = False  #: killed for what it has sent; nothing else that it sends counts
+
+    def holds(self, job_id: bytes, attempt: int) -> bool:
+        """Tells whether it runs this attempt now."""
+        run = self.running
+        if run is not None and (run.job_id, run.attempt) == (job_id, attempt):
+            return True
+        entry = self.async_runs.get(job_id)
+        return entry is not None and entry.run.attempt == attempt
 
     @property
     def running(self) -> Run | None:
@@ -116,10 +138,16 @@ class WorkerState:
         return self.since + run.timeout if run is not None and run.timeout and self.kill_reason is None else NEVER
 
     def silent_at(self) -> float:
-        """Returns when the running job counts as silent, by its last known sign of life; infinity without a limit."""
+        """Returns when the running job counts as silent, by its last known sign of life; infinity without a limit.
+
+        While the node is asked for signs of life of its children: when to ask once more.
+        """
         run = self.running
-        watched = run is not None and run.silence and self.kill_reason is None
-        return max(self.since, self.alive_at) + run.silence if watched and run is not None else NEVER
+        if run is None or not run.silence or self.kill_reason is not None:
+            return NEVER
+        if self.asked_at != NEVER:
+            return self.asked_at + ASK_AGAIN
+        return max(self.since, self.alive_at) + run.silence
 
 
 @dataclass(slots=True)
@@ -128,3 +156,4 @@ class QueuedRun:
 
     run: Run
     since: float
+    place: int  #: in the order of arrival of all runs

@@ -11,12 +11,13 @@ from bson import ObjectId
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
-from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import StoreError
+from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.unknown_jobs import known_nowhere
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
@@ -25,13 +26,21 @@ _PAUSE_AFTER_ERROR = 0.5
 
 _PAUSE_FOR_OTHERS = 0.02
 
+_AHEAD_IN_TURN = 6  #: jobs that all nodes together claim ahead while groups wait: a new group waits for these first
+
+_SPARE = 4  #: jobs of each group that are looked at for each other node, since some of them are left to that
+
+_OVERDUE_EVERY = 1.0  #: seconds at least between two looks for jobs that wait for a node that knows them
+
+_LOOKS = 60  #: in the time that they may wait: the server passes over all waiting jobs at each
+
 
 class Claimer:
     """Finds waiting jobs and has the pipeline claim them, whenever there are some and there is room."""
 
     def __init__(
         self,
-        store: Store,
+        finder: JobFinder,
         capacity: Capacity,
         pipeline: ClaimPipeline,
         search: Search,
@@ -39,16 +48,16 @@ class Claimer:
         clock: Clock,
         threads: SessionThreads,
     ) -> None:
-        self._store = store
+        self._finder = finder
         self._capacity = capacity
         self._pipeline = pipeline
         self._search = search
         self._partition = partition
         self._clock = clock
         self._threads = threads
-        self._queues = search.served
         self._wake = threading.Event()
         self._stopped = threading.Event()
+        self._overdue_at = float("-inf")  #: when to look next for jobs that wait in vain
         self._async_left = False  #: whether async jobs may wait for which there was no room
         self._thread: threading.Thread | None = None
 
@@ -66,12 +75,18 @@ class Claimer:
         if self._search.hint(ids, queues, forced, later):
             self._wake.set()
 
+    def groups_wait(self, queues: Sequence[str]) -> None:
+        """Searches soon for jobs that wait for the turn of their group, if one of these queues is served here."""
+        if self._search.groups_wait(queues):
+            self._wake.set()
+
     def slots_free(self) -> None:
         """Searches soon if the last search left jobs behind and there is room for them now."""
         if self._wake.is_set():
             return
         capacity = self._capacity
-        if (self._search.more and capacity.room()) or (self._async_left and capacity.async_room()):
+        room = self._search.more and capacity.room()
+        if room or (self._async_left and capacity.async_room()) or (self._search.forced and capacity.wanted_forced()):
             self._wake.set()
 
     def stop(self) -> None:
@@ -105,12 +120,15 @@ class Claimer:
         if not self._capacity.has_lease:
             return
         self._pipeline.release_abandoned()
+        if self._finder.is_paused:
+            return
         self._claim_forced()
         self._claim_async()
+        self._claim_overdue()
         self._claim_hinted()
         try:
             while self._search.more and not self._stopped.is_set() and (wanted := self._wanted()):
-                self._pipeline.begin(self._find(wanted), self._search.more)
+                self._pipeline.begin(self._find(wanted), self._search.more, self._search.grouped)
                 self._note_claimed()
         finally:
             try:
@@ -120,27 +138,48 @@ class Claimer:
         self._claim_async()
 
     def _claim_forced(self) -> None:
-        if (wanted := self._capacity.wanted_forced()) and self._search.pop_forced():
-            ids = self._store.claims.forced(self._queues or None, wanted)
-            self._pipeline.claim(self._pipeline.with_proper_ids(ids))
+        if not self._search.pop_forced():
+            return
+        self._async_left = True
+        wanted = self._capacity.wanted_forced()
+        found = self._finder.forced(wanted or 1)
+        self._search.found_forced(found.looked_at, wanted or 1)
+        if wanted:
+            self._pipeline.claim(self._pipeline.with_proper_ids(found.ids))
             self._note_claimed()
-            self._async_left = True
 
     def _claim_hinted(self) -> None:
         for job_id in self._search.pop_hinted():
-            if self._wanted() and not self._capacity.async_full:
-                self._pipeline.claim_one(job_id, self._queues)
+            if self._wanted() and not self._capacity.async_full and not self._search.forced:
+                self._pipeline.claim_one(job_id, self._finder.scope())
                 self._note_claimed()
             else:
                 self._search.more = True
 
     def _claim_async(self) -> None:
-        """Claims async jobs that wait behind others for which there is no slot."""
+        """Claims async jobs that wait behind others for which there is no slot; with a single slot, before others."""
+        finder = self._finder
         while self._async_left and not self._stopped.is_set() and (wanted := self._capacity.wanted_async()):
-            ids = self._store.claims.asynchronous(self._queues or None, wanted)
-            self._async_left = len(ids) == wanted
-            self._pipeline.claim(self._pipeline.with_proper_ids(ids))
+            # both kinds share a single slot, in the order of their arrival
+            is_shared = self._capacity.slots == 1
+            found = finder.asynchronous_in_turn(wanted) if is_shared else finder.asynchronous(wanted)
+            in_turn = finder.async_in_turn(wanted - len(found.ids)) if self._search.grouped else []
+            self._async_left = found.looked_at >= wanted or bool(in_turn)
+            self._pipeline.claim([*self._pipeline.with_proper_ids(found.ids), *in_turn], self._search.grouped)
             self._note_claimed()
+
+    def _claim_overdue(self) -> None:
+        """Claims jobs that no node knows and that have waited long enough for one: a worker says why they fail."""
+        unknown, now = self._capacity.unknown, self._clock.monotonic()
+        names = unknown.names(now) if unknown.until else []
+        if not names or now < self._overdue_at or not (wanted := self._wanted()):
+            return
+        self._overdue_at = now + max(_OVERDUE_EVERY, unknown.timeout / _LOOKS)
+        jobs = self._finder.overdue(names, unknown.timeout, wanted)
+        ids = known_nowhere(jobs, self._finder.nodes(), self._pipeline.boot) if jobs else []
+        unknown.expect_to_fail(ids)
+        self._pipeline.claim(self._pipeline.with_proper_ids(ids))
+        self._note_claimed()
 
     def _note_claimed(self) -> None:
         """Learns from what the last claims got."""
@@ -153,30 +192,55 @@ class Claimer:
 
     def _find(self, wanted: int) -> list[ObjectId]:
         """Searches for so many jobs; returns the ids to ask for."""
-        search, claims = self._search, self._store.claims
-        if search.begin_everywhere() and not self._queues:
-            search.know(claims.queues())
+        search, finder = self._search, self._finder
+        if search.begin_everywhere() and finder.serves_all:
+            search.know(finder.queues())
+        grouped = self._group_queues()
         queues, cursor, partition = search.queues, search.cursor, self._partition
-        if cursor is None:
+        if cursor is None and not grouped:
             self._pipeline.end()  # a search from the head of a queue would find once more what is being claimed
             self._note_claimed()
-        look_at = partition.look_at(wanted, queues)
-        found = claims.candidates(queues, look_at, cursor, but_async=self._capacity.async_full) if queues else []
-        jobs = self._pipeline.well_placed(found)
-        if len(jobs) < len(found):
-            look_at -= len(found) - len(jobs)
+        look_at = partition.look_at(wanted, grouped.union(queues))
+        full = self._capacity.async_full
+        found = finder.candidates(queues, look_at, cursor, full, search.forced) if queues else []
+        placed = self._pipeline.well_placed(found)
+        if len(placed) < len(found):
             self._stopped.wait(_PAUSE_FOR_OTHERS)  # if one could not be set aside it is found again
+        jobs = finder.free(placed)
+        look_at -= len(found) - len(jobs)
+        if grouped:
+            return self._with_groups(jobs, min(wanted, self._wanted()), look_at)
         ids = self._own_part(jobs, wanted, cursor is None)
         search.found(jobs, look_at, left=len(ids) < len(jobs))
         if cursor is not None and len(jobs) < look_at and partition.shared:
             search.look_everywhere()  # for what others left behind
         return ids
 
+    def _group_queues(self) -> set[str]:
+        """Returns the queues in which jobs wait for the turn of their group."""
+        queues = self._finder.group_queues() if self._search.pop_grouped() else set[str]()
+        if queues:
+            self._search.found_grouped()
+        self._capacity.most_ahead = max(1, _AHEAD_IN_TURN // self._partition.nodes) if queues else None
+        return queues
+
+    def _with_groups(self, waiting: list[Document], wanted: int, look_at: int) -> list[ObjectId]:
+        """Returns the ids to ask for among waiting jobs and those of groups."""
+        search, finder, others = self._search, self._finder, look_at // max(1, wanted) - 1
+        being_claimed = self._pipeline.under_way
+        found = finder.with_groups(waiting, look_at, others * _SPARE, self._capacity.async_full)
+        jobs = [job for job in found if job["_id"] not in being_claimed]
+        at_head = finder.turns.at_head and search.cursor is None
+        ids = finder.take_turns(jobs, self._own_part(jobs, wanted, at_head))
+        left = finder.turns.more or len(ids) < len(found)
+        search.found(jobs, look_at, left, mixed=True)
+        return ids
+
     def _own_part(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
         """Returns the ids to ask for, while other nodes search among the same jobs."""
         now = self._clock.monotonic()
         if len(jobs) > 1 and self._partition.is_old(now):
-            self._partition.know(self._store.nodes.all(), now)
+            self._partition.know(self._finder.nodes(), now)
         ids = self._partition.ours(jobs, wanted, at_head, now)
         if jobs and not ids:
             self._stopped.wait(_PAUSE_FOR_OTHERS)

@@ -25,6 +25,8 @@ _PER_NODE = 0.04
 
 _FEW = 4  #: a node takes one in so many of the jobs that it wants from those that others left
 
+_WHOLE, _GOLDEN = 2**32, 2_654_435_769  #: and so many parts of it that they have the golden ratio
+
 _LEFT = 1.5  #: seconds after which jobs at the head of the queue are anybody's
 
 _COURTESY = 0.05  #: seconds for which a node with free slots leaves jobs to others that come before it
@@ -80,6 +82,11 @@ class Partition:
         return rank % width, width
 
     @property
+    def nodes(self) -> int:
+        """How many nodes are known to claim, with this one."""
+        return len(self._others) + 1
+
+    @property
     def shared(self) -> bool:
         """Whether other nodes are known to claim."""
         return bool(self._others)
@@ -90,7 +97,7 @@ class Partition:
         if not self._others:
             return ids[:wanted]
         seats = {queue: self._seat(queue, wanted) for queue in {job["queue"] for job in jobs}}
-        mine = [job["_id"] for job in jobs if _is_ours(job["_id"], *seats[job["queue"]])][:wanted]
+        mine = [job["_id"] for job in jobs if _is_ours(job, *seats[job["queue"]])][:wanted]
         left = self._left(ids, now) if at_head else frozenset()
         if mine or not ids:
             self._none_since = float("inf")
@@ -108,7 +115,7 @@ class Partition:
         waited = now - self._none_since
         if waited < _COURTESY:
             return []
-        helped = [job["_id"] for job in jobs if _falls_to_us(job["_id"], *seats[job["queue"]])]
+        helped = [job["_id"] for job in jobs if _falls_to_us(job, *seats[job["queue"]])]
         if helped:
             self._none_since = now - _COURTESY
         elif waited >= 2 * _COURTESY:
@@ -123,17 +130,25 @@ class Partition:
         return before
 
 
-def _is_ours(job_id: ObjectId, rank: int, width: int) -> bool:
-    return _number(job_id) % width == rank
+def _is_ours(job: Mapping[str, Any], rank: int, width: int) -> bool:
+    return _number(job, width) % width == rank
 
 
-def _number(job_id: ObjectId) -> int:
-    return int.from_bytes(job_id.binary[-4:], "big")
+def _number(job: Mapping[str, Any], width: int) -> int:
+    """Returns the number of a job, whose remainder says whose it is. Ids that follow each other are divided evenly.
+
+    In a group every second or third id has to be as well: if a program adds jobs of two groups by turns, one of two
+    nodes would have all jobs of the one group, and none of the other. Multiples of the golden ratio divide them all.
+    """
+    number = int.from_bytes(job["_id"].binary[-4:], "big")
+    if width == 1 or "group" not in job:
+        return number
+    return number - number % width + ((number * _GOLDEN % _WHOLE) * width // _WHOLE)
 
 
-def _falls_to_us(job_id: ObjectId, rank: int, width: int) -> bool:
+def _falls_to_us(job: Mapping[str, Any], rank: int, width: int) -> bool:
     """Returns whether we help out with a job of another node's remainder: each of the others has a part of it."""
-    rest, owner = divmod(_number(job_id), width)
+    rest, owner = divmod(_number(job, width), width)
     return width > 1 and (owner + 1 + rest % (width - 1)) % width == rank
 
 

@@ -13,13 +13,16 @@ from bson import ObjectId
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import QUEUED, Status
 from taskscheduler.model.readable import fault_of_unclaimable, fault_of_waiting, faults_of_claimed
+from taskscheduler.operations.late import release_late
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.claimed_job import ClaimedJob
+from taskscheduler.store.claims import Scope
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.fence import Fence
+from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.identity import NodeIdentity
@@ -28,6 +31,8 @@ from taskscheduler_daemon.node.state.in_flight import Attempt
 logger = logging.getLogger(__name__)
 
 _WAITING, _RUNNING = {"status": int(Status.WAITING)}, {"status": int(Status.PROCESSING)}
+
+_QUEUED = {"status": {"$in": sorted(map(int, QUEUED))}}
 
 _AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 
@@ -43,13 +48,20 @@ class ClaimPipeline:
     """Claims jobs by their ids and dispatches those that it got. Only the claimer calls it, unless noted."""
 
     def __init__(
-        self, store: Store, node: NodeIdentity, capacity: Capacity, dispatcher: Dispatcher, clock: Clock
+        self,
+        store: Store,
+        node: NodeIdentity,
+        capacity: Capacity,
+        dispatcher: Dispatcher,
+        rates: RateCheck,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._boot = node.boot
+        self.boot = node.boot
         self._node = node.name
         self._capacity = capacity
         self._dispatcher = dispatcher
+        self._rates = rates
         self._clock = clock
         self._abandoned: list[str] = []  #: claims under way, and those whose outcome is not known
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
@@ -65,35 +77,43 @@ class ClaimPipeline:
         """The number of jobs that are being claimed."""
         return sum(len(ids) for ids, _ in self._under_way)
 
+    @property
+    def under_way(self) -> set[ObjectId]:
+        """The jobs that are being claimed."""
+        return {job_id for ids, _ in self._under_way for job_id in ids}
+
     def collect(self) -> Claimed:
         """Returns what claims asked for and got since the last call."""
         claimed = Claimed(self._asked, self._got)
         self._asked = self._got = 0
         return claimed
 
-    def claim(self, ids: list[ObjectId]) -> None:
-        """Claims these jobs, and returns when that is done. Raises StoreError."""
-        if ids:
-            self._take(len(ids), *self._claim_and_read_back(ids))
+    def claim(self, ids: list[ObjectId], in_turn: bool = False) -> None:
+        """Claims these jobs, and returns when that is done. Raises StoreError.
 
-    def claim_one(self, job_id: ObjectId, queues: Sequence[str]) -> None:
+        `in_turn`: also those among them that wait for the turn of their group.
+        """
+        if ids:
+            self._take(len(ids), *self._claim_and_read_back(ids, in_turn))
+
+    def claim_one(self, job_id: ObjectId, scope: Scope) -> None:
         """Claims a job that was added to an idle cluster, with one operation instead of three. Raises StoreError."""
         claim = uuid.uuid4().hex
         self._abandoned.append(claim)
-        self._take(1, claim, self._store.claims.claim_one(job_id, queues, claim, self._boot, self._node))
+        self._take(1, claim, self._store.claims.claim_one(job_id, scope, claim, self.boot, self._node))
 
-    def begin(self, ids: list[ObjectId], more: bool) -> None:
+    def begin(self, ids: list[ObjectId], more: bool, in_turn: bool = False) -> None:
         """Claims these jobs; with `more` behind them without waiting, so that the next ones can be claimed meanwhile.
 
-        Raises StoreError, also of claims that began before.
+        `in_turn` as in `claim`. Raises StoreError, also of claims that began before.
         """
         if not ids:
             return
         if not more and not self._under_way:
-            self.claim(ids)
+            self.claim(ids, in_turn)
             return
         self.end(_AT_ONCE - 1)
-        self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids)))
+        self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids, in_turn)))
 
     def end(self, left: int = 0) -> None:
         """Waits for claims, in the order in which they began, until so many are left under way. Raises StoreError."""
@@ -107,39 +127,39 @@ class ClaimPipeline:
         if failed is not None:
             raise failed
 
-    def _claim_and_read_back(self, ids: list[ObjectId]) -> tuple[str, list[ClaimedJob]]:
+    def _claim_and_read_back(self, ids: list[ObjectId], in_turn: bool) -> tuple[str, list[ClaimedJob]]:
         """Only what the majority says is ours counts, also if the claim ended in an error."""
         claim, got = uuid.uuid4().hex, len(ids)
         self._abandoned.append(claim)
         try:
-            got = self._store.claims.claim(ids, claim, self._boot, self._node)
+            got = self._store.claims.claim(ids, claim, self.boot, self._node, in_turn)
         except StoreError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
             if is_refused_write(error):
-                self._claim_apart(ids, claim)
+                self._claim_apart(ids, claim, in_turn)
         place = {job_id: number for number, job_id in enumerate(ids)}
-        taken = self._store.claims.claimed(claim, self._boot)
+        taken = self._store.claims.claimed(claim, self.boot)
         if len(taken) < got:  # cancelled in between, perhaps; nobody else can know that they will never start
             self._release_unstarted(claim)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
 
-    def _claim_apart(self, ids: list[ObjectId], claim: str) -> None:
+    def _claim_apart(self, ids: list[ObjectId], claim: str, in_turn: bool) -> None:
         """Claims jobs in ever smaller parts, as the database refuses to claim one of them; that one fails."""
         if len(ids) == 1:
             self._set_aside_unclaimable(ids[0])
             return
         for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             try:
-                self._store.claims.claim(part, claim, self._boot, self._node)
+                self._store.claims.claim(part, claim, self.boot, self._node, in_turn)
             except StoreError as error:
                 if not is_refused_write(error):
                     raise
-                self._claim_apart(part, claim)
+                self._claim_apart(part, claim, in_turn)
 
     def _set_aside_unclaimable(self, job_id: ObjectId) -> None:
         job = self._store.jobs.get(job_id)
         if job is not None:
-            set_aside(self._store, job_id, fault_of_unclaimable(job), _WAITING)
+            set_aside(self._store, job_id, fault_of_unclaimable(job), _QUEUED)
 
     def with_proper_ids(self, ids: list[ObjectId]) -> list[ObjectId]:
         """Returns those of these waiting jobs that a claim can name; the others fail."""
@@ -156,15 +176,18 @@ class ClaimPipeline:
         return [job for job in jobs if fault_of_waiting(job) is None] if faults else jobs
 
     def _release_unstarted(self, claim: str) -> None:
-        self._store.services.release_unstarted(claim, self._boot)
-        self._store.solo_locks.release_unstarted(claim, self._boot)
+        self._store.services.release_unstarted(claim, self.boot)
+        self._store.admission.release_unstarted(claim, self.boot)
 
     def _take(self, asked: int, claim: str, taken: Sequence[ClaimedJob]) -> None:
         """From here on the jobs that a claim got are in flight."""
         now = self._clock.monotonic()
-        faults = faults_of_claimed(one.job for one in taken)
+        faults = faults_of_claimed([one.job for one in taken])
         sound = [one for number, one in enumerate(taken) if number not in faults] if faults else taken
         attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in sound]
+        if any("expires" in attempt.job for attempt in attempts):
+            attempts = [attempt for attempt in attempts if self._is_in_time(attempt, now)]
+        attempts = self._rates.permitted(attempts)
         self._capacity.admit(attempts)
         self._abandoned.remove(claim)  # not before they are in flight: see `unconfirmed`
         self._asked += asked
@@ -175,7 +198,15 @@ class ClaimPipeline:
             entries = [{"job": a.fence.job_id, "status": running, "attempt": a.fence.attempt} for a in attempts]
             self._store.events.append(entries, self._node)
         for number, fault in faults.items():
-            set_aside(self._store, taken[number].job["_id"], fault, {**_RUNNING, "claim": claim, "boot": self._boot})
+            set_aside(self._store, taken[number].job["_id"], fault, {**_RUNNING, "claim": claim, "boot": self.boot})
+
+    def _is_in_time(self, attempt: Attempt, now: float) -> bool:
+        """Notes until when an attempt may begin, if that is limited; ends its job if it is too late already."""
+        expires = attempt.job.get("expires")
+        if expires is None:
+            return True
+        attempt.start_by = now + (expires - self._store.clock.now()).total_seconds()
+        return not release_late(self._store, attempt.fence, attempt.job)
 
     def unconfirmed(self) -> list[str]:
         """Returns the claims that are under way, or whose outcome is not known. Safe to use from any thread.
@@ -190,6 +221,6 @@ class ClaimPipeline:
         Raises StoreError.
         """
         for claim in list(self._abandoned):
-            self._store.claims.release_claim(claim, self._boot)
+            self._store.claims.release_claim(claim, self.boot)
             self._release_unstarted(claim)
             self._abandoned.remove(claim)

@@ -34,7 +34,8 @@ class Search:
         self._lock = threading.Lock()
         self._hinted: list[ObjectId] = []
         self._everywhere = True
-        self._forced = True
+        self.forced = True  #: whether there may be force_spawn jobs
+        self.grouped = True  #: whether jobs of groups may wait for their turn
         self._hinted_since = False  #: since the last search began
         self.cursor: Cursor | None = None
         self.more = True  #: whether there may be waiting jobs
@@ -45,7 +46,7 @@ class Search:
     def look_everywhere(self) -> None:
         """Has the next search begin at the head of all queues."""
         with self._lock:
-            self._everywhere = self._forced = self.more = self._hinted_since = True
+            self._everywhere = self.forced = self.grouped = self.more = self._hinted_since = True
 
     def hint(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, later: bool) -> bool:
         """Notes that jobs were added, some perhaps for later; returns whether this node serves any of their queues."""
@@ -54,12 +55,26 @@ class Search:
             return False
         with self._lock:
             self._known |= names & self._served if self._served else names
-            self._forced |= forced
+            self.forced |= forced
             if not self.more and not later and len(self._hinted) + len(ids) <= _MOST_HINTED:
                 self._hinted += ids
             else:
                 self._hinted, self.more, self._hinted_since = [], True, True
         return True
+
+    def groups_wait(self, queues: Iterable[str]) -> bool:
+        """Notes that jobs wait for the turn of their group; returns whether this node serves any of their queues."""
+        if self._served and not set(queues) & self._served:
+            return False
+        with self._lock:
+            self._hinted, self.grouped, self.more, self._hinted_since = [], True, True, True
+        return True
+
+    def pop_grouped(self) -> bool:
+        """Returns whether jobs of groups may wait; each hint about them counts once."""
+        with self._lock:
+            grouped, self.grouped = self.grouped, False
+            return grouped
 
     def pop_hinted(self) -> list[ObjectId]:
         """Removes and returns the new jobs to claim by their ids, if nothing else waits."""
@@ -70,8 +85,13 @@ class Search:
     def pop_forced(self) -> bool:
         """Returns whether there may be force_spawn jobs; each hint about them counts once."""
         with self._lock:
-            forced, self._forced = self._forced, False
+            forced, self.forced = self.forced, False
             return forced
+
+    def found_forced(self, count: int, wanted: int) -> None:
+        """Notes how many force_spawn jobs a search found: if as many as were wanted, there may be more."""
+        with self._lock:
+            self.forced |= count >= wanted
 
     def begin_everywhere(self) -> bool:
         """Begins a search; returns whether it begins at the head of all queues, whatever they are called.
@@ -95,8 +115,15 @@ class Search:
         with self._lock:
             return sorted(self._known)
 
-    def found(self, jobs: Sequence[Mapping[str, Any]], wanted: int, left: bool = False) -> None:
-        """Notes what a search found, of so many jobs that were wanted; `left`: some of them are left to other nodes."""
+    def found_grouped(self) -> None:
+        """Notes that jobs of groups wait, so that the next search looks for them, too."""
+        self.grouped = True
+
+    def found(self, jobs: Sequence[Mapping[str, Any]], wanted: int, left: bool = False, mixed: bool = False) -> None:
+        """Notes what a search found, of so many jobs that were wanted; `left`: some of them are left for later.
+
+        `mixed`: there are jobs of groups among them, so that they do not follow each other in a queue.
+        """
         with self._lock:
             full = len(jobs) >= wanted
             self.more = full or left or self._hinted_since  # jobs added meanwhile may have been stored after the search
@@ -105,6 +132,8 @@ class Search:
                 self.idle.set()
             elif self._full_searches >= _BUSY_SEARCHES:
                 self.idle.clear()
+            if mixed:
+                return
             places = {(job["queue"], job["priority"]) for job in jobs}
             if full and len(places) == 1:
                 last = jobs[-1]

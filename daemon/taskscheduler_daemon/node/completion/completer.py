@@ -6,24 +6,24 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
 
-from bson import ObjectId
 from bson.errors import BSONError
 
 from taskscheduler.clock import NEVER, Clock
-from taskscheduler.model.lenient import UnreadableDocument
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
+from taskscheduler.model.losses import NODE, WORKER
 from taskscheduler.model.readable import Fault
 from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
-from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.ipc.messages import Report
+from taskscheduler_daemon.ipc.messages import NO_WORKER, Report
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.completion.job_log import JobLog
+from taskscheduler_daemon.node.completion.report_content import fault_of_content
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.in_flight import Attempt
 from taskscheduler_daemon.system.threads import SessionThreads
@@ -42,18 +42,16 @@ _PATIENT = 3.0  #: seconds after which the log says what a node that stops is wa
 
 _UNSTORABLE = (BSONError, OverflowError)  #: raised by the driver for what it cannot encode
 
-Progress = tuple[Fence, dict[str, Any], ObjectId | None]
-
-Entry = Completion | Progress | threading.Event | None
+Entry = Completion | Sign | threading.Event | None
 
 
-def completion_of_report(attempt: Attempt, report: Report, max_lost: int) -> Completion:
-    """Returns what to write for the reported end of an attempt."""
+def completion_of_report(attempt: Attempt, report: Report, max_lost: int, ended: float = 0.0) -> Completion:
+    """Returns what to write for the reported end of an attempt, at this unix time by the server's clock."""
     ending, content = report.ending, report.content()
-    if isinstance(content, UnreadableDocument):
-        fault = Fault(content.place, f"of the report of its worker cannot be decoded: {content.reason}")
+    if content and (fault := fault_of_content(content)) is not None:
         ending, content = Ending.FAILED, {"error": fault.error()}
-    end = AttemptEnd(ending, content, report.worker.hex(), report.seconds)
+    died = NODE if report.worker == NO_WORKER else WORKER
+    end = AttemptEnd(ending, content, report.worker.hex(), report.seconds, died, attempt.cleared, ended)
     return completion_of(attempt.fence, attempt.job, end, max_lost)
 
 
@@ -66,10 +64,12 @@ class Completer:
         options: NodeOptions,
         hooks: HookCalls,
         locks: ExclusiveLocks,
+        log: JobLog,
         clock: Clock,
         threads: SessionThreads,
     ) -> None:
         self._store = store
+        self._log = log
         self._options = options
         self._hooks = hooks
         self._locks = locks
@@ -86,9 +86,21 @@ class Completer:
 
     def completion_of(self, attempt: Attempt, report: Report) -> Completion:
         """Returns what to submit for the reported end of an attempt."""
-        return completion_of_report(attempt, report, self._options.max_lost)
+        began = ended = 0.0
+        if report.began or report.seconds:  # else it has not begun, or nobody knows
+            began = self._store.clock.at(report.began or self._clock.monotonic() - report.seconds)
+            ended = began + report.seconds
+        completion = completion_of_report(attempt, report, self._options.max_lost, ended)
+        completion.began, completion.ended = began, ended
+        return completion
 
-    def submit(self, entry: Completion | Progress) -> None:
+    def end(self, attempt: Attempt, report: Report) -> None:
+        """Logs the reported end of an attempt, and queues it to be written soon."""
+        completion = self.completion_of(attempt, report)
+        self._log.ended(attempt, report, completion)
+        self.submit(completion)
+
+    def submit(self, entry: Completion | Sign) -> None:
         """Queues an end or a sign of life to be written soon."""
         self._queue.put(entry)
 
@@ -120,9 +132,9 @@ class Completer:
             entries = self._gather()
             stopping = None in entries
             completions = [entry for entry in entries if isinstance(entry, Completion)]
-            reports = [entry for entry in entries if isinstance(entry, tuple)]
-            if reports:
-                self._write_progress(reports)
+            signs = [entry for entry in entries if isinstance(entry, Sign)]
+            if signs:
+                self._write_progress(signs)
             if completions:
                 self._finish(completions)
             for entry in entries:
@@ -145,8 +157,8 @@ class Completer:
             except queue.Empty:
                 return
 
-    def _write_progress(self, reports: list[Progress]) -> None:
-        newest = {fence: (fence, content, parent) for fence, content, parent in reports}
+    def _write_progress(self, signs: list[Sign]) -> None:
+        newest = {sign.fence: sign for sign in signs}
         try:
             self._store.completions.progress(list(newest.values()))
         except (StoreError, *_UNSTORABLE) as error:
@@ -160,6 +172,8 @@ class Completer:
                 matched = self._store.completions.write(completions)
                 landed = completions
                 if matched < len(completions):
+                    # a node that was taken for lost ends the same attempts: all of them, as both hand them back
+                    self._store.leases.absolve([one.fence for one in completions])
                     ids = self._store.completions.confirmed(completions)
                     landed = [one for one in completions if one.fence.job_id in ids]
                     self._report_fenced(completions, landed)
@@ -200,6 +214,8 @@ class Completer:
             return []
         one.verdict, one.result, one.progress = Verdict(Transition.FAIL), None, {}
         one.error = {"type": "InvalidDataError", "message": "MongoDB refused to store the outcome of the job"}
+        one.fingerprint = None
+        logger.warning("job failed: InvalidDataError: %s", reason, extra={"job": str(one.fence.job_id)})
         return [one]
 
     def _report_fenced(self, completions: list[Completion], landed: list[Completion]) -> None:
@@ -212,4 +228,9 @@ class Completer:
             self._locks.release_unknown(fence)
 
     def _follow(self, landed: list[Completion]) -> None:
-        follow_up(self._store, landed, self._options.name, self._hooks)
+        try:
+            follow_up(self._store, landed, self._options.name, self._hooks)
+        except (StoreError, *_UNSTORABLE):
+            raise
+        except Exception:  # the ends are written; what follows stays due until the next sweep
+            logger.exception("what follows the ends of jobs not done yet")

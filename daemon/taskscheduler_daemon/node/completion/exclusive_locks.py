@@ -39,6 +39,10 @@ class ExclusiveLocks:
             lock = self._exiting[attempt.fence.job_id.binary] = _lock_of(attempt)
             self._extend(lock)
 
+    def exiting(self) -> list[Fence]:
+        """Returns the cancelled attempts whose processes may still exist."""
+        return [lock.fence for lock in list(self._exiting.values())]
+
     def forget(self, attempt: Attempt) -> None:
         """Drops the lock of an attempt that had ended before it was cancelled."""
         self._exiting.pop(attempt.fence.job_id.binary, None)
@@ -55,7 +59,7 @@ class ExclusiveLocks:
         if lock.is_service:
             return
         try:
-            self._store.solo_locks.extend(lock.fence, self._lease.duration)
+            self._store.places.extend(lock.fence, self._lease.duration)
         except StoreError as error:
             reason = {"job": str(lock.fence.job_id), "reason": str(error)[:200]}
             logger.warning("lock of a cancelled job not extended", extra=reason)
@@ -101,7 +105,7 @@ class ExclusiveLocks:
             if lock.is_service:
                 self._store.services.gone(lock.fence)
             else:
-                self._store.solo_locks.release(lock.fence)
+                self._store.admission.release(lock.fence)
         except StoreError as error:
             reason = {"job": str(lock.fence.job_id), "reason": str(error)[:200]}
             logger.warning("lock of a cancelled job not released yet", extra=reason)

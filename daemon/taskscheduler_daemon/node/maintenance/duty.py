@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from abc import ABC, abstractmethod
 
 from taskscheduler.clock import NEVER
@@ -39,3 +40,23 @@ class Duty(ABC):
 
     def stop(self) -> None:  # noqa: B027 - most duties are short
         """Ends a run early. Called from another thread."""
+
+
+class DueDuty(Duty):
+    """A duty that notes when the next thing is due, and may be asked to look sooner."""
+
+    def __init__(self, lease: Lease, wake: threading.Event) -> None:
+        """`wake` is set for the maintainer, which then asks when this is due."""
+        super().__init__(lease)
+        self._wake = wake
+        self._asked = threading.Event()
+
+    def look_soon(self) -> None:
+        """Looks soon: something was added or changed that may be due first. Safe to use from any thread."""
+        self._asked.set()
+        self._wake.set()
+
+    @property
+    def next_at(self) -> float:
+        """When the next known thing is due."""
+        return float("-inf") if self._asked.is_set() else self._next_at

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from taskscheduler.store import Store
 from taskscheduler_daemon.node.maintenance.duty import Duty
 from taskscheduler_daemon.node.state.lease import Lease
+
+logger = logging.getLogger(__name__)
 
 
 class ProgramSweeper(Duty):
@@ -16,4 +20,7 @@ class ProgramSweeper(Duty):
 
     def run(self) -> None:
         """Ends silent records once. Raises StoreError."""
-        self._store.programs.end_silent({})
+        for record in self._store.programs.end_silent({}):
+            error = record.get("error") or {}
+            facts = {"job": str(record["_id"]), "job_name": record.get("class")}
+            logger.warning(f"program given up: {error.get('message')}", extra=facts)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-
-from bson import ObjectId
 
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
-from taskscheduler.store.driver_errors import StoreError
+from taskscheduler.store.completions import Sign
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.dispatch.manager_watchdog import ManagerWatchdog
 from taskscheduler_daemon.node.maintenance.duty import CHECK_WHEN_BUSY, Duty
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.node.state.lease import Lease
-
-logger = logging.getLogger(__name__)
 
 _SOON = 0.4  #: seconds; younger attempts are not checked, as most end before it would matter
 
@@ -49,19 +44,6 @@ class Reconciler(Duty):
         """Seconds between two looks for cancellations that no message has announced."""
         return self.poll if self._search.idle.is_set() else CHECK_WHEN_BUSY
 
-    def no_longer_ours(self, ids: list[ObjectId]) -> list[ObjectId]:
-        """Returns those of these cancelled jobs that we no longer hold; a late message may name a job that runs again.
-
-        If the database does not answer, those that are in flight here are left out: they are checked again soon.
-        """
-        ours = [attempt.fence for job_id in ids if (attempt := self._in_flight.get(job_id.binary)) is not None]
-        try:
-            held = self._store.leases.still_held(ours) if ours else set()
-        except StoreError as error:
-            logger.info("cancelled jobs not checked yet", extra={"reason": str(error)[:200]})
-            held = {fence.job_id for fence in ours}
-        return [job_id for job_id in ids if job_id not in held]
-
     def run(self) -> None:
         """Checks all attempts that run for some time. Raises StoreError."""
         now = self._clock.monotonic()
@@ -69,16 +51,17 @@ class Reconciler(Duty):
         if not old:
             return
         held = self._store.leases.still_held([attempt.fence for attempt in old])
-        gone = [attempt.fence.job_id for attempt in old if attempt.fence.job_id not in held]
+        gone = [attempt.fence for attempt in old if attempt.fence.job_id not in held]
         if gone:
-            self._dispatcher.cancel(gone)
+            self._dispatcher.give_up(gone)
+            self._store.leases.absolve(gone)  # this node may have been taken for lost, and it is here
         self._give_up_missing(now, old)
         self._note_running(now, [attempt for attempt in old if attempt.fence.job_id in held])
 
     def _give_up_missing(self, now: float, attempts: Sequence[Attempt]) -> None:
         """Gives up attempts that the manager has not mentioned for long. One that hangs may still be running them."""
         for attempt in attempts:
-            silent = now - max(attempt.claimed_at, attempt.seen_at) > self._watchdog.patience
+            silent = not attempt.kept and now - max(attempt.claimed_at, attempt.seen_at) > self._watchdog.patience
             if silent and self._watchdog.is_answering:
                 self._dispatcher.missing(attempt.fence)
 
@@ -86,7 +69,7 @@ class Reconciler(Duty):
         """Writes a sign of life for attempts that have given none themselves."""
         quiet = [one for one in attempts if one.worker is not None and now - one.noted > self._lease.renewal_interval]
         if quiet:
-            reports = [(one.fence, {"worker": str(one.worker)}, one.parent) for one in quiet]
-            self._store.completions.progress(reports)
+            signs = [Sign(one.fence, {"worker": str(one.worker)}, one.parent, one.began, of_job=False) for one in quiet]
+            self._store.completions.progress(signs)
             for attempt in quiet:
                 attempt.noted = now

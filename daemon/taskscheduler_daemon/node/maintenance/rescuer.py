@@ -62,6 +62,7 @@ class Rescuer(Duty):
     def _rescue(self, boot: ObjectId, node: Mapping[str, Any] | None, owns_jobs: bool) -> None:
         if node is not None and "lost" not in node and not self._store.nodes.declare_lost(boot, node["beat"]):
             return  # it beat in the last moment
+        self._store.outbox.return_hooks(boot)
         name = node["name"] if node is not None else str(boot)
         taken = rescue(self._store, boot, name, self._max_lost) if owns_jobs else []
         if taken:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.node.state.max_jobs import Budget
 from taskscheduler_daemon.node.state.speed import Speed
+from taskscheduler_daemon.node.state.unknown_jobs import UnknownJobs
 
 _MOST_PER_CLAIM = 1000
 
@@ -58,32 +60,43 @@ class Capacity:
     Safe to use from many threads: the main loop measures, the claimer asks.
     """
 
-    def __init__(self, in_flight: InFlight, lease: Lease, max_jobs: int) -> None:
-        """`max_jobs` is the budget: how many jobs this node may run in all; 0: no limit."""
+    def __init__(self, in_flight: InFlight, lease: Lease, max_jobs: int, unknown_timeout: float = 0) -> None:
+        """`max_jobs` is the budget: how many jobs this node may run in all; 0: no limit. See UnknownJobs."""
         self._in_flight = in_flight
         self._lease = lease
         self._async = AsyncCapacity()
-        self._slots = 0
+        self._slots = self._most_forced = 0
+        self.most_ahead: int | None = None  #: how many jobs to claim beyond the slots at most; None: by speed alone
         self.speed = Speed()
         self.budget = Budget(max_jobs)
+        self.unknown = UnknownJobs(unknown_timeout)
 
     @property
     def slots(self) -> int:
         """The number of jobs that the manager can run at once."""
         return self._slots
 
-    def set_slots(self, slots: int, async_jobs: int = 0) -> None:
-        """Sets how many jobs the manager can run at once, and how many async ones in each of its event loops."""
-        self._slots = slots
+    def set_slots(self, slots: int, async_jobs: int = 0, forced: int = 0) -> None:
+        """Sets how many jobs the manager can run at once: in its slots, in each event loop, and `forced` ones."""
+        self._slots, self._most_forced = slots, forced
         self._async.set_limits(slots, async_jobs)
 
     def learn_async(self, name: str) -> None:
         """Notes that the jobs of this class are async, as a worker reported."""
         self._async.names.add(name)
 
-    def stalled(self) -> None:
-        """Ends claiming ahead until jobs finish again: the manager handed back work because nothing moved."""
-        self.speed.stalled(self._slots)
+    def ended(self, attempt: Attempt, ending: Ending, seconds: float) -> None:
+        """Learns from the end of an attempt, which ran for so many seconds.
+
+        One that was handed back before it began costs no budget; if an ordinary one was, since nothing moves in the
+        manager, nothing is claimed ahead until jobs finish again.
+        """
+        if ending is Ending.UNSTARTED:
+            self.budget.refund(1)
+            if not attempt.is_async:
+                self.speed.stalled(self._slots)
+        elif not attempt.is_async:
+            self.speed.learn(seconds)
 
     def admit(self, attempts: list[Attempt]) -> None:
         """Adds claimed attempts to those in flight and spends the budget; decides which of them run as async."""
@@ -94,22 +107,25 @@ class Capacity:
 
     @property
     def has_lease(self) -> bool:
-        """Whether the lease allows to claim; whatever is claimed after it would be handed back at once."""
-        return self._lease.is_safe
+        """Whether the lease allows to claim; whatever is claimed after it would be handed back at once.
+
+        Nothing is claimed either while a suspect runs alone.
+        """
+        return self._lease.is_safe and not self._in_flight.closed
 
     def wanted(self, asked: int) -> int:
         """Returns how many jobs to claim now, while so many have been asked for already."""
-        if not self._lease.is_safe:
+        if not self.has_lease:
             return 0
         return int(max(0, min(self.room(asked), _MOST_PER_CLAIM, self.budget.left - asked)))
 
     def wanted_forced(self) -> int:
-        """Returns how many force_spawn jobs to claim now: they take no slot."""
-        return int(max(0, min(_FORCED_PER_CLAIM, self.budget.left)))
+        """Returns how many force_spawn jobs to claim now: they take no slot, but have a limit of their own."""
+        return int(max(0, min(_FORCED_PER_CLAIM, self.budget.left, self._most_forced - self._in_flight.forced_count)))
 
     def wanted_async(self) -> int:
         """Returns how many jobs to claim now that are known to be async."""
-        if not self._lease.is_safe:
+        if not self.has_lease:
             return 0
         return int(max(0, min(self.async_room(), _MOST_PER_CLAIM, self.budget.left)))
 
@@ -140,7 +156,8 @@ class Capacity:
 
     def _target(self, held: int) -> int:
         slots = self._slots - self._async.workers(held)
-        return slots + self.speed.ahead(slots)
+        ahead = self.speed.ahead(slots)
+        return slots + (ahead if self.most_ahead is None else min(ahead, self.most_ahead))
 
     def room(self, asked: int = 0) -> int:
         """Returns the room for more attempts; 0 until a worthwhile part of the target is free.

@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
+from taskscheduler.model.control.keys import is_controlled
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler.model.losses import NODE, suspect_of
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.ipc.messages import Flag, Run
+from taskscheduler_daemon.ipc.messages import NOT_BEGUN, Flag, Run
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One claimed attempt. `noted`, `seen_at`, `worker` and `seconds` are set by several threads, each at once."""
+    """One claimed attempt. `noted`, `seen_at`, `worker` and `began` are set by several threads, each at once."""
 
     fence: Fence
     job: Mapping[str, Any]
@@ -24,14 +27,22 @@ class Attempt:
     noted: float = 0.0  #: when its sign of life was last written to the database
     seen_at: float = 0.0  #: when the manager last mentioned it
     worker: ObjectId | None = None
-    seconds: float = -1.0
-    forced: bool = field(init=False)  #: whether it runs in a worker of its own, beyond the slots
+    began: float = NOT_BEGUN  #: when it began, in monotonic time
+    start_by: float = 0.0  #: until when it may begin, in monotonic time; 0.0: no limit
+    forced: bool = field(init=False)  #: whether it takes no slot
     exclusive: bool = field(init=False)  #: whether others wait until its process is gone
     is_async: bool = False  #: whether it runs in the event loop of a worker, beside others
+    suspect: str | None = None  #: what it has to itself when it runs
+    kept: bool = False  #: whether the manager has not got it yet
+    cleared: bool = False  #: whether it is no suspect any more
+    ended_as: Ending | None = None  #: how it ended, unless it succeeded
 
     def __post_init__(self) -> None:
         self.forced = bool(self.job["options"]["force_spawn"])
-        self.exclusive = "solo" in self.job or "service" in self.job
+        if "suspect" in self.job:
+            self.suspect = suspect_of(self.job)
+            self.forced |= self.suspect is not None
+        self.exclusive = is_controlled(self.job) or "service" in self.job
 
     @property
     def parent(self) -> ObjectId | None:
@@ -40,17 +51,19 @@ class Attempt:
     def run(self) -> Run:
         """Returns the message that has the manager run it."""
         options = self.job["options"]
-        flags = Flag.FORCED if self.forced else Flag.ASYNC if self.is_async else Flag.NONE
+        own_worker = self.forced and (self.suspect != NODE or options["force_spawn"])
+        flags = Flag.FORCED if own_worker else Flag.ASYNC if self.is_async else Flag.NONE
         if self.exclusive:
             flags |= Flag.EXCLUSIVE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
-        return self._watched(run) if "silence_timeout" in options or "service" in self.job else run
+        is_watched = "silence_timeout" in options or "service" in self.job or self.start_by
+        return self._watched(run) if is_watched else run
 
     def _watched(self, run: Run) -> Run:
         service = self.job.get("service")
         silence = self.job["options"].get("silence_timeout", 0)
         if service is None:
-            return run._replace(flags=run.flags | Flag.WATCHED, silence=silence)
+            return run._replace(flags=run.flags | Flag.WATCHED, silence=silence, start_by=self.start_by)
         flags = run.flags | Flag.WATCHED | Flag.SERVICE
         return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
@@ -66,6 +79,8 @@ class InFlight:
     """Holds the attempts in flight, one per job. Safe to use from many threads."""
 
     def __init__(self) -> None:
+        self.closed = False  #: whether nothing more may be claimed: a suspect runs alone
+        self.can_begin = True  #: whether a worker is ready; what was sent before has not begun for a while
         self._attempts: dict[bytes, Attempt] = {}
         self._lock = threading.Lock()
         self._forced = 0  #: attempts that take no slot
@@ -123,6 +138,11 @@ class InFlight:
         """Counts the attempts by how they use the workers, at one moment."""
         with self._lock:
             return Counts(len(self._attempts) - self._forced - self._async, self._async)
+
+    @property
+    def forced_count(self) -> int:
+        """The number of attempts that run in workers of their own."""
+        return self._forced
 
     @property
     def async_count(self) -> int:

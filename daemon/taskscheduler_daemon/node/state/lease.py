@@ -48,6 +48,10 @@ class Lease:
         """Whether jobs may be claimed and run."""
         return self._clock.monotonic() < self._safe_until
 
+    def now(self) -> float:
+        """Returns the monotonic time by which this lease is counted."""
+        return self._clock.monotonic()
+
     def renewed(self, sent: float) -> None:
         """Extends the lease, counted from the monotonic time at which the heartbeat was `sent`."""
         self._safe_until = sent + SAFE_PART * self.duration

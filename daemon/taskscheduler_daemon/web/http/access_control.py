@@ -31,6 +31,8 @@ _HOST = re.compile(
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
+_WITH_NAMES = "/api/"  #: its endpoints decode the names in a path
+
 _CHALLENGE = 'Basic realm="taskscheduler", charset="UTF-8"'
 
 
@@ -73,7 +75,13 @@ class AccessMiddleware:
         answer = self._refusal(str(scope["method"]), Headers(scope=scope)) or self._app
         if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await answer({**scope, "path": self._within(scope["path"])}, receive, send_with_headers)
+        await answer({**scope, "path": self._path(scope)}, receive, send_with_headers)
+
+    def _path(self, scope: Scope) -> str:
+        """Returns the path below the root: decoded, but that of the service with names, which may have slashes."""
+        path = self._within(scope["path"])
+        raw = scope.get("raw_path")
+        return self._within(raw.decode("latin-1")) if raw and path.startswith(_WITH_NAMES) else path
 
     def _within(self, path: str) -> str:
         """Returns the path below the root, which a proxy may keep or strip."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from bson import ObjectId
-from bson.errors import InvalidId
 from fastapi import Request
 
-from taskscheduler.errors import JobNotFoundError
+from taskscheduler.errors import InvalidOptionError, JobNotFoundError
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.web.http.csrf import Csrf
@@ -39,6 +40,11 @@ class WebContext:
         store = self.scheduler.store
         return JobLists(store.database, store.options)
 
+    def served(self, query: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """Returns queries that find the same jobs by indexes; None if none serves it."""
+        with translated():
+            return self.scheduler.store.search.served(query)
+
     @property
     def most_bytes(self) -> int:
         """The largest request; JSON takes up to six times the bytes of the data that it encodes."""
@@ -46,15 +52,10 @@ class WebContext:
 
     def job(self, identifier: str) -> Process:
         """Returns the job with this id; raises JobNotFoundError also for a malformed id."""
-        return self.scheduler.get_job(object_id(identifier))
-
-
-def object_id(identifier: str) -> ObjectId:
-    """Returns the id in a path; raises JobNotFoundError if it is malformed."""
-    try:
-        return ObjectId(identifier)
-    except InvalidId:
-        raise JobNotFoundError(identifier) from None
+        try:
+            return self.scheduler.get_job(identifier)
+        except InvalidOptionError:
+            raise JobNotFoundError(identifier) from None
 
 
 def context_of(request: Request) -> WebContext:

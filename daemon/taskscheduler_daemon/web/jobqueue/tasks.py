@@ -6,33 +6,41 @@ A task is a job: its identifier is the job's id, its profile the queue, its para
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Annotated, Any
 
-from bson import ObjectId, json_util
+from bson import ObjectId
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from taskscheduler.errors import InvalidDataError, InvalidJobError, InvalidOptionError
 from taskscheduler.model.checks import LONGEST_TAG, MOST_TAGS
 from taskscheduler.model.checks import tags as checked_tags
+from taskscheduler.model.filters.expression import Filter, all_of
+from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import Status
-from taskscheduler_daemon.presentation.text import JSON_OPTIONS
+from taskscheduler.model.sound import status_of
+from taskscheduler.operations.selections.batches import Selected
+from taskscheduler.store import Store
+from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.job_lists import JobLists
+from taskscheduler_daemon.web.http.answers import described_errors, json_answer, json_bytes
+from taskscheduler_daemon.web.http.bad_input import ECHO, check_registered, only_known, refusing_bad_input
 from taskscheduler_daemon.web.http.bodies import body_of, json_object
 from taskscheduler_daemon.web.http.context import context_of
 
 MOST_TASKS = 1000  #: of a list; the newest that match
 
-MOST_BYTES = 32 * 1024 * 1024  #: of the parameters in a list, about
+MOST_BYTES = 32 * 1024 * 1024  #: of a list, about
+
+_PART = 64 * 1024  #: bytes of an answer that are sent at once
 
 PROFILE = re.compile(r"[_a-z0-9-]+")
 
 _BAD_PROFILE = "Profile name only allows lowercase alphanumerical, dash and underscore characters"
-
-_ECHO = 200  #: characters of a wrong value that an error repeats
 
 #: the statuses of tasks, and those of jobs that they stand for
 STATUSES: Mapping[str, tuple[Status, ...]] = {
@@ -50,18 +58,20 @@ _RANK = {name: rank for rank, name in enumerate(STATUSES)}
 
 ORDERS = ("date", "profile", "status")
 
-FILTERS = ("profile", "status", "order", "tags", "tags[]")  #: the last one is how PHP writes a list
+FILTERS = ("where", "slow", "profile", "status", "order", "tags", "tags[]")  #: the last one is how PHP writes a list
 
 _STATUS_MEANS = (
     "waiting: also postponed jobs, solo jobs that wait for another one, and services between two runs; "
     "running: also tracked programs; failed: also jobs that were cancelled or timed out, and stopped services"
 )
 
+_IDENTIFIER_IS = "24 hexadecimal digits; extended JSON for a job that somebody else has stored under another id"
+
 
 class Task(BaseModel):
     """A job in the form of JobQueue."""
 
-    identifier: str = Field(pattern="^[0-9a-f]{24}$")
+    identifier: str = Field(description=_IDENTIFIER_IS)
     status: str = Field(json_schema_extra={"enum": list(STATUSES)}, description=_STATUS_MEANS)
     profile: str = Field(description="the queue")
     job: str = Field(description="the registered name")
@@ -90,26 +100,6 @@ class NewTask(BaseModel):
     tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)] | None = None
 
 
-class Error(BaseModel):
-    """The body of an error."""
-
-    message: str
-    code: int
-
-
-def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-    texts = {
-        400: "a wrong value, which the message names",
-        404: "no such task",
-        408: "the request took too long to arrive",
-        413: "too large",
-        500: "technical error",
-    }
-    always = {401: "the token is missing", 403: "a cross-site request"}
-    described = {code: texts[code] for code in codes} | always
-    return {code: {"model": Error, "description": text} for code, text in sorted(described.items())}
-
-
 def _choice(*names: str) -> Any:
     return Query(json_schema_extra={"enum": list(names)})
 
@@ -121,9 +111,11 @@ Text = str | SkipJsonSchema[None]
 _TAGS = Query(max_length=MOST_TAGS, json_schema_extra={"items": {"type": "string", "minLength": 1}})
 
 
-@router.get("/tasks", response_model=list[Task], responses=_errors(400, 500), summary="List tasks")
+@router.get("/tasks", response_model=list[Task], responses=described_errors(400, 500), summary="List tasks")
 def list_tasks(
     request: Request,
+    where: Annotated[Text, Query(description="an expression such as `status:failed class:Mail created:>-2h`")] = None,
+    slow: Annotated[bool, Query(description="search also if all jobs have to be read; only for `where`")] = False,
     profile: Annotated[Text, Query(json_schema_extra={"pattern": "^[_a-z0-9-]+$"})] = None,
     status: Annotated[Text, _choice(*_ACCEPTED)] = None,
     order: Annotated[Text, _choice(*ORDERS)] = None,
@@ -133,7 +125,7 @@ def list_tasks(
 
     With a profile, ended tasks are searched among the newest 500000 of all tasks.
     """
-    _only(request.query_params, FILTERS)
+    only_known(request.query_params, FILTERS)
     query: dict[str, Any] = {}
     if status is not None:
         query["status"] = {"$in": [int(one) for one in _statuses(status)]}
@@ -142,21 +134,30 @@ def list_tasks(
     if wanted := [*(tags or ()), *request.query_params.getlist("tags[]")]:
         query["tags"] = {"$in": _tags(wanted)}
     order = _order("status" if order is None else order)
-    found = [_task(job) for job in context_of(request).job_lists.newest(query, MOST_TASKS, MOST_BYTES)]
-    return _answer([task for _, task in sorted(found, key=lambda dated: _place(order, *dated))])
+    context = context_of(request)
+    queries = [query] if where is None else _searches(context.scheduler.store, query, where, slow)
+    return _in_parts(_newest(context.job_lists, queries, order))
 
 
-@router.get("/task/{identifier}", response_model=Task, responses=_errors(400, 404, 500), summary="One task")
+def _searches(store: Store, query: Mapping[str, Any], where: str, slow: bool) -> list[dict[str, Any]]:
+    """Returns the queries that find the jobs of an expression by indexes; answers 400 if it is wrong or none does."""
+    with refusing_bad_input(), translated():
+        chosen = Filter.parse(where)
+        asked = all_of([dict(query), chosen.query(store.clock.now())])
+        return Selected(asked, slow, repr(str(chosen))).searches(store)
+
+
+@router.get("/task/{identifier}", response_model=Task, responses=described_errors(400, 404, 500), summary="One task")
 def show_task(request: Request, identifier: str) -> Response:
     """Returns the task with this identifier."""
-    return _answer(_task(context_of(request).job(identifier).to_dict())[1])
+    return json_answer(task_of(context_of(request).job(identifier).to_dict()))
 
 
 @router.post(
     "/tasks",
     status_code=201,
     response_model=Task,
-    responses=_errors(400, 408, 413, 500),
+    responses=described_errors(400, 408, 413, 500),
     summary="Add a task",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": NewTask.model_json_schema()}}}
@@ -167,21 +168,11 @@ def add_task(request: Request, body: Annotated[bytes, Depends(body_of)]) -> Resp
     context, given = context_of(request), json_object(body)
     name, profile = _needed(given, "job"), _profile(_needed(given, "profile"))
     parameters, tags = _parameters(given.get("parameters")), _tags(given.get("tags"))
-    _only(given, NewTask.model_fields)
-    if name not in context.jobs:
-        raise HTTPException(400, f'Job "{name:.{_ECHO}}" is not registered by the modules of --jobs')
-    try:
+    only_known(given, NewTask.model_fields)
+    check_registered(context, name)
+    with refusing_bad_input():
         added = context.scheduler.add_job(name, parameters, queue=profile, tags=tags)
-    except (InvalidDataError, InvalidJobError, InvalidOptionError) as error:
-        raise HTTPException(400, str(error)) from error
-    return _answer(_task(added.to_dict())[1], 201)
-
-
-def _only(given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses unknown names, as a filter with a wrong name would list everything."""
-    for name in given:
-        if name not in known:
-            raise HTTPException(400, f'Unknown "{name:.{_ECHO}}"; known are {", ".join(known)}')
+    return json_answer(task_of(added.to_dict()), 201)
 
 
 def _needed(given: Mapping[str, Any], name: str) -> str:
@@ -212,21 +203,19 @@ def _tags(value: Any) -> list[str]:
         raise HTTPException(400, "Malformed tags")
     if not all(isinstance(tag, str) for tag in value):
         raise HTTPException(400, "Tag value must be a string")
-    try:
+    with refusing_bad_input():
         return list(checked_tags("tags", value))
-    except InvalidOptionError as error:
-        raise HTTPException(400, str(error)) from error
 
 
 def _statuses(name: str) -> tuple[Status, ...]:
     if name not in _ACCEPTED:
-        raise HTTPException(400, f'Status "{name:.{_ECHO}}" does not exists')
+        raise HTTPException(400, f'Status "{name:.{ECHO}}" does not exists')
     return _ACCEPTED[name]
 
 
 def _order(name: str) -> str:
     if name not in ORDERS:
-        raise HTTPException(400, f'Impossible to order by "{name:.{_ECHO}}"')
+        raise HTTPException(400, f'Impossible to order by "{name:.{ECHO}}"')
     return name
 
 
@@ -237,21 +226,50 @@ def _place(order: str, date: datetime, task: Mapping[str, Any]) -> tuple[Any, ..
 
 def _task(job: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
     """Returns when a stored job was added, and the job as a task."""
-    job_id: ObjectId = job["_id"]
-    created = job.get("created")
-    date = (created if isinstance(created, datetime) else job_id.generation_time).astimezone(UTC)
+    date = _added(job)
     data = job.get("data")
     return date, {
-        "identifier": str(job_id),
-        "status": _NAMES.get(Status(job.get("status", -1)), "unreadable"),
-        "profile": job.get("queue", ""),
-        "job": job.get("class", ""),
+        "identifier": id_text(job["_id"]),
+        "status": _NAMES.get(status_of(job), "unreadable"),
+        "profile": str(job.get("queue", "")),
+        "job": str(job.get("class", "")),
         "date": format_datetime(date),
         "parameters": {} if data is None else data,
         **({"tags": job["tags"]} if "tags" in job else {}),
     }
 
 
-def _answer(value: Any, code: int = 200) -> Response:
-    text = json_util.dumps(value, json_options=JSON_OPTIONS)
-    return Response(text, code, media_type="application/json")
+def _added(job: Mapping[str, Any]) -> datetime:
+    """Returns when a job was added, as far as that is known."""
+    created, job_id = job.get("created"), job["_id"]
+    if not isinstance(created, datetime):
+        created = job_id.generation_time if isinstance(job_id, ObjectId) else datetime.fromtimestamp(0, UTC)
+    return created.astimezone(UTC)
+
+
+def task_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a stored job as a task."""
+    return _task(job)[1]
+
+
+def _newest(lists: JobLists, queries: Sequence[Mapping[str, Any]], order: str) -> bytes:
+    """Returns the newest tasks that match as a list in JSON. Each is decoded alone: that takes 20 times its size."""
+    found: list[tuple[tuple[Any, ...], bytes]] = []
+    size = 0
+    for job in lists.newest(queries, MOST_TASKS):
+        date, task = _task(job)
+        found.append((_place(order, date, task), json_bytes(task)))
+        size += len(found[-1][1])
+        if size >= MOST_BYTES:
+            break
+    return b"[%s]" % b", ".join(text for _, text in sorted(found))
+
+
+def _in_parts(body: bytes) -> Response:
+    """Answers a list. A part is sent when the one before it has been taken: then a slow reader is known to be one."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), _PART):
+            yield body[start : start + _PART]
+
+    return StreamingResponse(parts(), media_type="application/json", headers={"Content-Length": str(len(body))})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from taskscheduler.model.lifecycle import FINAL, LIVE, Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.presentation.kinds import is_service
 
@@ -16,7 +15,11 @@ class Action(NamedTuple):
     label: str
     done: str  #: shown afterwards
     warning: str  #: shown before
-    allowed: frozenset[Status]
+    ended: bool | None  #: whether it is for jobs that have ended, or for all others, also in a status that is none
+
+    def allows(self, job: Process) -> bool:
+        """Returns whether the status of a job allows this action."""
+        return self.ended is None or self.ended is job.status.is_final
 
 
 _ORDINARY = {
@@ -26,14 +29,14 @@ _ORDINARY = {
         "The job is cancelled.",
         "A waiting job never starts. A running job is killed at once, with everything it started. "
         "Later runs of the same series are cancelled, too.",
-        LIVE,
+        False,
     ),
     "retry": Action(
         "retry",
         "retry",
         "The job will run once more.",
         "It runs once more with the same data, as another attempt of the same job.",
-        FINAL,
+        True,
     ),
     "delete": Action(
         "delete",
@@ -41,7 +44,7 @@ _ORDINARY = {
         "The job is deleted.",
         "The job is removed with its data, result and attempts. If it has not ended, it is cancelled first. "
         "This cannot be undone.",
-        frozenset(Status),
+        None,
     ),
 }
 
@@ -54,14 +57,14 @@ _SERVICE = {
         "stop",
         "The service stops as soon as its process has ended.",
         "The service is asked to stop, and killed if it does not. It stays stopped until somebody starts it.",
-        LIVE,
+        False,
     ),
     "retry": Action(
         "retry",
         "start",
         "The service will start.",
         "A node starts it again as it is defined, and keeps it running.",
-        FINAL,
+        True,
     ),
 }
 
@@ -73,7 +76,7 @@ _PROGRAM = {
         "The record is cancelled; its program learns this at its next sign of life.",
         "No node runs this program, so none can kill it. It learns of this at its next sign of life, and should end "
         "then. A command that `taskscheduler exec` runs is ended.",
-        LIVE,
+        False,
     ),
     "delete": Action(
         "delete",
@@ -81,7 +84,7 @@ _PROGRAM = {
         "The job is deleted.",
         "The record is removed with its fields and result. A program that still runs learns this at its next sign of "
         "life. This cannot be undone.",
-        frozenset(Status),
+        None,
     ),
 }
 
@@ -98,7 +101,7 @@ def noun(job: Process) -> str:
 
 def offered(job: Process) -> list[Action]:
     """Returns the actions that the status of the job allows."""
-    return [action for action in actions_of(job).values() if job.status in action.allowed]
+    return [action for action in actions_of(job).values() if action.allows(job)]
 
 
 def done_text(name: str, job: Process | None = None) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
 from fastapi import HTTPException
 
+from taskscheduler.model.filters.expression import Filter, all_of
+from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import LIVE, Status
-from taskscheduler_daemon.presentation.kinds import KINDS
+from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.pages.truncate import line
 
 STATUSES: Mapping[str, frozenset[Status]] = {
@@ -28,17 +31,19 @@ class JobFilter:
     queue: str = ""
     tag: str = ""
     kind: str = ""
+    schedule: str = ""
+    q: str = ""  #: an expression of the filter language
     before: str = ""
 
     @property
     def given(self) -> dict[str, str]:
         """The values that are not empty, without `before`."""
-        values = {"status": self.status, "job": self.job, "queue": self.queue, "tag": self.tag, "kind": self.kind}
-        return {name: value for name, value in values.items() if value}
+        names = ("q", "status", "job", "queue", "tag", "kind", "schedule")
+        return {name: value for name in names if (value := getattr(self, name))}
 
-    def query(self) -> dict[str, Any]:
-        """Returns the query; answers 400 for a status, a kind or an id that does not exist."""
-        fields = (("class", self.job), ("queue", self.queue), ("tags", self.tag))
+    def query(self, now: datetime) -> dict[str, Any]:
+        """Returns the query; answers 400 for a wrong expression, and a status, a kind or an id that does not exist."""
+        fields = (("class", self.job), ("queue", self.queue), ("tags", self.tag), ("schedule", self.schedule))
         query: dict[str, Any] = {name: value for name, value in fields if value}
         if self.status:
             if self.status not in STATUSES:
@@ -50,7 +55,8 @@ class JobFilter:
             query |= KINDS[self.kind]
         if self.before:
             query["_id"] = {"$lt": self.before_id()}
-        return query
+        with refusing_bad_input():
+            return all_of([query, Filter.parse(self.q).query(now)])
 
     def before_id(self) -> ObjectId | None:
         """Returns the id of `before`; answers 400 if it is malformed."""
@@ -63,9 +69,9 @@ class JobFilter:
         """Whether no index finds the jobs, so that the query would read all of them.
 
         That is so for done jobs of a class or queue, and for solo jobs and programs unless only running ones are
-        wanted. Services and tags have indexes of their own.
+        wanted. Services, tags and schedules have indexes of their own.
         """
-        if self.tag:
+        if self.tag or self.schedule:
             return False
         if self.kind in ("program", "solo"):
             return self.status != Status.PROCESSING.label

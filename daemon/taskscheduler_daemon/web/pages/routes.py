@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from bson import ObjectId
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
+from taskscheduler.model.filters.expression import all_of
+from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.control.known import unknown_classes
+from taskscheduler.operations.control.summary import kept_back
 from taskscheduler.process import Process
-from taskscheduler_daemon.presentation.kinds import KINDS
+from taskscheduler.store.job_lists import by_id
+from taskscheduler_daemon.presentation.node import unknown_warning
+from taskscheduler_daemon.presentation.reason import is_kept_waiting
+from taskscheduler_daemon.presentation.running import as_of_now, boots_of
 from taskscheduler_daemon.presentation.text import local
 from taskscheduler_daemon.web.http.bodies import form_of
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.actions import ACTIONS, Action, actions_of, done_text, noun
+from taskscheduler_daemon.web.pages.control.reasons import reason_row, reason_view
+from taskscheduler_daemon.web.pages.control.rows import pause_row
 from taskscheduler_daemon.web.pages.filters import STATUSES, JobFilter
 from taskscheduler_daemon.web.pages.templates import STYLE, page
 from taskscheduler_daemon.web.pages.truncate import line
@@ -47,8 +56,10 @@ def overview(request: Request) -> Response:
     """Shows counts, queues, nodes, services, and programs that no node runs."""
     context = context_of(request)
     cluster, scheduler = context.overview, context.scheduler
-    nodes: list[Mapping[str, Any]] = list(cluster.nodes())
+    found = cluster.nodes()
+    nodes = as_of_now(found, context.job_lists.running_on(boots_of(found)))
     now = scheduler.store.clock.now()
+    counts, queues, pauses = cluster.counts(), cluster.backlogs(), cluster.pauses()
     services, programs = (
         [Process(scheduler, job) for job in context.job_lists.recent(query, SHOWN + 1)]
         for query in (KINDS["service"], _AT_WORK)
@@ -57,13 +68,16 @@ def overview(request: Request) -> Response:
         "overview.html",
         root=context.root,
         place="overview",
-        tiles=count_tiles(cluster.counts()),
-        queues=[queue_row(backlog, nodes) for backlog in cluster.backlogs()],
+        tiles=count_tiles(counts),
+        reasons=[reason_row(*one) for one in kept_back(cluster, counts, queues, found, pauses).items()],
+        queues=[queue_row(backlog, nodes) for backlog in queues],
         nodes=[node_row(node) for node in nodes],
+        unknown=[line(unknown_warning(one), 400) for one in unknown_classes(cluster, found)],
         services=[service_row(job, now) for job in services[:SHOWN]],
         more_services=len(services) > SHOWN,
         programs=[program_row(job, now) for job in programs[:SHOWN]],
         more_programs=len(programs) > SHOWN,
+        pauses=[pause_row(pause) for pause in pauses],
         database=cluster.name,
         time=local(now),
     )
@@ -79,16 +93,17 @@ def style() -> Response:
 def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: str = "") -> Response:
     """Shows the newest jobs that match, a page at a time."""
     context = context_of(request)
-    query = wanted.query()
-    boundary = context.job_lists.page_boundary(wanted.before_id(), MOST_SEARCHED) if wanted.reads_all else None
-    if boundary:
-        query["_id"] = {**query.get("_id", {}), "$gte": boundary}
-    found = context.job_lists.recent(query, PAGE + 1)
-    # in the order of ids, so that the next page begins where this one ends
-    found = sorted(found, key=lambda document: ObjectId(document["_id"]), reverse=True)
-    rest, documents = found[PAGE:], found[:PAGE]
     now = context.scheduler.store.clock.now()
+    query = wanted.query(now)
+    queries = context.served(query) if wanted.q else None if wanted.reads_all else [query]
+    boundary = context.job_lists.page_boundary(wanted.before_id(), MOST_SEARCHED) if queries is None else None
+    within = {"_id": {"$gte": boundary}} if boundary else {}
+    found = context.job_lists.recent_of(queries or [all_of([query, within])], PAGE + 1)
+    # in the order of ids, so that the next page begins where this one ends
+    found = sorted(found, key=by_id, reverse=True)
+    rest, documents = found[PAGE:], found[:PAGE]
     last = documents[-1]["_id"] if rest else boundary
+    last = last if isinstance(last, ObjectId) else None
     return page(
         "jobs.html",
         root=context.root,
@@ -111,6 +126,8 @@ def _form(wanted: JobFilter) -> dict[str, Any]:
         "queue": line(wanted.queue, 300),
         "tag": line(wanted.tag, 300),
         "kind": wanted.kind,
+        "schedule": line(wanted.schedule, 300),
+        "q": line(wanted.q, 2000),
         "filtered": bool(wanted.given),
     }
 
@@ -129,7 +146,14 @@ def show_job(request: Request, identifier: str, done: str = "") -> Response:
     """Shows everything about one job."""
     context = context_of(request)
     job, now = context.job(identifier), context.scheduler.store.clock.now()
-    return page("job.html", root=context.root, place="jobs", job=job_page(job, now), message=done_text(done, job))
+    return page(
+        "job.html",
+        root=context.root,
+        place="jobs",
+        job=job_page(job, now),
+        why=reason_view(job.why()) if is_kept_waiting(job) else None,
+        message=done_text(done, job),
+    )
 
 
 def _action(name: str, job: Process) -> Action:
@@ -156,9 +180,9 @@ def confirm(request: Request, identifier: str, name: str) -> Response:
         job=job_row(job, context.scheduler.store.clock.now()),
         action=action,
         what=noun(job),
-        allowed=job.status in action.allowed,
+        allowed=action.allows(job),
         field=FIELD,
-        token=context.csrf.field(cookie, f"{job.id}/{name}"),
+        token=context.csrf.field(cookie, f"{job.id_text}/{name}"),
     )
     answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
     return answer
@@ -170,19 +194,19 @@ def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, 
     context = context_of(request)
     job = context.job(identifier)
     action = _action(name, job)
-    if not context.csrf.matches(request.cookies.get(COOKIE), f"{job.id}/{name}", form.get(FIELD, "")):
+    if not context.csrf.matches(request.cookies.get(COOKIE), f"{job.id_text}/{name}", form.get(FIELD, "")):
         raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
     _take(context, job, action)
-    where = f"{context.root}/jobs" + ("" if name == "delete" else f"/{job.id}")
+    where = f"{context.root}/jobs" + ("" if name == "delete" else f"/{quote(job.id_text)}")
     return RedirectResponse(f"{where}?done={name}", 303)
 
 
 def _take(context: WebContext, job: Process, action: Action) -> None:
-    if job.status not in action.allowed:
+    if not action.allows(job):
         raise HTTPException(409, f"You cannot {action.label} a job that is {job.status.label}")
     if action.name == "cancel":
-        context.scheduler.cancel_job(job.id)
+        context.scheduler.cancel_job(job.id_text)
     elif action.name == "retry":
-        context.scheduler.retry_job(job.id)
+        context.scheduler.retry_job(job.id_text)
     else:
-        context.scheduler.delete_job(job.id)
+        context.scheduler.delete_job(job.id_text)

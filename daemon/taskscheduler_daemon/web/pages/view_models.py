@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.nodes import serves
 from taskscheduler.process import Process
 from taskscheduler.store.overview import Backlog
 from taskscheduler_daemon.presentation.clean import clean_lines
@@ -14,34 +15,45 @@ from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     FAILING_LABEL,
     LOOKS,
-    UNFINISHED,
     age,
     attempt_label,
+    attempt_look,
+    attempt_note,
     count,
     error_line,
     interval,
     label_of,
+    lasted,
     look_of,
     news,
     note,
     progress,
     run_time,
+    start_by,
     tries,
+    wait_time,
 )
 from taskscheduler_daemon.presentation.kinds import (
+    blocks,
     chosen_options,
+    how_often,
+    limit_names,
     program,
     restarts,
+    sequence,
     service_name,
     sign_of_life,
     solo_key,
+    waits_for,
 )
-from taskscheduler_daemon.presentation.node import UP, busy, load, node_state, serves
+from taskscheduler_daemon.presentation.node import UP, busy, load, node_state
 from taskscheduler_daemon.presentation.text import iso, local
 from taskscheduler_daemon.web.pages.actions import offered
 from taskscheduler_daemon.web.pages.truncate import clip, line, shown
 
 _MOST_TRACEBACK = 10_000
+
+MOST_ATTEMPTS = 100  #: on the page of a job; nodes keep 20, and somebody else may have written more
 
 Row = dict[str, Any]
 
@@ -62,27 +74,30 @@ def state_view(job: Process) -> Row:
 def job_row(job: Process, now: datetime) -> Row:
     """Returns a job in a list."""
     return {
-        "id": str(job.id),
+        "id": job.id_text,
         "job": line(job.job, 80),
         "queue": line(job.options.get("queue") or "", 40),
         "status": state_view(job),
         "tries": tries(job),
         "age": age(job, now),
         "added": iso(job.created),
+        "wait": wait_time(job, now),
         "run": run_time(job, now),
         "note": line(note(job, now), 160),
     }
 
 
 def job_page(job: Process, now: datetime) -> Row:
-    """Returns everything about one job."""
+    """Returns everything about one job, of its attempts the newest."""
+    attempts = job.attempts
     return {
         **job_row(job, now),
         "job": line(job.job, 300),
         "progress": job.progress,
         "message": line(progress(job), 500),
         "facts": [(name, line(value, 500)) for name, value in _facts(job, now) if value],
-        "attempts": [_attempt(attempt, now) for attempt in reversed(job.attempts)],
+        "attempts": [_attempt(attempt, now) for attempt in reversed(attempts[-MOST_ATTEMPTS:])],
+        "earlier": max(0, len(attempts) - MOST_ATTEMPTS),
         "data": None if job.program and job.data is None else shown(job.data),
         "result": shown(job.result_value) if job.status is Status.DONE else None,
         "error": _error(job.error),
@@ -94,17 +109,28 @@ def job_page(job: Process, now: datetime) -> Row:
 def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
     stored = job.to_dict()
     return [
+        ("Now", waits_for(job) or blocks(job)),
+        ("Reason", job.reason or ""),
         ("Program", program(job)),
         ("Service", service_name(job)),
         ("Restart", restarts(job)),
+        ("Limits", limit_names(job)),
+        ("Sequence", sequence(job)),
+        ("Group", str(job.options.get("group") or "")),
         ("Solo", solo_key(job)),
+        ("Schedule", job.schedule or ""),
+        ("Scheduled for", local(job.scheduled_at)),
         ("Queue", str(job.options.get("queue") or "")),
         ("Tags", ", ".join(job.tags)),
         ("Priority", str(job.options.get("priority") or "")),
         ("Added", local(job.created)),
         ("Due", local(job.at) if job.at != job.created else ""),
+        ("Start by", start_by(job, now)),
+        ("Claimed", local(job.claimed)),
         ("Started", local(job.started)),
         ("Ended", local(job.ended)),
+        ("Wait time", wait_time(job, now)),
+        ("Run time", run_time(job, now)),
         ("Last sign of life", sign_of_life(job, now)),
         ("Node", "" if job.program else str(job.node or "")),
         ("Worker", str(job.worker or "")),
@@ -113,6 +139,8 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Series", str(job.series or "")),
         ("Parent", str(job.parent or "")),
         ("Lost", f"{stored['lost']} times with its worker or node" if stored.get("lost") else ""),
+        ("Snoozed", how_often(job.snoozes) if job.snoozes else ""),
+        ("Suspect", "runs alone: others were lost with it, too" if stored.get("suspect") else ""),
     ]
 
 
@@ -121,15 +149,16 @@ def _options(job: Process) -> str:
 
 
 def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
-    status, started = attempt["status"], attempt.get("started")
-    ended = attempt.get("ended") or (now if status is Status.PROCESSING else None)
+    status = attempt["status"]
+    has_ended = status is not None and status is not Status.POSTPONED
+    look = {"name": attempt_label(attempt), "sign": attempt_look(status).glyph}
     return {
         "number": attempt.get("attempt"),
-        "status": {"name": attempt_label(attempt), "sign": UNFINISHED.glyph} if status is None else status_view(status),
-        "started": local(started),
-        "run": brief(max(0.0, (ended - started).total_seconds())) if started and ended else "",
+        "status": status_view(status) if has_ended else look,
+        "started": local(attempt.get("started")),
+        "run": lasted(attempt, now),
         "node": line(attempt.get("node") or "", 80),
-        "error": line(error_line(attempt.get("error")), 300) if status is not Status.DONE else "",
+        "error": line(attempt_note(attempt), 300),
     }
 
 
@@ -156,7 +185,7 @@ def service_row(job: Process, now: datetime) -> Row:
     """Returns a service and its state."""
     return {
         "name": line(service_name(job), 80),
-        "id": str(job.id),
+        "id": job.id_text,
         "status": state_view(job),
         "starts": job.attempt,
         "node": line(job.node or "", 80),
@@ -169,7 +198,7 @@ def program_row(job: Process, now: datetime) -> Row:
     """Returns a tracked program."""
     return {
         "name": line(job.job, 80),
-        "id": str(job.id),
+        "id": job.id_text,
         "program": line(program(job), 80),
         "run": run_time(job, now),
         "alive": brief(max(0.0, (now - job.alive).total_seconds())) if job.alive else "",
@@ -193,6 +222,7 @@ def node_row(node: Mapping[str, Any]) -> Row:
     state = node_state(node)
     return {
         "name": line(node.get("name") or node["_id"], 80),
+        "version": line(node.get("version") or "", 40),
         "state": "lost" if state not in (UP, "silent") else state,
         "pool": line(node.get("pm") or "", 20),
         "busy": line(load(busy(node), node.get("slots", "?"), int(node.get("running") or 0), " of "), 60),

@@ -13,7 +13,7 @@ from taskscheduler_daemon.ipc.messages import Flag, Run
 from taskscheduler_daemon.manager.pool.assignment import RunKind, next_assignment, steal_from
 from taskscheduler_daemon.manager.pool.hand_back import async_to_hand_back, to_hand_back
 from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
-from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.pool import LastWords, Pool
 from taskscheduler_daemon.manager.pool.scaling import workers_to_spawn
 from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 
@@ -180,7 +180,7 @@ class PoolHistory(RuleBasedStateMachine):
         worker = model.worker
         self._read_only(model)
         unread = list(model.inbox)
-        casualty = self.pool.exited(worker.pid, unread, self.now)
+        casualty = self.pool.exited(worker.pid, LastWords(unread), self.now)
         assert casualty is not None
         assert (casualty.worker, casualty.unread) == (worker, unread)
         assert casualty.run is model.current

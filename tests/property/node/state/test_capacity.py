@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.model.lifecycle import Ending
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
@@ -59,7 +60,7 @@ def test_the_target_and_the_room_never_exceed_their_caps(steps: list[tuple[str, 
         elif step == "slots":
             capacity.set_slots(int(value))
         else:
-            capacity.stalled()
+            capacity.ended(attempt(ObjectId()), Ending.UNSTARTED, 0.0)
         target, room = capacity.target(), capacity.room()
         assert capacity.slots <= target <= capacity.slots + (MOST_AHEAD if rated else FIRST_BATCH)
         assert capacity.slots or target == 0

@@ -1,10 +1,11 @@
-"""Sizes as people write them."""
+"""Sizes and statuses as people write them."""
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from taskscheduler_daemon.cli.input.parameters import parse_size
+from taskscheduler_daemon.cli.input.parameters import STATUS, parse_size
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,8 @@ def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None
 def test_nothing_else_is_a_size(text: str) -> None:
     with pytest.raises(ValueError, match="give bytes, or for example 512M, 2G"):
         parse_size(text)
+
+
+def test_a_mistyped_status_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(click.BadParameter, match=r"'faild' is not one of waiting, .*; did you mean failed\?"):
+        STATUS.convert("faild", None, None)

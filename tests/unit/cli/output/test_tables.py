@@ -12,7 +12,7 @@ from taskscheduler_daemon.presentation.job import COLUMNS
 
 
 def test_the_note_and_then_the_name_give_way_to_a_narrow_terminal() -> None:
-    cells = ["6a5f01c2e26cf26c6d0ede69", "my.long.package.with.Name" * 2, "o waiting", "1", "8m", "", "n" * 200]
+    cells = ["6a5f01c2e26cf26c6d0ede69", "my.long.package.with.Name" * 2, "o waiting", "1", "8m", "", "", "n" * 200]
     widths = fit([list(COLUMNS), cells], 100)
     assert sum(widths) + 2 * (len(widths) - 1) == 100
     assert widths[0] == 24

@@ -110,3 +110,23 @@ def test_workers_are_started_for_async_runs_but_not_the_last_one(waiting: int, s
     made = pool_of(0, most=4)
     accept(made, *[ASYNC] * waiting)
     assert workers_to_spawn(made, 0.0) == (spawned, 0)
+
+
+@pytest.mark.parametrize(
+    "kinds", [[ASYNC, SYNC, ASYNC], [SYNC, ASYNC, SYNC], [ASYNC, ASYNC, SYNC, SYNC, ASYNC, SYNC, ASYNC]]
+)
+def test_one_worker_runs_both_kinds_in_the_order_of_arrival_also_if_they_come_at_once(kinds: list[Flag]) -> None:
+    made, began = pool_of(1), list[bytes]()
+    runs = [a_run(flags=flag) for flag in kinds]
+    for run in runs:
+        made.queues.add(run, 0.0)
+    while made.queues.has_runs():
+        given = fakes.assign(made, 0.0)
+        assert len({run.flags for _, run in given}) == 1, "the two kinds never run side by side"
+        began += [run.job_id for _, run in given]
+        for worker, run in given:
+            if run.flags & Flag.ASYNC:
+                worker.async_runs.pop(run.job_id)
+            else:
+                made.ended(worker, run.job_id, run.attempt, 1.0, 0.0)
+    assert began == [run.job_id for run in runs]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from bson import ObjectId
 from tests.unit.manager.fakes import FOREVER, Scenario, a_run, async_run, forced_run
 
-from taskscheduler_daemon.ipc.messages import NO_WORKER, Flag
+from taskscheduler_daemon.ipc.messages import NO_WORKER, NOT_BEGUN, Flag, Run
+from taskscheduler_daemon.manager.pool.pool import LastWords
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 
 
@@ -100,7 +104,7 @@ def test_a_recalled_forced_run_waits_in_its_own_queue() -> None:
 def test_the_end_of_an_orphan_does_not_change_the_pool() -> None:
     scenario = Scenario()
     scenario.boot()
-    assert scenario.pool.exited(99_999, [], scenario.now) is None
+    assert scenario.pool.exited(99_999, LastWords([]), scenario.now) is None
     assert len(scenario.pool.workers) == 1
 
 
@@ -158,11 +162,11 @@ def test_the_inventory_names_the_worker_of_a_running_job_and_none_of_one_that_ha
     parallel, waiting, hook = async_run(), forced_run(), a_run(flags=Flag.HOOK)
     scenario.pool.began(worker, parallel, scenario.now + 1)
     scenario.accept(waiting, hook)
-    assert scenario.pool.inventory(scenario.now + 3) == [
-        (waiting.job_id, 1, NO_WORKER, -1.0),
-        (running.job_id, 1, worker.id, 3.0),
-        (ahead.job_id, 1, NO_WORKER, -1.0),
-        (parallel.job_id, 1, worker.id, 2.0),
+    assert scenario.pool.inventory() == [
+        (waiting.job_id, 1, NO_WORKER, NOT_BEGUN),
+        (running.job_id, 1, worker.id, scenario.now),
+        (ahead.job_id, 1, NO_WORKER, NOT_BEGUN),
+        (parallel.job_id, 1, worker.id, scenario.now + 1),
     ]
 
 
@@ -172,7 +176,7 @@ def test_a_worker_that_ends_leaves_what_it_had_not_begun_to_the_others() -> None
     running, read_ahead, unread = scenario.loaded(worker, 3)
     later = a_run()
     scenario.accept(later)
-    casualty = scenario.pool.exited(worker.pid, [unread], scenario.now)
+    casualty = scenario.pool.exited(worker.pid, LastWords([unread]), scenario.now)
     assert casualty is not None
     assert (casualty.worker, casualty.run) == (worker, running)
     assert casualty.unread == [read_ahead, unread]
@@ -187,8 +191,59 @@ def test_a_worker_that_ends_takes_its_async_runs_with_it_but_for_the_unread_ones
     for run in (begun, unread, canceled):
         scenario.pool.began(worker, run, scenario.now)
     worker.async_runs[canceled.job_id].kill_reason = KillReason.CANCELED
-    casualty = scenario.pool.exited(worker.pid, [unread, canceled], scenario.now)
+    casualty = scenario.pool.exited(worker.pid, LastWords([unread, canceled]), scenario.now)
     assert casualty is not None
     assert casualty.unread == [unread]
     assert [entry.run for entry in casualty.async_runs] == [begun, canceled]
     assert [entry.run for entry in scenario.pool.queues.asynchronous.waiting] == [unread]
+
+
+def key(run: Run) -> tuple[bytes, int]:
+    return run.job_id, run.attempt
+
+
+def test_what_a_worker_had_read_and_not_begun_waits_for_another_one() -> None:
+    scenario = Scenario()
+    [worker] = scenario.boot()
+    read, unread = scenario.loaded(worker, 2)
+    casualty = scenario.pool.exited(worker.pid, LastWords([unread], frozenset()), scenario.now)
+    assert casualty is not None
+    assert (casualty.run, casualty.unread) == (None, [read, unread])
+    assert [entry.run for entry in scenario.pool.queues.ordinary] == [read, unread]
+
+
+def test_what_an_event_loop_had_read_and_not_begun_waits_for_another_one() -> None:
+    scenario = Scenario()
+    [worker] = scenario.boot()
+    begun, read, canceled = async_run(), async_run(), async_run()
+    for run in (begun, read, canceled):
+        scenario.pool.began(worker, run, scenario.now)
+    worker.async_runs[canceled.job_id].kill_reason = KillReason.CANCELED
+    casualty = scenario.pool.exited(worker.pid, LastWords([], frozenset({key(begun)})), scenario.now)
+    assert casualty is not None
+    assert [entry.run for entry in casualty.async_runs] == [begun, canceled]
+    assert [entry.run for entry in scenario.pool.queues.asynchronous.waiting] == [read]
+
+
+def test_a_run_that_was_to_end_before_it_began_does_not_wait_again() -> None:
+    scenario = Scenario()
+    [worker] = scenario.boot()
+    [canceled] = scenario.loaded(worker, 1)
+    worker.kill_reason = KillReason.CANCELED
+    casualty = scenario.pool.exited(worker.pid, LastWords([], frozenset()), scenario.now)
+    assert casualty is not None
+    assert casualty.run is canceled
+    assert not scenario.pool.queues.has_runs()
+
+
+@pytest.mark.parametrize(
+    ("options", "at_first"), [({}, False), ({"min_children": 0}, True), ({"pm": "ondemand"}, True)]
+)
+def test_a_pool_is_ready_when_a_worker_is_or_none_is_started_ahead(options: dict[str, Any], at_first: bool) -> None:
+    scenario = Scenario(**options)
+    assert scenario.pool.is_ready is at_first
+    scenario.spawn()
+    assert scenario.pool.is_ready is at_first
+    for worker in scenario.pool.workers.values():
+        scenario.pool.ready(worker, scenario.now)
+    assert scenario.pool.is_ready

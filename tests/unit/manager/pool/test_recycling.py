@@ -10,7 +10,7 @@ from tests.unit.manager.fakes import FOREVER, assign
 
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.manager.pool.options import PoolOptions
-from taskscheduler_daemon.manager.pool.pool import Pool
+from taskscheduler_daemon.manager.pool.pool import LastWords, Pool
 from taskscheduler_daemon.manager.pool.recycling import (
     MEASURE_EVERY,
     next_retirement,
@@ -117,7 +117,7 @@ def test_the_place_of_a_worker_that_has_had_its_jobs_is_filled_when_it_is_gone()
     pool, [worker] = a_pool(pm="static", min_children=1, worker_max_jobs=1)
     give(pool, worker, 0.0)
     assert workers_to_spawn(pool, 0.0) == (0, 0)
-    pool.exited(worker.pid, [], 0.0)
+    pool.exited(worker.pid, LastWords([]), 0.0)
     assert workers_to_spawn(pool, 0.0) == (1, 0)
 
 

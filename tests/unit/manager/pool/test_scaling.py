@@ -89,3 +89,26 @@ def test_every_forced_job_gets_one_worker_even_before_it_is_ready() -> None:
     assert scenario.spawn() == []
     scenario.accept(forced_run())
     assert len(scenario.spawn()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, 16),
+        ({"max_children": 5}, 20),
+        ({"pm": "static", "min_children": 6}, 24),
+        ({"max_children": 50, "max_forced": 3}, 3),
+    ],
+)
+def test_forced_workers_have_a_limit(options: dict[str, object], limit: int) -> None:
+    scenario = Scenario(**options)
+    scenario.boot()
+    scenario.accept(*(forced_run() for _ in range(300)))
+    workers = scenario.boot()
+    assert len(workers) == limit
+    assert scenario.spawn() == []
+    scenario.assign()
+    scenario.end(workers[0])
+    assert scenario.spawn() == [], "its process has not ended yet"
+    scenario.exit(workers[0])
+    assert len(scenario.spawn()) == 1

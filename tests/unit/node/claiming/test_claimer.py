@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,13 +11,19 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.support.eventually import eventually
-from tests.unit.node.fakes import FakeClock, FakeStore, Threads, attempt, lease
+from tests.unit.node.fakes import PARKED_AT, SERVER_NOW, FakeClock, FakeStore, Threads, attempt, lease
 
+from taskscheduler.operations.control.turn_taking import TurnTaker
+from taskscheduler.store.claims import ALL_JOBS
+from taskscheduler_daemon.node.claiming import claimer
 from taskscheduler_daemon.node.claiming.claimer import Claimer
+from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 
@@ -24,20 +31,23 @@ from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 class Bench:
     """A claimer of a node with two slots, and the jobs that it has dispatched."""
 
-    def __init__(self, max_jobs: int = 0, queues: tuple[str, ...] = ()) -> None:
+    def __init__(self, max_jobs: int = 0, queues: tuple[str, ...] = (), unknown_timeout: float = 0) -> None:
         self.store, self.clock, self.in_flight, self.threads = FakeStore(), FakeClock(), InFlight(), Threads()
         self.lease = lease(self.clock)
-        self.capacity = Capacity(self.in_flight, self.lease, max_jobs)
-        self.capacity.set_slots(2, 10)
+        self.capacity = Capacity(self.in_flight, self.lease, max_jobs, unknown_timeout)
+        self.capacity.set_slots(2, 10, 16)
         self.dispatched: list[ObjectId] = []
         node = NodeIdentity(ObjectId(), "node")
         self.partition = Partition(node.boot, 30.0)
         self.search = Search(queues)
+        self.view = ControlView(self.store.store)
+        self.turns = TurnTaker(self.store.store, self.clock)
         dispatcher = cast(Any, SimpleNamespace(dispatch=self._dispatch))
+        rates = RateCheck(self.store.store, ControlView(self.store.store), cast(Any, None))
         self.claimer = Claimer(
-            store=self.store.store,
+            finder=JobFinder(self.store.store, queues, self.capacity.unknown, self.view, self.turns, self.clock),
             capacity=self.capacity,
-            pipeline=ClaimPipeline(self.store.store, node, self.capacity, dispatcher, self.clock),
+            pipeline=ClaimPipeline(self.store.store, node, self.capacity, dispatcher, rates, self.clock),
             search=self.search,
             partition=self.partition,
             clock=self.clock,
@@ -46,6 +56,12 @@ class Bench:
 
     def _dispatch(self, attempts: list[Attempt]) -> None:
         self.dispatched += [one.fence.job_id for one in attempts]
+
+    def pause(self, *keys: str, **fields: Any) -> None:
+        """Somebody pauses this, and the node has heard of it."""
+        self.store.controls.stored = [{"_id": key, **fields} for key in keys]
+        self.view.refresh()
+        self.claimer.look_everywhere()
 
     def look(self) -> list[ObjectId]:
         """What one look dispatches."""
@@ -160,6 +176,18 @@ def test_async_jobs_behind_others_are_claimed_as_long_as_there_is_room_for_them(
     assert set(beside[10:]) <= set(bench.look())
 
 
+def test_with_one_slot_async_jobs_are_claimed_until_a_job_of_the_other_kind_comes(bench: Bench) -> None:
+    bench.capacity.set_slots(1, 10)
+    first = bench.store.claims.add(3, **{"async": True})
+    (other,) = bench.store.claims.add(1)
+    behind = bench.store.claims.add(3, **{"async": True})
+    claimed = bench.look()
+    assert claimed == [*first, other]
+    assert bench.look() == []
+    bench.end_all()
+    assert bench.look() == behind
+
+
 def test_where_one_job_turned_out_to_be_async_more_are_searched_for_although_no_slot_is_free(bench: Bench) -> None:
     bench.at_rest()
     bench.in_flight.add([attempt()])
@@ -199,7 +227,10 @@ def test_abandoned_claims_are_released_before_anything_is_claimed(bench: Bench) 
     assert len(bench.store.claims.released) == 1
 
 
-def test_after_an_error_it_looks_everywhere_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_after_an_error_it_looks_everywhere_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claimer, "_PAUSE_AFTER_ERROR", 0.02)
     bench.store.faults.fail("claims.candidates", AutoReconnect("cut"))
     bench.store.claims.add(1)
     bench.claimer.start()
@@ -222,3 +253,215 @@ def test_once_it_has_stopped_it_claims_nothing(bench: Bench) -> None:
     assert bench.dispatched == []
     assert bench.claimer._thread is not None
     assert not bench.claimer._thread.is_alive()
+
+
+def test_forced_jobs_beyond_the_limit_wait_until_one_has_ended(bench: Bench) -> None:
+    bench.capacity.set_slots(2, 10, 3)
+    ids = bench.store.claims.add(5, options={"force_spawn": True})
+    assert bench.look() == ids[:3]
+    bench.claimer._wake.clear()
+    bench.claimer.slots_free()
+    assert not bench.claimer._wake.is_set()
+    bench.in_flight.pop(ids[0].binary, 1)
+    bench.claimer.slots_free()
+    assert bench.claimer._wake.is_set()
+    assert bench.look() == [ids[3]]
+    bench.end_all()
+    assert bench.look() == [ids[4]]
+    bench.end_all()
+    bench.at_rest()
+    bench.claimer.slots_free()
+    assert not bench.claimer._wake.is_set(), "nothing is left to look for"
+
+
+def test_ordinary_jobs_are_claimed_past_forced_ones_that_wait(bench: Bench) -> None:
+    bench.capacity.set_slots(2, 10, 3)
+    forced = bench.store.claims.add(5, options={"force_spawn": True})
+    ordinary = bench.store.claims.add(2)
+    assert bench.look() == [*forced[:3], *ordinary]
+
+
+def test_a_forced_job_that_was_just_added_waits_for_its_limit_like_all_others(bench: Bench) -> None:
+    bench.capacity.set_slots(2, 10, 1)
+    first = bench.store.claims.add(1, options={"force_spawn": True})
+    assert bench.look() == first
+    bench.at_rest()
+    later = bench.store.claims.add(1, options={"force_spawn": True})
+    bench.claimer.hint(later, ["default"], forced=True, later=False)
+    assert bench.look() == []
+    bench.end_all()
+    assert bench.look() == later
+
+
+NEW: dict[str, Any] = {"class": "new"}
+
+
+def test_jobs_of_unknown_classes_are_left_to_other_nodes() -> None:
+    bench = Bench(unknown_timeout=3600)
+    bench.capacity.unknown.left_to_others(ObjectId(), "new", bench.clock.seconds)
+    bench.store.claims.add(**NEW)
+    (known,) = bench.store.claims.add()
+    assert bench.look() == [known]
+
+
+def test_jobs_that_no_node_knows_are_claimed_once_they_have_waited_long_enough() -> None:
+    bench = Bench(unknown_timeout=600)
+    unknown = bench.capacity.unknown
+    unknown.left_to_others(ObjectId(), "new", bench.clock.seconds)
+    (overdue,) = bench.store.claims.add(**NEW)
+    bench.store.claims.overdue_ids = {overdue}
+    assert bench.look() == [overdue]
+    assert not unknown.left_to_others(overdue, "new", bench.clock.seconds), "it fails now"
+    (later,) = bench.store.claims.add(**NEW)
+    bench.store.claims.overdue_ids = {later}
+    bench.clock.seconds += 9.0
+    assert bench.look() == [], "not so soon again"
+    bench.clock.seconds += 1.0
+    assert bench.look() == [later]
+
+
+def test_while_everything_is_paused_nothing_is_claimed(bench: Bench) -> None:
+    bench.store.claims.add(1, options={"force_spawn": True})
+    bench.store.claims.add(1, **{"async": True})
+    hinted, _ = bench.store.claims.add(2)
+    bench.pause("pause:all")
+    bench.claimer.hint([hinted], ["default"], forced=True, later=False)
+    assert bench.look() == []
+    assert bench.store.faults.calls == ["controls.load"], "nobody is asked for jobs"
+    bench.pause()
+    assert hinted in bench.look()
+
+
+def test_while_everything_is_paused_abandoned_claims_are_released(bench: Bench) -> None:
+    bench.store.claims.add(1)
+    bench.store.faults.fail("claims.claimed", AutoReconnect("cut"))
+    with pytest.raises(AutoReconnect):
+        bench.look()
+    bench.pause("pause:all")
+    bench.look()
+    assert len(bench.store.claims.released) == 1
+
+
+KINDS: tuple[dict[str, Any], ...] = ({}, {"async": True}, {"options": {"force_spawn": True}})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("queues", [(), ("mail", "default")])
+def test_a_paused_queue_is_left_out_of_every_search(kind: dict[str, Any], slots: int, queues: tuple[str, ...]) -> None:
+    bench = Bench(queues=queues)
+    bench.capacity.set_slots(slots, 10, 16)
+    bench.store.claims.add(3, **kind, queue="mail")
+    (other,) = bench.store.claims.add(1, **kind)
+    bench.pause("pause:queue:mail")
+    assert bench.look() == [other]
+    bench.claimer.stop()
+
+
+def test_a_hinted_job_of_a_paused_queue_or_class_is_left_alone(bench: Bench) -> None:
+    bench.at_rest()
+    bench.pause("pause:queue:mail", "pause:job:copy")
+    bench.look()
+    ids = [*bench.store.claims.add(1, queue="mail"), *bench.store.claims.add(1, **{"class": "copy"})]
+    bench.claimer.hint(ids, ["mail", "default"], forced=False, later=False)
+    assert bench.look() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("key", ["pause:job:copy", "pause:tag:x"])
+def test_jobs_of_a_paused_class_or_tag_are_parked_and_others_claimed(
+    kind: dict[str, Any], slots: int, key: str
+) -> None:
+    bench = Bench()
+    bench.capacity.set_slots(slots, 10, 16)
+    paused = bench.store.claims.add(20, **kind, **{"class": "copy", "tags": ["y", "x"]})
+    (other,) = bench.store.claims.add(1, **kind)
+    bench.pause(key)
+    claimed = bench.look()
+    while bench.search.more and not claimed:
+        claimed = bench.look()
+    assert claimed == [other]
+    assert list(bench.store.blocked_jobs.parked[key]) == paused
+    bench.claimer.stop()
+
+
+def test_a_pause_that_is_over_holds_nothing(bench: Bench) -> None:
+    (job_id,) = bench.store.claims.add(1)
+    bench.pause("pause:all", "pause:job:mail", until=SERVER_NOW)
+    assert bench.look() == [job_id]
+
+
+def test_jobs_that_nobody_knows_do_not_fail_while_they_are_paused() -> None:
+    bench = Bench(unknown_timeout=3600)
+    bench.capacity.unknown.left_to_others(ObjectId(), "new", bench.clock.seconds)
+    bench.store.claims.overdue_ids = set(bench.store.claims.add(1, **NEW))
+    bench.pause("pause:job:new")
+    assert bench.look() == []
+    assert set(bench.store.blocked_jobs.parked["pause:job:new"]) == bench.store.claims.overdue_ids
+    bench.claimer.stop()
+
+
+def test_without_a_pause_nothing_is_read_that_tells_paused_jobs(bench: Bench) -> None:
+    assert bench.claimer._finder.scope() is ALL_JOBS
+    assert ALL_JOBS.fields == {}
+
+
+def test_groups_take_turns_whichever_has_more_jobs(bench: Bench) -> None:
+    many, few = bench.store.claims.add_to_group("a", 50), bench.store.claims.add_to_group("b", 2)
+    assert bench.look() == [many[0], few[0]]
+    bench.end_all()
+    assert bench.look() == [many[1], few[1]]
+    bench.end_all()
+    assert bench.look() == many[2:4]
+
+
+def test_jobs_of_groups_are_claimed_beside_waiting_ones_by_priority_and_age(bench: Bench) -> None:
+    (urgent,) = bench.store.claims.add(priority=1)
+    (young,) = bench.store.claims.add(at=PARKED_AT + timedelta(seconds=1))
+    first, second = bench.store.claims.add_to_group("a", 2)
+    assert bench.look() == [urgent, first]
+    bench.end_all()
+    assert bench.look() == [second, young]
+
+
+def test_a_node_that_rests_hears_of_jobs_of_groups(bench: Bench) -> None:
+    bench.at_rest()
+    (job_id,) = bench.store.claims.add_to_group("a")
+    bench.claimer.groups_wait(["default"])
+    assert bench.claimer._wake.is_set()
+    assert bench.look() == [job_id]
+
+
+def test_without_groups_nothing_is_asked_about_them(bench: Bench) -> None:
+    bench.at_rest()
+    for _ in range(3):
+        bench.store.claims.add(5)
+        bench.claimer.hint([], ["default"], forced=False, later=True)
+        assert len(bench.look()) == 2
+        bench.end_all()
+    assert not [call for call in bench.store.faults.calls if call.startswith("group_lists")]
+
+
+def test_a_job_of_a_group_that_another_control_keeps_back_is_not_claimed(bench: Bench) -> None:
+    first, second = bench.store.claims.add_to_group("a", 2)
+    bench.store.admission.refused.add(first)
+    assert bench.look() == [second]
+
+
+def test_little_is_claimed_ahead_while_groups_wait(bench: Bench) -> None:
+    bench.capacity.speed.learn(0.0001)
+    bench.store.claims.add_to_group("a", 1000)
+    assert len(bench.look()) == 2 + 6
+    bench.store.claims.in_groups.clear()
+    bench.store.claims.add(2000)
+    bench.end_all()
+    bench.claimer.look_everywhere()
+    assert len(bench.look()) > 900
+
+
+def test_async_jobs_take_turns_where_no_slot_is_free(bench: Bench) -> None:
+    bench.capacity.learn_async("mail")
+    bench.in_flight.add([attempt()])
+    waits = bench.store.claims.add_to_group("a", 2, **{"async": True})
+    assert sorted(bench.look()) == waits

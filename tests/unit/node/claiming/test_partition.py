@@ -151,3 +151,16 @@ def test_who_else_there_is_is_asked_for_now_and_then_and_soon_after_others_were_
 
 def test_a_thousand_nodes_ask_for_each_other_less_often() -> None:
     assert not one_of(1000).is_old(NOW + 20)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 7])
+def test_each_group_is_divided_evenly_in_whichever_order_its_jobs_were_added(step: int) -> None:
+    of_group = [{**job, "group": "a"} for job in jobs(40 * step)[::step]]
+    shares = [len(part.ours(of_group, 40, at_head=False, now=NOW)) for part in partitions(2)]
+    assert shares == pytest.approx([20, 20], abs=4), "a program adds jobs of so many groups by turns"
+
+
+def test_nodes_divide_the_jobs_of_groups_among_them() -> None:
+    found = [{**job, "group": "a"} for job in jobs(300)]
+    parts = [part.ours(found, 300, at_head=False, now=NOW) for part in partitions(3)]
+    assert sorted(job_id for part in parts for job_id in part) == ids(found)

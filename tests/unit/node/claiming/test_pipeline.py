@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
-from tests.unit.node.fakes import FakeClock, FakeStore, lease
+from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeStore, job_document, lease
 
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import Status, Transition
+from taskscheduler.store.claims import ALL_JOBS
 from taskscheduler_daemon.node.claiming.pipeline import Claimed, ClaimPipeline
+from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.state.capacity import Capacity
+from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 
@@ -32,13 +36,14 @@ class Bench:
             node=NodeIdentity(ObjectId(), "node"),
             capacity=self.capacity,
             dispatcher=cast(Any, SimpleNamespace(dispatch=self._dispatch)),
+            rates=RateCheck(self.store.store, ControlView(self.store.store), cast(Any, None)),
             clock=self.clock,
         )
 
     def _dispatch(self, attempts: list[Attempt]) -> None:
         self.dispatched += [one.fence.job_id for one in attempts]
         in_flight = all(self.in_flight.get(one.fence.job_id.binary) is one for one in attempts)
-        self.seen.append((in_flight, self.pipeline.unconfirmed(), self.capacity.wanted_forced()))
+        self.seen.append((in_flight, self.pipeline.unconfirmed(), self.capacity.budget.left))
 
 
 @pytest.fixture
@@ -74,10 +79,10 @@ def test_nothing_is_asked_of_the_database_for_nothing(bench: Bench) -> None:
 
 def test_a_single_job_takes_one_operation(bench: Bench) -> None:
     (job_id,) = bench.store.claims.add()
-    bench.pipeline.claim_one(job_id, [])
+    bench.pipeline.claim_one(job_id, ALL_JOBS)
     assert bench.store.faults.calls == ["claims.claim_one"]
     assert (bench.dispatched, bench.pipeline.collect()) == ([job_id], Claimed(1, 1))
-    bench.pipeline.claim_one(job_id, [])
+    bench.pipeline.claim_one(job_id, ALL_JOBS)
     assert (bench.dispatched, bench.pipeline.collect()) == ([job_id], Claimed(1, 0))
 
 
@@ -94,7 +99,7 @@ def test_a_claim_that_cannot_be_read_back_is_released(bench: Bench, single: bool
     (job_id,) = bench.store.claims.add()
     bench.store.faults.fail("claims.claim_one" if single else "claims.claimed", AutoReconnect("cut"))
     with pytest.raises(AutoReconnect):
-        bench.pipeline.claim_one(job_id, []) if single else bench.pipeline.claim([job_id])
+        bench.pipeline.claim_one(job_id, ALL_JOBS) if single else bench.pipeline.claim([job_id])
     (claim,) = bench.pipeline.unconfirmed()
     bench.store.faults.fail("claims.release_claim", AutoReconnect("cut"))
     with pytest.raises(AutoReconnect):
@@ -102,7 +107,7 @@ def test_a_claim_that_cannot_be_read_back_is_released(bench: Bench, single: bool
     assert bench.pipeline.unconfirmed() == [claim], "tried again"
     bench.pipeline.release_abandoned()
     assert bench.store.claims.released == [claim]
-    assert bench.store.solo_locks.unstarted == [claim, claim], "services and solo jobs that were cancelled meanwhile"
+    assert bench.store.admission.unstarted == [claim, claim], "services and solo jobs that were cancelled meanwhile"
     assert (bench.pipeline.unconfirmed(), bench.dispatched) == ([], [])
 
 
@@ -112,7 +117,7 @@ def test_an_exclusive_job_that_was_cancelled_before_the_read_back_keeps_no_lock(
     bench.store.claims.claimed = lambda *claim: read_back(*claim)[1:]  # type: ignore[method-assign]
     bench.pipeline.claim(ids)
     assert len(bench.dispatched) == 1
-    assert len(bench.store.solo_locks.unstarted) == 2
+    assert len(bench.store.admission.unstarted) == 2
 
 
 def test_claims_under_way_count_as_asked_until_they_end(bench: Bench) -> None:
@@ -150,3 +155,19 @@ def test_a_claim_that_fails_does_not_take_another_with_it(bench: Bench) -> None:
     assert (bench.dispatched, bench.pipeline.asked) == ([second], 0)
     assert bench.pipeline.collect() == Claimed(1, 1)
     assert set(bench.pipeline.unconfirmed()) == broken
+
+
+def test_a_job_that_was_claimed_too_late_is_released_and_ended_and_no_other(bench: Bench) -> None:
+    (late,) = bench.store.claims.add(expires=SERVER_NOW)
+    (limited,) = bench.store.claims.add(expires=SERVER_NOW + timedelta(seconds=5))
+    (plain,) = bench.store.claims.add()
+    bench.store.jobs.stored = {late: job_document(_id=late, attempt=0, expires=SERVER_NOW)}
+    bench.pipeline.claim([late, limited, plain])
+    assert bench.dispatched == [limited, plain]
+    assert [fence.job_id for fence in bench.store.claims.released_fences] == [late]
+    assert bench.store.late_jobs.ended == [(late, Transition.CANCEL_LATE)]
+    assert bench.in_flight.get(late.binary) is None
+    started_by = [bench.in_flight.get(one.binary) for one in (limited, plain)]
+    assert [one.start_by for one in started_by if one is not None] == [bench.clock.monotonic() + 5, 0.0]
+    statuses = [(entry["job"], entry["status"]) for entry in bench.store.events.entries]
+    assert (late, Status.PROCESSING) not in statuses

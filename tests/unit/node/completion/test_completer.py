@@ -10,13 +10,15 @@ from bson import ObjectId
 from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError
 from tests.support.eventually import eventually
-from tests.unit.node.fakes import FakeClock, FakeManager, FakeStore, Threads, attempt, lease, report
+from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeManager, FakeStore, Threads, attempt, lease, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.completions import Sign
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.in_flight import Attempt
 
@@ -30,8 +32,9 @@ class Bench:
         self.completer = Completer(
             store=self.store.store,
             options=NodeOptions(name="node", max_lost=2),
-            hooks=HookCalls(self.store.store, self.manager.proxy),
+            hooks=HookCalls(self.store.store, self.manager.proxy, ObjectId()),
             locks=self.locks,
+            log=JobLog(self.clock),
             clock=self.clock,
             threads=self.threads,
         )
@@ -101,7 +104,7 @@ def test_what_follows_is_delivered_once_the_end_is_written(bench: Bench) -> None
     bench.write()
     assert bench.store.wakeups.rearmed == [retried.fence.job_id]
     assert bench.store.outbox.delivered == [failed.fence.job_id, solo.fence.job_id]
-    assert bench.store.solo_locks.admitted == ["key"]
+    assert bench.store.admission.admitted == ["solo:key"]
     assert bench.manager.dispatched == [failed.fence.job_id], "the hook"
 
 
@@ -115,7 +118,8 @@ def test_an_end_that_a_fence_refuses_has_no_effects(bench: Bench, caplog: pytest
     assert bench.written == [kept.fence.job_id]
     assert bench.store.wakeups.rearmed == []
     assert bench.completer.fenced == 1
-    assert bench.store.solo_locks.released == [lost.fence], "it was cancelled: others wait until it is gone"
+    assert lost.fence in bench.store.leases.absolved, "others may have taken this node for lost"
+    assert bench.store.admission.released == [lost.fence], "it was cancelled: others wait until it is gone"
     assert "fence refused ends of jobs" in caplog.text
 
 
@@ -139,6 +143,16 @@ def test_a_document_that_is_refused_does_not_hold_up_the_others(bench: Bench) ->
         "type": "InvalidDataError",
         "message": "MongoDB refused to store the outcome of the job",
     }
+
+
+def test_one_that_is_refused_fails_by_that_and_not_by_its_own_mistake(bench: Bench) -> None:
+    bench.store.faults.fail("completions.write", BulkWriteError({"writeErrors": [{"code": 2}]}))
+    error = {"type": "ValueError", "message": "no"}
+    bench.end(attempt(), Ending.FAILED, error=error, fingerprint="0123456789ab")
+    bench.write()
+    [one] = bench.store.completions.written
+    assert one.error is not None
+    assert (one.error["type"], one.fingerprint) == ("InvalidDataError", None)
 
 
 def test_the_document_of_one_that_is_refused_even_so_is_set_aside(
@@ -168,15 +182,15 @@ def test_what_the_driver_cannot_encode_fails_its_job_alone(bench: Bench, error: 
 def test_only_the_newest_sign_of_life_is_written_and_none_holds_up_an_end(bench: Bench) -> None:
     one = attempt()
     for progress in (10.0, 20.0):
-        bench.completer.submit((one.fence, {"progress": progress}, None))
+        bench.completer.submit(Sign(one.fence, {"progress": progress}))
     bench.store.faults.fail("completions.progress", AutoReconnect("cut"))
     bench.end(one)
     bench.write()
     assert bench.written == [one.fence.job_id]
-    bench.completer.submit((one.fence, {"progress": 30.0}, None))
-    bench.completer.submit((one.fence, {"progress": 40.0}, None))
+    bench.completer.submit(Sign(one.fence, {"progress": 30.0}))
+    bench.completer.submit(Sign(one.fence, {"progress": 40.0}))
     bench.write()
-    assert bench.store.completions.reports == [(one.fence, {"progress": 40.0}, None)]
+    assert bench.store.completions.reports == [Sign(one.fence, {"progress": 40.0})]
 
 
 def test_a_barrier_is_passed_when_everything_before_it_is_written(bench: Bench) -> None:
@@ -208,3 +222,34 @@ def test_results_are_dropped_only_when_they_may_be(bench: Bench, caplog: pytest.
 
 def test_one_that_was_never_started_has_nothing_to_write(bench: Bench) -> None:
     assert bench.completer.stop()
+
+
+def test_what_cannot_follow_an_end_is_left_to_the_sweep_and_ends_no_session(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd, good = attempt(), attempt()
+    bench.store.faults.fail("outbox.deliver", KeyError("next"))
+    bench.end(odd, Ending.FAILED, error={"type": "ValueError", "message": "no"})
+    bench.end(good)
+    bench.write()
+    assert set(bench.written) == {odd.fence.job_id, good.fence.job_id}
+    assert "not done yet" in caplog.text
+
+
+def test_an_end_has_the_times_of_the_worker_by_the_clock_of_the_server(bench: Bench) -> None:
+    bench.store.clock.synchronize(SERVER_NOW, 1000.0)
+    one = attempt()
+    exact = report(one, Ending.SUCCEEDED, seconds=2.5)._replace(began=990.0)
+    completion = bench.completer.completion_of(one, exact)
+    assert (completion.began, completion.ended) == (SERVER_NOW.timestamp() - 10, SERVER_NOW.timestamp() - 7.5)
+    by_manager = bench.completer.completion_of(one, exact._replace(began=0.0))
+    assert (by_manager.began, by_manager.ended) == (SERVER_NOW.timestamp() - 2.5, SERVER_NOW.timestamp())
+    unknown = bench.completer.completion_of(one, report(one, Ending.LOST, seconds=0.0, error={"message": ""}))
+    assert (unknown.began, unknown.ended) == (0.0, 0.0)
+
+
+def test_a_failure_is_logged_before_it_is_written(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    logged: list[str] = []
+    bench.completer.submit = lambda entry: logged.append(caplog.text)  # type: ignore[method-assign]
+    bench.completer.end(attempt(), report(attempt(), Ending.FAILED, error={"type": "ValueError", "message": "no"}))
+    assert "job failed: ValueError: no" in logged[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from bson import ObjectId
 from tests.unit.node.fakes import WORKER, attempt, report
 
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
+from taskscheduler.store.attempt_updates import Again
 from taskscheduler_daemon.node.completion.completer import completion_of_report
 
 ERROR = {"type": "ValueError", "message": "no"}
@@ -96,3 +99,49 @@ def test_a_job_that_was_handed_back_is_neither_lost_nor_failed() -> None:
         False,
         (),
     )
+
+
+# -- what the job or its options say about the next try ---------------------------------------------------------------
+
+
+def test_a_job_that_snoozes_is_postponed_uncharged() -> None:
+    one = attempt(options={"retry": 1, "interval": 5}, retries=1, hook=True)
+    completion = completion_of_report(one, report(one, Ending.SNOOZED, after=60, reason="quota"), 3)
+    assert (completion.verdict, completion.retry_interval) == (Verdict(Transition.SNOOZE, pause=60), 60)
+    assert (completion.effects, completion.lost, completion.error, completion.reason) == ((), False, None, "quota")
+
+
+def test_what_the_job_says_decides_about_its_retry() -> None:
+    one = attempt(options={"retry": 5, "retry_interval": 9})
+    asked = completion_of_report(one, report(one, Ending.FAILED, error=ERROR, after=60), 3)
+    assert (asked.verdict.move, asked.retry_interval) == (Transition.RETRY, 60)
+    final = completion_of_report(one, report(one, Ending.FAILED, error=ERROR, final="discard_on names its error"), 3)
+    assert final.verdict.move is Transition.FAIL
+    assert final.error == {**ERROR, "no_retry": "discard_on names its error"}
+
+
+def test_a_draw_is_the_same_for_whoever_writes_the_end_and_another_one_for_the_next_attempt() -> None:
+    one = attempt(options={"retry": 5, "retry_interval": 100, "jitter": 1})
+    pauses = [completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3).retry_interval for _ in range(2)]
+    assert pauses[0] == pauses[1]
+    one.fence = one.fence._replace(attempt=2)
+    assert completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3).retry_interval != pauses[0]
+
+
+@pytest.mark.parametrize(("seconds", "move"), [(59, Transition.RETRY), (61, Transition.FAIL)])
+def test_the_time_for_retries_counts_from_the_first_start(seconds: float, move: Transition) -> None:
+    first = datetime(2030, 1, 1, tzinfo=UTC)
+    options = {"retry": -1, "retry_interval": 10, "retry_for": 70}
+    one = attempt(options=options, first_started=first, expires=first + timedelta(seconds=70))
+    ended = first.timestamp() + seconds
+    completion = completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3, ended)
+    assert completion.verdict.move is move
+    assert completion.again == Again(retry_for=70)
+
+
+def test_a_job_without_a_limit_says_nothing_about_one() -> None:
+    one = attempt(options={"retry": 1})
+    assert completion_of_report(one, report(one, Ending.FAILED, error=ERROR), 3).again is None
+    limited = attempt(options={"start_by": 60}, expires=datetime(2030, 1, 1, tzinfo=UTC))
+    returned = report(limited, Ending.RETURNED, reason="its node stopped", begun=False)
+    assert completion_of_report(limited, returned, 3).again == Again(begun=False)

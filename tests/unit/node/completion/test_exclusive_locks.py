@@ -27,7 +27,7 @@ class Noted:
     def services(self) -> Noted:
         return self
 
-    solo_locks = services
+    admission = places = services
 
     def gone(self, fence: Fence) -> None:
         if self.failures:

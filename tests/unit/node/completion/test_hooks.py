@@ -13,21 +13,23 @@ from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Kind, Report
 from taskscheduler_daemon.node.completion.hooks import NOTIFICATION, HookCalls
 
+BOOT = ObjectId()
+
 
 class Bench:
     """A database in which the hook of one job is due, and a manager."""
 
     def __init__(self) -> None:
         self.store, self.manager, self.job_id = FakeStore(), FakeManager(), ObjectId()
-        self.store.claims.documents[self.job_id] = RawBSONDocument(bson.encode({"_id": self.job_id}))
+        self.store.claims.documents[self.job_id] = RawBSONDocument(bson.encode({"_id": self.job_id, "class": "noted"}))
         self.store.outbox.hooks.add(self.job_id)
-        self.hooks = HookCalls(self.store.store, self.manager.proxy)
+        self.hooks = HookCalls(self.store.store, self.manager.proxy, BOOT)
 
     def is_due(self) -> bool:
         return self.job_id in self.store.outbox.hooks
 
-    def report(self, ending: Ending, attempt: int = NOTIFICATION) -> Report:
-        return Report(Kind.REPORT, ending, self.job_id.binary, attempt, NO_WORKER, 0.0, b"")
+    def report(self, ending: Ending, attempt: int = NOTIFICATION, body: bytes = b"") -> Report:
+        return Report(Kind.REPORT, ending, self.job_id.binary, attempt, NO_WORKER, 0.0, body)
 
 
 @pytest.fixture
@@ -72,12 +74,40 @@ def test_one_that_was_called_is_not(bench: Bench, ending: Ending) -> None:
 
 def test_one_that_cannot_be_put_back_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.hooks.call(bench.job_id)
-    bench.store.faults.fail("outbox.restore", AutoReconnect("cut"))
+    bench.store.faults.fail("outbox.return_hook", AutoReconnect("cut"))
     bench.hooks.finished(bench.report(Ending.UNSTARTED))
-    assert "notification lost" in caplog.text
+    assert "notification delayed" in caplog.text
 
 
 def test_a_node_that_stops_leaves_them_to_others(bench: Bench) -> None:
     bench.hooks.stop()
     bench.hooks.call(bench.job_id)
     assert (bench.manager.dispatched, bench.is_due()) == ([], True)
+
+
+def test_one_of_a_class_that_is_not_registered_here_is_left_to_other_nodes(bench: Bench) -> None:
+    bench.hooks.call(bench.job_id)
+    bench.hooks.finished(bench.report(Ending.UNSTARTED, body=bson.encode({"unknown": "noted"})))
+    assert (bench.is_due(), bench.hooks.unknown) == (True, frozenset({"noted"}))
+    bench.manager.runs.clear()
+    bench.hooks.call(bench.job_id)
+    assert (bench.manager.dispatched, bench.is_due()) == ([], True)
+
+
+@pytest.mark.parametrize("ending", [Ending.SUCCEEDED, Ending.LOST])
+def test_one_that_was_called_is_noted_with_the_next_flush(bench: Bench, ending: Ending) -> None:
+    bench.hooks.call(bench.job_id)
+    bench.hooks.flush()
+    assert bench.store.outbox.held == {bench.job_id}
+    bench.hooks.finished(bench.report(ending))
+    bench.store.faults.fail("outbox.end_hooks", AutoReconnect("cut"))
+    with pytest.raises(AutoReconnect):
+        bench.hooks.flush()
+    bench.hooks.flush()
+    assert (bench.store.outbox.held, bench.is_due()) == (set(), False)
+
+
+def test_what_was_not_called_to_its_end_is_left_to_others_when_the_node_ends(bench: Bench) -> None:
+    bench.hooks.call(bench.job_id)
+    bench.hooks.close()
+    assert (bench.store.outbox.held, bench.is_due()) == (set(), True)

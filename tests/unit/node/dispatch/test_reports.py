@@ -12,11 +12,13 @@ from tests.unit.node.fakes import WORKER, FakeClock, FakeManager, attempt, lease
 
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.completions import Sign
 from taskscheduler_daemon.ipc.messages import Held, Kind, Report
 from taskscheduler_daemon.node.completion.completer import completion_of_report
 from taskscheduler_daemon.node.dispatch.reports import ReportHandler
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+from taskscheduler_daemon.node.state.unknown_jobs import UnknownJobs
 
 
 class Bench:
@@ -29,9 +31,10 @@ class Bench:
         self.ended: list[Attempt] = []
         self.in_flight = InFlight()
         self.capacity = Capacity(self.in_flight, lease(self.clock), 5)
-        self.capacity.set_slots(2, 10)
+        self.capacity.set_slots(2, 10, 16)
         completer = SimpleNamespace(
-            submit=self.submitted.append, completion_of=lambda one, said: completion_of_report(one, said, 3)
+            submit=self.submitted.append,
+            end=lambda one, said: self.submitted.append(completion_of_report(one, said, 3)),
         )
         self.handler = ReportHandler(
             in_flight=self.in_flight,
@@ -101,19 +104,11 @@ def test_a_class_that_turns_out_to_be_async_is_remembered(bench: Bench) -> None:
     assert bench.running().is_async
 
 
-def test_a_failure_is_logged_before_it_is_written(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    logged: list[str] = []
-    bench.handler._completer.submit = lambda entry: logged.append(caplog.text)  # type: ignore[method-assign]
-    one = bench.running()
-    bench.handler.ended(report(one, Ending.FAILED, error={"type": "ValueError", "message": "no"}))
-    assert "job failed: ValueError: no" in logged[0]
-
-
 def test_a_sign_of_life_is_written_with_what_it_says(bench: Bench) -> None:
     one = bench.running(parent=ObjectId())
     said: dict[str, Any] = {"id": one.fence.job_id, "attempt": 1, "progress": 50.0, "secret": "no"}
-    bench.handler.progressed(report(one, Ending.SUCCEEDED, **said)._replace(kind=Kind.PROGRESS))
-    assert bench.submitted == [(one.fence, {"progress": 50.0, "worker": str(WORKER)}, one.parent)]
+    bench.handler.progressed(report(one, Ending.SUCCEEDED, **said)._replace(kind=Kind.PROGRESS, began=990.0))
+    assert bench.submitted == [Sign(one.fence, {"progress": 50.0, "worker": str(WORKER)}, one.parent, 990.0)]
     assert one.noted == bench.clock.seconds
 
 
@@ -136,6 +131,59 @@ def test_the_inventory_says_where_attempts_run_and_what_runs_without_right(bench
             Held(unknown, 1, None, 0.0),
         ]
     )
-    assert (known.worker, known.seconds, known.seen_at) == (WORKER, 3.5, bench.clock.seconds)
+    assert (known.worker, known.began, known.seen_at) == (WORKER, 3.5, bench.clock.seconds)
     assert (older.worker, older.seen_at) == (None, 0.0)
+    known.began = 3.25
+    bench.handler.held([Held(known.fence.job_id, 1, WORKER, 3.5)])
+    assert known.began == 3.25, "its worker knows better when it began"
     assert bench.manager.cancelled == [unknown]
+
+
+# -- jobs that workers do not know ------------------------------------------------------------------------------------
+
+
+UNKNOWN: dict[str, Any] = {"error": {"type": "InvalidJobError", "message": "not registered"}, "unknown": True}
+
+
+def unknowing(timeout: float) -> Bench:
+    bench = Bench()
+    bench.capacity.unknown = UnknownJobs(timeout)
+    return bench
+
+
+def test_a_job_that_workers_do_not_know_is_handed_back_and_its_class_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = unknowing(60.0)
+    first, second = bench.running(**{"class": "new"}), bench.running(**{"class": "new"})
+    left = bench.capacity.budget.left
+    for one in (first, second):
+        bench.handler.ended(report(one, Ending.FAILED, **UNKNOWN))
+    assert [(one.verdict.move, one.unstarted, one.error) for one in bench.submitted] == [
+        (Transition.RELEASE, True, None)
+    ] * 2
+    assert bench.capacity.unknown.names(bench.clock.seconds) == ["new"]
+    assert (bench.capacity.budget.left, bench.handler.ended_as) == (left + 2, {})
+    assert [record.message for record in caplog.records] == ["job not known on this node; left to others"]
+
+
+def test_one_that_has_waited_long_enough_fails() -> None:
+    bench = unknowing(60.0)
+    one = bench.running()
+    bench.capacity.unknown.expect_to_fail([one.fence.job_id])
+    bench.handler.ended(report(one, Ending.FAILED, **UNKNOWN))
+    assert [(done.verdict.move, done.error) for done in bench.submitted] == [(Transition.FAIL, UNKNOWN["error"])]
+
+
+def test_without_a_time_to_wait_it_fails_at_once() -> None:
+    bench = unknowing(0)
+    bench.handler.ended(report(bench.running(), Ending.FAILED, **UNKNOWN))
+    assert [done.verdict.move for done in bench.submitted] == [Transition.FAIL]
+    assert bench.capacity.unknown.names(bench.clock.seconds) == []
+
+
+def test_a_failure_that_only_mentions_the_word_is_a_failure() -> None:
+    bench = unknowing(60.0)
+    error = {"type": "ValueError", "message": "no", "unknown": True}
+    bench.handler.ended(report(bench.running(), Ending.FAILED, error=error))
+    assert [done.verdict.move for done in bench.submitted] == [Transition.FAIL]

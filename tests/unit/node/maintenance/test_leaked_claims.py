@@ -28,10 +28,13 @@ class Node:
         self.store = FakeStore()
         identity = NodeIdentity(ObjectId(), "node")
         self.database = self.store.leases.held[identity.boot]
+        self.cancelled = self.store.services.cancelled[identity.boot]
+        self.exiting: list[Fence] = []
         self.leaked_claims = LeakedClaims(
             store=self.store.store,
             node=identity,
             in_flight=cast(Any, SimpleNamespace(fences=lambda: self._reading("in flight", self.known))),
+            locks=cast(Any, SimpleNamespace(exiting=lambda: self._reading("exiting", self.exiting))),
             pipeline=cast(Any, SimpleNamespace(unconfirmed=lambda: self._reading("claims", self.claiming))),
             completer=cast(Any, SimpleNamespace(barrier=self._barrier)),
             lease=lease(),
@@ -57,6 +60,12 @@ class Node:
         released = set(self.store.claims.released_fences)
         self.store.claims.released_fences.clear()
         return released
+
+    def said_to_be_gone(self) -> list[Fence]:
+        """The cancelled services that one run says are gone."""
+        self.store.services.released.clear()
+        assert self.run() == set()
+        return self.store.services.released
 
 
 @pytest.fixture
@@ -100,8 +109,38 @@ def test_an_attempt_of_a_claim_that_is_not_answered_yet_is_not_leaked(node: Node
     assert node.run() == {LEAKED}
 
 
+def test_an_attempt_whose_process_is_still_there_is_not_leaked(node: Node) -> None:
+    node.database.append(MINE)
+    node.exiting = [MINE]
+    for _ in range(3):
+        assert node.run() == set()
+
+
+def test_a_leaked_attempt_at_a_service_that_was_cancelled_is_gone(node: Node) -> None:
+    """Otherwise nobody could start the service again as long as this node lives."""
+    node.cancelled.append(LEAKED)
+    assert node.said_to_be_gone() == []
+    assert node.said_to_be_gone() == [LEAKED]
+
+
+def test_also_if_it_is_cancelled_between_two_looks(node: Node) -> None:
+    node.database.append(LEAKED)
+    assert node.run() == set()
+    node.cancelled.append(node.database.pop())
+    assert node.said_to_be_gone() == [LEAKED]
+
+
+def test_a_cancelled_service_whose_process_may_still_be_there_is_not_gone(node: Node) -> None:
+    node.cancelled.append(MINE)
+    for known in (node.known, node.exiting):
+        known.append(MINE)
+        for _ in range(3):
+            assert node.said_to_be_gone() == []
+        known.clear()
+
+
 def test_an_attempt_that_was_just_answered_is_not_leaked(node: Node) -> None:
-    """The claims under way are read before the attempts in flight: in this order none can slip through in between."""
+    """Claims are read before attempts in flight, and those before exiting ones: none can slip through in between."""
     node.run()
-    assert node.read == ["claims", "in flight"]
-    assert node.store.faults.calls == ["leases.held_by"]
+    assert node.read == ["claims", "in flight", "exiting"]
+    assert node.store.faults.calls == ["leases.held_by", "locks.not_gone"]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, WriteError
 from tests.unit.node.fakes import FakeClock, FakeStore, lease
 from tests.unit.node.maintenance.test_rescuer import Searches
 
@@ -42,7 +42,7 @@ def test_due_jobs_are_promoted_and_searched_for(bench: Bench) -> None:
     bench.store.postponed_jobs.left, bench.store.postponed_jobs.due = -0.5, due
     bench.promoter.run()
     assert bench.store.postponed_jobs.promoted == due
-    assert bench.store.solo_locks.admitted == ["key"], "solo jobs wait for their key instead"
+    assert bench.store.admission.admitted == ["solo:key"], "controlled jobs wait in their lists instead"
     assert bench.claimer.count == 1
     assert bench.promoter.next_at == bench.clock.seconds, "more may be due: each run takes some"
 
@@ -96,3 +96,28 @@ def test_a_busy_node_which_follows_no_messages_looks_more_often(bench: Bench) ->
     assert bench.promoter.interval == 2.0
     bench.search.idle.clear()
     assert bench.promoter.interval == 0.4
+
+
+def test_one_that_the_database_refuses_to_promote_fails_and_holds_up_no_other(bench: Bench) -> None:
+    due = [ObjectId() for _ in range(7)]
+    refused, promoted = due[4], list[ObjectId]()
+
+    def promote(ids: list[ObjectId]) -> int:
+        if refused in ids:
+            raise WriteError("cannot index parallel arrays", 171)
+        promoted.extend(ids)
+        return len(ids)
+
+    bench.store.postponed_jobs.left, bench.store.postponed_jobs.due = -0.5, due
+    bench.store.postponed_jobs.promote = promote  # type: ignore[assignment,method-assign]
+    bench.promoter.run()
+    assert promoted == [job_id for job_id in due if job_id != refused]
+    error, held = bench.store.invalid_jobs.failed[refused]
+    assert "parallel arrays" in error["message"]
+    assert held == {"status": 1}
+
+
+def test_jobs_that_stay_due_are_not_looked_at_without_a_pause(bench: Bench) -> None:
+    bench.store.postponed_jobs.left = 0.0
+    bench.promoter.run()
+    assert bench.clock.seconds < bench.promoter.next_at < bench.clock.seconds + 1

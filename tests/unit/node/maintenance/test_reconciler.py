@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
-from pymongo.errors import AutoReconnect
 from tests.unit.node.fakes import WORKER, FakeClock, FakeStore, attempt, lease
 
+from taskscheduler.store.completions import Sign
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.dispatch.manager_watchdog import ManagerWatchdog
@@ -19,17 +19,17 @@ BOOT = ObjectId()
 
 
 class FakeDispatcher:
-    """Notes what is cancelled and given up."""
+    """Notes what is given up, and what is missed."""
 
     def __init__(self) -> None:
-        self.cancelled: list[ObjectId] = []
         self.given_up: list[Fence] = []
+        self.missed: list[Fence] = []
 
-    def cancel(self, ids: list[ObjectId]) -> None:
-        self.cancelled += ids
+    def give_up(self, fences: list[Fence]) -> None:
+        self.given_up += fences
 
     def missing(self, fence: Fence) -> None:
-        self.given_up.append(fence)
+        self.missed.append(fence)
 
 
 class Bench:
@@ -68,33 +68,37 @@ def bench() -> Bench:
 def test_an_attempt_that_is_not_ours_any_more_is_cancelled(bench: Bench) -> None:
     gone, kept = bench.running(1.0, held=False), bench.running(1.0)
     bench.reconciler.run()
-    assert bench.dispatcher.cancelled == [gone.fence.job_id]
-    assert kept.fence.job_id not in bench.dispatcher.cancelled
+    assert bench.dispatcher.given_up == [gone.fence]
+    assert bench.store.leases.absolved == [gone.fence], "its node was perhaps taken for lost"
+    assert kept.fence not in bench.dispatcher.given_up
 
 
 def test_young_attempts_cost_no_look_at_the_database(bench: Bench) -> None:
     bench.running(0.3, held=False)
     bench.reconciler.run()
-    assert (bench.store.faults.calls, bench.dispatcher.cancelled) == ([], [])
+    assert (bench.store.faults.calls, bench.dispatcher.given_up) == ([], [])
 
 
 def test_an_attempt_that_the_manager_does_not_mention_is_given_up(bench: Bench) -> None:
     forgotten, mentioned, young = bench.running(20.0), bench.running(20.0), bench.running(5.0)
     mentioned.seen_at = bench.clock.seconds - 1.0
     bench.reconciler.run()
-    assert bench.dispatcher.given_up == [forgotten.fence]
-    assert young.fence not in bench.dispatcher.given_up
+    kept = bench.running(20.0)
+    kept.kept = True
+    bench.reconciler.run()
+    assert {*bench.dispatcher.missed} == {forgotten.fence}, "the manager has not got the one that is kept"
+    assert young.fence not in bench.dispatcher.missed
 
 
 def test_a_manager_that_hangs_may_still_be_running_it(bench: Bench) -> None:
     bench.running(20.0)
     bench.watchdog.asked()
     bench.reconciler.run()
-    assert bench.dispatcher.given_up == [], "it owes an answer"
+    assert bench.dispatcher.missed == [], "it owes an answer"
     bench.watchdog.heard(bench.clock.seconds)
     bench.clock.seconds += 7.0
     bench.reconciler.run()
-    assert bench.dispatcher.given_up == [], "it has been silent"
+    assert bench.dispatcher.missed == [], "it has been silent"
 
 
 def test_signs_of_life_are_written_for_attempts_that_give_none(bench: Bench) -> None:
@@ -103,7 +107,7 @@ def test_signs_of_life_are_written_for_attempts_that_give_none(bench: Bench) -> 
     quiet.worker = talking.worker = lost.worker = WORKER
     talking.noted = bench.clock.seconds - 1.0
     bench.reconciler.run()
-    assert bench.store.completions.reports == [(quiet.fence, {"worker": str(WORKER)}, quiet.parent)]
+    assert bench.store.completions.reports == [Sign(quiet.fence, {"worker": str(WORKER)}, quiet.parent, of_job=False)]
     assert waiting.fence not in [fence for fence, *_ in bench.store.completions.reports]
     bench.reconciler.run()
     assert len(bench.store.completions.reports) == 1, "not before a third of the lease has passed"
@@ -112,24 +116,6 @@ def test_signs_of_life_are_written_for_attempts_that_give_none(bench: Bench) -> 
     bench.watchdog.heard(bench.clock.seconds)
     bench.reconciler.run()
     assert len(bench.store.completions.reports) == 2
-
-
-def test_of_cancelled_jobs_those_are_ours_no_longer_that_the_database_does_not_count(bench: Bench) -> None:
-    gone, again, elsewhere = bench.running(1.0, held=False), bench.running(1.0), ObjectId()
-    ids = [gone.fence.job_id, again.fence.job_id, elsewhere]
-    assert bench.reconciler.no_longer_ours(ids) == [gone.fence.job_id, elsewhere]
-
-
-def test_jobs_that_run_elsewhere_cost_no_look_at_the_database(bench: Bench) -> None:
-    elsewhere = ObjectId()
-    assert bench.reconciler.no_longer_ours([elsewhere]) == [elsewhere]
-    assert bench.store.faults.calls == []
-
-
-def test_without_an_answer_nothing_that_runs_here_is_cancelled(bench: Bench) -> None:
-    ours, elsewhere = bench.running(1.0, held=False), ObjectId()
-    bench.store.faults.fail("leases.still_held", AutoReconnect("cut"))
-    assert bench.reconciler.no_longer_ours([ours.fence.job_id, elsewhere]) == [elsewhere]
 
 
 def test_a_busy_node_which_follows_no_messages_looks_more_often(bench: Bench) -> None:

@@ -101,7 +101,7 @@ def test_jobs_of_a_lost_node_wait_again_and_are_searched_for() -> None:
     fence = lost_node(store)
     under_test.run()
     written = store.completions.written
-    assert [(one.fence, one.verdict.move, one.lost) for one in written] == [(fence, Transition.RELEASE, True)]
+    assert [(one.fence, one.verdict.move, one.lost) for one in written] == [(fence, Transition.RELEASE, False)]
     assert cast(Searches, under_test._claimer).count == 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.node.fakes import FakeClock, attempt, lease
 
+from taskscheduler.model.lifecycle import Ending
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag
 from taskscheduler_daemon.node.state.capacity import Capacity
@@ -104,7 +105,7 @@ def test_a_stall_ends_claiming_ahead() -> None:
     capacity.set_slots(2)
     capacity.speed.learn(0.0001)
     assert capacity.target() == 1002
-    capacity.stalled()
+    capacity.ended(attempt(), Ending.UNSTARTED, 0.0)
     assert capacity.target() <= 3
 
 
@@ -197,7 +198,7 @@ def test_async_attempts_that_end_make_room_again() -> None:
 
 def test_a_node_claims_no_more_than_its_budget() -> None:
     capacity = Slots(max_jobs=3)
-    capacity.set_slots(10, 10)
+    capacity.set_slots(10, 10, 16)
     assert (capacity.wanted(0), capacity.wanted(2), capacity.wanted_forced(), capacity.wanted_async()) == (3, 1, 3, 3)
     capacity.admit([attempt(), attempt()])
     assert (capacity.wanted(0), capacity.wanted(1), capacity.budget.is_exhausted) == (1, 0, False)
@@ -210,9 +211,24 @@ def test_a_node_claims_no_more_than_its_budget() -> None:
 
 def test_without_a_budget_a_node_is_never_exhausted() -> None:
     capacity = Slots()
-    capacity.set_slots(1)
+    capacity.set_slots(1, 0, 100)
     capacity.admit([attempt() for _ in range(100)])
     assert (capacity.budget.is_exhausted, capacity.wanted_forced(), capacity.wanted(0)) == (False, 32, 0)
+
+
+def test_jobs_with_workers_of_their_own_have_a_limit_of_their_own() -> None:
+    capacity = Slots()
+    assert capacity.wanted_forced() == 0  # no manager has said how many it takes
+    capacity.set_slots(2, 0, 3)
+    forced = [attempt(options={"force_spawn": True}) for _ in range(2)]
+    capacity.admit([*forced, attempt(), attempt()])
+    assert (capacity.wanted_forced(), capacity.room()) == (1, 0)
+    capacity.admit([attempt(options={"force_spawn": True})])
+    assert capacity.wanted_forced() == 0
+    capacity.in_flight.pop(forced[0].fence.job_id.binary, 1)
+    assert capacity.wanted_forced() == 1
+    capacity.in_flight.clear()
+    assert capacity.wanted_forced() == 3
 
 
 def test_at_most_a_thousand_jobs_are_claimed_at_once() -> None:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from bson import ObjectId
 from fastapi import HTTPException
 
+from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import LIVE, Status
-from taskscheduler_daemon.presentation.kinds import KINDS
 from taskscheduler_daemon.web.pages.filters import JobFilter
 
 ID = "6a5f01c2e26cf26c6d0ede69"
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 def test_an_empty_filter_matches_all_jobs() -> None:
-    assert JobFilter().query() == {}
+    assert JobFilter().query(NOW) == {}
     assert JobFilter().given == {}
     assert JobFilter().before_id() is None
 
 
 def test_all_fields_are_in_the_query() -> None:
     wanted = JobFilter(status="failed", job="Mail", queue="bulk", tag="blue", kind="solo", before=ID)
-    assert wanted.query() == {
+    assert wanted.query(NOW) == {
         "class": "Mail",
         "queue": "bulk",
         "tags": "blue",
@@ -33,7 +36,7 @@ def test_all_fields_are_in_the_query() -> None:
 
 
 def test_live_stands_for_several_statuses() -> None:
-    assert JobFilter(status="live").query() == {"status": {"$in": sorted(map(int, LIVE))}}
+    assert JobFilter(status="live").query(NOW) == {"status": {"$in": sorted(map(int, LIVE))}}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def test_live_stands_for_several_statuses() -> None:
 )
 def test_unknown_values_are_refused(wanted: JobFilter, message: str) -> None:
     with pytest.raises(HTTPException) as raised:
-        wanted.query()
+        wanted.query(NOW)
     assert (raised.value.status_code, raised.value.detail) == (400, message)
 
 

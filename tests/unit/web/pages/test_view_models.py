@@ -44,6 +44,12 @@ def test_the_page_of_a_job_shows_facts_that_have_a_value() -> None:
     assert not facts.keys() & {"Started", "Ended", "Service", "Program", "Solo", "Parent"}
 
 
+@pytest.mark.parametrize("more", [{}, {"service": {"name": "mail"}}, {"program": {"pid": 7}}])
+def test_a_job_in_a_status_that_is_none_can_be_cancelled_and_deleted(more: dict[str, Any]) -> None:
+    page = job_page(job(Status(99), **more), NOW)
+    assert [action.name for action in page["actions"]] == ["cancel", "delete"]
+
+
 def test_only_a_done_job_has_a_result() -> None:
     assert job_page(job(Status.DONE, result=5), NOW)["result"] == "5"
     assert job_page(job(Status.FAILED), NOW)["result"] is None
@@ -112,7 +118,8 @@ def test_a_queue_is_served_by_a_node_that_is_up(nodes: list[dict[str, Any]], ser
     [(NODE, "up"), ({**NODE, "silent": 31.0}, "silent"), ({**NODE, "silent": 31.0, "lost": True}, "lost")],
 )
 def test_a_node_has_a_state_and_a_load(node: dict[str, Any], state: str) -> None:
-    row = node_row({**node, "slots": 2, "running": 1, "pid": 7, "host": "a"})
+    row = node_row({**node, "slots": 2, "running": 1, "pid": 7, "host": "a", "version": "1.4.2"})
+    assert (row["version"], node_row(node)["version"]) == ("1.4.2", "")
     assert (row["state"], row["busy"], row["process"], row["queues"]) == (state, "1 of 2 busy", "7 on a", "all")
 
 

@@ -26,7 +26,7 @@ def _breakable(name: str) -> Markup:
 _TEMPLATES.filters["breakable"] = _breakable
 
 
-def page(name: str, code: int = 200, *, root: str, **values: Any) -> HTMLResponse:
+def page(name: str, code: int = 200, /, *, root: str, **values: Any) -> HTMLResponse:
     """Renders a page whose links begin with `root`; characters that have no UTF-8 form become question marks."""
     text = _TEMPLATES.get_template(name).render(values | {"root": root})
     return HTMLResponse(text.encode("utf-8", "replace"), code)

@@ -1,0 +1,90 @@
+"""taskscheduler groups: lists groups with how many of their jobs wait, sets and deletes their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import click
+
+from taskscheduler.operations.control.groups import GroupUse
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import open_database
+from taskscheduler_daemon.cli.exit_codes import ExitCode
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
+from taskscheduler_daemon.presentation.group import COLUMNS, record, row
+from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
+from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
+
+HELP = """List the groups that have a weight or waiting jobs; set and delete weights.
+
+Within a queue and a priority, groups take turns: taskscheduler add JOB --group NAME.
+"""
+
+
+@cli_command("groups", example="taskscheduler groups set customer-7 --weight 3", group=True, help=HELP)
+def groups(settings: Settings) -> None:
+    if click.get_current_context().invoked_subcommand is None:
+        _list(settings)
+
+
+@cli_command("list", example="taskscheduler groups list -o json", help="List all groups.")
+def list_all(settings: Settings) -> None:
+    _list(settings)
+
+
+@cli_command(
+    "set",
+    example="taskscheduler groups set customer-7 --weight 3",
+    output=False,
+    help="Set the weight of a group, in place of the one before.\n\nIt holds within a second.",
+)
+@click.argument("name")
+@click.option("--weight", type=float, required=True, help="So many turns while a group of weight 1 gets one.")
+def set_one(settings: Settings, name: str, weight: float) -> None:
+    with open_database(settings) as database:
+        database.scheduler.groups.set(name, weight)
+
+
+@cli_command(
+    "delete",
+    example="taskscheduler groups delete customer-7",
+    output=False,
+    help="Delete the weight of a group: it has weight 1 again.\n\nExit code 3 if it has none.",
+)
+@click.argument("name")
+def delete(settings: Settings, name: str) -> int:
+    with open_database(settings) as database:
+        deleted = database.scheduler.groups.delete(name)
+    if not deleted:
+        remark(f"taskscheduler: group {name!r:.120} has no weight; list groups with: taskscheduler groups")
+    return ExitCode.OK if deleted else ExitCode.NOT_FOUND
+
+
+command = cast("click.Group", groups)
+
+for _subcommand in (list_all, set_one, delete):
+    command.add_command(_subcommand)
+
+
+def _list(settings: Settings) -> None:
+    with open_database(settings) as database:
+        _print(settings, database.scheduler.groups.all())
+
+
+def _print(settings: Settings, found: Sequence[GroupUse]) -> None:
+    form, rows = settings.form(), [row(use) for use in found]
+    if form == "json":
+        say_lines(json_pretty([record(use) for use in found]))
+    elif form == "table":
+        header, *lines = aligned([COLUMNS, *([clean(cell) for cell in cells] for cells in rows)])
+        say(settings.paint(header, bold=True))
+        for line in lines:
+            say(line)
+    elif form == "tsv":
+        for cells in (COLUMNS, *rows):
+            say(tsv(cells))
+    else:
+        for use in found:
+            say(clean(use.name) if form == "id" else json_line(record(use)))

@@ -1,0 +1,1 @@
+"""Commands for schedules, services and programs."""

@@ -1,0 +1,251 @@
+"""taskscheduler status: prints server, nodes, workers, queues and counts on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from taskscheduler.model.control.known import UnknownClass
+from taskscheduler.model.control.pauses import Pause
+from taskscheduler.model.control.reasons import Code
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.sound import sound
+from taskscheduler.operations.control.known import unknown_classes
+from taskscheduler.operations.control.summary import kept_back
+from taskscheduler.store.overview import Backlog, Server
+from taskscheduler_daemon.cli.command import command as cli_command
+from taskscheduler_daemon.cli.database import DatabaseView, node_command, view_database
+from taskscheduler_daemon.cli.exit_codes import ExitCode
+from taskscheduler_daemon.cli.settings import Settings
+from taskscheduler_daemon.presentation.clean import clean
+from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.job import LOOKS, count, glyph
+from taskscheduler_daemon.presentation.node import (
+    LOST,
+    SILENT,
+    UP,
+    busy,
+    describe,
+    load,
+    node_record,
+    node_state,
+    unknown_warning,
+    workers,
+)
+from taskscheduler_daemon.presentation.pause import in_words, record, what
+from taskscheduler_daemon.presentation.reason import counted, summary_record
+from taskscheduler_daemon.presentation.reason import rows as reason_rows
+from taskscheduler_daemon.presentation.running import as_of_now, boots_of
+from taskscheduler_daemon.presentation.terminal import say, say_lines
+from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
+
+_SHOWN_WORKERS = 50
+
+_BAR = 20
+
+_COLORS = {UP: 2, SILENT: 3, LOST: 1}
+
+HELP = """Show the server, nodes, workers, queues and counts on one screen.
+
+With --node NAME, for health checks: exit code 0 if this node is up, else 1.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """Everything on the screen."""
+
+    database: str
+    server: Server
+    nodes: Sequence[Mapping[str, Any]]
+    counts: Mapping[Status, int]
+    queues: Sequence[Backlog]
+    next_due: float | None
+    pauses: Sequence[Pause]
+    unknown: Sequence[UnknownClass]
+    why: Mapping[Code, int]  #: how many due jobs something keeps back
+    jobs: Mapping[Any, Mapping[str, Any]]  #: the jobs that run now
+
+    @classmethod
+    def read(cls, view: DatabaseView) -> ClusterStatus:
+        """Reads it from a database."""
+        overview = view.overview
+        nodes, counts, queues, pauses = overview.nodes(), overview.counts(), overview.backlogs(), overview.pauses()
+        running = view.job_lists.running_on(boots_of(nodes))
+        return cls(
+            overview.name,
+            overview.server(),
+            as_of_now(nodes, running),
+            counts,
+            queues,
+            overview.next_due(),
+            pauses,
+            unknown_classes(overview, nodes),
+            kept_back(overview, counts, queues, nodes, pauses),
+            {job["_id"]: job for job in running},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it for JSON."""
+        return {
+            "database": self.database,
+            "server": asdict(self.server),
+            "nodes": [node_record(node) for node in self.nodes],
+            "jobs": {status.label: number for status, number in self.counts.items()},
+            "queues": [asdict(queue) for queue in self.queues],
+            "next_due": self.next_due,
+            "pauses": [record(pause) for pause in self.pauses],
+            "unknown": [one._asdict() for one in self.unknown],
+            "why": summary_record(self.why),
+        }
+
+
+@cli_command("status", example="taskscheduler status --node web-1", help=HELP)
+@click.option("--node", metavar="NAME", help="Only check whether this node is up.")
+def command(settings: Settings, node: str | None) -> int:
+    with view_database(settings) as view:
+        if node is not None:
+            return _check(settings, node, view.overview.nodes())
+        cluster = ClusterStatus.read(view)
+    form = settings.form()
+    if form == "table":
+        _draw(settings, cluster)
+    elif form in ("json", "ndjson"):
+        document = cluster.to_dict()
+        say_lines(json_pretty(document) if form == "json" else json_line(document))
+    elif form == "id":
+        for entry in cluster.nodes:
+            say(str(entry["_id"]))
+    else:
+        for line in _rows(cluster):
+            say(tsv(line))
+    return ExitCode.OK
+
+
+def _check(settings: Settings, name: str, nodes: Sequence[Mapping[str, Any]]) -> int:
+    states = [node_state(node) for node in nodes if node.get("name") == name]
+    state = UP if UP in states else states[-1] if states else "not known"
+    say(f"{clean(name)} is {settings.paint(state, _COLORS.get(state, 1))}")
+    return ExitCode.OK if state == UP else ExitCode.FAILED
+
+
+def _rows(cluster: ClusterStatus) -> list[tuple[str, ...]]:
+    """Returns the screen as rows: kind, name, state or number, and details."""
+    server = cluster.server
+    rows: list[tuple[str, ...]] = [
+        ("KIND", "NAME", "VALUE", "DETAIL"),
+        ("server", server.replica_set, server.version, server.address),
+    ]
+    rows += [("jobs", status.label, count(number), "") for status, number in cluster.counts.items()]
+    rows += [("queue", one.queue, count(one.waiting), f"oldest {brief(one.oldest)}") for one in cluster.queues]
+    rows += [("pause", what(one), one.reason or "", one.by or "") for one in cluster.pauses]
+    rows += [("unknown", one.name, one.queue, "no node of this queue knows it") for one in cluster.unknown]
+    rows += [("why", *cells) for cells in reason_rows(cluster.why)]
+    for node in cluster.nodes:
+        details = " ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
+        rows.append(("node", str(node.get("name")), node_state(node), details))
+        rows += [("worker", f"{node.get('name')}/{_pid(worker)}", *_work(cluster, worker)) for worker in workers(node)]
+    return rows
+
+
+def _pid(worker: Mapping[str, Any]) -> str:
+    """Returns the process of a worker; `?` for a job that began a moment ago, on a worker that is not known yet."""
+    return str(worker.get("pid") or "?")
+
+
+def _work(cluster: ClusterStatus, worker: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what a worker does: the id of its job, and details."""
+    job_id = worker.get("job")
+    if job_id is None:
+        return "idle", ""
+    job = cluster.jobs.get(job_id, {})
+    percent = f"{progress:.4g}%" if (progress := sound(job, "progress")) else ""
+    seconds = brief(float(worker["seconds"])) if worker.get("seconds") is not None else ""
+    others = int(worker.get("jobs") or 1) - 1
+    more = f"and {others} more" if others else ""
+    return str(job_id), " ".join(part for part in (str(job.get("class", "")), seconds, percent, more) if part)
+
+
+def _draw(settings: Settings, cluster: ClusterStatus) -> None:
+    for line in _summary(settings, cluster):
+        say(line)
+    if cluster.queues:
+        say()
+        most = max(queue.waiting for queue in cluster.queues)
+        rows = [
+            (
+                clean(one.queue),
+                _bar(one.waiting, most, settings.fancy),
+                count(one.waiting),
+                f"oldest {brief(one.oldest)}",
+            )
+            for one in cluster.queues
+        ]
+        for line in aligned(rows):
+            say(f"  {line}")
+    say()
+    for one in cluster.unknown:
+        say(f"  {settings.paint('warning', 3)}  {clean(unknown_warning(one))}")
+    _draw_nodes(settings, cluster)
+
+
+def _summary(settings: Settings, cluster: ClusterStatus) -> list[str]:
+    server, counts = cluster.server, cluster.counts
+    kind = f"replica set {server.replica_set}" if server.replica_set else "sharded cluster"
+    states = [node_state(node) for node in cluster.nodes]
+    up = [node for node in cluster.nodes if node_state(node) == UP]
+    slots, running = (sum(int(node.get(name) or 0) for node in up) for name in ("slots", "running"))
+    slots_busy = load(sum(map(busy, up)), f"{slots} slots", running, " of ")
+    nodes = ", ".join(f"{states.count(state)} {state}" for state in (UP, SILENT, LOST) if state in states)
+    due = "" if cluster.next_due is None else f" (next {brief(cluster.next_due)})" if cluster.next_due > 0 else ""
+    each = [_count(settings, status, counts[status]) for status in Status]
+    each[Status.POSTPONED] += due.replace("(next ", "(next in ")
+    place = clean(f"{cluster.database} at {server.address}" if server.address else cluster.database)
+    return [
+        f"{settings.paint('mongodb', bold=True)} {server.version}, {kind}, database {place}",
+        f"{settings.paint('nodes', bold=True)}   {nodes or 'none'}, {slots_busy}",
+        f"{settings.paint('live', bold=True)}    {'   '.join(each[:3])}",
+        f"{settings.paint('ended', bold=True)}   {'   '.join(each[3:])}",
+        *(f"{settings.paint('paused', bold=True)}  {clean(in_words(pause))}" for pause in cluster.pauses),
+        *_kept_back(settings, cluster.why),
+    ]
+
+
+def _kept_back(settings: Settings, counts: Mapping[Code, int]) -> list[str]:
+    """Returns a line on the jobs that something keeps back, if there are any."""
+    each = "   ".join(f"{counted(number)} {code}" for code, number in counts.items())
+    return [f"{settings.paint('why', bold=True)}     {each}   (taskscheduler why --summary)"] if counts else []
+
+
+def _count(settings: Settings, status: Status, number: int) -> str:
+    sign = settings.paint(glyph(status, settings.fancy), LOOKS[status].color)
+    return f"{sign} {count(number)} {status.label}"
+
+
+def _bar(number: int, most: int, fancy: bool) -> str:
+    full = max(1, round(_BAR * number / most)) if most else 0
+    return ("█" if fancy else "#") * full
+
+
+def _draw_nodes(settings: Settings, cluster: ClusterStatus) -> None:
+    if not cluster.nodes:
+        say(f"  no node runs; start one: {node_command(settings)}")
+    for node in cluster.nodes:
+        state = node_state(node)
+        details = "  ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
+        name = settings.paint(clean(str(node.get("name"))), bold=True)
+        say(f"  {name}  {settings.paint(state, _COLORS[state])}  {clean(details)}")
+        if state != LOST:
+            _draw_workers(settings, cluster, workers(node))
+
+
+def _draw_workers(settings: Settings, cluster: ClusterStatus, found: Sequence[Mapping[str, Any]]) -> None:
+    for number, worker in enumerate(found[:_SHOWN_WORKERS]):
+        last = number == min(len(found), _SHOWN_WORKERS) - 1
+        branch = ("└" if last else "├") if settings.fancy else "-"
+        say(clean(f"   {branch} {_pid(worker):<7} {'  '.join(_work(cluster, worker))}".rstrip()))
+    if len(found) > _SHOWN_WORKERS:
+        say(f"     and {len(found) - _SHOWN_WORKERS} more workers")

@@ -1,0 +1,52 @@
+"""Gatekeeper: keeps the places of cancelled jobs that still run, and lets in parked jobs when it is time."""
+
+from __future__ import annotations
+
+import threading
+
+from taskscheduler.clock import NEVER, Clock
+from taskscheduler.store import Store
+from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.maintenance.duty import CHECK_WHEN_BUSY, DueDuty
+from taskscheduler_daemon.node.state.lease import Lease
+
+_SOON = 0.1  #: seconds until the next sweep if the last one got somewhere: there may be more lists
+
+_SHORTEST_WAIT = 0.005  #: seconds between two looks at the rates
+
+
+class Gatekeeper(DueDuty):
+    """Extends the places that this node holds, then admits parked jobs for which there is room.
+
+    Most jobs are admitted by whoever has ended the one before. Those that wait for a rate, or were forgotten, are not.
+    """
+
+    def __init__(
+        self, store: Store, search: Search, locks: ExclusiveLocks, clock: Clock, lease: Lease, wake: threading.Event
+    ) -> None:
+        super().__init__(lease, wake)
+        self._store = store
+        self._search = search
+        self._locks = locks
+        self._clock = clock
+        self._sweep_at = float("-inf")
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks; fewer while nobody follows the messages, which tell when jobs wait for a rate."""
+        return super().interval if self._search.idle.is_set() else CHECK_WHEN_BUSY
+
+    def run(self) -> None:
+        """Looks at the rates; at each poll extends and sweeps. Notes when a rate allows the next start. StoreError."""
+        self._asked.clear()
+        self._next_at = NEVER
+        now = self._clock.monotonic()
+        if now >= self._sweep_at:
+            self._locks.extend_all()
+            wait = self._store.admission.sweep()
+            self._sweep_at = now + (_SOON if wait == 0.0 else self.poll)
+        else:
+            wait = self._store.admission.admit_rates()
+        if wait is not None:
+            self._next_at = self._clock.monotonic() + max(wait, _SHORTEST_WAIT)

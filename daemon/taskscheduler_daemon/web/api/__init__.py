@@ -1,0 +1,1 @@
+"""The web service for programs, `/api/v1`."""

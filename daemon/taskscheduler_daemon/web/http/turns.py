@@ -1,0 +1,43 @@
+"""Lets a few requests at once read data of jobs: decoded, these take many times as much memory as they do stored."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskscheduler_daemon.web.http.access_control import refusal
+
+AT_ONCE = 4  #: requests that read or write data of jobs
+
+_WAIT = 30.0  #: seconds that another request waits for its turn
+
+_PATHS = ("/tasks", "/task/", "/jobs/", "/schedule/", "/control", "/api/")
+
+_PATH = "/schedule"  #: of one schedule, which its page has as a parameter
+
+
+class TurnMiddleware:
+    """Answers requests for the data of jobs a few at a time, each until its answer has been taken.
+
+    One that waits for too long is answered with 503.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not (scope["path"] == _PATH or scope["path"].startswith(_PATHS)):
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._turns.acquire()
+        except TimeoutError:
+            await refusal(503, "Too many requests for data at once", {"Retry-After": "5"})(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._turns.release()

@@ -1,0 +1,114 @@
+"""The page of what may run: pauses, limits with who holds their places, and blocked sequences."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+
+from taskscheduler.model.control.pauses import KINDS
+from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
+from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
+from taskscheduler_daemon.web.pages.control.actions import ACTIONS, ControlAction, done_text
+from taskscheduler_daemon.web.pages.control.forms import LIMIT, Form, checked, duration, tokens
+from taskscheduler_daemon.web.pages.control.rows import limit_form, limit_row, pause_row, sequence_row
+from taskscheduler_daemon.web.pages.templates import page
+from taskscheduler_daemon.web.pages.truncate import line
+
+SHOWN = 50  #: blocked sequences
+
+_NUMBERS = {"concurrency": int, "rate": float, "burst": int}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/control")
+def show(request: Request, name: str = "", done: str = "") -> Response:
+    """Shows limits and blocked sequences, and the form for the limit of this name."""
+    context = context_of(request)
+    uses, blocked = context.scheduler.limits.all(), context.scheduler.sequences.blocked()
+    now = context.scheduler.store.clock.now()
+    known = next((use.limit for use in uses if use.name == name), None)
+    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
+    answer = page(
+        "control.html",
+        root=context.root,
+        place="control",
+        pauses=[pause_row(pause) for pause in context.scheduler.pauses()],
+        kinds=KINDS,
+        limits=[limit_row(use, now) for use in uses],
+        form=limit_form(name, known),
+        changes=known is not None,
+        sequences=[sequence_row(one, now) for one in blocked[:SHOWN]],
+        more_sequences=max(0, len(blocked) - SHOWN),
+        message=done_text(done),
+        field=FIELD,
+        tokens=tokens(context, cookie),
+    )
+    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+    return answer
+
+
+@router.post("/control/limit")
+def set_limit(request: Request, form: Form) -> Response:
+    """Sets the limit that the form names."""
+    context = checked(request, form, LIMIT)
+    values = {name: _number(name, form[name]) for name in _NUMBERS if form.get(name)}
+    if form.get("per"):
+        values["per"] = duration(form["per"])
+    with refusing_bad_input():
+        context.scheduler.limits.set(form.get("name", ""), **values)
+    return RedirectResponse(f"{context.root}/control?done=limit", 303)
+
+
+def _number(name: str, text: str) -> Any:
+    try:
+        return _NUMBERS[name](text)
+    except ValueError:
+        raise HTTPException(400, f'{name} must be a number, not "{line(text)}"') from None
+
+
+def _action(kind: str, action: str) -> ControlAction:
+    """Returns the action in the path."""
+    if (kind, action) not in ACTIONS:
+        raise HTTPException(404, "There is no such page")
+    return ACTIONS[kind, action]
+
+
+Wanted = Annotated[ControlAction, Depends(_action)]
+
+
+@router.get("/control/{kind}/{action}")
+def confirm(request: Request, wanted: Wanted, name: str) -> Response:
+    """Asks before an action."""
+    context = context_of(request)
+    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
+    answer = page(
+        "control_confirm.html",
+        root=context.root,
+        place="control",
+        action=wanted,
+        shown=line(name, 200),
+        name=name,
+        field=FIELD,
+        token=context.csrf.field(cookie, f"control/{_signed(wanted, name)}"),
+    )
+    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+    return answer
+
+
+def _signed(action: ControlAction, name: str) -> str:
+    return f"{action.kind}/{action.name} {name}"
+
+
+@router.post("/control/{kind}/{action}")
+def act(request: Request, wanted: Wanted, form: Form) -> Response:
+    """Takes a confirmed action."""
+    name = form.get("name", "")
+    context = checked(request, form, _signed(wanted, name))
+    with refusing_bad_input():
+        if not wanted.take(context.scheduler, name):
+            raise HTTPException(409, wanted.missing)
+    return RedirectResponse(f"{context.root}/control?done={wanted.name}", 303)

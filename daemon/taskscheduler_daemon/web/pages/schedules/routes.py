@@ -1,0 +1,148 @@
+"""The routes of the pages of schedules: the list, one schedule, and its actions after a confirmation.
+
+A schedule is named by a parameter, not by the path: its name may have slashes, or be `..`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from taskscheduler.calendars.schedule import Schedule
+from taskscheduler.errors import InvalidOptionError, ScheduleNotFoundError
+from taskscheduler.model.job_ids import id_of
+from taskscheduler.process import Process
+from taskscheduler.store.schedules import STATES
+from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
+from taskscheduler_daemon.web.http.bodies import form_of
+from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
+from taskscheduler_daemon.web.pages.schedules.actions import ACTIONS, ScheduleAction, done_text, hindrance
+from taskscheduler_daemon.web.pages.schedules.views import LATEST, key_of, schedule_page, schedule_row
+from taskscheduler_daemon.web.pages.templates import page
+from taskscheduler_daemon.web.pages.truncate import line
+
+PAGE = 50  #: schedules on one page of the list
+
+_MOST_COUNTED = 1000
+
+router = APIRouter(include_in_schema=False)
+
+
+def schedule_of(
+    request: Request, name: str | None = None, odd: Annotated[str | None, Query(alias="id")] = None
+) -> Schedule:
+    """Returns the schedule of this name, or the one with this `id`, which is no text."""
+    schedules = context_of(request).scheduler.schedules
+    if name is not None:
+        return schedules.get(name)
+    try:
+        return schedules.get(id_of(odd or ""))
+    except InvalidOptionError:
+        raise ScheduleNotFoundError(odd) from None
+
+
+Named = Annotated[Schedule, Depends(schedule_of)]
+
+
+@router.get("/schedules")
+def list_schedules(request: Request, name: str = "", state: str = "", after: str = "", done: str = "") -> Response:
+    """Shows schedules by their names, a page at a time."""
+    if state and state not in STATES:
+        raise HTTPException(400, f'There is no state "{line(state)}" to look for')
+    context = context_of(request)
+    stored, now = context.scheduler.store.schedules, context.scheduler.store.clock.now()
+    found = stored.page(PAGE + 1, after, name, state)
+    odd = [] if after or name or state else stored.nameless()
+    shown = [Schedule(document, now) for document in [*odd, *found[:PAGE]]]
+    filters = {key: value for key, value in (("name", name), ("state", state)) if value}
+    return page(
+        "schedules.html",
+        root=context.root,
+        place="schedules",
+        schedules=[schedule_row(one, _runs(context, one), now) for one in shown],
+        counts={one: stored.count(one, _MOST_COUNTED) for one in STATES},
+        name=line(name, 300),
+        state=state,
+        states=list(STATES),
+        filtered=bool(filters),
+        message=done_text(done),
+        more=_address(context, {**filters, "after": shown[-1].name}) if len(found) > PAGE else None,
+        first=_address(context, filters) if after else None,
+    )
+
+
+def _runs(context: WebContext, schedule: Schedule) -> list[Process]:
+    runs = context.job_lists.runs(schedule.to_dict()["_id"], LATEST)
+    return [Process(context.scheduler, run) for run in runs]
+
+
+def _address(context: WebContext, query: dict[str, str]) -> str:
+    return f"{context.root}/schedules" + (f"?{urlencode(query, errors='replace')}" if query else "")
+
+
+@router.get("/schedule")
+def show_schedule(request: Request, schedule: Named, done: str = "") -> Response:
+    """Shows everything about one schedule."""
+    context = context_of(request)
+    view = schedule_page(schedule, _runs(context, schedule), context.scheduler.store.clock.now())
+    return page("schedule.html", root=context.root, place="schedules", schedule=view, message=done_text(done))
+
+
+def action_of(name: str) -> ScheduleAction:
+    """Returns the action in the path."""
+    if name not in ACTIONS:
+        raise HTTPException(404, "There is no such page")
+    return ACTIONS[name]
+
+
+@router.get("/schedule/{action}")
+def confirm(request: Request, action: str, schedule: Named) -> Response:
+    """Asks before an action."""
+    context, wanted = context_of(request), action_of(action)
+    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
+    answer = page(
+        "schedule_confirm.html",
+        root=context.root,
+        place="schedules",
+        schedule=schedule_row(schedule, [], context.scheduler.store.clock.now()),
+        action=wanted,
+        hindrance=hindrance(action, schedule),
+        field=FIELD,
+        token=context.csrf.field(cookie, _signed(action, schedule)),
+    )
+    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+    return answer
+
+
+def _signed(action: str, schedule: Schedule) -> str:
+    return f"schedule/{action}?{key_of(schedule)}"
+
+
+@router.post("/schedule/{action}")
+def act(request: Request, action: str, schedule: Named, form: Annotated[dict[str, str], Depends(form_of)]) -> Response:
+    """Takes a confirmed action, then shows the schedule, or the list if it is deleted."""
+    context, wanted = context_of(request), action_of(action)
+    if not context.csrf.matches(request.cookies.get(COOKIE), _signed(action, schedule), form.get(FIELD, "")):
+        raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
+    if reason := hindrance(action, schedule):
+        raise HTTPException(409, reason)
+    with refusing_bad_input():
+        _take(context, wanted, schedule, form.get("reason"))
+    where = f"{context.root}/schedules?" if action == "delete" else f"{context.root}/schedule?{key_of(schedule)}&"
+    return RedirectResponse(f"{where}done={action}", 303)
+
+
+def _take(context: WebContext, action: ScheduleAction, schedule: Schedule, reason: str | None) -> None:
+    schedules, name = context.scheduler.schedules, schedule.to_dict()["_id"]
+    if action.name == "run":
+        schedules.run(name)
+    elif action.name == "pause":
+        schedules.pause(name, reason or None)
+    elif action.name == "resume":
+        schedules.resume(name)
+    else:
+        schedules.delete(name)

@@ -1,0 +1,70 @@
+"""Schedules: the methods of `scheduler.schedules`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from taskscheduler.calendars.schedule import Schedule
+from taskscheduler.facade.methods import Methods
+from taskscheduler.process import Process
+from taskscheduler.store.driver_errors import translated
+
+
+class Schedules(Methods):
+    """Jobs that run at the times of a timetable: exactly one run for each time in the whole cluster."""
+
+    def add(self, /, name: str, job: Any, data: Any = None, **given: Any) -> Schedule:
+        """Makes a job run by a timetable, from now on and until it is deleted; the same name again changes it.
+
+        When it runs: `cron` (an expression or a list), `every` (seconds or a timedelta), `rrule` (RFC 5545); `timezone`
+        ("UTC"), `seconds` (whether cron has six fields, the seconds first), `exclude` (cron expressions or dates),
+        `start`, `end`, `runs`, `jitter`. `overlap` says what to do if the run before has not ended: "skip",
+        "buffer_one", "buffer_all", "cancel_other", "allow". `missed` says which runs to make up for that were missed
+        while no node was there: "latest", "all", "skip", none older than `missed_window` (86,400 s). All job options
+        but `at`, `interval`, `id`, `parent`, `dedupe`, `unique_for` and `debounce` are those of its runs; the `jitter`
+        of their retries stands on the class. Raises InvalidOptionError and as add_job does.
+        """
+        with translated():
+            return self._core.schedules.add(name, job, data, given)
+
+    def get(self, name: str) -> Schedule:
+        """Returns the schedule of this name; ScheduleNotFoundError if there is none."""
+        with translated():
+            return self._core.schedules.get(name)
+
+    def all(self) -> list[Schedule]:
+        """Returns all schedules by their names."""
+        with translated():
+            return self._core.schedules.all()
+
+    def pause(self, name: str, reason: str | None = None) -> Schedule:
+        """Keeps a schedule from adding runs until it is resumed; those that were added go on. ScheduleNotFoundError."""
+        with translated():
+            return self._core.schedules.pause(name, reason)
+
+    def resume(self, name: str) -> Schedule:
+        """Lets a schedule run again, from its next time on. ScheduleNotFoundError."""
+        with translated():
+            return self._core.schedules.resume(name)
+
+    def delete(self, name: str) -> None:
+        """Deletes a schedule; runs that were added stay. ScheduleNotFoundError."""
+        with translated():
+            self._core.schedules.delete(name)
+
+    def run(self, name: str) -> Process:
+        """Adds one run now, beside the plan: whatever `overlap` says, and also if it is paused.
+
+        ScheduleNotFoundError.
+        """
+        with translated():
+            return self._core.announcer.announce_added(self._core.processes.process(self._core.schedules.run(name)))
+
+    def backfill(self, name: str, start: datetime, end: datetime) -> list[Process]:
+        """Adds the runs for all times from `start` to `end`, both included, for which there is none yet.
+
+        Times to come are left to the plan. InvalidOptionError for more than 10,000 times. ScheduleNotFoundError.
+        """
+        with translated():
+            return [self._core.processes.process(run) for run in self._core.schedules.backfill(name, start, end)]

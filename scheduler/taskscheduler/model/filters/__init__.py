@@ -1,0 +1,1 @@
+"""The filter language of command line, pages and programs: `status:failed class:Mail created:>-2h`."""

@@ -1,0 +1,1 @@
+"""Sets, ends and obeys what people have set for the whole cluster."""

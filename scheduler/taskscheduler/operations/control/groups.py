@@ -1,0 +1,64 @@
+"""Sets, lists and takes away the weights of groups."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from taskscheduler.model.control.groups import DEFAULT_WEIGHT, Group, stored_group
+from taskscheduler.model.control.keys import GROUP, GroupList, key
+from taskscheduler.process_identity import this_user
+from taskscheduler.store import Store
+
+MOST_LISTED = 1000  #: groups of which nobody has set the weight
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUse:
+    """A group, and how many of its jobs wait for their turn."""
+
+    group: Group
+    waiting: int  #: due jobs that wait for the turn of the group; of a queue and a priority 1000 are counted at most
+
+    @property
+    def name(self) -> str:
+        """The name of the group."""
+        return self.group.name
+
+    @property
+    def weight(self) -> float | int:
+        """How many turns it gets while a group of weight 1 gets one."""
+        return self.group.weight
+
+
+def set_group(store: Store, group: Group) -> Group:
+    """Stores the weight of a group in place of the one before."""
+    now = store.clock.now()
+    made = replace(group, by=this_user(), at=now.replace(microsecond=now.microsecond // 1000 * 1000))
+    store.controls.put(made.key, stored_group(made))
+    store.wakeups.controls_changed()
+    return made
+
+
+def delete_group(store: Store, name: str) -> bool:
+    """Takes the weight of a group away; returns whether there was one."""
+    before = store.controls.delete(key(GROUP, name)) is not None
+    store.wakeups.controls_changed()
+    return before
+
+
+def groups(store: Store) -> list[GroupUse]:
+    """Returns the groups that have a weight, and 1000 others that wait at most, by their names."""
+    known = {group.name: group for group in store.controls.load().groups}
+    lists = store.group_lists.waiting()
+    others = sorted({one.group for one in lists} - set(known))[:MOST_LISTED]
+    known |= {name: Group(name, DEFAULT_WEIGHT) for name in others}
+    waiting = _counts(store, [one for one in lists if one.group in known])
+    return [GroupUse(group, waiting[name]) for name, group in sorted(known.items())]
+
+
+def _counts(store: Store, lists: list[GroupList]) -> Counter[str]:
+    counts = Counter[str]()
+    for one in lists:
+        counts[one.group] += store.group_lists.count(one)
+    return counts

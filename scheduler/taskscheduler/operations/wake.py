@@ -1,0 +1,24 @@
+"""Wakes nodes for jobs that were just stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskscheduler.model.control.keys import read_group_list
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.store import Store
+
+
+def wake_nodes(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Tells the nodes about new jobs, and admits those whose controls have room."""
+    if not jobs:
+        return
+    if parked := {job["blocked"] for job in jobs if "blocked" in job}:
+        store.admission.admit_next(parked)  # first: what a rate has kept back is looked for when nodes hear of it
+    others = [job for job in jobs if read_group_list(job.get("blocked")) is None]  # nodes have heard of groups by now
+    if not others:
+        return
+    later = any(job["status"] == Status.POSTPONED for job in others)
+    forced = any(job["options"]["force_spawn"] or "async" in job for job in others)
+    store.wakeups.jobs_added([job["_id"] for job in others], {job["queue"] for job in others}, later, forced)

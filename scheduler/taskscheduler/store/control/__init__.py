@@ -1,0 +1,1 @@
+"""What people have set for the whole cluster, in the database."""

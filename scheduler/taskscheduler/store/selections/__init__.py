@@ -1,0 +1,1 @@
+"""Finds the jobs that many changes are meant for, and writes those changes in batches."""

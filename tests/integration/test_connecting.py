@@ -1,0 +1,138 @@
+"""Commands that cannot connect: Ctrl-C ends them at once, and they say where they connect to and why it takes long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.eventually import eventually
+from tests.support.replicaset import free_port
+
+COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
+
+PASSWORD = "hunter2secret"
+
+ID = "5f5f5f5f5f5f5f5f5f5f5f5f"
+
+CONNECTING = (
+    "add x", "bench", f"cancel {ID}", "counts", f"delete {ID} --yes", "delete-old --age 1d --yes", "dev", "doctor",
+    f"edit {ID} waiting", "end-silent", "exec true", "flush --yes", "list", "listen", "node", "restore --yes",
+    f"retry {ID}", "service", "service start x", f"show {ID}", "status", f"wait {ID}", "web --port 0",
+)  # fmt: skip
+
+
+class Connecting:
+    """A process that tries to connect."""
+
+    def __init__(self, command: list[str], log: Path, uri: str) -> None:
+        self._log = log
+        with log.open("w") as output:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, env={**environment, "TASKSCHEDULER_URI": uri}
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def until(self, text: str, within: float = 40.0) -> None:
+        eventually(lambda: text in self.said or self.process.poll() is not None, within, text)
+        assert text in self.said
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
+        """Sends the signal; returns the exit code, and the seconds until then."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(30), time.monotonic() - begun
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+Start = Callable[..., Connecting]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port on which somebody listens who never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Connecting] = []
+
+    def begin(arguments: str, port: int, command: list[str] = COMMAND) -> Connecting:
+        uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{port}/shop"
+        started.append(Connecting([*command, *arguments.split()], tmp_path / "log", uri))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.end()
+
+
+@pytest.mark.parametrize("arguments", CONNECTING, ids=lambda arguments: arguments.split()[0])
+def test_ctrl_c_is_heard_while_a_command_connects(start: Start, silent_port: int, arguments: str) -> None:
+    command = start(arguments, silent_port)
+    command.until(f"connecting to 127.0.0.1:{silent_port}, database shop")
+    code, seconds = command.interrupt()
+    assert seconds < 2.5
+    assert code == (0 if arguments in ("node", "dev") else 130)
+    assert PASSWORD not in command.said
+    assert "Traceback" not in command.said
+
+
+@pytest.mark.parametrize("command", ["node", "dev"])
+def test_sigterm_ends_a_node_that_connects(start: Start, silent_port: int, command: str) -> None:
+    node = start(command, silent_port)
+    node.until("connecting to")
+    code, seconds = node.interrupt(signal.SIGTERM)
+    assert seconds < 2.5
+    assert code in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("arguments", ["list", "node", "web --port 0"], ids=lambda arguments: arguments.split()[0])
+def test_the_reason_follows(start: Start, arguments: str) -> None:
+    command = start(arguments, free_port())
+    begun = time.monotonic()
+    command.until("no connection to 127.0.0.1")
+    assert time.monotonic() - begun > 4.5
+    assert "Connection refused" in command.said
+    assert command.said.index("connecting to") < command.said.index("no connection to")
+    assert PASSWORD not in command.said
+    assert command.interrupt()[1] < 2.5
+
+
+LIBRARY = "import sys; from taskscheduler import Scheduler; Scheduler(sys.argv[1]).add_job('x')"
+
+
+def test_a_program_gets_one_line_in_its_log(silent_port: int) -> None:
+    uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{silent_port}/shop?serverSelectionTimeoutMS=6500"
+    done = subprocess.run([sys.executable, "-c", LIBRARY, uri], capture_output=True, text=True, timeout=60)
+    first, rest = done.stderr.split("\n", 1)
+    assert first.startswith(f"no connection to 127.0.0.1:{silent_port}, database shop yet: ")
+    assert rest.startswith("Traceback")  # of the error that it raises
+    assert PASSWORD not in first
+
+
+def test_a_quick_connection_is_not_mentioned(uri: str) -> None:
+    for arguments in ("list", "status", "counts"):
+        done = subprocess.run(
+            [*COMMAND, arguments],
+            env={**os.environ, "TASKSCHEDULER_URI": uri},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,59 @@
+"""A node whose parts cannot be closed ends all the same, with an error, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from tests.support.eventually import eventually
+from tests.support.nodes import NodeProcess, is_running
+
+from taskscheduler import Scheduler
+
+StartNode = Callable[..., NodeProcess]
+
+_PARTS = [
+    "node.claiming.claimer.Claimer.stop",
+    "node.wakeups.WakeupListener.stop",
+    "node.maintenance.maintainer.Maintainer.stop",
+    "node.completion.completer.Completer.stop",
+    "node.heartbeat.Heartbeat.stop",
+    "ipc.link.Link.close",
+    "system.signal_pipe.SignalPipe.close",
+]
+
+_SCHEDULER = ["taskscheduler.scheduler.Scheduler.close", "taskscheduler.connection.Connection.disconnect"]
+
+
+def breaking(part: str) -> str:
+    """The statements that make a method raise."""
+    module, cls, method = part.rsplit(".", 2)
+    return f"""
+import {module}
+def fail(*_):
+    raise RuntimeError("no {method}")
+{module}.{cls}.{method} = fail
+"""
+
+
+@pytest.mark.parametrize("part", [*(f"taskscheduler_daemon.{part}" for part in _PARTS), *_SCHEDULER])
+def test_it_ends(scheduler: Scheduler, start_node: StartNode, part: str) -> None:
+    node = start_node(prelude=breaking(part))
+    assert scheduler.add_job("echo", 1).result(timeout=20)
+    below = node.tree()
+    node.send(signal.SIGTERM)
+    assert node.process.wait(20) == 1
+    eventually(lambda: not any(is_running(pid) for pid in below), 20, "nothing left")
+    assert "the node could not close" in node.log.read_text()
+
+
+def test_it_ends_although_its_session_was_only_to_be_replaced(scheduler: Scheduler, start_node: StartNode) -> None:
+    """The node would go on with a new session, beside what is left of the old one."""
+    node = start_node(prelude=breaking("taskscheduler_daemon.node.maintenance.maintainer.Maintainer.stop"))
+    process = scheduler.add_job("wait", {"seconds": 1000})
+    eventually(lambda: process.refresh().status.name == "PROCESSING")
+    os.kill(node.manager, signal.SIGKILL)
+    assert node.process.wait(20) == 1
+    assert process.refresh().status.name in ("WAITING", "POSTPONED")

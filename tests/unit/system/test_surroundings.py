@@ -1,0 +1,88 @@
+"""What is common to all that runs in a process is restored, or named as spoiled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import pytest
+from tests.support.leavings import RESTORED, SPOILING
+
+#: each change in a fork of its own, as some of them are for good
+_PROGRAM = """
+import json, os
+from tests.support.leavings import RESTORED, SPOILING, state
+from taskscheduler_daemon.system.surroundings import Surroundings
+
+found = {}
+for name, change in {**RESTORED, **SPOILING}.items():
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        before, surroundings = state(), Surroundings()
+        nothing = surroundings.restore()
+        change()
+        spoiled = surroundings.restore()
+        after = [] if spoiled else state()
+        changed = [] if spoiled else [key for key in before if before[key] != after[key]]
+        os.write(writer, json.dumps([nothing, changed, spoiled]).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        text = file.read()
+    found[name] = [json.loads(text) if text else None, os.waitpid(pid, 0)[1]]
+print(json.dumps(found))
+"""
+
+
+@cache
+def found() -> dict[str, Any]:
+    ran = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert ran.returncode == 0, ran.stderr
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def test_a_timer_that_ran_before_the_jobs_runs_on() -> None:
+    """As that of a profiler which the factory has started."""
+    program = """
+import signal
+from taskscheduler_daemon.system.surroundings import Surroundings
+signal.setitimer(signal.ITIMER_VIRTUAL, 1000)
+surroundings = Surroundings()
+signal.alarm(1000)
+print(surroundings.restore(), *(signal.getitimer(timer)[0] > 0 for timer in (0, 1, 2)))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.split() == ["[]", "False", "True", "False"], ran.stderr
+
+
+@pytest.mark.parametrize("name", RESTORED)
+def test_what_a_job_changes_is_restored(name: str) -> None:
+    assert found()[name] == [[[], [], []], 0]
+
+
+@pytest.mark.parametrize("name", SPOILING)
+def test_what_cannot_be_restored_is_named(name: str) -> None:
+    (nothing, _, spoiled), code = found()[name]
+    assert (nothing, bool(spoiled), code) == ([], True, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another root directory")
+def test_another_root_is_noticed_by_a_worker_that_works_in_the_root() -> None:
+    program = (
+        "import os, tempfile\n"
+        "from taskscheduler_daemon.system.surroundings import Surroundings\n"
+        "os.chdir('/')\n"
+        "surroundings = Surroundings()\n"
+        "assert surroundings.restore() == []\n"
+        "os.chroot(tempfile.gettempdir())\n"
+        "os.chdir('/')\n"
+        "print(*surroundings.restore())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert "root directory" in ran.stdout
