@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 from tests.unit.fakes import FakeScheduler
 
 from taskscheduler.calls import Call, Calls, call, with_common
@@ -30,7 +31,7 @@ def scheduler() -> FakeScheduler:
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "args", "named", "data"),
     [
         (resize, ("a",), {}, ["a"]),
@@ -50,7 +51,7 @@ def test_arguments_become_the_data_of_the_job(given: Any, args: Any, named: Any,
     assert call(given, *args, **named) == Call(given, data)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "args", "named", "error"),
     [
         (resize, (), {}, InvalidArgumentsError),
@@ -72,7 +73,7 @@ def test_arguments_that_the_job_does_not_take_are_refused(
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "with_options"),
     [
         (Mail, (Mail, None, {"retry": 3, "queue": "mail"})),

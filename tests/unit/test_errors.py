@@ -19,6 +19,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WriteConcernError,
 )
+from tests.support.tables import table
 
 import taskscheduler
 from taskscheduler import errors
@@ -118,7 +119,7 @@ def test_a_job_that_ended_badly_has_an_error_that_fits(status: Status, kind: typ
         job.raise_for_status()
 
 
-@pytest.mark.parametrize("status", [Status.DONE, Status.WAITING, Status.POSTPONED, Status.PROCESSING])
+@table("status", [Status.DONE, Status.WAITING, Status.POSTPONED, Status.PROCESSING])
 def test_a_job_that_did_not_end_badly_has_no_error(status: Status) -> None:
     assert error_for_status(process(status)) is None
     process(status).raise_for_status()
@@ -127,7 +128,7 @@ def test_a_job_that_did_not_end_badly_has_no_error(status: Status) -> None:
 # -- URIs -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("uri", "shown"),
     [
         ("mongodb://host/app", "mongodb://host/app"),
@@ -142,7 +143,7 @@ def test_a_uri_is_shown_without_its_password(uri: str, shown: str) -> None:
     assert redacted(uri) == shown
 
 
-@pytest.mark.parametrize(
+@table(
     "uri",
     [
         "mongodb://me:secret@host",
@@ -165,7 +166,7 @@ def test_a_uri_that_cannot_be_used_is_refused_without_showing_its_password(uri: 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("uri", "reason"),
     [
         ("mongodb://me:x/secret@host/app", "its user or password must be percent-encoded"),
@@ -189,7 +190,7 @@ def test_a_uri_must_name_a_database() -> None:
 # -- errors of the driver ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "kind", "said"),
     [
         (ServerSelectionTimeoutError("no servers, Timeout: 30s, x"), DatabaseUnavailableError, "(no servers)"),
@@ -219,7 +220,7 @@ def test_other_errors_are_left_alone() -> None:
         raise KeyError("ours")
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "transient"),
     [
         (AutoReconnect("cut"), True),

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from blinker import Namespace
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.events import EVENTS, STATUS_EVENTS, Announcer, Events, event_name, event_of, full_name
@@ -52,7 +53,7 @@ def test_the_events_are_those_of_the_contract() -> None:
     assert set(STATUS_EVENTS) == set(Status)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "short"),
     [
         ("done", "done"),
@@ -75,12 +76,12 @@ def test_an_event_goes_by_its_short_name_and_by_that_of_the_seed(given: str, sho
     assert event_name(given) == short
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@table("event", EVENTS)
 def test_every_event_is_known_by_both_names(event: str) -> None:
     assert event_name(event) == event_name(full_name(event)) == event
 
 
-@pytest.mark.parametrize("name", ["", "Done", "finished", "taskscheduler.on", "onDone", None, 3, ["done"]])
+@table("name", ["", "Done", "finished", "taskscheduler.on", "onDone", None, 3, ["done"]])
 def test_an_unknown_event_is_an_error_that_names_the_known_ones(events: Events, name: Any) -> None:
     with pytest.raises(InvalidOptionError) as caught:
         events.on(name, Told())
@@ -162,7 +163,7 @@ def test_a_handler_can_be_added_to_a_namespace_while_events_are_emitted() -> Non
     assert told.names == ["done"]
 
 
-@pytest.mark.parametrize("emitter", [{}, "x", object(), Namespace])
+@table("emitter", [{}, "x", object(), Namespace])
 def test_an_emitter_is_a_blinker_namespace(emitter: Any) -> None:
     with pytest.raises(InvalidOptionError, match="option emitter must be a blinker Namespace, not "):
         Events(emitter, LOGGER)

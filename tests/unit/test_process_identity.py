@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
+from tests.support.tables import table
 
 from taskscheduler.process_identity import identify_self, is_gone, is_local, started_at
 
@@ -64,7 +65,7 @@ def test_another_process_that_got_its_pid_is_not_taken_for_it(other: subprocess.
     end(below)
 
 
-@pytest.mark.parametrize(
+@table(
     "elsewhere", [{"host": "elsewhere"}, {"boot": "before"}, {"space": "pid:[1]"}, {"boot": None}, {"started": None}]
 )
 def test_of_a_program_elsewhere_nothing_is_said(elsewhere: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidJobError, InvalidOptionError
 from taskscheduler.jobs.functions import job
@@ -44,7 +45,7 @@ def test_processes_are_listed() -> None:
     assert listed([], ProcessState) == []
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "what"), [(5, "not 5"), (STATE, "not <ProcessState"), ([STATE, "x"], "not of str"), ("x", "not of str")]
 )
 def test_anything_else_cannot_be_waited_for(given: Any, what: str) -> None:
@@ -87,7 +88,7 @@ def test_a_query_with_a_class_that_is_no_job_is_refused() -> None:
         named({"class": int})
 
 
-@pytest.mark.parametrize("value", [Mail(), object(), {1, 2j}, lambda: None])
+@table("value", [Mail(), object(), {1, 2j}, lambda: None])
 def test_a_query_that_bson_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(InvalidOptionError, match="a query must hold what BSON can hold: "):
         named({"data": value})

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler_daemon.bench.measure import PREFIX, is_forgotten, percentiles
@@ -27,7 +28,7 @@ def test_two_samples_are_enough() -> None:
     assert percentiles("x", [0.1, 0.2]) == {"x_p50_ms": pytest.approx(150), "x_p99_ms": pytest.approx(199)}
 
 
-@pytest.mark.parametrize(("hours", "forgotten"), [(0.0, False), (0.9, False), (1.1, True), (48.0, True)])
+@table(("hours", "forgotten"), [(0.0, False), (0.9, False), (1.1, True), (48.0, True)])
 def test_collections_are_forgotten_after_an_hour(hours: float, forgotten: bool) -> None:
     began = ObjectId.from_datetime(SYSTEM_CLOCK.now() - timedelta(hours=hours))
     assert is_forgotten(f"{PREFIX}{began}.jobs") is forgotten

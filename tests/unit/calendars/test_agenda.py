@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.calendars.agenda import MOST_RUNS, ScheduleState, Step, next_step
 from taskscheduler.calendars.options import ScheduleOptions
@@ -29,7 +30,7 @@ def test_at_its_time_a_run_is_added() -> None:
     assert step(NOON + timedelta(seconds=9)) == Step(NOON + MINUTE, [NOON])
 
 
-@pytest.mark.parametrize(
+@table(
     ("overlap", "expected"),
     [
         ("skip", Step(NOON + MINUTE, skipped=[NOON])),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.calendars.cron import CronTimes
 from taskscheduler.calendars.zones import zone
@@ -36,7 +37,7 @@ def on_the_day(expression: str, name: str, day: str, *, seconds: bool = False) -
     return [one.astimezone(where).isoformat()[11:] for one in found]
 
 
-@pytest.mark.parametrize(
+@table(
     ("expression", "name", "day", "expected"),
     [
         ("30 2 * * *", "Europe/Berlin", "2027-03-28", ["03:00:00+02:00"]),
@@ -75,7 +76,7 @@ def test_the_second_pass_of_a_repeated_hour_is_over_for_a_fixed_time() -> None:
     assert cron.after(between.astimezone(UTC)) == datetime(2027, 11, 1, 1, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("expression", "expected"),
     [
         ("@hourly", ["2027-01-01 01:00:00", "2027-01-01 02:00:00", "2027-01-01 03:00:00"]),
@@ -151,14 +152,14 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("expression", "reason"), BAD.items())
+@table(("expression", "reason"), BAD.items())
 def test_a_bad_expression_is_refused_with_what_is_allowed(expression: str, reason: str) -> None:
     with pytest.raises(InvalidOptionError, match="option cron") as caught:
         CronTimes(expression, zone("UTC"))
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("expression", [None, 5, b"* * * * *", ["* * * * *"]])
+@table("expression", [None, 5, b"* * * * *", ["* * * * *"]])
 def test_an_expression_is_a_text(expression: object) -> None:
     with pytest.raises(InvalidOptionError, match="must be a text"):
         CronTimes(expression, zone("UTC"))

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.calendars.intervals import IntervalTimes
 from taskscheduler.calendars.options import ScheduleOptions, split
@@ -50,7 +51,7 @@ def test_a_long_exclusion_is_passed_over_quickly() -> None:
     assert next_times(1, cron="* * * * * *", seconds=True, exclude=["* * * 6-11 *"]) == ["2027-12-01 00:00:00"]
 
 
-@pytest.mark.parametrize(
+@table(
     "given",
     [
         {"cron": "@daily", "exclude": "@daily"},
@@ -64,16 +65,14 @@ def test_an_exclusion_of_everything_is_refused(given: dict[str, Any]) -> None:
         ScheduleOptions.of("x", given, NOW)
 
 
-@pytest.mark.parametrize(
-    "given", ["2027-02-30", "christmas", "2027-12-25T00:00", "* * * *", "0 * * * * *", "99 * * * *"]
-)
+@table("given", ["2027-02-30", "christmas", "2027-12-25T00:00", "* * * *", "0 * * * * *", "99 * * * *"])
 def test_a_bad_exclusion_is_refused_with_what_is_allowed(given: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"option exclude\b.*(dates such as|the minute of)"):
         ScheduleOptions.of("x", {"every": 60, "exclude": given}, NOW)
 
 
-@pytest.mark.parametrize("option", ["start", "end"])
-@pytest.mark.parametrize("given", [datetime.max, datetime.min, datetime(9001, 1, 1), datetime(1969, 12, 31)])  # noqa: DTZ001, DTZ901
+@table("option", ["start", "end"])
+@table("given", [datetime.max, datetime.min, datetime(9001, 1, 1), datetime(1969, 12, 31)])  # noqa: DTZ001, DTZ901
 def test_a_date_with_which_nobody_can_calculate_is_refused(option: str, given: datetime) -> None:
     with pytest.raises(InvalidOptionError, match=f"option {option} must be within the years 1970 to 9000"):
         ScheduleOptions.of("x", {"every": 60, option: given.replace(tzinfo=UTC)}, NOW)
@@ -128,7 +127,7 @@ def test_a_rule_keeps_the_time_on_the_wall_when_the_clocks_change() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("rule", "reason"),
     [
         ("FREQ=SECONDLY", "too often"),
@@ -149,7 +148,7 @@ def test_a_bad_rule_is_refused(rule: Any, reason: str) -> None:
         ScheduleOptions.of("x", {"rrule": rule, "every": 60}, NOW)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "near"),
     [
         ("zurich", "Europe/Zurich"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler.calendars.options import ScheduleOptions
 from taskscheduler.calendars.words import in_words
@@ -15,7 +15,7 @@ ZURICH = {"timezone": "Europe/Zurich"}
 DATES = [date(2027, 12, day) for day in range(24, 31)]
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "expected"),
     [
         ({"cron": "30 2 * * mon-fri", **ZURICH}, "At 02:30 on Monday through Friday, Europe/Zurich"),

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 from tests.unit.cli.fakes import FakeOverview
 
 from taskscheduler.errors import AuthenticationError, DatabaseUnavailableError, EmbeddedServerError
@@ -57,7 +58,7 @@ def test_a_check_that_fails_does_not_stop_the_others(error: Exception, cure: str
     assert found["nodes"].result == GOOD
 
 
-@pytest.mark.parametrize(
+@table(
     ("ahead", "result", "text"),
     [
         (0.05, GOOD, "this host agrees with the server"),

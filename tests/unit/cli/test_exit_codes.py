@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError, JobNotFoundError, ServiceNotFoundError, WaitTimeoutError
 from taskscheduler_daemon.cli.exit_codes import CODES, ExitCode, exit_code, failure
@@ -22,7 +22,7 @@ def test_no_class_of_errors_hides_a_later_one() -> None:
         earlier += classes
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "code", "line"),
     [
         (InvalidOptionError("option retry\nis \x1bwrong"), ExitCode.USAGE, "option retry is  wrong"),

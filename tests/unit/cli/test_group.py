@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.support.tables import table
 
 from taskscheduler_daemon.cli import commands
 from taskscheduler_daemon.cli.group import ALIASES, COMMANDS, GROUPS, cli, run
@@ -23,7 +24,7 @@ def test_every_command_has_a_module_of_its_name_and_every_module_a_command() -> 
     assert {name.replace("-", "_") for name in COMMANDS} == MODULES
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@table("name", COMMANDS)
 def test_a_command_is_named_like_its_module_and_has_a_help(name: str) -> None:
     found = cli.get_command(click.Context(cli), name)
     assert found is not None
@@ -46,8 +47,8 @@ def test_the_version_of_a_node_in_the_environment_is_no_question_for_ours(
     assert capsys.readouterr().out.startswith("Usage: taskscheduler jobs ")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("columns", [80, 120])
+@table("name", COMMANDS)
+@table("columns", [80, 120])
 def test_the_help_of_each_command_fits(
     name: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,7 +81,7 @@ def every_command() -> Iterator[tuple[str, ...]]:
             yield from ((name, below) for below in found.commands)
 
 
-@pytest.mark.parametrize("path", [*every_command()], ids=" ".join)
+@table("path", [*every_command()])
 def test_the_help_of_each_command_ends_with_an_example_that_it_accepts(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +104,7 @@ def test_the_help_of_each_command_ends_with_an_example_that_it_accepts(
     assert isinstance(found, click.Group) or context.args == []
 
 
-@pytest.mark.parametrize("path", [*every_command()], ids=" ".join)
+@table("path", [*every_command()])
 def test_the_command_help_shows_the_help_of_each_command(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +125,7 @@ def test_the_command_help_alone_shows_all_commands_in_their_groups(capsys: pytes
     assert sum(len(group) for group in GROUPS.values()) == len(COMMANDS)
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "said"),
     [
         (["service", "strt"], "taskscheduler service: No such command 'strt'; did you mean start? (see"),

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler import InvalidOptionError, Job, Service, job, schedule
 from taskscheduler.declarations.registry import JobSpec
@@ -55,7 +56,7 @@ def added(declared: Any, asked: dict[str, Any] | None = None, **scheduler: Any) 
     return JobRequest.of(declared, None, asked or {}, SchedulerOptions.of(scheduler).job_defaults()).options
 
 
-@pytest.mark.parametrize("name", VALUES)
+@table("name", VALUES)
 def test_every_option_may_stand_on_the_class_and_in_the_decorator(name: str) -> None:
     def work() -> None: ...
 
@@ -138,7 +139,7 @@ def test_what_is_no_value_is_an_attribute_of_the_class() -> None:
     assert spec_of(Own).options == {}
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "problem"),
     [
         ("retry", "3", "option retry must be an integer"),
@@ -158,7 +159,7 @@ def test_a_wrong_value_is_refused_at_import(name: str, value: Any, problem: str)
         job(**{name: value})
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "meant"),
     [
         ("retires", "retry"),
@@ -177,7 +178,7 @@ def test_an_unknown_option_is_refused_with_the_near_miss(name: str, meant: str) 
         job(**{name: VALUES[meant]})
 
 
-@pytest.mark.parametrize(
+@table(
     "own",
     [
         {"url": "x", "rate": 3, "model": "x", "path": "/x", "target": 1, "status": 0},
@@ -214,7 +215,7 @@ def test_options_of_a_service_may_stand_on_its_class() -> None:
     assert (of_job["timeout"], of_job["tags"], of_job["retry"]) == (60, ("feed",), 0)
 
 
-@pytest.mark.parametrize("name", ["retry", "interval", "dedupe", "at", "force_spawn"])
+@table("name", ["retry", "interval", "dedupe", "at", "force_spawn"])
 def test_a_service_refuses_options_of_other_jobs(name: str) -> None:
     with pytest.raises(InvalidOptionError, match=f"Made: a service has no option {name}; it takes restart, "):
         a_class(Service, **{name: VALUES[name]})
@@ -258,7 +259,7 @@ def test_the_exceptions_stand_on_the_class_and_in_the_decorator() -> None:
     assert spec_of(base).options == {}
 
 
-@pytest.mark.parametrize("value", ["OSError", lambda self, error: True, property(lambda self: ()), int])
+@table("value", ["OSError", lambda self, error: True, property(lambda self: ()), int])
 def test_whatever_else_has_such_a_name_is_refused(value: Any) -> None:
     with pytest.raises(InvalidOptionError, match="the job class Made: option retry_on must be exception classes"):
         a_class(retry_on=value)

@@ -10,6 +10,7 @@ import bson
 import pytest
 from bson import ObjectId
 from pydantic import BaseModel
+from tests.support.tables import table
 
 from taskscheduler import InvalidArgumentsError, InvalidDataError, Job, call, job
 from taskscheduler.declarations.data_schema import DataSchema
@@ -193,8 +194,8 @@ PLACES: list[tuple[Any, Any, Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("declared", [job_of, function_of], ids=["class", "function"])
-@pytest.mark.parametrize(("hint", "value", "as_stored", "wrong", "what"), PLACES)
+@table("declared", [job_of, function_of])
+@table(("hint", "value", "as_stored", "wrong", "what"), PLACES)
 def test_dataclasses_and_models_are_judged_and_made_wherever_they_stand(
     declared: Callable[[Any], Any], hint: Any, value: Any, as_stored: Any, wrong: Any, what: str
 ) -> None:
@@ -210,8 +211,8 @@ def test_dataclasses_and_models_are_judged_and_made_wherever_they_stand(
     assert what in refusal(given, call(given, wrong).data)
 
 
-@pytest.mark.parametrize("value", [Size(1), {"width": 1}])
-@pytest.mark.parametrize("given", ["alone", "by position", "by name"])
+@table("value", [Size(1), {"width": 1}])
+@table("given", ["alone", "by position", "by name"])
 def test_an_instance_may_be_given_to_a_function_in_each_way(value: Any, given: str) -> None:
     function = function_of(Size)
     data = {"alone": value, "by position": [value], "by name": {"value": value}}[given]
@@ -278,7 +279,7 @@ def refusal(given: Any, data: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "data"),
     [
         (send, {"to": "x"}),
@@ -306,7 +307,7 @@ def test_data_that_fit_are_stored_as_they_are(given: Any, data: Any) -> None:
     assert accept(given, data) is data
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "data", "what"),
     [
         (send, {"to": 5}, "job declared-send: argument to must be str, not int"),

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.declarations.registry import REGISTRY, JobSpec, Registry, is_job, job_name
 from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
@@ -102,7 +103,7 @@ def test_a_name_that_is_not_known_here_has_no_spec() -> None:
     assert not REGISTRY.has_hook("registry-unheard-of")
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "what"),
     [
         (Job, "class Job"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler import InvalidArgumentsError, Job, call, job
 from taskscheduler.declarations.signature import Signature
@@ -42,7 +43,7 @@ def with_job(a: Any, *, job: Any) -> Any:
     return a, job
 
 
-@pytest.mark.parametrize(
+@table(
     ("function", "args", "named"),
     [
         (pair, (1,), {}),
@@ -78,7 +79,7 @@ def test_the_running_job_is_lent_and_not_stored() -> None:
         declared.data((1,), {"job": 2})
 
 
-@pytest.mark.parametrize(
+@table(
     ("function", "args", "named", "what"),
     [
         (pair, (), {}, "missing a required argument: 'a'"),

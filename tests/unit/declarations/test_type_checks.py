@@ -9,8 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict, TypeVar, Union
 
-import pytest
 from bson import Decimal128, Int64, ObjectId
+from tests.support.tables import table
 from typing_extensions import TypeAliasType
 
 from taskscheduler.declarations.type_checks import check_of
@@ -129,26 +129,26 @@ UNJUDGED: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "value"), FITTING)
+@table(("hint", "value"), FITTING)
 def test_a_value_that_fits_passes(hint: Any, value: Any) -> None:
     check = check_of(hint)
     assert check is not None
     assert check("x", value) is None
 
 
-@pytest.mark.parametrize(("hint", "value", "what"), WRONG)
+@table(("hint", "value", "what"), WRONG)
 def test_a_value_that_does_not_fit_is_told_with_its_place(hint: Any, value: Any, what: str) -> None:
     check = check_of(hint)
     assert check is not None
     assert check("x", value) == what
 
 
-@pytest.mark.parametrize("hint", UNJUDGED)
+@table("hint", UNJUDGED)
 def test_what_has_no_stored_form_of_its_own_is_not_judged(hint: Any) -> None:
     assert check_of(hint) is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "what"),
     [
         ({"to": {}}, "argument parcel.to.city is missing"),

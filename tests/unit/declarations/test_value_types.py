@@ -16,6 +16,7 @@ import bson
 import pytest
 from bson import Decimal128, ObjectId
 from pydantic import BaseModel, ConfigDict, Field, computed_field
+from tests.support.tables import table
 from tests.unit.declarations.test_data_schema import function_of, job_of, spec_of
 
 from taskscheduler import InvalidArgumentsError, Job, job
@@ -147,7 +148,7 @@ def stored(given: Any, data: Any) -> Any:
     return bson.decode(encoded(spec_of(given).accept(data)), codec_options=CODEC)[""]
 
 
-@pytest.mark.parametrize(("hint", "value"), ROUND_TRIPS)
+@table(("hint", "value"), ROUND_TRIPS)
 def test_values_come_back_as_the_declared_type(hint: Any, value: Any) -> None:
     cls, function = job_of(hint), function_of(hint)
     made = [spec_of(cls).load(stored(cls, value))]
@@ -160,7 +161,7 @@ def test_values_come_back_as_the_declared_type(hint: Any, value: Any) -> None:
     assert [type(one) for one in made] == [type(value)] * 3
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "given"),
     [(Path("/x"), ["/x"]), (ORDER, None), ({2, 1}, [[1, 2]]), (Color.BLUE, [["blue", 7]]), (frozenset(), [[]])],
 )
@@ -180,7 +181,7 @@ def test_a_single_argument_is_never_taken_apart(value: Any, given: Any) -> None:
     assert given is None or stored(undeclared, value) in (given, given[0])
 
 
-@pytest.mark.parametrize(
+@table(
     ("hint", "data", "made"),
     [
         (Decimal, 5, Decimal(5)),
@@ -196,8 +197,8 @@ def test_other_programs_may_give_the_stored_form(hint: Any, data: Any, made: Any
     assert spec_of(given).load(stored(given, data)) == made
 
 
-@pytest.mark.parametrize("declared", [job_of, function_of], ids=["class", "function"])
-@pytest.mark.parametrize(
+@table("declared", [job_of, function_of])
+@table(
     ("hint", "wrong", "what"),
     [
         (Path, 5, "must be pathlib.Path (a text), not 5"),
@@ -224,7 +225,7 @@ class Names:
     second: str
 
 
-@pytest.mark.parametrize("value", [{1, 2}, Names("a", "b"), Color.BLUE, frozenset({(1, 2)})])
+@table("value", [{1, 2}, Names("a", "b"), Color.BLUE, frozenset({(1, 2)})])
 def test_one_value_never_becomes_several_arguments(value: Any) -> None:
     @job(name=f"several-{ObjectId()}")
     def several(first: Any, second: Any = None) -> Any:

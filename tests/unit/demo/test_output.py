@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 from tests.unit.presentation.fakes import job
 
 from taskscheduler.clock import SYSTEM_CLOCK
@@ -26,7 +27,7 @@ def copy(status: Status, **fields: Any) -> Any:
     return job(status, **{"class": "CopyFile", **fields})
 
 
-@pytest.mark.parametrize(
+@table(
     ("process", "text"),
     [
         (copy(Status.WAITING), ABOUT["CopyFile"]),
@@ -59,7 +60,7 @@ def test_lost_events_are_told_by_their_message() -> None:
     )
 
 
-@pytest.mark.parametrize("status", Status)
+@table("status", Status)
 def test_states_are_equally_wide(status: Status) -> None:
     assert len(padded(state(status, False))) == 12
 

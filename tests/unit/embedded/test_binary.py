@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.embedded import binary, state_dir
 from taskscheduler.embedded.mongod import first_error
@@ -29,7 +30,7 @@ def only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
+@table(
     ("output", "version"),
     [(VERSION, "6.0.5"), ("db version v8.0.12-rc1\n", "8.0.12"), ("hello", None), ("", None)],
 )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler import InvalidJobError, InvalidOptionError, Scheduler
 from taskscheduler.errors import SchedulerError
@@ -19,7 +20,7 @@ def scheduler() -> Iterator[Scheduler]:
         yield scheduler
 
 
-@pytest.mark.parametrize(
+@table(
     ("call", "error"),
     [
         (lambda s: s.add_job("mail", retires=3), InvalidOptionError),

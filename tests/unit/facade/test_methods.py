@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 import taskscheduler.facade
 from taskscheduler import AsyncScheduler, Scheduler
@@ -158,7 +159,7 @@ def test_the_scheduler_has_all_operations_and_so_has_its_twin() -> None:
     assert (Operations, AsyncScheduler) in groups()
 
 
-@pytest.mark.parametrize(("blocking", "twin"), groups())
+@table(("blocking", "twin"), groups())
 def test_a_group_has_the_same_methods_and_parameters_in_both_forms(blocking: type, twin: type) -> None:
     here, there = public(blocking), public(twin)
     assert here.keys() - ELSEWHERE <= there.keys()

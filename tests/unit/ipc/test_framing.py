@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler_daemon.ipc.framing import LARGEST_MESSAGE, FrameReader, FrameWriter
 
@@ -30,11 +30,10 @@ def damaged(frame: bytes, place: int = -1) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("size", [15, 16, 33, 2048, 8192])
-@pytest.mark.parametrize(
+@table("size", [15, 16, 33, 2048, 8192])
+@table(
     "messages",
     [[], [b""], [b"", b"", b"x"], [b"a" * length for length in range(80)], [b"z" * 20_000, b"small"]],
-    ids=["none", "empty", "mostly empty", "growing", "large"],
 )
 def test_messages_of_any_size_come_out_as_they_went_in(messages: list[bytes], size: int) -> None:
     reader = FrameReader()
@@ -42,7 +41,7 @@ def test_messages_of_any_size_come_out_as_they_went_in(messages: list[bytes], si
     assert reader.faults == 0
 
 
-@pytest.mark.parametrize("length", range(40, 60))
+@table("length", range(40, 60))
 def test_messages_that_just_fill_a_frame_come_out(length: int) -> None:
     messages = [b"a" * length, b"b" * length, b"c"]
     assert read(frames(messages)) == messages
@@ -91,7 +90,7 @@ def test_every_byte_of_a_frame_is_protected() -> None:
         assert reader.faults == 1
 
 
-@pytest.mark.parametrize("frame", [b"", b"x", bytes(9), bytes(10), b"\xff" * 64])
+@table("frame", [b"", b"x", bytes(9), bytes(10), b"\xff" * 64])
 def test_what_is_no_frame_is_a_fault(frame: bytes) -> None:
     reader = FrameReader()
     assert reader.feed(frame) == []
@@ -103,7 +102,7 @@ def is_subsequence(found: list[bytes], sent: list[bytes]) -> bool:
     return all(message in rest for message in found)
 
 
-@pytest.mark.parametrize("lost", range(len(frames(MESSAGES))))
+@table("lost", range(len(frames(MESSAGES))))
 def test_a_lost_frame_costs_only_the_messages_in_it(lost: int) -> None:
     made = frames(MESSAGES)
     found = read(made[:lost] + made[lost + 1 :])
@@ -111,7 +110,7 @@ def test_a_lost_frame_costs_only_the_messages_in_it(lost: int) -> None:
     assert len(found) >= len(MESSAGES) - 4
 
 
-@pytest.mark.parametrize("bad", range(len(frames(MESSAGES))))
+@table("bad", range(len(frames(MESSAGES))))
 def test_a_damaged_frame_costs_only_the_messages_in_it(bad: int) -> None:
     made = frames(MESSAGES)
     made[bad] = damaged(made[bad])
@@ -122,7 +121,7 @@ def test_a_damaged_frame_costs_only_the_messages_in_it(bad: int) -> None:
     assert reader.faults >= 1
 
 
-@pytest.mark.parametrize("twice", range(len(frames(MESSAGES))))
+@table("twice", range(len(frames(MESSAGES))))
 def test_a_frame_that_comes_twice_is_read_once(twice: int) -> None:
     made = frames(MESSAGES)
     made.insert(twice, made[twice])

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc import messages
@@ -16,9 +17,9 @@ from taskscheduler_daemon.ipc.messages import NO_WORKER, Flag, Held, Kind, Repor
 ID, WORKER = ObjectId(), ObjectId()
 
 
-@pytest.mark.parametrize("attempt", [1, 2**32 - 1])
-@pytest.mark.parametrize("timeout", [0, 0.001, 1e9])
-@pytest.mark.parametrize("flags", [Flag.NONE, Flag.FORCED, Flag.HOOK, Flag.FORCED | Flag.HOOK])
+@table("attempt", [1, 2**32 - 1])
+@table("timeout", [0, 0.001, 1e9])
+@table("flags", [Flag.NONE, Flag.FORCED, Flag.HOOK, Flag.FORCED | Flag.HOOK])
 def test_a_run_comes_out_as_it_went_in(attempt: int, timeout: float, flags: Flag) -> None:
     run = Run(ID.binary, attempt, timeout, flags, b"\0body")
     assert Run.decode(run.encode()) == run
@@ -32,9 +33,9 @@ def test_limits_of_its_own_come_out_as_they_went_in_and_cost_other_runs_nothing(
     assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 32
 
 
-@pytest.mark.parametrize("kind", [Kind.REPORT, Kind.PROGRESS])
-@pytest.mark.parametrize("ending", Ending)
-@pytest.mark.parametrize("body", [b"", messages.body(result=1)])
+@table("kind", [Kind.REPORT, Kind.PROGRESS])
+@table("ending", Ending)
+@table("body", [b"", messages.body(result=1)])
 def test_a_report_comes_out_as_it_went_in(kind: Kind, ending: Ending, body: bytes) -> None:
     report = Report(kind, ending, ID.binary, 7, WORKER.binary, 1.25, body)
     assert Report.decode(report.encode()) == report
@@ -56,8 +57,8 @@ def test_ids_to_cancel_come_out_as_they_went_in(count: int) -> None:
     assert messages.canceled_ids(message) == [one.binary for one in ids]
 
 
-@pytest.mark.parametrize("kind", [Kind.LEASE, Kind.STOP, Kind.RECYCLE])
-@pytest.mark.parametrize("seconds", [0.0, 12.5, math.inf])
+@table("kind", [Kind.LEASE, Kind.STOP, Kind.RECYCLE])
+@table("seconds", [0.0, 12.5, math.inf])
 def test_a_time_comes_out_as_it_went_in(kind: Kind, seconds: float) -> None:
     message = messages.timed(kind, seconds)
     assert messages.kind_of(message) == kind
@@ -90,7 +91,7 @@ def test_what_the_manager_holds_comes_out_as_it_went_in() -> None:
     assert messages.held_entries(messages.held([])) == []
 
 
-@pytest.mark.parametrize("kind", [Kind.POOL, Kind.WORKER, Kind.BROKEN, Kind.STOPPED])
+@table("kind", [Kind.POOL, Kind.WORKER, Kind.BROKEN, Kind.STOPPED])
 def test_a_notice_carries_its_facts(kind: Kind) -> None:
     message = messages.notice(kind, slots=3, worker=WORKER)
     assert messages.kind_of(message) == kind

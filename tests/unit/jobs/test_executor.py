@@ -10,6 +10,7 @@ from typing import Any, cast
 import bson
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.executor import JobInterrupted, execute, find, instance, notify
@@ -81,9 +82,7 @@ def raises(error: BaseException) -> dict[str, Any]:
 # -- success ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "value", [0, "", False, [], {"$set": {"a.b": 1}}, b"x", datetime(2030, 1, 1, tzinfo=UTC), ObjectId(), (1, 2)]
-)
+@table("value", [0, "", False, [], {"$set": {"a.b": 1}}, b"x", datetime(2030, 1, 1, tzinfo=UTC), ObjectId(), (1, 2)])
 def test_the_returned_value_is_the_result(value: Any) -> None:
     assert does(lambda _: value) == (Ending.SUCCEEDED, {"result": value})
 
@@ -148,7 +147,7 @@ def test_an_exception_of_the_users_has_the_name_of_its_module() -> None:
     assert raises(InvalidJobError("x"))["type"] == "InvalidJobError"
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "kind", "message"),
     [
         (SystemExit(4), "SystemExit", "4"),
@@ -246,10 +245,9 @@ def recursive() -> list[Any]:
     return itself
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [object(), {1: 2}, 2**70, recursive(), "\ud800", {"a": {1, 2j}}, {"a\0": 1}, 1j, Status],
-    ids=lambda value: type(value).__name__,
 )
 def test_a_result_that_bson_cannot_hold_fails_the_job(value: Any) -> None:
     ending, content = does(lambda _: value)
@@ -350,7 +348,7 @@ def test_a_container_that_fails_fails_the_job_and_not_the_worker(error: BaseExce
     assert (ending, content["error"]["type"]) == (Ending.FAILED, type(error).__name__)
 
 
-@pytest.mark.parametrize("made", [None, "x", Does, object()])
+@table("made", [None, "x", Does, object()])
 def test_a_container_that_gives_no_job_fails_the_job(made: Any) -> None:
     ending, content = execute(document(), FakeRuntime(), Box(lambda cls: made), MIB)
     assert (ending, content["error"]["type"]) == (Ending.FAILED, "InvalidJobError")

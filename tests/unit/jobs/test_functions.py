@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.declarations.registry import REGISTRY, job_name
 from taskscheduler.errors import InvalidJobError
@@ -88,7 +89,7 @@ def nothing() -> str:
     return "ran"
 
 
-@pytest.mark.parametrize(
+@table(
     ("function", "data", "returned"),
     [
         (collect, {"a": 1, "b": 2}, ((), {"a": 1, "b": 2})),

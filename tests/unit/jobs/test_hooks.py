@@ -8,6 +8,7 @@ from typing import Any
 import bson
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler import Job, JobFailure, Outcome
 from taskscheduler.jobs.executor import JobInterrupted, execute
@@ -85,8 +86,8 @@ def test_a_job_is_set_up_started_and_torn_down() -> None:
     assert Stepping.steps == ["set_up", "start", Outcome(Status.DONE, "value")]
 
 
-@pytest.mark.parametrize("step", ["set_up", "start"])
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(2), KeyboardInterrupt()])
+@table("step", ["set_up", "start"])
+@table("error", [ValueError("no"), SystemExit(2), KeyboardInterrupt()])
 def test_tear_down_is_called_when_a_step_raises(step: str, error: BaseException) -> None:
     ending, content = run(MIB, **{step: error})
     assert ending is Ending.FAILED
@@ -152,16 +153,14 @@ def job(**attributes: Any) -> Stepping:
     return made
 
 
-@pytest.mark.parametrize(
-    ("target", "completed", "percent"), [(120, 30, 25.0), (3, 1, 33.33), (0.5, 0.5, 100.0), (7, 0, 0.0)]
-)
+@table(("target", "completed", "percent"), [(120, 30, 25.0), (3, 1, 33.33), (0.5, 0.5, 100.0), (7, 0, 0.0)])
 def test_progress_may_be_given_as_completed_of_a_target(target: float, completed: float, percent: float) -> None:
     made = job(progress_target=target)
     made.update_progress(completed=completed, message="files")
     assert made._runtime.said == [(percent, "files")]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "given", "said"),
     [
         (120, {"completed": 121}, "completed may only be between 0 and the progress_target 120, not 121"),

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidJobError, SchedulerError
@@ -54,7 +55,7 @@ def test_a_subclass_is_registered_under_its_name(cls: type[Job]) -> None:
     assert cls.name in REGISTRY.names()
 
 
-@pytest.mark.parametrize("name", ["", None, 5, b"x"])
+@table("name", ["", None, 5, b"x"])
 def test_a_name_must_be_a_text(name: Any) -> None:
     with pytest.raises(InvalidJobError, match="the name of the job class Odd must be a text that is not empty"):
         type("Odd", (Job,), {"name": name, "__module__": "somewhere"})
@@ -138,7 +139,7 @@ def test_progress_is_passed_on_rounded() -> None:
     assert worker.reports == [(33.33, "a third"), (None, None), (0.0, None), (100.0, None)]
 
 
-@pytest.mark.parametrize("value", [-0.001, 100.001, float("nan"), float("inf"), True, "50"])
+@table("value", [-0.001, 100.001, float("nan"), float("inf"), True, "50"])
 def test_progress_outside_of_0_to_100_is_refused(value: Any) -> None:
     made, worker = Plain(), Recorder()
     made._runtime = worker

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler import InvalidJobError, InvalidOptionError, Job, Service
 from taskscheduler.declarations.registry import REGISTRY, job_name
@@ -122,7 +123,7 @@ def test_options_go_where_they_belong() -> None:
     assert (job["queue"], job["timeout"]) == ("slow", 5)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "said"),
     [
         (
@@ -163,7 +164,7 @@ def run_of(job: dict[str, Any]) -> Attempt:
     return Attempt(Fence(job["_id"], "c", 3), job, b"", 0.0)
 
 
-@pytest.mark.parametrize(
+@table(
     ("ending", "ended_as", "pause", "failures"),
     [
         (Ending.SUCCEEDED, Status.DONE, 1, 0),

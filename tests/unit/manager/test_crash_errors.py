@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, async_run
 
 from taskscheduler.model.lifecycle import Ending
@@ -36,7 +36,7 @@ def test_a_worker_that_had_its_cpu_time_fails_its_job() -> None:
     assert "more than 2 CPU seconds" in error["message"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("ended", "max_cpu"),
     [
         (killed(signal.SIGXCPU), 0),
@@ -63,15 +63,15 @@ def test_a_timeout_stays_one_whatever_kills_the_worker_then() -> None:
     assert crash_report(RUN, KillReason.TIMED_OUT, death(signal.SIGXCPU), 2)[0] is Ending.TIMED_OUT
 
 
-@pytest.mark.parametrize("reason", list(REASONS))
-@pytest.mark.parametrize("ended", [killed(signal.SIGKILL), killed(signal.SIGXCPU), ChildExit(1, 0, None, 1)])
+@table("reason", list(REASONS))
+@table("ended", [killed(signal.SIGKILL), killed(signal.SIGXCPU), ChildExit(1, 0, None, 1)])
 def test_a_job_that_we_killed_for_no_fault_of_its_own_is_handed_back_and_says_why(
     reason: KillReason, ended: ChildExit
 ) -> None:
     assert crash_report(RUN, reason, WorkerDeath(ended), 2) == (Ending.RETURNED, {"reason": REASONS[reason]})
 
 
-@pytest.mark.parametrize(
+@table(
     "ended",
     [
         WorkerDeath(ChildExit(1, 0, None, 1), signalled=True),  # its job was interrupted

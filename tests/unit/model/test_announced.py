@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.model.announced import Announced, place
 from taskscheduler.model.lifecycle import Status
@@ -53,7 +54,7 @@ def test_what_two_bring_is_announced_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("behind", range(1, len(LIFE)))
+@table("behind", range(1, len(LIFE)))
 def test_one_who_is_behind_adds_nothing(behind: int) -> None:
     announced, heard = Announced(), list[Any]()
     for number, one in enumerate(LIFE):
@@ -63,7 +64,7 @@ def test_one_who_is_behind_adds_nothing(behind: int) -> None:
     assert heard == names(LIFE)
 
 
-@pytest.mark.parametrize("skipped", range(len(LIFE) - 1))
+@table("skipped", range(len(LIFE) - 1))
 def test_what_nobody_saw_of_a_followed_job_is_made_up_for(skipped: int) -> None:
     announced, heard = Announced(), list[Any]()
     announced.follow(job(Status.POSTPONED, 0))
@@ -179,7 +180,7 @@ def test_progress_is_announced_once_and_not_after_the_end() -> None:
     assert not announced.is_due({**half, "progress": 70.0})
 
 
-@pytest.mark.parametrize(
+@table(
     "odd", [{"status": 99}, {"attempt": "1"}, {"attempts": 7}, {"attempts": [3, {"attempt": "x"}]}, {"options": None}]
 )
 def test_an_odd_document_is_announced_as_it_is(odd: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.document import due, new_document
 from taskscheduler.model.lifecycle import Status
@@ -43,7 +44,7 @@ def test_a_job_for_later_is_postponed() -> None:
     assert document["options"]["at"] == (NOW + timedelta(hours=1)).timestamp()
 
 
-@pytest.mark.parametrize("at", [0, 1_000_000_000, timedelta(0), timedelta(hours=-1), NOW, NOW - timedelta(days=400)])
+@table("at", [0, 1_000_000_000, timedelta(0), timedelta(hours=-1), NOW, NOW - timedelta(days=400)])
 def test_a_job_for_now_or_earlier_waits(at: Any) -> None:
     assert new(at=at)["status"] == Status.WAITING
 
@@ -79,7 +80,7 @@ def test_the_options_of_a_stored_job_are_read_back_by_their_names() -> None:
 # -- due --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("at", "date"),
     [
         (0, NOW),

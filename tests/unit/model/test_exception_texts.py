@@ -9,6 +9,7 @@ from typing import Any
 
 import bson
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.errors import JobFailure
 from taskscheduler.model.attempt_result import AttemptResult, describe, encode, storable
@@ -162,7 +163,7 @@ class OddResult(Mapping[str, Any]):
         raise self._error
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), ODD["text exits"]])
+@table("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), ODD["text exits"]])
 def test_a_result_that_raises_when_it_is_encoded_fails_the_attempt(error: BaseException) -> None:
     ending, content = storable("name", [OddResult(error)], 1000)
     assert (ending, content["error"]["type"]) == (Ending.FAILED, "InvalidDataError")

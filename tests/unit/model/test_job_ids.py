@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from bson import DBRef, Int64, MinKey, ObjectId, Timestamp
 from bson.decimal128 import Decimal128
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.job_ids import id_of, id_text
@@ -44,7 +45,7 @@ TEXTS: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("job_id", "text"), TEXTS, ids=[text for _, text in TEXTS])
+@table(("job_id", "text"), TEXTS)
 def test_a_text_names_the_id_that_it_is_of(job_id: Any, text: str) -> None:
     assert id_text(job_id) == text
     assert "/" not in text
@@ -65,7 +66,7 @@ def test_extended_json_names_an_object_id_as_well() -> None:
     assert id_of('{"$uuid": "00000000-0000-0000-0000-000000000007"}') == UUID(int=7)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "", "report-7", "{", '"', DIGITS[1:], f"{DIGITS}\n", "9" * 30, "[" * 5000, '"\\ud800"', '{"a\\u0000": 1}',

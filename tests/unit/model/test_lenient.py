@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import bson
-import pytest
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.tables import table
 
 from taskscheduler.model.lenient import Unreadable, UnreadableDocument, as_stored, decode, smallest_name
 from taskscheduler.model.payload import CODEC
@@ -58,7 +58,7 @@ def test_every_type_beside_a_fault_is_as_the_driver_has_it() -> None:
     assert found == bson.decode(raw_of(EVERY_TYPE), CODEC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "place"),
     [
         ({"a": NO_UUID}, "a"),
@@ -108,7 +108,7 @@ def test_an_ordinary_query_stays_as_it_is() -> None:
     assert as_stored(query) is query
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "after", "name"),
     [("b", "a", "b"), (["z", "c", 5], "a", "c"), (["a", "c"], "a", "c"), ([5], "a", None), (5, "a", None)],
 )

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.model import lifecycle
 from taskscheduler.model.lifecycle import (
@@ -69,18 +70,18 @@ def test_every_move_has_a_rule() -> None:
     assert set(TRANSITIONS) == set(Transition) == set(ALLOWED)
 
 
-@pytest.mark.parametrize("move", Transition)
-@pytest.mark.parametrize("status", Status)
+@table("move", Transition)
+@table("status", Status)
 def test_a_move_starts_only_where_the_table_allows_it(status: Status, move: Transition) -> None:
     assert (status in sources(move)) == (status in ALLOWED[move][0])
 
 
-@pytest.mark.parametrize("move", Transition)
+@table("move", Transition)
 def test_a_move_leads_where_the_table_says(move: Transition) -> None:
     assert target(move) is ALLOWED[move][1]
 
 
-@pytest.mark.parametrize("status", sorted(FINAL))
+@table("status", sorted(FINAL))
 def test_only_somebody_who_asks_for_it_makes_a_job_leave_a_final_status(status: Status) -> None:
     assert [move for move in Transition if status in sources(move)] == [
         Transition.REQUEUE,
@@ -95,7 +96,7 @@ def test_every_live_status_can_be_left_and_reached_again(status: Status) -> None
     assert [move for move in Transition if target(move) is status]
 
 
-@pytest.mark.parametrize("status", Status)
+@table("status", Status)
 def test_a_status_is_final_exactly_if_it_is_an_end(status: Status) -> None:
     assert status.is_final == (status in (Status.DONE, Status.FAILED, Status.CANCELED, Status.TIMEOUT))
 
@@ -127,7 +128,7 @@ def test_the_diagram_names_every_move_and_every_status_and_nothing_else() -> Non
     assert drawn == {move.name for move in Transition} | {status.name for status in Status}
 
 
-@pytest.mark.parametrize("value", [99, -1, 7, 2**40, "done", None, 1.5, [], {}])
+@table("value", [99, -1, 7, 2**40, "done", None, 1.5, [], {}])
 def test_what_is_no_status_is_shown_as_unreadable(value: Any) -> None:
     status = Status(value)
     assert (status.label, str(status), status.is_final) == ("unreadable", "unreadable", False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.model.losses import (
@@ -32,7 +33,7 @@ def mark(of: str = NODE, times: int = 1, **more: Any) -> dict[str, Any]:
     return {"of": of, "times": times, **more}
 
 
-@pytest.mark.parametrize(
+@table(
     ("begun", "together", "requested", "ending"),
     [
         (False, 0, False, Ending.RETURNED),
@@ -49,7 +50,7 @@ def test_only_one_that_ran_alone_is_charged(begun: bool, together: int, requeste
     assert ending_of_lost(begun, together, requested) is ending
 
 
-@pytest.mark.parametrize(
+@table(
     ("ending", "before", "died", "after"),
     [
         (Ending.SUSPECTED, None, WORKER, mark(WORKER)),
@@ -90,8 +91,8 @@ def removed(completion: Any) -> set[str]:
     return {name for stage in stages for name in stage.get("$unset", [])}
 
 
-@pytest.mark.parametrize("ending", [Ending.SUCCEEDED, Ending.FAILED, Ending.TIMED_OUT])
-@pytest.mark.parametrize("options", [{}, {"interval": 5}, {"retry": 1}])
+@table("ending", [Ending.SUCCEEDED, Ending.FAILED, Ending.TIMED_OUT])
+@table("options", [{}, {"interval": 5}, {"retry": 1}])
 def test_an_end_of_its_own_takes_the_marks_away(ending: Ending, options: dict[str, Any]) -> None:
     job = a_job(suspect=mark(), signalled=2, options={**OPTIONS, **options}, series=ObjectId(), seq=0)
     assert removed(written(job, ending, error=ERROR)) >= {"suspect", "signalled"}
@@ -182,8 +183,8 @@ def test_a_note_of_an_earlier_claim_means_nothing() -> None:
     assert verdicts(a_job(suspect=mark(alone="an earlier claim"))) == ["suspect"]
 
 
-@pytest.mark.parametrize("others", [0, 1, 5])
-@pytest.mark.parametrize("worker", [None, "w"])
+@table("others", [0, 1, 5])
+@table("worker", [None, "w"])
 def test_a_service_pauses_longer_and_is_charged_only_if_it_had_begun_alone(others: int, worker: str | None) -> None:
     service = {"restart": "always", "restart_interval": 1, "restart_interval_max": 60, "failures": 1}
     service_job = a_job(service=service, worker=worker)

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from bson import Decimal128, ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.matching import condition
 
@@ -25,7 +25,7 @@ DOCUMENT = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "holds"),
     [
         ({}, True),
@@ -68,7 +68,7 @@ def test_a_query_of_comparisons_is_judged(query: dict[str, Any], holds: bool) ->
     assert asked.holds(DOCUMENT) is holds
 
 
-@pytest.mark.parametrize(
+@table(
     "query",
     [
         {"class": re.compile("m")},

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.model.nodes import NodeState, age_of, grace_of, lease_of, silence_of, state_of
 
@@ -24,7 +25,7 @@ def test_a_heartbeat_from_the_future_is_no_silence() -> None:
     assert silence_of({"silent": -3}) == 0.0
 
 
-@pytest.mark.parametrize(
+@table(
     ("node", "state"),
     [
         ({"lease": 5, "silent": 5}, NodeState.UP),
@@ -46,7 +47,7 @@ def test_a_state_is_shown_by_its_word() -> None:
 START = datetime(2026, 11, 29, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("node", "age"),
     [
         ({"started": START, "alive": START + timedelta(seconds=60), "silent": 4.0}, 64.0),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS, STORED_OPTIONS, JobOptions, SchedulerOptions
@@ -99,13 +100,13 @@ def refusal(make: Any, given: dict[str, Any]) -> str:
 # -- defaults ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "default"), JOB_DEFAULTS.items())
+@table(("name", "default"), JOB_DEFAULTS.items())
 def test_a_job_option_has_the_default_of_the_contract(name: str, default: Any) -> None:
     assert getattr(JobOptions.of({}), name) == default
     assert type(getattr(JobOptions.of({}), name)) is type(default)
 
 
-@pytest.mark.parametrize(("name", "default"), SCHEDULER_DEFAULTS.items())
+@table(("name", "default"), SCHEDULER_DEFAULTS.items())
 def test_a_scheduler_option_has_the_default_of_the_contract(name: str, default: Any) -> None:
     assert getattr(SchedulerOptions.of({}), name) == default
 
@@ -117,12 +118,12 @@ def test_there_are_no_other_options_than_those_of_the_contract() -> None:
     assert {field.name for field in dataclasses.fields(SchedulerOptions)} == {*SCHEDULER_DEFAULTS, "given"}
 
 
-@pytest.mark.parametrize(("name", "default"), JOB_DEFAULTS.items())
+@table(("name", "default"), JOB_DEFAULTS.items())
 def test_every_default_of_a_job_option_is_accepted_when_it_is_given(name: str, default: Any) -> None:
     assert JobOptions.of({name: default}) == JobOptions()
 
 
-@pytest.mark.parametrize(("name", "default"), SCHEDULER_DEFAULTS.items())
+@table(("name", "default"), SCHEDULER_DEFAULTS.items())
 def test_every_default_of_a_scheduler_option_is_accepted_when_it_is_given(name: str, default: Any) -> None:
     assert getattr(SchedulerOptions.of({name: default}), name) == default
 
@@ -137,13 +138,13 @@ def test_options_cannot_be_changed_afterwards() -> None:
 # -- unknown names ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [JobOptions.of, SchedulerOptions.of, PoolOptions.of, NodeOptions.of, split])
-@pytest.mark.parametrize("name", ["foobar", "", "given"])
+@table("make", [JobOptions.of, SchedulerOptions.of, PoolOptions.of, NodeOptions.of, split])
+@table("name", ["foobar", "", "given"])
 def test_an_unknown_option_is_named_in_the_error(make: Any, name: str) -> None:
     assert refusal(make, {name: 1}) == f"invalid option {name} given"
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "meant"),
     [("retires", "retry"), ("Retry", "retry"), ("retry_intervall", "retry_interval"), ("timout", "timeout"),
      ("prioritiy", "priority"), ("queu", "queue"), ("tag", "tags"), ("forcespawn", "force_spawn")],
@@ -152,7 +153,7 @@ def test_a_near_miss_is_suggested(name: str, meant: str) -> None:
     assert refusal(JobOptions.of, {name: 1}) == f"invalid option {name} given; did you mean {meant}?"
 
 
-@pytest.mark.parametrize("at", [1, 60, 3600, 0.5, 86_400, 999_999_999])
+@table("at", [1, 60, 3600, 0.5, 86_400, 999_999_999])
 def test_seconds_are_not_taken_for_a_time_in_1970(at: float) -> None:
     assert refusal(JobOptions.of, {"at": at}).endswith(f"for {at} seconds from now give timedelta(seconds={at})")
     assert "option default_at must be" in refusal(SchedulerOptions.of, {"default_at": at})
@@ -171,29 +172,29 @@ def test_scheduler_options_are_no_job_options_and_the_other_way_round() -> None:
 # -- integers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [True, False, 1.0, "1", None, math.nan, math.inf, timedelta(1), [1], b"1"])
-@pytest.mark.parametrize("name", ["retry", "priority"])
+@table("value", [True, False, 1.0, "1", None, math.nan, math.inf, timedelta(1), [1], b"1"])
+@table("name", ["retry", "priority"])
 def test_an_integer_job_option_takes_nothing_but_integers(name: str, value: Any) -> None:
     assert refusal(JobOptions.of, {name: value}) == f"option {name} must be an integer"
 
 
-@pytest.mark.parametrize("value", [True, 1e6, "4096", None, math.inf])
-@pytest.mark.parametrize("name", SCHEDULER_INTEGERS)
+@table("value", [True, 1e6, "4096", None, math.inf])
+@table("name", SCHEDULER_INTEGERS)
 def test_an_integer_scheduler_option_takes_nothing_but_integers(name: str, value: Any) -> None:
     assert refusal(SchedulerOptions.of, {name: value}) == f"option {name} must be an integer"
 
 
-@pytest.mark.parametrize("value", [-1, 0, 1, 2**31 - 1])
+@table("value", [-1, 0, 1, 2**31 - 1])
 def test_retry_may_be_for_ever_or_any_number_of_times(value: int) -> None:
     assert job(retry=value).retry == value
 
 
-@pytest.mark.parametrize("value", [-2, -(2**40), 2**31, 2**70, 10**400])
+@table("value", [-2, -(2**40), 2**31, 2**70, 10**400])
 def test_retry_beyond_its_limits_is_refused(value: int) -> None:
     assert refusal(JobOptions.of, {"retry": value}).startswith("option retry must be between -1 and 2147483647, not ")
 
 
-@pytest.mark.parametrize("value", [-(2**31), -1, 0, 2**31 - 1])
+@table("value", [-(2**31), -1, 0, 2**31 - 1])
 def test_priority_may_be_negative(value: int) -> None:
     assert job(priority=value).priority == value
 
@@ -203,7 +204,7 @@ def test_priority_beyond_32_bits_is_refused(value: int) -> None:
     assert refusal(JobOptions.of, {"priority": value}).startswith("option priority must be between ")
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "bad"),
     [
         ("job_queue_size", 4095),
@@ -226,8 +227,8 @@ def test_a_progress_rate_limit_of_zero_means_no_limit_and_is_accepted() -> None:
 # -- booleans ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [0, 1, "true", None, 1.0, []])
-@pytest.mark.parametrize("name", ["ignore_data", "force_spawn"])
+@table("value", [0, 1, "true", None, 1.0, []])
+@table("name", ["ignore_data", "force_spawn"])
 def test_a_boolean_option_takes_nothing_but_booleans(name: str, value: Any) -> None:
     assert refusal(JobOptions.of, {name: value}) == f"option {name} must be a boolean"
 
@@ -241,7 +242,7 @@ def test_a_boolean_option_takes_both_values(name: str) -> None:
 # -- seconds ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "kept"),
     [
         (0, 0),
@@ -255,21 +256,21 @@ def test_a_boolean_option_takes_both_values(name: str) -> None:
         (3_162_240_000, 3_162_240_000),
     ],
 )
-@pytest.mark.parametrize("name", JOB_SECONDS)
+@table("name", JOB_SECONDS)
 def test_seconds_may_be_an_integer_a_float_or_a_timedelta(name: str, given: Any, kept: float) -> None:
     value = getattr(job(**{name: given}), name)
     assert value == kept
     assert type(value) is type(kept)
 
 
-@pytest.mark.parametrize("value", [True, False, "5", None, math.nan, math.inf, -math.inf, [5], 5j, datetime.now(UTC)])
-@pytest.mark.parametrize("name", JOB_SECONDS)
+@table("value", [True, False, "5", None, math.nan, math.inf, -math.inf, [5], 5j, datetime.now(UTC)])
+@table("name", JOB_SECONDS)
 def test_seconds_of_a_job_may_be_nothing_else(name: str, value: Any) -> None:
     assert refusal(JobOptions.of, {name: value}) == f"option {name} {SECONDS}"
 
 
-@pytest.mark.parametrize("value", [True, "5", None, math.nan, math.inf])
-@pytest.mark.parametrize("name", SCHEDULER_SECONDS)
+@table("value", [True, "5", None, math.nan, math.inf])
+@table("name", SCHEDULER_SECONDS)
 def test_seconds_of_a_scheduler_may_be_nothing_else(name: str, value: Any) -> None:
     assert refusal(SchedulerOptions.of, {name: value}) == f"option {name} {SECONDS}"
 
@@ -284,17 +285,17 @@ def test_minus_one_is_allowed_for_the_interval_only(value: Any) -> None:
         assert refusal(SchedulerOptions.of, {name: value}).startswith(f"option {name} must be between 0 and ")
 
 
-@pytest.mark.parametrize("value", [-2, -0.5, -1.0001, timedelta(days=-1), 3_162_240_001, 2**70, 1e300])
+@table("value", [-2, -0.5, -1.0001, timedelta(days=-1), 3_162_240_001, 2**70, 1e300])
 def test_an_interval_beyond_its_limits_is_refused(value: Any) -> None:
     assert refusal(JobOptions.of, {"interval": value}).startswith("option interval must be -1, or between 0 and ")
 
 
-@pytest.mark.parametrize("name", ["at", *JOB_SECONDS])
+@table("name", ["at", *JOB_SECONDS])
 def test_an_integer_too_large_for_a_float_is_refused_like_any_other_bad_value(name: str) -> None:
     assert refusal(JobOptions.of, {name: 10**400}).startswith(f"option {name} must be ")
 
 
-@pytest.mark.parametrize("value", [0, 0.49, timedelta(0), -1])
+@table("value", [0, 0.49, timedelta(0), -1])
 def test_a_lease_shorter_than_half_a_second_is_refused(value: Any) -> None:
     assert refusal(SchedulerOptions.of, {"orphaned_timeout": value}).startswith("option orphaned_timeout must be ")
     assert SchedulerOptions.of({"orphaned_timeout": 0.5}).orphaned_timeout == 0.5
@@ -303,7 +304,7 @@ def test_a_lease_shorter_than_half_a_second_is_refused(value: Any) -> None:
 # -- retries ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "kept"),
     [("constant", "constant"), ("linear", "linear"), ("exponential", "exponential"), ([1, 5.5], (1, 5.5)),
      ((timedelta(minutes=1), 0), (60, 0)), ([86_400], (86_400,))],
@@ -312,7 +313,7 @@ def test_a_back_off_is_one_of_three_kinds_or_a_list_of_seconds(given: Any, kept:
     assert job(backoff=given).backoff == kept
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "said"),
     [
         ("exponentiel", "option backoff must be one of constant, linear, exponential or a list of seconds, "
@@ -337,17 +338,17 @@ def test_a_list_of_longer_pauses_needs_a_longer_longest_one() -> None:
         JobOptions.of({"retry_interval_max": 30}, on_a_class)
 
 
-@pytest.mark.parametrize("value", [0, 1, 0.25, 1.0])
+@table("value", [0, 1, 0.25, 1.0])
 def test_jitter_is_a_share(value: float) -> None:
     assert job(jitter=value).jitter == value
 
 
-@pytest.mark.parametrize("value", [True, "0.5", None, -0.1, 1.01, 10, math.nan, timedelta(seconds=1)])
+@table("value", [True, "0.5", None, -0.1, 1.01, 10, math.nan, timedelta(seconds=1)])
 def test_any_other_jitter_is_refused(value: Any) -> None:
     assert refusal(JobOptions.of, {"jitter": value}).startswith("option jitter must be a number between 0 and 1")
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "kept"),
     [(None, None), (60, 60), (0.5, 0.5), (timedelta(hours=1), 3600),
      (NOON.replace(microsecond=123_999), datetime(2030, 1, 1, 10, microsecond=123_000, tzinfo=UTC))],
@@ -356,7 +357,7 @@ def test_start_by_takes_seconds_or_a_date_of_whole_milliseconds(given: Any, kept
     assert job(start_by=given).start_by == kept
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "said"),
     [
         (0, "option start_by must be between 0.1 and"),
@@ -387,7 +388,7 @@ def test_options_that_hold_their_default_are_not_stored() -> None:
 # -- at ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "kept"),
     [
         (0, 0),
@@ -412,7 +413,7 @@ def test_a_date_is_kept_in_utc() -> None:
     assert kept.tzinfo is UTC
 
 
-@pytest.mark.parametrize("value", [True, False, "tomorrow", math.nan, math.inf, -math.inf, [1], NOON.date()])
+@table("value", [True, False, "tomorrow", math.nan, math.inf, -math.inf, [1], NOON.date()])
 def test_at_may_be_nothing_else(value: Any) -> None:
     assert refusal(JobOptions.of, {"at": value}) == f"option at {AT}"
     assert refusal(SchedulerOptions.of, {"default_at": value}) == f"option default_at {AT}"
@@ -428,7 +429,7 @@ def test_a_date_without_a_time_zone_is_refused() -> None:
     assert said == "option at must be an aware datetime: give it a time zone"
 
 
-@pytest.mark.parametrize("value", [-1, -0.5, 253_402_300_800, 1e300])
+@table("value", [-1, -0.5, 253_402_300_800, 1e300])
 def test_a_unix_time_that_no_date_can_hold_is_refused(value: float) -> None:
     assert refusal(JobOptions.of, {"at": value}).startswith("option at must be a unix time between 0 and the year 9999")
 
@@ -452,7 +453,7 @@ def test_the_interval_counts_from_the_start_or_the_end() -> None:
     assert job(interval_reference="end").interval_reference == "end"
 
 
-@pytest.mark.parametrize("value", ["", "START", "middle", 1, None, True, ["end"]])
+@table("value", ["", "START", "middle", 1, None, True, ["end"]])
 def test_the_interval_counts_from_nothing_else(value: Any) -> None:
     text = 'must be "start" or "end"'
     assert refusal(JobOptions.of, {"interval_reference": value}) == f"option interval_reference {text}"
@@ -470,12 +471,12 @@ def test_an_id_is_an_object_id(name: str) -> None:
         assert refusal(JobOptions.of, {name: bad}) == f"option {name} must be an ObjectId or its 24 hexadecimal digits"
 
 
-@pytest.mark.parametrize("value", ["default", "a", "mail-2", "_x", "9", "q" * 120])
+@table("value", ["default", "a", "mail-2", "_x", "9", "q" * 120])
 def test_a_queue_has_a_plain_name(value: str) -> None:
     assert job(queue=value).queue == value
 
 
-@pytest.mark.parametrize("value", ["", "Mail", "a b", "a.b", "a\n", "ä", "$x", 1, None, b"mail", ["mail"]])
+@table("value", ["", "Mail", "a b", "a.b", "a\n", "ä", "$x", 1, None, b"mail", ["mail"]])
 def test_a_queue_has_no_other_name(value: Any) -> None:
     said = refusal(JobOptions.of, {"queue": value})
     assert said.startswith("option queue must be a name of lowercase letters, digits, dashes and underscores, not ")
@@ -485,8 +486,8 @@ def test_the_name_of_a_queue_is_short() -> None:
     assert refusal(JobOptions.of, {"queue": "q" * 121}) == "option queue must have 120 characters at most, not 121"
 
 
-@pytest.mark.parametrize("name", ["job_store", "job_queue", "event_queue"])
-@pytest.mark.parametrize("value", ["", "$jobs", "a$b", "a\0b", ".jobs", "system.jobs", 1, None, b"x"])
+@table("name", ["job_store", "job_queue", "event_queue"])
+@table("value", ["", "$jobs", "a$b", "a\0b", ".jobs", "system.jobs", 1, None, b"x"])
 def test_a_name_that_no_collection_can_have_is_refused(name: str, value: Any) -> None:
     said = refusal(SchedulerOptions.of, {name: value})
     assert said == f"option {name} must be the name of a collection, not {value!r}"
@@ -498,7 +499,7 @@ def test_a_name_that_the_driver_refuses_is_refused(value: str) -> None:
     assert said == f"option job_store must be the name of a collection, not {value!r}"
 
 
-@pytest.mark.parametrize("value", ["jobs", "a.b.c", "tasks-1", "Ä"])
+@table("value", ["jobs", "a.b.c", "tasks-1", "Ä"])
 def test_a_collection_may_be_called_as_mongodb_allows(value: str) -> None:
     assert SchedulerOptions.of({"job_store": value}).job_store == value
 
@@ -552,7 +553,7 @@ def test_the_process_management_is_given_by_name(value: str) -> None:
     assert PoolOptions.of({"pm": value}).pm is ProcessManagement(value)
 
 
-@pytest.mark.parametrize("value", ["x", "", "DYNAMIC", None, 1, True])
+@table("value", ["x", "", "DYNAMIC", None, 1, True])
 def test_an_unknown_process_management_is_refused(value: Any) -> None:
     said = refusal(PoolOptions.of, {"pm": value})
     assert said == f"{value} is not a valid process handling type (static, dynamic, ondemand)"
@@ -569,7 +570,7 @@ def test_a_static_pool_does_not_look_at_max_children() -> None:
     assert PoolOptions.of({"pm": "static", "min_children": 5}).slots == 5
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "slots"),
     [
         ({}, 2),
@@ -583,8 +584,8 @@ def test_the_slots_are_what_can_run_at_once(given: dict[str, Any], slots: int) -
     assert PoolOptions.of(given).slots == slots
 
 
-@pytest.mark.parametrize("value", [True, 1.0, "2", None, math.nan])
-@pytest.mark.parametrize("name", ["min_children", "max_children"])
+@table("value", [True, 1.0, "2", None, math.nan])
+@table("name", ["min_children", "max_children"])
 def test_numbers_of_children_are_integers(name: str, value: Any) -> None:
     assert refusal(PoolOptions.of, {name: value}) == f"option {name} must be an integer"
 
@@ -622,17 +623,15 @@ def test_nothing_is_limited_by_default_or_by_zero() -> None:
         assert [getattr(options, name) for name in LIMITS] == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("max_memory", 64 * 1024**2), ("max_cpu", 0.1), ("max_files", 16), ("max_processes", 1)]
-)
+@table(("name", "least"), [("max_memory", 64 * 1024**2), ("max_cpu", 0.1), ("max_files", 16), ("max_processes", 1)])
 def test_a_limit_is_no_smaller_than_a_worker_can_live_with(name: str, least: float) -> None:
     assert getattr(NodeOptions.of({name: least}), name) == least
     for value in (-1, *([least * 0.9] if name == "max_cpu" else [least - 1] if least > 1 else [])):
         assert refusal(NodeOptions.of, {name: value}).startswith(f"option {name} must be between ")
 
 
-@pytest.mark.parametrize("name", LIMITS)
-@pytest.mark.parametrize("value", [True, False, "1G", None, math.nan, [1]])
+@table("name", LIMITS)
+@table("value", [True, False, "1G", None, math.nan, [1]])
 def test_a_limit_is_a_number(name: str, value: Any) -> None:
     assert refusal(NodeOptions.of, {name: value}).startswith(f"option {name} must be an integer")
 
@@ -652,7 +651,7 @@ def test_split_gives_every_option_to_its_owner() -> None:
 # -- tags -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "kept"),
     [
         (["b", "a"], ("b", "a")),
@@ -667,7 +666,7 @@ def test_tags_are_kept_once_each(given: Any, kept: tuple[str, ...]) -> None:
     assert job(tags=given).tags == kept
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "what"),
     [
         ("mail", "option tags must be a list of texts, not one: give ['mail']"),

@@ -9,6 +9,7 @@ from uuid import UUID
 import bson
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidDataError, PayloadTooLargeError
 from taskscheduler.model.document import new_document
@@ -40,7 +41,7 @@ def recursive_dict() -> dict[str, Any]:
     return itself
 
 
-@pytest.mark.parametrize(
+@table(
     "data",
     [
         object(),
@@ -57,7 +58,6 @@ def recursive_dict() -> dict[str, Any]:
         lambda: None,
         1j,
     ],
-    ids=lambda data: type(data).__name__,
 )
 def test_data_that_bson_cannot_hold_are_refused(data: Any) -> None:
     with pytest.raises(InvalidDataError, match=r"^the data of job mail cannot be stored: .") as caught:
@@ -66,7 +66,7 @@ def test_data_that_bson_cannot_hold_are_refused(data: Any) -> None:
     assert not isinstance(caught.value, PayloadTooLargeError)
 
 
-@pytest.mark.parametrize(
+@table(
     "data",
     [
         None,
@@ -84,7 +84,6 @@ def test_data_that_bson_cannot_hold_are_refused(data: Any) -> None:
         {"$where": 1, "a.b": {"": []}},
         [1, "a", None, {"b": [1]}],
     ],
-    ids=lambda data: type(data).__name__,
 )
 def test_data_that_bson_can_hold_come_back_equal(data: Any) -> None:
     assert bson.decode(encode(new(data), MIB).raw, codec_options=CODEC)["data"] == data

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError, JobFailure
 from taskscheduler.model.attempt_result import AttemptResult, failure, storable
@@ -37,7 +38,7 @@ def said(error: BaseException, **given: Any) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name != "error"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "again"),
     [
         ({}, True),
@@ -82,7 +83,7 @@ def test_a_result_that_cannot_be_stored_is_judged_like_an_exception() -> None:
         assert storable("mail", result, 1024, rules(retry_on=OSError)).content["final"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "stored"),
     [
         (Retry(), {"type": "Retry", "message": "the job asks for another try"}),
@@ -101,7 +102,7 @@ def test_a_retry_without_a_reason_has_that_of_its_cause() -> None:
     assert failure(caught.value).content["error"]["message"] == "ConnectionError: refused"
 
 
-@pytest.mark.parametrize("after", ["60", -1, True, NOON, float("nan")])
+@table("after", ["60", -1, True, NOON, float("nan")])
 def test_a_retry_after_something_else_is_refused(after: Any) -> None:
     with pytest.raises(InvalidOptionError, match="option after must be"):
         Retry(after=after)
@@ -118,7 +119,7 @@ def test_an_attribute_that_somebody_has_broken_harms_nobody_here() -> None:
 # -- later ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("snoozed", "content"),
     [
         (JobSnoozed(60, None, ""), {"after": 60}),
@@ -131,7 +132,7 @@ def test_a_snooze_is_no_failure(snoozed: JobSnoozed, content: dict[str, Any]) ->
     assert failure(snoozed, rules(discard_on=BaseException)) == AttemptResult(Ending.SNOOZED, content)
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "problem"),
     [
         ((None, None, ""), "snooze takes either seconds or until"),
@@ -155,8 +156,8 @@ def test_a_long_reason_is_cut() -> None:
 # -- bad rules --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["OSError", ("OSError",), 5, None, [int], OSError(), lambda error: True, {OSError}])
-@pytest.mark.parametrize("name", ["retry_on", "discard_on"])
+@table("value", ["OSError", ("OSError",), 5, None, [int], OSError(), lambda error: True, {OSError}])
+@table("name", ["retry_on", "discard_on"])
 def test_rules_are_classes_of_exceptions(name: str, value: Any) -> None:
     with pytest.raises(InvalidOptionError, match=f"option {name} must be exception classes"):
         rules(**{name: value})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict, target
 from taskscheduler.model.retries import FailedTry, Recurrence, move_when_late, pause_before_retry, verdict_after
@@ -55,7 +56,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
+@table(("ending", "job", "move", "plans_next"), CASES)
 def test_what_follows_an_attempt(ending: Ending, job: Recurrence, move: Transition, plans_next: bool) -> None:
     assert verdict_after(ending, job, MAX_LOST) == Verdict(move, plans_next)
 
@@ -68,7 +69,7 @@ def test_max_lost_of_one_sets_a_job_aside_at_its_first_lost_worker() -> None:
     assert verdict_after(Ending.LOST, ONCE, 1) == Verdict(Transition.POISON)
 
 
-@pytest.mark.parametrize(("ending", "job", "move", "plans_next"), CASES)
+@table(("ending", "job", "move", "plans_next"), CASES)
 def test_a_next_run_is_planned_only_when_this_one_is_over(
     ending: Ending, job: Recurrence, move: Transition, plans_next: bool
 ) -> None:
@@ -86,7 +87,7 @@ def pauses(count: int, **options: Any) -> list[float]:
     return [pause_before_retry(Recurrence(retries=number, **options), FailedTry()) for number in range(count)]
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "expected"),
     [
         ({}, [300, 300, 300, 300]),
@@ -110,10 +111,8 @@ def test_a_pause_that_has_doubled_a_thousand_times_is_the_longest() -> None:
     assert pause_before_retry(Recurrence(retries=10**9, backoff="exponential"), FailedTry()) == 86_400
 
 
-@pytest.mark.parametrize("backoff", ["constant", "linear", "exponential", [8]])
-@pytest.mark.parametrize(
-    ("jitter", "chance", "share"), [(0.5, 0, 1), (0.5, 1, 0.5), (1, 1, 0), (0.2, 0.5, 0.9), (0, 1, 1)]
-)
+@table("backoff", ["constant", "linear", "exponential", [8]])
+@table(("jitter", "chance", "share"), [(0.5, 0, 1), (0.5, 1, 0.5), (1, 1, 0), (0.2, 0.5, 0.9), (0, 1, 1)])
 def test_jitter_shortens_a_pause_by_a_share_of_it_at_most(
     backoff: Any, jitter: float, chance: float, share: float
 ) -> None:
@@ -161,7 +160,7 @@ def test_an_error_that_must_not_be_tried_again_is_the_end_and_says_why_if_there_
     assert verdict_after(Ending.FAILED, ONCE, MAX_LOST, final) == Verdict(Transition.FAIL)
 
 
-@pytest.mark.parametrize(
+@table(
     ("job", "move"),
     [
         ({"expires": 1}, Transition.CANCEL_LATE),

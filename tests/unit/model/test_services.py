@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.model.retries import Recurrence, verdict_after
@@ -39,7 +39,7 @@ SERVICE_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("ending", "policy", "verdict"), SERVICE_CASES)
+@table(("ending", "policy", "verdict"), SERVICE_CASES)
 def test_what_follows_a_run_of_a_service(ending: Ending, policy: RestartPolicy, verdict: Verdict) -> None:
     service = Restart(policy, interval=2, longest=60, failures=0, ran=1)
     assert verdict_after(ending, Recurrence(lost=100, retries=100, service=service), max_lost=3) == verdict
@@ -49,7 +49,7 @@ def test_the_cases_cover_every_ending_of_a_service() -> None:
     assert {case[:2] for case in SERVICE_CASES} == {(ending, policy) for ending in Ending for policy in RestartPolicy}
 
 
-@pytest.mark.parametrize(
+@table(
     ("failures", "ran", "pause", "then"),
     [(0, 0, 2, 1), (1, 0, 4, 2), (2, 9.9, 8, 3), (3, 0, 10, 4), (10**6, 0, 10, 10**6 + 1), (5, 10, 2, 0)],
 )
@@ -69,7 +69,7 @@ def test_the_document_of_a_service_tells_when_it_is_started_again() -> None:
 BEGUN = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("started", "alive", "seconds"),
     [
         (BEGUN, BEGUN + timedelta(seconds=7.5), 7.5),

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.control.keys import place
 from taskscheduler.model.solo import solo_key, solo_option
 
 
-@pytest.mark.parametrize("value", [True, False, "k", "k" * 200])
+@table("value", [True, False, "k", "k" * 200])
 def test_a_bool_and_a_short_text_are_keys(value: Any) -> None:
     assert solo_option("solo", value) == value
 
 
-@pytest.mark.parametrize("value", ["", "k" * 201, 1, None, b"k", ["k"]])
+@table("value", ["", "k" * 201, 1, None, b"k", ["k"]])
 def test_anything_else_is_refused_by_its_name(value: Any) -> None:
     with pytest.raises(InvalidOptionError, match=r"^option solo must be a boolean, or a text of 1 to 200 characters"):
         solo_option("solo", value)

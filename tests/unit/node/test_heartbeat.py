@@ -12,6 +12,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.support.eventually import eventually
+from tests.support.tables import table
 from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeStore, Threads, lease
 
 from taskscheduler_daemon.node import heartbeat
@@ -175,9 +176,9 @@ class FromTheAnswer(BeatPlan):
         self.due = now + self._lease.renewal_interval
 
 
-@pytest.mark.parametrize("duration", [0.5, 30.0, 600.0])
-@pytest.mark.parametrize("phase", [0.01, 0.1, 0.3, 0.33, 0.5, 0.66, 0.99])
-@pytest.mark.parametrize("pause", [0.02, 0.3, 0.5, 1.2])
+@table("duration", [0.5, 30.0, 600.0])
+@table("phase", [0.01, 0.1, 0.3, 0.33, 0.5, 0.66, 0.99])
+@table("pause", [0.02, 0.3, 0.5, 1.2])
 def test_a_database_that_is_away_for_half_a_lease_again_and_again_costs_no_lease(
     duration: float, phase: float, pause: float
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler import Status
 from taskscheduler.operations.history import in_order
@@ -20,7 +20,7 @@ def logged(*changes: tuple[Status, int]) -> list[StatusChange]:
     return [StatusChange(AT, status, attempt, "n") for status, attempt in changes]
 
 
-@pytest.mark.parametrize(
+@table(
     "changes",
     [
         [],
@@ -35,7 +35,7 @@ def test_what_was_logged_in_order_stays_so(changes: list[tuple[Status, int]]) ->
     assert in_order(logged(*changes)) == logged(*changes)
 
 
-@pytest.mark.parametrize("end", [DONE, FAILED, CANCELED, Status.TIMEOUT, POSTPONED])
+@table("end", [DONE, FAILED, CANCELED, Status.TIMEOUT, POSTPONED])
 def test_the_start_of_an_attempt_comes_before_its_end(end: Status) -> None:
     swapped = logged((POSTPONED, 1), (end, 2), (PROCESSING, 2))
     assert in_order(swapped) == logged((POSTPONED, 1), (PROCESSING, 2), (end, 2))

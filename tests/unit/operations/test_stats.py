@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler import Status
 from taskscheduler.operations.stats import by_status, of_node, of_nodes, of_queue
@@ -24,7 +24,7 @@ def test_a_queue_tells_its_backlog() -> None:
     assert of_queue(Backlog("x", 7, 1.5)) == {"waiting": 7, "oldest": 1.5}
 
 
-@pytest.mark.parametrize(
+@table(
     ("change", "state"),
     [
         ({}, "up"),

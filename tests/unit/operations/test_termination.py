@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler import InvalidStateError, Status
 from taskscheduler.operations.termination import await_gone, await_killed
@@ -165,7 +166,7 @@ def test_only_the_rest_of_that_time_is_waited_for(ago: float, left: float) -> No
     assert FakeStore(job, NEVER_GONE, NODE).await_killed() == left
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "waits"),
     [
         ({"status": int(Status.FAILED), "claim": "c"}, False),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.tables import table
 
 from taskscheduler.model.filters.durations import UNITS, TimeError, parse_duration
 from taskscheduler_daemon.presentation.durations import brief, parse_at
@@ -14,7 +15,7 @@ from taskscheduler_daemon.presentation.durations import brief, parse_at
 CENTURY = 100 * 366 * 86_400
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "seconds"),
     [
         ("0", 0), ("90", 90), ("1.5", 1.5), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("2d", 172_800), ("1w", 604_800),
@@ -30,9 +31,7 @@ def test_whole_seconds_are_integers() -> None:
     assert isinstance(parse_duration("2.0"), int)
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "s", "m5", "5x", "30m1h", "5m5m", "1h 30m", "-1", "-5m", "nan", "inf", "1e3", "٣"]
-)
+@table("text", ["", " ", "s", "m5", "5x", "30m1h", "5m5m", "1h 30m", "-1", "-5m", "nan", "inf", "1e3", "٣"])
 def test_anything_else_is_refused_with_examples(text: str) -> None:
     with pytest.raises(TimeError, match="1h30m"):
         parse_duration(text)
@@ -73,7 +72,7 @@ def test_a_shown_duration_reads_back_within_the_smaller_unit_shown(seconds: floa
     assert len(shown) <= 9
 
 
-@pytest.mark.parametrize(
+@table(
     ("seconds", "shown"),
     [
         (0, "0s"), (0.004, "4ms"), (0.4, "0.4s"), (8, "8s"), (9.96, "10s"), (59.6, "1m"), (118, "1m58s"), (480, "8m"),
@@ -92,7 +91,7 @@ def test_points_in_time() -> None:
     assert parse_at("2026-11-21T09:00:00+01:00") == datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "cure"),
     [
         ("90", "write 90s"), ("-90", "write 90s"), ("2026-11-21T08:00:00", "time zone"), ("2026-11-21", "time zone"),
@@ -104,6 +103,6 @@ def test_a_point_in_time_that_cannot_be_meant_is_refused_with_the_cure(text: str
         parse_at(text)
 
 
-@pytest.mark.parametrize("value", ["600", None, [1], float("inf"), float("nan"), {"a": 1}])
+@table("value", ["600", None, [1], float("inf"), float("nan"), {"a": 1}])
 def test_a_stored_value_that_is_no_duration_is_shown_as_it_is(value: object) -> None:
     assert brief(value) == str(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from rich.cells import cell_len
+from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
@@ -46,7 +46,7 @@ def test_a_running_job_in_a_row() -> None:
     assert len(expected) == len(COLUMNS)
 
 
-@pytest.mark.parametrize(
+@table(
     ("process", "text"),
     [
         (job(Status.POSTPONED, at=NOW + timedelta(hours=2)), "due in 2h"),
@@ -136,7 +136,7 @@ def test_a_failing_service_looks_like_a_failure_and_says_when_it_starts_again() 
     assert look_of(well).color == LOOKS[Status.POSTPONED].color
 
 
-@pytest.mark.parametrize(
+@table(
     ("process", "text"),
     [
         (job(Status.WAITING, at=ago(90)), "1m30s"),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
@@ -45,7 +46,7 @@ def test_a_program_is_known_by_its_process() -> None:
     assert program(job(Status.PROCESSING, program={"pid": 17})) == "pid 17 on ?"
 
 
-@pytest.mark.parametrize(
+@table(
     ("attempt", "failures", "text"),
     [
         (0, None, "always, started 0 times"),
@@ -58,7 +59,7 @@ def test_restarts_of_a_service(attempt: int, failures: Any, text: str) -> None:
     assert restarts(job(Status.WAITING, attempt=attempt, service={"restart": "always", "failures": failures})) == text
 
 
-@pytest.mark.parametrize(
+@table(
     ("blocked", "text"),
     [
         ("limit:stripe", "waits for a place of limit stripe"),
@@ -89,7 +90,7 @@ def test_the_controls_of_a_job_are_named() -> None:
     assert chosen_options(one) == {}
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "fields", "text"),
     [
         (Status.FAILED, {"sequence": "s", "turn": 5}, "blocks sequence s"),
@@ -124,7 +125,7 @@ def test_options_that_follow_from_others_are_left_out() -> None:
     assert listed == {"retry": 2, "backoff": [1, 5], "jitter": 0.5, "start_by": 60}
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "failures", "text"),
     [
         (Status.POSTPONED, 1, "once"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import pytest
 from bson import ObjectId
+from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago
 
 from taskscheduler import Holder, Limit, LimitUse, Status
@@ -15,7 +15,7 @@ from taskscheduler_daemon.presentation.limit import at_most, places_of, rate_of,
 ID = ObjectId("6a5f01c2e26cf26c6d0ede69")
 
 
-@pytest.mark.parametrize(
+@table(
     ("limit", "rate", "places"),
     [
         (Limit("a", concurrency=5), "", "5"),
@@ -30,7 +30,7 @@ def test_a_limit_is_told_in_words(limit: Limit, rate: str, places: str) -> None:
     assert (rate_of(limit), places_of(limit)) == (rate, places)
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "since", "node", "text"),
     [
         (Status.PROCESSING, ago(120), "web-1", "for 2m on web-1"),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.tables import table
 
 from taskscheduler_daemon.programs.masking import MASK, masked
 
 SECRET = "hunter2-S3cr3t"
 
 
-@pytest.mark.parametrize(
+@table(
     "arguments",
     [
         ["backup", f"--password={SECRET}"],
@@ -69,7 +69,7 @@ def test_everything_around_a_secret_stays_readable() -> None:
     assert masked(["sh", "-c", f"deploy --token {SECRET} --now"]) == ["sh", "-c", f"deploy --token {MASK} --now"]
 
 
-@pytest.mark.parametrize(
+@table(
     "arguments",
     [
         [],
@@ -86,9 +86,7 @@ def test_other_command_lines_stay_as_they_are(arguments: list[str]) -> None:
     assert masked(arguments) == arguments
 
 
-@pytest.mark.parametrize(
-    "text", ["a", "a.", "-a", "a b ", "pass", "--token ", "token=", "a://", "a:", "eyJ", "eyJ.", '"']
-)
+@table("text", ["a", "a.", "-a", "a b ", "pass", "--token ", "token=", "a://", "a:", "eyJ", "eyJ.", '"'])
 def test_a_long_argument_takes_no_time(text: str) -> None:
     """Linux allows 128 KiB; a pattern that backtracks would take hours."""
     assert len(masked(["sh", "-c", text * (131_072 // len(text))])) == 3

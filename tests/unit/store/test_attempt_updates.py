@@ -8,6 +8,7 @@ from typing import Any
 import mongomock
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.failures import fingerprint_of
 from taskscheduler.model.lifecycle import FINAL, TRANSITIONS, Status, Transition, Verdict, target
@@ -52,7 +53,7 @@ def running(fence: Fence, **other: Any) -> Document:
     }
 
 
-@pytest.mark.parametrize("move", [move for move in Transition if target(move) in FINAL])
+@table("move", [move for move in Transition if target(move) in FINAL])
 def test_only_a_dead_letter_gets_a_fingerprint(fence: Fence, move: Transition) -> None:
     error = {"type": "ValueError", "message": "no"}
     [stage] = [
@@ -67,22 +68,22 @@ def test_the_fingerprint_of_the_worker_is_taken(fence: Fence) -> None:
     assert final_update(end)[0]["$set"]["fingerprint"] == {"$literal": "0123456789ab"}
 
 
-@pytest.mark.parametrize("move", Transition)
-@pytest.mark.parametrize("status", Status)
+@table("move", Transition)
+@table("status", Status)
 def test_a_filtered_update_changes_a_job_exactly_if_the_table_allows_the_move(
     jobs: Any, status: Status, move: Transition
 ) -> None:
-    jobs.insert_one({"_id": 1, "status": int(status)})
+    jobs.replace_one({"_id": 1}, {"status": int(status)}, upsert=True)
     changed = jobs.update_one({"_id": 1, "status": from_statuses(move)}, {"$set": {"status": int(target(move))}})
     allowed = status in TRANSITIONS[move][0]
     assert changed.matched_count == int(allowed)
     assert jobs.find_one({"_id": 1})["status"] == int(target(move) if allowed else status)
 
 
-@pytest.mark.parametrize("move", [move for move in Transition if not move.name.startswith("REQUEUE")])
-@pytest.mark.parametrize("status", [status for status in Status if status.is_final])
+@table("move", [move for move in Transition if not move.name.startswith("REQUEUE")])
+@table("status", [status for status in Status if status.is_final])
 def test_a_job_that_has_ended_matches_the_filter_of_no_other_move(jobs: Any, status: Status, move: Transition) -> None:
-    jobs.insert_one({"_id": 1, "status": int(status)})
+    jobs.replace_one({"_id": 1}, {"status": int(status)}, upsert=True)
     assert jobs.count_documents({"status": from_statuses(move)}) == 0
 
 
@@ -156,7 +157,7 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("one", ENDS, ids=lambda one: one.verdict.move.name)
+@table("one", ENDS)
 def test_every_end_of_an_attempt_is_written_behind_its_fence(one: Completion) -> None:
     write = completion_update(one)
     assert write._filter == {"_id": one.fence.job_id, "status": 2, "claim": "c", "attempt": 1}
@@ -188,7 +189,7 @@ def tricky(move: Transition, **more: Any) -> Completion:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "pipeline",
     [
         final_update(tricky(Transition.SUCCEED, effects=("hook",))),
@@ -235,7 +236,7 @@ def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Transition, ends_on
     assert ("once" in stages[-1].get("$unset", [])) == ends_once
 
 
-@pytest.mark.parametrize(
+@table(
     ("move", "ended_as", "rearmed", "counts"),
     [
         (Transition.RETRY, Status.FAILED, ":failed", True),
@@ -297,7 +298,7 @@ def test_pauses_and_intervals_count_from_the_times_of_the_worker() -> None:
 FIRST = {"$ifNull": ["$first_started", date_or("$started", "$$NOW")]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("move", "again", "values", "gone"),
     [
         (Transition.RETRY, Again(), {}, {"expires", "first_started"}),

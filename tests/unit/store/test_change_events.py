@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
@@ -41,7 +42,7 @@ def test_a_new_job_is_one_change() -> None:
     assert changes(inserted(status=0, data=1)) == [ChangeEvent(Status.WAITING, {"_id": ID, "status": 0, "data": 1})]
 
 
-@pytest.mark.parametrize("status", Status)
+@table("status", Status)
 def test_every_status_that_a_job_changes_to_is_told(status: Status) -> None:
     assert statuses(updated({"_id": ID, "status": int(status)}, status=int(status))) == [status]
 
@@ -58,7 +59,7 @@ def test_a_job_that_was_deleted_meanwhile_is_shown_as_far_as_it_is_known() -> No
     assert change == ChangeEvent(Status.DONE, {"_id": ID, "status": 3, "ended": "now"})
 
 
-@pytest.mark.parametrize("kind", ["delete", "drop", "rename", "invalidate", "dropDatabase"])
+@table("kind", ["delete", "drop", "rename", "invalidate", "dropDatabase"])
 def test_what_is_no_change_of_a_job_tells_nothing(kind: str) -> None:
     assert changes({"operationType": kind}) == []
 
@@ -72,7 +73,7 @@ def test_a_replaced_job_is_told_with_its_status() -> None:
     assert statuses(event) == [Status.CANCELED]
 
 
-@pytest.mark.parametrize(
+@table(
     ("rearmed", "now", "told"),
     [
         ("1:failed", Status.POSTPONED, [Status.FAILED, Status.POSTPONED]),
@@ -172,7 +173,7 @@ def last_match(query: dict[str, Any]) -> dict[str, Any]:
     return match
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "match"),
     [
         ({"class": "mail"}, {"fullDocument.class": "mail"}),
@@ -200,8 +201,8 @@ def test_a_query_sees_the_status_of_the_change() -> None:
     assert stages[1] == {"$set": {"fullDocument.status": changed}}
 
 
-@pytest.mark.parametrize("key", ["$where", "$expr", "$text", "$comment", "$jsonSchema"])
-@pytest.mark.parametrize("nested", [False, True])
+@table("key", ["$where", "$expr", "$text", "$comment", "$jsonSchema"])
+@table("nested", [False, True])
 def test_operators_that_do_not_name_fields_are_refused(key: str, nested: bool) -> None:
     query: dict[str, Any] = {"$or": [{"class": 1}, {key: 1}]} if nested else {key: 1}
     with pytest.raises(InvalidOptionError, match=rf"\{key} cannot be used in the query of listen\(\)"):

@@ -8,6 +8,7 @@ import bson
 import pytest
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
+from tests.support.tables import table
 
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store.claimed_job import READ_BACK, decode, split_documents
@@ -23,7 +24,7 @@ def test_the_bytes_of_an_answer_are_split_into_its_documents(count: int) -> None
     assert list(split_documents(b"".join(jobs))) == jobs
 
 
-@pytest.mark.parametrize(("size", "whole"), [(10, True), (1900, True), (2100, False), (100_000, False)])
+@table(("size", "whole"), [(10, True), (1900, True), (2100, False), (100_000, False)])
 def test_a_large_job_is_decoded_only_where_it_is_read(size: int, whole: bool) -> None:
     stored = a_job("x" * size)
     raw = bson.encode(stored, codec_options=CODEC)

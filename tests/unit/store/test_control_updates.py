@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.control.keys import FAR, first_list
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
@@ -105,19 +106,19 @@ CONTROLLED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("controls", CONTROLLED)
+@table("controls", CONTROLLED)
 def test_a_parked_job_keeps_its_time_and_waits_in_the_list_of_its_first_control(controls: dict[str, Any]) -> None:
     due = NOW - timedelta(seconds=3)
     parked = {"at": FAR, "parked_at": due, "blocked": first_list(controls)}
     assert updated({**controls, "at": due}, park_update()) == {**controls, **parked}
 
 
-@pytest.mark.parametrize("odd", [{}, {"solo": 5}, {"limits": [5]}, {"limits": 5, "sequence": []}])
+@table("odd", [{}, {"solo": 5}, {"limits": [5]}, {"limits": 5, "sequence": []}])
 def test_one_whose_controls_have_no_names_waits_in_no_list(odd: dict[str, Any]) -> None:
     assert updated({**odd, "at": NOW}, park_update()) == {**odd, "at": FAR, "parked_at": NOW}
 
 
-@pytest.mark.parametrize("gate", ["k", "$status", "$$NOW", ["$status", "k"]])
+@table("gate", ["k", "$status", "$$NOW", ["$status", "k"]])
 def test_a_job_that_is_admitted_waits_for_a_worker_since_it_was_due(gate: str | list[str]) -> None:
     due = NOW - timedelta(seconds=3)
     parked = {"solo": "k", "status": int(Status.POSTPONED), "at": FAR, "parked_at": due, "blocked": "solo:k"}
@@ -209,7 +210,7 @@ def test_one_that_is_requeued_comes_last_in_its_sequence_unless_it_blocks_that(l
     assert updated({**job, "turn": 7}, [{"$set": requeue_stage(job, later)}])["turn"] == 7
 
 
-@pytest.mark.parametrize(
+@table(
     ("transition", "keeps"),
     [
         (Transition.SUCCEED, False),
@@ -236,7 +237,7 @@ def removed_by(transition: Transition, keys: tuple[str, ...], keeps_turn: bool =
     return removed
 
 
-@pytest.mark.parametrize(
+@table(
     ("transition", "keeps_turn", "kept"),
     [
         (Transition.SUCCEED, False, False),

@@ -10,6 +10,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from tests.support.tables import table
 
 from taskscheduler.store.driver_errors import brief, is_refusal, refused_login_text, unreachable_text
 
@@ -26,7 +27,7 @@ def test_a_document_that_mongodb_cannot_hold_is_refused(error: PyMongoError) -> 
     assert is_refusal(error)
 
 
-@pytest.mark.parametrize(
+@table(
     "error",
     [
         AutoReconnect("closed"),
@@ -36,7 +37,6 @@ def test_a_document_that_mongodb_cannot_hold_is_refused(error: PyMongoError) -> 
         OperationFailure("not authorized", 13),
         OperationFailure("bad value", 2),
     ],
-    ids=str,
 )
 def test_what_ails_the_server_refuses_no_document(error: PyMongoError) -> None:
     """A job that is done must not be stored as failed because the disk was full for a while."""
@@ -57,7 +57,7 @@ def refusal(message: str, code: int = 13) -> str:
     return refused_login_text(OperationFailure(message, code, {"errmsg": message, "code": code}))
 
 
-@pytest.mark.parametrize(
+@table(
     ("command", "said"),
     [
         ('insert: "taskscheduler.jobs"', "insert on app.taskscheduler.jobs; grant it the role taskscheduler_run"),
@@ -78,7 +78,7 @@ def test_a_refusal_in_other_words_is_told_without_the_command() -> None:
     assert told == "MongoDB does not allow this to the user: may not do this"
 
 
-@pytest.mark.parametrize(
+@table(
     ("reason", "cure"),
     [
         ("h:1: connection closed", "put tls=true into the URI"),

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, NotPrimaryError, OperationFailure
+from tests.support.tables import table
 
 from taskscheduler.errors import DuplicateJobError
 from taskscheduler.model.document import NewJob, new_document
@@ -184,7 +185,7 @@ def test_runs_that_are_stored_already_count_only_if_a_majority_has_them() -> Non
         store.insert_missing([a_job().document])
 
 
-@pytest.mark.parametrize(("count", "commands"), [(0, 0), (1, 1), (1000, 1), (1001, 2)])
+@table(("count", "commands"), [(0, 0), (1, 1), (1000, 1), (1001, 2)])
 def test_a_large_batch_is_inserted_in_parts(count: int, commands: int) -> None:
     job = a_job()
     store, collection, _ = inserts()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.process_identity import started_at
 from taskscheduler_daemon.system import kill
@@ -36,7 +37,7 @@ def test_a_process_that_was_started_at_another_time_is_not(program: subprocess.P
     assert program.poll() is None
 
 
-@pytest.mark.parametrize("pid", [None, "17", 0, 1, -1, -17, True, 1.5, 2**31, 2**70, [17], {"pid": 17}])
+@table("pid", [None, "17", 0, 1, -1, -17, True, 1.5, 2**31, 2**70, [17], {"pid": 17}])
 def test_what_is_no_pid_signals_nobody(pid: object) -> None:
     assert signal_program(pid, started_at(1), signal.SIGKILL) is Signalled.GONE
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.leavings import RESTORED, SPOILING
+from tests.support.tables import table
 
 #: each change in a fork of its own, as some of them are for good
 _PROGRAM = """
@@ -61,12 +62,12 @@ print(surroundings.restore(), *(signal.getitimer(timer)[0] > 0 for timer in (0, 
     assert ran.stdout.split() == ["[]", "False", "True", "False"], ran.stderr
 
 
-@pytest.mark.parametrize("name", RESTORED)
+@table("name", RESTORED)
 def test_what_a_job_changes_is_restored(name: str) -> None:
     assert found()[name] == [[[], [], []], 0]
 
 
-@pytest.mark.parametrize("name", SPOILING)
+@table("name", SPOILING)
 def test_what_cannot_be_restored_is_named(name: str) -> None:
     (nothing, _, spoiled), code = found()[name]
     assert (nothing, bool(spoiled), code) == ([], True, 0)

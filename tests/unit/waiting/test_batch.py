@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 from tests.unit.waiting.fakes import process
 
 from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
@@ -81,7 +82,7 @@ def test_a_batch_that_is_late_says_how_many_are_left_and_ends_its_subscription()
     assert len(watcher.ended) == 1
 
 
-@pytest.mark.parametrize("timeout", [-0.5, -1, -1e9, float("-inf")])
+@table("timeout", [-0.5, -1, -1e9, float("-inf")])
 def test_a_batch_that_is_over_before_it_begins_takes_what_has_ended_and_is_late(timeout: float) -> None:
     first, second = process(), process()
     completed = as_completed(FakeWatcher(ended(first)).real, BatchProgress([first, second]), timeout)

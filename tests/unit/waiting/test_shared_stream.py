@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId, Timestamp
+from tests.support.tables import table
 
 from taskscheduler.errors import SchedulerError
 from taskscheduler.model.matching import condition
@@ -102,7 +103,7 @@ def test_a_stream_that_ends_says_why() -> None:
         closed.next(0.001)
 
 
-@pytest.mark.parametrize(
+@table(
     ("token", "place", "answer"),
     [("02", "01", True), ("01", "01", True), ("01", "02", False), (b"1", b"0", False), ("01", None, False)],
 )

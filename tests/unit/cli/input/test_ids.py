@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError, JobNotFoundError
 from taskscheduler_daemon.cli.input.ids import resolve, resolve_all
@@ -21,7 +22,7 @@ def test_an_id_may_be_its_end_if_that_is_unique() -> None:
         resolve("00000", lambda: IDS)
 
 
-@pytest.mark.parametrize("text", ["", "ede6", "xyzzy", "6a5f01c2e26cf26c6d0ede69aa", "--all"])
+@table("text", ["", "ede6", "xyzzy", "6a5f01c2e26cf26c6d0ede69aa", "--all"])
 def test_an_id_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidOptionError):
         resolve(text, lambda: IDS)

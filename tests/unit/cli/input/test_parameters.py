@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 import pytest
+from tests.support.tables import table
 
 from taskscheduler_daemon.cli.input.parameters import STATUS, parse_size
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "size"),
     [
         ("0", 0),
@@ -27,7 +28,7 @@ def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1", "1 G", "1.G", "1e3", "12X", "1MM", "٣"])
+@table("text", ["", "M", "-1", "1 G", "1.G", "1e3", "12X", "1MM", "٣"])
 def test_nothing_else_is_a_size(text: str) -> None:
     with pytest.raises(ValueError, match="give bytes, or for example 512M, 2G"):
         parse_size(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, forced_run
 
 from taskscheduler_daemon.manager.pool.assignment import depth, steal_from
@@ -56,9 +57,7 @@ def test_the_least_loaded_worker_gets_the_next_job() -> None:
     assert [pid for pid, _ in scenario.assign()] == [three.pid, two.pid, three.pid]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(10, 1), (0.0051, 1), (0.005, 3), (0.001, 11), (0.0001, 64), (0.00001, 64)]
-)
+@table(("seconds", "expected"), [(10, 1), (0.0051, 1), (0.005, 3), (0.001, 11), (0.0001, 64), (0.00001, 64)])
 def test_a_worker_gets_ten_milliseconds_of_work_ahead(seconds: float, expected: int) -> None:
     scenario = Scenario()
     scenario.boot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.tables import table
 from tests.unit.manager import fakes
 from tests.unit.manager.fakes import ASYNC, SYNC, a_run, pool_of
 
@@ -105,7 +106,7 @@ def test_what_no_worker_has_room_for_goes_back_to_the_node() -> None:
     assert not async_to_hand_back(made, STALE_SECONDS * 2)
 
 
-@pytest.mark.parametrize(("waiting", "spawned"), [(0, 0), (1, 1), (3, 1), (4, 2), (7, 3), (100, 3)])
+@table(("waiting", "spawned"), [(0, 0), (1, 1), (3, 1), (4, 2), (7, 3), (100, 3)])
 def test_workers_are_started_for_async_runs_but_not_the_last_one(waiting: int, spawned: int) -> None:
     made = pool_of(0, most=4)
     accept(made, *[ASYNC] * waiting)

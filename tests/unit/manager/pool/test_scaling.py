@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, forced_run
 
 from taskscheduler_daemon.manager.pool.scaling import spare_workers
@@ -91,7 +92,7 @@ def test_every_forced_job_gets_one_worker_even_before_it_is_ready() -> None:
     assert len(scenario.spawn()) == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "limit"),
     [
         ({}, 16),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from bson import Code, ObjectId
 from bson.datetime_ms import DatetimeMS
+from tests.support.tables import table
 
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.pauses import Pause, pause_of_key
@@ -19,7 +19,7 @@ def controls(*keys: str, **fields: Any) -> Controls:
     return Controls.of([{"_id": key, "kind": "pause", **fields} for key in keys])
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "pause"),
     [
         ("pause:all", Pause("all")),
@@ -33,9 +33,7 @@ def test_a_key_says_what_is_paused(key: str, pause: Pause) -> None:
     assert pause.key == key
 
 
-@pytest.mark.parametrize(
-    "key", ["pause", "pause:", "pause:all:x", "pause:queue", "pause:queue:", "pause:x:y", "limit:a"]
-)
+@table("key", ["pause", "pause:", "pause:all:x", "pause:queue", "pause:queue:", "pause:x:y", "limit:a"])
 def test_any_other_key_is_that_of_no_pause(key: str) -> None:
     assert pause_of_key(key) is None
 
@@ -47,7 +45,7 @@ def test_one_setting_that_cannot_be_read_hides_no_other() -> None:
     assert found.pauses == (Pause("queue", "mail"),)
 
 
-@pytest.mark.parametrize("value", [1, [NOW], {}, None, DatetimeMS(2**60), Code("x")])
+@table("value", [1, [NOW], {}, None, DatetimeMS(2**60), Code("x")])
 def test_a_pause_holds_whatever_else_is_stored_with_it(value: Any) -> None:
     found = controls("pause:all", reason=value, until=value, by=value, at=value)
     assert found.pauses == (Pause("all"),)
@@ -64,7 +62,7 @@ def test_pauses_are_in_a_fixed_order() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "job", "held"),
     [
         ("pause:all", {}, True),

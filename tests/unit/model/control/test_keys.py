@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import Code, ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.control.keys import (
     FAR,
@@ -35,8 +36,8 @@ NAMES = ["a", "a:b", "tenant:7", "ä", "a b", "rate:a"]
 OF_ALL = {"sequence": "s", "limits": ["a", "b"], "solo": "k"}
 
 
-@pytest.mark.parametrize("kind", ["sequence", "limit", "rate", "solo"])
-@pytest.mark.parametrize("name", NAMES)
+@table("kind", ["sequence", "limit", "rate", "solo"])
+@table("name", NAMES)
 def test_a_key_says_its_kind_and_name(kind: str, name: str) -> None:
     assert kind_and_name(key(kind, name)) == (kind, name)
 
@@ -48,7 +49,7 @@ def test_a_job_asks_its_sequence_first_then_its_limits_in_their_order_then_its_s
     assert (keys_of({}), first_list({})) == ((), "")
 
 
-@pytest.mark.parametrize("odd", [5, None, [], {}, Code("x"), [5], [None, Code("x")], "text"])
+@table("odd", [5, None, [], {}, Code("x"), [5], [None, Code("x")], "text"])
 def test_what_is_no_name_is_no_control(odd: Any) -> None:
     named = () if odd != "text" else ("sequence:text",)
     assert keys_of({"sequence": odd}) == named
@@ -69,8 +70,8 @@ def test_a_job_with_one_of_the_options_is_controlled(field: str) -> None:
 # -- places -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["limit", "sequence"])
-@pytest.mark.parametrize("name", NAMES)
+@table("kind", ["limit", "sequence"])
+@table("name", NAMES)
 def test_a_place_is_one_of_its_control_alone(kind: str, name: str) -> None:
     first, end = place_range(key(kind, name))
     for number in (0, 7, 9999, ObjectId()):
@@ -90,7 +91,7 @@ def test_the_place_of_a_solo_job_is_its_key() -> None:
     assert not is_place_of("solo:k", place("limit:k", 0))
 
 
-@pytest.mark.parametrize("odd", [None, 5, [], Code("x")])
+@table("odd", [None, 5, [], Code("x")])
 def test_what_is_no_text_is_no_place(odd: Any) -> None:
     assert not is_place_of("limit:a", odd)
     assert place_number("limit:a", odd) is None
@@ -107,7 +108,7 @@ def of(*numbers: Any) -> list[str]:
     return [place("limit:a", number) for number in numbers]
 
 
-@pytest.mark.parametrize(
+@table(
     ("taken", "concurrency", "free"),
     [
         ((), 1, 0),
@@ -129,7 +130,7 @@ def test_the_lowest_free_number_is_next_unless_as_many_are_taken(
     assert free_number(of(*taken), "limit:a", concurrency) == free
 
 
-@pytest.mark.parametrize(
+@table(
     ("keys", "gate"),
     [
         (["solo:k"], "k"),
@@ -143,7 +144,7 @@ def test_only_the_gate_of_a_job_that_is_nothing_but_solo_is_its_key(keys: list[s
     assert gate_of(keys, ["k"] if keys else []) == gate
 
 
-@pytest.mark.parametrize(
+@table(
     ("gate", "places"),
     [("k", ["k"]), (["k", "l"], ["k", "l"]), ([], []), (None, []), (5, []), ([5, "k", Code("x")], ["k"])],
 )
@@ -179,7 +180,7 @@ def test_any_other_job_stays_as_it_is() -> None:
     assert document == {"status": int(Status.WAITING), "at": NOW}
 
 
-@pytest.mark.parametrize(
+@table(
     ("job", "blocks"),
     [
         ({"sequence": "s", "options": {"sequence_on_failure": "block"}}, True),

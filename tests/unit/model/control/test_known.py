@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.model.control.known import Coverage, coverage, why_unserved
 
@@ -14,7 +15,7 @@ UNSERVED, UNKNOWN, KNOWN = Coverage.UNSERVED, Coverage.UNKNOWN, Coverage.KNOWN
 MAIL = {"name": "a", "queues": ["mail"], "jobs": ["send", "sort"], "silent": 1.0, "lease": 30}
 
 
-@pytest.mark.parametrize(
+@table(
     ("nodes", "found"),
     [
         ([], UNSERVED),

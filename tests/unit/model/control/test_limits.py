@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.control.controls import Controls
@@ -30,7 +31,7 @@ def made(**given: Any) -> Limit:
     return new_limit(**values)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "limit"),
     [
         ({"concurrency": 5}, Limit("api", 5)),
@@ -47,7 +48,7 @@ def test_a_limit_has_a_concurrency_a_rate_or_both(given: dict[str, Any], limit: 
     assert made(**given) == limit
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "problem"),
     [
         ({}, "give concurrency, rate or both"),
@@ -81,9 +82,7 @@ def test_any_other_is_refused_with_what_is_wrong(given: dict[str, Any], problem:
     assert problem in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("rate", "per", "burst"), [(1, 1, 1), (20, 1, 2), (100, 1, 6), (100, 60, 1), (1_000_000, 0.001, 1_000_000)]
-)
+@table(("rate", "per", "burst"), [(1, 1, 1), (20, 1, 2), (100, 1, 6), (100, 60, 1), (1_000_000, 0.001, 1_000_000)])
 def test_without_a_burst_as_many_may_start_at_once_as_nodes_look_at_together(
     rate: float, per: float, burst: int
 ) -> None:
@@ -103,9 +102,7 @@ def test_the_time_between_two_starts_is_told_in_milliseconds() -> None:
 # -- storing ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "limit", [Limit("api", 5), Limit("a:*", 0), Limit("api", None, 0.5, 60, 20), Limit("api", 3, 10, 1, 1)]
-)
+@table("limit", [Limit("api", 5), Limit("a:*", 0), Limit("api", None, 0.5, 60, 20), Limit("api", 3, 10, 1, 1)])
 def test_a_stored_limit_is_read_as_it_was(limit: Limit) -> None:
     document = {"_id": limit.key, **stored_limit(limit), "by": "ada@here", "at": NOW}
     assert read_limit(document) == Limit(
@@ -113,7 +110,7 @@ def test_a_stored_limit_is_read_as_it_was(limit: Limit) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "odd",
     [
         {"_id": "limit:b"},
@@ -141,7 +138,7 @@ def test_who_set_it_and_when_need_not_make_sense() -> None:
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "found"),
     [
         ("api", "api"),
@@ -175,7 +172,7 @@ def test_a_job_names_no_star(value: str) -> None:
         limit_name("limits", value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "names"),
     [
         ("api", ("api",)),
@@ -188,7 +185,7 @@ def test_the_option_takes_a_name_or_several(given: Any, names: tuple[str, ...]) 
     assert limits_option("limits", given) == names
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "problem"),
     [
         (5, "must be a name or a list of names, not int"),
@@ -218,7 +215,7 @@ ID = ObjectId("64b000000000000000000001")
 JOB = {"class": "Mail", "queue": "q", "data": {"tenant": 7, "id": ID, "a": {"b": "x"}}}
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "made"),
     [
         ("api", "api"),
@@ -231,7 +228,7 @@ def test_braces_are_filled_with_values_of_the_job(name: str, made: str) -> None:
     assert filled("limits", name, JOB) == made
 
 
-@pytest.mark.parametrize(
+@table(
     ("data", "found"),
     [
         ({}, "nothing"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.limits import Limit
@@ -43,7 +43,7 @@ def test_a_job_passes_its_sequence_limits_and_solo_key_then_its_rates() -> None:
     assert list(keys_to_pass({}, Controls(limits=LIMITS))) == []
 
 
-@pytest.mark.parametrize("number", range(len(IN_ORDER)))
+@table("number", range(len(IN_ORDER)))
 def test_the_first_control_without_room_is_told_and_none_behind_it_is_asked(number: int) -> None:
     room = Refusing(*IN_ORDER[number:])
     assert refusal(JOB, Controls(limits=LIMITS), NOW, room) == IN_ORDER[number]
@@ -60,7 +60,7 @@ def test_a_job_for_which_all_have_room_may_run() -> None:
     assert refusal(JOB, Controls(limits=LIMITS), NOW, Refusing()) is None
 
 
-@pytest.mark.parametrize("pause", [Pause("all"), Pause("queue", "q"), Pause("job", "Mail"), Pause("tag", "t")])
+@table("pause", [Pause("all"), Pause("queue", "q"), Pause("job", "Mail"), Pause("tag", "t")])
 def test_a_pause_comes_before_all_others_until_its_time_is_over(pause: Pause) -> None:
     room = Refusing(*IN_ORDER)
     assert refusal(JOB, Controls(pauses=(pause,)), NOW, room) == pause.key
@@ -69,7 +69,7 @@ def test_a_pause_comes_before_all_others_until_its_time_is_over(pause: Pause) ->
     assert refusal(JOB, Controls(pauses=(over,)), NOW, room) == "sequence:s"
 
 
-@pytest.mark.parametrize("odd", [{"queue": 5}, {"class": None}, {"tags": "t"}, {"tags": [{}]}, {"limits": 5}])
+@table("odd", [{"queue": 5}, {"class": None}, {"tags": "t"}, {"tags": [{}]}, {"limits": 5}])
 def test_an_odd_job_is_asked_for_what_makes_sense(odd: dict[str, Any]) -> None:
     job = {**JOB, **odd}
     pauses = (Pause("queue", "x"), Pause("tag", "x"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 
 from taskscheduler import Code, Pause
 from taskscheduler.model.control.reasons import for_seconds, many
@@ -19,7 +19,7 @@ def test_jobs_in_lists_count_by_the_kind_of_their_control() -> None:
     assert counts == dict.fromkeys(CODES.values(), 2)
 
 
-@pytest.mark.parametrize(
+@table(
     ("nodes", "pauses", "expected"),
     [
         ([], [], {Code.NO_NODE: 7}),
@@ -42,9 +42,7 @@ def test_counts_end_and_come_in_the_order_of_evaluation() -> None:
     assert list(found.items()) == [(Code.NOT_DUE, 10_000), (Code.SLOTS, 10_001)]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (180_000, "2 days")]
-)
+@table(("seconds", "said"), [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (180_000, "2 days")])
 def test_durations_as_people_say_them(seconds: float, said: str) -> None:
     assert for_seconds(seconds) == said
 

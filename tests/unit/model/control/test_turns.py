@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.control.groups import Group, new_group, read_group, stored_group
@@ -119,7 +120,7 @@ def test_nothing_is_kept_of_lists_that_have_ended() -> None:
     assert (turns._starts, turns._now) == ({}, {})
 
 
-@pytest.mark.parametrize("priority", [-(2**31), -1, 0, 9, 2**31 - 1])
+@table("priority", [-(2**31), -1, 0, 9, 2**31 - 1])
 def test_the_key_of_a_list_says_what_is_in_it(priority: int) -> None:
     one = GroupList("mail", priority, "customer:7")
     assert read_group_list(one.key) == one
@@ -131,7 +132,7 @@ def test_the_keys_of_a_queue_sort_by_priority() -> None:
     assert sorted(lists, key=lambda one: one.key) == lists
 
 
-@pytest.mark.parametrize("text", ["group:", "group:a", "group:a\0b\0c", "limit:a\x0012147483648\0c", "", None, 7])
+@table("text", ["group:", "group:a", "group:a\0b\0c", "limit:a\x0012147483648\0c", "", None, 7])
 def test_any_other_text_is_the_key_of_no_list(text: object) -> None:
     assert read_group_list(text) is None
 
@@ -141,13 +142,13 @@ def test_a_job_whose_place_is_odd_waits_for_its_other_controls() -> None:
         assert first_list({"queue": "mail", "priority": 0, "group": "g", "solo": "k", **odd}) == "solo:k"
 
 
-@pytest.mark.parametrize("weight", [0, 0.009, 1000.1, -1, "3", True, None, float("nan"), float("inf")])
+@table("weight", [0, 0.009, 1000.1, -1, "3", True, None, float("nan"), float("inf")])
 def test_weights_are_numbers_within_bounds(weight: object) -> None:
     with pytest.raises(InvalidOptionError, match=r"option weight must be a number from 0\.01 to 1000, not"):
         new_group("a", weight)
 
 
-@pytest.mark.parametrize("name", ["", "a*", "x" * 201, "a\0b", 7])
+@table("name", ["", "a*", "x" * 201, "a\0b", 7])
 def test_names_are_texts(name: object) -> None:
     with pytest.raises(InvalidOptionError, match="option name"):
         new_group(name, 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.options import JobOptions
@@ -20,7 +21,7 @@ def refusal(**given: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "stored"),
     [
         ({}, {}),
@@ -34,7 +35,7 @@ def test_only_what_is_chosen_is_stored(given: dict[str, Any], stored: dict[str, 
     assert JobOptions.of(given).stored() == {**plain, **stored}
 
 
-@pytest.mark.parametrize("value", ["", "x" * 201, 5, True, b"k", ["k"]])
+@table("value", ["", "x" * 201, 5, True, b"k", ["k"]])
 def test_a_key_is_a_short_text(value: Any) -> None:
     assert refusal(unique_for=5, unique_key=value).startswith("option unique_key must be a text of 1 to 200 characters")
 
@@ -42,7 +43,7 @@ def test_a_key_is_a_short_text(value: Any) -> None:
 DEBOUNCED, UNIQUE = {"debounce": 5}, {"unique_for": 5}
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "one", "other"),
     [
         ({**DEBOUNCED, **UNIQUE}, "debounce", "unique_for"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.filters.expression import LONGEST, Filter, all_of
@@ -23,7 +24,7 @@ def query(text: str) -> dict[str, Any]:
     return Filter.parse(text).query(NOW)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "expected"),
     [
         ("", {}),
@@ -84,7 +85,7 @@ def test_an_expression_is_a_query(text: str, expected: dict[str, Any]) -> None:
     assert fields_as_stored(query(text)) == query(text)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "found", "missed"),
     [
         ("class:SMTP*", "SMTPError", "an SMTPError"),
@@ -111,7 +112,7 @@ def test_a_text_alone_is_found_in_several_fields_whatever_its_case() -> None:
     assert conditions[0]["class"].search("No Space (LEFT on device")
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "message"),
     [
         ("stauts:failed", "filter 'stauts:failed': there is no key 'stauts'; did you mean status?"),
@@ -160,7 +161,7 @@ def test_a_wrong_expression_says_what_is_allowed(text: str, message: str) -> Non
         Filter.parse(text)
 
 
-@pytest.mark.parametrize("text", [None, 5, b"status:failed", ["status:failed"]])
+@table("text", [None, 5, b"status:failed", ["status:failed"]])
 def test_what_is_no_text_is_refused(text: Any) -> None:
     with pytest.raises(InvalidOptionError, match="a filter must be a text such as"):
         Filter.parse(text)

@@ -11,6 +11,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.support.eventually import eventually
+from tests.support.tables import table
 from tests.unit.node.fakes import PARKED_AT, SERVER_NOW, FakeClock, FakeStore, Threads, attempt, lease
 
 from taskscheduler.operations.control.turn_taking import TurnTaker
@@ -345,9 +346,9 @@ def test_while_everything_is_paused_abandoned_claims_are_released(bench: Bench) 
 KINDS: tuple[dict[str, Any], ...] = ({}, {"async": True}, {"options": {"force_spawn": True}})
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("slots", [1, 2])
-@pytest.mark.parametrize("queues", [(), ("mail", "default")])
+@table("kind", KINDS)
+@table("slots", [1, 2])
+@table("queues", [(), ("mail", "default")])
 def test_a_paused_queue_is_left_out_of_every_search(kind: dict[str, Any], slots: int, queues: tuple[str, ...]) -> None:
     bench = Bench(queues=queues)
     bench.capacity.set_slots(slots, 10, 16)
@@ -367,9 +368,9 @@ def test_a_hinted_job_of_a_paused_queue_or_class_is_left_alone(bench: Bench) -> 
     assert bench.look() == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("slots", [1, 2])
-@pytest.mark.parametrize("key", ["pause:job:copy", "pause:tag:x"])
+@table("kind", KINDS)
+@table("slots", [1, 2])
+@table("key", ["pause:job:copy", "pause:tag:x"])
 def test_jobs_of_a_paused_class_or_tag_are_parked_and_others_claimed(
     kind: dict[str, Any], slots: int, key: str
 ) -> None:

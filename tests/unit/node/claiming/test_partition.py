@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler_daemon.node.claiming.partition import Partition
 
@@ -38,7 +39,7 @@ def test_a_node_alone_asks_for_all_that_it_wants() -> None:
     assert partition.ours(found, 5, at_head=True, now=NOW) == ids(found)[:5]
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 8])
+@table("count", [2, 3, 4, 8])
 def test_nodes_that_know_each_other_divide_what_they_find_among_them(count: int) -> None:
     found = jobs(60 * count)
     parts = [partition.ours(found, 100, at_head=False, now=NOW) for partition in partitions(count)]
@@ -153,7 +154,7 @@ def test_a_thousand_nodes_ask_for_each_other_less_often() -> None:
     assert not one_of(1000).is_old(NOW + 20)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 7])
+@table("step", [1, 2, 3, 4, 5, 7])
 def test_each_group_is_divided_evenly_in_whichever_order_its_jobs_were_added(step: int) -> None:
     of_group = [{**job, "group": "a"} for job in jobs(40 * step)[::step]]
     shares = [len(part.ours(of_group, 40, at_head=False, now=NOW)) for part in partitions(2)]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 from tests.unit.node.fakes import attempt, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
@@ -15,7 +16,7 @@ from taskscheduler_daemon.node.completion.report_content import fault_of_content
 ERROR = {"type": "ValueError", "message": "no"}
 
 
-@pytest.mark.parametrize(
+@table(
     "content",
     [
         {"result": {"any": ["thing"]}, "hook": True, "async": True},
@@ -36,7 +37,7 @@ def test_what_a_worker_writes_is_sound(content: dict[str, Any]) -> None:
     assert fault_of_content(content) is None
 
 
-@pytest.mark.parametrize(
+@table(
     "content",
     [
         {"error": "text"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 from tests.unit.node.fakes import FakeClock, attempt, lease
 
 from taskscheduler.model.lifecycle import Ending
@@ -62,7 +62,7 @@ def test_a_forced_job_that_is_claimed_again_before_its_end_is_counted_once() -> 
     assert (len(capacity.in_flight), capacity.room()) == (0, 2)
 
 
-@pytest.mark.parametrize(("seconds", "target"), [(10.0, 2), (0.1, 4), (0.01, 22), (0.001, 202), (1e-6, 1002)])
+@table(("seconds", "target"), [(10.0, 2), (0.1, 4), (0.01, 22), (0.001, 202), (1e-6, 1002)])
 def test_what_can_start_in_the_next_tenth_of_a_second_is_claimed_ahead(seconds: float, target: int) -> None:
     capacity = Slots()
     capacity.set_slots(2)
@@ -138,7 +138,7 @@ def test_async_attempts_are_flagged_where_the_manager_has_room_for_them() -> Non
     assert one_per_worker.run().flags == Flag.NONE
 
 
-@pytest.mark.parametrize(
+@table(
     ("held", "slots", "room", "async_room"),
     [
         (0, 2, 2, 10),  # nothing is known: one for each slot, and async ones in one worker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler_daemon.node.state.unknown_jobs import LEFT_ALONE, UnknownJobs, known_nowhere
 
@@ -44,7 +44,7 @@ def node(queues: list[str] | None = None, unknown: list[str] | None = None, **fa
     }
 
 
-@pytest.mark.parametrize(
+@table(
     ("others", "nowhere"),
     [
         ([], True),

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.keys import key, place
@@ -51,7 +51,7 @@ def test_a_limit_of_many_names_tells_which_one_each_job_is_under() -> None:
     assert [one.name for one in found.holders] == ["tenant:7"]
 
 
-@pytest.mark.parametrize(
+@table(
     "odd", [{"limits": 5}, {"limits": [5, None]}, {"gate": 5}, {"gate": [5]}, {"class": 5, "started": 5, "node": []}]
 )
 def test_an_odd_job_is_shown_as_far_as_it_can_be_read(odd: dict[str, Any]) -> None:

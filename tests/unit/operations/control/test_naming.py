@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.options import JobOptions
@@ -24,7 +25,7 @@ def test_a_job_without_such_options_gets_no_field_more() -> None:
     assert controls(limits=[]) == {}
 
 
-@pytest.mark.parametrize(
+@table(
     ("of_class", "options", "key"),
     [
         (True, {}, "Mail"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.operations.control.unknown import end_unknown
 from taskscheduler.store import Store
@@ -52,7 +52,7 @@ def test_it_fails_and_others_of_its_sequence_go_on() -> None:
     assert (stage.failed, stage.admitted) == (["InvalidJobError"], [JOB["_id"]])
 
 
-@pytest.mark.parametrize("nodes", [[], [UP], [{**UP, "jobs": ["new"]}], [{**UP, "jobs": ["old"], "queues": ["other"]}]])
+@table("nodes", [[], [UP], [{**UP, "jobs": ["new"]}], [{**UP, "jobs": ["old"], "queues": ["other"]}]])
 def test_it_waits_while_a_node_may_know_it_or_none_serves_its_queue(nodes: list[dict[str, Any]]) -> None:
     stage = Stage(nodes)
     assert end_unknown(stage.store, 60.0) == 0

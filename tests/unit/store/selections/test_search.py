@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from bson import MinKey
+from tests.support.tables import table
 
 from taskscheduler.model.lifecycle import FINAL, LIVE, Status
 from taskscheduler.store.selections.search import by_status, narrowed, wanted
@@ -13,7 +13,7 @@ from taskscheduler.store.selections.search import by_status, narrowed, wanted
 DONE = frozenset({Status.DONE})
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "statuses"),
     [
         ({}, None),

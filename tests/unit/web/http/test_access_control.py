@@ -7,6 +7,7 @@ import base64
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from tests.support.tables import table
 
 from taskscheduler_daemon.web.http.access_control import HEADERS, AccessMiddleware, is_loopback, refusal
 
@@ -18,7 +19,7 @@ def client(token: str | None = None, host: str = "localhost") -> TestClient:
     return TestClient(AccessMiddleware(app, token, ["Jobs.Example"]), f"http://{host}")
 
 
-@pytest.mark.parametrize(
+@table(
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "10.1.2.3", "[::1]:80", "jobs.example", "JOBS.example:1"]
 )
 def test_known_hosts_and_addresses_are_admitted(host: str) -> None:
@@ -39,7 +40,7 @@ def test_two_hosts_are_refused() -> None:
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.evil.example", *ODD])
+@table("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.evil.example", *ODD])
 def test_other_hosts_are_refused(host: str) -> None:
     answer = client().get("/", headers={"Host": host})
     assert (answer.status_code, answer.json()["message"]) == (400, "Unknown host; allow it with --allow-host")
@@ -49,14 +50,12 @@ def basic(text: str) -> str:
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-@pytest.mark.parametrize("given", ["Bearer s3cret", "bearer   s3cret", basic("anybody:s3cret"), basic(":s3cret")])
+@table("given", ["Bearer s3cret", "bearer   s3cret", basic("anybody:s3cret"), basic(":s3cret")])
 def test_the_token_is_taken_as_bearer_or_password(given: str) -> None:
     assert client("s3cret").get("/", headers={"Authorization": given}).text == "inside"
 
 
-@pytest.mark.parametrize(
-    "given", ["", "s3cret", "Bearer", "Bearer s3cre", "Digest s3cret", "Basic !", basic("s3cret"), basic("s3cret:")]
-)
+@table("given", ["", "s3cret", "Bearer", "Bearer s3cre", "Digest s3cret", "Basic !", basic("s3cret"), basic("s3cret:")])
 def test_without_the_token_a_request_is_refused(given: str) -> None:
     answer = client("s3cret").get("/", headers={"Authorization": given})
     assert (answer.status_code, answer.json()["message"]) == (401, "This request needs a token")
@@ -68,7 +67,7 @@ def test_a_change_from_our_pages_or_a_program_is_admitted(headers: dict[str, str
     assert client().post("/", headers=headers).text == "inside"
 
 
-@pytest.mark.parametrize(
+@table(
     "headers",
     [
         {"Sec-Fetch-Site": "cross-site"},
@@ -90,12 +89,12 @@ def test_every_answer_has_the_security_headers(host: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
+@table("host", ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
 def test_only_this_machine_reaches_loopback(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "web.example", ""])
+@table("host", ["0.0.0.0", "::", "10.0.0.1", "web.example", ""])
 def test_other_machines_may_reach_any_other_address(host: str) -> None:
     assert not is_loopback(host)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, HTTPException, Request
 from starlette.types import Message
+from tests.support.tables import table
 
 from taskscheduler_daemon.web.http import bodies
 from taskscheduler_daemon.web.http.bodies import body_of, form_of, json_object
@@ -70,7 +71,7 @@ def test_json_must_be_an_object() -> None:
     assert json_object('{"a": [1.5, "ö", null]}'.encode()) == {"a": [1.5, "ö", None]}
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     ["", "[]", "1", "null", '"x"', "{", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', "[" * 100_000, "\xff"],
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.tables import table
 
 from taskscheduler_daemon.web.http.csrf import Csrf
 
@@ -26,7 +26,7 @@ def test_the_field_of_a_form_matches_its_cookie_and_path() -> None:
     assert CSRF.matches("cookie", "id/cancel", CSRF.field("cookie", "id/cancel"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("cookie", "path", "csrf"),
     [
         ("other", "id/cancel", CSRF),

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 
 from taskscheduler_daemon.web.http import turns
 from taskscheduler_daemon.web.http.turns import AT_ONCE, TurnMiddleware
@@ -32,7 +33,7 @@ async def _codes(app: TurnMiddleware, path: str, codes: list[int]) -> None:
     await app({"type": "http", "method": "GET", "path": path, "headers": []}, asyncio.Event().wait, send)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "most"),
     [
         *(

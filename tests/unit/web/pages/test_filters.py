@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from bson import ObjectId
 from fastapi import HTTPException
+from tests.support.tables import table
 
 from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import LIVE, Status
@@ -53,7 +54,7 @@ def test_unknown_values_are_refused(wanted: JobFilter, message: str) -> None:
     assert (raised.value.status_code, raised.value.detail) == (400, message)
 
 
-@pytest.mark.parametrize(
+@table(
     ("wanted", "reads_all"),
     [
         (JobFilter(), False),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
@@ -69,7 +70,7 @@ def test_an_error_is_shown_in_parts() -> None:
     assert '"signal": 9' in shown["extra"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("state", "actions"),
     [
         (job(Status.WAITING), ["cancel", "delete"]),
@@ -104,7 +105,7 @@ def test_rows_of_services_and_programs() -> None:
     assert (program["program"], program["alive"]) == ("pid 7 on a", "2s")
 
 
-@pytest.mark.parametrize(
+@table(
     ("nodes", "served"),
     [([], False), ([NODE], True), ([{**NODE, "queues": ["files"]}], False), ([{**NODE, "silent": 31.0}], False)],
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler import Code, Reason
 from taskscheduler_daemon.web.pages.control.reasons import reason_row, reason_view
@@ -13,7 +13,7 @@ from taskscheduler_daemon.web.pages.control.reasons import reason_row, reason_vi
 ID = ObjectId("6a5f01c2e26cf26c6d0ede69")
 
 
-@pytest.mark.parametrize(
+@table(
     ("reason", "addresses"),
     [
         (Reason(Code.LIMIT, "x", {"limit": "a", "job": ID}), ["control#limits", f"jobs/{ID}"]),

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago
 
 from taskscheduler import BlockedSequence, Holder, Limit, LimitUse, Status
@@ -21,7 +22,7 @@ def use(limit: Limit, taken: int = 0, waiting: int = 0) -> LimitUse:
     return LimitUse(limit, (holder,) * taken, waiting)
 
 
-@pytest.mark.parametrize(
+@table(
     ("limit", "taken", "percent"),
     [
         (Limit("a", concurrency=3), 0, 0),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from tests.support.tables import table
 from tests.unit.presentation.fakes import schedule
 
 from taskscheduler_daemon.web.pages.schedules.actions import ACTIONS, done_text, hindrance, offered
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "expected"),
     [
         ({}, ["run", "pause", "delete"]),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from bson import ObjectId
 from tests.support.odd_schedules import ODD
+from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago, job, schedule
 
 from taskscheduler.model.lifecycle import Status
@@ -53,7 +53,7 @@ def test_a_paused_schedule_says_why_and_since_when() -> None:
     assert (row["state"]["name"], row["reason"], row["since"]) == ("paused", "SMTP is down\\n<b>", "1m30s")
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "expected"),
     [
         ("a/b?c=1&d #é", "name=a%2Fb%3Fc%3D1%26d+%23%C3%A9"),
