@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import bson
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -104,13 +104,34 @@ NODE: Document = {
 }  # fmt: skip
 
 
-def changed(sound: Document) -> Iterator[tuple[str, Document]]:
-    """Yields copies of a document in which one field, also an inner one, is missing or has one of VALUES."""
+class Change(NamedTuple):
+    """One field, also an inner one, and its odd value; missing if there is none."""
+
+    what: str
+    place: tuple[Any, ...]
+    value: tuple[Any, ...]
+
+    def of(self, sound: Document) -> Document:
+        """Returns a changed copy of a document."""
+        return cast(Document, _with(sound, self.place, *self.value))
+
+
+_SHOWN = [f"{number}:{value!r:.30}" for number, value in enumerate(VALUES)]
+
+
+def changes_of(sound: Document) -> Iterator[Change]:
+    """Yields what `changed` does to a document, for tests that make only some of these documents."""
     for place in _places(sound):
         name = ".".join(map(str, place))
-        yield f"{name} missing", _with(sound, place)
-        for number, value in enumerate(VALUES):
-            yield f"{name} {number}:{value!r:.30}", _with(sound, place, value)
+        yield Change(f"{name} missing", place, ())
+        for shown, value in zip(_SHOWN, VALUES, strict=True):
+            yield Change(f"{name} {shown}", place, (value,))
+
+
+def changed(sound: Document) -> Iterator[tuple[str, Document]]:
+    """Yields copies of a document in which one field, also an inner one, is missing or has one of VALUES."""
+    for change in changes_of(sound):
+        yield change.what, change.of(sound)
 
 
 def _places(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

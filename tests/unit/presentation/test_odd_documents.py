@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 import pytest
 from bson import ObjectId
-from tests.support.odd_documents import IDS, JOBS, NODE, changed, stored
+from tests.support.odd_documents import IDS, JOBS, NODE, Change, changed, changes_of, stored
 
 from taskscheduler.model import lenient
 from taskscheduler.model.control.known import coverage
@@ -45,13 +46,11 @@ SEED = int(os.environ.get("TASKSCHEDULER_FUZZ_SEED", "7"))
 GOOD = Process(cast(Any, None), {**JOBS["waiting"], "_id": ObjectId()})
 
 
-def jobs(part: int) -> list[tuple[str, Process]]:
-    """One in `part` of all jobs in which one field is odd, others with each seed; and those whose id is odd."""
-    documents = [(f"{kind}: {what}", job) for kind, sound in JOBS.items() for what, job in changed(sound)]
-    sample = random.Random(SEED).sample(documents, len(documents) // part)
-    chosen = [(what, stored(job)) for what, job in sample]
-    chosen += [(f"id {odd_id!r:.20}", stored(JOBS["done"], odd_id)) for odd_id in IDS]
-    return [(what, Process(cast(Any, None), lenient.decode(raw))) for what, raw in chosen]
+@cache
+def sample() -> list[tuple[str, Change]]:
+    """The kind and the change of one in four of all odd jobs, in any order and others with each seed."""
+    every = [(kind, change) for kind, sound in JOBS.items() for change in changes_of(sound)]
+    return random.Random(SEED).sample(every, len(every) // 4)
 
 
 def properties(job: Process) -> None:
@@ -119,15 +118,30 @@ VIEWS: dict[str, tuple[Callable[[Process], Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_an_odd_job_is_shown(view: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_it, part = VIEWS[view]
-    failed: list[tuple[str, str]] = []
-    for what, job in jobs(part):
+def failures(what: str, raw: bytes, views: Iterable[str]) -> list[tuple[str, str, str]]:
+    """The views that cannot show a stored job: their names, what is odd, and the errors."""
+    job, failed = Process(cast(Any, None), lenient.decode(raw)), []
+    for view in views:
         try:
-            show_it(job)
+            VIEWS[view][0](job)
         except Exception as error:
-            failed.append((what, repr(error)))
+            failed.append((view, what, repr(error)))
+    return failed
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_an_odd_job_is_shown(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    failed: list[tuple[str, str, str]] = []
+    for number, (of, change) in enumerate(sample()):
+        if of == kind:
+            views = [view for view, (_, part) in VIEWS.items() if number * part < len(sample()) * 4]
+            failed += failures(change.what, stored(change.of(JOBS[kind])), views)
+    capsys.readouterr()
+    assert failed == []
+
+
+def test_a_job_with_an_odd_id_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [one for odd in IDS for one in failures(f"id {odd!r:.20}", stored(JOBS["done"], odd), VIEWS)]
     capsys.readouterr()
     assert failed == []
 
@@ -184,14 +198,14 @@ NODE_VIEWS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("view", NODE_VIEWS)
-def test_an_odd_node_is_shown(view: str, capsys: pytest.CaptureFixture[str]) -> None:
-    failed: list[tuple[str, str]] = []
+def test_an_odd_node_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    failed: list[tuple[str, str, str]] = []
     for what, document in changed({**NODE, "silent": 3.0}):
-        node = sound_node(lenient.decode(stored(document)))
-        try:
-            NODE_VIEWS[view](node)
-        except Exception as error:
-            failed.append((what, repr(error)))
+        node = lenient.decode(stored(document))
+        for view, show_it in NODE_VIEWS.items():
+            try:
+                show_it(sound_node(node))
+            except Exception as error:
+                failed.append((view, what, repr(error)))
     capsys.readouterr()
     assert failed == []
