@@ -20,7 +20,9 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from bson.raw_bson import RawBSONDocument
 from pydantic import BaseModel
+from tests.support.tables import table
 
+import taskscheduler
 from taskscheduler.errors import InvalidDataError
 from taskscheduler.model.document import new_document
 from taskscheduler.model.options import JobOptions
@@ -104,7 +106,7 @@ FORMS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "form"), FORMS)
+@table(("value", "form"), FORMS)
 def test_values_have_a_stored_form_wherever_they_stand(value: Any, form: Any) -> None:
     for outer, stored in [(value, form), ({"a": value}, {"a": form}), ([1, {"a": [value]}], [1, {"a": [form]}])]:
         document = new_document("mail", outer, JobOptions(), NOW)
@@ -114,7 +116,7 @@ def test_values_have_a_stored_form_wherever_they_stand(value: Any, form: Any) ->
         assert fingerprint(outer) == fingerprint(stored)
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         1,
@@ -133,7 +135,6 @@ def test_values_have_a_stored_form_wherever_they_stand(value: Any, form: Any) ->
         [1, 2],
         Word,
     ],
-    ids=lambda value: type(value).__name__,
 )
 def test_what_bson_knows_stays_as_it_is(value: Any) -> None:
     assert bson_form(value, "data") is value
@@ -165,7 +166,7 @@ FAULTS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "what"), FAULTS)
+@table(("value", "what"), FAULTS)
 def test_the_error_names_the_place_of_what_cannot_be_stored(value: Any, what: str) -> None:
     with pytest.raises(InvalidDataError) as caught:
         encode(new_document("mail", value, JobOptions(), NOW), MIB)
@@ -178,7 +179,7 @@ def test_the_error_names_the_place_of_what_cannot_be_stored(value: Any, what: st
 LATIN_1 = RawBSONDocument(bson.encode({"x": "caf?"}).replace(b"?", b"\xe9"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "place"),
     [
         ({"a": [1, Binary(b"abc", 4)]}, "data.a[1]"),
@@ -208,12 +209,15 @@ def test_an_error_of_the_values_own_code_is_told() -> None:
 def test_equal_sets_are_equal_data_in_every_process() -> None:
     """The order of a set of texts differs from process to process."""
     program = (
+        "import sys, types\n"
+        "sys.modules['taskscheduler'] = package = types.ModuleType('taskscheduler')  # alone, else it imports all\n"
+        "package.__path__ = [sys.argv[1]]\n"
         "from taskscheduler.model.uniqueness import once_key\n"
         "print(once_key('mail', {'tags': {'a', 'b', 'c', 'd', 'e', 1, 2.5, (1, 'x'), None}}, False))"
     )
     keys = {
         subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", program, *taskscheduler.__path__],
             env={"PYTHONHASHSEED": str(seed)},
             capture_output=True,
             text=True,
