@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
+from tests.scale.explaining import Explainer
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 from tests.support.nodes import NodeProcess
@@ -104,6 +106,40 @@ def test_each_name_under_a_star_has_places_of_its_own(
     scheduler.wait_for(added, throw=True, timeout=60)
     assert [most_at_once(spans(path)) for path in paths.values()] == [1, 1, 1]
     assert most_at_once(span for path in paths.values() for span in spans(path)) > 1
+
+
+def test_jobs_count_under_the_limit_that_they_are_under(scheduler: Scheduler) -> None:
+    """And not once more under one of many names."""
+    scheduler.limits.set("tenant:*", concurrency=1)
+    scheduler.limits.set("tenant:7", concurrency=2)
+    scheduler.limits.set("tenant:eu:*", rate=1, per=3600)
+    for name in ("tenant:6", "tenant:7", "tenant:70", "tenant:eu:7"):
+        scheduler.add_jobs([("noop", None, {"limits": name})] * 4)
+    both = scheduler.add_job("noop", limits=["tenant:8", "tenant:9"])
+    uses = {use.name: use for use in scheduler.limits.all()}
+    assert {name: (use.taken, use.waiting) for name, use in uses.items()} == {
+        "tenant:*": (3, 6),
+        "tenant:7": (2, 2),
+        "tenant:eu:*": (1, 3),
+    }
+    assert {holder.name for holder in uses["tenant:*"].holders} == {"tenant:6", "tenant:70", "tenant:8"}
+    assert [holder.job for holder in uses["tenant:*"].holders if holder.name == "tenant:8"] == [both.id]
+
+
+def test_to_count_under_a_limit_reads_no_other_jobs(uri: str, scheduler: Scheduler) -> None:
+    scheduler.limits.set("tenant:*", concurrency=1)
+    scheduler.limits.set("tenant:7", concurrency=2)
+    scheduler.add_jobs([("noop", None, {"limits": "tenant:7"})] * 50 + [("noop", None, {"limits": "tenant:8"})] * 2)
+    explainer = Explainer(uri, "taskscheduler.jobs")
+    client: MongoClient[dict[str, Any]] = MongoClient(uri, event_listeners=[explainer])
+    with client:
+        use = Scheduler(client.get_default_database()).limits.all()[0]
+    explainer.close()
+    assert (use.name, use.taken, use.waiting) == ("tenant:*", 1, 1)
+    held, *waiting = explainer.plans[:3]
+    assert not any(plan.scans or plan.sorts for plan in explainer.plans)
+    assert (held.documents, sum(plan.documents for plan in waiting)) == (1, 0)
+    assert max(plan.keys for plan in (held, *waiting)) <= 4
 
 
 def test_a_job_under_two_limits_needs_a_place_of_both(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
@@ -63,6 +63,33 @@ def limit_for(limits: Iterable[Limit], name: str) -> Limit | None:
     """Returns the limit of a name that a job is under: the one with the longest name that covers it."""
     covering = (one for one in limits if one.covers(name))
     return max(covering, key=lambda one: (one.name == name, len(one.name)), default=None)
+
+
+class Span(NamedTuple):
+    """The names from `first` up to, and without, `end`, in the order of texts."""
+
+    first: str
+    end: str
+
+
+def _span(limit: Limit) -> Span:
+    """Returns the names that a limit covers. Names have no control characters, so the span of one name has no other."""
+    many = limit.name.endswith("*")
+    return Span(limit.name[:-1], limit.name[:-1] + "\U0010ffff") if many else Span(limit.name, limit.name + "\x01")
+
+
+def spans_of(limit: Limit, limits: Iterable[Limit]) -> list[Span]:
+    """Returns the names whose limit this one is among all `limits`, as `limit_for` tells it."""
+    start, end = _span(limit)
+    longer = (one for one in limits if limit.name.endswith("*") and one.name != limit.name)
+    spans = []
+    for first, behind in sorted(map(_span, longer)):
+        if not first.startswith(limit.name[:-1]):
+            continue
+        if start < first:
+            spans.append(Span(start, first))
+        start = max(start, behind)
+    return [*spans, Span(start, end)] if start < end else spans
 
 
 def new_limit(name: Any, concurrency: Any, rate: Any, per: Any, burst: Any) -> Limit:

@@ -9,8 +9,9 @@ from typing import Any
 
 from bson import ObjectId
 
+from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.keys import LIMIT, RATE, is_place_of, key, places_in
-from taskscheduler.model.control.limits import Limit, stored_limit
+from taskscheduler.model.control.limits import Limit, spans_of, stored_limit
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import is_text, sound, status_of
 from taskscheduler.process_identity import this_user
@@ -79,27 +80,32 @@ def _apply(store: Store, name: str) -> None:
 
 
 def limits(store: Store) -> list[LimitUse]:
-    """Returns the limits by their names, with who is at work under them."""
-    return [_use(store, limit) for limit in store.controls.load().limits]
+    """Returns the limits by their names, with who is at work under them.
+
+    A limit of many names leaves out those that have a limit of their own, or one of a longer name.
+    """
+    controls = store.controls.load()
+    return [_use(store, limit, controls) for limit in controls.limits]
 
 
 def limit_use(store: Store, name: str) -> LimitUse | None:
     """Returns the limit of this name, with who is at work under it; None if there is none."""
-    return next((_use(store, limit) for limit in store.controls.load().limits if limit.name == name), None)
+    controls = store.controls.load()
+    return next((_use(store, limit, controls) for limit in controls.limits if limit.name == name), None)
 
 
-def _use(store: Store, limit: Limit) -> LimitUse:
-    found = store.places.held_under(limit.name, MOST_HOLDERS)
-    holders = [_holder(job, limit) for job in found]
+def _use(store: Store, limit: Limit, controls: Controls) -> LimitUse:
+    names = spans_of(limit, controls.limits)
+    holders = [_holder(job, limit, controls) for job in store.places.held_under(names, MOST_HOLDERS)]
     return LimitUse(
         limit,
         tuple(sorted(holders, key=lambda one: (one.since is None, str(one.since), str(one.job)))),
-        store.places.waiting_under(limit.name),
+        store.places.waiting_under(names),
     )
 
 
-def _holder(job: Mapping[str, Any], limit: Limit) -> Holder:
-    names = [name for name in sound(job, "limits", ()) if is_text(name) and limit.covers(name)]
+def _holder(job: Mapping[str, Any], limit: Limit, controls: Controls) -> Holder:
+    names = [name for name in sound(job, "limits", ()) if is_text(name) and controls.limit_of(name) == limit]
     held = [name for name in names if any(is_place_of(key(LIMIT, name), one) for one in places_in(job))]
     return Holder(
         job["_id"],

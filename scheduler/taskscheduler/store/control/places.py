@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from bson import ObjectId
 from pymongo.collection import Collection
 
 from taskscheduler.model.control.keys import LIMIT, RATE, SOLO, is_place_of, key, kind_and_name, place_range, places_in
+from taskscheduler.model.control.limits import Span
 from taskscheduler.model.document import Document
 from taskscheduler.process_identity import is_gone
 from taskscheduler.store.control_updates import extend_update
@@ -21,6 +22,8 @@ from taskscheduler.store.schema import IS_PARKED
 _FREE = {"$unset": {"gate": "", "gate_until": ""}}
 
 MOST_COUNTED = 1000  #: jobs of one list that wait
+
+_PLACE = place_range(key(LIMIT, ""))[0][:-1]  #: how the places of all limits begin
 
 _SHOWN = dict.fromkeys(("gate", "limits", "class", "status", "started", "node"), 1)
 
@@ -42,6 +45,11 @@ def holders_under(limit: str) -> Document:
         return holders(key(LIMIT, limit))
     first = place_range(key(LIMIT, limit[:-1]))[0][:-1]
     return {"gate": {"$elemMatch": {"$gte": first, "$lt": first + "\U0010ffff"}}}
+
+
+def _between(before: str, names: Iterable[Span]) -> list[Document]:
+    """Matches texts that are made of `before`, a name of one of these spans, and what follows a name in a place."""
+    return [{"$gte": before + first, "$lt": before + end} for first, end in names]
 
 
 class PlaceStore:
@@ -93,24 +101,23 @@ class PlaceStore:
         """Keeps the places of a cancelled attempt whose process is still there for another lease."""
         self._collection.update_one({**fence.named(), "gate_until": {"$exists": True}}, extend_update(lease))
 
-    def held_under(self, limit: str, most: int) -> list[Document]:
-        """Returns the jobs that hold a place of a limit; `limit` ends with `*` if it stands for many names."""
-        return read(self._collection, lambda jobs: jobs.find(holders_under(limit), _SHOWN).hint("gate").limit(most))
+    def held_under(self, names: Sequence[Span], most: int) -> list[Document]:
+        """Returns jobs that hold a place of a limit of these names."""
+        query = {"$or": [{"gate": {"$elemMatch": condition}} for condition in _between(_PLACE, names)]}
+        return read(self._collection, lambda jobs: jobs.find(query, _SHOWN).hint("gate").limit(most)) if names else []
 
     def holders_of(self, kind: str, name: str) -> list[Document]:
         """Returns the jobs that hold a place of a control."""
         query = holders(key(kind, name))
         return read(self._collection, lambda jobs: jobs.find(query, _SHOWN).hint("gate").limit(MOST_COUNTED))
 
-    def waiting_under(self, limit: str) -> int:
-        """Returns how many parked jobs wait in the lists of a limit; counts 1000 of them at most."""
-        lists = [{"$gte": key(kind, limit.removesuffix("*"))} for kind in (LIMIT, RATE)]
-        if limit.endswith("*"):
-            lists = [{**one, "$lt": one["$gte"] + "\U0010ffff"} for one in lists]
-        else:
-            lists = [{"$eq": one["$gte"]} for one in lists]
-        queries = [{"blocked": one, **IS_PARKED} for one in lists]
-        return sum(self._collection.count_documents(query, hint="blocked", limit=MOST_COUNTED) for query in queries)
+    def waiting_under(self, names: Sequence[Span]) -> int:
+        """Returns how many parked jobs wait in the lists of limits of these names, up to 1000 of each kind."""
+        return sum(self._waiting(_between(key(kind, ""), names)) for kind in (LIMIT, RATE)) if names else 0
+
+    def _waiting(self, conditions: Sequence[Document]) -> int:
+        query = {"$or": [{"blocked": condition, **IS_PARKED} for condition in conditions]}
+        return self._collection.count_documents(query, hint="blocked", limit=MOST_COUNTED)
 
     def is_held(self, job_id: ObjectId) -> bool:
         """Whether the process of a cancelled job may still be there, so that the job keeps its places."""

@@ -30,10 +30,10 @@ def holding(*names: str, since: float | None = None, **more: Any) -> dict[str, A
     }
 
 
-def use(limit: Limit, *jobs: dict[str, Any], waiting: int = 0) -> LimitUse:
-    places = SimpleNamespace(held_under=lambda name, most: list(jobs), waiting_under=lambda name: waiting)
-    controls = SimpleNamespace(load=lambda: Controls(limits=(limit,)))
-    (found,) = limits(cast(Store, SimpleNamespace(places=places, controls=controls)))
+def use(limit: Limit, *jobs: dict[str, Any], waiting: int = 0, others: tuple[Limit, ...] = ()) -> LimitUse:
+    places = SimpleNamespace(held_under=lambda names, most: list(jobs), waiting_under=lambda names: waiting)
+    controls = SimpleNamespace(load=lambda: Controls(limits=(limit, *others)))
+    (found, *_) = limits(cast(Store, SimpleNamespace(places=places, controls=controls)))
     return found
 
 
@@ -49,6 +49,12 @@ def test_those_that_have_held_a_place_for_longest_come_first() -> None:
 def test_a_limit_of_many_names_tells_which_one_each_job_is_under() -> None:
     found = use(Limit("tenant:*", 1), holding("api", "tenant:7", since=1))
     assert [one.name for one in found.holders] == ["tenant:7"]
+
+
+def test_a_place_of_a_name_with_a_limit_of_its_own_is_not_the_one_that_is_told() -> None:
+    job = holding("tenant:7", "tenant:8", since=1)
+    assert use(Limit("tenant:*", 1), job).holders[0].name == "tenant:7"
+    assert use(Limit("tenant:*", 1), job, others=(Limit("tenant:7", 1),)).holders[0].name == "tenant:8"
 
 
 @table(
