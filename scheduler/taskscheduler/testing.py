@@ -172,7 +172,7 @@ class InlineNode:
         while due := store.postponed_jobs.find():
             store.postponed_jobs.promote(due)
             store.admission.admit_next(store.admission.park(due))
-        store.admission.sweep()
+        store.sweeps.sweep()
         controls = self._controls()
         if is_all_paused(controls):
             return []

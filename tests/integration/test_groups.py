@@ -253,7 +253,7 @@ def test_a_job_of_force_spawn_takes_no_turn(scheduler: Scheduler) -> None:
 def test_no_sweep_lets_a_group_pass(scheduler: Scheduler) -> None:
     add(scheduler, "A", 3)
     scheduler.add_job(Noted, "Z", solo="zzz")
-    scheduler.store.admission.sweep()
+    scheduler.store.sweeps.sweep()
     scheduler.restore()
     assert [one.waiting for one in scheduler.groups.all()] == [3]
 

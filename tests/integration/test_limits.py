@@ -196,7 +196,7 @@ def test_a_sweep_takes_back_places_that_a_lowered_limit_has_no_more(scheduler: S
     lowered = Limit("x", concurrency=1)
     scheduler.store.controls.put(lowered.key, stored_limit(lowered))
     assert sum(one.refresh().status is Status.WAITING for one in added) == 3
-    scheduler.store.admission.sweep()
+    scheduler.store.sweeps.sweep()
     assert [one.refresh().status for one in added] == [Status.WAITING, *[Status.POSTPONED] * 3]
 
 

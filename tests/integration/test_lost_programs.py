@@ -76,7 +76,7 @@ def test_a_program_that_was_cancelled_and_killed_has_no_turn(scheduler: Schedule
     with pytest.raises(AlreadyRunningError):
         another(scheduler)
     program.kill()
-    scheduler.store.admission.sweep()  # as every node of its host does
+    scheduler.store.sweeps.sweep()  # as every node of its host does
     assert job.refresh().status is Status.WAITING
     job.cancel()
     another(scheduler).finish()

@@ -252,9 +252,9 @@ def test_solo_jobs_are_paused_one_by_one_and_run_once_each(scheduler: Scheduler,
     assert node.run_until_idle() == []
     assert "gate" not in first.refresh().to_dict(), "its place goes to jobs that are not paused"
     scheduler.store.admission.admit_next(["solo:key"])
-    scheduler.store.admission.sweep()
+    scheduler.store.sweeps.sweep()
     assert [job.refresh().status for job in (first, second)] == [Status.POSTPONED] * 2
-    assert scheduler.store.admission.without_key() == []
+    assert scheduler.store.sweeps.without_key() == []
     scheduler.resume(job=Echo)
     assert ran(node.run_until_idle()) == [0, 1]
 
@@ -272,7 +272,7 @@ def test_a_parked_job_is_no_job_without_a_key(scheduler: Scheduler) -> None:
     """It has `parked_at` and no `solo`, as a solo job has whose key somebody has taken away."""
     add(scheduler, 0)
     scheduler.pause(job=Echo)
-    assert scheduler.store.admission.without_key() == []
+    assert scheduler.store.sweeps.without_key() == []
 
 
 def test_who_dies_while_pausing_or_resuming_leaves_nothing_behind(scheduler: Scheduler, node: InlineNode) -> None:
@@ -304,7 +304,7 @@ def test_an_odd_job_that_is_parked_costs_only_itself(
     assert node.run_until_idle() == []
     scheduler.resume(job=Echo)
     assert node.run_until_idle() == [sound]
-    assert [job["_id"] for job in scheduler.store.admission.without_key()] == [odd.id], "a node sets it aside"
+    assert [job["_id"] for job in scheduler.store.sweeps.without_key()] == [odd.id], "a node sets it aside"
 
 
 def test_listeners_hear_that_a_job_is_parked_and_waits_again(scheduler: Scheduler) -> None:

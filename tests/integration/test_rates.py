@@ -224,14 +224,14 @@ def test_of_many_that_let_in_the_same_jobs_none_uses_up_starts_for_nothing(sched
 
     def let_in() -> None:
         looking.wait()
-        store.admission.admit_rates()
+        store.sweeps.admit_rates()
 
     lookers = [threading.Thread(target=let_in) for _ in range(looking.parties)]
     for looker in lookers:
         looker.start()
     for looker in lookers:
         looker.join()
-    while store.admission.admit_rates() == 0.0:
+    while store.sweeps.admit_rates() == 0.0:
         pass  # who has found nothing to change looks again later
     assert store.jobs.collection.count_documents({"gate": {"$exists": True}}) == 60
     assert store.rates.take("api", limit, 100, FED).starts == 40

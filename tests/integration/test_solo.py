@@ -264,7 +264,7 @@ def test_every_write_about_turns_uses_an_index(scheduler: Scheduler, database: D
         admission.park([one.id for one in added])
         admission.admit_next(["solo:key"])
         scheduler.store.places.free_expired("solo:key")
-        admission.sweep()
+        scheduler.store.sweeps.sweep()
         tracked.end_silent({})
         tracked.end_silent({"gate": "key"})
     finally:
@@ -288,7 +288,7 @@ def test_a_running_one_that_is_cancelled_is_gone_before_the_next_begins(
     second = scheduler.add_job("trace", str(behind), solo="waiting")
     os.kill(node.manager, signal.SIGSTOP)  # so that nobody kills the first one for a while
     first.cancel()
-    scheduler.store.admission.sweep()  # as every node does again and again
+    scheduler.store.sweeps.sweep()  # as every node does again and again
     assert second.refresh().status is Status.POSTPONED
     os.kill(node.manager, signal.SIGCONT)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 20, "the first one is killed")
@@ -321,7 +321,7 @@ def test_one_that_takes_its_time_to_end_is_waited_for(
     def second_has_ended_and_began_late_enough() -> bool:
         status = second.refresh().status
         assert status is Status.POSTPONED or not Path(f"/proc/{pid}").exists()
-        scheduler.store.admission.sweep()
+        scheduler.store.sweeps.sweep()
         return status is Status.DONE
 
     eventually(second_has_ended_and_began_late_enough, 20)
@@ -343,7 +343,7 @@ def test_however_long_it_takes_its_node_keeps_the_turn(
         status = second.refresh().status
         gone = not Path(f"/proc/{pid}").exists()
         assert gone or status is Status.POSTPONED
-        scheduler.store.admission.sweep()
+        scheduler.store.sweeps.sweep()
         return gone
 
     eventually(first_is_gone, 30)
@@ -370,7 +370,7 @@ def test_a_node_that_cannot_say_that_it_is_gone_keeps_the_turn_for_its_own_lease
         hasty.cancel_job(first.id)
     over = [{"$set": {"gate_until": "$$NOW"}}]
     database["taskscheduler.jobs"].update_one({"_id": first.id}, over)
-    scheduler.store.admission.sweep()
+    scheduler.store.sweeps.sweep()
     assert second.refresh().status is Status.POSTPONED, "the first one may run as long as its node has not lost it"
     home.send(signal.SIGCONT)
     second.wait(timeout=20, throw=True)
@@ -423,7 +423,7 @@ def test_a_killed_worker_keeps_the_turn_of_its_job(scheduler: Scheduler, start_n
     os.kill(int(eventually(lambda: traces(path), 20)[0][2]), signal.SIGKILL)
     eventually(lambda: len(traces(path)) == 2, 20, "it runs again")
     assert [words[0] for words in traces(path)] == [str(jobs[0].id)] * 2
-    scheduler.store.admission.sweep()
+    scheduler.store.sweeps.sweep()
     assert jobs[1].refresh().status is Status.POSTPONED
     until.touch()
     scheduler.wait_for(jobs, throw=True, timeout=20)

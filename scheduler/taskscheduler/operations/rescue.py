@@ -86,7 +86,7 @@ def restore(store: Store, queue: str | None) -> int:
             else:
                 waiting.append(job_id)
     _announce(store, waiting)
-    store.admission.sweep()
+    store.sweeps.sweep()
     return len(waiting)
 
 

@@ -19,6 +19,7 @@ from taskscheduler.store.control.rates import RateStore
 from taskscheduler.store.control.room import RoomStore
 from taskscheduler.store.control.sequences import SequenceStore
 from taskscheduler.store.control.settings import ControlStore
+from taskscheduler.store.control.sweeps import AdmissionSweeps
 from taskscheduler.store.control.windows import DebouncedJobs, WindowStore
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.event_log import EventLog
@@ -80,6 +81,7 @@ class Store:
         self.admission = Admission(
             self.jobs.collection, self.invalid_jobs, self.places, self.rooms, self.wakeups, clock
         )
+        self.sweeps = AdmissionSweeps(self.jobs.collection, self.invalid_jobs, self.rooms, self.admission)
         self.group_lists = GroupLists(self.jobs.collection)
         self.outbox = Outbox(
             jobs=self.jobs,

@@ -635,7 +635,7 @@ class FakeStore:
         self.postponed_jobs = FakeDueJobs(faults)
         self.late_jobs = FakeLateJobs(faults)
         self.jobs = FakeJobs()
-        self.admission = self.places = self.services = FakePlaces(faults)
+        self.admission = self.sweeps = self.places = self.services = FakePlaces(faults)
         self.group_lists = FakeGroupLists(faults, self.claims, self.admission)
         self.rates = FakeRates(faults)
         self.outbox = FakeOutbox(faults)

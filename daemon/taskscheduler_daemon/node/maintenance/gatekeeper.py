@@ -44,9 +44,9 @@ class Gatekeeper(DueDuty):
         now = self._clock.monotonic()
         if now >= self._sweep_at:
             self._locks.extend_all()
-            wait = self._store.admission.sweep()
+            wait = self._store.sweeps.sweep()
             self._sweep_at = now + (_SOON if wait == 0.0 else self.poll)
         else:
-            wait = self._store.admission.admit_rates()
+            wait = self._store.sweeps.admit_rates()
         if wait is not None:
             self._next_at = self._clock.monotonic() + max(wait, _SHORTEST_WAIT)

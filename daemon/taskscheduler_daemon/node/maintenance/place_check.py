@@ -24,7 +24,7 @@ class PlaceCheck(Duty):
             self._set_aside(job, fault_of_waiting(job), Status.POSTPONED)
         for job in self._store.claims.without_queue():
             self._set_aside(job, fault_of_waiting(job), Status.WAITING)
-        for job in self._store.admission.without_key():
+        for job in self._store.sweeps.without_key():
             self._set_aside(job, fault_of_parked(job), Status.POSTPONED)
 
     def _set_aside(self, job: Document, fault: Fault | None, status: Status) -> None:

@@ -71,12 +71,12 @@ def delete_limit(store: Store, name: str) -> bool:
 
 def _apply(store: Store, name: str) -> None:
     store.wakeups.controls_changed()
-    store.admission.recall(name)
+    store.sweeps.recall(name)
     for kind in (LIMIT, RATE):
         bare = key(kind, name.removesuffix("*"))
         store.admission.admit_next([bare])
         if name.endswith("*"):
-            store.admission.admit_lists(bare)
+            store.sweeps.admit_lists(bare)
 
 
 def limits(store: Store) -> list[LimitUse]:
