@@ -108,6 +108,16 @@ def test_the_answer_reads_few_documents(site: Site, name: str) -> None:
     assert documents <= counted + SPARE, plans
 
 
+def test_a_summary_of_many_queues_reads_no_more(uri: str, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("noop", None, {"queue": f"q{number % 8}"}) for number in range(2400)])
+    explainer = Explainer(uri, SchedulerOptions.of({}).job_store)
+    client: MongoClient[dict[str, Any]] = MongoClient(uri, event_listeners=[explainer])
+    with client:
+        assert Scheduler(client.get_default_database()).why() == {"NO_NODE": MOST_COUNTED + 1}
+    explainer.close()
+    assert sum(plan.documents for plan in explainer.plans) <= MOST_COUNTED + 1 + SPARE
+
+
 @pytest.mark.scale
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_the_answer_is_quick(site: Site, name: str) -> None:

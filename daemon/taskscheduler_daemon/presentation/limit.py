@@ -10,6 +10,7 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.control.limits import MOST_HOLDERS, Holder, LimitUse
 from taskscheduler.store.control.places import MOST_COUNTED
 from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.text import more_than
 
 COLUMNS = ("LIMIT", "PLACES", "TAKEN", "WAITING", "RATE", "BY")
 
@@ -31,7 +32,7 @@ def places_of(limit: Limit) -> str:
 
 def at_most(number: int, most: int) -> str:
     """Returns a number that was counted up to `most`."""
-    return f"{number}+" if number >= most else str(number)
+    return more_than(most) if number >= most else str(number)
 
 
 def row(use: LimitUse) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from taskscheduler.model.control.reasons import MOST_COUNTED, Code, Reason
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
+from taskscheduler_daemon.presentation.text import more_than
 
 COLUMNS = ("CODE", "JOBS", "MEANING")
 
@@ -37,7 +38,7 @@ def is_kept_waiting(job: Process) -> bool:
 
 def counted(number: int) -> str:
     """Returns a number of jobs, which are counted up to one more than MOST_COUNTED."""
-    return f"{MOST_COUNTED}+" if number > MOST_COUNTED else str(number)
+    return more_than(MOST_COUNTED) if number > MOST_COUNTED else str(number)
 
 
 def rows(counts: Mapping[Code, int]) -> list[tuple[str, ...]]:

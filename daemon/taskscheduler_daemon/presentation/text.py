@@ -57,6 +57,11 @@ def _escaped(line: str) -> str:
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 
+def more_than(most: int) -> str:
+    """Returns what stands for a count that ended there: `1 000+`."""
+    return f"{most:,}+".replace(",", " ")
+
+
 def local(date: object) -> str:
     """Returns a date in the reader's time zone, to the second. A stored value that is no date is returned as a text."""
     if not isinstance(date, datetime):

@@ -68,7 +68,7 @@ class ControlMethods(Methods):
     def why(self, job_id: ObjectId | str | None = None) -> Reason | dict[Code, int]:
         """Returns why a job does not run now; without an id, how many live jobs there are for each reason.
 
-        The answer comes from the rules and indexes that decide when jobs run. Counts end at 10 001; waiting jobs of a
+        The answer comes from the rules and indexes that decide when jobs run. Counts end at 1001; waiting jobs of a
         class that no node knows count as SLOTS. JobNotFoundError.
         """
         wanted = None if job_id is None else checked_id(job_id)

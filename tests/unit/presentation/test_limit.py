@@ -47,7 +47,7 @@ def test_a_holder_says_what_it_does(status: Status, since: datetime | None, node
 
 
 def test_more_than_what_is_counted_is_shown_as_such() -> None:
-    assert (at_most(999, 1000), at_most(1000, 1000)) == ("999", "1000+")
+    assert (at_most(999, 1000), at_most(1000, 1000)) == ("999", "1 000+")
 
 
 def test_a_limit_in_a_list_and_for_programs() -> None:

@@ -16,7 +16,7 @@ def test_a_blocked_sequence_in_a_list_and_for_programs() -> None:
     one = BlockedSequence("account-42", ID, "Book", Status.FAILED, ago(120), error, 1000)
     assert dict(zip(COLUMNS, row(one, NOW), strict=True)) == {
         "SEQUENCE": "account-42",
-        "WAITING": "1000+",
+        "WAITING": "1 000+",
         "BLOCKED BY": str(ID),
         "JOB": "Book",
         "STATE": "failed",

@@ -20,7 +20,7 @@ router = APIRouter(tags=["why"])
     _PATH, response_model=dict[str, int], responses=described_errors(400, 500), summary="Count live jobs by reason"
 )
 def count_reasons(request: Request) -> Response:
-    """Returns how many live jobs there are of each code, up to 10001; a code of no job is left out."""
+    """Returns how many live jobs there are of each code, up to 1001; a code of no job is left out."""
     only_known(request.query_params, ())
     return json_answer(summary_record(context_of(request).scheduler.why()))
 

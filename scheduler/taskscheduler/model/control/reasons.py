@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-MOST_COUNTED = 10_000  #: jobs; one more is counted, to tell that there are more
+MOST_COUNTED = 1000  #: jobs; one more is counted, to tell that there are more
 
 
 class Code(StrEnum):
@@ -51,7 +51,7 @@ def for_seconds(seconds: float) -> str:
 
 
 def many(count: int, one: str, several: str) -> str:
-    """Returns a count that ends at MOST_COUNTED with a noun: `1 job`, `3 jobs`, `more than 10000 jobs`."""
+    """Returns a count that ends at MOST_COUNTED with a noun: `1 job`, `3 jobs`, `more than 1 000 jobs`."""
     if count > MOST_COUNTED:
-        return f"more than {MOST_COUNTED} {several}"
+        return f"more than {MOST_COUNTED:,} {several}".replace(",", " ")
     return f"{count} {one if count == 1 else several}"

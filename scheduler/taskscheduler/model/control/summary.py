@@ -34,13 +34,24 @@ def by_code(
     `parked`: how many jobs are in the lists of each kind of control. `waiting`: how many wait for a slot, by queue.
     `pauses`: those that hold now.
     """
-    up, held = [node for node in nodes if state_of(node) is NodeState.UP], list(pauses)
+    up = [node for node in nodes if state_of(node) is NodeState.UP]
     counts = Counter[Code]()
     for kind, number in parked.items():
         counts[CODES[kind] if up else Code.NO_NODE] += number
-    for queue, number in waiting.items():
-        counts[_code_of(queue, up, held)] += number
+    for code, queues in queues_by_code(waiting, up, pauses).items():
+        counts[code] += sum(waiting[queue] for queue in queues)
     return counts
+
+
+def queues_by_code(
+    queues: Iterable[str], nodes: Iterable[Mapping[str, Any]], pauses: Iterable[Pause]
+) -> dict[Code, list[str]]:
+    """Returns the queues by what keeps those of their jobs from running that wait for a slot."""
+    up, held = [node for node in nodes if state_of(node) is NodeState.UP], list(pauses)
+    found: dict[Code, list[str]] = {}
+    for queue in queues:
+        found.setdefault(_code_of(queue, up, held), []).append(queue)
+    return found
 
 
 def _code_of(queue: str, up: Iterable[Mapping[str, Any]], pauses: Iterable[Pause]) -> Code:

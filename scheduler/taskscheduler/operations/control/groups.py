@@ -12,13 +12,15 @@ from taskscheduler.store import Store
 
 MOST_LISTED = 1000  #: groups of which nobody has set the weight
 
+MOST_COUNTED = 1000  #: waiting jobs of one group
+
 
 @dataclass(frozen=True, slots=True)
 class GroupUse:
     """A group, and how many of its jobs wait for their turn."""
 
     group: Group
-    waiting: int  #: due jobs that wait for the turn of the group; of a queue and a priority 1000 are counted at most
+    waiting: int  #: due jobs that wait for the turn of the group; 1000 at most are counted
 
     @property
     def name(self) -> str:
@@ -60,5 +62,7 @@ def groups(store: Store) -> list[GroupUse]:
 def _counts(store: Store, lists: list[GroupList]) -> Counter[str]:
     counts = Counter[str]()
     for one in lists:
-        counts[one.group] += store.group_lists.count(one)
+        left = MOST_COUNTED - counts[one.group]
+        if left > 0:
+            counts[one.group] += store.group_lists.count(one, left)
     return counts

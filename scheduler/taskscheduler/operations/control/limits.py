@@ -38,7 +38,7 @@ class LimitUse:
 
     limit: Limit
     holders: tuple[Holder, ...]  #: those that have held a place for longest first
-    waiting: int  #: how many due jobs wait for a place, 1000 at most for each name
+    waiting: int  #: how many due jobs wait for a place or the rate; 1000 at most are counted
 
     @property
     def name(self) -> str:

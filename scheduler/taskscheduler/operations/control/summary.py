@@ -8,22 +8,20 @@ from typing import Any
 
 from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.control.reasons import Code
-from taskscheduler.model.control.summary import by_code, capped
+from taskscheduler.model.control.summary import by_code, capped, queues_by_code
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 from taskscheduler.store.overview import Backlog, ClusterOverview
 
 
 def summary(store: Store) -> dict[Code, int]:
-    """Returns how many live jobs there are for each reason, 10 001 at most for each; those of no reason are left out.
+    """Returns how many live jobs there are for each reason, 1001 at most for each; those of no reason are left out.
 
     Waiting jobs of a class that no node knows count as SLOTS: only `why` of a job looks at its class.
     """
-    places = store.queue_places
-    waiting = {queue: places.waiting(queue) for queue in store.claims.queues()}
-    pauses = store.controls.current().at(store.clock.now()).pauses
-    held = by_code(places.parked(), waiting, store.nodes.all(), pauses)
-    return capped(held + Counter({Code.RUNNING: places.running(), Code.NOT_DUE: places.not_due()}))
+    nodes, pauses = store.nodes.all(), store.controls.current().at(store.clock.now()).pauses
+    found = store.queue_places.live(queues_by_code(store.claims.queues(), nodes, pauses))
+    return capped(by_code(found.parked, {}, nodes, pauses) + Counter(found.others))
 
 
 def kept_back(

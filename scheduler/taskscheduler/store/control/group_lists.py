@@ -20,8 +20,6 @@ from taskscheduler.store.schema import IS_PARKED, PARKED_ORDER
 
 _LISTS_PER_READ = 100
 
-_MOST_COUNTED = 1000
-
 _BACKWARDS = {name: -direction for name, direction in [("blocked", 1), *PARKED_ORDER]}
 
 _SHOWN = dict.fromkeys((*ROOM_FIELDS, "priority", "group", "parked_at", "blocked", "async"), 1)
@@ -98,10 +96,10 @@ class GroupLists:
             as_stored(query), [{"$set": {"blocked": own_list(but_group=True)}}], hint="live_list"
         )
 
-    def count(self, one: GroupList) -> int:
-        """Returns how many jobs wait in a list; counts 1000 of them at most."""
+    def count(self, one: GroupList, most: int) -> int:
+        """Returns how many jobs wait in a list; counts `most` of them at most."""
         query = {"blocked": one.key, **IS_PARKED}
-        return self._collection.count_documents(as_stored(query), hint="blocked", limit=_MOST_COUNTED)
+        return self._collection.count_documents(as_stored(query), hint="blocked", limit=most)
 
 
 def _reading(one: GroupList, part: Part, passing: Mapping[str, Any]) -> list[Document]:

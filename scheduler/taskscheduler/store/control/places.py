@@ -112,8 +112,9 @@ class PlaceStore:
         return read(self._collection, lambda jobs: jobs.find(query, _SHOWN).hint("gate").limit(MOST_COUNTED))
 
     def waiting_under(self, names: Sequence[Span]) -> int:
-        """Returns how many parked jobs wait in the lists of limits of these names, up to 1000 of each kind."""
-        return sum(self._waiting(_between(key(kind, ""), names)) for kind in (LIMIT, RATE)) if names else 0
+        """Returns how many parked jobs wait in the lists of limits of these names; counts 1000 of them at most."""
+        lists = [_between(key(kind, ""), names) for kind in (LIMIT, RATE)] if names else []
+        return min(MOST_COUNTED, sum(map(self._waiting, lists)))
 
     def _waiting(self, conditions: Sequence[Document]) -> int:
         query = {"$or": [{"blocked": condition, **IS_PARKED} for condition in conditions]}

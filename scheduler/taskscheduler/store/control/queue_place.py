@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from taskscheduler.model.control.keys import FAR
-from taskscheduler.model.control.reasons import MOST_COUNTED
+from taskscheduler.model.control.reasons import MOST_COUNTED, Code
 from taskscheduler.model.control.summary import CODES
 from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored
@@ -21,6 +22,17 @@ from taskscheduler.store.schema import IS_PARKED
 _SHOWN = dict.fromkeys(("class", "started", "node", "boot", "status"), 1)
 
 _FIRST_RUNNING = 1000
+
+_RUNNING: Document = {"status": int(Status.PROCESSING), "boot": {"$exists": True}}
+
+_NOT_DUE: Document = {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}
+
+
+class LiveJobs(NamedTuple):
+    """How many live jobs there are, each number counted up to MOST_COUNTED + 1."""
+
+    parked: Mapping[str, int]  #: in the lists of controls, by their kinds
+    others: Mapping[Code, int]
 
 
 class QueuePlaces:
@@ -40,39 +52,45 @@ class QueuePlaces:
 
     def at_work(self) -> list[Document]:
         """Returns jobs that run: those of the first 1000 that nodes hold."""
-        query = {"status": int(Status.PROCESSING), "boot": {"$exists": True}}
-        return read(self._jobs, lambda jobs: jobs.find(query, _SHOWN).hint("held").limit(_FIRST_RUNNING))
-
-    def waiting(self, queue: str) -> int:
-        """Returns how many jobs of a queue wait for a slot."""
-        return self._count([{"status": int(Status.WAITING), "queue": queue}], "claim")
+        return read(self._jobs, lambda jobs: jobs.find(_RUNNING, _SHOWN).hint("held").limit(_FIRST_RUNNING))
 
     def parked(self) -> dict[str, int]:
-        """Returns how many jobs are parked in the lists of controls, by their kinds; takes one look if none is."""
-        some = {"blocked": {"$gt": ""}, "parked_at": {"$exists": True}}
-        if not self._jobs.count_documents(some, hint="blocked", limit=1):
-            return {}
-        return {kind: self._parked(kind) for kind in CODES}
+        """Returns how many jobs are parked in the lists of controls, by their kinds."""
+        counts = self._counts({kind: _parked_in(kind) for kind in CODES})
+        return {kind: counts[kind] for kind in CODES}
 
-    def _parked(self, kind: str) -> int:
-        names = {"$gte": f"{kind}:", "$lt": f"{kind};"}
-        return self._count([{"blocked": names, **IS_PARKED}], "blocked")
+    def live(self, queues: Mapping[Code, Sequence[str]]) -> LiveJobs:
+        """Returns how many jobs are live, in one look; `queues`: those whose jobs wait for a slot, by their code."""
+        parked = {kind: _parked_in(kind) for kind in CODES}
+        waiting = {str(code): _waiting_in(names) for code, names in queues.items()}
+        counts = self._counts({**parked, **waiting, Code.RUNNING: _RUNNING, Code.NOT_DUE: _NOT_DUE})
+        return LiveJobs({kind: counts.pop(kind, 0) for kind in CODES}, {Code(code): counts[code] for code in counts})
 
-    def running(self) -> int:
-        """Returns how many jobs run on nodes."""
-        return self._count([{"status": int(Status.PROCESSING), "boot": {"$exists": True}}], "held")
-
-    def not_due(self) -> int:
-        """Returns how many jobs wait for their time."""
-        return self._count([{"status": int(Status.POSTPONED), "at": {"$lt": FAR}}], "due")
+    def _counts(self, queries: Mapping[str, Document]) -> Counter[str]:
+        """Returns how many jobs match each of these queries, each of which only one index can answer."""
+        first, *others = [_counting(name, query) for name, query in queries.items()]
+        more = [{"$unionWith": {"coll": self._jobs.name, "pipeline": other}} for other in others]
+        found = read(self._jobs, lambda jobs: jobs.aggregate([*first, *more]))
+        return Counter({one["_id"]: int(one["jobs"]) for one in found})
 
     def _count(self, queries: list[Document], index: str) -> int:
-        counted = 0
-        for query in queries:
-            left = MOST_COUNTED + 1 - counted
-            if left > 0:
-                counted += self._jobs.count_documents(as_stored(query), hint=index, limit=left)
-        return counted
+        """Returns how many jobs match one of these queries."""
+        query = {"$or": [as_stored(one) for one in queries]}
+        return int(self._jobs.count_documents(query, hint=index, limit=MOST_COUNTED + 1))
+
+
+def _counting(name: str, query: Document) -> list[Document]:
+    """Returns the stages that count the jobs that match a query, under this name."""
+    count = {"$group": {"_id": {"$literal": str(name)}, "jobs": {"$sum": 1}}}
+    return [{"$match": as_stored(query)}, {"$limit": MOST_COUNTED + 1}, count]
+
+
+def _parked_in(kind: str) -> Document:
+    return {"blocked": {"$gte": f"{kind}:", "$lt": f"{kind};"}, **IS_PARKED}
+
+
+def _waiting_in(queues: Sequence[str]) -> Document:
+    return {"status": int(Status.WAITING), "queue": {"$in": list(queues)}}
 
 
 def _before(place: Document, job: Mapping[str, Any], time: str) -> list[Document]:

@@ -40,5 +40,5 @@ def test_a_text_is_one_printable_line() -> None:
 
 
 def test_a_count() -> None:
-    row = reason_row(Code.BEHIND, 10_001)
-    assert (row["code"], row["count"], row["link"]) == ("BEHIND", "10000+", None)
+    row = reason_row(Code.BEHIND, 1001)
+    assert (row["code"], row["count"], row["link"]) == ("BEHIND", "1 000+", None)

@@ -40,7 +40,7 @@ def test_a_bar_shows_how_much_is_taken(limit: Limit, taken: int, percent: int | 
 
 def test_a_few_holders_are_shown() -> None:
     row = limit_row(use(Limit("tenant:*", concurrency=9), HOLDERS + 2, 1000), NOW)
-    assert (len(row["holders"]), row["more"], row["waiting"]) == (HOLDERS, 2, "1000+")
+    assert (len(row["holders"]), row["more"], row["waiting"]) == (HOLDERS, 2, "1 000+")
     assert row["holders"][0] == {"id": str(ID), "job": "Mail", "name": "tenant:x", "state": "for 1m on web-1"}
     row = limit_row(use(Limit("a", concurrency=9), 1), NOW)
     assert (row["holders"][0]["name"], row["more"], row["waiting"]) == ("", 0, "")
