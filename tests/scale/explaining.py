@@ -68,17 +68,21 @@ class Explainer(CommandListener):
 
 
 def _single(command: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """An update of many statements as one command each: no more can be explained at once."""
+    """An update of many statements, and a union, as one command each: no more is explained at once."""
     for name in ("updates", "deletes"):
         if name in command:
             yield from ({**command, name: [statement]} for statement in command[name])
             return
+    union = [stage["$unionWith"]["pipeline"] for stage in command.get("pipeline", ()) if "$unionWith" in stage]
+    if union:
+        command = {**command, "pipeline": [stage for stage in command["pipeline"] if "$unionWith" not in stage]}
     yield command
+    yield from ({"aggregate": command["aggregate"], "pipeline": part, "cursor": {}} for part in union)
 
 
 def plan(command: str, answer: Mapping[str, Any]) -> Plan:
     """What an answer to `explain` says."""
-    parts = [part for part in _mappings(answer) if "totalDocsExamined" in part]
+    parts = [part for part in _mappings(answer) if "totalDocsExamined" in part and "executionStages" in part]
     stages = {str(part["stage"]) for part in _mappings(answer.get("queryPlanner", answer)) if "stage" in part}
     stages |= {key for stage in answer.get("stages", ()) for key in stage if key.startswith("$")}
     found = [_returned(part) for part in parts]
