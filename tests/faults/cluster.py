@@ -18,8 +18,8 @@ from pymongo.errors import PyMongoError
 from taskscheduler import Scheduler
 from tests.faults import places, processes, schedules
 from tests.faults.history import History, read
-from tests.faults.producer import SERVICES, set_limit, start_service
 from tests.faults.proxy import Proxies
+from tests.faults.standing import SERVICES, set_limit, start_service
 from tests.faults.witness import Witness
 from tests.support.eventually import eventually
 from tests.support.nodes import children, descendants, is_running

@@ -16,7 +16,7 @@ from tests.faults import checks, processes, schedules
 from tests.faults.checker import Facts
 from tests.faults.cluster import KILL_GRACE, LEASE, MAX_LOST, NODE_OPTIONS, Member
 from tests.faults.history import Event, History, read
-from tests.faults.producer import set_limit, start_service
+from tests.faults.standing import set_limit, start_service
 from tests.faults.witness import JOBS, Witness
 from tests.support.eventually import eventually
 

@@ -14,7 +14,7 @@ from taskscheduler.model.control.keys import keys_of
 from tests.faults.cluster import LEASE, Cluster
 from tests.faults.executions import executions
 from tests.faults.history import read
-from tests.faults.producer import release_sequences
+from tests.faults.standing import release_sequences
 from tests.faults.turns import BACK_WITHIN
 from tests.faults.witness import JOBS
 from tests.support.eventually import eventually

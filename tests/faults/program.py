@@ -24,7 +24,7 @@ from taskscheduler.operations.programs import Record
 from tests.faults import sabotage
 from tests.faults.history import of_environment
 from tests.faults.processes import die_with_parent
-from tests.faults.producer import SHARED_KEY
+from tests.faults.standing import SHARED_KEY
 
 SILENCE = 2.0  #: seconds after which others may begin
 _BEAT = 0.05

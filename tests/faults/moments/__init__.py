@@ -1,0 +1,1 @@
+"""Moments: each brings about what a mechanism was made for."""
