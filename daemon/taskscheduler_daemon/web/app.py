@@ -20,6 +20,7 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web.api import groups as group_service
 from taskscheduler_daemon.web.api import limits as limit_service
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
@@ -30,6 +31,7 @@ from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.pages import routes as pages
+from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
 from taskscheduler_daemon.web.pages.schedules import routes as schedule_pages
@@ -41,12 +43,14 @@ _ROUTERS = (
     tasks.router,
     schedule_service.router,
     limit_service.router,
+    group_service.router,
     sequence_service.router,
     why_service.router,
     pages.router,
     schedule_pages.router,
     control_page.router,
     pause_forms.router,
+    group_forms.router,
 )
 
 _SERVICE = ("/task", "/api/", "/openapi.json")  #: paths of the webservice; all others are pages
@@ -70,7 +74,7 @@ def create_app(
     """
     app = _Application(
         title="taskscheduler",
-        description="Jobs as tasks, and why they wait; schedules, limits and blocked sequences.",
+        description="Jobs as tasks, and why they wait; schedules, limits, groups and blocked sequences.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -1,4 +1,4 @@
-"""The page of limits and blocked sequences: what it shows, whatever the names, and what its forms do."""
+"""The page of limits, groups and blocked sequences: what it shows, whatever the names, and what its forms do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support.jobs import Fail, Noop
 
 from taskscheduler import InvalidOptionError, Process, Scheduler
 from taskscheduler.testing import InlineNode
+from taskscheduler_daemon.web.pages.control.page import SHOWN
 
 NAMES = ["stripe", "a/../b?x=1&y=%2F#z", "..", SCRIPT, "🎉 ünï", "W" * 200, "tenant:*"]
 
@@ -22,9 +23,9 @@ def links(client: TestClient, part: str) -> list[str]:
     return [html.unescape(found) for found in re.findall(rf'href="({part}[^"]*)"', client.get("/control").text)]
 
 
-def form_field(client: TestClient) -> str:
-    """The hidden field of the form that sets a limit."""
-    form = r'action="/control/limit"[^>]*>\s*<input type="hidden" name="csrf" value="([^"]+)"'
+def form_field(client: TestClient, of: str = "limit") -> str:
+    """The hidden field of the form that sets a limit, or the weight of a group."""
+    form = rf'action="/control/{of}"[^>]*>\s*<input type="hidden" name="csrf" value="([^"]+)"'
     [field] = re.findall(form, client.get("/control").text)
     return str(field)
 
@@ -77,11 +78,62 @@ def test_a_person_sets_changes_and_deletes_a_limit(client: TestClient, scheduler
     assert (use.name, use.limit.concurrency, use.limit.rate, use.limit.per) == (name, 3, 0.5, 60)
     [change] = links(client, r"/control\?name=")
     shown = re.findall(r'<input name="\w+" value="([^"]*)"', client.get(change).text)
-    assert list(map(html.unescape, shown)) == [name, "3", "0.5", "60s", "1"]
+    assert list(map(html.unescape, shown[:5])) == [name, "3", "0.5", "60s", "1"]
     [delete] = links(client, "/control/limit/delete")
     assert confirmed(client, delete, name=name) == 303
     assert scheduler.limits.all() == []
     assert confirmed(client, delete, name=name) == 409
+
+
+def test_a_group_shows_its_weight_and_its_waiting_jobs(client: TestClient, scheduler: Scheduler) -> None:
+    assert "taskscheduler add NAME --group customer-7" in client.get("/control").text
+    scheduler.groups.set("large", weight=3)
+    jobs = scheduler.add_jobs([("noop", None, {"group": "small"})] * 2)
+    text = client.get("/control").text
+    assert re.findall(r'data-label="Weight" class="number">([^<]*)<', text) == ["3", "1"]
+    assert len(links(client, "/control/group/reset")) == 1, "the other one has none"
+    [waiting] = links(client, r"/jobs\?q=")
+    found = client.get(waiting).text
+    assert set(re.findall(r'href="/jobs/([0-9a-f]{24})"', found)) == {str(job.id) for job in jobs}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "tenant:*"])
+def test_a_person_sets_changes_and_resets_a_weight(client: TestClient, scheduler: Scheduler, name: str) -> None:
+    given = {"csrf": form_field(client, "group"), "name": name, "weight": "2.5"}
+    answer = client.post("/control/group", data=given)
+    assert "The weight is set." in answer.text
+    assert "<script" not in answer.text
+    assert [(use.name, use.weight) for use in scheduler.groups.all()] == [(name, 2.5)]
+    [change] = links(client, r"/control\?group=")
+    shown = re.findall(r'<input name="\w+" value="([^"]*)"', client.get(change).text)
+    assert list(map(html.unescape, shown[5:])) == [name, "2.5"]
+    [reset] = links(client, "/control/group/reset")
+    assert confirmed(client, reset, name=name) == 303
+    assert scheduler.groups.all() == []
+    assert confirmed(client, reset, name=name) == 409
+
+
+def test_of_many_groups_some_are_shown(client: TestClient, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("noop", None, {"group": f"g{number}"}) for number in range(SHOWN + 1)])
+    scheduler.groups.set("last", weight=2)
+    text = client.get("/control").text
+    assert text.count("Change the weight of") == SHOWN + 1
+    assert "There may be more groups" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"name": "x", "weight": "many"}, 'weight must be a number, not "many"'),
+        ({"name": "x"}, "weight must be a number"),
+        ({"name": "x", "weight": "nan"}, "option weight must be a number from 0.01 to 1000"),
+        ({"name": "a*", "weight": "1"}, "a star stands for many names"),
+    ],
+)
+def test_a_wrong_weight_is_refused(client: TestClient, scheduler: Scheduler, given: dict[str, str], text: str) -> None:
+    answer = client.post("/control/group", data={"csrf": form_field(client, "group"), **given})
+    assert (answer.status_code, text in html.unescape(answer.text)) == (400, True), answer.text
+    assert scheduler.groups.all() == []
 
 
 WRONG = [
@@ -109,6 +161,8 @@ def test_a_form_must_come_from_its_page(client: TestClient, scheduler: Scheduler
     for path, form in (
         ("/control/limit", {"name": "one", "concurrency": "5"}),
         ("/control/limit", {"name": "one", "concurrency": "5", "csrf": of_one}),
+        ("/control/group", {"name": "one", "weight": "5", "csrf": form_field(client)}),
+        ("/control/group/reset", {"name": "one", "csrf": of_one}),
         ("/control/limit/delete", {"name": "one"}),
         ("/control/limit/delete", {"name": "two", "csrf": of_one}),
         ("/control/sequence/release", {"name": "one", "csrf": of_one}),

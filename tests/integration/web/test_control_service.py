@@ -13,14 +13,15 @@ from tests.integration.web.test_control_pages import NAMES, blocked
 
 from taskscheduler import Scheduler
 from taskscheduler_daemon.cli import main
-from taskscheduler_daemon.web.api.control_forms import BlockedRecord, LimitRecord
+from taskscheduler_daemon.web.api.control_forms import BlockedRecord, GroupRecord, LimitRecord
 from taskscheduler_daemon.web.http.answers import Error
 
 PATH = "/api/v1/limits"
+GROUPS = "/api/v1/groups"
 
 
-def address(name: str) -> str:
-    return f"{PATH}/{quote(name, safe='')}"
+def address(name: str, path: str = PATH) -> str:
+    return f"{path}/{quote(name, safe='')}"
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != ".."])
@@ -37,6 +38,29 @@ def test_the_life_of_a_limit(client: TestClient, scheduler: Scheduler, name: str
     assert [client.request(verb, address(name)).status_code for verb in ("GET", "DELETE")] == [404, 404]
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("..", "tenant:*")])
+def test_the_life_of_a_weight(client: TestClient, scheduler: Scheduler, name: str) -> None:
+    path = address(name, GROUPS)
+    answer = client.put(path, json={"weight": 3})
+    assert (answer.status_code, answer.headers["location"]) == (201, path)
+    answer = client.put(path, json={"weight": 0.5})
+    assert (answer.status_code, "location" in answer.headers) == (200, False)
+    assert client.get(path).json() == answer.json()
+    assert [(use.name, use.weight) for use in scheduler.groups.all()] == [(name, 0.5)]
+    assert client.delete(path).status_code == 204
+    assert [client.request(verb, path).status_code for verb in ("GET", "DELETE")] == [404, 404]
+
+
+def test_a_group_without_a_weight_is_there_while_jobs_of_it_wait(client: TestClient, scheduler: Scheduler) -> None:
+    scheduler.add_jobs([("noop", None, {"group": "a"})] * 2)
+    expected = {"name": "a", "weight": 1, "waiting": 2, "by": None, "at": None}
+    assert client.get(address("a", GROUPS)).json() == expected
+    assert client.get(GROUPS).json() == [expected]
+    assert client.delete(address("a", GROUPS)).status_code == 404
+    assert client.put(address("a", GROUPS), json={"weight": 2}).status_code == 200
+    assert client.get(address("a", GROUPS)).json()["weight"] == 2
+
+
 def test_it_answers_what_the_command_line_prints(
     client: TestClient, scheduler: Scheduler, uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,7 +68,13 @@ def test_it_answers_what_the_command_line_prints(
     scheduler.limits.set("api", rate=2)
     scheduler.add_jobs([("noop", None, {"limits": "stripe"})] * 3)
     blocked(scheduler, "account-42")
-    shapes: dict[str, Any] = {"limits": list[LimitRecord], "sequences": list[BlockedRecord]}
+    scheduler.groups.set("customer-7", weight=3)
+    scheduler.add_job("noop", group="customer-8")
+    shapes: dict[str, Any] = {
+        "limits": list[LimitRecord],
+        "groups": list[GroupRecord],
+        "sequences": list[BlockedRecord],
+    }
     for command, shape in shapes.items():
         assert main(["--uri", uri, command, "-o", "json"]) == 0
         answer = client.get(f"/api/v1/{command}")
@@ -82,18 +112,41 @@ def test_a_wrong_body_is_refused_with_a_reason(client: TestClient, scheduler: Sc
     assert scheduler.limits.all() == []
 
 
+WRONG_WEIGHTS: list[tuple[Any, str]] = [
+    ({}, "option weight must be a number from 0.01 to 1000, not None"),
+    ({"weight": "3"}, "option weight"),
+    ({"weight": True}, "option weight"),
+    ({"weight": 0}, "option weight"),
+    ({"weight": 1, "turns": 5}, 'Unknown "turns"; known are weight'),
+    ([], "it must be an object"),
+]
+
+
+def test_a_wrong_weight_is_refused_with_a_reason(client: TestClient, scheduler: Scheduler) -> None:
+    for body, text in WRONG_WEIGHTS:
+        answer = client.put(address("x", GROUPS), json=body)
+        message = Error.model_validate_json(answer.content).message
+        assert (answer.status_code, text in message) == (400, True), answer.text
+    assert scheduler.groups.all() == []
+
+
 def test_a_wrong_name_is_refused(client: TestClient) -> None:
     for verb, path in (
         ("PUT", address("a*b")),
         ("DELETE", address("x" * 201)),
         ("POST", "/api/v1/sequences/a*/release"),
         ("GET", f"{PATH}?limit=5"),
+        ("PUT", address("a*", GROUPS)),
+        ("DELETE", address("x" * 201, GROUPS)),
+        ("GET", f"{GROUPS}?limit=5"),
     ):
-        answer = client.request(verb, path, json={"concurrency": 1} if verb == "PUT" else None)
+        body = {"weight": 1} if GROUPS in path else {"concurrency": 1}
+        answer = client.request(verb, path, json=body if verb == "PUT" else None)
         assert answer.status_code == 400, path
 
 
 def test_it_is_described(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths[f"{PATH}/{{name}}"]) == {"get", "put", "delete"}
+    for path in (PATH, GROUPS):
+        assert set(paths[f"{path}/{{name}}"]) == {"get", "put", "delete"}
     assert set(paths["/api/v1/sequences/{name}/release"]["post"]["responses"]) >= {"204", "400", "404"}

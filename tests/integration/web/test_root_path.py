@@ -41,7 +41,7 @@ def test_every_link_of_every_page_begins_with_the_root(client: TestClient, sched
     last = [scheduler.add_job("noop", parent=parent.id).id for _ in range(60)][-1]
     pages = ["/", "/jobs", f"/jobs?status=live&before={last}", f"/jobs/{last}", f"/jobs/{last}/cancel",
              f"/jobs/{last}/retry", "/schedules", "/schedule?name=s", "/schedule/pause?name=s", "/control",
-             "/control/limit/delete?name=l", "/nowhere"]  # fmt: skip
+             "/control/limit/delete?name=l", "/control/group/reset?name=g", "/nowhere"]  # fmt: skip
     for page in pages:
         text = client.get(f"{sent}{page}").text
         links = _LINK.findall(text)

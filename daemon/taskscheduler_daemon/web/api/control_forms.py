@@ -1,4 +1,4 @@
-"""What the web service of limits, sequences and reasons takes and answers, for its description."""
+"""What the web service of limits, groups, sequences and reasons takes and answers, for its description."""
 
 from __future__ import annotations
 
@@ -44,6 +44,24 @@ class LimitRecord(BaseModel):
     taken: int
     waiting: int
     holders: list[HolderRecord]
+    by: str | None
+    at: Date | None
+
+
+class NewGroup(BaseModel):
+    """The body of `PUT /api/v1/groups/{name}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    weight: float = Field(description="so many turns while a group of weight 1 gets one; 0.01 to 1000")
+
+
+class GroupRecord(BaseModel):
+    """A group, as `taskscheduler groups -o json` prints it."""
+
+    name: str
+    weight: float
+    waiting: int
     by: str | None
     at: Date | None
 

@@ -49,14 +49,21 @@ def delete_group(store: Store, name: str) -> bool:
     return before
 
 
-def groups(store: Store) -> list[GroupUse]:
-    """Returns the groups that have a weight, and 1000 others that wait at most, by their names."""
+def groups(store: Store, most: int = MOST_LISTED) -> list[GroupUse]:
+    """Returns the groups that have a weight, and `most` others that wait at most, by their names."""
     known = {group.name: group for group in store.controls.load().groups}
     lists = store.group_lists.waiting()
-    others = sorted({one.group for one in lists} - set(known))[:MOST_LISTED]
+    others = sorted({one.group for one in lists} - set(known))[:most]
     known |= {name: Group(name, DEFAULT_WEIGHT) for name in others}
     waiting = _counts(store, [one for one in lists if one.group in known])
     return [GroupUse(group, waiting[name]) for name, group in sorted(known.items())]
+
+
+def group_use(store: Store, name: str) -> GroupUse | None:
+    """Returns the group of this name; None if it has no weight and no jobs of it wait."""
+    known = next((group for group in store.controls.load().groups if group.name == name), None)
+    waiting = _counts(store, [one for one in store.group_lists.waiting() if one.group == name])[name]
+    return GroupUse(known or Group(name, DEFAULT_WEIGHT), waiting) if known or waiting else None
 
 
 def _counts(store: Store, lists: list[GroupList]) -> Counter[str]:

@@ -8,7 +8,7 @@ from taskscheduler.scheduler import Scheduler
 
 
 class ControlAction(NamedTuple):
-    """An action on a limit or a sequence."""
+    """An action on a limit, a group or a sequence."""
 
     kind: str  #: of what; in the address
     name: str  #: in the address, too
@@ -19,6 +19,8 @@ class ControlAction(NamedTuple):
         """Takes the action; returns whether there was something to do."""
         if self.kind == "limit":
             return scheduler.limits.delete(target)
+        if self.kind == "group":
+            return scheduler.groups.delete(target)
         return scheduler.sequences.release(target)
 
 
@@ -36,13 +38,22 @@ RELEASE = ControlAction(
     "No failed job blocks this sequence any more.",
 )
 
-ACTIONS = {(action.kind, action.name): action for action in (DELETE, RELEASE)}
+RESET = ControlAction(
+    "group",
+    "reset",
+    "Its weight is deleted. The group has weight 1 again, as any group that nobody has set.",
+    "This group has no weight.",
+)
+
+ACTIONS = {(action.kind, action.name): action for action in (DELETE, RESET, RELEASE)}
 
 _DONE = {
     "pause": "Nodes obey within a second. Jobs that run go on.",
     "resume": "Nodes start its jobs again.",
     "limit": "The limit is set. It holds at once, also for jobs that wait already.",
     "delete": "The limit is deleted.",
+    "group": "The weight is set. Nodes go by it within a second.",
+    "reset": "The group has weight 1 again.",
     "release": "The sequence goes on.",
 }
 

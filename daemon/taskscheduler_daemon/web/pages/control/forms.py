@@ -12,14 +12,14 @@ from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.truncate import line
 
-PAUSE, RESUME, LIMIT = "pause", "resume", "limit"
+PAUSE, RESUME, LIMIT, GROUP = "pause", "resume", "limit", "group"
 
 Form = Annotated[dict[str, str], Depends(form_of)]
 
 
 def tokens(context: WebContext, cookie: str) -> dict[str, str]:
     """Returns the hidden fields of the forms that stand on the page itself."""
-    return {name: context.csrf.field(cookie, f"control/{name}") for name in (PAUSE, RESUME, LIMIT)}
+    return {name: context.csrf.field(cookie, f"control/{name}") for name in (PAUSE, RESUME, LIMIT, GROUP)}
 
 
 def checked(request: Request, form: dict[str, str], signed: str) -> WebContext:

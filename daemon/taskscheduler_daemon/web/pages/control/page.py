@@ -1,4 +1,4 @@
-"""The page of what may run: pauses, limits with who holds their places, and blocked sequences."""
+"""The page of what may run: pauses, limits with who holds their places, groups, and blocked sequences."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from taskscheduler.model.control.pauses import KINDS
+from taskscheduler.operations.control.groups import groups
+from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
 from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.control.actions import ACTIONS, ControlAction, done_text
 from taskscheduler_daemon.web.pages.control.forms import LIMIT, Form, checked, duration, tokens
-from taskscheduler_daemon.web.pages.control.rows import limit_form, limit_row, pause_row, sequence_row
+from taskscheduler_daemon.web.pages.control.rows import group_row, limit_form, limit_row, pause_row, sequence_row
 from taskscheduler_daemon.web.pages.templates import page
 from taskscheduler_daemon.web.pages.truncate import line
 
-SHOWN = 50  #: blocked sequences
+SHOWN = 50  #: blocked sequences, and groups without a weight
 
 _NUMBERS = {"concurrency": int, "rate": float, "burst": int}
 
@@ -25,10 +27,12 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/control")
-def show(request: Request, name: str = "", done: str = "") -> Response:
-    """Shows limits and blocked sequences, and the form for the limit of this name."""
+def show(request: Request, name: str = "", group: str = "", done: str = "") -> Response:
+    """Shows what is set and what is blocked, and the forms for the limit of this name and for this group."""
     context = context_of(request)
     uses, blocked = context.scheduler.limits.all(), context.scheduler.sequences.blocked()
+    with translated():
+        shared = groups(context.scheduler.store, SHOWN)
     now = context.scheduler.store.clock.now()
     known = next((use.limit for use in uses if use.name == name), None)
     cookie = context.csrf.cookie(request.cookies.get(COOKIE))
@@ -41,6 +45,10 @@ def show(request: Request, name: str = "", done: str = "") -> Response:
         limits=[limit_row(use, now) for use in uses],
         form=limit_form(name, known),
         changes=known is not None,
+        groups=[group_row(use) for use in shared],
+        more_groups=sum(use.group.at is None for use in shared) == SHOWN,
+        group=line(group, 200),
+        weight=next((f"{use.weight:g}" for use in shared if use.name == group), ""),
         sequences=[sequence_row(one, now) for one in blocked[:SHOWN]],
         more_sequences=max(0, len(blocked) - SHOWN),
         message=done_text(done),

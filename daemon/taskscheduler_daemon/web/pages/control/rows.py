@@ -1,4 +1,4 @@
-"""Turns pauses, limits and blocked sequences into short plain values for the templates."""
+"""Turns pauses, limits, groups and blocked sequences into short plain values for the templates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from taskscheduler.model.filters.expression import Term
 from taskscheduler.model.filters.values import Value
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.control.groups import MOST_COUNTED as MOST_GROUPED
+from taskscheduler.operations.control.groups import GroupUse
 from taskscheduler.operations.control.limits import MOST_HOLDERS, Holder, LimitUse
 from taskscheduler.operations.control.sequences import BlockedSequence
 from taskscheduler.store.control.places import MOST_COUNTED
@@ -62,9 +64,9 @@ def limit_row(use: LimitUse, now: datetime) -> Row:
     }
 
 
-def _key(name: str) -> str:
-    """Returns what names a limit or sequence in an address."""
-    return urlencode({"name": name}, errors="replace")
+def _key(name: str, field: str = "name") -> str:
+    """Returns what names a limit, group or sequence in an address."""
+    return urlencode({field: name}, errors="replace")
 
 
 def _percent(use: LimitUse) -> int | None:
@@ -90,6 +92,21 @@ def _holder_row(holder: Holder, use: LimitUse, now: datetime) -> Row:
         "job": line(holder.job_class, 80),
         "name": "" if holder.name == use.name else line(holder.name, 200),
         "state": line(state_of(holder, now), 120),
+    }
+
+
+def group_row(use: GroupUse) -> Row:
+    """Returns a group with how many of its jobs wait for their turn."""
+    return {
+        "key": _key(use.name, "group"),
+        "name": line(use.name, 200),
+        "target": _key(use.name),
+        "weight": f"{use.weight:g}",
+        "is_set": use.group.at is not None,
+        "waiting": at_most(use.waiting, MOST_GROUPED) if use.waiting else "",
+        "waiting_jobs": _jobs("group", use.name, Status.POSTPONED.label),
+        "by": line(use.group.by or "", 80),
+        "at": local(use.group.at),
     }
 
 

@@ -9,9 +9,9 @@ from bson import ObjectId
 from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago
 
-from taskscheduler import BlockedSequence, Holder, Limit, LimitUse, Status
+from taskscheduler import BlockedSequence, Group, GroupUse, Holder, Limit, LimitUse, Status
 from taskscheduler.model.filters.expression import Filter
-from taskscheduler_daemon.web.pages.control.rows import HOLDERS, limit_form, limit_row, sequence_row
+from taskscheduler_daemon.web.pages.control.rows import HOLDERS, group_row, limit_form, limit_row, sequence_row
 
 ID = ObjectId("6a5f01c2e26cf26c6d0ede69")
 ODD = 'a "b", \\ {c}? &x=<script>'
@@ -44,6 +44,15 @@ def test_a_few_holders_are_shown() -> None:
     assert row["holders"][0] == {"id": str(ID), "job": "Mail", "name": "tenant:x", "state": "for 1m on web-1"}
     row = limit_row(use(Limit("a", concurrency=9), 1), NOW)
     assert (row["holders"][0]["name"], row["more"], row["waiting"]) == ("", 0, "")
+
+
+def test_a_group_tells_its_weight_and_whether_somebody_has_set_it() -> None:
+    row = group_row(GroupUse(Group("a b", 2.5, "ada@web-1", NOW), 1000))
+    assert (row["weight"], row["is_set"], row["waiting"]) == ("2.5", True, "1 000+")
+    assert (row["key"], row["target"]) == ("group=a+b", "name=a+b")
+    assert expression(row["waiting_jobs"]) == 'group:"a b" status:postponed'
+    row = group_row(GroupUse(Group("a", 1), 0))
+    assert (row["weight"], row["is_set"], row["waiting"], row["by"]) == ("1", False, "", "")
 
 
 def expression(address: str) -> str:
