@@ -87,6 +87,36 @@ def test_slots_and_those_before(scheduler: Scheduler, held: Held, tmp_path: Path
     assert [words[0] for words in traces(path)] == [str(one.id) for one in (before, first, second)]
 
 
+def test_slots_beside_async_jobs_and_jobs_with_a_worker_of_their_own(scheduler: Scheduler) -> None:
+    node = ObjectId()
+    scheduler.store.nodes.register(node, {"name": "web-1", "slots": 2, "forced": 1, "async_jobs": 2})
+    kinds: dict[str, dict[str, Any]] = {"plain": {}, "async": {"async": True}, "forced": {"options.force_spawn": True}}
+
+    def hold(kind: str, worker: str) -> None:
+        place = {"status": 2, "boot": node, "node": "web-1", "worker": worker, "claim": str(ObjectId())}
+        job = scheduler.add_job("noop", priority=9)
+        scheduler.store.jobs.collection.update_one({"_id": job.id}, {"$set": {**place, **kinds[kind]}})
+
+    def texts() -> list[str]:
+        found = [scheduler.why(waiting[kind]) for kind in kinds]
+        return ["free" if "in a moment" in one.text else one.code for one in found]
+
+    waiting = {kind: scheduler.add_job("noop", priority=3 - number).id for number, kind in enumerate(kinds)}
+    for kind, job_id in waiting.items():
+        scheduler.store.jobs.collection.update_one({"_id": job_id}, {"$set": {"class": "noop", **kinds[kind]}})
+    assert texts() == ["free", "free", "free"]
+    for worker in ("a", "a"):
+        hold("async", worker)
+    assert texts() == ["free", "BEHIND", "free"], "two of them share a slot, and the other one is for other jobs"
+    hold("forced", "f")
+    assert texts() == ["free", "BEHIND", "SLOTS"], "it takes no slot"
+    text = scheduler.why(waiting["forced"]).text
+    assert "as many workers beyond their slots as they may with 1 noop" in text
+    hold("plain", "b")
+    assert texts() == ["SLOTS", "BEHIND", "SLOTS"]
+    assert "all 2 slots are busy with 3 noop" in scheduler.why(waiting["plain"]).text
+
+
 def test_pauses(scheduler: Scheduler, start_node: StartNode) -> None:
     scheduler.pause(queue="mail", reason="SMTP is down")
     scheduler.pause(job="echo")

@@ -79,6 +79,7 @@ class NodeStatus:
             "pid": os.getpid(),
             "pm": self._pm,
             "slots": self._capacity.slots,
+            **self._capacity.beside_slots,
             "queues": list(self._options.queues),
             "unknown": self._capacity.unknown.names(self._lease.now()),
             "lease": self._lease.duration,

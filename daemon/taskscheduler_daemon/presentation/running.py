@@ -8,6 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from taskscheduler.model.control.slots import slots_taken
 from taskscheduler.model.nodes import NodeState, state_of
 from taskscheduler_daemon.presentation.node import workers
 
@@ -37,7 +38,7 @@ def _updated(node: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, Any]:
     found = [_at_work(worker, placed.pop(str(worker.get("id")), ())) for worker in known]
     left = [_at_work({"id": None, "pid": None}, [job]) for rest in placed.values() for job in rest]
     free = sum(worker["job"] is None for worker in found)
-    return {**node, "workers": [*found, *left[:free]], "running": len(jobs), "busy": _busy(node, jobs)}
+    return {**node, "workers": [*found, *left[:free]], "running": len(jobs), "busy": slots_taken(node, jobs)}
 
 
 def _at_work(worker: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, Any]:
@@ -46,13 +47,3 @@ def _at_work(worker: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, Any]:
         return {**worker, "job": None, "seconds": 0.0, "jobs": 0}
     last = jobs[-1]
     return {**worker, "job": last["_id"], "seconds": last.get("seconds"), "jobs": len(jobs)}
-
-
-def _busy(node: Mapping[str, Any], jobs: Sequence[Job]) -> int:
-    """Returns how many slots are taken: the jobs of one worker share one, jobs with a worker of their own take none."""
-    ordinary = [job for job in jobs if not job.get("forced")]
-    at_work = {str(job["worker"]) for job in ordinary if job.get("worker")}
-    new = [job for job in ordinary if not job.get("worker")]
-    alone = sum(not job.get("async") for job in new)
-    shared = len(new) > alone and not any(job.get("async") for job in ordinary if job.get("worker"))
-    return min(int(node.get("slots") or 0), len(at_work) + alone + shared)

@@ -70,6 +70,8 @@ _SHAPES: Mapping[str, Shape] = {
     "lease": lambda value: _is_amount(value) and value > 0,
     "grace": _is_amount,
     "slots": _is_count,
+    "forced": _is_count,
+    "async_jobs": _is_count,
     "running": _is_count,
     "busy": _is_count,
     "queues": _are_names,

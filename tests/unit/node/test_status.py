@@ -39,6 +39,7 @@ def test_what_people_and_other_nodes_read() -> None:
     facts = bench.status.all()
     assert (facts["name"], facts["queues"], facts["lease"], facts["grace"]) == ("node", ["mail"], 4.0, 0.25)
     assert (facts["pm"], facts["slots"], facts["busy"], facts["running"]) == ("static", 2, 1, 2)
+    assert (facts["forced"], facts["async_jobs"]) == (POOL["forced"], POOL["async_jobs"])
     assert (facts["ended"], facts["workers"]) == ({"timed_out": 3}, [])
 
 

@@ -20,15 +20,15 @@ class AsyncCapacity:
     def __init__(self) -> None:
         self.names: set[str] = set()  #: classes that turned out to be async
         self._slots = 0
-        self._each = 0  #: how many run in one worker; 0: async jobs run like others
+        self.each = 0  #: how many run in one worker; 0: async jobs run like others
 
     def set_limits(self, slots: int, each: int) -> None:
         """Sets the number of workers, and of async jobs that run at once in each."""
-        self._slots, self._each = slots, each
+        self._slots, self.each = slots, each
 
     def takes(self, attempt: Attempt) -> bool:
         """Returns whether an attempt runs in an event loop beside others."""
-        if not self._each or attempt.forced or "service" in attempt.job:
+        if not self.each or attempt.forced or "service" in attempt.job:
             return False
         return "async" in attempt.job or attempt.job["class"] in self.names
 
@@ -37,16 +37,16 @@ class AsyncCapacity:
 
         The only slot of a node counts as free, so that other jobs run there in turn.
         """
-        return min(self._most, -(-held // self._each)) if held and self._slots > 1 else 0
+        return min(self._most, -(-held // self.each)) if held and self._slots > 1 else 0
 
     def left(self, held: int) -> int:
         """Returns how many more could ever run here beside so many."""
-        return self._most * self._each - held
+        return self._most * self.each - held
 
     def room(self, slotted: int, held: int) -> int:
         """Returns how many more to claim while so many other attempts take a slot each."""
         workers = min(self._most, max(0, self._slots - slotted))
-        return max(0, workers * self._each - held)
+        return max(0, workers * self.each - held)
 
     @property
     def _most(self) -> int:
@@ -75,6 +75,11 @@ class Capacity:
     def slots(self) -> int:
         """The number of jobs that the manager can run at once."""
         return self._slots
+
+    @property
+    def beside_slots(self) -> dict[str, int]:
+        """How many `forced` jobs run at once beyond the slots, and how many async jobs in one of these."""
+        return {"forced": self._most_forced, "async_jobs": self._async.each}
 
     def set_slots(self, slots: int, async_jobs: int = 0, forced: int = 0) -> None:
         """Sets how many jobs the manager can run at once: in its slots, in each event loop, and `forced` ones."""

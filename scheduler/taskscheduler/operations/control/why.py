@@ -24,6 +24,7 @@ from taskscheduler.model.control.keys import (
 from taskscheduler.model.control.known import CURE, Coverage, coverage
 from taskscheduler.model.control.pauses import JOB, Pause
 from taskscheduler.model.control.reasons import Code, Reason, for_seconds, many
+from taskscheduler.model.control.slots import has_room, needs_own_worker, shares_worker, slots_of, slots_taken
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import NodeState, serves, state_of
 from taskscheduler.model.sound import sound, sound_job, status_of
@@ -206,6 +207,8 @@ class _Question:
     # -- slots ---------------------------------------------------------------------------------------------------------
 
     def _in_line(self) -> Reason:
+        if needs_own_worker(self._job) or (shares_worker(self._job) and self._has_room(self._running_on())):
+            return self._next()
         before = self._store.queue_places.before(self._job)
         if before:
             queue = self._job["queue"]
@@ -213,16 +216,35 @@ class _Question:
             return Reason(Code.BEHIND, text, {"queue": queue, "before": before})
         return self._next()
 
+    def _running_on(self) -> dict[Any, list[Mapping[str, Any]]]:
+        """Returns the nodes that serve its queue, with the jobs that they hold."""
+        held: dict[Any, list[Mapping[str, Any]]] = {node["_id"]: [] for node in self._serving()}
+        for job in self._store.queue_places.at_work():
+            if job.get("boot") in held:
+                held[job["boot"]].append(job)
+        return held
+
+    def _serving(self) -> list[Mapping[str, Any]]:
+        return [node for node in self._nodes if serves(node, self._job["queue"])]
+
+    def _has_room(self, held: Mapping[Any, Jobs]) -> bool:
+        return any(has_room(node, held[node["_id"]], self._job) for node in self._serving())
+
     def _next(self) -> Reason:
-        serving = {node["_id"]: node for node in self._nodes if serves(node, self._job["queue"])}
-        slots = sum(int(node.get("slots") or 0) for node in serving.values())
-        running = [job for job in self._store.queue_places.at_work() if job.get("boot") in serving]
-        facts = {"before": 0, "slots": slots, "running": len(running)}
-        if len(running) < slots:
+        held, nodes = self._running_on(), self._serving()
+        slots, busy = sum(map(slots_of, nodes)), sum(slots_taken(node, held[node["_id"]]) for node in nodes)
+        running = [job for jobs in held.values() for job in jobs]
+        facts = {"before": 0, "slots": slots, "busy": busy, "running": len(running)}
+        if self._has_room(held):
             return Reason(Code.SLOTS, "it is the next one; a node takes it in a moment", facts)
+        what = "the only slot is busy" if slots == 1 else f"all {slots} slots are busy"
+        if needs_own_worker(self._job):
+            running = [job for job in running if job.get("forced")]
+            what = "the nodes have as many workers beyond their slots as they may"
+        else:
+            running = [job for job in running if not job.get("forced")]
         longest, job = self._longest(running)
-        busy = "the only slot is busy" if slots == 1 else f"all {slots} slots are busy"
-        text = f"it is the next one, and {busy}{_with_what(running)}{longest}"
+        text = f"it is the next one, and {what}{_with_what(running)}{longest}"
         return Reason(Code.SLOTS, text, {**facts, **job})
 
 

@@ -19,7 +19,10 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.lenient_reads import read
 from taskscheduler.store.schema import IS_PARKED
 
-_SHOWN = dict.fromkeys(("class", "started", "node", "boot", "status"), 1)
+_SHOWN = {
+    **dict.fromkeys(("class", "started", "node", "boot", "status", "worker", "async"), 1),
+    "forced": "$options.force_spawn",
+}
 
 _FIRST_RUNNING = 1000
 
