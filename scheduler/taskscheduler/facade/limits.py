@@ -21,7 +21,7 @@ class Limits(Methods):
         per: Seconds | None = None,
         burst: int | None = None,
     ) -> Limit:
-        """Sets the limit of a name, in place of the one before; jobs that wait already are under it within a second.
+        """Sets the limit of a name, in place of the one before; it holds within half a second, also for jobs that wait.
 
         `concurrency`: so many of its jobs run at the same time at most, 0 keeps all from starting. `rate`: so many
         start in `per` seconds (1); after a rest `burst` of them may start at once, by default one and those of 50 ms. A

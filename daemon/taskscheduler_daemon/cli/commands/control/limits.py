@@ -27,8 +27,8 @@ A limit holds in the whole cluster, for the jobs that name it: taskscheduler add
 
 SET_HELP = """Set the limit of a name, in place of the one before.
 
-It holds at once, also for jobs that wait already. A NAME that ends with * stands for all names that begin so, each with
-places of its own.
+It holds within half a second, also for jobs that wait already. A NAME that ends with * stands for all names that begin
+so, each with places of its own.
 """
 
 _SHOWN = 5  #: holders of a limit in a table

@@ -50,7 +50,7 @@ ACTIONS = {(action.kind, action.name): action for action in (DELETE, RESET, RELE
 _DONE = {
     "pause": "Nodes obey within a second. Jobs that run go on.",
     "resume": "Nodes start its jobs again.",
-    "limit": "The limit is set. It holds at once, also for jobs that wait already.",
+    "limit": "The limit is set. It holds within half a second, also for jobs that wait already.",
     "delete": "The limit is deleted.",
     "group": "The weight is set. Nodes go by it within a second.",
     "reset": "The group has weight 1 again.",
