@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from pymongo import MongoClient, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
+from tests.support.eventually import eventually
 
-from taskscheduler import Scheduler
+from taskscheduler import Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.model.control.limits import Limit
+from taskscheduler.model.control.limits import Limit, stored_limit
 from taskscheduler.model.options import RATES
+from taskscheduler.store.control.rate_lists import RateLists
 from taskscheduler.store.control.rates import FED, STARTS, Granted, RateStore, _take_update
 
 Documents = Database[dict[str, Any]]
@@ -224,14 +226,119 @@ def test_of_many_that_let_in_the_same_jobs_none_uses_up_starts_for_nothing(sched
 
     def let_in() -> None:
         looking.wait()
-        store.sweeps.admit_rates()
+        store.admission.admit_next(["rate:api"])
 
     lookers = [threading.Thread(target=let_in) for _ in range(looking.parties)]
     for looker in lookers:
         looker.start()
     for looker in lookers:
         looker.join()
-    while store.sweeps.admit_rates() == 0.0:
+    while store.sweeps.admit_rates() is not None:
         pass  # who has found nothing to change looks again later
     assert store.jobs.collection.count_documents({"gate": {"$exists": True}}) == 60
     assert store.rates.take("api", limit, 100, FED).starts == 40
+
+
+def admitted(scheduler: Scheduler) -> int:
+    return scheduler.store.jobs.collection.count_documents({"status": int(Status.WAITING)})
+
+
+def test_a_pass_over_many_jobs_uses_the_starts_that_become_free_meanwhile(scheduler: Scheduler) -> None:
+    scheduler.limits.set("api", rate=0.5, burst=3)
+    rooms = scheduler.store.rooms.begin()
+    while rooms.of("rate:api") > 0:
+        rooms.enter({"_id": ObjectId(), "limits": ["api"]})
+    assert rooms.next_start("rate:api") is not None
+    eventually(lambda: rooms.of("rate:api") > 0, 10, "the next start is free")
+    rooms.end()
+
+
+def test_while_jobs_move_to_the_list_of_their_rate_none_of_its_starts_is_lost(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the rate allows one start more whenever jobs have moved."""
+    limit, most = Limit("api", rate=1), 0
+    scheduler.limits.set("api", concurrency=0)
+    scheduler.add_jobs([("noop", None, {"limits": "api"})] * 1000)
+    scheduler.store.controls.put(limit.key, stored_limit(limit))
+
+    def take(*_: Any) -> Granted:
+        nonlocal most
+        before, most = most, scheduler.store.jobs.collection.count_documents({"blocked": "rate:api"})
+        return Granted(int(most > before), 0.001)
+
+    monkeypatch.setattr(scheduler.store.rates, "take", take)
+    scheduler.store.admission.admit_next(["limit:api"])
+    assert admitted(scheduler) >= 2
+
+
+@pytest.fixture
+def asked(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the rates of which starts were asked for."""
+    names, take = list[str](), scheduler.store.rates.take
+
+    def noted(name: str, *given: Any) -> Granted:
+        names.append(name)
+        return take(name, *given)
+
+    monkeypatch.setattr(scheduler.store.rates, "take", noted)
+    return names
+
+
+def test_of_many_rates_only_those_are_looked_at_that_allow_a_start(scheduler: Scheduler, asked: list[str]) -> None:
+    scheduler.limits.set("tenant:*", rate=1, per=3600)
+    scheduler.limits.set("tenant:7", rate=1, per=0.5)
+    asked.clear()
+    scheduler.add_jobs([("noop", None, {"limits": f"tenant:{number % 20}"}) for number in range(60)])
+    admission, sweeps = scheduler.store.admission, scheduler.store.sweeps
+    while admission.admit_next(["limit:tenant:7"]) == 0.0:
+        pass
+    admission.rate_lists.find()
+    sweeps.admit_rates()
+    assert len(set(asked)) == 20
+    asked.clear()
+    eventually(lambda: sweeps.admit_rates() is not None and admitted(scheduler) == 22, 10)
+    assert set(asked) == {"tenant:7"}
+    admission.rate_lists.find()
+    sweeps.admit_rates()
+    assert set(asked) == {"tenant:7"}, "it is known when the others are due"
+
+
+def test_when_a_rate_was_changed_the_time_of_its_next_start_is_asked_for_again(
+    scheduler: Scheduler, asked: list[str]
+) -> None:
+    scheduler.limits.set("api", rate=1, per=3600)
+    scheduler.add_jobs([("noop", None, {"limits": "api"})] * 3)
+    admission, sweeps = scheduler.store.admission, scheduler.store.sweeps
+    assert sweeps.admit_rates() == pytest.approx(3600, abs=60)
+    limit = Limit("api", rate=1000, burst=10)
+    scheduler.store.controls.put(limit.key, stored_limit(limit))
+    asked.clear()
+    sweeps.admit_rates()
+    assert asked == []
+    admission.rate_lists.look_at_all()
+    eventually(lambda: sweeps.admit_rates() is None, 10, "no job waits any more")
+    assert admitted(scheduler) == 3
+
+
+def test_a_list_that_others_have_begun_is_found_and_an_odd_one_does_no_harm(scheduler: Scheduler) -> None:
+    scheduler.limits.set("api", rate=1, per=3600)
+    ids = [job.id for job in scheduler.add_jobs([("noop", None, {"limits": "api"})] * 3)]
+    other = RateLists(scheduler.store.jobs.collection, SYSTEM_CLOCK)
+    assert (other.due(), other.wait()) == ([], None)
+    scheduler.store.jobs.collection.update_one({"_id": ids[2]}, {"$set": {"blocked": ["rate:odd", 5]}})
+    other.find()
+    assert (other.due(), other.wait()) == (["rate:api"], 0.0)
+    other.looked_at("rate:api", SYSTEM_CLOCK.monotonic() + 60)
+    other.find()
+    assert other.due() == []
+    assert other.wait() == pytest.approx(60, abs=10)
+    other.looked_at("limit:api", SYSTEM_CLOCK.monotonic() - 60)
+    other.looked_at("rate:api", None)
+    assert (other.due(), other.wait()) == ([], None)
+
+
+def test_no_program_remembers_lists_without_end(scheduler: Scheduler) -> None:
+    lists = RateLists(scheduler.store.jobs.collection, SYSTEM_CLOCK)
+    lists.look_at(f"rate:{number}" for number in range(20_000))
+    assert 1000 < len(lists.due()) < 20_000

@@ -181,7 +181,7 @@ class SessionParts:
             clock=self._clock,
             threads=self._threads,
         )
-        self.control_watch = ControlWatch(self._controls, self.claimer, self._search, self._threads)
+        self.control_watch = ControlWatch(self._controls, self.claimer, self._gatekeeper, self._search, self._threads)
         self.wakeups = WakeupListener(
             store=self._store,
             search=self._search,

@@ -424,6 +424,12 @@ class FakePlaces:
         self._faults.note("places.admit_rates")
         return self.wait
 
+    @property
+    def rate_lists(self) -> Any:
+        return SimpleNamespace(
+            find=lambda: self._faults.note("rates.find"), look_at_all=lambda: self._faults.note("rates.look_at_all")
+        )
+
 
 class FakeRates:
     """What rates allow now, by their names, and what was taken of them."""

@@ -9,6 +9,7 @@ from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.maintenance.duty import CHECK_WHEN_BUSY
+from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
@@ -23,13 +24,17 @@ class ControlWatch:
     It has a thread of its own since a pause is obeyed within a second, whatever the maintainer is doing.
     """
 
-    def __init__(self, view: ControlView, claimer: Claimer, search: Search, threads: SessionThreads) -> None:
+    def __init__(
+        self, view: ControlView, claimer: Claimer, gatekeeper: Gatekeeper, search: Search, threads: SessionThreads
+    ) -> None:
         self._view = view
         self._claimer = claimer
+        self._gatekeeper = gatekeeper
         self._idle = search.idle
         self._threads = threads
         self._wake = threading.Event()
         self._stopped = False
+        self._is_followed = False
         self._is_blind = False  #: whether the last look failed
         self._thread: threading.Thread | None = None
 
@@ -60,6 +65,7 @@ class ControlWatch:
         try:
             if self._view.refresh():
                 self._claimer.look_everywhere()  # what was held back may go on
+                self._gatekeeper.limits_changed()
             self._is_blind = False
         except StoreError as error:
             if not self._is_blind:  # the last known settings hold until the database is back

@@ -37,16 +37,23 @@ class Gatekeeper(DueDuty):
         """Seconds between two looks; fewer while nobody follows the messages, which tell when jobs wait for a rate."""
         return super().interval if self._search.idle.is_set() else CHECK_WHEN_BUSY
 
+    def limits_changed(self) -> None:
+        """Looks at all rates soon: they may allow a start earlier than they did. Safe to use from any thread."""
+        self._store.admission.rate_lists.look_at_all()
+        self.look_soon()
+
     def run(self) -> None:
         """Looks at the rates; at each poll extends and sweeps. Notes when a rate allows the next start. StoreError."""
+        asked = self._asked.is_set()
         self._asked.clear()
         self._next_at = NEVER
         now = self._clock.monotonic()
         if now >= self._sweep_at:
             self._locks.extend_all()
-            wait = self._store.sweeps.sweep()
-            self._sweep_at = now + (_SOON if wait == 0.0 else self.poll)
-        else:
-            wait = self._store.sweeps.admit_rates()
+            got_somewhere = self._store.sweeps.sweep() == 0.0
+            self._sweep_at = now + (_SOON if got_somewhere else self.poll)
+        if asked or not self._search.idle.is_set():  # nobody hears messages then
+            self._store.admission.rate_lists.find()
+        wait = self._store.sweeps.admit_rates()
         if wait is not None:
             self._next_at = self._clock.monotonic() + max(wait, _SHORTEST_WAIT)

@@ -39,6 +39,7 @@ from taskscheduler.model.lifecycle import Transition
 from taskscheduler.model.readable import Fault
 from taskscheduler.model.sound import is_text, sound
 from taskscheduler.store.control.places import PlaceStore
+from taskscheduler.store.control.rate_lists import RateLists
 from taskscheduler.store.control.room import ROOM_FIELDS, Rooms, RoomStore
 from taskscheduler.store.control_updates import admit_update, defer_update, park_update
 from taskscheduler.store.fence import Fence, from_statuses
@@ -52,6 +53,8 @@ logger = logging.getLogger(__name__)
 _MOST_EXAMINED = 200  #: jobs of one list at a time
 
 _PATIENCE = 1.0  #: seconds; what is not admitted by then is left to the sweeps of nodes
+
+_LEFT_TO_OTHERS = 0.5  #: seconds for which a list is left to whoever admits its jobs at the same time
 
 _DUPLICATE_KEY = 11000
 
@@ -86,6 +89,7 @@ class Admission:
         self._rooms = rooms
         self._wakeups = wakeups
         self._clock = clock
+        self.rate_lists = RateLists(collection, clock)
 
     def park(self, ids: Sequence[ObjectId]) -> set[str]:
         """Parks the controlled jobs among these due jobs, so that they do not hide the others; returns their lists."""
@@ -107,16 +111,21 @@ class Admission:
         Returns the seconds until it is worth to look again: 0.0 if it got somewhere, or the time at which a rate allows
         the next start; None if that cannot be told.
         """
-        rooms = self._rooms.begin()
         todo, awaited = deque(self._but_groups(keys)), False
+        if not todo:
+            return None
+        rooms = self._rooms.begin()
         until = self._clock.monotonic() + _PATIENCE
         try:
             while todo and self._clock.monotonic() < until:
                 if (moved := self._admit_from(todo[0], rooms)) is None:
                     todo.popleft()
                 else:
-                    todo += [key for key in moved if key not in todo]
-                    awaited |= any(kind_and_name(key)[0] == RATE for key in moved)
+                    rates = {key for key in moved if kind_and_name(key)[0] == RATE}
+                    todo += [key for key in moved - rates if key not in todo]
+                    todo.extendleft(key for key in rates if key not in todo)  # a start that nobody takes may be lost
+                    awaited |= bool(rates)
+            self.rate_lists.look_at(todo)
             return 0.0 if todo or rooms.admitted else rooms.wait
         finally:
             rooms.end()
@@ -158,6 +167,7 @@ class Admission:
         """Admits some jobs of one list; returns the lists that others of them moved to, or None at its end."""
         jobs = self._heads(key, rooms)
         if not jobs:
+            self.rate_lists.looked_at(key, rooms.next_start(key))
             return None
         writes, moved, admitted = list[UpdateOne](), set[str](), list[Document]()
         for job in jobs:
@@ -171,7 +181,10 @@ class Admission:
         rooms.admitted += len(admitted)
         self._announce(admitted)
         rooms.forget(moved)
-        return moved if changed else None
+        if not changed:  # somebody else admits them
+            self.rate_lists.looked_at(key, self._clock.monotonic() + _LEFT_TO_OTHERS)
+            return None
+        return moved
 
     def _heads(self, key: str, rooms: Rooms) -> list[Document]:
         """Returns the next jobs of a list, as many as there may be room for."""
@@ -226,6 +239,7 @@ class Admission:
         """Parks claimed jobs that have not begun, each in a list; these attempts are not counted."""
         writes = [UpdateOne(one.fence.filter(), defer_update(one.key)) for one in refused]
         self._collection.bulk_write(writes, ordered=False)
+        self.rate_lists.look_at(one.key for one in refused)
         self.admit_next({key for one in refused for key in keys_of(one.job)})
 
     def release(self, fence: Fence) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from taskscheduler.clock import ServerClock
+from taskscheduler.clock import Clock, ServerClock
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.keys import (
     LIMIT,
@@ -49,6 +49,7 @@ class Rooms:
         places: PlaceStore,
         sequences: SequenceStore,
         rates: RateStore,
+        clock: Clock,
     ) -> None:
         self._controls = controls
         self._now = now
@@ -59,9 +60,19 @@ class Rooms:
         self._taken: dict[str, list[str]] = {}
         self._heads: dict[str, Document | None] = {}
         self._credit: dict[str, int] = {}  #: starts that were taken from rates and are not used yet
-        self._dry: set[str] = set()  #: rates that allow no start before the end of this pass
-        self.wait: float | None = None  #: seconds until a rate that has refused allows the next start
+        self._clock = clock
+        self._dry: dict[str, float] = {}  #: when a rate that has refused allows the next start, in monotonic time
         self.admitted = 0
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until a rate that has refused allows the next start; None if none has."""
+        return max(0.0, min(self._dry.values()) - self._clock.monotonic()) if self._dry else None
+
+    def next_start(self, text: str) -> float | None:
+        """Returns when a rate that has refused allows the next start, in monotonic time; None for any other control."""
+        kind, name = kind_and_name(text)
+        return self._dry.get(name) if kind == RATE else None
 
     def of(self, text: str) -> float:
         """Returns for how many jobs a control has room; infinity if it keeps none back."""
@@ -139,13 +150,14 @@ class Rooms:
         limit = self._controls.limit_of(name)
         if limit is None or limit.rate is None:
             return math.inf
-        if not self._credit.get(name) and name not in self._dry:
+        if not self._credit.get(name) and self._clock.monotonic() >= self._dry.get(name, float("-inf")):
             granted = self._rates.take(name, limit, _FED_AT_ONCE, FED)
             self._credit[name] = granted.starts
-            if not granted.starts:
-                self._dry.add(name)
-                self.wait = granted.wait if self.wait is None else min(self.wait, granted.wait)
-        return self._credit[name]
+            if granted.starts:
+                self._dry.pop(name, None)
+            else:  # a pass over many jobs may take longer than that
+                self._dry[name] = self._clock.monotonic() + granted.wait
+        return self._credit.get(name, 0)
 
     def _is_paused(self, text: str) -> bool:
         pause = pause_of_key(text)
@@ -215,8 +227,8 @@ class RoomStore:
 
     def begin(self) -> Rooms:
         """Returns what the controls have free from now on."""
-        return Rooms(*self._now(), self._places, self._sequences, self._rates)
+        return Rooms(*self._now(), self._places, self._sequences, self._rates, self._clock)
 
     def look(self) -> Rooms:
         """Returns the same for somebody who only looks: nothing is taken from a rate."""
-        return _Glance(*self._now(), self._places, self._sequences, self._rates)
+        return _Glance(*self._now(), self._places, self._sequences, self._rates, self._clock)

@@ -10,7 +10,6 @@ from pymongo.collection import Collection
 from taskscheduler.model.control.keys import (
     LIMIT,
     LISTED_FIELDS,
-    RATE,
     first_list,
     group_lists,
     keys_of,
@@ -91,17 +90,18 @@ class AdmissionSweeps:
                 self.recall(kind_and_name(key)[1])
 
     def admit_rates(self) -> float | None:
-        """Admits jobs that wait for a rate. Returns what `admit_next` does."""
-        return self.admit_lists(f"{RATE}:")
+        """Admits jobs from the known lists whose rates allow a start now. Returns the seconds until the next one does;
+        None if no job is known to wait for a rate.
+        """
+        self._admission.admit_next(self._admission.rate_lists.due())
+        return self._admission.rate_lists.wait()
 
-    def admit_lists(self, prefix: str) -> float | None:
-        """Admits from all lists whose keys go on behind this prefix. Returns what `admit_next` does."""
-        waits, key = list[float](), self._next_key(prefix, prefix)
+    def admit_lists(self, prefix: str) -> None:
+        """Admits from all lists whose keys go on behind this prefix."""
+        key = self._next_key(prefix, prefix)
         while key is not None:
-            if (wait := self._admission.admit_next([key])) is not None:
-                waits.append(wait)
+            self._admission.admit_next([key])
             key = self._next_key(key, prefix)
-        return min(waits, default=None)
 
     def _adopt(self) -> None:
         """Puts jobs that a program of version 0.1.0 has parked into the lists of their keys."""

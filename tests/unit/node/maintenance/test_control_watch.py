@@ -23,8 +23,13 @@ class Bench:
     def __init__(self) -> None:
         self.store, self.threads, self.search, self.looks = FakeStore(), Threads(), Search([]), 0
         self.view = ControlView(self.store.store)
+        self.rate_looks = 0
         claimer = cast(Any, SimpleNamespace(look_everywhere=self._look))
-        self.watch = ControlWatch(self.view, claimer, self.search, self.threads)
+        gatekeeper = cast(Any, SimpleNamespace(limits_changed=self._look_at_rates))
+        self.watch = ControlWatch(self.view, claimer, gatekeeper, self.search, self.threads)
+
+    def _look_at_rates(self) -> None:
+        self.rate_looks += 1
 
     def _look(self) -> None:
         self.looks += 1
@@ -62,7 +67,7 @@ def test_a_change_is_seen_at_once_and_the_claimer_looks_for_what_was_held_back(b
     eventually(lambda: bench.reads == 2)
     bench.store.controls.stored = [{"_id": "pause:all"}]
     bench.watch.look_soon()
-    eventually(lambda: bench.looks == 1)
+    eventually(lambda: (bench.looks, bench.rate_looks) == (1, 1))
     assert len(bench.view.controls.pauses) == 1
 
 

@@ -47,7 +47,7 @@ def bench() -> Bench:
 
 def test_places_are_extended_before_others_are_admitted(bench: Bench) -> None:
     held = bench.holding()
-    assert bench.run() == ["places.extend", "places.sweep"]
+    assert bench.run() == ["places.extend", "places.sweep", "places.admit_rates"]
     assert bench.store.places.extended[-1] == held.fence
 
 
@@ -63,16 +63,16 @@ def test_a_node_that_follows_no_messages_looks_at_the_rates_more_often(bench: Be
     assert bench.gatekeeper.interval > CHECK_WHEN_BUSY
     bench.search.idle.clear()
     assert bench.gatekeeper.interval == CHECK_WHEN_BUSY
-    assert bench.run() == ["places.sweep"]
+    assert bench.run() == ["places.sweep", "rates.find", "places.admit_rates"]
     bench.clock.seconds += CHECK_WHEN_BUSY
-    assert bench.run() == ["places.admit_rates"]
+    assert bench.run() == ["rates.find", "places.admit_rates"]
 
 
 def test_between_two_polls_only_rates_are_looked_at(bench: Bench) -> None:
-    assert bench.run() == ["places.sweep"]
+    assert bench.run() == ["places.sweep", "places.admit_rates"]
     assert bench.run() == ["places.admit_rates"]
     bench.clock.pause(bench.gatekeeper.poll)
-    assert bench.run() == ["places.sweep"]
+    assert bench.run() == ["places.sweep", "places.admit_rates"]
 
 
 def test_many_rates_do_not_keep_places_from_being_extended(bench: Bench) -> None:
@@ -108,8 +108,17 @@ def test_a_job_that_may_wait_for_a_rate_is_looked_at_soon(bench: Bench) -> None:
     bench.gatekeeper.look_soon()
     assert bench.wake.is_set()
     assert bench.gatekeeper.next_at < bench.clock.seconds
-    bench.run()
+    assert bench.run() == ["rates.find", "places.admit_rates"], "its list may be new"
     assert bench.gatekeeper.next_at == bench.clock.seconds + 3600
+    assert bench.run() == ["places.admit_rates"]
+
+
+def test_after_a_change_of_a_limit_all_rates_are_looked_at_soon(bench: Bench) -> None:
+    bench.run()
+    bench.gatekeeper.limits_changed()
+    assert bench.store.faults.calls[-1] == "rates.look_at_all"
+    assert bench.wake.is_set()
+    assert bench.gatekeeper.next_at < bench.clock.seconds
 
 
 def test_after_a_fault_it_waits_for_its_interval(bench: Bench) -> None:
