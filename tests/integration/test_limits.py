@@ -19,7 +19,7 @@ from tests.support.nodes import NodeProcess
 from taskscheduler import InvalidOptionError, Job, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.control.limits import Limit, stored_limit
-from taskscheduler.store.control import room
+from taskscheduler.store.control import room, sweeps
 from taskscheduler.testing import InlineNode
 
 Documents = Database[dict[str, Any]]
@@ -198,6 +198,26 @@ def test_a_sweep_takes_back_places_that_a_lowered_limit_has_no_more(scheduler: S
     assert sum(one.refresh().status is Status.WAITING for one in added) == 3
     scheduler.store.sweeps.sweep()
     assert [one.refresh().status for one in added] == [Status.WAITING, *[Status.POSTPONED] * 3]
+
+
+def test_sweeps_look_at_all_jobs_that_hold_a_place_one_part_after_the_other(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "_MOST_RECALLED", 2)
+    others = [scheduler.add_job("noop", limits=["x", "y"]) for _ in range(5)]
+    held = [scheduler.add_job("noop", limits=["x", "z"], queue="held") for _ in range(3)]
+    scheduler.pause(queue="held")
+    for _ in range(6):
+        scheduler.store.sweeps.sweep()
+    assert {one.refresh().status for one in held} == {Status.POSTPONED}
+    assert {one.refresh().status for one in others} == {Status.WAITING}
+    scheduler.resume(queue="held")
+    for _ in range(6):
+        scheduler.store.sweeps.sweep()
+    scheduler.pause(queue="held")
+    for _ in range(6):  # they begin again at the end
+        scheduler.store.sweeps.sweep()
+    assert {one.refresh().status for one in held} == {Status.POSTPONED}
 
 
 def test_no_place_is_kept_by_what_ends_without_running(scheduler: Scheduler) -> None:

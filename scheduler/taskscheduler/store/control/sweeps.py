@@ -32,7 +32,7 @@ _KEYS_PER_SWEEP = 200
 
 _MOST_RECALLED = 1000  #: jobs that are looked at in one sweep
 
-_SHOWN = dict.fromkeys(ROOM_FIELDS, 1)
+_SHOWN = dict.fromkeys((*ROOM_FIELDS, "gate"), 1)
 
 
 class AdmissionSweeps:
@@ -46,6 +46,7 @@ class AdmissionSweeps:
         self._rooms = rooms
         self._admission = admission
         self._swept = ""  #: the last list that a sweep has looked at
+        self._recalled = ""  #: the last place of which a sweep has looked at the holder
 
     def recall(self, limit: str) -> None:
         """Has the jobs of a limit that only wait for a slot give back their places, and ask for them again."""
@@ -68,13 +69,17 @@ class AdmissionSweeps:
 
     def _recall_stranded(self) -> None:
         """Has jobs give back places that they cannot use: their queue was paused, or the node for them has left."""
-        query = as_stored({"gate": {"$exists": True}, "status": from_statuses(Transition.PARK)})
+        waiting = {"status": from_statuses(Transition.PARK)}
+        query = as_stored({**waiting, "gate": {"$gt": self._recalled}})
         found = read(self._collection, lambda jobs: jobs.find(query, _SHOWN).hint("gate").limit(_MOST_RECALLED))
+        last = smallest_name(found[-1].get("gate"), self._recalled) if len(found) == _MOST_RECALLED else None
+        self._recalled = last or ""  # at the end, the next sweep begins again
         rooms = self._rooms.begin() if found else None
         stranded = [(job, key) for job in found if rooms is not None and (key := rooms.kept_back(job)) is not None]
         for key in {key for _, key in stranded}:
             ids = [job["_id"] for job, kept in stranded if kept == key]
-            self._collection.update_many({**query, "_id": {"$in": ids}}, recall_update(key))
+            held = as_stored({**waiting, "_id": {"$in": ids}, "gate": {"$exists": True}})
+            self._collection.update_many(held, recall_update(key))
         self._admission.admit_next({key for job, _ in stranded for key in keys_of(job)})
         if rooms is not None:
             self._recall_surplus(found, rooms)
