@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pymongo.database import Database
+
 from taskscheduler import Job
+from taskscheduler.model.options import RATES
+from taskscheduler.store.control.rates import STARTS
 from tests.support.jobs import trace, traces
 
 
@@ -78,12 +82,12 @@ class Ordered(Job):
 
 
 class Started(Job):
-    """Traces when it began."""
+    """Traces when it began, by the wall clock, as the server on this host writes its times."""
 
     name = "started"
 
     def start(self) -> None:
-        trace(self.data, time.monotonic())
+        trace(self.data, time.time())
 
 
 class Step(NamedTuple):
@@ -119,6 +123,24 @@ def _may_follow(one: Step, other: Step) -> bool:
 def gaps(begun: list[float], ended: list[float], places: int) -> list[float]:
     """Seconds for which each place was free before the next job began, of jobs that nobody has killed."""
     return [begin - end for begin, end in zip(sorted(begun)[places:], sorted(ended), strict=False)]
+
+
+def counted(database: Database[dict[str, Any]], name: str, rate: float) -> list[float]:
+    """When the server has counted each start under a rate of so many in a second, by the server's clock.
+
+    Read from its log, where each change of the rate has its time. A change that sets the count back gives starts back.
+    """
+    stored, times = dict[str, Any](), list[float]()
+    query = {"ns": f"{database.name}.{RATES}", "op": {"$in": ["i", "u"]}, "$or": [{"o._id": name}, {"o2._id": name}]}
+    for entry in database.client["local"]["oplog.rs"].find(query).sort("$natural", 1):
+        changed, before = entry["o"], stored.get(STARTS, 0.0)
+        parts = changed.get("diff", {"u": changed})  # or the whole document, if that is shorter
+        stored |= {**parts.get("u", {}), **parts.get("i", {})}
+        if stored.get(STARTS, 0.0) > before:
+            times += [entry["wall"].timestamp()] * int(stored["granted"])
+        elif stored.get(STARTS, 0.0) < before:
+            del times[len(times) - round((before - stored[STARTS]) * rate / 1000) :]
+    return times
 
 
 def most_within(times: list[float], seconds: float) -> int:
