@@ -20,7 +20,8 @@ from taskscheduler import DatabaseError, InvalidOptionError, Scheduler, Status
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.claims import ALL_JOBS, Scope
-from taskscheduler.store.schema import ensure, missing_indexes, retention_index
+from taskscheduler.store.control import sequences
+from taskscheduler.store.schema import ensure, ensure_indexes, missing_indexes, retention_index
 
 Documents = Database[dict[str, Any]]
 MANY = 20_000
@@ -89,6 +90,44 @@ def test_everything_is_made_on_first_use_and_nothing_before(uri: str, database: 
         names = set(database.list_collection_names())
         assert names == {"taskscheduler.jobs", *CAPPED, "taskscheduler.nodes"}
         assert missing_indexes(database, scheduler.options) == []
+
+
+def test_the_index_of_sequences_is_made_with_the_first_of_them(uri: str, database: Documents) -> None:
+    jobs = database["taskscheduler.jobs"]
+    with Scheduler(uri) as scheduler:
+        scheduler.add_job("noop")
+        assert "sequence" not in jobs.index_information()
+        scheduler.add_job("noop", sequence="s")
+        assert "sequence" in jobs.index_information()
+        assert missing_indexes(database, scheduler.options) == []
+        jobs.drop_index("sequence")
+        assert missing_indexes(database, scheduler.options) == ["sequence"]
+        ensure(scheduler.store.database, scheduler.options)
+        assert "sequence" in jobs.index_information()
+
+
+def test_it_is_there_before_the_counters_of_sequences_and_before_a_job_has_a_turn(
+    uri: str, database: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies between two of these steps leaves nothing that nobody finds."""
+    with Scheduler(uri) as scheduler:
+        scheduler.add_job("noop")
+        counters = scheduler.store.sequences._counters
+
+        def ensure_or_die(within: Documents, collection: str, wanted: Any) -> None:
+            if collection == counters.name:
+                assert "sequence" in database["taskscheduler.jobs"].index_information()
+                raise KeyboardInterrupt
+            ensure_indexes(within, collection, wanted)
+
+        monkeypatch.setattr(sequences, "ensure_indexes", ensure_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.add_job("noop", sequence="s")
+        assert counters.name not in database.list_collection_names()
+        assert database["taskscheduler.jobs"].count_documents({"turn": {"$exists": True}}) == 0
+        monkeypatch.undo()
+        scheduler.add_job("noop", sequence="s")
+        assert scheduler.store.sequences.head("s") is not None
 
 
 def test_making_it_again_changes_nothing(uri: str, database: Documents) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 from tests.support.nodes import NodeProcess
 
-from taskscheduler import InvalidOptionError, Job, Scheduler, Status
+from taskscheduler import DatabaseError, InvalidOptionError, Job, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.declarations.schedules import DeclaredSchedule
+from taskscheduler.operations.declare_schedules import declare
 from taskscheduler.operations.late import end_late_jobs
 from taskscheduler.testing import InlineNode
 
@@ -149,3 +152,33 @@ def test_a_wrong_option_is_refused(scheduler: Scheduler) -> None:
         scheduler.add_job("noop", sequence="s", sequence_on_failure="stop")
     with pytest.raises(InvalidOptionError, match="option sequence"):
         scheduler.add_job("noop", sequence="")
+
+
+def test_where_nobody_has_used_a_sequence_there_are_none_and_no_index_is_asked_for(scheduler: Scheduler) -> None:
+    scheduler.add_job("noop")
+    assert scheduler.sequences.blocked() == []
+    assert scheduler.sequences.release("s") is False
+    assert scheduler.select("sequence:s status:live").count() == 0
+    assert scheduler.store.sequences.head("s") is None
+    assert "sequence" not in scheduler.store.jobs.collection.index_information()
+
+
+def test_without_its_index_no_sequence_is_taken_for_empty_and_a_node_makes_it_again(
+    scheduler: Scheduler, start_node: StartNode
+) -> None:
+    added = scheduler.add_jobs([("noop", None, {"sequence": "s"})] * 3)
+    scheduler.store.jobs.collection.drop_index("sequence")
+    with pytest.raises(DatabaseError):
+        scheduler.sequences.blocked()
+    start_node()
+    scheduler.wait_for(added, throw=True, timeout=30)
+    assert scheduler.sequences.blocked() == []
+
+
+def test_a_schedule_of_the_code_has_the_index_made_before_its_first_run(scheduler: Scheduler) -> None:
+    made_in_code = DeclaredSchedule("nightly", "noop", None, {"every": 60}, {"sequence": "s"}, False, False, False)
+    declare(scheduler.store, ObjectId(), [made_in_code], datetime.now(UTC))
+    scheduler.schedules.run("nightly")
+    found = scheduler.store.sequences.head("s")
+    assert found is not None
+    assert found["schedule"] == "nightly"

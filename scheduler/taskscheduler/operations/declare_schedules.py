@@ -41,6 +41,8 @@ def declare(store: Store, boot: ObjectId, declared: Iterable[DeclaredSchedule], 
         any_declared = True
         fresh: Document = {"job": _template(one, defaults, now), "times": dict(one.times), "owner": "code"}
         fresh["code_read_at"] = read_at
+        if "sequence" in fresh["job"]:
+            store.sequences.ensure()
         next_at = ScheduleOptions.read(one.times).timetable(one.name, now).after(now)
         created = {"_id": one.name, **fresh, "boots": [boot], "created": now, "next_at": next_at, "due_at": next_at}
         if not store.schedules.insert({key: value for key, value in created.items() if value is not None}):

@@ -14,7 +14,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from taskscheduler.errors import DatabaseError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
-from taskscheduler.model.options import NODES, SchedulerOptions
+from taskscheduler.model.options import NODES, SEQUENCES, SchedulerOptions
 from taskscheduler.store.driver_errors import brief
 from taskscheduler.store.lenient_reads import ONLY_ID, read_one
 
@@ -38,18 +38,23 @@ _RUNNING: Document = {"status": int(Status.PROCESSING)}
 
 PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
 
+TURN_ORDER = [("sequence", ASCENDING), ("turn", ASCENDING)]
+
 #: the condition of the index `blocked`, told from the index alone: for $exists the server reads each document
 IS_PARKED: Document = {"parked_at": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}
 
 
-def job_indexes(options: SchedulerOptions, present: Indexes) -> list[IndexModel]:
-    """Returns all indexes of the job store, which has `present` ones.
+def job_indexes(options: SchedulerOptions, present: Indexes, sequences: bool) -> list[IndexModel]:
+    """Returns all indexes of the job store, which has `present` ones; `sequences`: whether these are used.
 
     They are partial, so that jobs in another status cost nothing. Every index that a job enters or leaves at its claim
     or end makes each job slower, so jobs that are DONE are in `retention_done` alone. Other ended jobs are in
     `unsuccessful`, too, and dead letters in `failures`.
     """
-    return [*_node_indexes(), *_key_indexes(), *_list_indexes(), *_retention_indexes(options, present)]
+    of_sequences = [sequence_index()] if sequences else []
+    return [
+        *_node_indexes(), *_key_indexes(), *of_sequences, *_list_indexes(), *_retention_indexes(options, present),
+    ]  # fmt: skip
 
 
 def _node_indexes() -> list[IndexModel]:
@@ -77,8 +82,17 @@ def _key_indexes() -> list[IndexModel]:
         _index("tags", [("tags", ASCENDING), ("_id", DESCENDING)], _present("tags")),
         _index("gate", [("gate", ASCENDING)], _present("gate"), unique=True),
         _index("blocked", [("blocked", ASCENDING), *PARKED_ORDER], _present("parked_at")),
-        _index("sequence", [("sequence", ASCENDING), ("turn", ASCENDING)], _present("turn")),
     ]
+
+
+def sequence_index() -> IndexModel:
+    """Returns the index by which the next job of a sequence is found. It is made with the first sequence."""
+    return _index("sequence", TURN_ORDER, _present("turn"))
+
+
+def has_sequences(database: Database[Document]) -> bool:
+    """Whether somebody has used a sequence: their counters come after the index, and before their jobs."""
+    return SEQUENCES in database.list_collection_names(filter={"name": SEQUENCES})
 
 
 def _list_indexes() -> list[IndexModel]:
@@ -151,7 +165,7 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
     present = database[options.job_store].index_information()
-    _create_lacking(database, options.job_store, job_indexes(options, present), present)
+    _create_lacking(database, options.job_store, job_indexes(options, present, SEQUENCES in existing), present)
     ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
     _apply_chosen(database, options)
     _retire_older(database, options, present)
@@ -236,5 +250,6 @@ def _rounded(size: int) -> int:
 def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
     """Returns the names of the indexes that the job store lacks."""
     present = database[options.job_store].index_information()
-    wanted = [str(model.document["name"]) for model in job_indexes(options, present)]
+    indexes = job_indexes(options, present, has_sequences(database))
+    wanted = [str(model.document["name"]) for model in indexes]
     return [name for name in wanted if name not in present]
