@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,6 +38,14 @@ def node(scheduler: Scheduler) -> InlineNode:
 def add(scheduler: Scheduler, number: int, **options: Any) -> Process:
     """A job of the class, the tag and the queue that are paused here."""
     return scheduler.add_job(Echo, number, **{"queue": "held", "tags": ["y", "x"], **options})
+
+
+def starts(scheduler: Scheduler) -> bool:
+    """Whether a new job runs soon."""
+    job = scheduler.add_job(Noop)
+    with suppress(TimeoutError):
+        job.wait(timeout=1)
+    return job.refresh().attempt > 0
 
 
 def ran(jobs: list[Process]) -> list[Any]:
@@ -359,6 +368,28 @@ def test_a_node_obeys_within_a_second_and_runs_everything_when_it_is_resumed(
         claimed = [job.wait(timeout=30).claimed for job in held]
         assert min(moment for moment in claimed if moment is not None) >= resumed_at
     assert running.refresh().status is Status.PROCESSING, "it has gone on"
+
+
+def test_a_node_hears_of_a_change_by_the_change_itself_and_reads_the_settings_for_nothing_else(
+    scheduler: Scheduler, start_node: Callable[..., NodeProcess]
+) -> None:
+    """Also if the process that made it has died before it could tell anybody."""
+    prelude = "from taskscheduler_daemon.node.maintenance import control_watch as watch; watch._EVERY = 3600.0"
+    controls, profile = scheduler.store.controls, scheduler.store.database["system.profile"]
+    controls.put("pause:all", {"kind": "pause"})
+    start_node(pm="static", min_children=1, prelude=prelude)
+    job = scheduler.add_job("noop")
+    controls.delete("pause:all")
+    job.wait(timeout=30)
+    controls.put("pause:all", {"kind": "pause"})
+    eventually(lambda: not starts(scheduler), 30, "the pause is obeyed")
+    sweeps = {"command.find": "taskscheduler.jobs", "command.hint": "gate"}
+    scheduler.store.database.command("profile", 2)
+    try:
+        eventually(lambda: profile.count_documents(sweeps) >= 3, 30, "the node has swept, every two seconds")
+    finally:
+        scheduler.store.database.command("profile", 0)
+    assert profile.count_documents({"command.find": "taskscheduler.controls"}) == 0
 
 
 def test_a_node_ends_a_pause_at_its_time_and_finishes_a_resume_that_has_died(

@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
-from taskscheduler.store.change_events import message_pipeline
+from taskscheduler.store.change_events import is_setting, message_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
@@ -81,10 +81,13 @@ class WakeupListener:
         while not self._stopped.is_set():
             if not self._idle.is_set():
                 self._feed.rest()
+                self._due.controls.follows(False)
                 self._idle.wait(_CHECK_IDLE)
                 continue
             try:
-                self._handle(self._feed.next())
+                event = self._feed.next()
+                self._due.controls.follows(self._feed.is_following)
+                self._handle(event)
             except StoreError as error:
                 logger.warning("messages not followed", extra={"reason": str(error)[:200]})
             except Exception:  # what stands in a message must not stop the jobs that run
@@ -94,6 +97,8 @@ class WakeupListener:
     def _handle(self, event: Any) -> None:
         if event is GAP:
             self.gap()
+        elif isinstance(event, dict) and is_setting(event):
+            self._due.controls.look_soon()
         elif isinstance(event, dict):
             self.received(event.get("fullDocument") or {})
 
@@ -111,8 +116,6 @@ class WakeupListener:
             self._dispatcher.cancel(_ids(message["stop"]))
         elif message.get("schedules"):
             self._due.planner.look_soon()
-        elif message.get("controls"):
-            self._due.controls.look_soon()
         elif message.get("rates"):
             self._due.gatekeeper.look_soon()
         elif "groups" in message:

@@ -11,21 +11,29 @@ from bson import ObjectId
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import QUEUED, Status
+from taskscheduler.model.options import CONTROLS
 from taskscheduler.model.sound import status_of
 
 
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
-    """Selects what wakes nodes, from the stream of a whole database: messages, and new jobs with `wake`.
+    """Selects what wakes nodes, from the stream of a whole database: messages, new jobs with `wake`, and settings.
 
-    A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message.
+    A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message. A
+    setting needs no message: nodes see the change itself, whatever becomes of the process that made it.
     """
     woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": True}
     messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
+    changed = {"ns.coll": CONTROLS}
     job = ("_id", "queue", "status", "options.force_spawn", "async", "wake")
-    settings = ("schedules", "controls", "rates", "groups")
-    message = ("jobs", "queues", "later", "forced", "rearmed", "stop", *settings)
-    fields = {"operationType": 1, "documentKey": 1, **{f"fullDocument.{part}": 1 for part in (*job, *message)}}
-    return [{"$match": {"$or": [messages, woken]}}, {"$project": fields}]
+    message = ("jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups")
+    parts = {f"fullDocument.{part}": 1 for part in (*job, *message)}
+    fields = {"operationType": 1, "documentKey": 1, "ns.coll": 1, **parts}
+    return [{"$match": {"$or": [messages, woken, changed]}}, {"$project": fields}]
+
+
+def is_setting(event: Mapping[str, Any]) -> bool:
+    """Returns whether an event is about what people have set for the whole cluster."""
+    return bool(event.get("ns", {}).get("coll") == CONTROLS)
 
 
 def status_pipeline(

@@ -136,6 +136,11 @@ class ChangeFeed:
             return None
 
     @property
+    def is_following(self) -> bool:
+        """Whether changes are read as they happen: the stream is open, and the last read of it went well."""
+        return self._stream is not None and self._backoff is None
+
+    @property
     def token(self) -> Token | None:
         """The place where a later feed can resume without missing a change, as long as the oplog reaches back to it."""
         return self._token

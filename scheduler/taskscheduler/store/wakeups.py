@@ -99,10 +99,6 @@ class WakeupQueue:
         """Tells the nodes that a schedule may run earlier than they know."""
         self._setting_changed("schedules")
 
-    def controls_changed(self) -> None:
-        """Tells the nodes to read the settings of the cluster anew."""
-        self._setting_changed("controls")
-
     def rates_awaited(self) -> None:
         """Tells the nodes that jobs wait for a rate, which nobody may have waited for before."""
         self._setting_changed("rates")

@@ -566,10 +566,6 @@ class FakeWakeups:
 
     def __init__(self) -> None:
         self.rearmed: list[ObjectId] = []
-        self.controls = 0  #: how often a changed setting was announced
-
-    def controls_changed(self) -> None:
-        self.controls += 1
 
     def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
         self.rearmed += ids
@@ -606,6 +602,7 @@ class FakeFeed:
     def __init__(self, *_: object) -> None:
         self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.opened = self.closed = False
+        self.is_following = True
         self.rests = 0
 
     def open(self) -> None:

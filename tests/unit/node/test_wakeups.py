@@ -30,6 +30,7 @@ class Bench:
         self.hints: list[tuple[list[ObjectId], list[str], bool, bool]] = []
         self.everywhere = self.due = self.schedules = self.rates = self.controls = 0
         self.groups: list[list[str]] = []
+        self.followed: list[bool] = []
         self.cancelled: list[ObjectId] = []
         self.listener = WakeupListener(
             store=FakeStore().store,
@@ -39,7 +40,7 @@ class Bench:
                 cast(Any, SimpleNamespace(look_soon=self._look_soon)),
                 cast(Any, SimpleNamespace(look_soon=self._look_at_schedules)),
                 cast(Any, SimpleNamespace(look_soon=self._look_at_rates)),
-                cast(Any, SimpleNamespace(look_soon=self._look_at_controls)),
+                cast(Any, SimpleNamespace(look_soon=self._look_at_controls, follows=self.followed.append)),
             ),
             dispatcher=cast(Any, SimpleNamespace(cancel=self.cancelled.extend)),
             threads=self.threads,
@@ -154,7 +155,7 @@ def test_all_that_is_read_of_a_message_or_a_job_is_asked_for() -> None:
     _, project = message_pipeline("jobs", "queue")
     names = {name.removeprefix("fullDocument.") for name in project["$project"] if name.startswith("fullDocument.")}
     job = {"_id", "queue", "status", "wake", "async", "options.force_spawn"}
-    messages = {"jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "controls", "rates", "groups"}
+    messages = {"jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups"}
     assert names == job | messages
 
 
@@ -185,10 +186,14 @@ def test_a_node_with_a_backlog_does_not_follow(bench: Bench) -> None:
     bench.feed.events.put({"fullDocument": added(ObjectId())})
     bench.listener.start()
     try:
-        eventually(lambda: bench.feed.rests > 0)
-        assert bench.hints == []
+        eventually(lambda: bench.feed.rests > 0 and bench.followed)
+        assert (bench.hints, set(bench.followed)) == ([], {False})
         bench.search.idle.set()
         eventually(lambda: len(bench.hints) == 1)
+        assert bench.followed[-1], "changes of settings are heard of again"
+        bench.feed.is_following = False
+        bench.feed.events.put(None)
+        eventually(lambda: not bench.followed[-1])
     finally:
         bench.listener.stop()
 
@@ -228,7 +233,7 @@ def test_a_changed_schedule_is_looked_at(bench: Bench) -> None:
 
 
 def test_changed_settings_of_the_cluster_are_read(bench: Bench) -> None:
-    bench.listener.received({"_id": ObjectId(), "controls": True})
+    bench.listener._handle({"operationType": "delete", "ns": {"coll": "taskscheduler.controls"}})
     assert (bench.controls, bench.schedules, bench.hints) == (1, 0, [])
 
 

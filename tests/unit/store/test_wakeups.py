@@ -74,11 +74,9 @@ def test_cancelled_jobs_have_a_message_of_their_own(database: Database, queue: W
 
 
 def test_changed_settings_have_messages_of_their_own(database: Database, queue: WakeupQueue) -> None:
-    queue.controls_changed()
     queue.schedules_changed()
     queue.rates_awaited()
     assert [{**message, "_id": 0} for message in database.messages] == [
-        {"_id": 0, "controls": True},
         {"_id": 0, "schedules": True},
         {"_id": 0, "rates": True},
     ]

@@ -15,11 +15,13 @@ from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
 
-_EVERY = 1.0  #: seconds between two looks, should a message be lost
+_EVERY = 1.0  #: seconds between two looks while nobody follows the changes
+
+_FOLLOWED = 30.0  #: seconds while somebody does
 
 
 class ControlWatch:
-    """Reads the settings once a second, and at once when a message says that one has changed.
+    """Reads the settings as soon as one has changed; once a second while the changes cannot be followed.
 
     It has a thread of its own since a pause is obeyed within a second, whatever the maintainer is doing.
     """
@@ -47,6 +49,12 @@ class ControlWatch:
         """Looks at once. Safe to use from any thread."""
         self._wake.set()
 
+    def follows(self, is_followed: bool) -> None:
+        """Notes whether `look_soon` is called when a setting changes. Safe to use from any thread."""
+        was, self._is_followed = self._is_followed, is_followed
+        if was and not is_followed:
+            self._wake.set()
+
     def stop(self) -> None:
         """Ends the thread."""
         self._stopped = True
@@ -55,11 +63,16 @@ class ControlWatch:
 
     def _loop(self) -> None:
         while True:
-            self._wake.wait(_EVERY if self._idle.is_set() else CHECK_WHEN_BUSY)  # a busy node follows no messages
+            self._wake.wait(self._pause())
             self._wake.clear()
             if self._stopped:
                 return
             self._look()
+
+    def _pause(self) -> float:
+        if not self._idle.is_set():
+            return CHECK_WHEN_BUSY
+        return _FOLLOWED if self._is_followed else _EVERY
 
     def _look(self) -> None:
         try:

@@ -38,15 +38,12 @@ def set_group(store: Store, group: Group) -> Group:
     now = store.clock.now()
     made = replace(group, by=this_user(), at=now.replace(microsecond=now.microsecond // 1000 * 1000))
     store.controls.put(made.key, stored_group(made))
-    store.wakeups.controls_changed()
     return made
 
 
 def delete_group(store: Store, name: str) -> bool:
     """Takes the weight of a group away; returns whether there was one."""
-    before = store.controls.delete(key(GROUP, name)) is not None
-    store.wakeups.controls_changed()
-    return before
+    return store.controls.delete(key(GROUP, name)) is not None
 
 
 def groups(store: Store, most: int = MOST_LISTED) -> list[GroupUse]:

@@ -70,7 +70,6 @@ def delete_limit(store: Store, name: str) -> bool:
 
 
 def _apply(store: Store, name: str) -> None:
-    store.wakeups.controls_changed()
     store.sweeps.recall(name)
     for kind in (LIMIT, RATE):
         bare = key(kind, name.removesuffix("*"))

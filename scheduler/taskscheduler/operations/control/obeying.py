@@ -115,8 +115,6 @@ def unpark_resumed(store: Store) -> Iterator[int]:
 def end_over(store: Store, controls: Controls) -> None:
     """Removes the pauses whose time is over."""
     now = store.clock.now()
-    over = [pause for pause in controls.pauses if pause.is_over(now)]
-    for pause in over:
-        store.controls.delete_over(pause.key, now)
-    if over:
-        store.wakeups.controls_changed()
+    for pause in controls.pauses:
+        if pause.is_over(now):
+            store.controls.delete_over(pause.key, now)

@@ -28,7 +28,6 @@ def pause(store: Store, asked: Pause, until: datetime | timedelta | None) -> Pau
     values = {"reason": made.reason, "until": made.until, "by": made.by, "at": made.at}
     given = {name: value for name, value in values.items() if value is not None}
     store.controls.put(made.key, {"kind": PAUSE, "name": made.name, **given})
-    store.wakeups.controls_changed()
     if made.kind in (JOB, TAG):
         _park(store, made)
     return made
@@ -50,7 +49,6 @@ def _park(store: Store, made: Pause) -> None:
 def resume(store: Store, asked: Pause) -> bool:
     """Lets nodes start again what is named; returns whether it was paused. Its jobs keep their places."""
     before = store.controls.delete(asked.key)
-    store.wakeups.controls_changed()
     deadline = Deadline(_PATIENCE, store.clock)
     for _ in unpark(store, asked.key):  # also those that an earlier call has left, which has died half way
         if deadline.passed:

@@ -42,6 +42,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(control_watch, "_EVERY", 60.0)
+    monkeypatch.setattr(control_watch, "_FOLLOWED", 60.0)
     monkeypatch.setattr(control_watch, "CHECK_WHEN_BUSY", 60.0)
     bench = Bench()
     yield bench
@@ -79,6 +80,28 @@ def test_it_looks_now_and_then_also_without_a_message(
         bench.search.idle.clear()
     monkeypatch.setattr(control_watch, "_EVERY" if idle else "CHECK_WHEN_BUSY", 0.001)
     bench.watch.start()
+    eventually(lambda: bench.reads > 3)
+
+
+def test_while_it_hears_of_changes_it_need_not_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_watch, "_EVERY", 0.001)
+    bench.watch.follows(True)
+    bench.watch.start()
+    bench.watch.look_soon()
+    eventually(lambda: bench.reads == 2)
+    bench.watch.follows(True)
+    bench.watch.look_soon()
+    eventually(lambda: bench.reads == 3)
+
+
+def test_it_looks_at_once_and_then_every_second_when_it_hears_of_them_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.watch.follows(True)
+    bench.watch.start()
+    monkeypatch.setattr(control_watch, "_FOLLOWED", 60.0)
+    monkeypatch.setattr(control_watch, "_EVERY", 0.001)
+    bench.watch.follows(False)
     eventually(lambda: bench.reads > 3)
 
 
