@@ -30,7 +30,8 @@ class Gatekeeper(DueDuty):
         self._search = search
         self._locks = locks
         self._clock = clock
-        self._sweep_at = float("-inf")
+        self._sweep_at = self._find_at = float("-inf")
+        self._asked.set()  # nobody has told yet what waits
 
     @property
     def interval(self) -> float:
@@ -43,17 +44,23 @@ class Gatekeeper(DueDuty):
         self.look_soon()
 
     def run(self) -> None:
-        """Looks at the rates; at each poll extends and sweeps. Notes when a rate allows the next start. StoreError."""
+        """Looks at the rates that are due; extends and sweeps at each poll. Notes when to look again. StoreError."""
         asked = self._asked.is_set()
         self._asked.clear()
         self._next_at = NEVER
         now = self._clock.monotonic()
         if now >= self._sweep_at:
-            self._locks.extend_all()
-            got_somewhere = self._store.sweeps.sweep() == 0.0
-            self._sweep_at = now + (_SOON if got_somewhere else self.poll)
-        if asked or not self._search.idle.is_set():  # nobody hears messages then
+            self._sweep(now)
+        if asked or (now >= self._find_at and not self._search.idle.is_set()):  # nobody hears messages then
             self._store.admission.rate_lists.find()
+            self._find_at = now + CHECK_WHEN_BUSY
         wait = self._store.sweeps.admit_rates()
         if wait is not None:
-            self._next_at = self._clock.monotonic() + max(wait, _SHORTEST_WAIT)
+            self._next_at = min(self._next_at, self._clock.monotonic() + max(wait, _SHORTEST_WAIT))
+
+    def _sweep(self, now: float) -> None:
+        self._locks.extend_all()
+        if self._store.sweeps.sweep() == 0.0:
+            self._sweep_at = self._next_at = now + _SOON
+        else:
+            self._sweep_at = now + self.poll

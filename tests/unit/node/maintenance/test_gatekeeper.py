@@ -47,7 +47,7 @@ def bench() -> Bench:
 
 def test_places_are_extended_before_others_are_admitted(bench: Bench) -> None:
     held = bench.holding()
-    assert bench.run() == ["places.extend", "places.sweep", "places.admit_rates"]
+    assert bench.run() == ["places.extend", "places.sweep", "rates.find", "places.admit_rates"]
     assert bench.store.places.extended[-1] == held.fence
 
 
@@ -64,12 +64,13 @@ def test_a_node_that_follows_no_messages_looks_at_the_rates_more_often(bench: Be
     bench.search.idle.clear()
     assert bench.gatekeeper.interval == CHECK_WHEN_BUSY
     assert bench.run() == ["places.sweep", "rates.find", "places.admit_rates"]
+    assert bench.run() == ["places.admit_rates"], "it need not do so for each start"
     bench.clock.seconds += CHECK_WHEN_BUSY
     assert bench.run() == ["rates.find", "places.admit_rates"]
 
 
 def test_between_two_polls_only_rates_are_looked_at(bench: Bench) -> None:
-    assert bench.run() == ["places.sweep", "places.admit_rates"]
+    assert bench.run() == ["places.sweep", "rates.find", "places.admit_rates"]
     assert bench.run() == ["places.admit_rates"]
     bench.clock.pause(bench.gatekeeper.poll)
     assert bench.run() == ["places.sweep", "places.admit_rates"]
@@ -94,6 +95,17 @@ def test_the_next_start_that_a_rate_allows_is_waited_for(bench: Bench, sweeps: b
     bench.store.admission.wait = None
     bench.run()
     assert bench.gatekeeper.next_at == NEVER
+
+
+def test_after_a_sweep_that_got_somewhere_the_next_one_comes_soon(bench: Bench) -> None:
+    bench.store.admission.wait = 0.0
+    bench.run()
+    bench.store.admission.wait = None
+    bench.clock.seconds += 0.2
+    assert bench.run() == ["places.sweep", "places.admit_rates"]
+    assert bench.gatekeeper.next_at == NEVER
+    bench.clock.seconds += 0.2
+    assert bench.run() == ["places.admit_rates"]
 
 
 def test_a_very_fast_rate_is_not_looked_at_all_the_time(bench: Bench) -> None:
