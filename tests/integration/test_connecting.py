@@ -19,6 +19,8 @@ COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli impo
 
 PASSWORD = "hunter2secret"
 
+PATIENT = 120_000  #: milliseconds; whatever ends much sooner was not ended by the driver
+
 ID = "5f5f5f5f5f5f5f5f5f5f5f5f"
 
 CONNECTING = (
@@ -47,15 +49,14 @@ class Connecting:
         eventually(lambda: text in self.said or self.process.poll() is not None, within, text)
         assert text in self.said
 
-    def interrupt(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
-        """Sends the signal; returns the exit code, and the seconds until then."""
-        begun = time.monotonic()
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Sends the signal; returns the exit code. Fails if the process goes on to connect."""
         self.process.send_signal(number)
-        return self.process.wait(30), time.monotonic() - begun
+        return self.process.wait(30)
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 Start = Callable[..., Connecting]
@@ -73,7 +74,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Connecting] = []
 
     def begin(arguments: str, port: int, command: list[str] = COMMAND) -> Connecting:
-        uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{port}/shop"
+        uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{port}/shop?serverSelectionTimeoutMS={PATIENT}"
         started.append(Connecting([*command, *arguments.split()], tmp_path / "log", uri))
         return started[-1]
 
@@ -86,8 +87,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def test_ctrl_c_is_heard_while_a_command_connects(start: Start, silent_port: int, arguments: str) -> None:
     command = start(arguments, silent_port)
     command.until(f"connecting to 127.0.0.1:{silent_port}, database shop")
-    code, seconds = command.interrupt()
-    assert seconds < 2.5
+    code = command.interrupt()
     assert code == (0 if arguments in ("node", "dev") else 130)
     assert PASSWORD not in command.said
     assert "Traceback" not in command.said
@@ -97,28 +97,31 @@ def test_ctrl_c_is_heard_while_a_command_connects(start: Start, silent_port: int
 def test_sigterm_ends_a_node_that_connects(start: Start, silent_port: int, command: str) -> None:
     node = start(command, silent_port)
     node.until("connecting to")
-    code, seconds = node.interrupt(signal.SIGTERM)
-    assert seconds < 2.5
-    assert code in (0, -signal.SIGTERM)
+    assert node.interrupt(signal.SIGTERM) in (0, -signal.SIGTERM)
 
 
 @pytest.mark.parametrize("arguments", ["list", "node", "web --port 0"], ids=lambda arguments: arguments.split()[0])
 def test_the_reason_follows(start: Start, arguments: str) -> None:
-    command = start(arguments, free_port())
     begun = time.monotonic()
+    command = start(arguments, free_port())
     command.until("no connection to 127.0.0.1")
     assert time.monotonic() - begun > 4.5
     assert "Connection refused" in command.said
     assert command.said.index("connecting to") < command.said.index("no connection to")
     assert PASSWORD not in command.said
-    assert command.interrupt()[1] < 2.5
+    command.interrupt()
 
 
-LIBRARY = "import sys; from taskscheduler import Scheduler; Scheduler(sys.argv[1]).add_job('x')"
+LIBRARY = """
+import sys
+from taskscheduler import Scheduler, slow_connection
+slow_connection.NAMED_AFTER, slow_connection.EXPLAINED_AFTER = 0.1, 0.2  # long before the driver gives up
+Scheduler(sys.argv[1]).add_job('x')
+"""
 
 
 def test_a_program_gets_one_line_in_its_log(silent_port: int) -> None:
-    uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{silent_port}/shop?serverSelectionTimeoutMS=6500"
+    uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{silent_port}/shop?serverSelectionTimeoutMS=6000"
     done = subprocess.run([sys.executable, "-c", LIBRARY, uri], capture_output=True, text=True, timeout=60)
     first, rest = done.stderr.split("\n", 1)
     assert first.startswith(f"no connection to 127.0.0.1:{silent_port}, database shop yet: ")
