@@ -17,7 +17,7 @@ from tests.scale.explaining import Explainer
 from tests.support.asyncjobs import Meet
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
-from tests.support.nodes import NodeProcess
+from tests.support.nodes import TOLD, NodeProcess
 
 from taskscheduler import AsyncScheduler, InvalidOptionError, Job, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
@@ -87,12 +87,14 @@ def test_ten_jobs_of_one_group_start_among_the_next_forty_beside_thousands_of_an
     scheduler.add_jobs(jobs("a", 2000))
     for _ in range(nodes):
         start_node(**HERE, max_children=2)
-    eventually(lambda: len(traces(path)) > 100)
-    scheduler.add_jobs(jobs("b", 10))
-    added = SYSTEM_CLOCK.monotonic()
-    eventually(lambda: [name for _, name in turns(path)].count("b") == 10, 30)
-    last = max(at for at, name in turns(path) if name == "b")
-    assert len([at for at, _ in turns(path) if added < at <= last]) <= 40
+    collection = scheduler.store.jobs.collection
+    eventually(lambda: len(traces(path)) > 100 and len(collection.distinct("node")) == nodes, 60, "all are at work")
+    few = scheduler.add_jobs(jobs("b", 10))
+    eventually(lambda: [name for _, name in turns(path)].count("b") == 10, 60)
+    added = max(one.refresh().to_dict()["created"] for one in few)
+    last = max(one.to_dict()["claimed"] for one in few)  # a claim is a turn; a busy machine begins some of them late
+    turn = {"claimed": {"$gt": added, "$lte": last}}
+    assert collection.count_documents(turn) <= 40
 
 
 def test_weights_are_shares_of_what_two_nodes_start(
@@ -110,14 +112,12 @@ def test_weights_are_shares_of_what_two_nodes_start(
     assert shares["b"] == pytest.approx(100, rel=0.1)
 
 
-def test_a_node_that_rests_starts_a_job_of_a_group_at_once(scheduler: Scheduler, node: NodeProcess) -> None:
-    scheduler.add_job("noop").wait(timeout=20)
-    waited = []
+def test_a_node_that_rests_starts_a_job_of_a_group_at_once(scheduler: Scheduler, start_node: StartNode) -> None:
+    """And not only at its next look at everything, which never comes."""
+    start_node(**TOLD)
+    scheduler.add_job("noop").wait(timeout=30)
     for _ in range(5):
-        began = SYSTEM_CLOCK.monotonic()
-        scheduler.add_job("noop", group="a").wait(timeout=20)
-        waited.append(SYSTEM_CLOCK.monotonic() - began)
-    assert sorted(waited)[2] < 0.5, "and not only at its next look at everything"
+        scheduler.add_job("noop", group="a").wait(timeout=30)
 
 
 def test_async_jobs_of_groups_run_although_no_slot_is_free(scheduler: Scheduler, start_node: StartNode) -> None:
