@@ -16,7 +16,9 @@ from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 
 from taskscheduler import AsyncScheduler, Process, Scheduler, WaitTimeoutError
-from taskscheduler_daemon.node.completion.job_log import MOST_AT_ONCE
+from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.waiting import completion_watcher, waiter
+from taskscheduler_daemon.node.completion.job_log import EACH_SECOND, MOST_AT_ONCE
 
 StartNode = Callable[..., NodeProcess]
 
@@ -65,13 +67,14 @@ def test_the_start_and_the_end_of_each_job_is_logged(scheduler: Scheduler, start
         scheduler.add_job("os_exit"),
     )
     scheduler.wait_for([done, failed, retried, lost], timeout=30)
-    eventually(lambda: len(about(node, retried)) == 4)
+    logged = {done: 2, failed: 2, retried: 4, lost: 2}  # an end is logged a little later than it is stored
+    eventually(lambda: {process: len(about(node, process)) for process in logged} == logged)
     assert about(node, done) == ["INFO  job starts job_name=noop attempt=1", "INFO  job done job_name=noop attempt=1"]
     assert about(node, failed)[1].startswith("WARNING job failed: ValueError: no job_name=fail attempt=1")
     assert about(node, retried)[1].startswith("WARNING job failed: RuntimeError: attempt 1 job_name=flaky attempt=1")
     assert about(node, retried)[3] == "INFO  job done job_name=flaky attempt=2"
     assert about(node, lost)[-1].startswith("WARNING job lost its worker: PoisonedJobError: ")
-    assert 0 <= float(lines(node, "job done")[0].split(" seconds=")[1]) < 5
+    assert 0 <= float(lines(node, "job done")[0].split(" seconds=")[1]) < 30
 
 
 def test_a_cancelled_job_is_logged(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
@@ -83,17 +86,19 @@ def test_a_cancelled_job_is_logged(scheduler: Scheduler, start_node: StartNode, 
 
 
 def test_under_load_most_lines_are_left_out_and_counted(scheduler: Scheduler, start_node: StartNode) -> None:
-    node, count = start_node(prelude=PLAIN), 20 * MOST_AT_ONCE
+    node, count, began = start_node(prelude=PLAIN), 20 * MOST_AT_ONCE, SYSTEM_CLOCK.monotonic()
     scheduler.wait_for(scheduler.add_jobs([("noop", number) for number in range(count)]), timeout=60)
 
     def counted() -> bool:
+        """A busy node may hand a job back before it starts, which is one more start and one more end."""
         told = [line.split(" starts=")[1].split(" ends=") for line in lines(node, "more jobs start and end")]
         starts, ends = (sum(int(pair[place]) for pair in told) for place in (0, 1))
-        logged = len(lines(node, "job starts")), len(lines(node, "job done"))
-        return (starts + logged[0], ends + logged[1]) == (count, count)
+        ended = len(lines(node, "job done")) + len(lines(node, "job handed back before it started"))
+        return starts + len(lines(node, "job starts")) == ends + ended >= count
 
-    eventually(counted, 10)
-    assert len(lines(node, "job starts")) < count / 2
+    eventually(counted)
+    seconds = SYSTEM_CLOCK.monotonic() - began
+    assert len(lines(node, "job starts")) < MOST_AT_ONCE + 2 * EACH_SECOND * (1 + seconds)
 
 
 @pytest.fixture
@@ -120,10 +125,13 @@ def test_who_waits_is_told_why_the_job_does_not_start(
     uri: str,
     nodes: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     node: dict[str, Any] | None,
     reason: str,
     way: str,
 ) -> None:
+    for module in (waiter, completion_watcher):
+        monkeypatch.setattr(module, "PATIENCE", 0.1)  # long before the wait ends, on any machine
     if node is not None:
         nodes(**node)
     process = scheduler.add_job("echo", queue="letters")
