@@ -327,7 +327,7 @@ def test_listeners_hear_that_a_job_is_parked_and_waits_again(scheduler: Schedule
         heard.append(process.status)
         return len(heard) == 3
 
-    scheduler.listen(hears, timeout=10, after=token)
+    scheduler.listen(hears, timeout=30, after=token)
     assert heard == [Status.WAITING, Status.POSTPONED, Status.WAITING]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -445,17 +446,25 @@ def test_a_cancelled_task_begins_no_further_batch(
 ) -> None:
     failing(scheduler, 3)
     monkeypatch.setattr(batches, "BATCH", 1)
+    requeue, begun, goes_on = BulkChanges.requeue_alike, threading.Event(), threading.Event()
+
+    def slowly(bulk: BulkChanges, *given: Any) -> Any:
+        begun.set()
+        assert goes_on.wait(30)
+        return requeue(bulk, *given)
+
+    monkeypatch.setattr(BulkChanges, "requeue_alike", slowly)
 
     async def act() -> list[str]:
         async with AsyncScheduler(uri) as twin:
             task = asyncio.ensure_future(twin.select(FAILED).retry())
-            while await twin.select("status:live").count() == 0:
-                await asyncio.sleep(0)
+            assert await asyncio.to_thread(begun.wait, 30)
             task.cancel()
+            goes_on.set()
             with pytest.raises(asyncio.CancelledError) as caught:
                 await task
             return caught.value.__notes__
 
     (note,) = asyncio.run(act())
     assert "of 3 jobs were retried before this" in note
-    assert scheduler.select(FAILED).count() > 0
+    assert scheduler.select(FAILED).count() == 2, "the batch that was under way has gone on"

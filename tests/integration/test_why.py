@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_without_a_node_and_for_jobs_that_are_not_due(scheduler: Scheduler) -> N
     assert "it is due in 2 h" in later.why().text
     waiting.cancel()
     assert waiting.why().code == "ENDED"
-    assert waiting.why().text.startswith("it ended 0 s ago and is canceled")
+    assert re.match(r"it ended \d+ s ago and is canceled", waiting.why().text)
     with pytest.raises(JobNotFoundError):
         scheduler.why("6b0b6b0b6b0b6b0b6b0b6b0b")
 

@@ -71,12 +71,12 @@ def add_from_processes(uri: str, keys: int, times: int, **options: Any) -> list[
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        outputs = [process.communicate(timeout=60)[0] for process in processes]
+        outputs = [process.communicate(timeout=120)[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * PROCESSES
     finally:
         for process in processes:
             process.kill()
-            process.wait(10)
+            process.wait(30)
     return [told for output in outputs for told in json.loads(output)]
 
 
@@ -112,9 +112,9 @@ def test_the_same_job_is_added_again_when_the_seconds_are_over(scheduler: Schedu
     first = add(scheduler, {"a": 1, "b": 2})
     again = add(scheduler, {"b": 2, "a": 1}, queue="other")
     assert (first.outcome, again.outcome, again.id) == ("created", "existing", first.id)
-    pass_by(scheduler, 59)
+    pass_by(scheduler, 30)
     assert add(scheduler, {"a": 1, "b": 2}).id == first.id
-    pass_by(scheduler, 1)
+    pass_by(scheduler, 30)
     assert add(scheduler, {"a": 1, "b": 2}).outcome == "created"
 
 
@@ -211,28 +211,29 @@ def test_of_8_processes_the_newest_data_that_were_accepted_count(uri: str, sched
 
 
 def test_a_queued_job_is_put_off_and_takes_the_newest_data(scheduler: Scheduler) -> None:
-    first = debounce(scheduler, {"n": 1}, priority=7)
+    first = debounce(scheduler, {"n": 1}, debounce=50, priority=7)
     assert (first.outcome, first.status) == ("created", Status.POSTPONED)
-    assert first.to_dict()["at"] - first.to_dict()["created"] == timedelta(seconds=5)
-    pass_by(scheduler, 4)
-    second = debounce(scheduler, {"n": 2}, queue="other")
+    assert first.to_dict()["at"] - first.to_dict()["created"] == timedelta(seconds=50)
+    pass_by(scheduler, 30)
+    second = debounce(scheduler, {"n": 2}, debounce=50, queue="other")
     assert (second.id, second.outcome, second.data) == (first.id, "debounced", {"n": 2})
     assert (second.options["priority"], second.options["queue"]) == (7, "default"), "all else stays"
     node = InlineNode(scheduler)
-    node.advance(4)
+    node.advance(30)
     assert node.run_due() == []
-    node.advance(1)
+    node.advance(20)
     assert [process.data for process in node.run_due()] == [{"n": 2}]
-    third = debounce(scheduler, {"n": 3})
+    third = debounce(scheduler, {"n": 3}, debounce=50)
     assert (third.outcome, third.id != first.id) == ("created", True)
 
 
 def test_it_is_never_put_off_beyond_the_longest_time(scheduler: Scheduler) -> None:
-    first, node, ran = debounce(scheduler, 0, debounce_max=12), InlineNode(scheduler), []
+    longest: dict[str, Any] = {"debounce": 50, "debounce_max": 120}
+    first, node, ran = debounce(scheduler, 0, **longest), InlineNode(scheduler), []
     for number in range(1, 5):
-        node.advance(3)
+        node.advance(30)
         ran += node.run_due()
-        assert debounce(scheduler, number, debounce_max=12).id == first.id or number == 4
+        assert debounce(scheduler, number, **longest).id == first.id or number == 4
     assert [(process.id, process.data) for process in ran] == [(first.id, 3)]
 
 
@@ -252,7 +253,7 @@ def test_a_job_that_waits_for_a_slot_is_put_off_again_and_nodes_hear_of_it(sched
     again = debounce(scheduler, 2)
     assert (again.id, again.status, again.outcome) == (first.id, Status.POSTPONED, "debounced")
     assert [event.status for event in scheduler.store.events.of_job(first.id, 10)] == [Status.POSTPONED]
-    eventually(lambda: scheduler.store.database["taskscheduler.queue"].find_one({"rearmed": True}), 5, "a message")
+    eventually(lambda: scheduler.store.database["taskscheduler.queue"].find_one({"rearmed": True}), 30, "a message")
 
 
 def test_a_job_past_the_longest_time_only_takes_the_data(scheduler: Scheduler) -> None:
