@@ -56,5 +56,5 @@ def test_the_first_examples_run_as_they_stand(tmp_path: Path) -> None:
         assert dev.wait(20) == 0
     finally:
         dev.kill()
-        dev.wait(10)
+        dev.wait(30)
     eventually(lambda: not (tmp_path / "state" / "server.json").exists(), 20, "the embedded server stopped")

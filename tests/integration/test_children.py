@@ -44,7 +44,7 @@ def test_processes_of_a_test_that_fails_are_ended(tmp_path: Path) -> None:
     assert "1 failed, 1 error" in found.stdout, found.stdout
     started = pids.read_text().split()
     assert len(started) == 2
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 5, "no process is left")
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 30, "no process is left")
 
 
 def test_ctrl_c_reaches_the_processes_of_tests_that_run_in_the_background(tmp_path: Path) -> None:

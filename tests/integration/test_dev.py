@@ -78,7 +78,7 @@ class Dev:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
         try:
             eventually(lambda: not (self.state / "server.json").exists(), 30, "the server ends")
         finally:

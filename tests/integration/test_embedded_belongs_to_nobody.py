@@ -47,7 +47,7 @@ class Starter:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 @pytest.fixture(params=["node --embedded", "dev"])
@@ -77,7 +77,7 @@ def test_it_outlives_the_node_that_started_it(starter: Starter, number: int) -> 
     manager = starter.manager
     starter.process.send_signal(number)
     starter.process.wait(30)
-    eventually(lambda: not is_running(manager), 10, "the manager ends")
+    eventually(lambda: not is_running(manager), 30, "the manager ends")
     assert serves(server)
     ends(server)
 

@@ -164,7 +164,7 @@ class Older:
             self.process.wait(30)
         finally:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_a_first_start_may_be_killed_at_any_moment(tmp_path: Path, after: float)
     eventually(lambda: state.keeper_log.exists(), 30, "a keeper starts")
     time.sleep(after)  # a random point of the start, not a wait for something
     starter.kill()
-    starter.wait(10)
+    starter.wait(30)
     with acquire(state.root, timeout=60) as server, Scheduler(server.uri) as scheduler:
         assert scheduler.add_job("noop").id
     ended(state)

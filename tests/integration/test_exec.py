@@ -146,7 +146,7 @@ def test_a_cancelled_command_is_ended_with_all_that_it_has_started(
     _, error = process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGKILL
     assert "was cancelled; the command was ended" in error
-    eventually(lambda: not any(is_running(pid) for pid in below), 10)
+    eventually(lambda: not any(is_running(pid) for pid in below), 30)
     assert only(scheduler).status is Status.CANCELED
 
 
@@ -157,7 +157,7 @@ def test_what_leaves_the_process_group_goes_on_without_the_command(
     process = start("--solo", "sh", "-c", f"setsid sleep 1000 & echo $! > {pidfile}; sleep 1000")
     pid = int(eventually(lambda: pidfile.exists() and pidfile.read_text(), 20))
     try:
-        eventually(lambda: os.getsid(pid) == pid, 10, "a session of its own")
+        eventually(lambda: os.getsid(pid) == pid, 30, "a session of its own")
         running(scheduler).cancel()
         assert process.wait(20) == 128 + signal.SIGTERM
         assert is_running(pid)
@@ -236,7 +236,7 @@ def test_who_kills_the_supervisor_ends_the_command(start: Start, tmp_path: Path)
     pid = int(eventually(lambda: pidfile.exists() and pidfile.read_text(), 20))
     process.kill()
     try:
-        eventually(lambda: not is_running(pid), 10)
+        eventually(lambda: not is_running(pid), 30)
     finally:
         if is_running(pid):
             os.kill(pid, signal.SIGKILL)

@@ -43,18 +43,18 @@ def is_open(scheduler: Scheduler) -> bool:
 def test_changes_of_other_jobs_do_not_reach_them(scheduler: Scheduler, told: list[ObjectId]) -> None:
     mine = [late(scheduler) for _ in range(2)]
     futures = [mine[0].future()]
-    eventually(lambda: is_open(scheduler), 10)
+    eventually(lambda: is_open(scheduler), 30)
     for _ in range(50):
         late(scheduler).cancel()
     futures.append(mine[1].future())
-    eventually(lambda: set(scheduler.completions._scope.ids or ()) == {process.id for process in mine}, 10)
-    eventually(lambda: is_open(scheduler), 10)
+    eventually(lambda: set(scheduler.completions._scope.ids or ()) == {process.id for process in mine}, 30)
+    eventually(lambda: is_open(scheduler), 30)
     told.clear()
     for _ in range(50):
         late(scheduler).cancel()
     for process, future in zip(mine, futures, strict=True):
         process.cancel()
-        eventually(future.done, 10)
+        eventually(future.done, 30)
     assert told == [process.id for process in mine]
 
 
@@ -74,9 +74,9 @@ def test_no_change_is_missed_or_heard_twice_when_others_begin_to_wait(
     for _ in range(10):
         added += [scheduler.add_job("noop") for _ in range(3)]
         for process in added[-3:]:
-            process.future().result(10)
+            process.future().result(30)
     first.cancel()
-    eventually(waiting.done, 10)
+    eventually(waiting.done, 30)
     steps = [Status.WAITING, Status.PROCESSING, Status.DONE]
     assert [heard[process.id] for process in added] == [steps] * len(added)
     assert heard[first.id] == [Status.POSTPONED, Status.CANCELED]

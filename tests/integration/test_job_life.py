@@ -224,7 +224,7 @@ def test_a_job_never_starts_before_its_time_by_the_servers_clock(
 def test_a_postponed_job_is_found_by_a_node_that_starts_later(scheduler: Scheduler, start_node: StartNode) -> None:
     due, later = scheduler.add_job("echo", at=timedelta(seconds=0.2)), scheduler.add_job("echo", at=timedelta(hours=1))
     start_node()
-    assert due.wait(10).status is Status.DONE
+    assert due.wait(30).status is Status.DONE
     assert later.refresh().status is Status.POSTPONED
 
 
@@ -233,7 +233,7 @@ def test_a_postponed_job_is_found_by_a_node_that_starts_later(scheduler: Schedul
 
 def test_a_failing_job_is_tried_again_as_often_as_told(scheduler: Scheduler, node: NodeProcess) -> None:
     process = scheduler.add_job("fail", "again", retry=3, retry_interval=0)
-    assert process.wait(10).status is Status.FAILED
+    assert process.wait(30).status is Status.FAILED
     assert process.attempt == 4
     assert [entry["attempt"] for entry in process.attempts] == [1, 2, 3, 4]
     for entry in process.attempts:
@@ -246,7 +246,7 @@ def test_a_failing_job_is_tried_again_as_often_as_told(scheduler: Scheduler, nod
 
 def test_a_job_that_succeeds_at_last_keeps_its_earlier_attempts(scheduler: Scheduler, node: NodeProcess) -> None:
     process = scheduler.add_job("flaky", 3, retry=5, retry_interval=0.2)
-    assert process.result(15) == 3
+    assert process.result(30) == 3
     assert process.error is None
     assert [(entry["attempt"], entry["status"]) for entry in process.attempts] == [(1, 4), (2, 4), (3, 3)]
     for before, after in pairwise(process.attempts):
@@ -299,26 +299,26 @@ def test_endless_retries_end_with_a_cancel_and_20_attempts_are_kept(scheduler: S
     process = scheduler.add_job("fail", retry=-1, retry_interval=0)
     eventually(lambda: process.refresh().attempt > 30, 20)
     process.cancel()
-    assert process.wait(5).status is Status.CANCELED
+    assert process.wait(30).status is Status.CANCELED
     last = process.attempt
     numbers = [entry["attempt"] for entry in process.attempts]
     assert len(numbers) in (19, 20)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert numbers[-1] in (last - 1, last)
-    assert scheduler.add_job("echo").wait(10).status is Status.DONE
+    assert scheduler.add_job("echo").wait(30).status is Status.DONE
     assert process.refresh().attempt == last
     assert process.status is Status.CANCELED
 
 
 def test_20_attempts_are_kept_of_a_job_that_ends(scheduler: Scheduler, node: NodeProcess) -> None:
     process = scheduler.add_job("flaky", 25, retry=-1, retry_interval=0)
-    process.wait(15)
+    process.wait(30)
     assert [entry["attempt"] for entry in process.attempts] == list(range(6, 26))
 
 
 def test_a_timed_out_job_is_tried_again(scheduler: Scheduler, node: NodeProcess) -> None:
     process = scheduler.add_job("wait", {}, timeout=0.2, retry=1, retry_interval=0)
-    assert process.wait(15).status is Status.TIMEOUT
+    assert process.wait(30).status is Status.TIMEOUT
     assert [entry["status"] for entry in process.attempts] == [Status.TIMEOUT, Status.TIMEOUT]
     assert (process.attempt, process.progress) == (2, 0.0)
 
@@ -370,7 +370,7 @@ def test_an_endless_series_runs_again_at_once_until_it_is_cancelled(scheduler: S
     first.cancel()
     eventually(lambda: not jobs(scheduler, {"series": first.id, "status": {"$lte": 2}}))
     count = len(series(scheduler, first))
-    scheduler.add_job("wait", {"seconds": 0.5}).wait(10)
+    scheduler.add_job("wait", {"seconds": 0.5}).wait(30)
     assert len(series(scheduler, first)) == count
     numbers = [run.to_dict()["seq"] for run in series(scheduler, first)]
     assert numbers == list(range(count))
@@ -394,11 +394,11 @@ def test_cancelling_any_job_of_a_series_ends_it(scheduler: Scheduler, node: Node
         first.cancel()
     else:
         status = Status.PROCESSING if which == "running" else Status.POSTPONED
-        live = eventually(lambda: jobs(scheduler, {"series": first.id, "status": status}), 10)
+        live = eventually(lambda: jobs(scheduler, {"series": first.id, "status": status}), 30)
         live[0].cancel()
     eventually(lambda: not jobs(scheduler, {"series": first.id, "status": {"$lte": 2}}))
     count = len(series(scheduler, first))
-    scheduler.add_job("wait", {"seconds": 1}).wait(10)
+    scheduler.add_job("wait", {"seconds": 1}).wait(30)
     assert len(series(scheduler, first)) == count >= len(runs)
     assert first.refresh().status is Status.DONE
 
@@ -469,7 +469,7 @@ def test_a_node_adds_the_next_run_that_another_one_still_owed(scheduler: Schedul
     first = scheduler.add_job("noop", interval=3600)
     end_run(scheduler, first.id, settle=False)
     start_node()
-    following = eventually(lambda: jobs(scheduler, {"series": first.id, "status": Status.POSTPONED}), 15)
+    following = eventually(lambda: jobs(scheduler, {"series": first.id, "status": Status.POSTPONED}), 30)
     assert [run.id for run in following] == [successor_id(first.id, 1, following[0].id)]
 
 
@@ -519,7 +519,7 @@ def test_a_cancelled_job_cannot_be_finished_any_more(scheduler: Scheduler) -> No
 
 
 def test_an_exception_is_stored_with_type_message_and_traceback(scheduler: Scheduler, node: NodeProcess) -> None:
-    process = scheduler.add_job("fail", "i am an exception").wait(10)
+    process = scheduler.add_job("fail", "i am an exception").wait(30)
     assert process.status is Status.FAILED
     assert process.error is not None
     assert (process.error["type"], process.error["message"]) == ("ValueError", "i am an exception")
@@ -539,7 +539,7 @@ def test_context_variables_that_a_job_sets_are_gone_after_it(scheduler: Schedule
 
 def test_every_kind_of_exception_fails_the_job_and_not_the_worker(scheduler: Scheduler, start_node: StartNode) -> None:
     start_node(**HERE, pm="static", min_children=1)
-    before = scheduler.add_job("echo").result(10)["pid"]
+    before = scheduler.add_job("echo").result(30)["pid"]
     kinds = ("keyboard", "generator", "long", "surrogate", "textless")
     raised = [scheduler.add_job("life.raises", kind) for kind in kinds]
     exits = scheduler.add_job("system_exit")
@@ -551,12 +551,12 @@ def test_every_kind_of_exception_fails_the_job_and_not_the_worker(scheduler: Sch
     assert len(errors[2]["message"]) <= 2048
     assert all(len(error["traceback"].encode()) <= 8192 for error in errors)
     assert errors[5]["message"] == "4"
-    assert scheduler.add_job("echo").result(10)["pid"] == before
+    assert scheduler.add_job("echo").result(30)["pid"] == before
 
 
 def test_an_unknown_class_fails_the_job_for_later(scheduler: Scheduler, start_node: StartNode) -> None:
     start_node(unknown_timeout=0)
-    process = scheduler.add_job("os.system", "true", retry=1, retry_interval=0).wait(10)
+    process = scheduler.add_job("os.system", "true", retry=1, retry_interval=0).wait(30)
     assert process.status is Status.FAILED
     assert process.attempt == 2
     assert process.error is not None
@@ -588,14 +588,14 @@ def test_every_value_that_bson_holds_can_be_a_result(scheduler: Scheduler, start
 
 def test_a_function_job_gets_its_arguments(scheduler: Scheduler, node: NodeProcess) -> None:
     sums = [scheduler.add_job("sum", data) for data in ({"a": 1, "b": 2}, [3, 4], 5)]
-    assert [process.result(10)["sum"] for process in sums] == [3, 7, 5]
+    assert [process.result(30)["sum"] for process in sums] == [3, 7, 5]
     with pytest.raises(InvalidArgumentsError, match="job sum: argument c is not known; it takes a, b"):
         scheduler.add_job("sum", {"a": 1, "c": 2})
 
 
 def test_a_job_can_use_the_scheduler(scheduler: Scheduler, node: NodeProcess) -> None:
-    added = scheduler.add_job("uses_scheduler").result(10)
-    assert scheduler.get_job(added).wait(10).status is Status.DONE
+    added = scheduler.add_job("uses_scheduler").result(30)
+    assert scheduler.get_job(added).wait(30).status is Status.DONE
 
 
 # -- progress ---------------------------------------------------------------------------------------------------------
@@ -644,7 +644,7 @@ def test_progress_never_goes_back_and_the_last_value_is_stored(
         data = {"times": 60, "pause": limit / 3, "until": str(tmp_path / "end")}
         processes = [scheduler.add_job("life.steps", {**data, "times": 50 + number}) for number in range(4)]
         for number, process in enumerate(processes):
-            eventually(partial(has_progress, process, 50 + number), 10)
+            eventually(partial(has_progress, process, 50 + number), 30)
             assert process.message == f"step {50 + number}"
         (tmp_path / "end").touch()
         scheduler.wait_for(processes, timeout=20)
@@ -674,12 +674,12 @@ def test_a_sign_of_life_touches_alive(scheduler: Scheduler, start_node: StartNod
     begun = process.started
     eventually(lambda: process.refresh().alive > begun + timedelta(seconds=0.5), 20)  # type: ignore[operator]
     (tmp_path / "end").touch()
-    process.wait(10)
+    process.wait(30)
 
 
 def test_a_progress_outside_0_to_100_is_refused(scheduler: Scheduler, start_node: StartNode) -> None:
     start_node(**HERE)
-    said = scheduler.add_job("life.bad_progress").result(10)
+    said = scheduler.add_job("life.bad_progress").result(30)
     assert len(said) == 5
     assert all(text.startswith("progress may only be between 0 to 100") for text in said)
 
@@ -690,7 +690,7 @@ def test_a_retry_starts_at_0_again(scheduler: Scheduler, start_node: StartNode, 
     eventually(lambda: process.refresh().status is Status.POSTPONED)
     again = {"status": 0, "options.timeout": 0, "data.values": []}
     scheduler.store.jobs.collection.update_one({"_id": process.id}, {"$set": again})
-    eventually(lambda: running(process), 10)
+    eventually(lambda: running(process), 30)
     assert (process.progress, process.message) == (0.0, None)
     process.cancel()
 
@@ -741,9 +741,9 @@ def test_a_child_added_to_a_parent_that_has_ended_badly_is_cancelled(
 
 def test_a_child_of_a_parent_that_is_done_runs(scheduler: Scheduler, node: NodeProcess) -> None:
     parent = scheduler.add_job("noop")
-    parent.wait(10)
+    parent.wait(30)
     child = scheduler.add_job("fail", parent=parent.id)
-    assert child.wait(10).status is Status.FAILED
+    assert child.wait(30).status is Status.FAILED
     assert parent.refresh().status is Status.DONE
 
 
@@ -767,7 +767,7 @@ def test_a_failed_child_fails_its_running_parent_once(
     assert (root.error or {})["type"] == "ChildJobError"
     eventually(lambda: logged(database, parent) == [2, 4] and logged(database, sibling) == [5])
     # the worker is free again
-    assert scheduler.add_job("echo").wait(10).status is Status.DONE
+    assert scheduler.add_job("echo").wait(30).status is Status.DONE
 
 
 def test_only_the_final_failure_of_a_child_counts_and_a_cancelled_one_does_not(
@@ -775,11 +775,11 @@ def test_only_the_final_failure_of_a_child_counts_and_a_cancelled_one_does_not(
 ) -> None:
     parent = scheduler.add_job("noop", at=timedelta(hours=1))
     child = scheduler.add_job("flaky", 2, retry=1, retry_interval=0, parent=parent.id)
-    assert child.wait(10).status is Status.DONE
+    assert child.wait(30).status is Status.DONE
     scheduler.add_job("noop", parent=parent.id, at=timedelta(hours=1)).cancel()
     assert parent.refresh().status is Status.POSTPONED
-    assert scheduler.add_job("fail", parent=parent.id).wait(10).status is Status.FAILED
-    assert parent.wait(5).status is Status.FAILED
+    assert scheduler.add_job("fail", parent=parent.id).wait(30).status is Status.FAILED
+    assert parent.wait(30).status is Status.FAILED
 
 
 def test_a_childs_sign_of_life_touches_its_parent(
@@ -794,7 +794,7 @@ def test_a_childs_sign_of_life_touches_its_parent(
     database["taskscheduler.jobs"].update_one({"_id": parent.id}, {"$set": {"alive": long_ago}})
     eventually(lambda: parent.refresh().alive != long_ago, 20)
     (tmp_path / "end").touch()
-    parent.wait(10)
+    parent.wait(30)
 
 
 # -- notification -----------------------------------------------------------------------------------------------------
@@ -815,8 +815,8 @@ def test_the_notification_is_called_once_for_every_final_status(
     later.cancel()
     scheduler.wait_for([done, retried, later, child, failing], timeout=15)
     expected = {str(done.id): "done", str(retried.id): "failed", str(later.id): "canceled", str(failing.id): "failed"}
-    eventually(lambda: len(traces(log)) >= 4, 15)
-    scheduler.add_job("wait", {"seconds": 0.5}).wait(10)
+    eventually(lambda: len(traces(log)) >= 4, 30)
+    scheduler.add_job("wait", {"seconds": 0.5}).wait(30)
     assert sorted(traces(log)) == sorted([job, status] for job, status in expected.items())
 
 
@@ -827,7 +827,7 @@ def test_a_notification_is_called_although_it_has_to_wait_for_a_worker(
     log = tmp_path / "log"
     scheduler.add_jobs([("hooked", {"trace": str(log)}), ("wait", {"seconds": 2.5})])
     start_node(pm="static", min_children=1, max_children=1)
-    eventually(lambda: len(traces(log)) == 1, 15, "the notification")
+    eventually(lambda: len(traces(log)) == 1, 30, "the notification")
 
 
 def test_the_notification_is_called_for_jobs_added_by_name_only(
@@ -838,7 +838,7 @@ def test_the_notification_is_called_for_jobs_added_by_name_only(
     script = "import sys\nfrom taskscheduler import Scheduler\n"
     script += "with Scheduler(sys.argv[1]) as s: sys.stdout.write(str(s.add_job('hooked', {'trace': sys.argv[2]}).id))"
     added = subprocess.run([sys.executable, "-c", script, uri, str(log)], capture_output=True, text=True, check=True)
-    assert scheduler.get_job(ObjectId(added.stdout)).wait(10).status is Status.DONE
+    assert scheduler.get_job(ObjectId(added.stdout)).wait(30).status is Status.DONE
     eventually(lambda: traces(log) == [[added.stdout, "done"]], 20)
 
 
@@ -851,7 +851,7 @@ def test_a_notification_is_called_by_a_node_that_knows_the_class(
     for number in range(6):
         queue = ("default", "strange", "unserved")[number % 3]
         scheduler.add_job("hooked", {"trace": str(log)}, queue=queue, at=timedelta(hours=1)).cancel()
-    eventually(lambda: "not registered here are left to others: hooked" in stranger.log.read_text(), 15)
+    eventually(lambda: "not registered here are left to others: hooked" in stranger.log.read_text(), 30)
     start_node(queues=["other"], name="knowing")
     eventually(lambda: len(traces(log)) >= 6, 20, "all notifications")
     ids = {job for job, _ in traces(log)}
@@ -866,7 +866,7 @@ def test_a_notification_that_a_dead_process_was_to_call_is_called(
     log = tmp_path / "log"
     node = start_node(pm="static", min_children=1, scheduler_options={"orphaned_timeout": 6})
     busy = scheduler.add_job("wait", {"seconds": 60, "until": str(tmp_path / "go")})
-    eventually(lambda: busy.refresh().status is Status.PROCESSING, 15)
+    eventually(lambda: busy.refresh().status is Status.PROCESSING, 30)
     process = scheduler.add_job("hooked", {"trace": str(log)}, at=timedelta(hours=1))
     process.cancel()
     eventually(lambda: process.refresh().to_dict().get("pending", ["hook"]) != ["hook"], 20, "taken")
@@ -909,12 +909,12 @@ def test_a_container_makes_the_jobs_and_its_failure_fails_only_the_job(
 ) -> None:
     monkeypatch.setattr("tests.support.nodes._MAIN", _WITH_CONTAINER)
     start_node(unknown_timeout=0)
-    assert scheduler.add_job("mail", "hello").result(10) == ["smtp.example", "hello", 1]
-    refused, stranger = scheduler.add_job("echo").wait(10), scheduler.add_job("noop").wait(10)
+    assert scheduler.add_job("mail", "hello").result(30) == ["smtp.example", "hello", 1]
+    refused, stranger = scheduler.add_job("echo").wait(30), scheduler.add_job("noop").wait(30)
     assert (refused.status, stranger.status) == (Status.FAILED, Status.FAILED)
     assert (refused.error or {})["message"] == "no echo here"
     assert (stranger.error or {})["type"] == "InvalidJobError"
-    assert scheduler.add_job("mail", 2).result(10)[1] == 2
+    assert scheduler.add_job("mail", 2).result(30)[1] == 2
 
 
 def test_a_node_serves_only_the_queues_it_is_told(scheduler: Scheduler, start_node: StartNode) -> None:
@@ -925,7 +925,7 @@ def test_a_node_serves_only_the_queues_it_is_told(scheduler: Scheduler, start_no
     postponed = scheduler.add_job("echo", queue="other", at=timedelta(seconds=0.2))
     scheduler.wait_for(served, timeout=10)
     eventually(lambda: postponed.refresh().status is Status.WAITING)
-    scheduler.add_job("wait", {"seconds": 0.5}, queue="mail").wait(10)
+    scheduler.add_job("wait", {"seconds": 0.5}, queue="mail").wait(30)
     assert {process.refresh().status for process in (*others, postponed)} == {Status.WAITING}
     start_node()
     scheduler.wait_for([*others, postponed], timeout=10)
@@ -979,7 +979,7 @@ def test_after_a_flush_the_node_stops_what_ran_and_goes_on(
     assert deleted == 22 + (what == "all")
     pids = [words[2] for words in traces(log)]
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 20)
-    assert scheduler.add_job("echo", 1).result(10)["data"] == 1
+    assert scheduler.add_job("echo", 1).result(30)["data"] == 1
     left = jobs(scheduler, {})
     assert {process.job for process in left} == {"echo"}
     assert (other.id in {process.id for process in left}) == (what == "class")
@@ -999,9 +999,9 @@ def test_a_cancelled_job_never_starts_and_a_running_one_is_killed(
     began = SYSTEM_CLOCK.monotonic()
     ran.cancel()
     pid = traces(log)[0][2]
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), 5)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 30)
     assert SYSTEM_CLOCK.monotonic() - began < 1.5
-    scheduler.add_job("wait", {"seconds": 0.8}).wait(10)
+    scheduler.add_job("wait", {"seconds": 0.8}).wait(30)
     assert len(traces(log)) == 1
     assert (ran.refresh().status, later.refresh().status) == (Status.CANCELED, Status.CANCELED)
     assert scheduler.cancel_job(ran.id) is True
@@ -1010,7 +1010,7 @@ def test_a_cancelled_job_never_starts_and_a_running_one_is_killed(
 
 def test_cancelling_an_ended_job_changes_nothing(scheduler: Scheduler, node: NodeProcess) -> None:
     for name in ("echo", "fail"):
-        process = scheduler.add_job(name, 1).wait(10)
+        process = scheduler.add_job(name, 1).wait(30)
         eventually(partial(settled, process))
         before = process.refresh().to_dict()
         assert scheduler.cancel_job(process.id) is True
@@ -1028,7 +1028,7 @@ def test_a_parent_in_a_series_that_its_child_failed_still_has_a_next_run(
 ) -> None:
     parent = scheduler.add_job("wait", {"seconds": 30}, interval=3600)
     eventually(lambda: parent.refresh().status is Status.PROCESSING)
-    scheduler.add_job("fail", parent=parent.id).wait(10)
-    assert parent.wait(10).status is Status.FAILED
+    scheduler.add_job("fail", parent=parent.id).wait(30)
+    assert parent.wait(30).status is Status.FAILED
     runs = eventually(lambda: len(series(scheduler, parent)) == 2 and series(scheduler, parent))
     assert [run.status for run in runs] == [Status.FAILED, Status.POSTPONED]

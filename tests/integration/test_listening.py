@@ -115,7 +115,7 @@ def test_an_error_of_the_callback_ends_listen(scheduler: Scheduler, database: Do
     eventually(lambda: streams(database))
     scheduler.add_job("noop")
     with pytest.raises(ZeroDivisionError, match="mine"):
-        listening.result(10)
+        listening.result(30)
 
 
 def test_listen_can_follow_one_job(scheduler: Scheduler, database: Documents, node: NodeProcess) -> None:
@@ -295,7 +295,7 @@ def test_a_handler_that_raises_is_logged_and_harms_nobody(
         "waiting", lambda event, process: heard.append("2")
     )
     with caplog.at_level(logging.ERROR):
-        assert scheduler.add_job("echo", 1).result(10)["data"] == 1
+        assert scheduler.add_job("echo", 1).result(30)["data"] == 1
     assert "2" in heard
     assert "waiting" in heard
     assert "done" in heard
@@ -307,14 +307,14 @@ def test_a_wait_announces_the_end_of_a_job_that_was_quicker(scheduler: Scheduler
     scheduler.on("*", lambda event, process: heard.append(event))
     quick = scheduler.add_job("echo", 1)
     with Scheduler(uri) as other:
-        other.get_job(quick.id).wait(10)
+        other.get_job(quick.id).wait(30)
     assert heard == ["waiting"]
-    quick.wait(10)
-    quick.wait(10)
+    quick.wait(30)
+    quick.wait(30)
     assert heard == ["waiting", "processing", "done"]
     canceled = scheduler.add_job("echo", at=timedelta(hours=1))
     canceled.cancel()
-    canceled.wait(10)
+    canceled.wait(30)
     assert heard == ["waiting", "processing", "done", "postponed", "cancel"]
 
 
@@ -325,21 +325,21 @@ def test_the_background_listener_delivers_from_its_own_thread(
     scheduler.on("*", lambda event, process: heard.put((event, process.id, threading.current_thread().name)))
     with scheduler.listen_in_background() as listener:
         mine = scheduler.add_job("echo", 1)
-        events = [heard.get(timeout=10) for _ in range(3)]
+        events = [heard.get(timeout=30) for _ in range(3)]
         assert [(event, job) for event, job, _ in events] == [
             (name, mine.id) for name in ("waiting", "processing", "done")
         ]
         assert threading.current_thread().name not in {thread for _, _, thread in events}
         with Scheduler(uri) as other:
             theirs = other.add_job("noop")
-        assert [heard.get(timeout=10)[:2] for _ in range(3)][-1] == ("done", theirs.id)
-        mine.wait(10)
+        assert [heard.get(timeout=30)[:2] for _ in range(3)][-1] == ("done", theirs.id)
+        mine.wait(30)
         assert heard.empty()  # a wait does not deliver it a second time
         assert listener.running
     listener.stop()
-    scheduler.add_job("noop").wait(10)
-    assert heard.get(timeout=10)[0] == "waiting"
-    assert heard.get(timeout=10)[0] in ("processing", "done")
+    scheduler.add_job("noop").wait(30)
+    assert heard.get(timeout=30)[0] == "waiting"
+    assert heard.get(timeout=30)[0] in ("processing", "done")
 
 
 def test_the_background_listener_takes_a_query_and_a_token(scheduler: Scheduler) -> None:
@@ -348,14 +348,14 @@ def test_the_background_listener_takes_a_query_and_a_token(scheduler: Scheduler)
     with scheduler.listen_in_background({"class": "echo"}) as listener:
         scheduler.add_job("noop")
         first = scheduler.add_job("echo")
-        assert heard.get(timeout=10) == ("waiting", first.id)
+        assert heard.get(timeout=30) == ("waiting", first.id)
         eventually(lambda: listener.token)
     token = listener.token
     with Scheduler(scheduler.store.database, emitter=Namespace()) as silent:
         missed = [silent.add_job("echo", number).id for number in range(5)]
         silent.add_job("noop")
     with scheduler.listen_in_background({"class": "echo"}, after=token):
-        assert [heard.get(timeout=10)[1] for _ in range(5)] == missed
+        assert [heard.get(timeout=30)[1] for _ in range(5)] == missed
     assert heard.empty()
 
 
@@ -372,7 +372,7 @@ def test_several_background_listeners_are_stopped_and_closed_each(uri: str) -> N
         one, two = (scheduler.listen_in_background({"class": name}) for name in ("echo", "noop"))
         two.stop()
         added = [scheduler.add_job("echo").id, other.add_job("echo").id]
-        assert [heard.get(timeout=10) for _ in added] == added  # each once, as one listener goes on
+        assert [heard.get(timeout=30) for _ in added] == added  # each once, as one listener goes on
         assert one.running
     assert not one.running
 
@@ -480,7 +480,7 @@ def test_a_node_tells_its_own_handlers(
     log = tmp_path / "events"
     monkeypatch.setattr("tests.support.nodes._MAIN", _NODE_WITH_HANDLERS.replace("PATH", repr(str(log))))
     node = start_node()
-    scheduler.add_job("echo").wait(10)
+    scheduler.add_job("echo").wait(30)
     eventually(lambda: "done" in (words := log.read_text().split()) and "spawned" in words)
     assert {"worker_spawn", "waiting", "processing", "done"} <= set(log.read_text().split())
     assert node.stop() == 0

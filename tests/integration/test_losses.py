@@ -174,7 +174,7 @@ def test_what_a_dead_manager_had_not_begun_is_no_suspect(story: Story, start_nod
     story.await_starts(2)
     waiting = story.add("works", 1, seconds=0)
     os.kill(node.manager, signal.SIGKILL)
-    eventually(lambda: [one.refresh().to_dict().get("suspect") for one in processes].count(None) == 0, 10)
+    eventually(lambda: [one.refresh().to_dict().get("suspect") for one in processes].count(None) == 0, 30)
     story.go.touch()
     assert_innocent([*processes, *waiting])
     assert [process.attempt for process in processes] == [2, 2]
@@ -235,7 +235,7 @@ def test_a_lease_that_ends_is_charged_to_nobody(story: Story, start_node: StartN
         (start,) = story.await_starts(1, attempt)
         os.kill(node.pid, signal.SIGSTOP)
         try:
-            eventually(lambda pid=start[2]: not os.path.exists(f"/proc/{pid}"), 10, "the end of the lease")  # type: ignore[misc]
+            eventually(lambda pid=start[2]: not os.path.exists(f"/proc/{pid}"), 30, "the end of the lease")  # type: ignore[misc]
         finally:
             os.kill(node.pid, signal.SIGCONT)
     story.await_starts(1, 5)
@@ -253,7 +253,7 @@ def test_a_node_that_was_only_taken_for_lost_takes_the_charge_back(
     (process,) = story.add("works")
     for attempt in range(1, 5):
         story.await_starts(1, attempt)
-        eventually(lambda: process.refresh().worker, 10, "it is known that it has begun")
+        eventually(lambda: process.refresh().worker, 30, "it is known that it has begun")
         holder = next(node for node in nodes if node.log.stem == process.node)
         frozen = [holder.pid, *(holder.tree() if whole else [])]
         for pid in frozen:
@@ -264,7 +264,7 @@ def test_a_node_that_was_only_taken_for_lost_takes_the_charge_back(
             for pid in frozen:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-        eventually(lambda: facts(process)[1] == 0, 10, "the charge is taken back")
+        eventually(lambda: facts(process)[1] == 0, 30, "the charge is taken back")
     story.go.touch()
     assert_innocent([process])
     assert set(reasons(process)) == {"the lease of its node ended while it ran"}
@@ -330,7 +330,7 @@ def test_a_node_killed_with_several_running_charges_nobody(story: Story, start_n
     story.await_starts(3, 1)
     node.kill()
     start_node(**options)
-    eventually(lambda: all(one.refresh().to_dict().get("suspect") for one in processes), 15, "three suspects")
+    eventually(lambda: all(one.refresh().to_dict().get("suspect") for one in processes), 30, "three suspects")
     story.await_starts(1, 2)
     assert len(story.starts(2)) == 1, "each of them runs alone"
     story.go.touch()

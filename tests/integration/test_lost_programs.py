@@ -122,7 +122,7 @@ sys.stdin.read()
             process.stdin.flush()
             fork = int(process.stdout.readline())
             process.kill()
-            process.wait(10)
+            process.wait(30)
             with pytest.raises(AlreadyRunningError):
                 another(scheduler)
             assert job.refresh().fields == {"forked": True}
@@ -173,7 +173,7 @@ def test_a_supervisor_that_was_killed_leaves_its_turn_when_the_command_has_ended
     job = supervised(scheduler)
     assert scheduler.end_silent() == []
     process.kill()
-    process.wait(10)
+    process.wait(30)
     eventually(lambda: scheduler.end_silent(), 20)
     assert (job.refresh().error or {})["type"] == "ProgramLostError"
     another(scheduler).finish()
@@ -187,7 +187,7 @@ def test_a_command_that_outlives_its_supervisor_keeps_the_turn(
     supervised(scheduler)
     below = [int(pid) for pid in eventually(lambda: pids.exists() and pids.read_text().split(), 20)]
     process.kill()
-    process.wait(10)
+    process.wait(30)
     try:
         for pid in below:
             assert is_running(pid)

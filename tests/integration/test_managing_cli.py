@@ -161,7 +161,7 @@ def test_list_is_drawn_anew_on_a_terminal(uri: str, scheduler: Scheduler) -> Non
         _read_until(ours, b"Second")
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(30)
         os.close(ours)
 
 

@@ -126,8 +126,8 @@ def live(uri: str) -> None:
             store.claims.claim([process.id], "claim", boot, "n")
             assert len(store.claims.claimed("claim", boot)) == 1
             store.completions.write([Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED))])
-            assert process.wait(5).status is Status.DONE
-            eventually(feed.next, 10, "a message")
+            assert process.wait(30).status is Status.DONE
+            eventually(feed.next, 30, "a message")
         token = scheduler.listen(lambda process: True, timeout=0.01)
         scheduler.cancel_job(scheduler.add_job("noop").id)
         scheduler.listen(lambda process: process.status is Status.CANCELED, timeout=5, after=token)

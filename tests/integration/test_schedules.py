@@ -118,7 +118,7 @@ def test_a_process_that_dies_between_two_steps_neither_loses_nor_doubles_a_run(
     decided = scheduler.store.schedules.get("tick")
     assert decided is not None
     assert "adding" in decided
-    eventually(lambda: settled(scheduler), 10)
+    eventually(lambda: settled(scheduler), 30)
     found = runs(scheduler)
     assert found == [next_at + number * SECOND for number in range(len(found))]
     assert len(found) >= 5
@@ -158,21 +158,21 @@ def test_what_a_run_does_while_the_one_before_is_live(
     scheduler: Scheduler, overlap: str, expected: Callable[[int, int, int], bool]
 ) -> None:
     scheduler.schedules.add("tick", Noop, every=1, overlap=overlap)
-    eventually(lambda: add_due_runs(scheduler.store) > 0 and runs(scheduler), 10)
+    eventually(lambda: add_due_runs(scheduler.store) > 0 and runs(scheduler), 30)
     first = next(scheduler.get_jobs({"schedule": "tick"}))
 
     def as_expected() -> bool:
         add_due_runs(scheduler.store)
         return bool(expected(len(runs(scheduler)), buffered(scheduler), scheduler.schedules.get("tick").skipped))
 
-    eventually(as_expected, 10)
+    eventually(as_expected, 30)
     known = scheduler.schedules.get("tick")
     assert len(known.skipped_times) == known.skipped
     assert not set(known.skipped_times) & set(runs(scheduler))
     assert (first.refresh().status is Status.CANCELED) is (overlap == "cancel_other")
     if overlap.startswith("buffer"):
         first.cancel()
-        eventually(lambda: add_due_runs(scheduler.store) >= 0 and len(runs(scheduler)) == 2, 10)
+        eventually(lambda: add_due_runs(scheduler.store) >= 0 and len(runs(scheduler)) == 2, 30)
 
 
 @pytest.mark.parametrize(("missed", "expected"), [("latest", 1), ("skip", 0), ("all", 24)])
@@ -403,7 +403,7 @@ def test_a_schedule_of_the_code_runs_as_long_as_a_live_node_declares_it(
     scheduler: Scheduler, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
     first = start_node(**module(tmp_path, "declared_once", "every=1, data={'n': 5}"))
-    eventually(lambda: any(job.result_value == 5 for job in scheduler.get_jobs({"schedule": "declared"})), 15)
+    eventually(lambda: any(job.result_value == 5 for job in scheduler.get_jobs({"schedule": "declared"})), 30)
     declared = state(scheduler)
     assert (declared.owner, declared.every, declared.undeclared) == ("code", 1, False)
     assert next(scheduler.get_jobs({"schedule": "declared"})).options["retry"] == 2
@@ -412,7 +412,7 @@ def test_a_schedule_of_the_code_runs_as_long_as_a_live_node_declares_it(
     other = start_node()
     count = len(runs(scheduler, "declared"))
     again = start_node(**module(tmp_path, "declared_again", "every=1"))
-    eventually(lambda: len(runs(scheduler, "declared")) > count, 15)
+    eventually(lambda: len(runs(scheduler, "declared")) > count, 30)
     again.kill()
     eventually(lambda: state(scheduler).undeclared, 20, "nobody declares it")
     assert other.process.poll() is None
@@ -426,18 +426,18 @@ def boots(scheduler: Scheduler) -> list[ObjectId]:
 def lose_lease(scheduler: Scheduler, boot: ObjectId) -> None:
     """Declares a living node lost, which begins a new session as soon as it learns of it."""
     nodes = scheduler.store.nodes
-    eventually(lambda: (node := nodes.find(boot)) and nodes.declare_lost(boot, node["beat"]), 10)
+    eventually(lambda: (node := nodes.find(boot)) and nodes.declare_lost(boot, node["beat"]), 30)
 
 
 def test_the_declaration_of_the_newest_node_wins_and_a_pause_survives(
     scheduler: Scheduler, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
     old = start_node(**module(tmp_path, "declared_old", "every=3600"))
-    eventually(lambda: state(scheduler), 15)
+    eventually(lambda: state(scheduler), 30)
     (first,) = boots(scheduler)
     scheduler.schedules.pause("declared", reason="not yet")
     start_node(**module(tmp_path, "declared_new", "cron='0 3 * * *', timezone='Europe/Zurich'"))
-    eventually(lambda: state(scheduler).cron == ("0 3 * * *",), 15)
+    eventually(lambda: state(scheduler).cron == ("0 3 * * *",), 30)
     assert (state(scheduler).paused, state(scheduler).reason) == (True, "not yet")
     lose_lease(scheduler, first)
     eventually(
@@ -452,7 +452,7 @@ def test_a_schedule_of_the_database_is_not_taken_over_by_the_code(
 ) -> None:
     scheduler.schedules.add("declared", Noop, every=7200)
     node = start_node(**module(tmp_path, "declared_too", "every=1"))
-    eventually(lambda: "the database has one of this name" in node.log.read_text(), 15)
+    eventually(lambda: "the database has one of this name" in node.log.read_text(), 30)
     assert (state(scheduler).owner, state(scheduler).every) == ("database", 7200)
 
 
@@ -542,7 +542,7 @@ def test_a_schedule_that_the_database_refuses_is_set_aside_alone(scheduler: Sche
         aside = store.schedules.collection.count_documents({"_id": "b", "due_at": {"$exists": False}}) == 1
         return aside and all(runs(scheduler, name) for name in names if name != "b")
 
-    eventually(is_over, 10, "it is set aside, and the good ones run")
+    eventually(is_over, 30, "it is set aside, and the good ones run")
     assert runs(scheduler, "b") == []
 
 
@@ -571,7 +571,7 @@ def test_a_schedule_for_which_nothing_can_be_decided_is_set_aside_alone(
 
     monkeypatch.setattr(schedule_runs, "_Due", Due)
     monkeypatch.setattr(schedule_runs, "next_step", step)
-    eventually(lambda: add_due_runs(scheduler.store) and runs(scheduler, "a") and runs(scheduler, "c"), 10, "they run")
+    eventually(lambda: add_due_runs(scheduler.store) and runs(scheduler, "a") and runs(scheduler, "c"), 30, "they run")
     assert runs(scheduler, "b") == []
     assert ["OverflowError: date value out of range" in one.__dict__["reason"] for one in caplog.records] == [True]
 

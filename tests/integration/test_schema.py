@@ -80,7 +80,7 @@ def open_in_8_processes(uri: str, options: dict[str, Any]) -> None:
     finally:
         for process in processes:
             process.kill()
-            process.wait(10)
+            process.wait(30)
 
 
 def test_everything_is_made_on_first_use_and_nothing_before(uri: str, database: Documents) -> None:

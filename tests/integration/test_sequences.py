@@ -136,7 +136,7 @@ def test_the_next_one_runs_if_the_one_before_it_ends_without_running(scheduler: 
     elif way == "delete":
         scheduler.delete_job(first.id)
     else:
-        eventually(lambda: end_late_jobs(scheduler.store), 10)
+        eventually(lambda: end_late_jobs(scheduler.store), 30)
     assert second.refresh().status is Status.WAITING
 
 

@@ -134,7 +134,7 @@ def test_time_is_advanced_for_what_is_queued(scheduler: Scheduler, inline: Inlin
     assert [one.status for one in inline.run_due()] == [Status.POSTPONED]
     inline.advance(60)
     inline.run_due()
-    assert process.result(timeout=5) == 3
+    assert process.result(timeout=30) == 3
     assert len(process.attempts) == 3
 
 
@@ -273,7 +273,7 @@ def test_a_container_makes_the_instances(scheduler: Scheduler) -> None:
 
     process = scheduler.add_job(Greets)
     InlineNode(scheduler, container=Container()).run_due()
-    assert process.result(timeout=5) == "hello"
+    assert process.result(timeout=30) == "hello"
 
 
 class LosesATask(Job):
@@ -293,7 +293,7 @@ class LosesATask(Job):
 def test_a_task_of_an_async_job_that_exits_ends_neither_the_job_nor_the_test(scheduler: Scheduler) -> None:
     process = scheduler.add_job(LosesATask)
     InlineNode(scheduler).run_due()
-    assert process.result(timeout=5) == "SystemExit"
+    assert process.result(timeout=30) == "SystemExit"
 
 
 def test_async_jobs_run_beside_the_event_loop_of_the_test(scheduler: Scheduler) -> None:
@@ -302,7 +302,7 @@ def test_async_jobs_run_beside_the_event_loop_of_the_test(scheduler: Scheduler) 
 
     process = scheduler.add_job(LosesATask)
     assert asyncio.run(body()) == [process]
-    assert process.result(timeout=5) == "SystemExit"
+    assert process.result(timeout=30) == "SystemExit"
 
 
 class WaitsForAnother(Job):

@@ -81,7 +81,7 @@ def test_a_program_is_a_job_that_runs_from_the_start_to_the_end_of_the_block(sch
     assert done.fields == {"source": "ftp", "rows": 13, "files": ["a", "b"]}
     assert done.started is not None
     assert done.ended is not None
-    assert done.wait(timeout=5).result_value is None
+    assert done.wait(timeout=30).result_value is None
 
 
 def test_an_exception_in_the_block_fails_the_record_and_goes_on(scheduler: Scheduler) -> None:
@@ -465,7 +465,7 @@ def test_a_silent_program_of_this_host_is_signalled_and_nobody_else(
         assert f"{ids[0]} ended: no sign of life for 300 s; its program, pid {programs[0].process.pid}, was sig" in out
         assert f"{ids[1]} ended: no sign of life for 300 s; not signalled: its program ran on elsewhere" in out
         assert "is gone" in out.split(str(ids[3]))[1]
-        assert programs[0].process.wait(10) == -signal.SIGTERM
+        assert programs[0].process.wait(30) == -signal.SIGTERM
         assert [program.process.poll() for program in programs[1:]] == [None, None, None]
     assert command("end-silent")[:2] == (0, "Ended 0 jobs.\n")
     code, _, error = command("end-silent", "--signal", "NOPE")
@@ -500,7 +500,7 @@ def test_of_many_programs_that_start_at_once_one_runs(scheduler: Scheduler, uri:
         )
         assert all(re.fullmatch(expected, word) for word in refused)
         winner.told()
-        assert winner.process.wait(10) == 0
+        assert winner.process.wait(30) == 0
     scheduler.track("import", solo=True).start().finish()
 
 

@@ -39,12 +39,12 @@ def test_a_node_that_comes_to_know_a_class_runs_the_jobs_that_waited(
     ignorant = start_node(jobs=OTHER)
     process = scheduler.add_job(job, {"trace": f"{tmp_path}/trace", "until": "/"}, **options)  # type: ignore[arg-type]
     eventually(lambda: met(ignorant), 20, "it has met the job")
-    eventually(lambda: process.refresh().status is Status.WAITING, 10, "it is handed back")
+    eventually(lambda: process.refresh().status is Status.WAITING, 30, "it is handed back")
     assert (process.attempt, process.attempts, process.to_dict()["lost"]) == (0, [], 0)
     if job == "os.system":
         return  # nobody imports a name from the database
     start_node(jobs=["tests.support.jobs", "tests.support.asyncjobs"])
-    process.wait(10)
+    process.wait(30)
     assert (process.status, process.attempt) == (Status.DONE, 1)
 
 
@@ -100,7 +100,7 @@ def test_a_job_that_a_busy_node_knows_does_not_fail(scheduler: Scheduler, start_
     """It waits for a slot there, for longer than others wait for somebody who knows it."""
     start_node(jobs=["tests.support.jobs"], pm="static", min_children=1)
     busy = scheduler.add_job("wait", {"seconds": 6})
-    eventually(lambda: busy.refresh().status is Status.PROCESSING, 10)
+    eventually(lambda: busy.refresh().status is Status.PROCESSING, 30)
     start_node(jobs=OTHER, unknown_timeout=1, orphaned_timeout=3)
     process = scheduler.add_job("echo", 1)
     assert process.wait(30).status is Status.DONE

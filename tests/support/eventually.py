@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T | Literal[False] | None], timeout: float = 10.0, what: str = "") -> T:
+def eventually(condition: Callable[[], T | Literal[False] | None], timeout: float = 30.0, what: str = "") -> T:
     """The first true value of `condition`; AssertionError if there is none in time."""
     deadline = time.monotonic() + timeout
     pause, seconds = threading.Event(), 0.0005

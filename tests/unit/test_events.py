@@ -320,12 +320,12 @@ def test_who_is_slow_is_overtaken_by_no_later_change_of_the_same_job(events: Eve
         heard.append((name, threading.get_ident()))
         if not begun.is_set():
             begun.set()
-            assert go.wait(10)
+            assert go.wait(30)
 
     events.on("*", slow)
     thread = threading.Thread(target=announcer.announce_status, args=[document(Status.WAITING)])
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(30)
     announcer.announce_status({**document(Status.PROCESSING), "attempt": 1})  # does not wait for the handler
     announcer.announce_status({**document(Status.WAITING), "_id": ObjectId()})
     go.set()

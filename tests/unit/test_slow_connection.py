@@ -60,7 +60,7 @@ REFUSED = "b:27017: Connection refused (configured timeouts: socketTimeoutMS: 20
 )
 def test_the_place_and_then_the_reason(servers: Any, reason: str, caplog: pytest.LogCaptureFixture) -> None:
     with SlowConnection(database(FakeTopology(servers)), logger):
-        eventually(lambda: len(caplog.messages) == 2, 10, "both lines")
+        eventually(lambda: len(caplog.messages) == 2, 30, "both lines")
     place = ", ".join(sorted(f"{host}:{port}" for host, port in servers)) or "servers that DNS names"
     assert caplog.messages == [
         f"connecting to {place}, database shop",

@@ -85,7 +85,7 @@ def test_other_signals_can_be_read_afterwards(signals: SignalPipe) -> None:
         heard.extend(signals.read())
         return {signal.SIGCHLD, signal.SIGHUP} <= set(heard)
 
-    eventually(both, 10, "both signals")
+    eventually(both, 30, "both signals")
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailableError("away"), SystemExit(3)])

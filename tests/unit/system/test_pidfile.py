@@ -44,7 +44,7 @@ class Holder:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -120,7 +120,7 @@ def test_a_file_that_was_replaced_is_not_removed(path: Path) -> None:
 
 def test_stopping_ends_the_process_and_removes_the_file(path: Path, holder: Holder) -> None:
     assert stop_node(path, 10) is True
-    assert holder.process.wait(10) == 0
+    assert holder.process.wait(30) == 0
     assert not path.exists()
     assert stop_node(path, 10) is False
 

@@ -125,7 +125,7 @@ def test_claims_under_way_count_as_asked_until_they_end(bench: Bench) -> None:
     claim = bench.store.claims.claim
 
     def slow(*asked: Any) -> int:
-        assert answers.wait(10)
+        assert answers.wait(30)
         return claim(*asked)
 
     bench.store.claims.claim = slow  # type: ignore[assignment, method-assign]

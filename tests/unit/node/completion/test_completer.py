@@ -199,7 +199,7 @@ def test_a_barrier_is_passed_when_everything_before_it_is_written(bench: Bench) 
     barrier = bench.completer.barrier()
     assert not barrier.is_set()
     bench.completer.start()
-    assert barrier.wait(10)
+    assert barrier.wait(30)
     assert bench.written == [one.fence.job_id]
 
 
