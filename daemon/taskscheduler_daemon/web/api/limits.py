@@ -56,7 +56,7 @@ def _use(request: Request, name: str) -> LimitUse | None:
     openapi_extra=takes(NewLimit),
 )
 def put_limit(request: Request, name: Name, body: Body) -> Response:
-    """Sets the limit of this name, in place of the one before; it holds within half a second, also for jobs that wait."""
+    """Sets the limit of this name in place of the one before; it holds within half a second, also for waiting jobs."""
     context, given = context_of(request), json_object(body)
     only_known(given, NewLimit.model_fields)
     is_new = _use(request, name) is None
