@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -22,6 +22,8 @@ StartNode = Callable[..., NodeProcess]
 HERE: dict[str, Any] = {"jobs": ["tests.support.jobs", "tests.integration.test_times"]}
 
 EXACT = 0.06  #: seconds
+
+CLOCKS = timedelta(seconds=EXACT)  #: the server notes a claim; a node reckons the time of the server for what follows
 
 
 def work(seconds: float) -> dict[str, float]:
@@ -67,63 +69,90 @@ class Reports(Job):
             time.sleep(0.01)
 
 
-def near(date: datetime | None, unix: float, within: float = EXACT) -> bool:
-    return date is not None and abs(date.timestamp() - unix) < within
+def in_order(job: Process) -> bool:
+    assert job.created is not None
+    assert job.claimed is not None
+    assert job.started is not None
+    assert job.ended is not None
+    return job.created <= job.claimed <= job.started + CLOCKS and job.started <= job.ended
 
 
-def check(process: Process, said: dict[str, float]) -> None:
-    """The stored times are those that the job has measured, in the right order."""
-    assert near(process.started, said["begun"]), (process.started, said)
-    assert near(process.ended, said["ended"]), (process.ended, said)
-    assert process.created <= process.claimed <= process.started <= process.ended  # type: ignore[operator]
+@pytest.fixture
+def start_here(scheduler: Scheduler, start_node: StartNode) -> StartNode:
+    """Starts a node with the jobs of this module, and waits until it has asked the server for the time again.
+
+    The answer to its first question may have come late on a busy machine.
+    """
+
+    def start(**options: Any) -> NodeProcess:
+        node = start_node(**HERE, orphaned_timeout=4, **options)
+        eventually(lambda: all(one["beat"] >= 2 for one in scheduler.store.nodes.all()))
+        return node
+
+    return start
 
 
-def test_thousands_of_quick_jobs_take_as_long_as_they_take(scheduler: Scheduler, node: NodeProcess) -> None:
+def check(times: Sequence[tuple[datetime | None, datetime | None, float, float]]) -> None:
+    """The stored times of attempts are those that their job has measured.
+
+    A worker that a busy machine keeps from running between two looks at the clock begins a job later than it says, and
+    ends it earlier: of most it does not.
+    """
+    before, after = list[float](), list[float]()
+    for started, ended, begun, over in times:
+        assert started is not None
+        assert ended is not None
+        before.append(begun - started.timestamp())
+        after.append(ended.timestamp() - over)
+    assert min(before + after) > -EXACT, (before, after)
+    assert median(before) < EXACT, before
+    assert median(after) < EXACT, after
+
+
+def test_thousands_of_quick_jobs_take_as_long_as_they_take(scheduler: Scheduler, start_here: StartNode) -> None:
+    start_here()
     jobs = scheduler.add_jobs([("noop", number) for number in range(2000)])
     scheduler.wait_for(jobs, timeout=60)
     took, waited = [job.run_time or 0.0 for job in jobs], [job.wait_time or 0.0 for job in jobs]
     assert median(took) <= 0.005
     assert median(waited) > 10 * median(took), "they waited for each other"
-    assert all(job.claimed <= job.started <= job.ended for job in jobs)  # type: ignore[operator]
+    assert all(in_order(job) for job in jobs)
     assert len({job.started for job in jobs}) >= 5
 
 
 @pytest.mark.parametrize("job", [Works, AsyncWorks])
 @pytest.mark.parametrize("data", [{}, {"retry": 1}, {"interval": 3600, "interval_reference": "start"}])
 def test_the_times_are_those_of_the_worker(
-    scheduler: Scheduler, start_node: StartNode, job: type[Job], data: dict[str, Any]
+    scheduler: Scheduler, start_here: StartNode, job: type[Job], data: dict[str, Any]
 ) -> None:
-    start_node(**HERE, pm="static", min_children=1, async_jobs=5)
+    start_here(pm="static", min_children=1, async_jobs=5)
     scheduler.wait_for(scheduler.add_jobs([("noop", number) for number in range(300)]), timeout=30)
     jobs = scheduler.add_jobs([(job, {"seconds": 0.15}, data) for _ in range(5)])
     scheduler.wait_for(jobs, timeout=30)
-    for one in jobs:
-        check(one, one.result_value)
+    check([(one.started, one.ended, one.result_value["begun"], one.result_value["ended"]) for one in jobs])
+    assert all(in_order(one) for one in jobs)
     if job is Works:
         ordered = sorted(jobs, key=lambda one: one.result_value["begun"])
         for before, after in pairwise(ordered):
             assert before.ended <= after.started, "one worker runs one job at a time"  # type: ignore[operator]
 
 
-def test_so_are_those_of_an_attempt_that_fails_and_is_retried(scheduler: Scheduler, start_node: StartNode) -> None:
-    start_node(**HERE, pm="static", min_children=1)
+def test_so_are_those_of_an_attempt_that_fails_and_is_retried(scheduler: Scheduler, start_here: StartNode) -> None:
+    start_here(pm="static", min_children=1)
     options = {"retry": 1, "retry_interval": 0}
-    jobs = scheduler.add_jobs([(Works, {"seconds": 0.2, "ends": "fails"}, options) for _ in range(2)])
+    jobs = scheduler.add_jobs([(Works, {"seconds": 0.2, "ends": "fails"}, options) for _ in range(3)])
     scheduler.wait_for(jobs, timeout=30)
-    for one in jobs:
-        assert [entry["status"] for entry in one.attempts] == [Status.FAILED, Status.FAILED]
-        for entry in one.attempts:
-            begun, ended = map(float, entry["error"]["message"].split())
-            assert near(entry["started"], begun)
-            assert near(entry["ended"], ended)
-            assert entry["claimed"] <= entry["started"]
+    entries = [entry for one in jobs for entry in one.attempts]
+    assert [entry["status"] for entry in entries] == [Status.FAILED] * 6
+    check([(one["started"], one["ended"], *map(float, one["error"]["message"].split())) for one in entries])
+    assert all(entry["claimed"] <= entry["started"] + CLOCKS for entry in entries)
 
 
 @pytest.mark.parametrize(("ends", "options"), [("dies", {}), ("is killed", {"timeout": 0.3})])
 def test_the_manager_knows_the_times_of_a_worker_that_died(
-    scheduler: Scheduler, start_node: StartNode, ends: str, options: dict[str, Any]
+    scheduler: Scheduler, start_here: StartNode, ends: str, options: dict[str, Any]
 ) -> None:
-    start_node(**HERE, pm="static", min_children=1, max_lost=1)
+    start_here(pm="static", min_children=1, max_lost=1)
     data = {"seconds": 0.3 if ends == "dies" else 60, "ends": ends}
     before = time.time()
     process = scheduler.add_job(Works, data, **options).wait(30)
@@ -132,14 +161,15 @@ def test_the_manager_knows_the_times_of_a_worker_that_died(
 
 
 def test_a_running_job_says_when_it_began_from_its_first_sign_of_life_on(
-    scheduler: Scheduler, start_node: StartNode, tmp_path: Any
+    scheduler: Scheduler, start_here: StartNode, tmp_path: Any
 ) -> None:
     """Its worker is started for it, so that it begins some time after the claim."""
-    start_node(**HERE, pm="ondemand")
-    process = scheduler.add_job(Reports, str(tmp_path / "end"))
-    eventually(lambda: process.refresh().message is not None, 20)
-    assert process.status is Status.PROCESSING
-    assert near(process.started, float(process.message or 0))
-    assert process.claimed < process.started  # type: ignore[operator]
+    start_here(pm="ondemand", max_children=3)
+    jobs = [scheduler.add_job(Reports, str(tmp_path / "end")) for _ in range(3)]
+    eventually(lambda: all(one.refresh().message is not None for one in jobs))
+    assert [one.status for one in jobs] == [Status.PROCESSING] * 3
+    differences = [float(one.message or 0) - one.started.timestamp() for one in jobs if one.started]
+    assert -EXACT < median(differences) < EXACT, differences
+    assert median((one.started - one.claimed).total_seconds() for one in jobs if one.started and one.claimed) > 0
     (tmp_path / "end").touch()
-    process.wait(20)
+    scheduler.wait_for(jobs, timeout=30)
