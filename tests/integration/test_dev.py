@@ -132,8 +132,7 @@ def test_a_developer_goes_on_by_a_click_and_by_pasted_lines(dev: Callable[..., D
 def test_the_end_leaves_nothing(dev: Callable[..., Dev], number: signal.Signals) -> None:
     running = dev("--jobs", "shopjobs")
     eventually(lambda: "taskscheduler" in running.page("/"), 30, "the pages are served")
-    family = running.family
-    assert len(family) > 5
+    family = eventually(lambda: len(found := running.family) > 5 and found, 30, "all of them")
     running.process.send_signal(number)
     assert running.process.wait(30) == (-number if number == signal.SIGKILL else 0)
     eventually(lambda: not any(map(is_running, family)), 30, "all processes have ended")

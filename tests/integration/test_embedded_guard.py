@@ -54,7 +54,7 @@ ATTEMPTS: tuple[dict[str, Any], ...] = (
 def stranger(server: EmbeddedServer, **login: Any) -> Iterator[MongoClient[dict[str, Any]]]:
     address = server.address
     client: MongoClient[dict[str, Any]] = MongoClient(
-        address.host, address.port, directConnection=True, serverSelectionTimeoutMS=5000, **login
+        address.host, address.port, directConnection=True, serverSelectionTimeoutMS=30000, **login
     )
     with client:
         yield client

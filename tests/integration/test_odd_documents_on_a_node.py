@@ -38,7 +38,7 @@ def test_jobs_nodes_and_messages_of_any_shape_cost_only_themselves(
         insert(database, "taskscheduler.jobs", stored({**JOBS["waiting"], "dedupe": f"{odd_id!r}"}, odd_id))
     for other in some(NODE, 80):
         insert(database, "taskscheduler.nodes", stored(other))
-    node = start_node(orphaned_timeout=2)
+    node = start_node(orphaned_timeout=6)
     good = list(before)
     for sound in MESSAGES.values():
         for message in some(sound, 100):
@@ -83,7 +83,7 @@ def test_a_queue_that_is_none_hides_no_queue_behind_it(
 def test_a_node_whose_own_document_was_changed_keeps_its_lease(
     scheduler: Scheduler, database: Documents, start_node: StartNode, beat: Any
 ) -> None:
-    node, nodes = start_node(orphaned_timeout=2), database["taskscheduler.nodes"]
+    node, nodes = start_node(orphaned_timeout=6), database["taskscheduler.nodes"]
     changed = {"beat": beat, "lease": beat, "queues": beat, "workers": beat, "started": beat, "slots": beat}
     assert nodes.update_one({}, {"$set": changed}).modified_count == 1
     eventually(lambda: nodes.count_documents({"beat": {"$type": "int"}}) == 1, 30, "another heartbeat")
@@ -260,7 +260,7 @@ def test_no_date_and_no_number_stops_a_sweep(
         insert(database, "taskscheduler.nodes", stored({**NODE, "alive": alive}))
     silent = ObjectId()
     insert(database, "taskscheduler.jobs", stored(RECORD, silent))
-    node = start_node(orphaned_timeout=3)
+    node = start_node(orphaned_timeout=6)
     good = [scheduler.add_job("noop", at=timedelta(seconds=0.3)), scheduler.add_job("noop", solo="k")]
     good += [scheduler.add_job("noop", limits="a"), scheduler.add_job("noop", sequence="t")]
     ends(database, *good)

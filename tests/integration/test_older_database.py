@@ -107,7 +107,7 @@ def test_what_waited_runs_and_what_ran_runs_again(
 ) -> None:
     for name in ("to be retried", "later"):
         scheduler.store.jobs.collection.update_one({"_id": ids[name]}, {"$currentDate": {"at": True}})
-    start_node(orphaned_timeout=2)
+    start_node(orphaned_timeout=6)
     names = ("to be retried", "other queue", "once", "dedupe", "forced", "parent", "child", "later")
     alone = [scheduler.get_job(ids[name]) for name in names]
     many = [scheduler.get_job(one) for name in ("running", "waiting", "solo") for one in ids[name]]

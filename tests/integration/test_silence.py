@@ -97,7 +97,7 @@ def test_signs_of_life_of_a_child_keep_its_silent_parent_alive(
     scheduler: Scheduler, tmp_path: Path, parent: str, queue: str
 ) -> None:
     data = {"until": str(tmp_path / "end"), "trace": str(tmp_path / "waits")}
-    silent = scheduler.add_job(parent, data, silence_timeout=1.5, queue="parents")
+    silent = scheduler.add_job(parent, data, silence_timeout=3, queue="parents")
     eventually(lambda: silent.refresh().status is Status.PROCESSING)
     child = scheduler.add_job("signs", signs(tmp_path, 14), parent=silent.id, queue=queue)
     child.wait(30)
@@ -109,7 +109,7 @@ def test_signs_of_life_of_a_child_keep_its_silent_parent_alive(
 @pytest.mark.usefixtures("two_nodes")
 def test_so_do_those_of_a_grandchild(scheduler: Scheduler, tmp_path: Path) -> None:
     data = {"until": str(tmp_path / "end")}
-    silent = scheduler.add_job("wait", data, silence_timeout=1.5, queue="parents")
+    silent = scheduler.add_job("wait", data, silence_timeout=3, queue="parents")
     child = scheduler.add_job("wait", data, parent=silent.id, queue="parents")
     eventually(lambda: child.refresh().status is Status.PROCESSING)
     grandchild = scheduler.add_job("signs", signs(tmp_path, 14), parent=child.id, queue="children")
