@@ -28,6 +28,8 @@ _PLACES: Mapping[Code, Link] = {
     Code.RATE: Link("control#limits", "Limits"),
 }
 
+_GROUPS = Link("control#groups", "Groups")
+
 
 def reason_view(reason: Reason) -> Row:
     """Returns why a job does not run."""
@@ -37,6 +39,8 @@ def reason_view(reason: Reason) -> Row:
 def _links(reason: Reason) -> list[Link]:
     facts = reason.facts
     links = [_PLACES[reason.code]] if reason.code in _PLACES else []
+    if "group" in facts:
+        links.append(_GROUPS)
     if "job" in facts:
         links.append(Link(f"jobs/{quote(id_text(facts['job']), safe='')}", "That job"))
     if "queue" in facts:
@@ -49,5 +53,6 @@ def _waiting_in(queue: Any) -> str:
 
 
 def reason_row(code: Code, number: int) -> Row:
-    """Returns how many jobs there are of a code."""
-    return {"code": str(code), "count": counted(number), "meaning": MEANINGS[code], "link": _PLACES.get(code)}
+    """Returns how many jobs there are of a code; those that count as BEHIND are the ones of groups."""
+    link = _GROUPS if code == Code.BEHIND else _PLACES.get(code)
+    return {"code": str(code), "count": counted(number), "meaning": MEANINGS[code], "link": link}

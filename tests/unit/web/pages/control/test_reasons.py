@@ -23,6 +23,7 @@ ID = ObjectId("6a5f01c2e26cf26c6d0ede69")
             Reason(Code.SEQUENCE, "x", {"job": {"a": "/"}}),
             ["control#sequences", "jobs/%7B%22a%22%3A%20%22%5Cu002f%22%7D"],
         ),
+        (Reason(Code.BEHIND, "x", {"group": "a", "before": 3}), ["control#groups"]),
         (Reason(Code.SLOTS, "x", {"slots": 4}), []),
     ],
 )
@@ -41,4 +42,5 @@ def test_a_text_is_one_printable_line() -> None:
 
 def test_a_count() -> None:
     row = reason_row(Code.BEHIND, 1001)
-    assert (row["code"], row["count"], row["link"]) == ("BEHIND", "1 000+", None)
+    assert (row["code"], row["count"], row["link"].address) == ("BEHIND", "1 000+", "control#groups")
+    assert reason_row(Code.SOLO, 1)["link"] is None
