@@ -65,16 +65,12 @@ class Capacity:
         self._in_flight = in_flight
         self._lease = lease
         self._async = AsyncCapacity()
-        self._slots = self._most_forced = 0
+        self.slots = 0  #: how many jobs the manager can run at once
+        self._most_forced = 0
         self.most_ahead: int | None = None  #: how many jobs to claim beyond the slots at most; None: by speed alone
         self.speed = Speed()
         self.budget = Budget(max_jobs)
         self.unknown = UnknownJobs(unknown_timeout)
-
-    @property
-    def slots(self) -> int:
-        """The number of jobs that the manager can run at once."""
-        return self._slots
 
     @property
     def beside_slots(self) -> dict[str, int]:
@@ -83,7 +79,7 @@ class Capacity:
 
     def set_slots(self, slots: int, async_jobs: int = 0, forced: int = 0) -> None:
         """Sets how many jobs the manager can run at once: in its slots, in each event loop, and `forced` ones."""
-        self._slots, self._most_forced = slots, forced
+        self.slots, self._most_forced = slots, forced
         self._async.set_limits(slots, async_jobs)
 
     def learn_async(self, name: str) -> None:
@@ -99,7 +95,7 @@ class Capacity:
         if ending is Ending.UNSTARTED:
             self.budget.refund(1)
             if not attempt.is_async:
-                self.speed.stalled(self._slots)
+                self.speed.stalled(self.slots)
         elif not attempt.is_async:
             self.speed.learn(seconds)
 
@@ -138,7 +134,7 @@ class Capacity:
     def busy(self) -> int:
         """The number of slots that are taken: async attempts share one, forced ones take none."""
         slotted, held = self._in_flight.counts()
-        return min(self._slots, slotted + max(self._async.workers(held), min(1, held)))
+        return min(self.slots, slotted + max(self._async.workers(held), min(1, held)))
 
     @property
     def has_async(self) -> bool:
@@ -160,7 +156,7 @@ class Capacity:
         return self._target(self._in_flight.async_count)
 
     def _target(self, held: int) -> int:
-        slots = self._slots - self._async.workers(held)
+        slots = self.slots - self._async.workers(held)
         ahead = self.speed.ahead(slots)
         return slots + (ahead if self.most_ahead is None else min(ahead, self.most_ahead))
 
@@ -173,7 +169,7 @@ class Capacity:
         slotted, held = self._in_flight.counts()
         target = self._target(held)
         room = target - slotted - asked
-        worthwhile = max(1, (target - self._slots) // 2)
+        worthwhile = max(1, (target - self.slots) // 2)
         if room < worthwhile:
             return 0
         left = self._async.left(held)
