@@ -27,6 +27,7 @@ from taskscheduler.errors import (
     ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
+    SignalTimeoutError,
     UnsupportedServerError,
     WaitTimeoutError,
 )
@@ -49,6 +50,7 @@ from taskscheduler.model.job_errors import (
 )
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.raised import Discard, Retry
+from taskscheduler.model.signals import Signal
 from taskscheduler.operations.control.groups import GroupUse
 from taskscheduler.operations.control.limits import Holder, LimitUse
 from taskscheduler.operations.control.sequences import BlockedSequence
@@ -103,6 +105,8 @@ __all__ = [
     "SelectionResult",
     "Service",
     "ServiceNotFoundError",
+    "Signal",
+    "SignalTimeoutError",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",

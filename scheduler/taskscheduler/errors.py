@@ -17,6 +17,7 @@ model/raised.py.
     │   └── Discard                          the same, and it is not
     ├── AlreadyRunningError                  another program or job with the solo key is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
+    ├── SignalTimeoutError (TimeoutError)    raised inside a job: the signal it waited for did not come in time
     ├── JobError                             the job did not end as DONE; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
     │   ├── JobTimeoutError                  it ran longer than its `timeout`, or was silent for too long
@@ -108,6 +109,14 @@ class WaitTimeoutError(SchedulerError, TimeoutError):
     def of(cls, left: int, timeout: float | None) -> WaitTimeoutError:
         """Returns the error for so many jobs that are left after so many seconds."""
         return cls(f"{left} {'job has' if left == 1 else 'jobs have'} not ended within {timeout:g} seconds")
+
+
+class SignalTimeoutError(SchedulerError, TimeoutError):
+    """The signal that the job waited for did not come in time. See Job.wait_for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"signal {name!r} did not come in time")
+        self.name = name  #: of the signal
 
 
 class DatabaseError(SchedulerError):

@@ -53,7 +53,7 @@ from taskscheduler.model.checks import seconds as checked_seconds
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler.model.raised import JobSnoozed
+from taskscheduler.model.raised import AttemptLost, JobSnoozed
 from taskscheduler.model.readable import Fault, fault_of_claimed, fault_of_unclaimable, fault_of_waiting
 from taskscheduler.operations.control.obeying import but_paused, end_over, is_all_paused, scope_under, unpark_resumed
 from taskscheduler.operations.control.turn_taking import TurnTaker, merged
@@ -285,7 +285,7 @@ class _InlineHooks:
             answer = notify(document, runtime, self._container, process)
             if iscoroutine(answer):
                 _in_a_loop(runtime.with_scheduler(answer))
-        except (Exception, JobSnoozed):
+        except (Exception, JobSnoozed, AttemptLost):
             logger.exception("notification failed", extra={"job": str(job_id)})
 
 

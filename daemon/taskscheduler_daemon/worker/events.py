@@ -72,8 +72,8 @@ class WorkerEvents:
     def emit_end(
         self, worker: EventSource, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
     ) -> None:
-        """Emits the end of a job, with its result or error; none for one that has put itself off."""
-        if not self._has_handlers or ending is Ending.SNOOZED:
+        """Emits the end of a job, with its result or error; none for one that has put itself off, or was lost."""
+        if not self._has_handlers or ending in (Ending.SNOOZED, Ending.RETURNED):
             return
         succeeded = ending is Ending.SUCCEEDED
         status = {"status": int(Status.DONE if succeeded else Status.FAILED)}

@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
+from taskscheduler.jobs.async_executor import INTERRUPTED
 from taskscheduler.jobs.executor import Container, JobInterrupted, refusal
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
@@ -218,11 +219,11 @@ class Worker(Borrower):
     def _process_alone(self, run: Run) -> AttemptResult:
         """Executes an async job that came as an ordinary one: the node did not know, and the report says it."""
         with self._execution.common_guard:
-            ending, content = self._async_loop().alone(run)
+            result = self._async_loop().alone(run)
         self._execution.clean_up()
-        if ending is Ending.RETURNED:
+        if result is INTERRUPTED:
             raise JobInterrupted
-        return AttemptResult(ending, {**content, "async": True})
+        return AttemptResult(result.ending, {**result.content, "async": True})
 
     def _report(
         self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float

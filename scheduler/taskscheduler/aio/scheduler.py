@@ -95,6 +95,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
     retry_job = coroutine(Operations.retry_job)
     delete_job = coroutine(Operations.delete_job)
     update_job = coroutine(Operations.update_job)
+    signal = coroutine(Operations.signal)
 
     pause = coroutine(Operations.pause)
     resume = coroutine(Operations.resume)
@@ -228,6 +229,11 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         """
         self._handlers.on(event, handler)
         return self
+
+    @property
+    def threads(self) -> LoopThreads:
+        """The threads that run blocking calls for the event loop; for jobs, not for applications."""
+        return self._loop_threads
 
     # -- settings and life ------------------------------------------------------------------------------------------
 

@@ -12,10 +12,12 @@ from taskscheduler.facade.methods import Methods
 from taskscheduler.facade.selections import Selection, Where
 from taskscheduler.model.changes import RETRY_OPTIONS, UNCHANGED, UPDATE_OPTIONS, JobChanges, reason_option
 from taskscheduler.model.options import At
+from taskscheduler.model.signals import Signal
 from taskscheduler.operations.add import merged
 from taskscheduler.operations.contention import Added
 from taskscheduler.operations.delete import delete_job
 from taskscheduler.operations.retry import Retrying
+from taskscheduler.operations.signals import send_signal
 from taskscheduler.operations.update import update
 from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
@@ -110,20 +112,30 @@ class JobMethods(Methods):
         return cancelled or not only_queued
 
     def retry_job(
-        self, /, job_id: ObjectId | str, data: Any = UNCHANGED, *, reason: str | None = None, **options: Any
+        self,
+        /,
+        job_id: ObjectId | str,
+        data: Any = UNCHANGED,
+        *,
+        reason: str | None = None,
+        from_step: str | None = None,
+        **options: Any,
     ) -> Process:
         """Puts an ended job back into the queue as the same document: it runs once more, with all its retries.
 
         Attempt numbers keep counting, and the previous result or error moves to `attempts`. With `data`, it runs with
         these, and the old ones move there, too; so does the `reason`. Options that may change: `at`, `queue`,
         `priority`, `tags`, `timeout`, `silence_timeout`, and those of retries. A run of an interval is tried
-        for itself; its series goes on, or stays cancelled. InvalidStateError if the job is still live, or if an equal
-        add_job_once job is; JobNotFoundError if the id is unknown; InvalidOptionError, InvalidDataError.
+        for itself; its series goes on, or stays cancelled. The job keeps its steps; `from_step` names the first one
+        that it forgets, with all after it and the signals that it waited for there. InvalidStateError if the job is
+        still live, or if an equal add_job_once job is; JobNotFoundError if the id is unknown; InvalidOptionError,
+        InvalidDataError.
         """
         core, changes, reason = self._core, JobChanges.of(options, data, RETRY_OPTIONS), reason_option(reason)
         wanted = checked_id(job_id)
         with translated():
-            process = core.processes.process(Retrying(core.store, core.clock, changes, reason).retry(wanted))
+            retrying = Retrying(core.store, core.clock, changes, reason, from_step)
+            process = core.processes.process(retrying.retry(wanted))
         return core.announcer.announce_requeued(process)
 
     def update_job(
@@ -151,6 +163,17 @@ class JobMethods(Methods):
         with translated():
             process = core.processes.process(update(core.store, core.clock, wanted, changes))
         return core.announcer.announce_updated(process)
+
+    def signal(self, job_id: ObjectId | str, name: str, value: Any = None) -> Signal:
+        """Gives a job the signal `name`, for which it waits with `wait_for`, has waited or will wait.
+
+        The first one of a name holds: `signal.won` says whether it is yours, `signal.value` is that of the first.
+        `signal.timed_out`: the job has given up waiting. InvalidStateError if the job has ended without such a signal,
+        or is a service or a program; JobNotFoundError, InvalidOptionError, InvalidDataError, PayloadTooLargeError.
+        """
+        wanted = checked_id(job_id)
+        with translated():
+            return send_signal(self._core.store, wanted, name, value)
 
     def select(
         self, where: str | Mapping[str, Any] | None = None, *, everything: bool = False, slow: bool = False

@@ -170,7 +170,7 @@ def rules_of(name: str) -> ExceptionRules:
     return NO_RULES if spec is None else spec.rules
 
 
-_OUTCOMES = {Ending.SUCCEEDED: Status.DONE, Ending.SNOOZED: Status.POSTPONED}
+_OUTCOMES = {Ending.SUCCEEDED: Status.DONE, Ending.SNOOZED: Status.POSTPONED, Ending.RETURNED: Status.WAITING}
 
 
 def outcome_of(result: AttemptResult) -> Outcome:

@@ -1,4 +1,4 @@
-"""Job, and the services that a worker offers to a running job. Durable steps come beside it."""
+"""Job, and the services that a worker offers to a running job."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bson import ObjectId
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, JobFailure, SchedulerError
+from taskscheduler.jobs.durable import DurableJob
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.lifecycle import Status
@@ -64,7 +65,7 @@ SERVICE = "taskscheduler.Service"
 _BASES = (FUNCTION_JOB, ASYNC_FUNCTION_JOB, SERVICE)
 
 
-class Job:
+class Job(DurableJob):
     """The base class of a job: override `start`.
 
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run

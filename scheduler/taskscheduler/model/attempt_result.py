@@ -14,7 +14,7 @@ from taskscheduler.model.exception_texts import JobInterrupted, is_a, message_of
 from taskscheduler.model.failures import fingerprint_at, place_of
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC, payload, payload_size
-from taskscheduler.model.raised import NO_RULES, ExceptionRules, JobSnoozed, Retry
+from taskscheduler.model.raised import NO_RULES, AttemptLost, ExceptionRules, JobSnoozed, Retry
 
 
 class AttemptResult(NamedTuple):
@@ -28,6 +28,8 @@ def failure(error: BaseException, rules: ExceptionRules = NO_RULES) -> AttemptRe
     """Returns the result of an attempt that raised, with what that says about the next one."""
     if is_a(error, JobSnoozed):
         return AttemptResult(Ending.SNOOZED, dict(error.facts))
+    if is_a(error, AttemptLost):
+        return AttemptResult(Ending.RETURNED, {"reason": message_of(error)})
     content: dict[str, Any] = {"error": describe(error)}
     if why := rules.why_final(error):
         content["final"] = why

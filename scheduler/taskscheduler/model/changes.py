@@ -137,6 +137,7 @@ class Requeue:
     fields: Mapping[str, Any] = field(default_factory=dict)
     at: datetime | None = None  #: None: at once
     reason: str | None = None
+    from_step: str | None = None  #: the step with which it begins; its fields say what it still knows
 
 
 ONCE_MORE = Requeue()  #: as it was

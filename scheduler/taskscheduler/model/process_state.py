@@ -11,7 +11,9 @@ from bson import ObjectId
 from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import DEAD_LETTERS, QUEUED, Status
+from taskscheduler.model.signals import entries_in
 from taskscheduler.model.sound import sound, status_of
+from taskscheduler.model.steps import steps_of
 
 AddOutcome = Literal["created", "existing", "replaced", "debounced"]
 
@@ -122,6 +124,21 @@ class ProcessState:
         """How often the job has put itself off with `snooze`."""
         snoozes: int = sound(self._document, "snoozes", 0)
         return snoozes
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps, sleeps and waits that the job has come to, in order: name, kind, at, attempt.
+
+        A step (`kind` "step") has its `result`, a "sleep" has `until`. A wait (kind "signal") has `until` if it has a
+        limit, `came` and `timed_out`, and as `result` the value of the signal.
+        """
+        return steps_of(self._document)
+
+    @property
+    def signals(self) -> dict[str, Any]:
+        """The values of the signals that the job was given, by their names; also those that it has not waited for."""
+        entries = entries_in(self._document.get("signals"))
+        return {one["name"]: one.get("value") for one in entries if one.get("timed_out") is not True}
 
     @property
     def expires(self) -> datetime | None:

@@ -43,6 +43,25 @@ class JobSnoozed(BaseException):
         self.facts = {**_when(after, until), **({"reason": said} if (said := _reason(reason)) else {})}
 
 
+class JobAsleep(JobSnoozed):
+    """Raised by `Job.sleep` and `Job.wait_for`: the job gives its slot back until a date, or until a signal comes."""
+
+    def __init__(self, awaits: Mapping[str, Any], reason: str) -> None:
+        BaseException.__init__(self, reason)
+        until = awaits.get("until")
+        self.facts = {"awaits": dict(awaits), "reason": reason, **({} if until is None else {"until": until})}
+
+
+class AttemptLost(BaseException):
+    """Raised in an attempt that has lost its job: somebody else runs it, or it was cancelled or deleted.
+
+    What the attempt would write is refused, so it ends at once. Not an Exception, so that jobs do not catch it.
+    """
+
+    def __init__(self, job_id: Any, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} has lost job {job_id}: it was cancelled, deleted or taken over")
+
+
 def _when(after: Seconds | None, until: datetime | None) -> dict[str, Any]:
     if (after is None) is (until is None):
         raise InvalidOptionError("snooze takes either seconds or until")

@@ -34,7 +34,7 @@ _SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(("at", "created", "claimed", "started", "ended", "alive", "parked_at", "gate_until"), _DATE),
     **dict.fromkeys(("expires", "first_started", "scheduled_at"), _DATE),
     **dict.fromkeys(("options", "service", "program", "error", "fields"), _MAPPING),
-    **dict.fromkeys(("status", "attempt", "retries", "snoozes", "lost", "priority"), _WHOLE),
+    **dict.fromkeys(("status", "attempt", "retries", "snoozes", "sleeps", "lost", "priority"), _WHOLE),
     "progress": lambda value: is_number(value) and 0 <= value <= 100,
     "tags": _is(list),
     "limits": _is(list),

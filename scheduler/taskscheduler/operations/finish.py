@@ -149,10 +149,10 @@ def _chance(fence: Fence, job: Mapping[str, Any]) -> float:
 
 
 def _again(job: Mapping[str, Any], content: Mapping[str, Any]) -> Again | None:
-    retry_for, until = job["options"].get("retry_for", 0), content.get("until")
-    if not retry_for and until is None and "expires" not in job and "first_started" not in job:
+    retry_for, until, awaits = job["options"].get("retry_for", 0), content.get("until"), content.get("awaits")
+    if not retry_for and until is None and awaits is None and "expires" not in job and "first_started" not in job:
         return None
-    return Again(until, content.get("begun", True), retry_for)
+    return Again(until, content.get("begun", True), retry_for, awaits)
 
 
 def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]) -> bool:

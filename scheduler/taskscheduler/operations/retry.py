@@ -14,6 +14,7 @@ from taskscheduler.model.changes import JobChanges, Requeue
 from taskscheduler.model.document import Document
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.sound import sound, sound_job, status_of
+from taskscheduler.model.steps import before
 from taskscheduler.operations.new_fields import NewFields
 from taskscheduler.operations.termination import await_killed
 from taskscheduler.store import Store
@@ -27,11 +28,19 @@ REPLACED = "add_job_once has added another job in its place"
 class Retrying:
     """Puts jobs back in the queue as they were added, or with changes."""
 
-    def __init__(self, store: Store, clock: Clock, changes: JobChanges, reason: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        changes: JobChanges,
+        reason: str | None = None,
+        from_step: str | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._changes = changes
         self._reason = reason
+        self._from_step = from_step
         now = store.clock.now()
         self.due = changes.due(now) or now
         self._fields = NewFields(changes.due_at(self.due), store.options.max_payload)
@@ -63,8 +72,10 @@ class Retrying:
 
         Jobs that get the same fields share one mapping of them.
         """
-        at = self.due + timedelta(seconds=seconds_later)
-        return Requeue(self._fields.of(job), at if at > self._store.clock.now() else None, self._reason)
+        at, fields = self.due + timedelta(seconds=seconds_later), self._fields.of(job)
+        if self._from_step is not None:
+            fields = {**fields, **before(job, self._from_step)}
+        return Requeue(fields, at if at > self._store.clock.now() else None, self._reason, self._from_step)
 
     def _rearm(self, job: Mapping[str, Any]) -> Document | None:
         if self._changes:

@@ -36,6 +36,7 @@ from taskscheduler.store.schema import ensure
 from taskscheduler.store.selections.bulk import BulkChanges
 from taskscheduler.store.selections.search import JobSearch
 from taskscheduler.store.services import ServiceMessageStore, ServiceStore
+from taskscheduler.store.steps import SignalStore, StepStore
 from taskscheduler.store.wakeups import WakeupQueue
 
 
@@ -64,6 +65,8 @@ class Store:
         self.inserts = JobInserts(self.database, options, clock)
         self.families = FamilyStore(self.database, options)
         self.wakeups = WakeupQueue(self.database, options, clock)
+        self.steps = StepStore(self.database, options, self.clock)
+        self.signals = SignalStore(self.database, options, self.clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
         self.services = ServiceStore(self.database, options)

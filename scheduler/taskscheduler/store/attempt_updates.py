@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 from pymongo import UpdateMany
 
-from taskscheduler.model.control.keys import PARKED_FIELDS, blocks_sequence
+from taskscheduler.model.control.keys import FAR, PARKED_FIELDS, blocks_sequence
 from taskscheduler.model.document import Document
 from taskscheduler.model.failures import fingerprint_of
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, Verdict, target
@@ -34,10 +34,17 @@ _HANDED_ON: Mapping[Transition, Status | None] = {
     Transition.SNOOZE: Status.POSTPONED,
 }
 
+AWAITS = "awaits"  #: what a job carries that has given its slot back until a signal comes, or a sleep is over
+
 _CLAIMED = int(target(Transition.CLAIM))
 
-#: the list of attempts, also of a job that has none or something else there
-LISTED = {"$cond": [{"$isArray": "$attempts"}, "$attempts", []]}
+
+def listed_in(field: str) -> Document:
+    """Returns an expression for the list in a field, also of a job that has none or something else there."""
+    return {"$cond": [{"$isArray": f"${field}"}, f"${field}", []]}
+
+
+LISTED = listed_in("attempts")
 
 #: what a job carries that has to begin in time: until when; and with the option `retry_for`, when it was first started
 WINDOW = ("expires", "first_started")
@@ -52,6 +59,15 @@ class Again(NamedTuple):
     at: datetime | None = None  #: the date that it has asked for
     begun: bool = True  #: whether this attempt had begun, as far as that is known
     retry_for: float = 0  #: seconds from the first start in which a try may begin; 0: no limit
+    awaits: Mapping[str, Any] | None = None  #: the sleep or signal that it waits for, see `model/steps.py`
+
+    def due(self, pause: Any) -> Any:
+        """Returns, for a pipeline, when the job is due that would be after a pause: at once if its signal is there."""
+        if self.awaits is None or "name" not in self.awaits:
+            return pause if self.at is None else {"$literal": self.at}
+        names = {"$map": {"input": listed_in("signals"), "in": "$$this.name"}}
+        came = {"$in": [{"$literal": self.awaits["name"]}, names]}
+        return {"$cond": [came, "$$NOW", {"$literal": self.at or FAR}]}
 
     def window(self, move: Transition, started: Any) -> tuple[Document, list[str]]:
         """Returns the fields to set and to remove by this move of a job whose attempt was `started` then.
@@ -160,7 +176,7 @@ def cancel_update(lease: float, reason: str | None = None) -> list[Document]:
     return [
         release_on_end(lease),
         {"$set": {**literal(values), "ended": "$$NOW"}},
-        {"$unset": ["once", "turn", *PARKED_FIELDS]},
+        {"$unset": ["once", "turn", AWAITS, *PARKED_FIELDS]},
     ]
 
 
@@ -253,7 +269,7 @@ def done_update(completion: Completion) -> Document:
     if completion.progress.get("message") is not None:
         change["message"] = completion.progress["message"]
     removed = dict.fromkeys(
-        ("once", "error", *_marks_earned(completion), *(("gate", "turn") if completion.keys else ())), ""
+        ("once", "error", AWAITS, *_marks_earned(completion), *(("gate", "turn") if completion.keys else ())), ""
     )
     return _timed(completion, {"$set": change, "$unset": removed})
 
@@ -283,7 +299,7 @@ def final_update(completion: Completion) -> list[Document]:
         stage["lost"] = {"$add": ["$lost", 1]}
     if completion.effects:
         stage["pending"] = {"$literal": list(completion.effects)}
-    removed = [*(["error"] if done else []), *(MARKS if completion.was_marked else [])]
+    removed = [AWAITS, *(["error"] if done else []), *(MARKS if completion.was_marked else [])]
     if completion.verdict.plans_next and completion.series is not None:
         stage["next"] = _planned_run(completion, completion.series)
     else:
@@ -291,7 +307,7 @@ def final_update(completion: Completion) -> list[Document]:
     if completion.keys:
         keeps_turn = completion.keeps_turn and completion.verdict.status in DEAD_LETTERS
         removed += ["gate"] if keeps_turn else ["gate", "turn"]
-    return [{"$set": stage}, *([{"$unset": removed}] if removed else [])]
+    return [{"$set": stage}, {"$unset": removed}]
 
 
 def _planned_run(completion: Completion, series: tuple[ObjectId, int]) -> Document:
@@ -323,10 +339,14 @@ def rearm_update(completion: Completion) -> list[Document]:
     again, lapsed = completion.again, list[str]()
     if move is not Transition.RELEASE:
         pause = {"$add": [_ended(completion), round(completion.retry_interval * 1000)]}
-        stage["at"] = pause if again is None or again.at is None else {"$literal": again.at}
+        stage["at"] = pause if again is None else again.due(pause)
     if again is not None:
         window, lapsed = again.window(move, _began(completion))
         stage |= window
+    if again is not None and again.awaits is not None:
+        stage["awaits"] = {"$literal": dict(again.awaits)}
+    else:
+        lapsed = [*lapsed, AWAITS]
     frees_places = bool(completion.keys) and completion.verdict.status is not Status.WAITING
     removed = [*UNCLAIM, "message", *_marks_earned(completion), *(["gate"] if frees_places else []), *lapsed]
     return [{"$set": stage}, {"$unset": removed}]
@@ -342,7 +362,9 @@ def _counted(completion: Completion) -> Document:
     if completion.verdict.failures is not None:
         counts["service.failures"] = {"$literal": completion.verdict.failures}
     if completion.verdict.move is Transition.SNOOZE:
-        counts["snoozes"] = {"$add": [{"$ifNull": ["$snoozes", 0]}, 1]}
+        asleep = completion.again is not None and completion.again.awaits is not None
+        name = "sleeps" if asleep else "snoozes"
+        counts[name] = {"$add": [{"$ifNull": [f"${name}", 0]}, 1]}
     elif completion.verdict.move is not Transition.RELEASE:
         counts["retries"] = {"$add": ["$retries", 1]}
     return counts

@@ -10,6 +10,7 @@ from typing import Any
 from pymongo.errors import (
     AutoReconnect,
     ConnectionFailure,
+    DocumentTooLarge,
     ExecutionTimeout,
     OperationFailure,
     PyMongoError,
@@ -36,6 +37,8 @@ _BATCH_ERRORS = ("writeErrors", "writeConcernErrors")
 #: the document itself is malformed or too large
 _BAD_DOCUMENT_CODES = {9, 22, 10334, 17280, 17419, 17420}
 
+
+_TOO_LARGE_CODES = {10334, 17280, 17419, 17420}
 
 #: findAndModify cannot change the document: a number that is none, a path through a text, an index key of two lists
 _REFUSED_CHANGE_CODES = {14, 28, 171}
@@ -75,6 +78,13 @@ def is_refused_write(error: BaseException) -> bool:
     """Whether the server refused to change one of the documents of an update, and would again."""
     refused = isinstance(error, OperationFailure) and error.code in _REFUSED_CHANGE_CODES
     return (isinstance(error, WriteError) or refused) and not is_transient(error)
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether the document would grow beyond the size that MongoDB stores."""
+    if isinstance(error, DocumentTooLarge):
+        return True
+    return isinstance(error, OperationFailure) and error.code in _TOO_LARGE_CODES
 
 
 def brief(error: BaseException) -> str:

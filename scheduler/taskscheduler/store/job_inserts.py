@@ -13,7 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from taskscheduler.clock import Backoff, Clock, Deadline
+from taskscheduler.clock import Clock
 from taskscheduler.errors import DuplicateJobError
 from taskscheduler.model.document import Document, NewJob
 from taskscheduler.model.lenient import UnreadableDocument
@@ -23,11 +23,10 @@ from taskscheduler.model.payload import CODEC
 from taskscheduler.model.sound import sound
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.store.driver_errors import is_transient
+from taskscheduler.store.enduring import EarlierTries, tries
 from taskscheduler.store.jobs import LIVE_FILTER, OnceTakenError
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read_ids, read_one, undecoded
 
-_PATIENCE = 30.0  #: seconds for which an insert is tried again through elections
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  #: seconds between two tries
 _BATCH = 1000  #: documents per insert command
 _DUPLICATE_KEY = 11000
 
@@ -96,16 +95,8 @@ class JobInserts:
             if not (tried_before and self._is_ours(job)):
                 raise DuplicateJobError(job.id) from error
 
-    def _tries(self) -> Iterator[_EarlierTries]:
-        """Yields before each try of one insert, with a pause between two; raises the last error when time is up."""
-        ends, earlier = self._clock.monotonic() + _PATIENCE, _EarlierTries()
-        yield earlier
-        deadline, backoff = Deadline(ends - self._clock.monotonic(), self._clock), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        while True:
-            if deadline.passed and earlier.error is not None:
-                raise earlier.error
-            deadline.pause(backoff.next())
-            yield earlier
+    def _tries(self) -> Iterator[EarlierTries]:
+        return tries(self._clock)
 
     def _is_ours(self, job: NewJob) -> bool:
         """Whether an earlier try stored the job that has this id."""
@@ -167,16 +158,3 @@ def _may_equal(data: Any) -> Document:
         size = {"$cond": [{"$eq": [{"$type": "$data"}, "object"]}, {"$bsonSize": "$data"}, -1]}
         return {"$eq": [size, len(bson.encode(data, codec_options=CODEC))]}
     return {"$eq": ["$data", {"$literal": data}]}
-
-
-class _EarlierTries:
-    """The earlier tries of an insert: after a transient `error` they may have been carried out."""
-
-    def __init__(self) -> None:
-        self.error: PyMongoError | None = None
-
-    def note(self, error: PyMongoError) -> None:
-        """Notes a transient error; raises any other."""
-        if not is_transient(error):
-            raise error
-        self.error = error

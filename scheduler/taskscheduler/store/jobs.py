@@ -15,14 +15,14 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.changes import ONCE_MORE, Requeue
-from taskscheduler.model.control.keys import PARKED_FIELDS
+from taskscheduler.model.control.keys import FAR, PARKED_FIELDS
 from taskscheduler.model.document import Document
 from taskscheduler.model.failures import fingerprint_of
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import FINAL, LIVE, QUEUED, Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import status_of
-from taskscheduler.store.attempt_updates import LATEST_END, WINDOW, cancel_update
+from taskscheduler.store.attempt_updates import AWAITS, LATEST_END, WINDOW, cancel_update
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.lenient_reads import (
     ONLY_ID,
@@ -139,8 +139,11 @@ class JobStore:
         of add_job_once.
         """
         update, after = requeue_update(job, again), ReturnDocument.AFTER
+        query = requeue_filter(job["_id"])
+        if again.from_step is not None:
+            query["attempt"] = job.get("attempt")  # else it has other steps by now
         try:
-            return change_one(self.collection, requeue_filter(job["_id"]), update, return_document=after)
+            return change_one(self.collection, query, update, return_document=after)
         except DuplicateKeyError as error:
             raise OnceTakenError from error
 
@@ -149,13 +152,22 @@ class JobStore:
 
         The time by which they have to start moves as well.
         """
-        for field in ("at", *WINDOW):
+        for field in ("at", "awaits.until", *WINDOW):
             query: Document = {"status": QUEUED_FILTER, field: {"$type": "date"}}
             if field == "at":
-                query["parked_at"] = {"$exists": False}
+                query |= {"parked_at": {"$exists": False}, "at": {"$type": "date", "$ne": FAR}}
             earlier = {"$subtract": [f"${field}", round(seconds * 1000)]}
             self.collection.update_many(query, [{"$set": {field: earlier}}])
         self._bring_debounced_forward(seconds)
+        self._bring_sleeps_forward(seconds)
+
+    def _bring_sleeps_forward(self, seconds: float) -> None:
+        """When a sleep is over, and a wait for a signal, stands among the steps of a job as well."""
+        query: Document = {"status": QUEUED_FILTER, "steps.until": {"$exists": True}}
+        until = {"$subtract": ["$$this.until", round(seconds * 1000)]}
+        is_date: Document = {"$eq": [{"$type": "$$this.until"}, "date"]}
+        step = {"$cond": [is_date, {"$mergeObjects": ["$$this", {"until": until}]}, "$$this"]}
+        self.collection.update_many(query, [{"$set": {"steps": {"$map": {"input": "$steps", "in": step}}}}])
 
     def _bring_debounced_forward(self, seconds: float) -> None:
         """How long a job may be put off counts from when it was added."""
@@ -215,7 +227,7 @@ class InvalidJobs:
         values: Document = {"status": int(target(Transition.REFUSE)), "error": dict(error), "pending": ["family"]}
         values["fingerprint"] = fingerprint_of(error)  # of any class, which may be what is wrong
         ended: Document = {name: {"$literal": value} for name, value in values.items()}
-        removed = ["once", "dedupe", "gate", "gate_until", "turn", *PARKED_FIELDS]
+        removed = ["once", "dedupe", "gate", "gate_until", "turn", AWAITS, *PARKED_FIELDS]
         update: list[Document] = [{"$set": {**ended, "ended": "$$NOW"}}, {"$unset": removed}]
         return self._collection.update_one(query, update).modified_count == 1
 

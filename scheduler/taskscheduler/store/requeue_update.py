@@ -8,7 +8,7 @@ from typing import Any
 from taskscheduler.model.changes import ONCE_MORE, Requeue
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, target
-from taskscheduler.store.attempt_updates import KEPT_ATTEMPTS, LISTED, MARKS, WINDOW, literal
+from taskscheduler.store.attempt_updates import AWAITS, KEPT_ATTEMPTS, LISTED, MARKS, WINDOW, literal
 from taskscheduler.store.control_updates import UNCLAIM, requeue_stage
 
 _LARGE_ATTEMPT = 64 * 1024  #: bytes of an entry; a larger one loses the data when later ones are changed
@@ -30,7 +30,19 @@ def requeue_update(job: Mapping[str, Any], again: Requeue = ONCE_MORE, at: Any =
         **literal({"retries": 0, "lost": 0, "progress": 0.0}),
     }
     stage |= requeue_stage({**job, **again.fields}, again.at)
-    removed = [*UNCLAIM, *MARKS, *WINDOW, "snoozes", "message", "error", "fingerprint", "result", "pending"]
+    removed = [
+        *UNCLAIM,
+        *MARKS,
+        *WINDOW,
+        AWAITS,
+        "snoozes",
+        "sleeps",
+        "message",
+        "error",
+        "fingerprint",
+        "result",
+        "pending",
+    ]
     removed += ["gate", "gate_until", "reason"]
     if "series" in job:
         stage["options.interval"] = {"$literal": 0}

@@ -40,6 +40,8 @@ PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCE
 
 TURN_ORDER = [("sequence", ASCENDING), ("turn", ASCENDING)]
 
+AWAITED_ORDER = [("status", ASCENDING), ("awaits.name", ASCENDING), ("awaits.until", ASCENDING)]
+
 #: the condition of the index `blocked`, told from the index alone: for $exists the server reads each document
 IS_PARKED: Document = {"parked_at": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}
 
@@ -66,6 +68,7 @@ def _node_indexes() -> list[IndexModel]:
         _index("async", [("priority", DESCENDING), ("at", ASCENDING)], {**waiting, "async": True}),
         _index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
         # a claim removes a job from it
+        _index("awaits", AWAITED_ORDER, _present("awaits.name")),
         _index("expires", [("expires", ASCENDING)], {**_present("expires"), "status": {"$lt": int(Status.PROCESSING)}}),
         _index("held", [("boot", ASCENDING), ("claim", ASCENDING)], _RUNNING),
         _index("pending", [("pending", ASCENDING)], _present("pending")),

@@ -28,6 +28,7 @@ from taskscheduler.model.control.slots import has_room, needs_own_worker, shares
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import NodeState, serves, state_of
 from taskscheduler.model.sound import sound, sound_job, status_of
+from taskscheduler.model.steps import Kind, awaited
 from taskscheduler.store import Store
 
 _MOST_NAMED = 3  #: classes of running jobs in a text
@@ -63,7 +64,7 @@ class _Question:
         if status is Status.PROCESSING:
             return self._running()
         if status is Status.POSTPONED and not is_parked(job):
-            return self._not_due()
+            return self._awaiting() or self._not_due()
         return self._unusable() or self._unserved() or self._paused() or self._controlled() or self._in_line()
 
     def _ended(self, status: Status) -> Reason:
@@ -82,6 +83,21 @@ class _Question:
         if (at := sound(self._job, "started")) is not None:
             text = f"attempt {attempt} has run for {self._since(at)} on {node}"
         return Reason(Code.RUNNING, text, {"node": node, "attempt": attempt})
+
+    def _awaiting(self) -> Reason | None:
+        """Returns that it sleeps, or waits for a signal; None if that is over, or it does neither."""
+        found = awaited(self._job)
+        if found is None or (found.until is not None and found.until <= self._now):
+            return None
+        limit = "" if found.until is None else f", until {_date(found.until)}"
+        facts = {"until": found.until}
+        if found.kind is Kind.SLEEP:
+            left = for_seconds((sound(self._job, "at", self._now) - self._now).total_seconds())
+            return Reason(Code.NOT_DUE, f"it sleeps{limit.lstrip(',')}, for another {left}", {"at": found.until})
+        if sound(self._job, "at", self._now) <= self._now:
+            return None  # the signal has come
+        text = f"it waits for the signal {_quoted(found.name)}{limit}"
+        return Reason(Code.WAITING_FOR, text, {"signal": found.name, **facts})
 
     def _not_due(self) -> Reason:
         at: datetime | None = sound(self._job, "at")

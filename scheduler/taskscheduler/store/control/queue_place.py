@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pymongo.collection import Collection
@@ -29,6 +30,12 @@ _FIRST_RUNNING = 1000
 _RUNNING: Document = {"status": int(Status.PROCESSING), "boot": {"$exists": True}}
 
 _NOT_DUE: Document = {"status": int(Status.POSTPONED), "at": {"$lt": FAR}}
+
+_AWAITING: Document = {"status": int(Status.POSTPONED), "awaits.name": {"$gt": ""}}  #: a signal
+
+_AWAITING_UNTIL: Document = {**_AWAITING, "awaits.until": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}
+
+_UNTIL = "until"  #: stands for these among the counts: they are no jobs that are not due
 
 
 class LiveJobs(NamedTuple):
@@ -66,7 +73,9 @@ class QueuePlaces:
         """Returns how many jobs are live, in one look; `queues`: those whose jobs wait for a slot, by their code."""
         parked = {kind: _parked_in(kind) for kind in CODES}
         waiting = {str(code): _waiting_in(names) for code, names in queues.items()}
-        counts = self._counts({**parked, **waiting, Code.RUNNING: _RUNNING, Code.NOT_DUE: _NOT_DUE})
+        told = {Code.WAITING_FOR: _AWAITING, _UNTIL: _AWAITING_UNTIL}
+        counts = self._counts({**parked, **waiting, Code.RUNNING: _RUNNING, Code.NOT_DUE: _NOT_DUE, **told})
+        counts[Code.NOT_DUE] = max(0, counts[Code.NOT_DUE] - counts.pop(_UNTIL, 0))
         return LiveJobs({kind: counts.pop(kind, 0) for kind in CODES}, {Code(code): counts[code] for code in counts})
 
     def _counts(self, queries: Mapping[str, Document]) -> Counter[str]:
@@ -83,9 +92,13 @@ class QueuePlaces:
 
 
 def _counting(name: str, query: Document) -> list[Document]:
-    """Returns the stages that count the jobs that match a query, under this name."""
+    """Returns the stages that count the jobs that match a query, under this name.
+
+    Of those that are not due some are taken off again, so more are counted.
+    """
+    most = (MOST_COUNTED + 1) * (2 if name == Code.NOT_DUE else 1)
     count = {"$group": {"_id": {"$literal": str(name)}, "jobs": {"$sum": 1}}}
-    return [{"$match": as_stored(query)}, {"$limit": MOST_COUNTED + 1}, count]
+    return [{"$match": as_stored(query)}, {"$limit": most}, count]
 
 
 def _parked_in(kind: str) -> Document:
