@@ -24,7 +24,7 @@ from taskscheduler import (
     SchedulerError,
     Status,
 )
-from taskscheduler.model.steps import MOST_STEPS
+from taskscheduler.model.durable.steps import MOST_STEPS
 from taskscheduler.testing import InlineNode
 
 A_DAY = 86_400

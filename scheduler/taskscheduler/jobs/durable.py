@@ -13,7 +13,7 @@ from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, SchedulerError
 from taskscheduler.jobs.steps import MISSING, AttemptSteps
 from taskscheduler.model.checks import Seconds, waiting_time
-from taskscheduler.model.steps import length_of_sleep
+from taskscheduler.model.durable.steps import length_of_sleep
 
 _NOT_IN_A_SERVICE = "a service runs for ever and has no {}; let it add a job for that"
 

@@ -10,13 +10,13 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.errors import SignalTimeoutError
+from taskscheduler.model.durable.signals import Signal, entry_of, name_of
+from taskscheduler.model.durable.steps import MOST_STEPS, Kind, check_kind, too_many, used_twice
 from taskscheduler.model.payload import as_stored, payload
 from taskscheduler.model.raised import AttemptLost, JobAsleep
-from taskscheduler.model.signals import Signal, entry_of, name_of
-from taskscheduler.model.steps import MOST_STEPS, Kind, check_kind, too_many, used_twice
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.steps import StepState
+from taskscheduler.store.durable.steps import StepState
 
 MISSING = object()  #: stands for the result of a step that has none yet
 

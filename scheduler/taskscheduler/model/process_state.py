@@ -9,11 +9,11 @@ from typing import Any, Literal
 from bson import ObjectId
 
 from taskscheduler.model.control.keys import CONTROL_FIELDS
+from taskscheduler.model.durable.signals import entries_in
+from taskscheduler.model.durable.steps import steps_of
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import DEAD_LETTERS, QUEUED, Status
-from taskscheduler.model.signals import entries_in
 from taskscheduler.model.sound import sound, status_of
-from taskscheduler.model.steps import steps_of
 
 AddOutcome = Literal["created", "existing", "replaced", "debounced"]
 

@@ -22,6 +22,7 @@ from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.control.sweeps import AdmissionSweeps
 from taskscheduler.store.control.windows import DebouncedJobs, WindowStore
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.durable.steps import SignalStore, StepStore
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.job_inserts import JobInserts
@@ -36,7 +37,6 @@ from taskscheduler.store.schema import ensure
 from taskscheduler.store.selections.bulk import BulkChanges
 from taskscheduler.store.selections.search import JobSearch
 from taskscheduler.store.services import ServiceMessageStore, ServiceStore
-from taskscheduler.store.steps import SignalStore, StepStore
 from taskscheduler.store.wakeups import WakeupQueue
 
 

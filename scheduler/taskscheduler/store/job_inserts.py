@@ -23,7 +23,7 @@ from taskscheduler.model.payload import CODEC
 from taskscheduler.model.sound import sound
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.store.driver_errors import is_transient
-from taskscheduler.store.enduring import EarlierTries, tries
+from taskscheduler.store.durable.tries import EarlierTries, tries
 from taskscheduler.store.jobs import LIVE_FILTER, OnceTakenError
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read_ids, read_one, undecoded
 

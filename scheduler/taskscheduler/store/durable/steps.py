@@ -15,12 +15,12 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import ServerClock
 from taskscheduler.errors import PayloadTooLargeError
 from taskscheduler.model.document import Document
+from taskscheduler.model.durable.signals import MOST_SIGNALS, entries_in
 from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.model.signals import MOST_SIGNALS, entries_in
 from taskscheduler.store.attempt_updates import listed_in
 from taskscheduler.store.driver_errors import is_too_large
-from taskscheduler.store.enduring import tries
+from taskscheduler.store.durable.tries import tries
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import change_one, read_one
 

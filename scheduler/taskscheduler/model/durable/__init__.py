@@ -1,0 +1,1 @@
+"""What makes a job resumable: its steps, and the signals that it waits for."""
