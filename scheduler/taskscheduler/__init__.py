@@ -41,7 +41,6 @@ from taskscheduler.model.control.groups import Group
 from taskscheduler.model.control.limits import Limit
 from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.control.reasons import Code, Reason
-from taskscheduler.model.durable.signals import Signal
 from taskscheduler.model.job_errors import (
     AlreadyRunningError,
     JobCanceledError,
@@ -51,6 +50,7 @@ from taskscheduler.model.job_errors import (
 )
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.raised import Discard, Retry
+from taskscheduler.model.resumable.signals import Signal
 from taskscheduler.operations.control.groups import GroupUse
 from taskscheduler.operations.control.limits import Holder, LimitUse
 from taskscheduler.operations.control.sequences import BlockedSequence

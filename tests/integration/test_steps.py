@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from tests.support.durable import AsyncOrder, Order
 from tests.support.jobs import traces
+from tests.support.resumable import AsyncOrder, Order
 
 from taskscheduler import (
     InvalidDataError,
@@ -24,7 +24,7 @@ from taskscheduler import (
     SchedulerError,
     Status,
 )
-from taskscheduler.model.durable.steps import MOST_STEPS
+from taskscheduler.model.resumable.steps import MOST_STEPS
 from taskscheduler.testing import InlineNode
 
 A_DAY = 86_400

@@ -35,6 +35,7 @@ GROUPS = {
         "cancel": "Cancel jobs and the runs that would follow them.",
         "retry": "Put jobs that have ended back in the queue.",
         "update": "Change a queued job in place.",
+        "signal": "Give a job a signal that it waits for.",
         "edit": "Set the status of a job to waiting or canceled.",
         "delete": "Delete jobs.",
         "delete-old": "Delete jobs that ended some time ago.",

@@ -12,6 +12,7 @@ from taskscheduler.store.attempt_updates import SNOOZED
 from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.kinds import blocks, failing, is_service, kind, waits_for
+from taskscheduler_daemon.presentation.steps import awaits
 from taskscheduler_daemon.presentation.text import local
 
 
@@ -122,7 +123,8 @@ def row(job: Process, now: datetime, with_queue: bool = False) -> tuple[str, ...
 def tries(job: Process) -> str:
     """Returns the attempt and the largest number of attempts, such as `2/4`.
 
-    Lost and snoozed attempts count in both, as they use no retry. For a service, returns how often it was started.
+    Attempts that were lost, snoozed or ended in a sleep count in both, as they use no retry. For a service, returns how
+    often it was started.
     """
     retry = job.options.get("retry", 0)
     if job.attempt == 0:
@@ -131,10 +133,10 @@ def tries(job: Process) -> str:
         return str(job.attempt)
     if retry == -1:
         return f"{job.attempt}/*"
-    lost = job.to_dict().get("lost", 0)
-    if not isinstance(retry, int) or not isinstance(lost, int):
+    lost, sleeps = job.to_dict().get("lost", 0), job.to_dict().get("sleeps", 0)
+    if not isinstance(retry, int) or not isinstance(lost, int) or not isinstance(sleeps, int):
         return str(job.attempt)
-    most = retry + 1 + lost + job.snoozes
+    most = retry + 1 + lost + job.snoozes + sleeps
     return str(job.attempt) if most <= 1 else f"{job.attempt}/{most}"
 
 
@@ -185,8 +187,8 @@ def news(job: Process, now: datetime) -> str:
 def _due(job: Process, now: datetime) -> str:
     if job.status is not Status.POSTPONED or job.at is None:
         return ""
-    if parked := waits_for(job):
-        return parked
+    if kept := waits_for(job) or awaits(job, now):
+        return kept
     left = (job.at - now).total_seconds()
     when = f"in {brief(left)}" if left > 0 else "now"
     if count_of_failures := failing(job):

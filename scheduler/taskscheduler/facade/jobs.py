@@ -11,8 +11,8 @@ from taskscheduler.errors import InvalidOptionError, JobNotFoundError
 from taskscheduler.facade.methods import Methods
 from taskscheduler.facade.selections import Selection, Where
 from taskscheduler.model.changes import RETRY_OPTIONS, UNCHANGED, UPDATE_OPTIONS, JobChanges, reason_option
-from taskscheduler.model.durable.signals import Signal
 from taskscheduler.model.options import At
+from taskscheduler.model.resumable.signals import Signal
 from taskscheduler.operations.add import merged
 from taskscheduler.operations.contention import Added
 from taskscheduler.operations.delete import delete_job

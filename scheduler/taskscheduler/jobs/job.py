@@ -15,7 +15,7 @@ from bson import ObjectId
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, JobFailure, SchedulerError
-from taskscheduler.jobs.durable import DurableJob
+from taskscheduler.jobs.resumable import ResumableJob
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.lifecycle import Status
@@ -65,7 +65,7 @@ SERVICE = "taskscheduler.Service"
 _BASES = (FUNCTION_JOB, ASYNC_FUNCTION_JOB, SERVICE)
 
 
-class Job(DurableJob):
+class Job(ResumableJob):
     """The base class of a job: override `start`.
 
     A subclass is registered under `name` (default: "module.QualName") as soon as its module is imported; nodes run

@@ -1,4 +1,4 @@
-"""The durable steps of one attempt: what earlier attempts have done is not done again. Blocking; see `durable`."""
+"""The durable steps of one attempt: what earlier attempts have done is not done again. Blocking; see `resumable`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.errors import SignalTimeoutError
-from taskscheduler.model.durable.signals import Signal, entry_of, name_of
-from taskscheduler.model.durable.steps import MOST_STEPS, Kind, check_kind, too_many, used_twice
 from taskscheduler.model.payload import as_stored, payload
 from taskscheduler.model.raised import AttemptLost, JobAsleep
+from taskscheduler.model.resumable.signals import Signal, entry_of, name_of
+from taskscheduler.model.resumable.steps import MOST_STEPS, Kind, check_kind, too_many, used_twice
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.durable.steps import StepState
+from taskscheduler.store.resumable.steps import StepState
 
 MISSING = object()  #: stands for the result of a step that has none yet
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from bson import ObjectId
 
 from taskscheduler.model.control.keys import CONTROL_FIELDS
-from taskscheduler.model.durable.signals import entries_in
-from taskscheduler.model.durable.steps import steps_of
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import DEAD_LETTERS, QUEUED, Status
+from taskscheduler.model.resumable.signals import entries_in
+from taskscheduler.model.resumable.steps import steps_of
 from taskscheduler.model.sound import sound, status_of
 
 AddOutcome = Literal["created", "existing", "replaced", "debounced"]

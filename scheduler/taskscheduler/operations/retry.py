@@ -12,8 +12,8 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.changes import JobChanges, Requeue
 from taskscheduler.model.document import Document
-from taskscheduler.model.durable.steps import before
 from taskscheduler.model.job_ids import id_text
+from taskscheduler.model.resumable.steps import before
 from taskscheduler.model.sound import sound, sound_job, status_of
 from taskscheduler.operations.new_fields import NewFields
 from taskscheduler.operations.termination import await_killed

@@ -8,10 +8,10 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
-from taskscheduler.model.durable.signals import MOST_SIGNALS, Signal, entries_in, entry_of, name_of
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.payload import payload
+from taskscheduler.model.resumable.signals import MOST_SIGNALS, Signal, entries_in, entry_of, name_of
 from taskscheduler.model.sound import sound, status_of
 from taskscheduler.store import Store
 

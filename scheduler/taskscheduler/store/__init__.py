@@ -22,7 +22,6 @@ from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.control.sweeps import AdmissionSweeps
 from taskscheduler.store.control.windows import DebouncedJobs, WindowStore
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.durable.steps import SignalStore, StepStore
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.job_inserts import JobInserts
@@ -32,6 +31,7 @@ from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
 from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
 from taskscheduler.store.programs import ProgramStore
+from taskscheduler.store.resumable.steps import SignalStore, StepStore
 from taskscheduler.store.schedules import ScheduleStore
 from taskscheduler.store.schema import ensure
 from taskscheduler.store.selections.bulk import BulkChanges

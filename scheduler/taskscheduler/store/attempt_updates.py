@@ -59,7 +59,7 @@ class Again(NamedTuple):
     at: datetime | None = None  #: the date that it has asked for
     begun: bool = True  #: whether this attempt had begun, as far as that is known
     retry_for: float = 0  #: seconds from the first start in which a try may begin; 0: no limit
-    awaits: Mapping[str, Any] | None = None  #: the sleep or signal that it waits for, see `model/durable/steps.py`
+    awaits: Mapping[str, Any] | None = None  #: the sleep or signal that it waits for, see `model/resumable/steps.py`
 
     def due(self, pause: Any) -> Any:
         """Returns, for a pipeline, when the job is due that would be after a pause: at once if its signal is there."""

@@ -23,9 +23,9 @@ from taskscheduler.model.payload import CODEC
 from taskscheduler.model.sound import sound
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.store.driver_errors import is_transient
-from taskscheduler.store.durable.tries import EarlierTries, tries
 from taskscheduler.store.jobs import LIVE_FILTER, OnceTakenError
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read_ids, read_one, undecoded
+from taskscheduler.store.resumable.tries import EarlierTries, tries
 
 _BATCH = 1000  #: documents per insert command
 _DUPLICATE_KEY = 11000

@@ -41,7 +41,8 @@ _QUICK_MS = 200  #: for a search that may pass over millions of jobs where anoth
 #: lets the planner take the index of live jobs, whatever their class
 _ANY_CLASS: Document = {"class": {"$gte": MinKey()}}
 
-_BULKY = {"data": 0, "result": 0, "attempts": {"$slice": -KEPT_ATTEMPTS}}  #: somebody else may have written more
+#: somebody else may have written more attempts
+_BULKY = {"data": 0, "result": 0, "steps": 0, "signals": 0, "attempts": {"$slice": -KEPT_ATTEMPTS}}
 
 _RUN = dict.fromkeys(("status", "class", "schedule", "scheduled_at", "created", "started", "ended"), 1)
 

@@ -27,7 +27,7 @@ _LATE_BATCH = 500
 #: jobs that have to begin in time, as their index demands it
 _LIMITED: Document = {"expires": {"$exists": True}, "status": {"$lt": int(Status.PROCESSING)}}
 
-_BULKY: Document = {"data": 0, "attempts": {"$slice": -1}}
+_BULKY: Document = {"data": 0, "steps": 0, "signals": 0, "attempts": {"$slice": -1}}
 
 
 class PostponedJobs:

@@ -135,7 +135,7 @@ def test_an_add_of_which_nobody_can_know_says_so(
     server: Server, stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Only this error leaves it open whether the job was stored."""
-    monkeypatch.setattr("taskscheduler.store.durable.tries._PATIENCE", 0.5)
+    monkeypatch.setattr("taskscheduler.store.resumable.tries._PATIENCE", 0.5)
     monkeypatch.setattr("taskscheduler.store.job_inserts.JobInserts._are_durable", lambda *_: False)
     with Scheduler(stage.uri) as scheduler:
         scheduler.add_job("noop")

@@ -47,6 +47,7 @@ from taskscheduler_daemon.presentation.kinds import (
     waits_for,
 )
 from taskscheduler_daemon.presentation.node import UP, busy, load, node_state
+from taskscheduler_daemon.presentation.steps import StepRow, awaits, due_date, step_rows, unheard
 from taskscheduler_daemon.presentation.text import iso, local
 from taskscheduler_daemon.web.pages.actions import offered
 from taskscheduler_daemon.web.pages.truncate import clip, line, shown
@@ -96,6 +97,8 @@ def job_page(job: Process, now: datetime) -> Row:
         "progress": job.progress,
         "message": line(progress(job), 500),
         "facts": [(name, line(value, 500)) for name, value in _facts(job, now) if value],
+        "steps": [_step(step) for step in step_rows(job, now)[-MOST_ATTEMPTS:]],
+        "earlier_steps": max(0, len(job.steps) - MOST_ATTEMPTS),
         "attempts": [_attempt(attempt, now) for attempt in reversed(attempts[-MOST_ATTEMPTS:])],
         "earlier": max(0, len(attempts) - MOST_ATTEMPTS),
         "data": None if job.program and job.data is None else shown(job.data),
@@ -109,7 +112,7 @@ def job_page(job: Process, now: datetime) -> Row:
 def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
     stored = job.to_dict()
     return [
-        ("Now", waits_for(job) or blocks(job)),
+        ("Now", waits_for(job) or awaits(job, now) or blocks(job)),
         ("Reason", job.reason or ""),
         ("Program", program(job)),
         ("Service", service_name(job)),
@@ -124,7 +127,7 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Tags", ", ".join(job.tags)),
         ("Priority", str(job.options.get("priority") or "")),
         ("Added", local(job.created)),
-        ("Due", local(job.at) if job.at != job.created else ""),
+        ("Due", due_date(job)),
         ("Start by", start_by(job, now)),
         ("Claimed", local(job.claimed)),
         ("Started", local(job.started)),
@@ -140,6 +143,7 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Parent", str(job.parent or "")),
         ("Lost", f"{stored['lost']} times with its worker or node" if stored.get("lost") else ""),
         ("Snoozed", how_often(job.snoozes) if job.snoozes else ""),
+        ("Signals not waited for", ", ".join(unheard(job))),
         ("Suspect", "runs alone: others were lost with it, too" if stored.get("suspect") else ""),
     ]
 
@@ -159,6 +163,15 @@ def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
         "run": lasted(attempt, now),
         "node": line(attempt.get("node") or "", 80),
         "error": line(attempt_note(attempt), 300),
+    }
+
+
+def _step(step: StepRow) -> Row:
+    return {
+        "name": line(step.name, 200),
+        "state": line(step.state, 300),
+        "at": step.at,
+        "attempt": step.attempt,
     }
 
 

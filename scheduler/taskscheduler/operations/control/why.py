@@ -25,9 +25,9 @@ from taskscheduler.model.control.known import CURE, Coverage, coverage
 from taskscheduler.model.control.pauses import JOB, Pause
 from taskscheduler.model.control.reasons import Code, Reason, for_seconds, many
 from taskscheduler.model.control.slots import has_room, needs_own_worker, shares_worker, slots_of, slots_taken
-from taskscheduler.model.durable.steps import Kind, awaited
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import NodeState, serves, state_of
+from taskscheduler.model.resumable.steps import Kind, awaited
 from taskscheduler.model.sound import sound, sound_job, status_of
 from taskscheduler.store import Store
 

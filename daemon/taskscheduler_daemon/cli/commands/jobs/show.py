@@ -48,10 +48,13 @@ from taskscheduler_daemon.presentation.kinds import (
     solo_key,
 )
 from taskscheduler_daemon.presentation.reason import is_kept_waiting
+from taskscheduler_daemon.presentation.steps import StepRow, due_date, step_rows, unheard
 from taskscheduler_daemon.presentation.terminal import say, say_lines
 from taskscheduler_daemon.presentation.text import iso, json_line, json_pretty, local, tsv
 
 _BAR = 40
+
+_LONGEST_STEP = 200
 
 _SECONDS = (
     *("interval", "retry_interval", "retry_interval_max", "retry_for", "start_by"),
@@ -108,6 +111,8 @@ def _show(
         _line(settings, "why", str(reason))
     for name, value in _fields(job, now, settings.fancy):
         _line(settings, name, value)
+    for number, step in enumerate(step_rows(job, now)):
+        _line(settings, "" if number else "steps", _step(step))
     for number, attempt in enumerate(reversed(job.attempts)):
         _line(settings, "" if number else "attempts", _attempt(attempt, now, settings.fancy))
     for number, change in enumerate(changes):
@@ -136,7 +141,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("queue", str(job.options.get("queue")) + _if(job.options.get("priority"), ", priority {}")),
         ("times", "   ".join(f"{name} {value}" for name, value in times if value)),
         ("added", local(job.created)),
-        ("due", local(job.at) if job.at != job.created else ""),
+        ("due", due_date(job)),
         ("start by", start_by(job, now)),
         ("claimed", local(job.claimed)),
         ("started", local(job.started) + _if(job.node, " on {}") + _if(job.worker, ", worker {}")),
@@ -156,6 +161,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("mistake", _if(job.fingerprint, "{}")),
         ("lost", _if(job.to_dict().get("lost"), "{} times with its worker or node")),
         ("snoozed", how_often(job.snoozes) if job.snoozes else ""),
+        ("signals", _if(", ".join(unheard(job)), "{}: not waited for yet")),
         ("suspect", _if(job.to_dict().get("suspect"), "runs alone: others were lost with it, too")),
     ]
     return [(name, value) for name, value in fields if value]
@@ -195,6 +201,11 @@ def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
         _if(where, "on {}"),
     ]
     return "  ".join(part for part in [*parts, attempt_note(attempt)] if part)
+
+
+def _step(step: StepRow) -> str:
+    state = step.state if len(step.state) <= _LONGEST_STEP else f"{step.state[:_LONGEST_STEP]}..."
+    return f"{step.name}  #{step.attempt}  {step.at}  {state}"
 
 
 def _change(change: StatusChange) -> str:

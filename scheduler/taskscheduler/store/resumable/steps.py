@@ -15,14 +15,14 @@ from pymongo.errors import PyMongoError
 from taskscheduler.clock import ServerClock
 from taskscheduler.errors import PayloadTooLargeError
 from taskscheduler.model.document import Document
-from taskscheduler.model.durable.signals import MOST_SIGNALS, entries_in
 from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.resumable.signals import MOST_SIGNALS, entries_in
 from taskscheduler.store.attempt_updates import listed_in
 from taskscheduler.store.driver_errors import is_too_large
-from taskscheduler.store.durable.tries import tries
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import change_one, read_one
+from taskscheduler.store.resumable.tries import tries
 
 _STATE = {"claim": 1, "attempt": 1, "status": 1, "steps": 1, "signals": 1, "now": "$$NOW"}
 

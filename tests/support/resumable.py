@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,8 @@ class Order(Job):
     def done(self, name: str, result: Any) -> Any:
         """Trace the step; what the data say befalls it there, in the first attempt."""
         trace(self.data["trace"], self.id, name, self.attempt, os.getpid())
+        if self.data.get("stops_in") == name:
+            time.sleep(20 if self.attempt == 1 else 0)  # it is killed
         if self.data.get("fails_in") == name and self.attempt == 1:
             raise OSError(name)
         return result
@@ -59,9 +62,11 @@ class AsyncOrder(Job):
     name = "async_order"
 
     async def start(self) -> Any:
-        reserved, charged = await asyncio.gather(
-            self.step("reserve", self.done, "reserve", 7), self.step("charge", self.done_at_once, "charge", ("EUR", 12))
-        )
+        charging = self.step("charge", self.done_at_once, "charge", ("EUR", 12))
+        if "stops_in" in self.data:
+            reserved, charged = await self.step("reserve", self.done, "reserve", 7), await charging
+        else:
+            reserved, charged = await asyncio.gather(self.step("reserve", self.done, "reserve", 7), charging)
         if "sleep" in self.data:
             await self.sleep(self.data["sleep"])
         approval = await self.approval() if self.data.get("waits") else None
@@ -80,6 +85,8 @@ class AsyncOrder(Job):
 
     def done_at_once(self, name: str, result: Any) -> Any:
         trace(self.data["trace"], self.id, name, self.attempt, os.getpid())
+        if self.data.get("stops_in") == name and self.attempt == 1:
+            time.sleep(20)  # it is killed
         if self.data.get("fails_in") == name and self.attempt == 1:
             raise OSError(name)
         return result

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from taskscheduler.errors import InvalidOptionError, InvalidStateError
 from taskscheduler.model.checks import Seconds, aware, near_miss, seconds
 from taskscheduler.model.control.keys import is_parked
-from taskscheduler.model.durable.signals import entries_in
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.resumable.signals import entries_in
 
 MOST_STEPS = 1000  #: of one job
 

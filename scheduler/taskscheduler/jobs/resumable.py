@@ -13,12 +13,12 @@ from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, SchedulerError
 from taskscheduler.jobs.steps import MISSING, AttemptSteps
 from taskscheduler.model.checks import Seconds, waiting_time
-from taskscheduler.model.durable.steps import length_of_sleep
+from taskscheduler.model.resumable.steps import length_of_sleep
 
 _NOT_IN_A_SERVICE = "a service runs for ever and has no {}; let it add a job for that"
 
 
-class DurableJob:
+class ResumableJob:
     """What a job has of steps. In an async job each method returns a coroutine: `await self.step(...)`."""
 
     id: ObjectId
