@@ -19,6 +19,7 @@ from typing import Any
 
 from bson import ObjectId
 
+import tests.faults.steps.orders
 import tests.faults.steps.spans
 import tests.support.jobs  # noqa: F401  (every child has it then)
 from taskscheduler import Scheduler
@@ -32,7 +33,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", __name__])
 _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
-JOBS = ["tests.support.jobs", "tests.faults.steps.spans"]
+JOBS = ["tests.support.jobs", "tests.faults.steps.spans", "tests.faults.steps.orders"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,12 @@ def _cancel(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     return [ObjectId(facts["id"])]
 
 
+def _signal(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    told = scheduler.signal(facts["id"], "go", facts["value"])
+    trace(f"{facts['data']}.told", told.won, told.value)
+    return [ObjectId(facts["id"])]
+
+
 def _pause(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
     scheduler.pause(job="trace")
     return [job.id for job in scheduler.get_jobs()]
@@ -200,6 +207,7 @@ ACTS: Mapping[str, Callable[[Orders], int]] = {
     "add_runs": _operation(_add_runs),
     "cancel": _operation(_cancel),
     "flush": _operation(_flush),
+    "signal": _operation(_signal),
     "pause": _operation(_pause),
     "resume": _operation(_resume),
     "add_span": _operation(_add_span),

@@ -31,7 +31,7 @@ class CrashSwitch(monitoring.CommandListener):
         self._numbers = itertools.count(1)  # as one operation of the interpreter it needs no lock
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        self._calls[event.request_id] = f"{event.command_name} {event.command[event.command_name]}"
+        self._calls[event.request_id] = f"{event.command_name} {event.command.get(event.command_name)}"
         if self._since and event.command.get(event.command_name) == self._since and event.command_name == "update":
             self._since = ""
 

@@ -9,8 +9,12 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from taskscheduler.model.control.keys import FAR
+from taskscheduler.store.attempt_updates import Again
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.postponed_jobs import PostponedJobs
+from taskscheduler.store.resumable import steps, tries
+from taskscheduler.store.resumable.steps import StepStore
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
@@ -44,6 +48,16 @@ def _trust(self: ClaimPipeline, ids: Any) -> Any:
     return claim, self._store.claims.claimed(claim, self.boot)
 
 
+def _always_wait(self: Again, _pause: Any) -> Any:
+    """Become due when it is time, whatever signal is there."""
+    return {"$literal": self.at or FAR}
+
+
+def only_note(entry: Mapping[str, Any], update: Callable[..., Any] = steps.signal_update) -> Any:
+    """Store a signal, and leave the job as it is."""
+    return [{"$set": {"signals": update(entry)[0]["$set"]["signals"]}}]
+
+
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(OutboxRelay, "run"),
     "taking back": _out(Rescuer, "run"),
@@ -54,5 +68,9 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "giving back abandoned claims": _out(ClaimPipeline, "release_abandoned"),
     "release of strays": _out(LeakedClaims, "run"),
     "writing until it is known": _out(Completer, "_finish", _believe),
+    "a look for the signal": _out(Again, "due", _always_wait),
+    "waking what waits": _out(steps, "signal_update", only_note),
+    "storing a step before the next": _out(StepStore, "add", lambda *_: True),
+    "repeating until it is known": _out(tries, "_PATIENCE", 0.0),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from taskscheduler import Scheduler, Status
 from tests.faults.steps.acting import Actor, Orders
+from tests.faults.steps.orders import broken_promises
 from tests.faults.steps.spans import most_at_once, spans
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
@@ -142,7 +143,8 @@ class Stage:
         keys = Counter(job["once"] for job in jobs.values() if "once" in job and not Status(job["status"]).is_final)
         assert set(keys.values()) <= {1}, "two live jobs of one key"
         self._verify_controls()
-        kept = {"pending", "next", "blocked", "parked_at", "gate", "turn"}
+        assert not (broken := broken_promises(self.log)), broken
+        kept = {"awaits", "pending", "next", "blocked", "parked_at", "gate", "turn"}
         stuck = [job for job in jobs.values() if kept & job.keys() or job["status"] == 2]
         assert not stuck, f"nobody cares for {stuck}"
 

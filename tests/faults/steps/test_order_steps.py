@@ -1,0 +1,234 @@
+"""Steps, sleeps and signals: a process ends after its n-th call, or a write fails: what was known is not done again.
+
+The process is the node, the worker that runs the job, or the program that gives the signal. See `test_crash_steps.py`
+and `test_ambiguous.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskscheduler import Job, Scheduler, Status
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler.operations.finish import AttemptEnd, completion_of
+from taskscheduler.store.fence import Fence
+from taskscheduler.testing import InlineNode
+from tests.faults.steps.ambiguous import AFTER, BEFORE
+from tests.faults.steps.order_scenarios import ORDERS, done_as_told, order, tell
+from tests.faults.steps.playing import (
+    breaks,
+    crash_of_a_node,
+    crash_of_an_operation,
+    failing_write,
+    failing_write_of_a_node,
+)
+from tests.faults.steps.removals import only_note
+from tests.faults.steps.scenarios import Scenario
+from tests.faults.steps.stage import LEASE, Stage, every_step
+from tests.support.eventually import eventually
+from tests.support.jobs import trace, traces
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a_node_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
+    assert every_step(stages, lambda stage, n: crash_of_a_node(stage, ORDERS[name], n)) > 10
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+@pytest.mark.parametrize("name", ORDERS)
+def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: str) -> None:
+    assert every_step(stages, lambda stage, n: failing_write_of_a_node(stage, ORDERS[name], n, when)) > 3
+
+
+# -- the worker -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(stage: Stage, scenario: Scenario, faults: dict[str, Any]) -> Iterator[None]:
+    """A healthy node runs the job, whose worker has the fault, to its end."""
+    stage.clear()
+    stage.memory["faults"] = faults
+    scenario.prepare(stage)
+    with stage.acting("node", {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}) as node:
+        scenario.during(stage, node)
+        scenario.heal(stage)
+        eventually(lambda: scenario.reached(stage) and stage.settled(), 30, "done")
+        yield
+        assert node.stop() == 0, stage.said("node")[-2000:]
+    stage.verify()
+
+
+def crash_of_a_worker(stage: Stage, scenario: Scenario, n: int) -> bool:
+    """Whether its first attempt has come to its end without reaching the switch."""
+    with running(stage, scenario, {"crash_at": n}):
+        job = stage.jobs.find_one()
+        assert job is not None
+        return not job["lost"]
+
+
+def failing_write_of_a_worker(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
+    """Whether its first attempt has come to its end before its n-th write. No attempt more is needed for it."""
+    with running(stage, scenario, {"fail_at": n, "fail_when": when}):
+        job = stage.jobs.find_one()
+        assert job is not None
+        assert not job["lost"]
+        assert job["attempt"] == 1 + job.get("sleeps", 0)
+        return "fault " not in stage.said("node")
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a_worker_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
+    assert every_step(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS[name], n)) > 3
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+@pytest.mark.parametrize("name", ORDERS)
+def test_every_write_of_a_worker_may_fail(stages: list[Stage], name: str, when: str) -> None:
+    assert every_step(stages, lambda stage, n: failing_write_of_a_worker(stage, ORDERS[name], n, when)) > 1
+
+
+# -- the program that gives the signal --------------------------------------------------------------------------------
+
+
+def signalled(stage: Stage) -> dict[str, Any]:
+    """What the program is told: the job waits already."""
+    stage.clear()
+    order(wait=True)(stage)
+    with InlineNode(stage.scheduler) as node:
+        node.run_until_idle()
+    return {"data": stage.log, "id": str(stage.memory["job"]), "value": 5}
+
+
+def verify(stage: Stage) -> None:
+    """Who got no answer gives the signal again, and learns whether the one before has come."""
+    tell(stage)
+    assert not stage.acknowledged or stage.memory["told"] == "5"
+    with stage.acting("node", {"orphaned_timeout": LEASE}, log="healer") as node:
+        eventually(lambda: done_as_told(stage) and stage.settled(), 30, "heard")
+        assert node.stop() == 0
+    stage.verify()
+
+
+def test_the_program_that_gives_a_signal_may_crash_after_every_call(stages: list[Stage]) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        return crash_of_an_operation(stage, "signal", signalled(stage), n, verify)
+
+    assert every_step(stages, play) > 8
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+def test_a_signal_is_given_until_it_is_known(stages: list[Stage], when: str) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        code, struck = failing_write(stage, "signal", signalled(stage), n, when)
+        assert code == 0
+        assert traces(f"{stage.log}.told") == [["True", "5"]], "it was the first, and knows it"
+        verify(stage)
+        return not struck
+
+    assert every_step(stages, play) > 1
+
+
+def test_a_node_that_runs_hears_of_a_signal_although_its_sender_has_died(stages: list[Stage]) -> None:
+    def play(stage: Stage, n: int) -> bool:
+        facts = signalled(stage)
+        with stage.acting("node", {"orphaned_timeout": LEASE}) as node:
+            eventually(lambda: "node ready" in stage.said("node"), 30, "node ready")
+            over = crash_of_an_operation(stage, "signal", facts, n, lambda _: None)
+            if stage.jobs.find_one({"signals": {"$exists": True}}) is None:
+                tell(stage)
+            stage.memory["told"] = stage.memory.get("told", "5")
+            eventually(lambda: done_as_told(stage) and stage.settled(), 30, "heard")
+            assert node.stop() == 0
+        stage.verify()
+        return over
+
+    assert every_step(stages, play) > 8
+
+
+# -- somebody else has the job ----------------------------------------------------------------------------------------
+
+
+class TakenOver(Job):
+    """While its first step runs, its node is taken for lost, and another node begins the job and has to try again."""
+
+    def start(self) -> None:
+        self.step("one", self.work, "one")
+        self.step("two", self.work, "two")
+
+    def work(self, name: str) -> None:
+        trace(self.data, name, self.attempt)
+        if self.attempt == 2:
+            raise OSError
+        if name == "one" and self.attempt == 1:
+            store = self.scheduler.store
+            job = store.jobs.get(self.id)
+            assert job is not None
+            end = AttemptEnd(Ending.LOST, {"error": {"type": "NodeLostError", "message": "seemed lost"}})
+            store.completions.write([completion_of(Fence(self.id, job["claim"], 1), job, end, 3)])
+            with InlineNode(self.scheduler, name="other") as node:
+                node.run_due()
+
+
+def run_taken_over(scheduler: Scheduler, path: Path) -> list[list[str]]:
+    """What ran, step by step with its attempt."""
+    process = scheduler.add_job(TakenOver, str(path), retry=1, retry_interval=60)
+    with InlineNode(scheduler) as node:
+        node.run_due()
+        assert process.refresh().status is Status.POSTPONED
+        node.advance(60)
+        node.run_until_idle()
+    assert process.refresh().status is Status.DONE
+    return traces(path)
+
+
+def test_an_attempt_that_has_lost_its_job_stores_nothing_and_goes_no_further(
+    scheduler: Scheduler, tmp_path: Path
+) -> None:
+    assert run_taken_over(scheduler, tmp_path / "trace") == [["one", "1"], ["one", "2"], ["one", "3"], ["two", "3"]]
+
+
+# -- these tests can fail ---------------------------------------------------------------------------------------------
+
+
+class NoFence(Fence):
+    """Matches the job whoever runs it."""
+
+    def filter(self) -> dict[str, Any]:
+        return {"_id": self.job_id}
+
+
+def test_without_the_fence_a_lost_attempt_goes_on(
+    scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskscheduler.store.resumable.steps.Fence", NoFence)
+    assert ["two", "1"] in run_taken_over(scheduler, tmp_path / "trace")
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [("signal while it ends", "a look for the signal"), ("signal while it waits", "waking what waits")],
+)
+def test_without_the_mechanism_a_job_waits_for_a_signal_that_is_there(
+    stages: list[Stage], monkeypatch: pytest.MonkeyPatch, name: str, without: str
+) -> None:
+    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)
+    if without == "waking what waits":  # it is this process that gives the signal
+        monkeypatch.setattr("taskscheduler.store.resumable.steps.signal_update", only_note)
+    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS[name], n), [without])
+
+
+def test_without_storing_a_step_first_it_runs_again(stages: list[Stage]) -> None:
+    without = ["storing a step before the next"]
+    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS["sleep"], n), without)
+
+
+def test_without_repeating_its_write_a_step_fails_its_job(stages: list[Stage]) -> None:
+    without = ["repeating until it is known"]
+    assert breaks(stages, lambda stage, n: failing_write_of_a_worker(stage, ORDERS["steps"], n, BEFORE), without)
