@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.steps.orders import broken_promises
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
@@ -43,6 +44,32 @@ def test_jobs_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Pa
             assert set(starts.values()) == {1}  # no attempt started twice
             assert {job_id for job_id, _ in starts} == {str(process.id) for process in added}
             assert sum(process.attempt for process in added) - len(added) < 20  # few had to start again
+        assert node.stop(timeout=40) == 0
+    finally:
+        node.destroy()
+
+
+def test_steps_and_signals_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Path) -> None:
+    """What a job was told is done is not done again, and a signal that was acknowledged is heard."""
+    uri, log = members.uri("failover", serverSelectionTimeoutMS="20000"), str(tmp_path / "log")
+    options = {"pm": "static", "min_children": 2, "jobs": ["tests.faults.steps.orders"], "max_lost": 10}
+    node = NodeProcess(uri, tmp_path / "node.log", options)
+    try:
+        node.wait_until_ready()
+        with Scheduler(uri) as scheduler:
+            added = [scheduler.add_job("faulty_order", {"trace": log, "wait": True, "sleep": 0.1}) for _ in range(60)]
+            told = []
+            for number, process in enumerate(added):
+                if number in (15, 40):
+                    dead = members.primary()
+                    members.kill(dead)
+                if number in (30, 55):
+                    members.start(dead)
+                told.append(scheduler.signal(process.id, "go", number))
+            scheduler.wait_for(added, timeout=90)
+            assert all(signal.won for signal in told)
+            assert [process.result_value for process in added] == list(range(60))
+            assert broken_promises(log) == []
         assert node.stop(timeout=40) == 0
     finally:
         node.destroy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import mongomock
@@ -10,6 +11,7 @@ import pytest
 from bson import ObjectId
 from tests.support.tables import table
 
+from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.failures import fingerprint_of
 from taskscheduler.model.lifecycle import FINAL, TRANSITIONS, Status, Transition, Verdict, target
 from taskscheduler.model.schedules import successor_id
@@ -257,7 +259,36 @@ def test_a_re_armed_job_says_how_its_attemptfinal_update(
     assert ("retries" in values) == counts
     assert ("snoozes" in values) == (move is Transition.SNOOZE)
     assert values.get("at") == (None if move is Transition.RELEASE else {"$add": ["$$NOW", 2500]})
-    assert gone == {"$unset": ["claim", "claimed", "boot", "dedupe", "child_alive", "message"]}
+    assert gone == {"$unset": ["claim", "claimed", "boot", "dedupe", "child_alive", "message", "awaits"]}
+
+
+AT = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("awaits", "at", "due"),
+    [
+        ({"sleep": "sleep-1", "until": AT}, AT, {"$literal": AT}),
+        ({"name": "$go", "until": AT}, AT, {"$literal": AT}),
+        ({"name": "$go"}, None, {"$literal": FAR}),
+    ],
+)
+def test_a_job_that_waits_is_due_at_its_time_or_when_its_signal_is_there(
+    awaits: dict[str, Any], at: datetime | None, due: Any
+) -> None:
+    completion = Completion(
+        Fence(ObjectId(), "c", 1), Verdict(Transition.SNOOZE), again=Again(at, awaits=awaits), retry_interval=300
+    )
+    stage, gone = rearm_update(completion)
+    values = stage["$set"]
+    assert values["awaits"] == {"$literal": awaits}
+    assert "awaits" not in gone["$unset"]
+    assert ("snoozes" in values, "sleeps" in values) == (False, True)
+    if "name" in awaits:
+        came, now, later = values["at"]["$cond"]
+        assert (came["$in"][0], now, later) == ({"$literal": "$go"}, "$$NOW", due)
+    else:
+        assert values["at"] == due
 
 
 def test_a_cancelled_job_gives_up_its_key_and_its_family_ends_with_it() -> None:
@@ -268,7 +299,7 @@ def test_a_cancelled_job_gives_up_its_key_and_its_family_ends_with_it() -> None:
         "pending": {"$literal": ["family", "hook"]},
         "ended": "$$NOW",
     }
-    assert gone == {"$unset": ["once", "turn", "parked_at", "blocked"]}
+    assert gone == {"$unset": ["once", "turn", "awaits", "parked_at", "blocked"]}
 
 
 def test_pauses_and_intervals_count_from_the_times_of_the_worker() -> None:
