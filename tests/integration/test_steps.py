@@ -233,6 +233,20 @@ def test_an_attempt_that_has_lost_its_job_ends_at_once(
     assert "ship" not in done
 
 
+def test_a_container_may_give_one_object_for_all_attempts(scheduler: Scheduler, log: str) -> None:
+    class Same:
+        made = Order()
+
+        def get(self, _cls: type[Job]) -> Order:
+            return self.made
+
+    jobs = [scheduler.add_job(Order, {"trace": log, "fails_in": "ship"}, retry=1, retry_interval=0) for _ in range(2)]
+    with InlineNode(scheduler, container=Same()) as node:
+        node.run_until_idle()
+    assert {job.refresh().status for job in jobs} == {Status.DONE}
+    assert sorted(steps_in(log)) == sorted([("reserve", 1), ("charge", 1), ("ship", 1), ("ship", 2)] * 2)
+
+
 # -- sleep ------------------------------------------------------------------------------------------------------------
 
 

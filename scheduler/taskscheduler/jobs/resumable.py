@@ -115,6 +115,7 @@ class ResumableJob:
             raise InvalidStateError(_NOT_IN_A_SERVICE.format(what))
         if self._runtime is None:
             raise SchedulerError(f"a job has {what} only while a worker runs it; in tests, run it with an InlineNode")
-        if self._kept_steps is None:
-            self._kept_steps = AttemptSteps(self._runtime.scheduler().store, self.id, self.attempt)
-        return self._kept_steps
+        kept = self._kept_steps
+        if kept is None or not kept.belongs_to(self.id, self.attempt):  # a container may give one object again
+            kept = self._kept_steps = AttemptSteps(self._runtime.scheduler().store, self.id, self.attempt)
+        return kept

@@ -36,6 +36,10 @@ class AttemptSteps:
         self._sleeps = 0
         self._state: StepState | None = None
 
+    def belongs_to(self, job_id: ObjectId, attempt: int) -> bool:
+        """Returns whether these are the steps of this attempt."""
+        return (self._job_id, self._attempt) == (job_id, attempt)
+
     def recall(self, name: Any) -> Any:
         """Begins a step: returns the result that an earlier attempt has stored, or MISSING.
 
