@@ -74,6 +74,17 @@ class Calls:
         else:
             self._history.write("canceled", job=job_id)
 
+    def signal(self, job_id: ObjectId, value: int) -> None:
+        """Give a job its signal."""
+        self._history.write("signal", job=job_id, value=value)
+        try:
+            told = self._scheduler.signal(job_id, "go", value)
+        except SchedulerError as error:
+            self._history.write("signal_unknown", job=job_id, why=_text(error))
+        else:
+            facts = {"value": told.value, "won": told.won, "timed_out": told.timed_out}
+            self._history.write("signalled", job=job_id, **facts)
+
     def release(self) -> None:
         """Release the sequences that are blocked."""
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tests.faults import checker, places, retries, schedules, turns
+from tests.faults import checker, places, retries, schedules, stepping, turns
 from tests.faults.checker import CANCELED, DONE, FAILED, FINAL, PROCESSING, TIMEOUT, Facts, Rule, Violation
 from tests.faults.executions import Execution, excused, overlaps, pauses
 
@@ -182,6 +182,8 @@ TRANSITIONS: Sequence[Rule] = (
     retries.pauses_are_kept,
     retries.snoozes_are_free,
     retries.nothing_starts_too_late,
+    stepping.steps_run_once,
+    stepping.signals_are_heard,
     checker.as_expected,
     checker.innocent_not_set_aside,
     checker.charged_had_started,

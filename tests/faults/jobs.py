@@ -10,10 +10,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from taskscheduler import Job, Retry, Service
+from taskscheduler import Job, Retry, Service, SignalTimeoutError
 from taskscheduler.jobs.executor import JobInterrupted
 from tests.faults.history import of_environment
 from tests.faults.retries import ASKED, SNOOZE
+from tests.faults.stepping import SIGNAL_WITHIN, SLEEP, TIMED_OUT
 
 _BEAT = 0.05
 _HISTORY = of_environment()
@@ -105,6 +106,30 @@ class Snoozing(Recorded):
     def work(self) -> None:
         if self.attempt <= self.data:
             self.snooze(SNOOZE)
+
+
+class Stepping(Recorded):
+    """Does steps, with a sleep between them and a wait for a signal at the end; the data is how many."""
+
+    name = "faults.stepping"
+
+    def work(self) -> None:
+        for number in range(self.data):
+            self._known(f"step-{number}", self.step(f"step-{number}", self._once, f"step-{number}"))
+            if number == 0:
+                self.sleep(SLEEP)
+        try:
+            self._known("go", self.wait_for("go", timeout=SIGNAL_WITHIN))
+        except SignalTimeoutError:
+            self._known("go", TIMED_OUT)
+
+    def _once(self, step: str) -> int:
+        self._note("ran", step=step)
+        self.nap(random.uniform(0, 0.2))
+        return random.randrange(2**30)
+
+    def _known(self, step: str, value: Any) -> None:
+        self._note("known", step=step, value=value)
 
 
 class Killer(Recorded):

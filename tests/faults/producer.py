@@ -23,6 +23,7 @@ from taskscheduler.errors import SchedulerError
 from tests.faults.calls import Calls, Options
 from tests.faults.processes import die_with_parent
 from tests.faults.standing import SERVICES, SHARED_KEY
+from tests.faults.stepping import SIGNAL_WITHIN
 
 _MOST_SERIES = 4
 _MOST_WAITING = 60  #: with more than that the nodes are given time
@@ -50,6 +51,7 @@ class Producer:
         self._series = 0
         self._counted_at, self._waiting = 0.0, 0
         self._canceling: list[tuple[float, ObjectId]] = []
+        self._telling: list[tuple[float, ObjectId]] = []  #: signals to be given
         self._mix: dict[Callable[[], None], float] = {
             self._quick: 30,
             self._bulk: 8,
@@ -59,6 +61,7 @@ class Producer:
             self._failing: 2,
             self._asking: 2,
             self._snoozing: 3,
+            self._stepping: 3,
             self._hurried: 3,
             self._later: 6,
             self._repeating: 1,
@@ -84,6 +87,9 @@ class Producer:
         """One call to the scheduler, or a few that belong together."""
         if self._canceling and self._canceling[0][0] <= time.monotonic():
             self._calls.cancel(self._canceling.pop(0)[1])
+            return
+        if self._telling and self._telling[0][0] <= time.monotonic():
+            self._calls.signal(self._telling.pop(0)[1], self._random.randrange(2**30))
             return
         if self._calls.stopped:
             self._calls.start_services()
@@ -123,6 +129,12 @@ class Producer:
 
     def _snoozing(self) -> None:
         self._calls.add("snoozing", self._random.randint(1, 3), "done")
+
+    def _stepping(self) -> None:
+        job = self._calls.add("stepping", self._random.randint(1, 4), "done", retry=10, retry_interval=0.2)
+        if job is not None and self._random.random() < 0.8:
+            self._telling.append((time.monotonic() + self._random.uniform(0, 2 * SIGNAL_WITHIN), job))
+            self._telling.sort()
 
     def _hurried(self) -> None:
         self._calls.add("quick", None, "any", start_by=self._random.choice([0.1, 0.5, 3]))

@@ -150,6 +150,12 @@ def test_a_job_that_puts_itself_off_breaks_nothing(story: Story) -> None:
     assert broken(story) == set()
 
 
+def test_steps_and_signals_that_are_kept_break_nothing(story: Story) -> None:
+    frozen = ("ran", 1, None), ("ran", 2, None), ("known", 2, 7), ("ran", 1, None)  # its holder was frozen meanwhile
+    stepped(story, *frozen, ("known", 3, 7))
+    assert broken(story) == set()
+
+
 def test_a_try_and_a_start_in_time_break_nothing(story: Story) -> None:
     tried_again(story, 0.6)
     assert broken(story) == set()
@@ -742,6 +748,29 @@ def count_a_snooze_twice(story: Story) -> None:
     story.documents["j"]["snoozes"] = 2
 
 
+def stepped(story: Story, *events: tuple[str, int, Any], told: Any = None) -> None:
+    """A job with a step, that is known in its first attempt and again in its second one."""
+    snoozed(story)
+    for what, attempt, value in events:
+        story.tell(
+            what, job="j", attempt=attempt, step="go" if what == "known" and told else "one", value=value, pid=10
+        )
+    if told is not None:
+        story.tell("signalled", job="j", value=told, won=True, timed_out=False)
+
+
+def run_a_known_step_again(story: Story) -> None:
+    stepped(story, ("ran", 1, None), ("known", 1, 7), ("ran", 2, None), ("known", 2, 7))
+
+
+def change_the_result_of_a_step(story: Story) -> None:
+    stepped(story, ("ran", 1, None), ("known", 1, 7), ("known", 2, 8))
+
+
+def hear_another_signal(story: Story) -> None:
+    stepped(story, ("known", 2, 7), told=8)
+
+
 def hurried(story: Story, after: float, job: str = "j") -> None:
     """A job that begins so many seconds after it was added, and has to within one."""
     document = story.whole(job)
@@ -798,6 +827,9 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (try_again_earlier_than_the_job_asked_for, "pauses are kept"),
     (charge_a_snooze, "a snooze costs nothing"),
     (count_a_snooze_twice, "a snooze is counted once"),
+    (run_a_known_step_again, "a step whose result is known does not run again"),
+    (change_the_result_of_a_step, "a step keeps its result"),
+    (hear_another_signal, "all hear the same signal"),
     (start_too_late, "nothing starts too late"),
     (give_up_what_has_started, "nothing starts too late"),
     (run_two_of_a_key, "solo jobs of one key do not overlap"),
