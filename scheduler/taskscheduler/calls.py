@@ -13,6 +13,7 @@ from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import JobOptions
 from taskscheduler.operations.add import merged
 from taskscheduler.process import Process
+from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import batch
 from taskscheduler.waiting.batch import BatchProgress, as_completed
 from taskscheduler.waiting.completion_watcher import CompletionWatcher
@@ -71,7 +72,15 @@ def check_callbacks(**callbacks: Callable[..., Any] | None) -> None:
 class Submitting(Protocol):
     """The part of a scheduler that calls use."""
 
-    def add_job(self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any) -> Process:
+    def add_job(
+        self,
+        job: Any,
+        data: Any = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        session: AnySession | None = None,
+        **given: Any,
+    ) -> Process:
         """Stores a job. See Scheduler.add_job."""
         ...
 
@@ -83,21 +92,35 @@ class Submitting(Protocol):
     def completions(self) -> CompletionWatcher: ...
 
 
+def check_no_session(session: AnySession | None) -> None:
+    """Raises InvalidOptionError if calls that wait are to be made in a transaction."""
+    if session is not None:
+        raise InvalidOptionError(
+            "option session is for submit: a job that is waited for starts only after the transaction has committed"
+        )
+
+
 class Calls:
     """Calls jobs like functions, all with the same job options. See Scheduler.with_options."""
 
     def __init__(
-        self, scheduler: Submitting, options: Mapping[str, Any] | None = None, given: Mapping[str, Any] = NO_OPTIONS
+        self,
+        scheduler: Submitting,
+        options: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] = NO_OPTIONS,
+        session: AnySession | None = None,
     ) -> None:
         self._scheduler = scheduler
+        self._session = session
         self._options = checked_options(options, given)
 
     def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
         """Adds the job and returns at once. See Scheduler.submit."""
-        return self._scheduler.add_job(*call(job, *args, **named), self._options)
+        return self._scheduler.add_job(*call(job, *args, **named), self._options, session=self._session)
 
     def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
         """Adds the job and waits for its result. See Scheduler.run."""
+        check_no_session(self._session)
         return self.submit(job, *args, **named).result()
 
     def run_batch(
@@ -108,6 +131,7 @@ class Calls:
         timeout: Seconds | None = None,
     ) -> bool:
         """Adds many jobs and waits until all have ended. See Scheduler.run_batch."""
+        check_no_session(self._session)
         check_callbacks(callback=callback, progress=progress)
         limit = waiting_time(timeout)
         added = BatchProgress(self._scheduler.add_jobs([with_common(entry, self._options) for entry in batch(calls)]))

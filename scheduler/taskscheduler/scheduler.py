@@ -24,6 +24,7 @@ from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_feed import Token
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import check_callable
 from taskscheduler.waiting.completion_watcher import CompletionWatcher
 from taskscheduler.waiting.listener import BackgroundListener
@@ -52,9 +53,14 @@ class Scheduler(Operations):
 
     # -- calling jobs like functions, tracking programs -------------------------------------------------------------
 
-    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> Calls:
-        """Returns calls with these job options: `with_options(retry=3).submit(resize, "a.png")`. InvalidOptionError."""
-        return Calls(self, options, given)
+    def with_options(
+        self, options: Mapping[str, Any] | None = None, *, session: AnySession | None = None, **given: Any
+    ) -> Calls:
+        """Returns calls with these job options: `with_options(retry=3).submit(resize, "a.png")`. InvalidOptionError.
+
+        With `session`, `submit` adds its jobs in the transaction that has begun there, as add_job does.
+        """
+        return Calls(self, options, given, session)
 
     def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
         """Adds a job with plain arguments and returns at once: `submit(resize, "a.png", width=100)`. See `call`.

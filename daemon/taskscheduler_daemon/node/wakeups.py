@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
+from taskscheduler.model.control.keys import read_group_list
+from taskscheduler.model.document import COMMITTED, COMMITTED_MANY
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.cancel import end_orphan
 from taskscheduler.store import Store
 from taskscheduler.store.change_events import is_setting, message_pipeline
 from taskscheduler.store.change_feed import GAP, ChangeFeed
@@ -56,6 +59,7 @@ class WakeupListener:
     ) -> None:
         names = store.options.job_store, store.options.job_queue
         self._feed = ChangeFeed(store.streams.for_few(), message_pipeline(*names))
+        self._store = store
         self._idle = search.idle
         self._claimer = claimer
         self._due = due
@@ -129,7 +133,22 @@ class WakeupListener:
         ids, options = _ids([job.get("_id")]), job.get("options")
         self._announced += ids
         forced = "async" in job or not isinstance(options, dict) or bool(options.get("force_spawn"))
-        self._look(ids, _names([job.get("queue")]), forced, job.get("status") == Status.POSTPONED)
+        later = job.get("status") == Status.POSTPONED
+        if job.get("wake") in (COMMITTED, COMMITTED_MANY):
+            self._committed(ids, job)
+            later |= job.get("wake") == COMMITTED_MANY  # so that it is not claimed alone, but all are searched for
+        self._look(ids, _names([job.get("queue")]), forced, later)
+
+    def _committed(self, ids: Sequence[ObjectId], job: dict[str, Any]) -> None:
+        """Does for a job that was added in a transaction what its adder does for others once they are stored."""
+        blocked = job.get("blocked")
+        if read_group_list(blocked) is not None:
+            self._claimer.groups_wait(_names([job.get("queue")]))
+        elif isinstance(blocked, str):
+            self._due.gatekeeper.admit_soon(blocked)
+        for parent in _ids([job.get("parent")]):
+            for job_id in ids:
+                end_orphan(self._store, job_id, parent)
 
     def _added(self, message: dict[str, Any]) -> None:
         ids = _ids(message.get("jobs"))

@@ -8,8 +8,9 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from taskscheduler.aio.process import AsyncProcess
-from taskscheduler.calls import NO_OPTIONS, call, check_callbacks, checked_options, with_common
+from taskscheduler.calls import NO_OPTIONS, call, check_callbacks, check_no_session, checked_options, with_common
 from taskscheduler.model.checks import Seconds, waiting_time
+from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import batch
 from taskscheduler.waiting.batch import BatchProgress
 
@@ -18,7 +19,13 @@ class AsyncSubmitting(Protocol):
     """The part of an asyncio scheduler that calls use."""
 
     async def add_job(
-        self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
+        self,
+        job: Any,
+        data: Any = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        session: AnySession | None = None,
+        **given: Any,
     ) -> AsyncProcess:
         """Stores a job. See Scheduler.add_job."""
         ...
@@ -42,16 +49,19 @@ class AsyncCalls:
         scheduler: AsyncSubmitting,
         options: Mapping[str, Any] | None = None,
         given: Mapping[str, Any] = NO_OPTIONS,
+        session: AnySession | None = None,
     ) -> None:
         self._scheduler = scheduler
+        self._session = session
         self._options = checked_options(options, given)
 
     async def submit(self, job: Any, /, *args: Any, **named: Any) -> AsyncProcess:
         """Adds the job; it runs in the background. See Scheduler.submit."""
-        return await self._scheduler.add_job(*call(job, *args, **named), self._options)
+        return await self._scheduler.add_job(*call(job, *args, **named), self._options, session=self._session)
 
     async def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
         """Adds the job and waits for its result. See Scheduler.run."""
+        check_no_session(self._session)
         return await (await self.submit(job, *args, **named)).result()
 
     async def run_batch(
@@ -62,6 +72,7 @@ class AsyncCalls:
         timeout: Seconds | None = None,
     ) -> bool:
         """Adds many jobs and waits until all have ended; callbacks may be coroutines. See Scheduler.run_batch."""
+        check_no_session(self._session)
         check_callbacks(callback=callback, progress=progress)
         limit = waiting_time(timeout)
         entries = [with_common(entry, self._options) for entry in batch(calls)]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Any, overload
@@ -38,6 +39,7 @@ from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Tracked
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.change_feed import Token
+from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import batch, listed
 from taskscheduler.waiting.batch import BatchProgress
 
@@ -129,9 +131,12 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
 
     # -- adding and finding many ------------------------------------------------------------------------------------
 
-    async def add_jobs(self, jobs: Iterable[Any]) -> list[AsyncProcess]:
+    async def add_jobs(self, jobs: Iterable[Any], *, session: AnySession | None = None) -> list[AsyncProcess]:
         """Stores many jobs in few writes. See Scheduler.add_jobs."""
-        added: list[AsyncProcess] = await self._call(Operations.add_jobs, list(batch(jobs)))
+        entries, call = list(batch(jobs)), self._call
+        if session is not None:
+            call = partial(self._call_in, session)
+        added: list[AsyncProcess] = await call(Operations.add_jobs, entries)
         return added
 
     async def get_jobs(self, query: Mapping[str, Any] | None = None) -> AsyncIterator[AsyncProcess]:
@@ -150,9 +155,11 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
 
     # -- calling jobs like functions, tracking programs -------------------------------------------------------------
 
-    def with_options(self, options: Mapping[str, Any] | None = None, **given: Any) -> AsyncCalls:
+    def with_options(
+        self, options: Mapping[str, Any] | None = None, *, session: AnySession | None = None, **given: Any
+    ) -> AsyncCalls:
         """Returns calls with these job options. See Scheduler.with_options."""
-        return AsyncCalls(self, options, given)
+        return AsyncCalls(self, options, given, session)
 
     async def submit(self, job: Any, /, *args: Any, **named: Any) -> AsyncProcess:
         """Adds a job with plain arguments; it runs in the background. See Scheduler.submit."""

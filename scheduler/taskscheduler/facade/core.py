@@ -18,6 +18,7 @@ from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.schedules import ScheduleControl
 from taskscheduler.operations.service_messages import ServiceMessages
 from taskscheduler.operations.services import ServiceControl
+from taskscheduler.operations.transactions.in_session import InSession
 from taskscheduler.process import JobAccess, Processes
 from taskscheduler.store import Store
 from taskscheduler.store.change_feed import Token
@@ -67,6 +68,7 @@ class Core:
         self.adder = JobAdder(self.connection, self.canceller, self.clock)
         self.services = ServiceControl(self.connection, self.adder, self.canceller, self.clock)
         self.schedules = ScheduleControl(self.connection, self.adder, self.clock)
+        self.in_session = InSession(self.connection, self.adder, self.schedules)
         self.service_messages = ServiceMessages(self.connection)
         self.shared_stream = SharedStream(self.connection)
         self.waits = OwnStreams()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from bson import ObjectId
@@ -18,9 +18,11 @@ from taskscheduler.operations.contention import Added
 from taskscheduler.operations.delete import delete_job
 from taskscheduler.operations.retry import Retrying
 from taskscheduler.operations.signals import send_signal
+from taskscheduler.operations.transactions.in_session import InSession
 from taskscheduler.operations.update import update
 from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.transactions.steps import AnySession, Steps
 from taskscheduler.validation import batch, named
 from taskscheduler.validation import job_id as checked_id
 
@@ -28,7 +30,16 @@ from taskscheduler.validation import job_id as checked_id
 class JobMethods(Methods):
     """Adds, finds, cancels, retries and deletes jobs."""
 
-    def add_job(self, /, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any) -> Process:
+    def add_job(
+        self,
+        /,
+        job: Any,
+        data: Any = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        session: AnySession | None = None,
+        **given: Any,
+    ) -> Process:
         """Stores a job durably; it runs as soon as a node has a free slot, or at its time.
 
         `job` is a Job subclass, a `@job` function or a registered name; `data` anything that BSON can hold, and
@@ -38,17 +49,26 @@ class JobMethods(Methods):
         same `id` is then safe. With `dedupe`, a job of the same class and data that has not started is returned
         instead, its `outcome` existing; with `unique_for`, one that was accepted within so many seconds. With
         `debounce`, a queued one is put off and gets these data, its `outcome` debounced.
+
+        With `session`, a session of pymongo in which a transaction has begun, all of this happens in the transaction:
+        the job exists exactly if that commits, and nodes hear of it then. Handlers of events are not called. Errors
+        after which the driver repeats the transaction pass through. InvalidOptionError for a session without a
+        transaction, or of other servers.
         """
+        if session is not None:
+            return self._in(session, lambda work: work.jobs.add(job, data, merged(options, given)))
         with translated():
             return self._announced(self._core.adder.add(job, data, merged(options, given)))
 
-    def add_jobs(self, jobs: Iterable[Any]) -> list[Process]:
+    def add_jobs(self, jobs: Iterable[Any], *, session: AnySession | None = None) -> list[Process]:
         """Stores many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
         All are validated before the first is written; the error names the position of the one at fault. Jobs with the
-        options `dedupe`, `unique_for` or `debounce` take some writes each.
+        options `dedupe`, `unique_for` or `debounce` take some writes each. `session`: as for add_job.
         """
         core = self._core
+        if session is not None:
+            return core.in_session.carry_out(session, lambda work: self._made(work.jobs.add_many(batch(jobs))))
         with translated():
             added = [core.processes.process(*one) for one in core.adder.add_many(batch(jobs))]
             if core.announcer.wanted:
@@ -57,16 +77,34 @@ class JobMethods(Methods):
             return added
 
     def add_job_once(
-        self, /, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any
+        self,
+        /,
+        job: Any,
+        data: Any = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        session: AnySession | None = None,
+        **given: Any,
     ) -> Process:
         """Stores a job unless the same one is live already: same class, same data (unless `ignore_data`).
 
         If your options differ from those of the live job, or your data under `ignore_data`, that job is cancelled and
         replaced. `process.outcome` says created, existing or replaced. Exact under any concurrency. Raises as add_job
-        does.
+        does. `session`: as for add_job.
         """
+        if session is not None:
+            return self._in(session, lambda work: work.jobs.add_once(job, data, merged(options, given)))
         with translated():
             return self._announced(self._core.adder.add_once(job, data, merged(options, given)))
+
+    def _in(self, session: AnySession, prepare: Callable[[InSession], Steps[Added]]) -> Process:
+        return self._core.in_session.carry_out(session, lambda work: self._one(prepare(work)))
+
+    def _one(self, steps: Steps[Added]) -> Steps[Process]:
+        return self._core.processes.process(*(yield from steps))
+
+    def _made(self, steps: Steps[list[Added]]) -> Steps[list[Process]]:
+        return [self._core.processes.process(*one) for one in (yield from steps)]
 
     def _announced(self, added: Added) -> Process:
         return self._core.announcer.announce_added(self._core.processes.process(*added))

@@ -29,7 +29,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from inspect import signature
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from taskscheduler.facade.core import Core
 from taskscheduler.model.process_state import ProcessState
@@ -48,6 +49,11 @@ class Methods:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+
+    @property
+    def core(self) -> Core:
+        """The parts below these methods; for the asyncio twin, not for applications."""
+        return self._core
 
 
 class Threads(Protocol):
@@ -75,7 +81,18 @@ class AsyncMethods(Generic[M_co, P_co]):
         self._processes = processes
 
     async def _call(self, method: Callable[..., Any], /, *args: Any, **given: Any) -> Any:
-        result = await self._threads.run(method, self._blocking, *args, **given)
+        return self._adopted(await self._threads.run(method, self._blocking, *args, **given))
+
+    async def _call_in(self, session: Any, method: Callable[..., Any], /, *args: Any, **given: Any) -> Any:
+        """Prepares in a thread what the method does in the transaction of a session, and does it in the loop."""
+
+        def prepare(plan: Any) -> None:
+            method(self._blocking, *args, session=plan, **given)
+
+        work = cast(Methods, self._blocking).core.in_session
+        return self._adopted(await work.carry_out_async(session, prepare, self._threads))
+
+    def _adopted(self, result: Any) -> Any:
         if isinstance(result, Process):
             return self._processes.adopt(result)
         if isinstance(result, list):
@@ -106,8 +123,12 @@ def coroutine(
 ) -> Callable[Concatenate[AsyncMethods[M, Any], A], Coroutine[Any, Any, Any]]:
     """Returns a blocking method as a coroutine function, with its name, parameters and docstring."""
 
+    has_session = "session" in signature(method).parameters
+
     @wraps(method)
     async def served(self: AsyncMethods[M, Any], /, *args: A.args, **given: A.kwargs) -> Any:
+        if has_session and (session := given.pop("session", None)) is not None:
+            return await self._call_in(session, method, *args, **given)
         return await self._call(method, *args, **given)
 
     return served

@@ -22,8 +22,3 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.limits = Limits(self._core)
         self.sequences = Sequences(self._core)
         self.groups = Groups(self._core)
-
-    @property
-    def core(self) -> Core:
-        """The parts below these methods; for the asyncio twin, not for applications."""
-        return self._core

@@ -17,6 +17,9 @@ Document = dict[str, Any]
 
 SCHEMA_VERSION = 1
 
+#: the field `wake` of a job that was added in a transaction: it wakes the nodes for itself, or for others like it, too
+COMMITTED, COMMITTED_MANY = "committed", "committed many"
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:

@@ -57,7 +57,7 @@ class JobAdder:
 
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores one job, or returns the one that stands in its place under the options `dedupe` or of windows."""
-        request = JobRequest.of(job, data, asked, self._defaults)
+        request = self.request(job, data, asked)
         store = self._connection.store
         new = self._new(store, request, wake=store.wakeups.is_quiet())
         if request.options.is_compared:
@@ -68,7 +68,7 @@ class JobAdder:
 
     def add_many(self, jobs: Iterable[Any]) -> list[Added]:
         """Stores many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
-        requests = [self._requested(number, entry) for number, entry in enumerate(jobs)]
+        requests = [self.requested(number, entry) for number, entry in enumerate(jobs)]
         store = self._connection.store
         new = self._new_jobs(store, requests)
         _check_ids(store, new)
@@ -84,10 +84,7 @@ class JobAdder:
 
     def add_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores a job unless the same one is live; returns its document, and what was done."""
-        for name in _NOT_FOR_ONCE:
-            if asked.get(name):
-                raise InvalidOptionError(f"option {name} is for add_job; add_job_once looks for running jobs, too")
-        request = JobRequest.of(job, data, {**asked, **_NOT_FOR_ONCE}, self._defaults)  # a class may ask for it
+        request = self.request_once(job, data, asked)
         ignore_data = request.options.ignore_data
         store = self._connection.store
         new = self._new(store, request)
@@ -95,6 +92,17 @@ class JobAdder:
         document = {**new.document, "once": key, "once_key": key}
         once = self._once(store, NewJob(new.id, document, self._encode(document)), asked, ignore_data)
         return self._joined(store, once)
+
+    def request(self, job: Any, data: Any, asked: Mapping[str, Any]) -> JobRequest:
+        """Returns a job as it is asked for, checked as far as this process can tell."""
+        return JobRequest.of(job, data, asked, self._defaults)
+
+    def request_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> JobRequest:
+        """Returns the same for `add_once`."""
+        for name in _NOT_FOR_ONCE:
+            if asked.get(name):
+                raise InvalidOptionError(f"option {name} is for add_job; add_job_once looks for running jobs, too")
+        return self.request(job, data, {**asked, **_NOT_FOR_ONCE})  # a class may ask for it
 
     def new(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
         """Returns a job as `add` would store it; nothing is stored."""
@@ -140,7 +148,7 @@ class JobAdder:
                 store.outbox.deliver(found["_id"])  # an ended run whose next one is not stored yet
                 check_contention(new, deadline)
                 continue
-            if found is not None and _is_same(found, new, asked):
+            if found is not None and is_same(found, new, asked):
                 return found, "existing"
             if found is not None:
                 if asked.get("id") is not None:
@@ -169,7 +177,8 @@ class JobAdder:
     def _encode(self, document: Document) -> Any:
         return encode(document, self._connection.options.max_payload)
 
-    def _requested(self, number: int, entry: Any) -> JobRequest:
+    def requested(self, number: int, entry: Any) -> JobRequest:
+        """Returns one job of a batch as it is asked for; its error says which one it is."""
         parts = entry if isinstance(entry, tuple) else (entry,)
         try:
             if not 1 <= len(parts) <= 3:
@@ -183,10 +192,10 @@ class JobAdder:
     def _new_jobs(self, store: Store, requests: Sequence[JobRequest]) -> list[NewJob]:
         """Returns the documents of a batch; those that belong to a sequence get their turns together."""
         documents = [
-            _of_batch(number, request.document, store.clock.now(), False) for number, request in enumerate(requests)
+            of_batch(number, request.document, store.clock.now(), False) for number, request in enumerate(requests)
         ]
         store.sequences.number(documents)
-        return [_of_batch(number, self._checked, store, document) for number, document in enumerate(documents)]
+        return [of_batch(number, self._checked, store, document) for number, document in enumerate(documents)]
 
     def _joined(self, store: Store, added: Added) -> Added:
         """Cancels a child whose parent has ended badly; read after the insert, so neither side misses the other."""
@@ -211,7 +220,7 @@ def _check_ids(store: Store, new: Sequence[NewJob]) -> None:
             raise DuplicateJobError(taken[0])
 
 
-def _of_batch(number: int, make: Callable[..., T], *given: Any) -> T:
+def of_batch(number: int, make: Callable[..., T], *given: Any) -> T:
     """Makes a part of a job of a batch; its error says which job it is."""
     try:
         return make(*given)
@@ -230,7 +239,7 @@ def merged(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[
     return {**(options or {}), **given}
 
 
-def _is_same(found: Document, new: NewJob, asked: Mapping[str, Any]) -> bool:
+def is_same(found: Document, new: NewJob, asked: Mapping[str, Any]) -> bool:
     """Returns whether a live job is what was asked for: equal data, and equal options as far as they were given."""
     if fingerprint(found.get("data")) != fingerprint(new.document["data"]):
         return False

@@ -10,7 +10,7 @@ from taskscheduler.connection import Connection
 from taskscheduler.errors import JobNotFoundError
 from taskscheduler.events import Announcer
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status
 from taskscheduler.model.sound import sound, status_of
 from taskscheduler.store import Store
 
@@ -79,6 +79,13 @@ def cancel(
     ended = [job_id, *(job for job, _ in store.outbox.deliver(job_id))]
     store.events.append([{"job": job_id, "status": int(Status.CANCELED), "attempt": sound(before, "attempt", 0)}])
     return before, ended
+
+
+def end_orphan(store: Store, job_id: ObjectId, parent_id: ObjectId) -> None:
+    """Cancels a child whose parent has ended badly: it may have been added in a transaction meanwhile."""
+    parent = store.jobs.get(parent_id)
+    if parent is not None and status_of(parent) in UNSUCCESSFUL:
+        cancel(store, job_id)
 
 
 def live_series(store: Store, series: ObjectId) -> list[ObjectId] | None:

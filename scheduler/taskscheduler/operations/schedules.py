@@ -48,14 +48,24 @@ class ScheduleControl:
 
     def get(self, name: str) -> Schedule:
         """Returns a schedule; ScheduleNotFoundError if there is none of this name."""
-        return self._viewed([self._document(name)])[0]
+        return self.viewed([self._document(name)])[0]
 
     def all(self) -> list[Schedule]:
         """Returns all schedules by their names."""
-        return self._viewed(self._store.schedules.all())
+        return self.viewed(self._store.schedules.all())
 
     def add(self, name: str, job: Any, data: Any, given: Mapping[str, Any]) -> Schedule:
         """Adds a schedule that belongs to the database, or changes the one of this name; a paused one stays paused."""
+        created = self.new_schedule(name, job, data, given)
+        if self._store.schedules.insert(created):
+            changed: Document = {**created, "rev": 0}
+        else:
+            changed = self._changed(name, lambda known: self.redefined(known, created))
+        self._store.wakeups.schedules_changed()
+        return self.viewed([changed])[0]
+
+    def new_schedule(self, name: str, job: Any, data: Any, given: Mapping[str, Any]) -> Document:
+        """Returns the document of a schedule that belongs to the database; nothing is stored."""
         service_name("name", name)
         times, options = split(given)
         template = job_template(self._adder.new(job, data, options).document)
@@ -64,12 +74,12 @@ class ScheduleControl:
         fresh = {"job": template, "times": chosen.stored(), "owner": "database"}
         next_at = chosen.timetable(name, now).after(now)
         created = {"_id": name, **fresh, "created": now, "next_at": next_at, "due_at": next_at}
-        if self._store.schedules.insert({key: value for key, value in created.items() if value is not None}):
-            changed: Document = {**created, "rev": 0}
-        else:
-            changed = self._changed(name, lambda known: _redefined(known, fresh, created))
-        self._store.wakeups.schedules_changed()
-        return self._viewed([changed])[0]
+        return {key: value for key, value in created.items() if value is not None}
+
+    def redefined(self, known: Mapping[str, Any], created: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the fields that a stored schedule gets when it is added anew."""
+        whole = {"next_at": None, "due_at": None, **created}  # it may have no time left
+        return _redefined(known, {name: created[name] for name in ("job", "times", "owner")}, whole)
 
     def pause(self, name: str, reason: str | None) -> Schedule:
         """Keeps a schedule from adding runs until it is resumed; runs that were added go on."""
@@ -78,7 +88,7 @@ class ScheduleControl:
                 f"option reason must be a printable text of at most {_LONGEST_REASON} characters, not {reason!r:.60}"
             )
         now = self._store.clock.now()
-        return self._viewed(
+        return self.viewed(
             [self._changed(name, lambda _known: {"paused": True, "reason": reason, "paused_at": now, "due_at": now})]
         )[0]
 
@@ -94,7 +104,7 @@ class ScheduleControl:
 
         changed = self._changed(name, resumed)
         self._store.wakeups.schedules_changed()
-        return self._viewed([changed])[0]
+        return self.viewed([changed])[0]
 
     def delete(self, name: str) -> None:
         """Deletes a schedule; its runs stay. ScheduleNotFoundError."""
@@ -103,30 +113,38 @@ class ScheduleControl:
 
     def run(self, name: str) -> Document:
         """Adds one run now, beside the plan, and returns its document."""
-        known, now = self._readable(name), self._store.clock.now()
-        run = {**scheduled_run(name, known["job"], now, now, now), "_id": ObjectId()}
+        run = self.manual_run(name, self._readable(name))
         self._store.inserts.insert_missing([run])
         wake_nodes(self._store, [run])
         return run
 
+    def manual_run(self, name: str, known: Mapping[str, Any]) -> Document:
+        """Returns a run of a schedule for now; nothing is stored."""
+        now = self._store.clock.now()
+        return {**scheduled_run(name, known["job"], now, now, now), "_id": ObjectId()}
+
     def backfill(self, name: str, start: datetime, end: datetime) -> list[Document]:
         """Adds the runs for all times of a period up to now for which there is none; returns their documents."""
+        planned = self.planned_runs(name, self._readable(name), start, end)
+        stored = set(self._store.inserts.taken_ids(list(planned)))
+        runs = [run for key, run in planned.items() if key not in stored]
+        self._store.inserts.insert_missing(runs)
+        wake_nodes(self._store, runs)
+        return runs
+
+    def planned_runs(self, name: str, known: Document, start: datetime, end: datetime) -> dict[ObjectId, Document]:
+        """Returns the runs of all times of a period up to now, by their ids; nothing is stored."""
         start, end = moment("start", start), moment("end", end)
         if start > end:
             raise InvalidOptionError("option end must not be before option start")
-        known, now = self._readable(name), self._store.clock.now()
+        now = self._store.clock.now()
         until = min(end, now)
         times = list(islice(Schedule(known, now).timetable().times(start - _INSTANT, until), MOST_BACKFILLED + 1))
         if len(times) > MOST_BACKFILLED:
             raise InvalidOptionError(
                 f"from {start} to {end} there are more than {MOST_BACKFILLED} times; choose a part"
             )
-        ids = {scheduled_run_id(name, time): time for time in times}
-        stored = set(self._store.inserts.taken_ids(list(ids)))
-        runs = [scheduled_run(name, known["job"], time, now, now) for key, time in ids.items() if key not in stored]
-        self._store.inserts.insert_missing(runs)
-        wake_nodes(self._store, runs)
-        return runs
+        return {scheduled_run_id(name, time): scheduled_run(name, known["job"], time, now, now) for time in times}
 
     def _document(self, name: str) -> Document:
         found = self._store.schedules.get(name) if _may_be_stored(name) else None
@@ -135,9 +153,12 @@ class ScheduleControl:
         return found
 
     def _readable(self, name: str) -> Document:
-        found = self._document(name)
-        _check(found)
-        return found
+        return self.checked(self._document(name))
+
+    def checked(self, known: Document) -> Document:
+        """Returns a stored schedule; InvalidStateError if it cannot be read."""
+        _check(known)
+        return known
 
     def _changed(self, name: str, change: Callable[[Document], Mapping[str, Any]]) -> Document:
         deadline = Deadline(_PATIENCE, self._clock)
@@ -150,7 +171,8 @@ class ScheduleControl:
                 raise InvalidStateError(f"others changed schedule {name!r} again and again; try again")
             threading.Event().wait(_PAUSE)
 
-    def _viewed(self, documents: list[Document]) -> list[Schedule]:
+    def viewed(self, documents: list[Document]) -> list[Schedule]:
+        """Returns what users see of these schedules."""
         last = [_last_id(document) for document in documents]
         known = [one for one in last if one is not None]
         found, now = self._store.jobs.all_of(known) if known else {}, self._store.clock.now()

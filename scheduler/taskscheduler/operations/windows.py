@@ -34,8 +34,8 @@ def add_unique(store: Store, clock: Clock, new: NewJob, options: JobOptions) -> 
     while True:
         window = store.windows.open(key, job_id, options.unique_for)
         if window.is_settled:
-            return store.jobs.get(window.job) or _deleted(new, window.job), "existing"
-        mine = new if window.job == new.id else _under(new, window.job, store.options.max_payload)
+            return store.jobs.get(window.job) or deleted_job(new, window.job), "existing"
+        mine = new if window.job == new.id else under(new, window.job, store.options.max_payload)
         try:
             store.inserts.insert(mine)
         except DuplicateJobError:
@@ -58,7 +58,7 @@ def _settle(store: Store, key: str, job_id: ObjectId, seconds: float) -> None:
         store.windows.settle_for_others(key, job_id, sound(job, "created"), lasts)
 
 
-def _under(new: NewJob, job_id: ObjectId, max_payload: int) -> NewJob:
+def under(new: NewJob, job_id: ObjectId, max_payload: int) -> NewJob:
     """Returns the same job under another id."""
     document: Document = {**new.document, "_id": job_id}
     if "series" in document:
@@ -66,7 +66,7 @@ def _under(new: NewJob, job_id: ObjectId, max_payload: int) -> NewJob:
     return NewJob(job_id, document, encode(document, max_payload))
 
 
-def _deleted(new: NewJob, job_id: ObjectId) -> Document:
+def deleted_job(new: NewJob, job_id: ObjectId) -> Document:
     """Returns what stands for an accepted job that is deleted: it has this id, and will not run."""
     return {**new.document, "_id": job_id, "status": int(Status.CANCELED)}
 

@@ -9,9 +9,9 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.document import Document
+from taskscheduler.model.document import COMMITTED, COMMITTED_MANY, Document
 from taskscheduler.model.lifecycle import QUEUED, Status
-from taskscheduler.model.options import CONTROLS
+from taskscheduler.model.options import CONTROLS, SCHEDULES
 from taskscheduler.model.sound import status_of
 
 
@@ -20,15 +20,21 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
 
     A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message. A
     setting needs no message: nodes see the change itself, whatever becomes of the process that made it.
+
+    Jobs and schedules that are added in a transaction have no message: nodes see `wake` and `woken` when it commits.
     """
-    woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": True}
+    waking = {"$in": [True, COMMITTED, COMMITTED_MANY]}
+    woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": waking}
     messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
     changed = {"ns.coll": CONTROLS}
-    job = ("_id", "queue", "status", "options.force_spawn", "async", "wake")
+    added = [{f"{part}.woken": {"$exists": True}} for part in ("fullDocument", "updateDescription.updatedFields")]
+    scheduled = {"ns.coll": SCHEDULES, "$or": added}
+    job = ("_id", "queue", "status", "options.force_spawn", "async", "wake", "blocked", "parent")
     message = ("jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups")
     parts = {f"fullDocument.{part}": 1 for part in (*job, *message)}
-    fields = {"operationType": 1, "documentKey": 1, "ns.coll": 1, **parts}
-    return [{"$match": {"$or": [messages, woken, changed]}}, {"$project": fields}]
+    fields: Document = {"operationType": 1, "documentKey": 1, "ns.coll": 1, **parts}
+    fields["fullDocument.schedules"] = {"$cond": [{"$eq": ["$ns.coll", SCHEDULES]}, True, "$fullDocument.schedules"]}
+    return [{"$match": {"$or": [messages, woken, changed, scheduled]}}, {"$project": fields}]
 
 
 def is_setting(event: Mapping[str, Any]) -> bool:

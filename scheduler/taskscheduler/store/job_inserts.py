@@ -133,9 +133,7 @@ class JobInserts:
         if keyed is not None:
             return keyed
         wanted, oldest = fingerprint(data), None
-        query: Document = {"class": name, "status": LIVE_FILTER, "service": {"$exists": False}}
-        if not ignore_data:
-            query["$expr"] = _may_equal(data)
+        query = same_live_query(name, data, ignore_data)
         for job in each(undecoded(self.collection).find(query).sort("_id", 1)):
             if not isinstance(job, UnreadableDocument) and fingerprint(job.get("data")) == wanted:
                 return job
@@ -150,6 +148,12 @@ class JobInserts:
 
 def _as_stored(date: datetime) -> datetime:
     return date.replace(microsecond=date.microsecond // 1000 * 1000)
+
+
+def same_live_query(name: str, data: Any, ignore_data: bool) -> Document:
+    """Matches the live jobs that add_job_once compares with a new one: they may be equal, or any with `ignore_data`."""
+    query: Document = {"class": name, "status": LIVE_FILTER, "service": {"$exists": False}}
+    return query if ignore_data else {**query, "$expr": _may_equal(data)}
 
 
 def _may_equal(data: Any) -> Document:

@@ -87,20 +87,20 @@ class ScheduleStore:
 
     def insert(self, document: Mapping[str, Any]) -> bool:
         """Stores a new schedule; False if there is one of this name. The first one creates the index, too."""
-        ensure_indexes(self.collection.database, SCHEDULES, _INDEXES)
+        self.ensure()
         try:
             self.collection.insert_one({**document, "rev": 0})
         except DuplicateKeyError:
             return False
         return True
 
+    def ensure(self) -> None:
+        """Creates the collection and its index if they are missing."""
+        ensure_indexes(self.collection.database, SCHEDULES, _INDEXES)
+
     def change(self, known: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
         """Sets fields of a schedule, None removes one; returns the new document, None if others changed it before."""
-        query = {"_id": known["_id"], "rev": {"$eq": known.get("rev")}}
-        update = _change(values)
-        if not is_count(known.get("rev")):  # somebody has changed it: there is nothing to count on
-            update = {**update, "$set": {**update.get("$set", {}), "rev": 0}}
-            del update["$inc"]
+        query, update = change_of(known, values)
         return change_one(self.collection, query, update, return_document=ReturnDocument.AFTER)
 
     def delete(self, name: str) -> bool:
@@ -149,6 +149,16 @@ class ScheduleStore:
         ]
         if writes:
             self.collection.bulk_write(writes, ordered=False)
+
+
+def change_of(known: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Document, Document]:
+    """Returns the query and the update that set fields of a schedule unless others have changed it."""
+    query = {"_id": known["_id"], "rev": {"$eq": known.get("rev")}}
+    update = _change(values)
+    if not is_count(known.get("rev")):  # somebody has changed it: there is nothing to count on
+        update = {**update, "$set": {**update.get("$set", {}), "rev": 0}}
+        del update["$inc"]
+    return query, update
 
 
 def _change(values: Mapping[str, Any]) -> Document:

@@ -32,6 +32,14 @@ class Gatekeeper(DueDuty):
         self._clock = clock
         self._sweep_at = self._find_at = float("-inf")
         self._asked.set()  # nobody has told yet what waits
+        self._lists = set[str]()  #: to be looked at next
+        self._lock = threading.Lock()
+
+    def admit_soon(self, key: str) -> None:
+        """Looks soon at the list of this key. Safe to use from any thread."""
+        with self._lock:
+            self._lists.add(key)
+        self.look_soon()
 
     @property
     def interval(self) -> float:
@@ -48,6 +56,7 @@ class Gatekeeper(DueDuty):
         asked = self._asked.is_set()
         self._asked.clear()
         self._next_at = NEVER
+        self._admit()
         now = self._clock.monotonic()
         if now >= self._sweep_at:
             self._sweep(now)
@@ -64,3 +73,9 @@ class Gatekeeper(DueDuty):
             self._sweep_at = self._next_at = now + _SOON
         else:
             self._sweep_at = now + self.poll
+
+    def _admit(self) -> None:
+        with self._lock:
+            lists, self._lists = self._lists, set()
+        if lists:
+            self._store.admission.admit_next(lists)

@@ -35,6 +35,31 @@ class Window(NamedTuple):
     is_settled: bool  #: whether that job was stored
 
 
+def window_of(document: Mapping[str, Any]) -> Window:
+    """Returns the window that a record says."""
+    return Window(document["job"], "opened" not in document)
+
+
+def accept_update(key: str, job_id: ObjectId, seconds: float) -> list[Document]:
+    """Opens a window that is settled at once, for who stores its job in the same transaction; unless there is one."""
+    return _unless_open(key, {"job": job_id, "until": _from_now(seconds)})
+
+
+def _unless_open(key: str, fresh: Document) -> list[Document]:
+    is_over: Document = {"$lte": [date_or("$until", "$$NOW"), "$$NOW"]}
+    is_free = {"$or": [is_over, {"$ne": [{"$type": "$job"}, "objectId"]}]}
+    return [{"$replaceWith": {"$cond": [is_free, {"_id": {"$literal": key}, **fresh}, "$$ROOT"]}}]
+
+
+def settle_update(since: Any, seconds: float) -> list[Document]:
+    """Notes that the job of a window is stored: the window ends so many seconds after this date."""
+    return [{"$set": {"until": {"$add": [since, _milliseconds(seconds)]}}}, {"$unset": "opened"}]
+
+
+def _from_now(seconds: float) -> Document:
+    return {"$add": ["$$NOW", _milliseconds(seconds)]}
+
+
 class WindowStore:
     """The windows of the option `unique_for`, by the keys of jobs. All times are those of the server."""
 
@@ -44,12 +69,9 @@ class WindowStore:
 
     def open(self, key: str, job_id: ObjectId, seconds: float) -> Window:
         """Opens a window for this job unless there is one; returns the one that there is then."""
-        self._ensure()
-        until = {"$add": ["$$NOW", _milliseconds(seconds + _ABANDONED)]}
-        fresh = {"_id": {"$literal": key}, "job": job_id, "opened": "$$NOW", "until": until}
-        is_over: Document = {"$lte": [date_or("$until", "$$NOW"), "$$NOW"]}
-        is_free = {"$or": [is_over, {"$ne": [{"$type": "$job"}, "objectId"]}]}
-        update = [{"$replaceWith": {"$cond": [is_free, fresh, "$$ROOT"]}}]
+        self.ensure()
+        opened = {"job": job_id, "opened": "$$NOW", "until": _from_now(seconds + _ABANDONED)}
+        update = _unless_open(key, opened)
         while True:
             try:
                 found = change_one(
@@ -58,7 +80,7 @@ class WindowStore:
             except DuplicateKeyError:
                 continue  # somebody else has inserted it just now
             if found is not None:
-                return Window(found["job"], "opened" not in found)
+                return window_of(found)
 
     def settle(self, key: str, job_id: ObjectId, seconds: float) -> None:
         """Notes that the job was stored just now: its window ends after so many seconds."""
@@ -74,15 +96,15 @@ class WindowStore:
         self._settle({"_id": key, "job": job_id, "opened": {"$exists": True}}, {"$min": ["$$NOW", since]}, seconds)
 
     def _settle(self, query: Mapping[str, Any], since: Any, seconds: float) -> None:
-        until = {"$add": [since, _milliseconds(seconds)]}
-        self._collection.update_one(query, [{"$set": {"until": until}}, {"$unset": "opened"}])
+        self._collection.update_one(query, settle_update(since, seconds))
 
     def bring_forward(self, seconds: float) -> None:
         """Makes all windows end so many seconds earlier; for tests."""
         earlier = {"$subtract": [date_or("$until", "$$NOW"), _milliseconds(seconds)]}
         self._collection.update_many({}, [{"$set": {"until": earlier}}])
 
-    def _ensure(self) -> None:
+    def ensure(self) -> None:
+        """Creates the collection and its index, once."""
         if not self._ensured:
             ensure_indexes(self._collection.database, WINDOWS, _INDEXES)
             self._ensured = True
@@ -101,15 +123,20 @@ class DebouncedJobs:
         never sooner than before. A job that waits for its turn keeps its place. None if no job of this key has this
         status.
         """
-        later: Document = {"$add": ["$$NOW", _milliseconds(seconds)]}
-        if most:
-            later = {"$min": [later, {"$add": [date_or("$created", "$$NOW"), _milliseconds(most)]}]}
-        has_turn = {"$or": [_is_there("$gate"), _is_there("$parked_at")]}
-        at = {"$cond": [has_turn, "$at", {"$max": ["$at", later]}]}
-        postponed = {"$cond": [{"$gt": ["$at", "$$NOW"]}, int(target(Transition.POSTPONE)), "$status"]}
-        update = [{"$set": {"data": {"$literal": data}, "at": at}}, {"$set": {"status": postponed}}]
+        update = put_off_update(data, seconds, most)
         query = {"dedupe": key, "status": int(status)}
         return change_one(self._collection, query, update, return_document=ReturnDocument.AFTER)
+
+
+def put_off_update(data: Any, seconds: float, most: float) -> list[Document]:
+    """Gives a queued job other data, and puts it off; see `DebouncedJobs.put_off`."""
+    later = _from_now(seconds)
+    if most:
+        later = {"$min": [later, {"$add": [date_or("$created", "$$NOW"), _milliseconds(most)]}]}
+    has_turn = {"$or": [_is_there("$gate"), _is_there("$parked_at")]}
+    at = {"$cond": [has_turn, "$at", {"$max": ["$at", later]}]}
+    postponed = {"$cond": [{"$gt": ["$at", "$$NOW"]}, int(target(Transition.POSTPONE)), "$status"]}
+    return [{"$set": {"data": {"$literal": data}, "at": at}}, {"$set": {"status": postponed}}]
 
 
 def _is_there(field: str) -> Document:
