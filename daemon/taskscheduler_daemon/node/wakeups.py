@@ -131,12 +131,13 @@ class WakeupListener:
 
     def _inserted(self, job: dict[str, Any]) -> None:
         ids, options = _ids([job.get("_id")]), job.get("options")
-        self._announced += ids
         forced = "async" in job or not isinstance(options, dict) or bool(options.get("force_spawn"))
         later = job.get("status") == Status.POSTPONED
         if job.get("wake") in (COMMITTED, COMMITTED_MANY):
             self._committed(ids, job)
             later |= job.get("wake") == COMMITTED_MANY  # so that it is not claimed alone, but all are searched for
+        else:
+            self._announced += ids  # by a message that follows
         self._look(ids, _names([job.get("queue")]), forced, later)
 
     def _committed(self, ids: Sequence[ObjectId], job: dict[str, Any]) -> None:

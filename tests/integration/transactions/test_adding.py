@@ -188,9 +188,7 @@ def test_add_job_once_in_a_transaction(scheduler: Scheduler, session: ClientSess
     assert scheduler.add_job_once("noop", 1, retry=5).id == other.id
 
 
-def test_add_job_once_finds_an_equal_job_that_was_added_otherwise(
-    scheduler: Scheduler, session: ClientSession
-) -> None:
+def test_add_job_once_finds_an_equal_job_that_was_added_otherwise(scheduler: Scheduler, session: ClientSession) -> None:
     jobs = [scheduler.add_job("noop", {"n": number}) for number in range(3)]
     with session.start_transaction():
         same = scheduler.add_job_once("noop", {"n": 1}, session=session)
