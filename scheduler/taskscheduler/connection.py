@@ -16,7 +16,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.slow_connection import SlowConnection
 from taskscheduler.store import Store
-from taskscheduler.store.client import Database, StreamDatabase, close, connect
+from taskscheduler.store.client import AsyncDatabase, Database, StreamDatabase, close, connect, connect_async
 from taskscheduler.store.job_lists import JobLists
 
 URI_VARIABLE = "TASKSCHEDULER_URI"
@@ -46,6 +46,7 @@ class Connection:
         self._database: Database[Document] | None = None
         self._streams: StreamDatabase | None = None
         self._owned = False
+        self._uri: str | None = None  #: None if the database was given
         self._server: embedded.EmbeddedServer | None = None
         if isinstance(source, str):
             close(connect(source, connect=False))  # a bad URI fails here, not at first use
@@ -63,6 +64,18 @@ class Connection:
             self._lock = threading.Lock()  # in a forked child another thread may seem to hold it for ever
         with self._lock:
             return self._opened(self.options)
+
+    def open_for_loop(self) -> AsyncDatabase[Document]:
+        """Returns the same database on a client for an event loop, which the caller closes.
+
+        InvalidOptionError if the scheduler was given a Database, as the driver makes no other client of that.
+        """
+        _ = self.store
+        if self._uri is None:
+            raise InvalidOptionError(
+                "the database for an event loop needs a scheduler that was given a URI, not a pymongo Database"
+            )
+        return connect_async(self._uri)
 
     def _opened(self, options: SchedulerOptions) -> Store:
         if self._pid != os.getpid():
@@ -96,6 +109,7 @@ class Connection:
         self._owned = not isinstance(source, Database)
         if isinstance(source, EmbeddedDatabase):
             source = self._embedded(source)
+        self._uri = source if isinstance(source, str) else None
         database = connect(source) if isinstance(source, str) else source
         return database, StreamDatabase(database, source if isinstance(source, str) else None)
 

@@ -23,6 +23,7 @@ from taskscheduler.operations.service_messages import ServiceMessages
 from taskscheduler.process import Process
 from taskscheduler.store import Store
 from taskscheduler.store.change_feed import Token
+from taskscheduler.store.client import Database
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import check_callable
@@ -160,6 +161,11 @@ class Scheduler(Operations):
         """Changes scheduler options; defaults apply to jobs added from now on. InvalidOptionError changes nothing."""
         self._core.connection.use(SchedulerOptions.of(merged(options, given), self.options))
         return self
+
+    @property
+    def database(self) -> Database[Any]:
+        """The pymongo Database in which the jobs are; dates that it reads are aware, writes wait for a majority."""
+        return self._core.store.database
 
     @property
     def store(self) -> Store:

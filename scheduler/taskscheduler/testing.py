@@ -45,6 +45,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
+from taskscheduler.jobs.commits import RunningAttempt
 from taskscheduler.jobs.executor import Container, execute, notify
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
@@ -231,7 +232,7 @@ class InlineNode:
         lasted = self._clock.monotonic() - began
         ended = AttemptEnd(ending, content, str(self._worker), lasted, ended=store.clock.now().timestamp())
         end = completion_of(fence, document, ended, _MAX_LOST)
-        if store.completions.write([end]):  # else it was cancelled or deleted while it ran
+        if store.completions.write([end]) or store.completions.confirmed([end]):  # else it was cancelled or deleted
             follow_up(store, [end], self._name, self._hooks)
         self._settle()
         if content.get("error", {}).get("type") == "KeyboardInterrupt":
@@ -338,6 +339,8 @@ class _Runtime:
         self.stop_request = _StopAtRest(REGISTRY.is_async(document["class"]))
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
+        self._document = document
+        self._began = SYSTEM_CLOCK.monotonic()
         self._twin: AsyncScheduler | None = None
 
     def report(self, progress: float | None, message: str | None) -> None:
@@ -348,6 +351,12 @@ class _Runtime:
         if self._fence is not None:
             said = {**self.said, "worker": self._worker}
             self._scheduler.store.completions.progress([Sign(self._fence, said, self._parent)])
+
+    def attempt(self) -> RunningAttempt:
+        if self._fence is None:
+            raise SchedulerError("a job can commit only while it runs")
+        document = {**self._document, "claim": self._fence.claim}
+        return RunningAttempt(document, self._worker, self._began, self.said)
 
     def scheduler(self) -> Scheduler:
         return self._scheduler

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.async_executor import INTERRUPTED
+from taskscheduler.jobs.commits import RunningAttempt
 from taskscheduler.jobs.executor import refusal
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
@@ -116,6 +117,10 @@ class AsyncAttempt(AsyncBorrower):
     def interruption(self) -> Status:
         """Returns why the job has to end now."""
         return self._verdict
+
+    def attempt(self) -> RunningAttempt:
+        """Returns this attempt."""
+        return RunningAttempt(self.document, self._reports.worker, self.began, self.progress)
 
     @property
     def stop_request(self) -> StopRequest | None:

@@ -81,6 +81,11 @@ class WorkerReports:
         self._page.note_signal()
 
     @property
+    def worker(self) -> str:
+        """The id of this worker as text, as nodes write it into jobs."""
+        return self._worker.hex()
+
+    @property
     def kill_status(self) -> Status:
         """Why the manager ends the running job; WAITING also if the signal did not come from the manager."""
         return Status(self._page.kill_status)

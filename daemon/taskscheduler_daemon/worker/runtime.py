@@ -7,12 +7,16 @@ from typing import Any, NoReturn
 
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.errors import SchedulerError
+from taskscheduler.jobs.commits import RunningAttempt
 from taskscheduler.jobs.service import StopRequest
+from taskscheduler.model import lenient
 from taskscheduler.model.lifecycle import Status
-from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.ipc.messages import Flag, Run
 from taskscheduler_daemon.lending import Borrower, SchedulerLender
 from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
 from taskscheduler_daemon.worker.reports import WorkerReports
+
+_HOOK = int(Flag.HOOK)
 
 
 class JobRuntime(Borrower):
@@ -56,6 +60,12 @@ class JobRuntime(Borrower):
             if now - self._sent_at >= self._reports.progress_limit:
                 self._sent_at = now
                 self._reports.progress(self._run, b"", self.began)
+
+    def attempt(self) -> RunningAttempt:
+        """Returns the attempt that runs."""
+        if self._run is None or self._run.flags & _HOOK:
+            raise SchedulerError("a job can commit only while it runs")
+        return RunningAttempt(lenient.decode(self._run.body), self._reports.worker, self.began, self.progress)
 
     def async_scheduler(self) -> NoReturn:
         """Raises SchedulerError: only async jobs run in an event loop."""

@@ -39,6 +39,7 @@ from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Tracked
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.change_feed import Token
+from taskscheduler.store.client import AsyncDatabase
 from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import batch, listed
 from taskscheduler.waiting.batch import BatchProgress
@@ -87,6 +88,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.groups = AsyncGroups(blocking.groups, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
+        self._database: AsyncDatabase[Any] | None = None
 
     # -- the same methods as coroutines -----------------------------------------------------------------------------
 
@@ -245,6 +247,23 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
     # -- settings and life ------------------------------------------------------------------------------------------
 
     @property
+    def database(self) -> AsyncDatabase[Any]:
+        """The database in which the jobs are, as an AsyncDatabase of pymongo: opened on first use, closed with this.
+
+        Dates that it reads are aware, writes wait for a majority. InvalidOptionError if this scheduler was given a
+        Database: the driver makes no client for an event loop of that.
+        """
+        self._loop_threads.bind()
+        if self._database is None:
+            self._database = self._core.connection.open_for_loop()
+        return self._database
+
+    @property
+    def threads(self) -> LoopThreads:
+        """The threads that make its blocking calls; for jobs, not for applications."""
+        return self._loop_threads
+
+    @property
     def options(self) -> SchedulerOptions:
         return self._core.connection.options
 
@@ -268,6 +287,9 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
             await self._loop_threads.run(listener.join)
         await self._loop_threads.run(self._core.stop_streams)
         self._loop_threads.end()
+        database, self._database = self._database, None
+        if database is not None:
+            await database.client.close()
 
     async def __aenter__(self) -> AsyncScheduler:
         self._loop_threads.bind()

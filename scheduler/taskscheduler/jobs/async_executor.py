@@ -7,7 +7,7 @@ import inspect
 import os
 from typing import Any, Protocol
 
-from taskscheduler.jobs.executor import Container, after_tear_down, failed, instance, outcome_of, rules_of
+from taskscheduler.jobs.executor import Container, after_tear_down, committed, failed, instance, outcome_of, rules_of
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, storable
@@ -59,8 +59,10 @@ async def _worked(job: Job, runtime: AsyncRuntime, max_payload: int) -> AttemptR
         result = await _settled(job.start())
     except BaseException as error:  # as above
         leave_fork(owner, error)
-        return INTERRUPTED if _is_interruption(error, runtime) else failed(job.name, error)
-    return storable(job.name, result, max_payload, rules_of(job.name))
+        if _is_interruption(error, runtime):
+            return INTERRUPTED
+        return committed(job, error) or failed(job.name, error)
+    return committed(job) or storable(job.name, result, max_payload, rules_of(job.name))
 
 
 def _is_interruption(error: BaseException, runtime: AsyncRuntime) -> bool:

@@ -125,8 +125,17 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> A
         raise
     except BaseException as error:  # as above
         leave_fork(owner, error)
-        return failed(job.name, error)
-    return storable(job.name, result, max_payload, rules_of(job.name))
+        return committed(job, error) or failed(job.name, error)
+    return committed(job) or storable(job.name, result, max_payload, rules_of(job.name))
+
+
+def committed(job: Job, error: BaseException | None = None) -> AttemptResult | None:
+    """Returns the result of a job that has committed: an error after that is logged and changes nothing."""
+    result = None if job._commits is None else job._commits.result
+    if result is not None and error is not None:
+        facts = {"job": str(job.id), "attempt": job.attempt}
+        try_to_log(logger.error, "job failed after its commit; it is DONE", exc_info=loggable(error), extra=facts)
+    return result
 
 
 def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
@@ -182,7 +191,7 @@ def outcome_of(result: AttemptResult) -> Outcome:
 def after_tear_down(job: Job, result: AttemptResult | None, error: BaseException) -> AttemptResult:
     """Returns the result after `tear_down` raised: that ends a job which had succeeded, else it is logged."""
     if result is not None and result.ending is Ending.SUCCEEDED:
-        return failed(job.name, error)
+        return committed(job, error) or failed(job.name, error)
     facts = {"job": str(job.id), "attempt": job.attempt}
     try_to_log(logger.error, "tear_down failed", exc_info=loggable(error), extra=facts)
     return result or failed(job.name, error)

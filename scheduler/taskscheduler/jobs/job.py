@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol
@@ -15,6 +15,7 @@ from bson import ObjectId
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, JobFailure, SchedulerError
+from taskscheduler.jobs.commits import Commit, CommitState, RunningAttempt, commit_with, commit_with_async
 from taskscheduler.jobs.resumable import ResumableJob
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.checks import Seconds
@@ -54,6 +55,10 @@ class Runtime(Protocol):
 
     def interruption(self) -> Status:
         """Returns why the job has to end now: CANCELED, TIMEOUT, or WAITING when it is handed back."""
+        ...
+
+    def attempt(self) -> RunningAttempt:
+        """Returns what the worker knows of the attempt; SchedulerError if none runs."""
         ...
 
 
@@ -96,6 +101,7 @@ class Job(ResumableJob):
     scheduled_at: datetime | None = None  #: the time that this run of the schedule is for, in UTC, without jitter
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
+    _commits: CommitState | None = None  #: None until the first commit
     _is_service: ClassVar[bool] = False
     __job__: ClassVar[JobSpec | None] = None  #: None for classes that are no jobs themselves
 
@@ -156,6 +162,41 @@ class Job(ResumableJob):
         if self._is_service:
             raise InvalidStateError("a service cannot put itself off; let it wait with self.wait(seconds)")
         raise JobSnoozed(seconds, until, reason)
+
+    @property
+    def database(self) -> Any:
+        """The pymongo Database that this job came from, for its own writes; in an async job an AsyncDatabase.
+
+        Dates that it reads are aware, and writes wait for a majority.
+        """
+        running = self._running_in
+        return running.async_scheduler().database if self._is_async else running.scheduler().database
+
+    def commit(self, result: Any = None) -> Commit:
+        """Returns a block, for `with` or in an async job `async with`, that ends the job: it gives a pymongo session.
+
+        What is written in this session, on `self.database` or others of its client, and the end of the job as DONE
+        with this `result` are one transaction, behind the fence of the attempt: both are there, or neither. An
+        exception in the block aborts the transaction and goes on, and so does an error of the commit, such as a write
+        conflict: see commit_with. If the job is not this attempt's any more, the attempt ends. What the job does after
+        the block changes nothing. InvalidStateError for a second commit, and in a service. InvalidDataError.
+        """
+        if self._is_service:
+            raise InvalidStateError("a service cannot commit: it ends only when somebody stops it")
+        self._commits = self._commits or CommitState(self._is_async)
+        return Commit(self._running_in, self._commits, result)
+
+    def commit_with(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Calls `function(session, *args)` in a block of `commit` and returns what it returns, the job's result, too.
+
+        After an error that may pass, a write conflict or an election, it is called again in a new transaction, for up
+        to 120 s. In an async job it is a coroutine function, and so is this.
+        """
+        return (commit_with_async if self._is_async else commit_with)(self.commit(), function, args)
+
+    @property
+    def _is_async(self) -> bool:
+        return self.__job__ is not None and self.__job__.is_async
 
     @property
     def async_scheduler(self) -> AsyncScheduler:

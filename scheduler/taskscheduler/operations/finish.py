@@ -26,10 +26,9 @@ from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.model.sound import sound
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Again, Completion
+from taskscheduler.store.completions import DONE
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
-
-_DONE = Verdict(Transition.SUCCEED)
 
 _ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
 
@@ -85,7 +84,7 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, progress, keyed = content.get("result"), content.get("said", {}), "once" in job
         completion = Completion(
-            fence, _DONE, worker, result=result, progress=progress, holds_once_key=keyed, keys=keys_of(job)
+            fence, DONE, worker, result=result, progress=progress, holds_once_key=keyed, keys=keys_of(job)
         )
         completion.was_marked = fence.attempt > 1 and ("suspect" in job or "signalled" in job)
         return completion
@@ -182,6 +181,18 @@ def _error(ending: Ending, verdict: Verdict, error: Mapping[str, Any] | None, ti
     if error.get("type") != NODE_LOST:
         message = f"its worker died {times} times; {message}"
     return {**error, "type": "PoisonedJobError", "message": message}
+
+
+def break_off_commits(store: Store, ends: Sequence[Completion]) -> None:
+    """Ends the sessions of workers that died while they committed, before the ends of their attempts are written."""
+    cut_short = [one.fence.job_id for one in ends if _is_cut_short(one)]
+    if cut_short:
+        store.commits.break_off(cut_short)
+
+
+def _is_cut_short(end: Completion) -> bool:
+    killed = end.lost or end.ended_as is Status.TIMEOUT or end.verdict.move is Transition.RELEASE
+    return killed and not end.unstarted
 
 
 class HookCaller(Protocol):

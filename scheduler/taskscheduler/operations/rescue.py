@@ -10,7 +10,7 @@ from bson import ObjectId
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.readable import Fault, fault_of_held
 from taskscheduler.model.retries import MAX_LOST
-from taskscheduler.operations.finish import completions_of_lost
+from taskscheduler.operations.finish import break_off_commits, completions_of_lost
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
@@ -58,6 +58,7 @@ def _held_by(boot: ObjectId) -> dict[str, Any]:
 def _write(store: Store, boot: ObjectId, completions: list[Completion]) -> list[Completion]:
     """Writes losses and returns them without those that MongoDB refuses, whose jobs fail."""
     try:
+        break_off_commits(store, completions)
         store.completions.write(completions)
     except StoreError as error:
         if not is_refusal(error):

@@ -37,6 +37,7 @@ from taskscheduler.store.schema import ensure
 from taskscheduler.store.selections.bulk import BulkChanges
 from taskscheduler.store.selections.search import JobSearch
 from taskscheduler.store.services import ServiceMessageStore, ServiceStore
+from taskscheduler.store.transactions.commits import CommitStore
 from taskscheduler.store.transactions.sessions import Deployment
 from taskscheduler.store.wakeups import WakeupQueue
 
@@ -86,6 +87,8 @@ class Store:
             self.jobs.collection, self.invalid_jobs, self.places, self.rooms, self.wakeups, clock
         )
         self.sweeps = AdmissionSweeps(self.jobs.collection, self.invalid_jobs, self.rooms, self.admission)
+        self.commits = CommitStore(self.database, options)
+        self.deployment = Deployment(self.database)
         self.deployment = Deployment(self.database)
         self.group_lists = GroupLists(self.jobs.collection)
         self.outbox = Outbox(

@@ -115,6 +115,7 @@ class Completion:
     fingerprint: str | None = None  #: of a failure whose place in the code is known
     began: float = 0.0  #: when it began, a unix time by the server's clock; 0.0: when it was claimed
     ended: float = 0.0  #: when it ended; 0.0: when that is written
+    commits: bool = False  #: whether the job writes it itself, in its transaction
 
     @property
     def is_simple(self) -> bool:
@@ -213,6 +214,12 @@ def is_written(completion: Completion, job: Mapping[str, Any] | None) -> bool:
     return str(job.get("rearmed", "")).startswith(f"{completion.fence.attempt}:")
 
 
+def is_committed(fence: Fence, job: Mapping[str, Any] | None) -> bool:
+    """Whether an attempt has ended its job as DONE itself."""
+    found = job or {}
+    return (found.get("status"), found.get("claim"), found.get("attempt")) == (Status.DONE, fence.claim, fence.attempt)
+
+
 def completion_update(completion: Completion) -> UpdateMany:
     """Writes the end of one attempt behind its fence, whatever follows from it."""
     if completion.unstarted:
@@ -269,7 +276,12 @@ def done_update(completion: Completion) -> Document:
     if completion.progress.get("message") is not None:
         change["message"] = completion.progress["message"]
     removed = dict.fromkeys(
-        ("once", "error", AWAITS, *_marks_earned(completion), *(("gate", "turn") if completion.keys else ())), ""
+        (
+            *("once", "error", AWAITS, *_marks_earned(completion)),
+            *(("gate", "turn") if completion.keys else ()),
+            *(("committing",) if completion.commits else ()),
+        ),
+        "",
     )
     return _timed(completion, {"$set": change, "$unset": removed})
 
@@ -300,6 +312,8 @@ def final_update(completion: Completion) -> list[Document]:
     if completion.effects:
         stage["pending"] = {"$literal": list(completion.effects)}
     removed = [AWAITS, *(["error"] if done else []), *(MARKS if completion.was_marked else [])]
+    if completion.commits:
+        removed.append("committing")
     if completion.verdict.plans_next and completion.series is not None:
         stage["next"] = _planned_run(completion, completion.series)
     else:

@@ -13,7 +13,8 @@ from weakref import WeakValueDictionary
 
 import pymongo
 from bson import Timestamp
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase as AsyncDatabase  # as below
 from pymongo.database import Database as Database  # for modules outside that pass one on
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
@@ -79,6 +80,15 @@ def connect(uri: str, overrule: bool = False, **settings: Any) -> Database[Docum
         client.close()
         problem = "the URI must name a database: mongodb://host:port/DATABASE"
     raise InvalidOptionError(problem)  # here, so that the driver's error, which may quote a password, is not attached
+
+
+def connect_async(uri: str) -> AsyncDatabase[Document]:
+    """Opens the database that a URI names on a client for the running event loop, with the settings of `connect`."""
+    parsed = parse_uri(uri, warn=False)
+    chosen = {key.lower() for key in parsed["options"]}
+    ours = {key: value for key, value in _SETTINGS.items() if key.lower() not in chosen}
+    client: AsyncMongoClient[Document] = AsyncMongoClient(uri, **ours)
+    return client[parsed["database"]].with_options(codec_options=CODEC, write_concern=DURABLE)
 
 
 def close(database: Database[Document]) -> None:

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from taskscheduler.clock import ServerClock
 from taskscheduler.model.document import Document
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import (
     LATEST_END,
@@ -20,11 +20,14 @@ from taskscheduler.store.attempt_updates import (
     as_date,
     batch_done_update,
     completion_update,
+    is_committed,
     is_written,
 )
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import read
+
+DONE = Verdict(Transition.SUCCEED)
 
 
 class DoneTogether:
@@ -94,11 +97,18 @@ class CompletionStore:
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
     def confirmed(self, completions: Sequence[Completion]) -> set[ObjectId]:
-        """Returns the jobs whose end is in the database, for when fewer matched than were written."""
+        """Returns the jobs whose end is in the database, for when fewer matched than were written.
+
+        A job that has committed is DONE, however its attempt ended afterwards: that becomes its end.
+        """
         ids = [completion.fence.job_id for completion in completions]
-        fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1}
+        fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1, "pending": 1}
         jobs = read(self.collection, lambda jobs: jobs.find({"_id": {"$in": ids}}, fields))
         found = {job["_id"]: job for job in jobs}
+        for one in completions:
+            job = found.get(one.fence.job_id)
+            if is_committed(one.fence, job):
+                one.verdict, one.effects = DONE, _pending(job)
         written = [one for one in completions if is_written(one, found.get(one.fence.job_id))]
         return {completion.fence.job_id for completion in written}
 
@@ -113,9 +123,16 @@ class CompletionStore:
             update: Document = {"$currentDate": {"alive": True}}
             if sign.progress or sign.began:
                 update["$set"] = {**sign.progress, **self._start_of(sign)}
-            writes.append(UpdateOne(sign.fence.filter(), update))
+            # a job that is about to commit would conflict with it
+            held = {**sign.fence.filter(), "committing.attempt": {"$ne": sign.fence.attempt}}
+            writes.append(UpdateOne(held, update))
             if sign.parent is not None:
-                running = {"_id": sign.parent, "status": int(Status.PROCESSING)}
+                running = {"_id": sign.parent, "status": int(Status.PROCESSING), "committing": {"$exists": False}}
                 moved = ("alive", "child_alive") if sign.of_job else ("alive",)
                 writes.append(UpdateOne(running, {"$currentDate": dict.fromkeys(moved, True)}))
         self._prompt.bulk_write(writes, ordered=False)
+
+
+def _pending(job: Mapping[str, Any] | None) -> tuple[str, ...]:
+    effects = (job or {}).get("pending")
+    return tuple(map(str, effects)) if isinstance(effects, list) else ()

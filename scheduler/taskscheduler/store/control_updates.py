@@ -32,7 +32,7 @@ from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.store.lenient_reads import date_or, seconds_or_zero
 
 #: fields that a job loses when it is queued again; without the key of the option `dedupe` it blocks no other job
-UNCLAIM = ["claim", "claimed", "boot", "dedupe", "child_alive"]
+UNCLAIM = ["claim", "claimed", "boot", "dedupe", "child_alive", "committing"]
 
 _BEYOND_LEASE = 5.0  #: seconds; by then every process of a node whose lease has ended is gone
 

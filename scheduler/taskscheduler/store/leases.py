@@ -36,8 +36,12 @@ class LeaseStore:
         self.collection: Collection[Document] = database[options.job_store]
 
     def still_held(self, fences: Sequence[Fence]) -> set[ObjectId]:
-        """Returns the jobs whose attempts we still hold; the others were cancelled, deleted or rescued."""
-        query = {"_id": {"$in": [fence.job_id for fence in fences]}, "status": int(Status.PROCESSING)}
+        """Returns the jobs whose attempts we still hold; the others were cancelled, deleted or rescued.
+
+        An attempt that has committed goes on although its job is DONE.
+        """
+        held = {"$in": [int(Status.PROCESSING), int(Status.DONE)]}
+        query = {"_id": {"$in": [fence.job_id for fence in fences]}, "status": held}
         jobs = read(self.collection, lambda jobs: jobs.find(query, FENCE_FIELDS))
         found = {job["_id"]: (job.get("claim"), job.get("attempt")) for job in jobs}
         return {fence.job_id for fence in fences if found.get(fence.job_id) == (fence.claim, fence.attempt)}

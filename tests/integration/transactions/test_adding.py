@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import tests.support.jobs  # noqa: F401
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-import tests.support.jobs  # noqa: F401
 from taskscheduler import (
     DuplicateJobError,
     InvalidOptionError,
@@ -27,8 +28,12 @@ from taskscheduler.testing import InlineNode, fresh_scheduler
 Database_ = Database[dict[str, Any]]
 
 
-class Left(Exception):
-    """Leaves a block."""
+@contextmanager
+def aborted(session: ClientSession) -> Iterator[None]:
+    """A transaction that is aborted at the end of the block."""
+    session.start_transaction()
+    yield
+    session.abort_transaction()
 
 
 @pytest.fixture
@@ -65,19 +70,17 @@ def test_a_job_is_there_when_the_transaction_has_committed_and_not_before(
 def test_an_aborted_transaction_leaves_no_job(
     scheduler: Scheduler, database: Database_, session: ClientSession
 ) -> None:
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         database.orders.insert_one({"_id": 1}, session=session)
         job = scheduler.add_job("noop", session=session)
-        raise Left
     assert (ids(scheduler), database.orders.count_documents({})) == ([], 0)
     with pytest.raises(JobNotFoundError):
         job.refresh()
 
 
 def test_all_jobs_of_a_batch_are_there_or_none(scheduler: Scheduler, session: ClientSession) -> None:
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         scheduler.add_jobs(["noop"] * 2500, session=session)
-        raise Left
     assert ids(scheduler) == []
     with session.start_transaction():
         jobs = scheduler.add_jobs([("noop", number) for number in range(2500)], session=session)
@@ -133,9 +136,8 @@ COMPARED: list[dict[str, Any]] = [
 def test_an_aborted_transaction_does_not_stand_in_the_way(
     scheduler: Scheduler, session: ClientSession, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert scheduler.add_job("noop", session=session, **options).outcome == "created"
-        raise Left
     with session.start_transaction():
         first = scheduler.add_job("noop", session=session, **options)
         again = scheduler.add_job("noop", session=session, **options)
@@ -150,9 +152,8 @@ def test_an_aborted_transaction_does_not_stand_in_the_way(
 def test_an_aborted_transaction_has_put_nothing_off(scheduler: Scheduler, session: ClientSession) -> None:
     options: dict[str, Any] = {"debounce": 60, "unique_key": "k"}
     job = scheduler.add_job("noop", 1, **options)
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert scheduler.add_job("noop", 2, session=session, **options).data == 2
-        raise Left
     assert (job.refresh().data, len(ids(scheduler))) == (1, 1)
 
 
@@ -170,17 +171,15 @@ def test_a_window_whose_adder_has_died_is_taken_over(scheduler: Scheduler, sessi
 
 
 def test_add_job_once_in_a_transaction(scheduler: Scheduler, session: ClientSession) -> None:
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert scheduler.add_job_once("noop", 1, session=session).outcome == "created"
-        raise Left
     first = scheduler.add_job_once("noop", 1)
     assert first.outcome == "created"
     with session.start_transaction():
         same = scheduler.add_job_once("noop", 1, session=session)
     assert (same.id, same.outcome) == (first.id, "existing")
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert scheduler.add_job_once("noop", 1, session=session, retry=5).outcome == "replaced"
-        raise Left
     assert first.refresh().status is Status.WAITING
     with session.start_transaction():
         other = scheduler.add_job_once("noop", 1, session=session, retry=5)
@@ -221,9 +220,8 @@ def test_two_transactions_that_add_the_same_job_add_it_once(scheduler: Scheduler
 
 
 def test_the_jobs_of_a_sequence_run_in_their_order(scheduler: Scheduler, session: ClientSession) -> None:
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         scheduler.add_job("noop", session=session, sequence="s")
-        raise Left
     with session.start_transaction():
         first = scheduler.add_job("noop", session=session, sequence="s")
     second = scheduler.add_job("noop", sequence="s")
@@ -269,15 +267,13 @@ def test_a_child_of_a_job_that_has_failed_is_cancelled(scheduler: Scheduler, ses
 
 
 def test_a_schedule_is_there_exactly_if_the_transaction_commits(scheduler: Scheduler, session: ClientSession) -> None:
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert scheduler.schedules.add("s", "noop", every=60, session=session).name == "s"
-        raise Left
     assert scheduler.schedules.all() == []
     with session.start_transaction():
         scheduler.schedules.add("s", "noop", every=60, session=session)
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert scheduler.schedules.add("s", "noop", every=90, session=session).every == 90
-        raise Left
     assert scheduler.schedules.get("s").every == 60
     with session.start_transaction():
         scheduler.schedules.add("s", "noop", every=90, session=session)
@@ -292,9 +288,8 @@ def test_runs_of_the_past_are_added_exactly_if_the_transaction_commits(
     scheduler.schedules.add("s", "noop", every=60)
     now = scheduler.store.clock.now()
     period = (now - timedelta(minutes=3), now)
-    with pytest.raises(Left), session.start_transaction():
+    with aborted(session):
         assert len(scheduler.schedules.backfill("s", *period, session=session)) == 3
-        raise Left
     assert ids(scheduler) == []
     with session.start_transaction():
         runs = scheduler.schedules.backfill("s", *period, session=session)
@@ -336,9 +331,9 @@ def test_a_session_of_another_deployment_is_refused(scheduler: Scheduler, tmp_pa
     server = Server(tmp_path)
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(server.uri("other"))
-        with client, client.start_session() as session, session.start_transaction():
-            with pytest.raises(InvalidOptionError, match="session belongs to another MongoDB deployment"):
-                scheduler.add_job("noop", session=session)
+        refused = pytest.raises(InvalidOptionError, match="session belongs to another MongoDB deployment")
+        with client, client.start_session() as session, session.start_transaction(), refused:
+            scheduler.add_job("noop", session=session)
     finally:
         server.stop()
     assert ids(scheduler) == []

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from tests.support.eventually import eventually
+from tests.support.nodes import NodeProcess
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import ChangeFeed
-from tests.support.eventually import eventually
-from tests.support.nodes import NodeProcess
 
 Database_ = Database[dict[str, Any]]
 

@@ -13,7 +13,7 @@ from taskscheduler.clock import NEVER, Clock
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.model.losses import NODE, WORKER
 from taskscheduler.model.readable import Fault
-from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
+from taskscheduler.operations.finish import AttemptEnd, break_off_commits, completion_of, follow_up
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
@@ -169,6 +169,7 @@ class Completer:
         pause = _FIRST_PAUSE
         while True:
             try:
+                break_off_commits(self._store, completions)
                 matched = self._store.completions.write(completions)
                 landed = completions
                 if matched < len(completions):

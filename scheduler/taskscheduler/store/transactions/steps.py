@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bson.raw_bson import RawBSONDocument
@@ -18,6 +19,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from taskscheduler.store.client import DURABLE
 from taskscheduler.store.lenient_reads import RAW, decoded
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ AnySession: TypeAlias = Session | AsyncSession
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a method of a collection, in the transaction. Its documents are decoded as other reads do."""
+    """One call of a method of a collection, in the transaction if one has begun. It decodes as other reads do."""
 
     collection: str
     method: str
@@ -40,7 +42,7 @@ class Call:
 
     def begin(self, session: Any, database: str) -> Any:
         """Calls the method; for an asyncio session the answer is still to come."""
-        target = session.client[database][self.collection].with_options(codec_options=RAW)
+        target = session.client[database][self.collection].with_options(codec_options=RAW, write_concern=DURABLE)
         answer = getattr(target, self.method)(*self.arguments, session=session, **self.options)
         return answer.to_list() if self.method == "find" else answer
 
@@ -61,10 +63,11 @@ class SessionCall:
     """One call of a method of the session itself."""
 
     method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def begin(self, session: Any, _database: str) -> Any:
         """Calls the method."""
-        return getattr(session, self.method)()
+        return getattr(session, self.method)(**self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ async def carry_out_async(session: AsyncSession | None, database: str, steps: St
                 await asyncio.sleep(step.seconds)
             else:
                 begun = step.begin(session, database)
-                answer = _readable(await begun if asyncio.iscoroutine(begun) else begun)
+                answer = _readable(await begun if isawaitable(begun) else begun)
         except PyMongoError as failed:
             error = failed
 
