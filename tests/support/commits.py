@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from taskscheduler import Job, Outcome, Process, Status
+from tests.faults.steps import crashing
 from tests.support.jobs import trace
 
 _BEAT = 0.01
@@ -124,4 +125,34 @@ class Doubles(Job):
         _act(self, "before")
         self.database.effects.insert_one({"job": self.id, "attempt": self.attempt})
         _act(self, "in")
+        return "paid"
+
+
+class PaysAndCrashes(Pays):
+    """Its worker is killed after so many calls of the database, in its first attempt."""
+
+    name = "pays_and_crashes"
+
+    def start(self) -> str:
+        self._arm()
+        return super().start()
+
+    def _arm(self) -> None:
+        if self.attempt == 1 and self.data.get("crash_at"):
+            crashing.arm(self.data["crash_at"], Path(self.data["record"]))
+
+    def tear_down(self, outcome: Outcome) -> None:
+        trace(self.data["record"] + ".over", self.attempt, outcome.status.label)
+
+
+class PaysAndCrashesApart(PaysAndCrashes):
+    """The control: the effect is written beside the transaction."""
+
+    name = "pays_and_crashes_apart"
+
+    def start(self) -> str:
+        self._arm()
+        self.database.effects.insert_one({"job": self.id, "attempt": self.attempt})
+        with self.commit(result="paid"):
+            pass
         return "paid"

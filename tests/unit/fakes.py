@@ -18,7 +18,15 @@ class FakeScheduler:
     def __init__(self) -> None:
         self.added: list[tuple[Any, Any, dict[str, Any]]] = []
 
-    def add_job(self, job: Any, data: Any = None, options: Mapping[str, Any] | None = None, **given: Any) -> Process:
+    def add_job(
+        self,
+        job: Any,
+        data: Any = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        session: Any = None,
+        **given: Any,
+    ) -> Process:
         self.added.append((job, data, {**(options or {}), **given}))
         document = {"_id": ObjectId(), "class": str(job), "data": data, "status": int(Status.WAITING)}
         return Process(cast(Any, self), document)

@@ -21,6 +21,7 @@ from bson import ObjectId
 
 import tests.faults.steps.orders
 import tests.faults.steps.spans
+import tests.support.commits
 import tests.support.jobs  # noqa: F401  (every child has it then)
 from taskscheduler import Scheduler
 from taskscheduler.operations.schedule_runs import add_due_runs
@@ -33,7 +34,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", __name__])
 _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
-JOBS = ["tests.support.jobs", "tests.faults.steps.spans", "tests.faults.steps.orders"]
+JOBS = ["tests.support.jobs", "tests.support.commits", "tests.faults.steps.spans", "tests.faults.steps.orders"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,19 @@ def _add_windowed(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[Object
     return [scheduler.add_job("trace", facts["data"], facts["options"]).id]
 
 
+def _order(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    """An order and the job for it, in one transaction; with `apart` the order is written beside it."""
+    orders = scheduler.database.orders
+    add = scheduler.add_job_once if facts.get("once") else scheduler.add_job
+
+    def order(session: Any) -> ObjectId:
+        orders.insert_one({"n": 1}, session=None if facts.get("apart") else session)
+        return add("trace", facts["data"], facts.get("options"), session=session).id
+
+    with scheduler.database.client.start_session() as session:
+        return [session.with_transaction(order)]
+
+
 def _add_runs(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
     add_due_runs(scheduler.store)
     return [run.id for run in scheduler.get_jobs({"schedule": {"$exists": True}})]
@@ -204,6 +218,7 @@ ACTS: Mapping[str, Callable[[Orders], int]] = {
     "add_many": _operation(_add_many),
     "add_once": _operation(_add_once),
     "add_windowed": _operation(_add_windowed),
+    "order": _operation(_order),
     "add_runs": _operation(_add_runs),
     "cancel": _operation(_cancel),
     "flush": _operation(_flush),

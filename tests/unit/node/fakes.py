@@ -622,6 +622,18 @@ class FakeFeed:
         return event
 
 
+class FakeCommits:
+    """Notes which jobs were broken off in their commit."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.broken_off: list[ObjectId] = []
+
+    def break_off(self, job_ids: Sequence[ObjectId]) -> None:
+        self._faults.note("commits.break_off")
+        self.broken_off += job_ids
+
+
 class FakeStore:
     """A store in memory that notes what is asked of it."""
 
@@ -648,6 +660,7 @@ class FakeStore:
         self.programs = FakePrograms(faults)
         self.controls = FakeControls(faults)
         self.blocked_jobs = FakeBlockedJobs(faults, self.claims)
+        self.commits = FakeCommits(faults)
 
     @property
     def store(self) -> Store:

@@ -14,6 +14,7 @@ from tests.support.odd_documents import changed
 from tests.unit.node.fakes import FakeFeed, FakeStore, Threads
 
 from taskscheduler.model import lenient
+from taskscheduler.model.control.keys import GroupList
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import GAP
@@ -32,14 +33,16 @@ class Bench:
         self.groups: list[list[str]] = []
         self.followed: list[bool] = []
         self.cancelled: list[ObjectId] = []
+        self.lists: list[str] = []
+        self.store = FakeStore()
         self.listener = WakeupListener(
-            store=FakeStore().store,
+            store=self.store.store,
             search=self.search,
             claimer=cast(Any, self._claimer()),
             due=DueWork(
                 cast(Any, SimpleNamespace(look_soon=self._look_soon)),
                 cast(Any, SimpleNamespace(look_soon=self._look_at_schedules)),
-                cast(Any, SimpleNamespace(look_soon=self._look_at_rates)),
+                cast(Any, SimpleNamespace(look_soon=self._look_at_rates, admit_soon=self.lists.append)),
                 cast(Any, SimpleNamespace(look_soon=self._look_at_controls, follows=self.followed.append)),
             ),
             dispatcher=cast(Any, SimpleNamespace(cancel=self.cancelled.extend)),
@@ -96,6 +99,41 @@ def test_added_jobs_are_hinted_to_the_claimer(bench: Bench) -> None:
 def test_queues_with_jobs_of_groups_are_told_to_the_claimer(bench: Bench) -> None:
     bench.listener.received({"_id": ObjectId(), "groups": ["mail", 7]})
     assert (bench.groups, bench.hints, bench.due) == ([["mail"]], [], 0)
+
+
+def test_a_job_that_was_committed_is_claimed_at_once(bench: Bench) -> None:
+    job = inserted(wake="committed")
+    bench.listener.received(job)
+    assert bench.hints == [([job["_id"]], ["mail"], False, False)]
+
+
+def test_one_of_many_that_were_committed_has_all_of_them_searched_for(bench: Bench) -> None:
+    job = inserted(wake="committed many")
+    bench.listener.received(job)
+    assert bench.hints == [([job["_id"]], ["mail"], False, True)], "one that may be later is not claimed by its id"
+
+
+def test_a_committed_job_under_a_control_is_admitted_and_heard_of_when_it_is(bench: Bench) -> None:
+    job = inserted(wake="committed", status=int(Status.POSTPONED), blocked="limit:x")
+    bench.listener.received(job)
+    assert bench.lists == ["limit:x"]
+    bench.listener.received(added(job["_id"]))
+    assert len(bench.hints) == 2
+
+
+def test_a_committed_job_of_a_group_is_told_to_the_claimer(bench: Bench) -> None:
+    key = GroupList("mail", 0, "g").key
+    bench.listener.received(inserted(wake="committed", status=int(Status.POSTPONED), blocked=key))
+    assert (bench.groups, bench.lists) == ([["mail"]], [])
+
+
+def test_a_committed_child_whose_parent_has_failed_is_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[tuple[ObjectId, ObjectId]] = []
+    monkeypatch.setattr(wakeups, "end_orphan", lambda _store, job, parent: ended.append((job, parent)))
+    parent, job = ObjectId(), inserted(wake="committed")
+    bench.listener.received({**job, "parent": parent})
+    bench.listener.received(inserted(parent=ObjectId()))  # its adder has seen to it
+    assert ended == [(job["_id"], parent)]
 
 
 def test_postponed_ones_are_looked_at_when_they_are_due(bench: Bench) -> None:

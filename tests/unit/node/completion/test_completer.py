@@ -62,6 +62,24 @@ def bench() -> Iterator[Bench]:
     assert bench.completer.stop(lambda: True) in (True, False)
 
 
+def test_a_dead_worker_is_broken_off_in_its_commit_before_its_end_is_written(bench: Bench) -> None:
+    done, failed, lost = attempt(), attempt(), attempt()
+    bench.end(done)
+    bench.end(failed, Ending.FAILED, error={"type": "E", "message": ""})
+    bench.end(lost, Ending.LOST, error={"type": "WorkerLostError", "message": ""})
+    bench.write()
+    assert bench.store.commits.broken_off == [lost.fence.job_id]
+    calls = bench.store.faults.calls
+    assert calls.index("commits.break_off") < calls.index("completions.write")
+
+
+def test_who_has_no_dead_worker_asks_nothing_more(bench: Bench) -> None:
+    bench.end(attempt())
+    bench.end(attempt(), Ending.FAILED, error={"type": "E", "message": ""})
+    bench.write()
+    assert "commits.break_off" not in bench.store.faults.calls
+
+
 def test_ends_that_gather_are_written_as_one(bench: Bench) -> None:
     many = [attempt() for _ in range(5)]
     for one in many:

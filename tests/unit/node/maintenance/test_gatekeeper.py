@@ -51,6 +51,14 @@ def test_places_are_extended_before_others_are_admitted(bench: Bench) -> None:
     assert bench.store.places.extended[-1] == held.fence
 
 
+def test_the_list_of_a_committed_job_is_looked_at_first(bench: Bench) -> None:
+    bench.run()
+    bench.gatekeeper.admit_soon("limit:x")
+    assert bench.gatekeeper.next_at == float("-inf")
+    assert bench.run()[0] == "places.admit_next"
+    assert "places.admit_next" not in bench.run()
+
+
 def test_places_are_extended_whatever_becomes_of_the_sweep(bench: Bench) -> None:
     held = bench.holding()
     bench.store.faults.fail("places.sweep", AutoReconnect("cut"))
