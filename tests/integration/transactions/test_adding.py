@@ -23,6 +23,9 @@ from taskscheduler import (
     Scheduler,
     Status,
 )
+from taskscheduler.operations.transactions.in_session import InSession
+from taskscheduler.store.transactions.sessions import conflict
+from taskscheduler.store.transactions.steps import Steps
 from taskscheduler.testing import InlineNode, fresh_scheduler
 
 Database_ = Database[dict[str, Any]]
@@ -357,3 +360,27 @@ def test_wrong_options_are_refused_before_the_transaction_is_used(session: Clien
         with pytest.raises(InvalidOptionError, match="retry"):
             scheduler.add_job("noop", session=session, retry=-7)
         assert session.in_transaction
+
+
+# -- a transaction of the scheduler's own -----------------------------------------------------------------------------
+
+
+def test_an_operation_has_a_transaction_of_its_own(scheduler: Scheduler) -> None:
+    """For operations of several documents, which are all there or none."""
+    new = [scheduler.core.adder.new("noop", number, {}) for number in range(3)]
+    tries: list[int] = []
+
+    def prepare(work: InSession) -> Steps[None]:
+        yield from work.jobs.insert(new)
+        tries.append(1)
+        if len(tries) == 1:
+            raise conflict("by the test")
+        if len(tries) > 2:
+            raise LookupError("by the test")
+
+    scheduler.core.in_session.on_its_own(prepare)
+    assert (len(tries), sorted(ids(scheduler))) == (2, sorted(job.id for job in new))
+    new = [scheduler.core.adder.new("noop", number, {}) for number in range(3)]
+    with pytest.raises(LookupError):
+        scheduler.core.in_session.on_its_own(prepare)
+    assert len(ids(scheduler)) == 3

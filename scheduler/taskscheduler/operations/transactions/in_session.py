@@ -18,6 +18,7 @@ from taskscheduler.store.transactions.steps import (
     Threads,
     carry_out,
     carry_out_async,
+    in_own_transaction,
 )
 
 T = TypeVar("T")
@@ -61,6 +62,10 @@ class InSession:
         with translated_once():
             store, steps = self._connection.store, prepare(self)
             return carry_out(checked, store.database.name, _checked(store, checked, steps))
+
+    def on_its_own(self, prepare: Callable[[InSession], Steps[T]]) -> T:
+        """Carries out an operation in a transaction of the scheduler's own: all of it, or nothing."""
+        return in_own_transaction(self._connection.store.database, lambda: prepare(self))
 
     async def carry_out_async(self, session: Any, prepare: Callable[[Plan], object], threads: Threads) -> Any:
         """Does the same in an event loop: prepares in a thread, with a plan, and takes the steps in the loop."""

@@ -17,8 +17,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.client_session import ClientSession
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from taskscheduler.model.document import Document
 from taskscheduler.store.client import DURABLE
 from taskscheduler.store.lenient_reads import RAW, decoded
 
@@ -116,6 +118,15 @@ def carry_out(session: Session | None, database: str, steps: Steps[T]) -> T:
                 answer = _readable(step.begin(session, database))
         except PyMongoError as failed:
             error = failed
+
+
+def in_own_transaction(database: Database[Document], prepare: Callable[[], Steps[T]]) -> T:
+    """Carries out an operation in a transaction of its own, once more after each error that may pass, for 120 s.
+
+    `prepare` is called for each try. Raises the driver's errors.
+    """
+    with database.client.start_session() as session:
+        return session.with_transaction(lambda own: carry_out(own, database.name, prepare()), write_concern=DURABLE)
 
 
 async def carry_out_async(session: AsyncSession | None, database: str, steps: Steps[T], threads: Threads) -> T:
