@@ -20,7 +20,6 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
 
     A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message. A
     setting needs no message: nodes see the change itself, whatever becomes of the process that made it.
-
     Jobs and schedules that are added in a transaction have no message: nodes see `wake` and `woken` when it commits.
     """
     waking = {"$in": [True, COMMITTED, COMMITTED_MANY]}
