@@ -58,7 +58,7 @@ def test_steps_and_signals_survive_the_death_of_the_primary(members: ReplicaSet,
         node.wait_until_ready()
         with Scheduler(uri) as scheduler:
             added = [scheduler.add_job("faulty_order", {"trace": log, "wait": True, "sleep": 0.1}) for _ in range(60)]
-            told = []
+            told, dead = [], members.primary()
             for number, process in enumerate(added):
                 if number in (15, 40):
                     dead = members.primary()

@@ -259,11 +259,6 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         return self._database
 
     @property
-    def threads(self) -> LoopThreads:
-        """The threads that make its blocking calls; for jobs, not for applications."""
-        return self._loop_threads
-
-    @property
     def options(self) -> SchedulerOptions:
         return self._core.connection.options
 

@@ -18,7 +18,8 @@ Client = AsyncMongoClient[dict[str, Any]]
 
 def in_a_loop(uri: str, work: Callable[[AsyncScheduler, Client], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
-        async with AsyncScheduler(uri) as scheduler, AsyncMongoClient(uri) as client:
+        client: Client = AsyncMongoClient(uri)
+        async with AsyncScheduler(uri) as scheduler, client:
             await work(scheduler, client)
 
     asyncio.run(run())
@@ -98,7 +99,8 @@ def test_a_task_that_is_cancelled_adds_nothing_once_it_has_left_the_transaction(
 def test_sessions_that_cannot_be_used_are_refused(uri: str, scheduler: Scheduler) -> None:
     async def work(scheduler: AsyncScheduler, client: Client) -> None:
         refused = pytest.raises(InvalidOptionError, match="which would block the event loop")
-        with MongoClient(uri) as blocking, blocking.start_session() as session, session.start_transaction(), refused:
+        client_of_threads: MongoClient[dict[str, Any]] = MongoClient(uri)
+        with client_of_threads as blocking, blocking.start_session() as session, session.start_transaction(), refused:
             await scheduler.add_job("noop", session=session)
         async with client.start_session() as other:
             with pytest.raises(InvalidOptionError, match="option session has no transaction"):

@@ -77,8 +77,14 @@ def test_no_node_hears_of_it_before_the_commit(scheduler: Scheduler, database: D
             for _ in range(5):
                 assert feed.next() is None
         events: list[Any] = []
-        eventually(lambda: events.append(feed.next()) or len([one for one in events if one]) >= 3, 10, "events")
-        woken = [event["fullDocument"] for event in events if event]
+
+        def three_came() -> bool:
+            if (event := feed.next()) is not None:
+                events.append(event)
+            return len(events) >= 3
+
+        eventually(three_came, 10, "events")
+        woken = [event["fullDocument"] for event in events]
         assert [one.get("_id") for one in woken[:2]] == [plain.id, held.id]
         assert [one.get("schedules") for one in woken] == [None, None, True]
         assert feed.next() is None

@@ -45,6 +45,9 @@ class FakeRuntime:
     def interruption(self) -> Status:
         return Status.TIMEOUT
 
+    def attempt(self) -> Any:
+        return None
+
 
 class Does(Job):
     """Does what the test says."""

@@ -37,6 +37,9 @@ class Recorder:
     def interruption(self) -> Status:
         return Status.CANCELED
 
+    def attempt(self) -> Any:
+        return None
+
 
 class Stepping(Job):
     """Notes its steps; raises or returns what the test says."""

@@ -123,6 +123,9 @@ class Recorder:
     def interruption(self) -> Status:
         return Status.WAITING
 
+    def attempt(self) -> Any:
+        return None
+
 
 def test_a_job_without_start_fails_with_its_name() -> None:
     with pytest.raises(InvalidJobError, match=r"job unit-named does not define start\(\)"):

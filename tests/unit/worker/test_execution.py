@@ -59,6 +59,9 @@ class FakeAsyncRuntime(AsyncBorrower):
     def interruption(self) -> Status:
         return Status.CANCELED
 
+    def attempt(self) -> Any:
+        return None
+
 
 class Scene:
     """An execution, its runtime and the events that it emits."""

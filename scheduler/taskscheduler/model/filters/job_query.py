@@ -12,11 +12,11 @@ from taskscheduler.model.lifecycle import Status
 #: the fields of stored jobs, also those of single kinds of jobs
 FIELDS = frozenset(
     """
-    _id alive async at attempt attempts awaits boot child_alive claim claimed class committing created data dedupe ended error
-    expires blocked fields fingerprint first_started forced gate gate_until group hook limits lost message next node
-    once once_key options parent parked_at pending priority program progress queue rearmed reason result retries
-    schedule scheduled_at seq sequence series service signalled signals silent sleeps snoozes solo started status
-    steps suspect tags turn v wake worker
+    _id alive async at attempt attempts awaits blocked boot child_alive claim claimed class committing created data
+    dedupe ended error expires fields fingerprint first_started forced gate gate_until group hook limits lost
+    message next node once once_key options parent parked_at pending priority program progress queue rearmed reason
+    result retries schedule scheduled_at seq sequence series service signalled signals silent sleeps snoozes solo
+    started status steps suspect tags turn v wake worker
     """.split()  # noqa: SIM905 - one name a line would fill a page
 )
 

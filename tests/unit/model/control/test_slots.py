@@ -19,7 +19,7 @@ def node(slots: int, **facts: Any) -> dict[str, Any]:
 
 def held(plain: int = 0, shared: int = 0, forced: int = 0) -> list[dict[str, Any]]:
     """Jobs that a node holds; those that share a worker do so two by two."""
-    jobs = [{"worker": f"p{number}"} for number in range(plain)]
+    jobs: list[dict[str, Any]] = [{"worker": f"p{number}"} for number in range(plain)]
     jobs += [{"worker": f"a{number // 2}", "async": True} for number in range(shared)]
     return jobs + [{"worker": f"f{number}", "forced": True} for number in range(forced)]
 

@@ -113,10 +113,11 @@ def test_giving_up_aborts_and_removes_the_mark_whatever_fails(steps: CommitSteps
 
 
 def test_the_end_removes_the_mark() -> None:
-    update = completion_update(DONE)
-    assert "committing" in update._doc["$unset"]  # type: ignore[index]
+    update: Any = completion_update(DONE)
+    assert "committing" in update._doc["$unset"]
     hooked = Completion(FENCE, Verdict(Transition.SUCCEED), commits=True, effects=("hook",))
-    assert "committing" in completion_update(hooked)._doc[-1]["$unset"]  # type: ignore[index]
+    followed: Any = completion_update(hooked)
+    assert "committing" in followed._doc[-1]["$unset"]
 
 
 @pytest.mark.parametrize(
