@@ -192,7 +192,7 @@ def test_an_inserted_job_says_whether_it_needs_a_slot(bench: Bench, fields: dict
 def test_all_that_is_read_of_a_message_or_a_job_is_asked_for() -> None:
     _, project = message_pipeline("jobs", "queue")
     names = {name.removeprefix("fullDocument.") for name in project["$project"] if name.startswith("fullDocument.")}
-    job = {"_id", "queue", "status", "wake", "async", "options.force_spawn"}
+    job = {"_id", "queue", "status", "wake", "async", "options.force_spawn", "blocked", "parent"}
     messages = {"jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups"}
     assert names == job | messages
 

@@ -248,7 +248,7 @@ def test_an_ended_job_gives_up_the_key_of_add_job_once(move: Transition, ends_on
         (Transition.RELEASE, Status.FAILED, ":", False),
     ],
 )
-def test_a_re_armed_job_says_how_its_attemptfinal_update(
+def test_a_re_armed_job_says_how_its_attempt_ended(
     move: Transition, ended_as: Status, rearmed: str, counts: bool
 ) -> None:
     completion = Completion(Fence(ObjectId(), "c", 1), Verdict(move), ended_as=ended_as, retry_interval=2.5)
@@ -259,7 +259,8 @@ def test_a_re_armed_job_says_how_its_attemptfinal_update(
     assert ("retries" in values) == counts
     assert ("snoozes" in values) == (move is Transition.SNOOZE)
     assert values.get("at") == (None if move is Transition.RELEASE else {"$add": ["$$NOW", 2500]})
-    assert gone == {"$unset": ["claim", "claimed", "boot", "dedupe", "child_alive", "message", "awaits"]}
+    claim = ["claim", "claimed", "boot", "dedupe", "child_alive", "committing"]
+    assert gone == {"$unset": [*claim, "message", "awaits"]}
 
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)

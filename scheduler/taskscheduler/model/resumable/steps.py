@@ -82,7 +82,7 @@ def length_of_sleep(
         raise InvalidOptionError("sleep takes seconds, days, hours, minutes or until: say how long")
     sizes = {"seconds": 1, "days": 86_400, "hours": 3600, "minutes": 60}
     checked = {name: seconds(name, value) for name, value in parts.items() if value is not None}
-    return float(seconds("seconds", sum(value * sizes[name] for name, value in checked.items())))
+    return float(seconds(" and ".join(named) or "seconds", sum(value * sizes[name] for name, value in checked.items())))
 
 
 def before(job: Mapping[str, Any], name: str) -> dict[str, Any]:
