@@ -22,6 +22,7 @@ from taskscheduler import Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.control.limits import Limit, stored_limit
 from taskscheduler.model.options import RATES
+from taskscheduler.store.control import admission
 from taskscheduler.store.control.rate_lists import RateLists
 from taskscheduler.store.control.rates import FED, STARTS, Granted, RateStore, _take_update
 
@@ -257,6 +258,7 @@ def test_while_jobs_move_to_the_list_of_their_rate_none_of_its_starts_is_lost(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the rate allows one start more whenever jobs have moved."""
+    monkeypatch.setattr(admission, "_PATIENCE", 60.0)
     limit, most = Limit("api", rate=1), 0
     scheduler.limits.set("api", concurrency=0)
     scheduler.add_jobs([("noop", None, {"limits": "api"})] * 1000)
@@ -269,7 +271,7 @@ def test_while_jobs_move_to_the_list_of_their_rate_none_of_its_starts_is_lost(
 
     monkeypatch.setattr(scheduler.store.rates, "take", take)
     scheduler.store.admission.admit_next(["limit:api"])
-    assert admitted(scheduler) >= 2
+    assert admitted(scheduler) >= 4
 
 
 @pytest.fixture
@@ -285,23 +287,24 @@ def asked(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_of_many_rates_only_those_are_looked_at_that_allow_a_start(scheduler: Scheduler, asked: list[str]) -> None:
+def test_of_many_rates_only_those_are_looked_at_that_allow_a_start(
+    scheduler: Scheduler, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_PATIENCE", 60.0)
     scheduler.limits.set("tenant:*", rate=1, per=3600)
     scheduler.limits.set("tenant:7", rate=1, per=0.5)
     asked.clear()
     scheduler.add_jobs([("noop", None, {"limits": f"tenant:{number % 20}"}) for number in range(60)])
-    admission, sweeps = scheduler.store.admission, scheduler.store.sweeps
-    while admission.admit_next(["limit:tenant:7"]) == 0.0:
-        pass
-    admission.rate_lists.find()
+    lists, sweeps = scheduler.store.admission.rate_lists, scheduler.store.sweeps
+    lists.find()
     sweeps.admit_rates()
     assert len(set(asked)) == 20
     asked.clear()
     eventually(lambda: sweeps.admit_rates() is not None and admitted(scheduler) == 22, 10)
-    assert set(asked) == {"tenant:7"}
-    admission.rate_lists.find()
+    assert set(asked) <= {"tenant:7"}
+    lists.find()
     sweeps.admit_rates()
-    assert set(asked) == {"tenant:7"}, "it is known when the others are due"
+    assert set(asked) <= {"tenant:7"}, "it is known when the others are due"
 
 
 def test_when_a_rate_was_changed_the_time_of_its_next_start_is_asked_for_again(
@@ -309,14 +312,14 @@ def test_when_a_rate_was_changed_the_time_of_its_next_start_is_asked_for_again(
 ) -> None:
     scheduler.limits.set("api", rate=1, per=3600)
     scheduler.add_jobs([("noop", None, {"limits": "api"})] * 3)
-    admission, sweeps = scheduler.store.admission, scheduler.store.sweeps
+    lists, sweeps = scheduler.store.admission.rate_lists, scheduler.store.sweeps
     assert sweeps.admit_rates() == pytest.approx(3600, abs=60)
     limit = Limit("api", rate=1000, burst=10)
     scheduler.store.controls.put(limit.key, stored_limit(limit))
     asked.clear()
     sweeps.admit_rates()
     assert asked == []
-    admission.rate_lists.look_at_all()
+    lists.look_at_all()
     eventually(lambda: sweeps.admit_rates() is None, 10, "no job waits any more")
     assert admitted(scheduler) == 3
 
