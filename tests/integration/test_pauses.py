@@ -399,6 +399,8 @@ def test_a_node_hears_of_a_change_by_the_change_itself_and_reads_the_settings_fo
     job.wait(timeout=30)
     controls.put("pause:all", {"kind": "pause"})
     eventually(lambda: not starts(scheduler), 30, "the pause is obeyed")
+    controls.delete("pause:all")
+    eventually(lambda: starts(scheduler), 30, "it is over")
     sweeps = {"command.find": "taskscheduler.jobs", "command.hint": "gate"}
     scheduler.store.database.command("profile", 2)
     try:

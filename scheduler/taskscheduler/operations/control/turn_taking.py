@@ -51,7 +51,8 @@ class TurnTaker:
         """Returns the queues of this scope in which groups wait."""
         now = self._clock.monotonic()
         if now >= self._read_again or self._looked_at * _PART_OF_LISTS >= len(self._turns.waiting):
-            self._turns.wait(self._lists(scope), self._store.controls.current().weights)
+            lists = self._lists(scope)
+            self._turns.wait(lists, self._store.controls.current().weights if lists else {})
             took = self._clock.monotonic() - now
             self._looked_at, self._read_again = 0, now + min(took * _PART_OF_TIME, _LONGEST)
         if now >= self._forget_at:

@@ -143,6 +143,8 @@ class Admission:
 
         The others move to the list of the control that refuses them.
         """
+        if not jobs:
+            return set()
         rooms, moved, free = self._rooms.begin(), set[str](), set[Any]()
         try:
             writes, admitted = list[UpdateOne](), list[Document]()
