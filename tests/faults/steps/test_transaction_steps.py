@@ -206,7 +206,7 @@ def test_the_outcome_of_a_commit_is_known_in_the_end(server: Server, stages: lis
         assert (process.status, effects(stage)) == (Status.DONE, 1), stage.describe()
         assert process.attempt == 1 or (fault == "aborted by the server" and job != "pays_with")
         assert node.stop() == 0
-    assert failpoint.struck == 3
+    assert failpoint.struck == 3 or fault == "carried out and unknown"  # then the job is DONE after the first
     stage.verify()
 
 
