@@ -325,3 +325,10 @@ def test_the_name_of_the_failed_job_is_kept(scheduler: Scheduler, inline: Inline
     inline.run_due()
     with pytest.raises(JobFailedError):
         job.result(timeout=5)
+
+
+@pytest.mark.parametrize("mark", [7, "x", {}, {"session": 7}, {"session": {"a": 1}}, [], None])
+def test_an_odd_mark_is_left_alone(scheduler: Scheduler, mark: Any) -> None:
+    job = scheduler.add_job("noop")
+    scheduler.store.jobs.collection.update_one({"_id": job.id}, {"$set": {"committing": mark}})
+    scheduler.store.commits.break_off([job.id])

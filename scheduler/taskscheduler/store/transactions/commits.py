@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from bson import ObjectId
 from pymongo.collection import Collection
@@ -22,6 +23,7 @@ from taskscheduler.errors import DatabaseUnavailableError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.payload import CODEC
 from taskscheduler.store.attempt_updates import Completion, completion_update
 from taskscheduler.store.client import DURABLE
 from taskscheduler.store.driver_errors import brief, is_transient
@@ -132,10 +134,10 @@ class CommitStore:
         query = {"_id": {"$in": list(job_ids)}, "committing": {"$exists": True}}
         found = read(self._collection, lambda jobs: jobs.find(query, {"committing": 1}))
         marks = [job["committing"] for job in found if isinstance(job["committing"], dict)]
-        sessions = [{"id": mark["session"]} for mark in marks if "session" in mark]
+        sessions = [{"id": mark["session"]} for mark in marks if isinstance(mark.get("session"), UUID)]
         if not sessions:
             return
         try:
-            self._collection.database.client.admin.command("killSessions", sessions)
+            self._collection.database.client.admin.command("killSessions", sessions, codec_options=CODEC)
         except PyMongoError as error:
             logger.info("session of a dead worker not ended", extra={"reason": brief(error)})
