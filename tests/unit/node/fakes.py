@@ -660,6 +660,7 @@ class FakeStore:
         self.programs = FakePrograms(faults)
         self.controls = FakeControls(faults)
         self.blocked_jobs = FakeBlockedJobs(faults, self.claims)
+        self.schedules = SimpleNamespace(next_due=lambda: None)
         self.commits = FakeCommits(faults)
 
     @property
