@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ class Stage:
         common: dict[str, Any] = {
             "class": EVIL, "queue": EVIL, "tags": [EVIL], "node": EVIL, "worker": EVIL, "message": EVIL, "attempt": 2,
             "fields": {EVIL: EVIL}, "attempts": [attempt], "solo": EVIL, "error": error, "progress": 5.0,
+            "steps": [{"name": EVIL, "result": EVIL}, {"name": EVIL, "signal": True}], "awaits": {"name": EVIL},
+            "signals": [{"name": EVIL, "value": EVIL}],
         }  # fmt: skip
         self.ids = {status: scheduler.add_job("x", {EVIL: EVIL}).id for status in Status}
         for status, job_id in self.ids.items():
@@ -76,6 +79,8 @@ CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
     "wait": lambda stage, _: [["wait", stage.of(Status.FAILED)], ["wait", stage.of(Status.WAITING), "--timeout", "0"]],
     "cancel": lambda stage, _: [["cancel", stage.of(Status.WAITING)], ["cancel", EVIL]],
     "retry": lambda stage, _: [["retry", stage.of(Status.FAILED)], ["retry", str(stage.program)]],
+    "signal": lambda stage, _: [["signal", stage.of(Status.WAITING), EVIL, json.dumps(EVIL)], ["signal", EVIL, EVIL],
+                                ["signal", stage.of(Status.DONE), EVIL], ["signal", stage.of(Status.DONE), "a", EVIL]],
     "edit": lambda stage, _: [["edit", stage.of(Status.TIMEOUT), "waiting"], ["edit", stage.of(Status.DONE), EVIL]],
     "delete": lambda stage, _: [["delete", stage.of(Status.CANCELED), "--yes"], ["delete", EVIL]],
     "delete-old": lambda stage, _: [["delete-old", EVIL, "--age", "1d", "--yes"], ["delete-old", "--age", EVIL]],

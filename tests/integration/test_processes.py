@@ -65,7 +65,7 @@ def test_a_killed_worker_costs_a_second_at_most_and_no_result(
     """Nobody has to look for its job, and no lease has to end."""
     start_node(**TOLD)
     done = [scheduler.add_job("echo", number) for number in range(20)]
-    scheduler.wait_for(done, timeout=20)
+    scheduler.wait_for(done, timeout=60)
 
     def cost(number: int) -> float:
         """The seconds from the death of a worker to the second attempt."""
