@@ -5,19 +5,23 @@
 >>> process.result(timeout=60)
 """
 
+from taskscheduler.aio.flows import AsyncRunningFlow
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.aio.record import AsyncRecord
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.aio.selections import AsyncSelection
 from taskscheduler.calls import Call, call
+from taskscheduler.declarations.flows import Flow, FlowJob, chain, group, previous
 from taskscheduler.errors import (
     AuthenticationError,
     DatabaseError,
     DatabaseUnavailableError,
     DuplicateJobError,
     EmbeddedServerError,
+    FlowNotFoundError,
     InvalidArgumentsError,
     InvalidDataError,
+    InvalidFlowError,
     InvalidJobError,
     InvalidOptionError,
     InvalidStateError,
@@ -32,6 +36,7 @@ from taskscheduler.errors import (
     WaitTimeoutError,
 )
 from taskscheduler.facade.selections import Selection
+from taskscheduler.flow_state import RunningFlow
 from taskscheduler.jobs.functions import job
 from taskscheduler.jobs.job import Job
 from taskscheduler.jobs.schedules import schedule
@@ -63,6 +68,7 @@ __all__ = [
     "AlreadyRunningError",
     "AsyncProcess",
     "AsyncRecord",
+    "AsyncRunningFlow",
     "AsyncScheduler",
     "AsyncSelection",
     "AuthenticationError",
@@ -74,11 +80,15 @@ __all__ = [
     "Discard",
     "DuplicateJobError",
     "EmbeddedServerError",
+    "Flow",
+    "FlowJob",
+    "FlowNotFoundError",
     "Group",
     "GroupUse",
     "Holder",
     "InvalidArgumentsError",
     "InvalidDataError",
+    "InvalidFlowError",
     "InvalidJobError",
     "InvalidOptionError",
     "InvalidStateError",
@@ -98,6 +108,7 @@ __all__ = [
     "Reason",
     "Record",
     "Retry",
+    "RunningFlow",
     "ScheduleNotFoundError",
     "Scheduler",
     "SchedulerError",
@@ -111,6 +122,9 @@ __all__ = [
     "UnsupportedServerError",
     "WaitTimeoutError",
     "call",
+    "chain",
+    "group",
     "job",
+    "previous",
     "schedule",
 ]

@@ -6,10 +6,12 @@ model/raised.py.
     ├── InvalidDataError (ValueError)        the job's data cannot be stored
     │   ├── InvalidArgumentsError (TypeError)  they are not what the job takes
     │   └── PayloadTooLargeError             data or result above `max_payload`
+    ├── InvalidFlowError (ValueError)        the jobs of a flow do not fit together
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── ServiceNotFoundError (LookupError)   no service of this name was started
     ├── ScheduleNotFoundError (LookupError)  no schedule of this name
+    ├── FlowNotFoundError (LookupError)      no flow with this id
     ├── DuplicateJobError                    the chosen id is taken
     ├── InvalidStateError                    the state of the job does not allow this
     ├── JobFailure                           raised inside a job that ends itself as failed
@@ -58,6 +60,10 @@ class PayloadTooLargeError(InvalidDataError):
     """The data or result of a job is larger than the option `max_payload`."""
 
 
+class InvalidFlowError(SchedulerError, ValueError):
+    """The jobs of a flow do not fit together: one comes after itself, for example; nothing was written."""
+
+
 class InvalidJobError(SchedulerError, TypeError):
     """Not a job class, or a name that no imported module has registered."""
 
@@ -84,6 +90,14 @@ class ScheduleNotFoundError(SchedulerError, LookupError):
     def __init__(self, name: Any) -> None:
         super().__init__(f"there is no schedule {name!r:.120}; add it with schedules.add")
         self.name = name
+
+
+class FlowNotFoundError(SchedulerError, LookupError):
+    """No flow with this id is stored."""
+
+    def __init__(self, flow_id: Any) -> None:
+        super().__init__(f"flow {flow_id} was not found")
+        self.flow_id = flow_id
 
 
 class DuplicateJobError(SchedulerError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskscheduler.declarations.conversions import made, needs_conversion, reason
-from taskscheduler.declarations.type_checks import DATA, check_of, deeply, hints_of
+from taskscheduler.declarations.type_checks import DATA, check_of, deeply, first_wrong, hints_of
 from taskscheduler.errors import InvalidArgumentsError
 from taskscheduler.model.payload import stored_form
 
@@ -26,13 +26,20 @@ class DataSchema:
         self.load(data)
         return data
 
+    def accept_pending(self, data: Any) -> Any:
+        """Does the same for data of which some are not known yet, and all others in their stored form."""
+        self._fit(data)
+        return data
+
     def load(self, data: Any) -> Any:
         """Returns the data of the running job; InvalidArgumentsError if they do not fit the declaration."""
-        check = self._check
-        problem = None if check is None else deeply(lambda: check(DATA, data))
+        self._fit(data)
+        return self._made(data) if self._converts else data
+
+    def _fit(self, data: Any) -> None:
+        problem = deeply(lambda: first_wrong([(DATA, data, self._check)]))
         if problem is not None:
             raise InvalidArgumentsError(f"job {self.name}: {problem}")
-        return self._made(data) if self._converts else data
 
     def _made(self, data: Any) -> Any:
         try:

@@ -87,10 +87,15 @@ class JobSpec:
             self._schema = DataSchema(self.name, self.cls)
         return self._schema
 
-    def accept(self, data: Any) -> Any:
-        """Returns the data as they are stored; InvalidArgumentsError if the job does not take them."""
+    def accept(self, data: Any, pending: bool = False) -> Any:
+        """Returns the data as they are stored; InvalidArgumentsError if the job does not take them.
+
+        `pending`: in their stored form some stand for values that are not known yet; the others are checked.
+        """
         declared = self.signature or self.data_schema
-        return data if declared is None else declared.accept(data)
+        if declared is None:
+            return data
+        return declared.accept_pending(data) if pending else declared.accept(data)
 
     def load(self, data: Any, lenient: bool = False) -> Any:
         """Returns stored data as the class declares them. Functions check their arguments when they are called.

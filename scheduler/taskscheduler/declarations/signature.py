@@ -71,6 +71,11 @@ class Signature:
         self.load(plain)
         return data
 
+    def accept_pending(self, data: Any) -> Any:
+        """Does the same for data of which some are not known yet, and all others in their stored form."""
+        self.given(list(data) if isinstance(data, tuple) else data)
+        return data
+
     def load(self, data: Any) -> Given:
         """Returns the arguments for the running job; InvalidArgumentsError if the function does not take them."""
         given = self.given(data)

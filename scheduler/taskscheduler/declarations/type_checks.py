@@ -18,6 +18,7 @@ from uuid import UUID
 from bson import Decimal128, ObjectId
 
 from taskscheduler.declarations.value_types import is_value_type, objection
+from taskscheduler.model.flows.inputs import Pending
 
 Check = Callable[[str, Any], str | None]  #: takes a place and a value; returns an objection, or None
 
@@ -201,9 +202,9 @@ def misnamed(given: Iterable[Any], known: Iterable[str], needed: Iterable[str], 
 
 
 def first_wrong(values: Iterable[tuple[str, Any, Check | None]]) -> str | None:
-    """Returns the first objection among places, values and their checks."""
+    """Returns the first objection among places, values and their checks; a value that is not known yet fits."""
     for place, value, check in values:
-        problem = check(place, value) if check is not None else None
+        problem = check(place, value) if check is not None and not isinstance(value, Pending) else None
         if problem is not None:
             return problem
     return None

@@ -14,6 +14,7 @@ one job at a time.
 | `rate:NAME`     | the rate of a limit                         | none: starts are counted                         |
 | `node:QUEUE CLASS` | no node that is up runs such jobs        | none                                             |
 | `group:...`     | the jobs of a group, see `GroupList`        | none: a node takes them from there by turns      |
+| `flow:JOIN`     | jobs that have to end before, see `flows`   | none                                             |
 
 A job of a group waits in the list of that first. When its turn comes, its other controls are asked.
 """
@@ -28,6 +29,8 @@ from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.sound import is_text, sound
 
 SEQUENCE, LIMIT, RATE, SOLO, NODE, GROUP = "sequence", "limit", "rate", "solo", "node", "group"
+
+FLOW = "flow"  #: the kind of the lists of jobs that come after others; nothing but their end lets them out
 
 SKIP, BLOCK = "skip", "block"  #: what a failed job of a sequence means for the others
 
