@@ -59,6 +59,7 @@ from taskscheduler.model.readable import Fault, fault_of_claimed, fault_of_uncla
 from taskscheduler.operations.control.obeying import but_paused, end_over, is_all_paused, scope_under, unpark_resumed
 from taskscheduler.operations.control.turn_taking import TurnTaker, merged
 from taskscheduler.operations.finish import AttemptEnd, completion_of, follow_up
+from taskscheduler.operations.flows.sweep import sweep_flows
 from taskscheduler.operations.late import end_late_jobs, release_late
 from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler.operations.set_aside import set_aside
@@ -68,7 +69,7 @@ from taskscheduler.store.claims import Scope
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
+from taskscheduler.store.outbox import ALL_EFFECTS, HOOK
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +175,7 @@ class InlineNode:
             store.postponed_jobs.promote(due)
             store.admission.admit_next(store.admission.park(due))
         store.sweeps.sweep()
+        sweep_flows(store)
         controls = self._controls()
         if is_all_paused(controls):
             return []
@@ -260,7 +262,7 @@ class InlineNode:
     def _settle(self) -> None:
         """Delivers the effects of ended jobs, also of cancelled ones."""
         outbox, seen = self._scheduler.store.outbox, set[ObjectId]()
-        while jobs := [job for job in outbox.undelivered([NEXT, FAMILY, HOOK], 100) if job["_id"] not in seen]:
+        while jobs := [job for job in outbox.undelivered(list(ALL_EFFECTS), 100) if job["_id"] not in seen]:
             for job in jobs:
                 seen.add(job["_id"])
                 outbox.deliver(job["_id"])

@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from taskscheduler.declarations.registry import is_job, job_name
 from taskscheduler.errors import InvalidDataError, InvalidOptionError
+from taskscheduler.model.checks import object_id
 from taskscheduler.model.filters.job_query import fields_as_stored
 from taskscheduler.model.job_ids import id_of
 from taskscheduler.model.payload import stored_form
@@ -24,6 +25,14 @@ def job_id(value: Any) -> Any:
     if not isinstance(value, str):
         raise InvalidOptionError(f"a job id must be an ObjectId or a text, not {value!r:.60}")
     return id_of(value)
+
+
+def flow_key(value: Any) -> ObjectId:
+    """Returns the id of a flow that an ObjectId or its 24 hexadecimal digits stand for."""
+    found = object_id("flow_id", value)
+    if found is None:
+        raise InvalidOptionError("the id of a flow must be an ObjectId or its 24 hexadecimal digits, not None")
+    return found
 
 
 def listed(processes: Iterable[P], kind: type[P]) -> list[P]:

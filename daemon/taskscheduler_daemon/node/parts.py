@@ -28,6 +28,7 @@ from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
 from taskscheduler_daemon.node.maintenance.declarer import Declarer
 from taskscheduler_daemon.node.maintenance.duty import Duty
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
+from taskscheduler_daemon.node.maintenance.flow_sweeper import FlowSweeper
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.late_sweeper import LateSweeper
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
@@ -209,6 +210,7 @@ class SessionParts:
             UnknownSweeper(self._store, self._options.unknown_timeout, self.lease),
             LateSweeper(self._store, self._clock, self.lease),
             OutboxRelay(self._store, self.hooks, self.lease, self._clock),
+            FlowSweeper(self._store, self.lease),
             PlaceCheck(self._store, self.lease),
             PauseKeeper(self._store, self._controls, self._clock, self.lease),
             leaked_claims,

@@ -15,6 +15,7 @@ from blinker import Namespace
 from bson import ObjectId
 
 from taskscheduler.aio.calls import AsyncCalls
+from taskscheduler.aio.flows import AsyncFlows
 from taskscheduler.aio.groups import AsyncGroups
 from taskscheduler.aio.handlers import AsyncHandler, AsyncHandlers
 from taskscheduler.aio.limits import AsyncLimits, AsyncSequences
@@ -86,6 +87,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.limits = AsyncLimits(blocking.limits, threads, processes)
         self.sequences = AsyncSequences(blocking.sequences, threads, processes)
         self.groups = AsyncGroups(blocking.groups, threads, processes)
+        self.flows = AsyncFlows(blocking.flows, threads, processes, blocking.core)
         self._handlers = AsyncHandlers(foundation.events, threads, processes)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskscheduler.facade.control import ControlMethods
 from taskscheduler.facade.core import Core, Foundation
+from taskscheduler.facade.flows import Flows
 from taskscheduler.facade.groups import Groups
 from taskscheduler.facade.jobs import JobMethods
 from taskscheduler.facade.limits import Limits, Sequences
@@ -22,3 +23,4 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.limits = Limits(self._core)
         self.sequences = Sequences(self._core)
         self.groups = Groups(self._core)
+        self.flows = Flows(self._core)

@@ -12,6 +12,7 @@ from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import checked, near_miss
 from taskscheduler.model.control.keys import FAR, first_list, is_controlled, read_group_list
 from taskscheduler.model.document import due
+from taskscheduler.model.flows.membership import waits_for_join
 from taskscheduler.model.lifecycle import Transition, target
 from taskscheduler.model.options import JOB_CHECKS, At
 from taskscheduler.model.sound import is_text, sound
@@ -106,8 +107,10 @@ def timing(job: Mapping[str, Any], at: datetime, now: datetime) -> dict[str, Any
     """Returns the fields that make a queued job due at another time; None for one to remove.
 
     A controlled job that is due is parked until it gets its places, which it gives back if it is put off. One that a
-    pause has parked waits again, until a node parks it anew.
+    pause has parked waits again, until a node parks it anew. One that comes after others waits for them all the same.
     """
+    if waits_for_join(job):
+        return {"options.at": at.timestamp(), "parked_at": at}
     fields: dict[str, Any] = {"options.at": at.timestamp(), "parked_at": None, "blocked": None}
     if at > now:
         return {**fields, "status": int(target(Transition.POSTPONE)), "at": at, "gate": None}
@@ -117,7 +120,12 @@ def timing(job: Mapping[str, Any], at: datetime, now: datetime) -> dict[str, Any
 
 
 def unblocked(job: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Returns the fields that make a parked job be looked at again; None for one to remove."""
+    """Returns the fields that make a parked job be looked at again; None for one to remove.
+
+    Nothing for one that waits for others of its flow.
+    """
+    if waits_for_join(job):
+        return {}
     if is_controlled(job):
         return {"blocked": first_list(job)}
     due = sound(job, "parked_at", now)

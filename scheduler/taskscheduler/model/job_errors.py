@@ -69,4 +69,6 @@ def error_for_status(process: ProcessState) -> JobError | None:
 
 def _why_canceled(process: ProcessState) -> str:
     error = process.error or {}
-    return f": {error.get('message')}" if error.get("type") == "ExpiredError" else ""
+    if error.get("type") == "ExpiredError":
+        return f": {error.get('message')}"
+    return "" if process.reason is None else f": {process.reason}"

@@ -231,6 +231,10 @@ CONTROLS = "taskscheduler.controls"  #: the same for what people have set for th
 
 WINDOWS = "taskscheduler.windows"  #: the same for the windows of the option `unique_for`
 
+FLOWS = "taskscheduler.flows"  #: the same for flows
+
+FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs of flows wait for
+
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
 SCHEDULER_CHECKS: Mapping[str, Check] = {
@@ -284,7 +288,8 @@ class SchedulerOptions:
         names = {NODES: "the collection of nodes", MESSAGES: "the collection of messages"}
         names |= {SCHEDULES: "the collection of schedules", CONTROLS: "the collection of settings"}
         names |= {RATES: "the collection of rates", SEQUENCES: "the collection of sequences"}
-        names |= {WINDOWS: "the collection of windows"}
+        names |= {WINDOWS: "the collection of windows", FLOWS: "the collection of flows"}
+        names |= {FLOW_RESULTS: "the collection of results of flows"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

@@ -46,7 +46,7 @@ class JobAdder:
         self._defaults_of = (connection.options, connection.options.job_defaults())
 
     @property
-    def _defaults(self) -> JobOptions:
+    def defaults(self) -> JobOptions:
         """The defaults of the scheduler options in use, derived again when those change."""
         options: SchedulerOptions = self._connection.options
         known, defaults = self._defaults_of
@@ -95,7 +95,7 @@ class JobAdder:
 
     def request(self, job: Any, data: Any, asked: Mapping[str, Any]) -> JobRequest:
         """Returns a job as it is asked for, checked as far as this process can tell."""
-        return JobRequest.of(job, data, asked, self._defaults)
+        return JobRequest.of(job, data, asked, self.defaults)
 
     def request_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> JobRequest:
         """Returns the same for `add_once`."""
@@ -106,11 +106,11 @@ class JobAdder:
 
     def new(self, job: Any, data: Any, asked: Mapping[str, Any]) -> NewJob:
         """Returns a job as `add` would store it; nothing is stored."""
-        return self._new(self._connection.store, JobRequest.of(job, data, asked, self._defaults))
+        return self._new(self._connection.store, JobRequest.of(job, data, asked, self.defaults))
 
     def new_service(self, job: Any, data: Any, asked: Mapping[str, Any], service: Mapping[str, Any]) -> NewJob:
         """Returns the job of a service; nothing is stored."""
-        request = JobRequest.of(job, data, asked, self._defaults, serves=True)
+        request = JobRequest.of(job, data, asked, self.defaults, serves=True)
         new = self._new(self._connection.store, request)
         document = {**new.document, "service": dict(service)}
         document.pop("async", None)  # it has a worker for itself
@@ -165,9 +165,10 @@ class JobAdder:
     def _new(self, store: Store, request: JobRequest, wake: bool = False) -> NewJob:
         document = request.document(store.clock.now(), wake)
         store.sequences.number([document])
-        return self._checked(store, document)
+        return self.checked(store, document)
 
-    def _checked(self, store: Store, document: Document) -> NewJob:
+    def checked(self, store: Store, document: Document) -> NewJob:
+        """Returns a new job of this document. InvalidDataError; JobNotFoundError if its parent is not stored."""
         new = NewJob(document["_id"], document, self._encode(document))
         parent = document.get("parent")
         if parent is not None and store.jobs.get(parent) is None:
@@ -184,7 +185,7 @@ class JobAdder:
             if not 1 <= len(parts) <= 3:
                 raise InvalidJobError("give a job, or a tuple of job, data and options")
             job, data, options = (*parts, None, None)[:3]
-            return JobRequest.of(job, data, merged(options, {}), self._defaults)
+            return JobRequest.of(job, data, merged(options, {}), self.defaults)
         except (SchedulerError, TypeError) as error:
             error.args = (f"job {number} of the batch: {error}",)
             raise
@@ -195,7 +196,7 @@ class JobAdder:
             of_batch(number, request.document, store.clock.now(), False) for number, request in enumerate(requests)
         ]
         store.sequences.number(documents)
-        return [of_batch(number, self._checked, store, document) for number, document in enumerate(documents)]
+        return [of_batch(number, self.checked, store, document) for number, document in enumerate(documents)]
 
     def _joined(self, store: Store, added: Added) -> Added:
         """Cancels a child whose parent has ended badly; read after the insert, so neither side misses the other."""

@@ -10,6 +10,7 @@ from bson import ObjectId
 from taskscheduler.calendars.stable import stable_number
 from taskscheduler.model.checks import CONSTANT, LONGEST_PAUSE
 from taskscheduler.model.control.keys import blocks_sequence, keys_of
+from taskscheduler.model.flows.membership import Membership, membership_of
 from taskscheduler.model.lifecycle import LIVE, Ending, Status, Transition, Verdict
 from taskscheduler.model.losses import (
     MOST_SIGNALS,
@@ -28,7 +29,8 @@ from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Again, Completion
 from taskscheduler.store.completions import DONE
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
+from taskscheduler.store.flows.effects import FlowEnd
+from taskscheduler.store.outbox import FAMILY, FLOW, HOOK, NEXT
 
 _ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
 
@@ -79,13 +81,16 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
     signalled = ending is Ending.RETURNED and bool(content.get("signalled"))
     if signalled and job.get("signalled", 0) >= MOST_SIGNALS:
         ending, content = Ending.LOST, {"error": {"type": "WorkerLostError", "message": content.get("reason")}}
-    options = job["options"]
+    options, member = job["options"], membership_of(job)
     hook = _has_hook(job, ending, content)
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, progress, keyed = content.get("result"), content.get("said", {}), "once" in job
         completion = Completion(
             fence, DONE, worker, result=result, progress=progress, holds_once_key=keyed, keys=keys_of(job)
         )
+        completion.member = member
+        if member is not None and member.feeds and result is not None:
+            completion.effects = (FLOW,)
         completion.was_marked = fence.attempt > 1 and ("suspect" in job or "signalled" in job)
         return completion
     failure = FailedTry(
@@ -113,7 +118,8 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
         interval=options["interval"],
         interval_reference=options["interval_reference"],
         series=(job["series"], job["seq"]) if "series" in job else None,
-        effects=_effects(verdict, hook),
+        effects=_effects(verdict, hook, member),
+        member=member,
         keys=keys_of(job),
         keeps_turn=blocks_sequence(job),
         ended_as=_ENDED_AS.get(ending, Status.FAILED),
@@ -161,12 +167,13 @@ def _has_hook(job: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
     return bool(job.get("hook", True))
 
 
-def _effects(verdict: Verdict, hook: bool) -> tuple[str, ...]:
+def _effects(verdict: Verdict, hook: bool, member: Membership | None) -> tuple[str, ...]:
     """Returns what the outbox delivers once the end is written."""
     if not verdict.status.is_final:
         return ()
     effects = [NEXT] if verdict.plans_next else []
     effects += [FAMILY] if verdict.status is not Status.DONE else []
+    effects += [FLOW] if member is not None and (member.feeds or verdict.status is not Status.DONE) else []
     return (*effects, HOOK) if hook else tuple(effects)
 
 
@@ -214,8 +221,10 @@ def follow_up(store: Store, completed: Sequence[Completion], node: str, hooks: H
         store.wakeups.jobs_rearmed(rearmed, (), forced=True)
     if keys := {key for one, status in ended if one.keys and status is not Status.WAITING for key in one.keys}:
         store.admission.admit_next(keys)
+    if of_flows := [FlowEnd(one.fence.job_id, new, one.member) for one, new in ended if one.member and new not in LIVE]:
+        store.outbox.end_in_flows(of_flows)
     for one, status in ended:
-        if one.effects and status not in LIVE:
+        if one.effects and one.effects != (FLOW,) and status not in LIVE:
             store.outbox.deliver(one.fence.job_id)
             if HOOK in one.effects:
                 hooks.call(one.fence.job_id)

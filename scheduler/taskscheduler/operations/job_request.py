@@ -28,14 +28,22 @@ class JobRequest(NamedTuple):
 
     @classmethod
     def of(
-        cls, job: Any, data: Any, asked: Mapping[str, Any], defaults: JobOptions, serves: bool = False
+        cls,
+        job: Any,
+        data: Any,
+        asked: Mapping[str, Any],
+        defaults: JobOptions,
+        serves: bool = False,
+        pending: bool = False,
     ) -> JobRequest:
-        """Checks the arguments; `serves`: for a service. InvalidJobError, InvalidOptionError, InvalidArgumentsError."""
+        """Checks the arguments; `serves`: for a service; `pending`: some of the data are not known yet.
+
+        InvalidJobError, InvalidOptionError, InvalidArgumentsError."""
         name, spec = REGISTRY.resolve(job)
         if spec is None:
             return cls(name, spec, data, _options(asked, defaults))
         spec.check_kind(serves)
-        accepted, solo, hook = spec.accept(data), spec.solo, spec.has_hook
+        accepted, solo, hook = spec.accept(data, pending), spec.solo, spec.has_hook
         if spec.options and not serves:  # a service is given those that apply to it
             defaults = spec.defaults(defaults)
         return cls(name, spec, accepted, _options(asked, defaults), solo, hook)

@@ -12,6 +12,7 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.changes import JobChanges, Requeue
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import join_of, membership_of, waits_for_join
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.resumable.steps import before
 from taskscheduler.model.sound import sound, sound_job, status_of
@@ -56,6 +57,8 @@ class Retrying:
             job = _ended(store, job_id)
             again = self.again(job, seconds_later)
             store.outbox.deliver(job_id)  # first, since they follow from how the job ended
+            if (member := membership_of(job)) is not None:
+                store.flows.reopen([member.flow])
             await_killed(store, sound_job(job), self._clock)
             try:
                 queued = self._rearm(job) if "service" in sound_job(job) else store.jobs.requeue(job, again)
@@ -63,7 +66,7 @@ class Retrying:
                 raise InvalidStateError(f"job {job_id} cannot be tried again: {REPLACED}") from error
             if queued is not None:
                 announce_queued(store, [queued])
-                return queued
+                return _settled(store, queued) if waits_for_join(queued) else queued
             if deadline.passed:
                 raise too_busy(job_id)
 
@@ -82,6 +85,14 @@ class Retrying:
             name = sound(job, "service", {}).get("name")
             raise InvalidStateError(f"service {name!r} is changed by start_service; a retry starts it as it is")
         return self._store.services.rearm(job)
+
+
+def _settled(store: Store, queued: Document) -> Document:
+    """Lets out a job that waits for others of its flow if they have ended by now; returns its document then."""
+    join = join_of(queued["blocked"])
+    for job_id, _ in store.flow_effects.settle([join] if join is not None else []):
+        store.outbox.deliver(job_id)
+    return store.jobs.get(queued["_id"]) or queued
 
 
 def runnable(store: Store, job_id: ObjectId) -> Document:

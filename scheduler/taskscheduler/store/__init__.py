@@ -6,7 +6,7 @@ from pymongo.database import Database
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
-from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.model.options import FLOWS, SchedulerOptions
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import StreamDatabase, check_server, durable
 from taskscheduler.store.completions import CompletionStore
@@ -24,6 +24,10 @@ from taskscheduler.store.control.windows import DebouncedJobs, WindowStore
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
+from taskscheduler.store.flows.effects import FlowEffects
+from taskscheduler.store.flows.flow_store import FlowStore
+from taskscheduler.store.flows.joins import Joins
+from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.jobs import InvalidJobs, JobStore, QueuedJobs
 from taskscheduler.store.leases import LeaseStore
@@ -53,7 +57,7 @@ class Store:
         self.options = options
         self.clock = check_server(self.database, clock)
         with translated():
-            ensure(self.database, options)
+            in_use = FLOWS in ensure(self.database, options)
         self.claims = ClaimStore(self.database, options)
         self.leases = LeaseStore(self.database, options)
         self.completions = CompletionStore(self.database, options, self.clock)
@@ -91,6 +95,16 @@ class Store:
         self.deployment = Deployment(self.database)
         self.deployment = Deployment(self.database)
         self.group_lists = GroupLists(self.jobs.collection)
+        self.flows = FlowStore(self.database, options, in_use)
+        self.flow_effects = FlowEffects(
+            flows=self.flows,
+            joins=Joins(self.jobs.collection, self.clock, float(options.orphaned_timeout)),
+            results=FlowResults(self.database, options),
+            invalid=self.invalid_jobs,
+            admission=self.admission,
+            wakeups=self.wakeups,
+            events=self.events,
+        )
         self.outbox = Outbox(
             jobs=self.jobs,
             families=self.families,
@@ -98,6 +112,7 @@ class Store:
             wakeups=self.wakeups,
             events=self.events,
             admission=self.admission,
+            flow_effects=self.flow_effects,
         )
         self.programs = ProgramStore(
             collection=self.jobs.collection,

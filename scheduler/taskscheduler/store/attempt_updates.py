@@ -13,6 +13,7 @@ from pymongo import UpdateMany
 from taskscheduler.model.control.keys import FAR, PARKED_FIELDS, blocks_sequence
 from taskscheduler.model.document import Document
 from taskscheduler.model.failures import fingerprint_of
+from taskscheduler.model.flows.membership import Membership, membership_of
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, Verdict, target
 from taskscheduler.model.readable import fault_of_series
 from taskscheduler.model.schedules import successor_id
@@ -110,6 +111,7 @@ class Completion:
     holds_once_key: bool = False  #: whether the job holds a key of add_job_once
     keys: tuple[str, ...] = ()  #: of the controls of which it holds places
     keeps_turn: bool = False  #: whether the job blocks its sequence if it fails
+    member: Membership | None = None  #: of a flow
     ended_as: Status = Status.FAILED  #: how the attempt ended, for its entry in `attempts`
     job: str = ""  #: the name of the job's class
     fingerprint: str | None = None  #: of a failure whose place in the code is known
@@ -157,11 +159,33 @@ def end_update(
             interval=interval,
             interval_reference=job["options"]["interval_reference"] if is_sound else "end",
             series=(job["series"], job["seq"]) if is_sound and "series" in job else None,
-            effects=(*(("next",) if verdict.plans_next else ()), "family", "hook"),
+            effects=(*(("next",) if verdict.plans_next else ()), "family", *_of_flow(job), "hook"),
+            member=membership_of(job),
         )
     )
     # without `rearmed` this end is not taken for that of the last attempt, which listeners have heard of
     return [release_on_end(lease), *ended, {"$unset": [*PARKED_FIELDS, "rearmed", *_turn(job, move)]}]
+
+
+def _of_flow(job: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the effect that a bad end of a job has on its flow, if it has one."""
+    return () if membership_of(job) is None else ("flow",)
+
+
+def bad_effects(*effects: str) -> Document:
+    """Expression for the effects of a job that ends badly, with that on its flow if it has one."""
+    has_flow = {"$eq": [{"$type": "$flow"}, "objectId"]}
+    return {"$concatArrays": [[*effects], {"$cond": [has_flow, ["flow"], []]}]}
+
+
+def still_open() -> Document:
+    """Expression for the joins that wait in vain for a job that ends badly: all but those that do not mind.
+
+    Nothing for a job of no flow.
+    """
+    soft = {"$concatArrays": [{"$cond": [{"$isArray": "$soft"}, "$soft", []]}, ["$flow"]]}
+    left: Document = {"$setDifference": [{"$cond": [{"$isArray": "$open"}, "$open", []]}, soft]}
+    return {"$cond": [{"$eq": [left, []]}, "$$REMOVE", left]}
 
 
 def _turn(job: Mapping[str, Any], move: Transition) -> list[str]:
@@ -171,12 +195,19 @@ def _turn(job: Mapping[str, Any], move: Transition) -> list[str]:
 
 def cancel_update(lease: float, reason: str | None = None) -> list[Document]:
     """Cancels a live job; the places of a running job stay until its process is gone, see `release_on_end`."""
-    values: Document = {"status": int(target(Transition.CANCEL)), "pending": ["family", "hook"]}
+    values: Document = {"status": int(target(Transition.CANCEL))}
     if reason is not None:
         values["reason"] = reason
     return [
         release_on_end(lease),
-        {"$set": {**literal(values), "ended": "$$NOW"}},
+        {
+            "$set": {
+                **literal(values),
+                "pending": bad_effects("family", "hook"),
+                "open": still_open(),
+                "ended": "$$NOW",
+            }
+        },
         {"$unset": ["once", "turn", AWAITS, *PARKED_FIELDS]},
     ]
 
@@ -240,7 +271,8 @@ def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
     """
     query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.SUCCEED), "claim": first.fence.claim}
     change: Document = {"status": int(target(Transition.SUCCEED)), "progress": 100.0, "worker": first.worker}
-    return UpdateMany(query, _timed(first, {"$set": change}))
+    update: Document = {"$set": change} if first.member is None else {"$set": change, "$unset": {"open": ""}}
+    return UpdateMany(query, _timed(first, update))
 
 
 def _timed(completion: Completion, update: Document) -> Document:
@@ -280,6 +312,7 @@ def done_update(completion: Completion) -> Document:
             *("once", "error", AWAITS, *_marks_earned(completion)),
             *(("gate", "turn") if completion.keys else ()),
             *(("committing",) if completion.commits else ()),
+            *(("open",) if completion.member is not None else ()),
         ),
         "",
     )
@@ -314,6 +347,10 @@ def final_update(completion: Completion) -> list[Document]:
     removed = [AWAITS, *(["error"] if done else []), *(MARKS if completion.was_marked else [])]
     if completion.commits:
         removed.append("committing")
+    if completion.member is not None and done:
+        removed.append("open")
+    elif completion.member is not None:
+        stage["open"] = still_open()
     if completion.verdict.plans_next and completion.series is not None:
         stage["next"] = _planned_run(completion, completion.series)
     else:

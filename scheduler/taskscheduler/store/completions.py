@@ -80,13 +80,14 @@ class CompletionStore:
         its bookkeeping for that doubles the cost of a write.
         """
         late = self._clock.at(self._clock.monotonic()) - LATEST_END
-        groups: dict[tuple[str, str | None, int, int], DoneTogether] = {}
+        groups: dict[tuple[str, str | None, bool, int, int], DoneTogether] = {}
         writes = []
         for completion in completions:
             if completion.ended < late:
                 completion.ended = 0.0
             if completion.is_simple:
-                key = (completion.fence.claim, completion.worker, *time_slot(completion))
+                is_member = completion.member is not None
+                key = (completion.fence.claim, completion.worker, is_member, *time_slot(completion))
                 group = groups.get(key)
                 if group is None:
                     groups[key] = group = DoneTogether(completion)

@@ -15,14 +15,14 @@ from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.changes import ONCE_MORE, Requeue
-from taskscheduler.model.control.keys import FAR, PARKED_FIELDS
+from taskscheduler.model.control.keys import FAR, FLOW, PARKED_FIELDS
 from taskscheduler.model.document import Document
 from taskscheduler.model.failures import fingerprint_of
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import FINAL, LIVE, QUEUED, Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import status_of
-from taskscheduler.store.attempt_updates import AWAITS, LATEST_END, WINDOW, cancel_update
+from taskscheduler.store.attempt_updates import AWAITS, LATEST_END, WINDOW, bad_effects, cancel_update, still_open
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.lenient_reads import (
     ONLY_ID,
@@ -54,7 +54,7 @@ def _one(job_id: Any, also: Mapping[str, Any] = MappingProxyType({})) -> Mapping
 
 def requeue_filter(job_id: Any) -> Document:
     """Matches an ended job whose effects are delivered."""
-    return {"_id": job_id, "status": from_statuses(Transition.REQUEUE), "pending": {"$nin": ["next", "family"]}}
+    return {"_id": job_id, "status": from_statuses(Transition.REQUEUE), "pending": {"$nin": ["next", "family", "flow"]}}
 
 
 class OnceTakenError(Exception):
@@ -148,7 +148,7 @@ class JobStore:
             raise OnceTakenError from error
 
     def bring_forward(self, seconds: float) -> None:
-        """Makes all queued jobs due so many seconds earlier, except those that are parked; for tests.
+        """Makes all queued jobs due so many seconds earlier, except those that are due and parked; for tests.
 
         The time by which they have to start moves as well.
         """
@@ -158,6 +158,9 @@ class JobStore:
                 query |= {"parked_at": {"$exists": False}, "at": {"$type": "date", "$ne": FAR}}
             earlier = {"$subtract": [f"${field}", round(seconds * 1000)]}
             self.collection.update_many(query, [{"$set": {field: earlier}}])
+        waiting = {"blocked": {"$gte": f"{FLOW}:", "$lt": f"{FLOW};"}, "parked_at": {"$type": "date"}}
+        earlier = {"$subtract": ["$parked_at", round(seconds * 1000)]}
+        self.collection.update_many(waiting, [{"$set": {"parked_at": earlier}}])
         self._bring_debounced_forward(seconds)
         self._bring_sleeps_forward(seconds)
 
@@ -224,11 +227,12 @@ class InvalidJobs:
     def fail(self, job_id: Any, error: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
         """Fails a live job that still matches `held`; returns whether it did. Its family is ended by the outbox."""
         query = as_stored({"status": from_statuses(Transition.REFUSE), **held, "_id": {"$eq": job_id}})
-        values: Document = {"status": int(target(Transition.REFUSE)), "error": dict(error), "pending": ["family"]}
+        values: Document = {"status": int(target(Transition.REFUSE)), "error": dict(error)}
         values["fingerprint"] = fingerprint_of(error)  # of any class, which may be what is wrong
         ended: Document = {name: {"$literal": value} for name, value in values.items()}
         removed = ["once", "dedupe", "gate", "gate_until", "turn", AWAITS, *PARKED_FIELDS]
-        update: list[Document] = [{"$set": {**ended, "ended": "$$NOW"}}, {"$unset": removed}]
+        ended |= {"pending": bad_effects("family"), "open": still_open(), "ended": "$$NOW"}
+        update: list[Document] = [{"$set": ended}, {"$unset": removed}]
         return self._collection.update_one(query, update).modified_count == 1
 
     def drop_effects(self, job_id: Any, error: Mapping[str, Any]) -> None:

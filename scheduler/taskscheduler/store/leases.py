@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import MEMBER_FIELDS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.losses import LEASE_ENDED, NODE_LOST
 from taskscheduler.model.options import SchedulerOptions
@@ -21,7 +22,7 @@ from taskscheduler.store.lenient_reads import read, read_ids
 
 _PARTS = (
     *("lost", "retries", "options", "series", "seq", "hook", *CONTROL_FIELDS, "service", "started", "alive"),
-    *("suspect", "signalled", "worker", "queue", "class", "expires", "first_started"),
+    *("suspect", "signalled", "worker", "queue", "class", "expires", "first_started", *MEMBER_FIELDS),
 )
 
 _NOTED_WITHIN = 1.0  #: seconds

@@ -5,12 +5,14 @@ any node delivers them later. Each effect is a write that changes nothing when i
 
     next     inserts the next run of a series under its deterministic id, then removes the plan
     family   cancels the children of a job that did not succeed, and fails the parent of a failed one
+    flow     lets out or cancels the jobs that come after one that did not succeed, or that feeds them
     hook     calls the job class's `notification`, which only a node can do; `hook:` and its boot id while it does
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import MEMBER_FIELDS
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import LIVE, Status, Transition
 from taskscheduler.model.readable import fault_of_ended
@@ -27,15 +30,20 @@ from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.fence import from_statuses
+from taskscheduler.store.flows.effects import Ended, FlowEffects, FlowEnd, end_of
 from taskscheduler.store.jobs import InvalidJobs, JobStore
 from taskscheduler.store.lenient_reads import ONLY_ID, read, read_one
 from taskscheduler.store.wakeups import WakeupQueue
 
 logger = logging.getLogger(__name__)
 
-NEXT, FAMILY, HOOK = "next", "family", "hook"
+NEXT, FAMILY, FLOW, HOOK = "next", "family", "flow", "hook"
+
+ALL_EFFECTS = (NEXT, FAMILY, FLOW, HOOK)
 
 _FINAL = from_statuses(Transition.REQUEUE)
+
+_AT_ONCE = 1000  #: cancelled jobs whose effects are delivered together
 
 _CHILD_FAILED = {Status.FAILED: "child job failed", Status.TIMEOUT: "child job timed out"}
 
@@ -65,6 +73,7 @@ class Outbox:
         wakeups: WakeupQueue,
         events: EventLog,
         admission: Admission,
+        flow_effects: FlowEffects,
     ) -> None:
         self._jobs = jobs
         self._families = families
@@ -72,37 +81,65 @@ class Outbox:
         self._wakeups = wakeups
         self._events = events
         self._admission = admission
+        self._flow_effects = flow_effects
 
-    def deliver(self, job_id: ObjectId) -> list[tuple[ObjectId, Status]]:
+    def deliver(self, job_id: ObjectId) -> list[Ended]:
         """Delivers the effects of one ended job, except hooks; returns the jobs that this ended, with their status."""
-        ended: list[tuple[ObjectId, Status]] = []
-        self._deliver(job_id, ended)
-        for other, _ in ended:  # which grows: families may be deeper than calls can be nested
-            self._deliver(other, ended)
-        return ended
+        relatives, others, left = list[Ended](), list[Ended](), deque([job_id])
+        while left:  # which grows: families may be deeper than calls can be nested
+            known = len(relatives)
+            others += self._deliver(left.popleft(), relatives)
+            left += [relative for relative, _ in relatives[known:]]
+        return relatives + others
 
-    def deliver_cancelled(self, ids: Sequence[ObjectId]) -> list[tuple[ObjectId, Status]]:
-        """Delivers the effects of jobs that were cancelled before they ran, except hooks; most of them in two writes.
+    def deliver_cancelled(self, ids: Sequence[ObjectId]) -> list[Ended]:
+        """Delivers the effects of jobs that were cancelled before they ran, except hooks; most of them in few writes.
 
         Returns the jobs that this ended, with their status.
         """
+        ended, left = list[Ended](), list(ids)
+        while left:
+            relatives, behind = self._deliver_cancelled(left[:_AT_ONCE])
+            ended += relatives + behind
+            left = left[_AT_ONCE:] + [job_id for job_id, status in behind if status is Status.CANCELED]
+        return ended
+
+    def _deliver_cancelled(self, ids: Sequence[ObjectId]) -> tuple[list[Ended], list[Ended]]:
+        """Returns the jobs that were ended as relatives of these, and those that were cancelled as they come after."""
         parents = self._families.with_live_children(ids)
         childless = [job_id for job_id in ids if job_id not in parents]
         over = {"_id": {"$in": childless}, "status": int(Status.CANCELED)}
         collection = self._jobs.collection
         collection.update_many({**over, "pending": FAMILY}, _acknowledge_update(FAMILY))
         collection.update_many({**over, "pending": HOOK, "hook": False}, _acknowledge_update(HOOK))
-        return [ended for job_id in sorted(parents) for ended in self.deliver(job_id)]
+        relatives = [ended for job_id in sorted(parents) for ended in self.deliver(job_id)]
+        query, fields = {**over, "pending": FLOW}, dict.fromkeys(MEMBER_FIELDS, 1)
+        found = read(collection, lambda jobs: jobs.find(query, fields))
+        ends = [end for job in found if (end := end_of(job, Status.CANCELED)) is not None]
+        return relatives, self._follow_flows(ends) if ends else []
 
-    def _deliver(self, job_id: ObjectId, ended: list[tuple[ObjectId, Status]]) -> None:
+    def end_in_flows(self, ends: Sequence[FlowEnd]) -> list[Ended]:
+        """Does what the ends of these jobs mean for their flows; returns the jobs that this ended."""
+        behind = self._follow_flows(ends)
+        return behind + self.deliver_cancelled([job_id for job_id, _ in behind])
+
+    def _follow_flows(self, ends: Sequence[FlowEnd]) -> list[Ended]:
+        behind = self._flow_effects.follow(ends)
+        if noted := [end.job for end in ends if end.member.feeds or end.status is not Status.DONE]:
+            query = {"_id": {"$in": noted}, "pending": FLOW}
+            self._jobs.collection.update_many(query, _acknowledge_update(FLOW))
+        return behind
+
+    def _deliver(self, job_id: ObjectId, ended: list[Ended]) -> list[Ended]:
+        """Returns the jobs that were ended as they come after this one; adds to `ended` those that are related."""
         job = self._jobs.get(job_id)
         if job is None or not status_of(job).is_final:
-            return
+            return []
         fault = fault_of_ended(job)
         if fault is not None:
             logger.warning("effects of a job dropped: its field %s %s", *fault, extra={"job": str(job_id)})
             self._invalid.drop_effects(job_id, fault.error())
-            return
+            return []
         pending = job.get("pending", ())
         if NEXT in pending:
             self._add_next(job)
@@ -110,6 +147,13 @@ class Outbox:
             self._end_family(job, ended)
         if HOOK in pending and job.get("hook") is False:
             self.acknowledge(job_id, HOOK)
+        if FLOW not in pending:
+            return []
+        end = end_of(job, status_of(job))
+        if end is None:
+            self.acknowledge(job_id, FLOW)
+            return []
+        return self.end_in_flows([end])
 
     def acknowledge(self, job_id: ObjectId, effect: str) -> bool:
         """Removes one effect; returns whether this call did, so that of several callers only one delivers it."""
@@ -179,7 +223,7 @@ class Outbox:
         if "blocked" in document:
             self._admission.admit_next([document["blocked"]])
 
-    def _end_family(self, job: Mapping[str, Any], ended: list[tuple[ObjectId, Status]]) -> None:
+    def _end_family(self, job: Mapping[str, Any], ended: list[Ended]) -> None:
         status = status_of(job)
         if status is not Status.DONE:
             for child in self._families.children(job["_id"]):
@@ -192,9 +236,7 @@ class Outbox:
             self._note_ended(job["parent"], Status.FAILED, before, ended)
         self.acknowledge(job["_id"], FAMILY)
 
-    def _note_ended(
-        self, job_id: ObjectId, status: Status, before: Document | None, ended: list[tuple[ObjectId, Status]]
-    ) -> None:
+    def _note_ended(self, job_id: ObjectId, status: Status, before: Document | None, ended: list[Ended]) -> None:
         if before is None or status_of(before) not in LIVE:
             return
         ended.append((job_id, status))

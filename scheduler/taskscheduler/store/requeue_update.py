@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskscheduler.model.changes import ONCE_MORE, Requeue
+from taskscheduler.model.control.keys import FAR, FLOW
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import comes_after
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, target
 from taskscheduler.store.attempt_updates import AWAITS, KEPT_ATTEMPTS, LISTED, MARKS, WINDOW, literal
 from taskscheduler.store.control_updates import UNCLAIM, requeue_stage
@@ -30,6 +32,7 @@ def requeue_update(job: Mapping[str, Any], again: Requeue = ONCE_MORE, at: Any =
         **literal({"retries": 0, "lost": 0, "progress": 0.0}),
     }
     stage |= requeue_stage({**job, **again.fields}, again.at)
+    stage |= _flow_stage(job, again)
     removed = [
         *UNCLAIM,
         *MARKS,
@@ -51,6 +54,15 @@ def requeue_update(job: Mapping[str, Any], again: Requeue = ONCE_MORE, at: Any =
         stage["once"] = "$once_key"
     changed, dropped = divided(again.fields)
     return [{"$set": {**stage, **literal(changed)}}, {"$unset": [*removed, *dropped]}]
+
+
+def _flow_stage(job: Mapping[str, Any], again: Requeue) -> Document:
+    """Returns the fields of a job of a flow: others wait for it again, and it for others unless it has begun before."""
+    stage: Document = {"open": "$joins"} if "joins" in job else {}
+    if comes_after(job) is not None:
+        stage |= {"status": {"$literal": int(target(Transition.REQUEUE_LATER))}, "at": {"$literal": FAR}}
+        stage |= {"parked_at": again.at or "$$NOW", "blocked": {"$concat": [f"{FLOW}:", {"$toString": "$after"}]}}
+    return stage
 
 
 def divided(fields: Mapping[str, Any]) -> tuple[Document, list[str]]:

@@ -14,7 +14,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from taskscheduler.errors import DatabaseError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
-from taskscheduler.model.options import NODES, SEQUENCES, SchedulerOptions
+from taskscheduler.model.options import FLOWS, NODES, SEQUENCES, SchedulerOptions
 from taskscheduler.store.driver_errors import brief
 from taskscheduler.store.lenient_reads import ONLY_ID, read_one
 
@@ -112,6 +112,17 @@ def _list_indexes() -> list[IndexModel]:
     ]
 
 
+def flow_indexes() -> list[IndexModel]:
+    """Returns the indexes of the job store that are there as soon as there was a flow.
+
+    Only jobs of flows are in them. A job is in `open` until it is DONE, so that a look tells whether all of a join are.
+    """
+    return [
+        _index("flow", [("flow", ASCENDING), ("_id", ASCENDING)], _present("flow")),
+        _index("open", [("open", ASCENDING)], _present("open")),
+    ]
+
+
 def retention_index(status: Status) -> str:
     """Returns the name of the index of ended jobs in this status."""
     return f"retention_{status.label}"
@@ -151,10 +162,11 @@ def _present(field: str) -> Document:
     return {field: {"$exists": True}}
 
 
-def ensure(database: Database[Document], options: SchedulerOptions) -> None:
+def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset[str]:
     """Creates missing collections and indexes, and applies sizes and a retention that somebody chose.
 
-    DatabaseError if the collection of the jobs is capped, as php-task-scheduler v3 made it: it would lose jobs.
+    Returns the names of the collections that were there. DatabaseError if the collection of the jobs is capped, as
+    php-task-scheduler v3 made it: it would lose jobs.
     """
     existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
     if existing.get(options.job_store, {}).get("capped"):
@@ -168,10 +180,13 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> None:
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
     present = database[options.job_store].index_information()
-    _create_lacking(database, options.job_store, job_indexes(options, present, SEQUENCES in existing), present)
+    wanted = job_indexes(options, present, SEQUENCES in existing)
+    of_flows = flow_indexes() if FLOWS in existing else []
+    _create_lacking(database, options.job_store, [*wanted, *of_flows], present)
     ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
     _apply_chosen(database, options)
     _retire_older(database, options, present)
+    return frozenset(existing)
 
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:

@@ -662,6 +662,7 @@ class FakeStore:
         self.blocked_jobs = FakeBlockedJobs(faults, self.claims)
         self.schedules = SimpleNamespace(next_due=lambda: None)
         self.commits = FakeCommits(faults)
+        self.flows = SimpleNamespace(in_use=False)
 
     @property
     def store(self) -> Store:

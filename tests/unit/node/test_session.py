@@ -46,7 +46,7 @@ class Bench:
         monkeypatch.setattr(manager_watchdog, "kill_tree", self.killed.append)
         monkeypatch.setattr(session_module, "ended", lambda pid: self.how)
         monkeypatch.setattr(session_module, "reap_strangers", lambda known: None)
-        monkeypatch.setattr("taskscheduler_daemon.node.maintenance.schema_keeper.ensure", lambda *_: None)
+        monkeypatch.setattr("taskscheduler_daemon.node.maintenance.schema_keeper.ensure", lambda *_: frozenset())
         self.session = Session(
             store=self.store.store,
             options=NodeOptions(name="node", orphaned_timeout=3000.0, **options),

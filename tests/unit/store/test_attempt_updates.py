@@ -19,12 +19,14 @@ from taskscheduler.store.attempt_updates import (
     Again,
     Completion,
     as_date,
+    bad_effects,
     cancel_update,
     completion_update,
     done_update,
     final_update,
     rearm_update,
     release_update,
+    still_open,
 )
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.lenient_reads import date_or
@@ -297,7 +299,8 @@ def test_a_cancelled_job_gives_up_its_key_and_its_family_ends_with_it() -> None:
     assert set(turn["$set"]) == {"gate", "gate_until", "at"}
     assert ended["$set"] == {
         "status": {"$literal": int(Status.CANCELED)},
-        "pending": {"$literal": ["family", "hook"]},
+        "pending": bad_effects("family", "hook"),
+        "open": still_open(),
         "ended": "$$NOW",
     }
     assert gone == {"$unset": ["once", "turn", "awaits", "parked_at", "blocked"]}

@@ -11,7 +11,7 @@ from bson import ObjectId
 from taskscheduler.clock import Clock
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal, is_refused_write
-from taskscheduler.store.outbox import FAMILY, HOOK, NEXT
+from taskscheduler.store.outbox import ALL_EFFECTS
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.maintenance.duty import Duty
 from taskscheduler_daemon.node.state.lease import Lease
@@ -35,7 +35,7 @@ class _LeftOut(NamedTuple):
 
 
 class OutboxRelay(Duty):
-    """Delivers next runs, effects on families, and hook calls. Each is delivered at least once, with the same id."""
+    """Delivers next runs, effects on families and flows, and hook calls: each at least once, with the same id."""
 
     def __init__(self, store: Store, hooks: HookCalls, lease: Lease, clock: Clock) -> None:
         super().__init__(lease, polls=2)
@@ -51,8 +51,7 @@ class OutboxRelay(Duty):
         now = self._clock.monotonic()
         self._left_out = {job_id: one for job_id, one in self._left_out.items() if now < one.until + _REMEMBERED}
         but = [job_id for job_id, one in self._left_out.items() if now < one.until][:_MOST_LEFT_OUT]
-        effects, unknown = [NEXT, FAMILY, HOOK], self._hooks.unknown
-        for job in self._store.outbox.undelivered(effects, _AT_ONCE, but, unknown):
+        for job in self._store.outbox.undelivered(list(ALL_EFFECTS), _AT_ONCE, but, self._hooks.unknown):
             if self._stopped:
                 return
             self._deliver(job)

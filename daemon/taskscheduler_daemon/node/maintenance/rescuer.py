@@ -10,6 +10,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.clock import NEVER, Clock
+from taskscheduler.operations.flows.sweep import sweep_all_flows
 from taskscheduler.operations.rescue import rescue
 from taskscheduler.store import Store
 from taskscheduler_daemon.node.claiming.claimer import Claimer
@@ -65,6 +66,7 @@ class Rescuer(Duty):
         self._store.outbox.return_hooks(boot)
         name = node["name"] if node is not None else str(boot)
         taken = rescue(self._store, boot, name, self._max_lost) if owns_jobs else []
+        sweep_all_flows(self._store)  # it may have died between the end of a job and what follows
         if taken:
             logger.warning("took back jobs of a lost node", extra={"node": name, "count": len(taken)})
             self._claimer.look_everywhere()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskscheduler.model.options import FLOWS
 from taskscheduler.store import Store
 from taskscheduler.store.schema import ensure
 from taskscheduler_daemon.node.maintenance.duty import Duty
@@ -27,5 +28,5 @@ class SchemaKeeper(Duty):
         """Ensures the schema if it is time to. Raises StoreError."""
         self._runs += 1
         if self._broken or self._runs % _EVERY == 0:
-            ensure(self._store.database, self._store.options)
+            self._store.flows.in_use |= FLOWS in ensure(self._store.database, self._store.options)
             self._broken = False

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from taskscheduler.model.control.keys import GROUP, LIMIT, NODE, RATE, SEQUENCE, SOLO
+from taskscheduler.model.control.keys import FLOW, GROUP, LIMIT, NODE, RATE, SEQUENCE, SOLO
 from taskscheduler.model.control.pauses import PAUSE, Pause
 from taskscheduler.model.control.reasons import MOST_COUNTED, Code
 from taskscheduler.model.nodes import NodeState, serves, state_of
@@ -20,6 +20,7 @@ CODES = {
     SOLO: Code.SOLO,
     RATE: Code.RATE,
     GROUP: Code.BEHIND,
+    FLOW: Code.WAITING_FOR,
 }
 
 
@@ -37,7 +38,7 @@ def by_code(
     up = [node for node in nodes if state_of(node) is NodeState.UP]
     counts = Counter[Code]()
     for kind, number in parked.items():
-        counts[CODES[kind] if up else Code.NO_NODE] += number
+        counts[CODES[kind] if up or kind == FLOW else Code.NO_NODE] += number
     for code, queues in queues_by_code(waiting, up, pauses).items():
         counts[code] += sum(waiting[queue] for queue in queues)
     return counts

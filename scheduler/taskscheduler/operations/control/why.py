@@ -25,6 +25,7 @@ from taskscheduler.model.control.known import CURE, Coverage, coverage
 from taskscheduler.model.control.pauses import JOB, Pause
 from taskscheduler.model.control.reasons import Code, Reason, for_seconds, many
 from taskscheduler.model.control.slots import has_room, needs_own_worker, shares_worker, slots_of, slots_taken
+from taskscheduler.model.flows.membership import join_of
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import NodeState, serves, state_of
 from taskscheduler.model.resumable.steps import Kind, awaited
@@ -65,6 +66,8 @@ class _Question:
             return self._running()
         if status is Status.POSTPONED and not is_parked(job):
             return self._awaiting() or self._not_due()
+        if (join := join_of(job.get("blocked"))) is not None:
+            return self._waits_for(join)
         return self._unusable() or self._unserved() or self._paused() or self._controlled() or self._in_line()
 
     def _ended(self, status: Status) -> Reason:
@@ -109,6 +112,18 @@ class _Question:
             return self._no_node() or Reason(Code.NOT_DUE, text, {"at": at})
         what = "its next attempt" if sound(self._job, "attempt", 0) > 0 else "it"
         return Reason(Code.NOT_DUE, f"{what} is due in {for_seconds(left)}, at {_date(at)}", {"at": at})
+
+    def _waits_for(self, join: ObjectId) -> Reason:
+        """Returns which jobs of its flow have to end before it."""
+        left, first = self._store.flow_effects.joins.left_of(join)
+        if first is None:
+            text = "all that it comes after have ended; a node lets it go on in a moment"
+            return Reason(Code.WAITING_FOR, text, {"left": 0})
+        name = first.get("label") or first.get("class", "?")
+        facts = {"left": left, "job": first["_id"], "status": status_of(first).label}
+        others = f" and {many(left - 1, 'other job', 'other jobs')}" if left > 1 else ""
+        text = f"it comes after {name} ({first['_id']}, {status_of(first).label}){others} of its flow"
+        return Reason(Code.WAITING_FOR, text, facts)
 
     def _unusable(self) -> Reason | None:
         lacking = next((name for name in _NEEDED if name not in self._job), None)

@@ -94,8 +94,9 @@ def _is_plain(job: Document) -> bool:
     """Whether nothing has to be done, or waited for, before the job is put back in the queue."""
     known = sound_job(job)
     pending = job.get("pending", [])
-    owes = not isinstance(pending, list) or "next" in pending or "family" in pending
-    return not isinstance(job, UnreadableDocument) and "service" not in job and not owes and not may_run(known)
+    owes = not isinstance(pending, list) or not {"next", "family", "flow"}.isdisjoint(pending)
+    special = isinstance(job, UnreadableDocument) or "service" in job or "flow" in job
+    return not special and not owes and not may_run(known)
 
 
 def _parked(job: Mapping[str, Any], again: Requeue) -> Document:

@@ -21,6 +21,7 @@ from pymongo.errors import BulkWriteError
 from taskscheduler.clock import Clock
 from taskscheduler.model.control.keys import (
     CONTROL_FIELDS,
+    FLOW,
     LISTED_FIELDS,
     NODE,
     RATE,
@@ -136,7 +137,7 @@ class Admission:
         lists = {key: read_group_list(key) for key in keys if is_text(key)}
         if queues := {one.queue for one in lists.values() if one is not None}:
             self._wakeups.groups_wait(queues)
-        return [key for key, one in lists.items() if one is None]
+        return [key for key, one in lists.items() if one is None and kind_and_name(key)[0] != FLOW]
 
     def enter(self, jobs: Sequence[Document]) -> set[Any]:
         """Has jobs whose group has its turn pass their other controls; returns the ids of those that may be claimed.

@@ -10,6 +10,7 @@ from typing import Any
 from taskscheduler.clock import Clock, ServerClock
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.keys import (
+    FLOW,
     LIMIT,
     RATE,
     SEQUENCE,
@@ -85,7 +86,7 @@ class Rooms:
             return self._credit_of(name)
         if kind in (SEQUENCE, SOLO):
             return 1 - len(self._taken_of(text))
-        return 0 if kind == PAUSE and self._is_paused(text) else math.inf
+        return 0 if kind == FLOW or (kind == PAUSE and self._is_paused(text)) else math.inf
 
     def is_run(self, job: Mapping[str, Any]) -> bool:
         """Whether a node that is up runs jobs of this class and queue; True if no node is up."""

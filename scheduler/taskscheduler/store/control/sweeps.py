@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.collection import Collection
 
 from taskscheduler.model.control.keys import (
+    FLOW,
     LIMIT,
     LISTED_FIELDS,
     first_list,
@@ -120,6 +121,8 @@ class AdmissionSweeps:
             self._swept = self._next_key(self._swept) or ""
             if read_group_list(self._swept) is not None:  # nodes look there
                 self._swept = self._next_key(group_lists()["$lt"]) or ""
+            if kind_and_name(self._swept)[0] == FLOW:  # the end of other jobs lets those out
+                self._swept = self._next_key(f"{FLOW};") or ""
             if not self._swept or self._swept in keys:
                 break
             keys.append(self._swept)

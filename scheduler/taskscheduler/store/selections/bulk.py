@@ -13,6 +13,7 @@ from pymongo.errors import BulkWriteError
 from taskscheduler.model.changes import Requeue
 from taskscheduler.model.control.keys import first_list
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import comes_after
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import cancel_update
@@ -33,7 +34,8 @@ class Written(NamedTuple):
 
 def requeue_kind(job: Mapping[str, Any], again: Requeue) -> tuple[Any, ...]:
     """Returns what jobs must have in common to be put back in one write, if `again` has the same fields for them."""
-    return "once_key" in job, first_list(job), "sequence" in job, "series" in job, again.at is not None
+    in_flow = "joins" in job, comes_after(job) is not None
+    return "once_key" in job, first_list(job), "sequence" in job, "series" in job, again.at is not None, in_flow
 
 
 class BulkChanges:
@@ -86,7 +88,7 @@ class BulkChanges:
         query = {
             "_id": {"$in": list(ids)},
             "status": ENDED_FILTER,
-            "pending": {"$nin": ["next", "family"]},
+            "pending": {"$nin": ["next", "family", "flow"]},
             "service": {"$exists": False},
             "gate": {"$exists": False},
         }

@@ -58,7 +58,7 @@ class Task(Duty):
 @pytest.fixture(autouse=True)
 def ensured(monkeypatch: pytest.MonkeyPatch) -> Mock:
     """Takes the place of what creates collections and indexes."""
-    ensure = Mock()
+    ensure = Mock(return_value=frozenset())
     monkeypatch.setattr("taskscheduler_daemon.node.maintenance.schema_keeper.ensure", ensure)
     return ensure
 
@@ -165,7 +165,7 @@ def test_it_is_tried_again_when_the_connection_was_cut_meanwhile(ensured: Mock) 
             raise OperationFailure("hint provided does not correspond to an existing index")
 
     task.at_run = reject_once
-    ensured.side_effect = [AutoReconnect("cut"), None]
+    ensured.side_effect = [AutoReconnect("cut"), frozenset()]
     played(time, task, until=20)
     assert ensured.call_count == 2
 

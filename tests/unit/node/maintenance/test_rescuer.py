@@ -78,7 +78,7 @@ class Story(FakeStore):
 def test_a_dead_node_is_found_within_its_lease_and_5_seconds_whatever_the_lease_of_others(
     victims: float, own: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskscheduler_daemon.node.maintenance.schema_keeper.ensure", lambda *_: None)
+    monkeypatch.setattr("taskscheduler_daemon.node.maintenance.schema_keeper.ensure", lambda *_: frozenset())
     for _ in range(5):
         story = Story(own, victims)
         story.play()

@@ -1,0 +1,1 @@
+"""What can be done to flows, one verb a file."""

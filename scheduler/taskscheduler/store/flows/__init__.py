@@ -1,0 +1,1 @@
+"""Stores flows, and lets jobs go on whose predecessors have ended."""

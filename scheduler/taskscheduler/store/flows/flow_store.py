@@ -1,0 +1,203 @@
+"""The stored flows: one document each, added with all its jobs in one transaction.
+
+A flow is `running` until none of its jobs is live. Then it gets its last status and `ended`, once; `expires` says when
+it is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from taskscheduler.model.control.keys import CONTROL_FIELDS
+from taskscheduler.model.document import Document
+from taskscheduler.model.flows.flow import CANCELED, DONE, FAILED, RUNNING
+from taskscheduler.model.lenient import as_stored
+from taskscheduler.model.lifecycle import DEAD_LETTERS, LIVE, QUEUED, Status
+from taskscheduler.model.options import FLOWS, SchedulerOptions
+from taskscheduler.model.sound import status_of
+from taskscheduler.store.client import DURABLE
+from taskscheduler.store.lenient_reads import ONLY_ID, change_one, read, read_ids, read_one
+from taskscheduler.store.schema import ensure_indexes, flow_indexes
+
+T = TypeVar("T")
+
+_BATCH = 1000  #: documents per insert command
+
+_DUPLICATE_KEY = 11000
+
+_INDEXES = [
+    IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="status"),
+    IndexModel(
+        [("expires", ASCENDING)],
+        name="retention",
+        expireAfterSeconds=0,
+        partialFilterExpression={"expires": {"$exists": True}},
+    ),
+]
+
+_LIVE = {"$in": sorted(map(int, LIVE))}
+
+
+class TakenError(Exception):
+    """An id of a flow or of one of its jobs is in use."""
+
+    def __init__(self, job_id: Any) -> None:
+        super().__init__(f"the id {job_id} is in use")
+        self.job_id = job_id
+
+
+class FlowStore:
+    """The flows of one database, and the jobs that belong to them."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, in_use: bool) -> None:
+        self.collection: Collection[Document] = database[FLOWS]
+        self._jobs: Collection[Document] = database[options.job_store]
+        self._options = options
+        self._ensured = False
+        self.max_payload = options.max_payload
+        self.in_use = in_use  #: whether there is or was a flow, as far as that is known
+
+    # -- adding --------------------------------------------------------------------------------------------------------
+
+    def add(self, flow: Mapping[str, Any], jobs: Sequence[RawBSONDocument]) -> None:
+        """Stores a flow and all its jobs, or nothing of it. TakenError if an id is in use."""
+        self._ensure()
+
+        def insert(session: ClientSession) -> None:
+            try:
+                self.collection.insert_one(dict(flow), session=session)
+            except DuplicateKeyError as error:
+                raise TakenError(flow["_id"]) from error
+            self.insert(jobs, session)
+
+        self.in_one_transaction(insert)
+
+    def in_one_transaction(self, write: Callable[[ClientSession], T]) -> T:
+        """Calls `write` in a transaction, again after an election or a conflict; returns what it returned."""
+        with self.collection.database.client.start_session() as session:
+            return session.with_transaction(write, ReadConcern("snapshot"), DURABLE)
+
+    def insert(self, jobs: Sequence[RawBSONDocument], session: ClientSession) -> None:
+        """Stores jobs in a transaction. TakenError."""
+        try:
+            for start in range(0, len(jobs), _BATCH):
+                self._jobs.insert_many(jobs[start : start + _BATCH], session=session)
+        except BulkWriteError as error:
+            if (taken := _taken_id(error)) is not None:
+                raise TakenError(taken) from error
+            raise
+
+    def _ensure(self) -> None:
+        if not self._ensured:
+            database = self.collection.database
+            ensure_indexes(database, FLOWS, _INDEXES)
+            ensure_indexes(database, self._jobs.name, flow_indexes())
+            self._ensured = self.in_use = True
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def get(self, flow_id: Any) -> Document | None:
+        """Returns the flow with this id."""
+        query = as_stored({"_id": {"$eq": flow_id}})
+        return read_one(self.collection, lambda flows: flows.find_one(query))
+
+    def page(self, limit: int, status: str = "", before: ObjectId | None = None) -> list[Document]:
+        """Returns flows, the newest first: only those in this status, and those added before this one."""
+        query: Document = {"status": status} if status else {}
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        return read(self.collection, lambda flows: flows.find(query).sort("_id", -1).limit(limit))
+
+    def running(self, after: ObjectId | None, limit: int) -> list[ObjectId]:
+        """Returns the ids of flows that have not ended, those behind this one in the order of their ids."""
+        query: Document = {"status": RUNNING, "_id": {"$lt": after} if after is not None else {"$exists": True}}
+        return read_ids(self.collection, lambda flows: flows.find(query, ONLY_ID).sort("_id", -1).limit(limit))
+
+    def jobs(self, flow_id: ObjectId, fields: Mapping[str, Any] | None = None) -> list[Document]:
+        """Returns the stored jobs of a flow in the order of their ids; only these fields if any are given."""
+        query = {"flow": flow_id}
+        return read(self._jobs, lambda jobs: jobs.find(query, fields).sort("_id", 1).hint("flow"))
+
+    def live(self, flow_id: ObjectId, limit: int = 0) -> list[ObjectId]:
+        """Returns the ids of jobs of a flow that have not ended."""
+        query = {"flow": flow_id, "status": _LIVE}
+        return read_ids(self._jobs, lambda jobs: jobs.find(query, ONLY_ID).hint("flow").limit(limit))
+
+    def last_live(self, flow_id: ObjectId, limit: int) -> list[Document]:
+        """Returns jobs that nobody comes after and that have not ended."""
+        query = {"open": flow_id, "status": _LIVE}
+        return read(self._jobs, lambda jobs: jobs.find(query).hint("open").limit(limit))
+
+    def queued(self, flow_id: ObjectId, limit: int) -> list[Document]:
+        """Returns jobs of a flow that have not begun, with their controls."""
+        query = {"flow": flow_id, "status": {"$in": sorted(map(int, QUEUED))}}
+        fields = dict.fromkeys(("attempt", "gate", *CONTROL_FIELDS), 1)
+        return read(self._jobs, lambda jobs: jobs.find(query, fields).hint("flow").limit(limit))
+
+    def counts(self, flow_id: ObjectId) -> dict[Status, int]:
+        """Returns how many stored jobs of a flow are in each status."""
+        stages: list[Document] = [
+            {"$match": {"flow": flow_id}},
+            {"$group": {"_id": "$status", "count": {"$sum": 1}}},
+            {"$project": {"_id": 0, "status": "$_id", "count": 1}},
+        ]
+        found = read(self._jobs, lambda jobs: jobs.aggregate(stages, hint="flow"))
+        counts = dict.fromkeys(Status, 0)
+        for entry in found:
+            counts[status_of(entry)] = counts.get(status_of(entry), 0) + entry["count"]
+        return counts
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def end(self, flow_id: ObjectId) -> Document | None:
+        """Gives a running flow without live jobs its last status; returns its document if this call did that."""
+        flow = self.get(flow_id)
+        counts = self.counts(flow_id)
+        if flow is None or any(counts.get(status) for status in LIVE):
+            return None
+        status = _last_status(counts)
+        kept = self._options.failed_retention if status == FAILED else self._options.job_retention
+        stage: Document = {
+            "status": {"$cond": [{"$eq": [{"$type": "$cancel"}, "missing"]}, status, CANCELED]},
+            "ended": "$$NOW",
+            "counts": {"$literal": {one.label: number for one, number in counts.items() if number}},
+        }
+        if kept:
+            stage["expires"] = {"$add": ["$$NOW", timedelta(seconds=kept) // timedelta(milliseconds=1)]}
+        query = {"_id": flow_id, "status": RUNNING, "rev": {"$eq": flow.get("rev")}}  # nobody has put jobs back since
+        return change_one(self.collection, query, [{"$set": stage}], return_document=ReturnDocument.AFTER)
+
+    def reopen(self, flow_ids: Iterable[ObjectId]) -> None:
+        """Has flows run again whose jobs are put back in the queue; to be called before that."""
+        gone = dict.fromkeys(("ended", "expires", "counts", "cancel"), "")
+        change = {"$set": {"status": RUNNING}, "$unset": gone, "$inc": {"rev": 1}}
+        self.collection.update_many({"_id": {"$in": list(flow_ids)}}, change)
+
+    def note_cancellation(self, flow_id: ObjectId, reason: str | None) -> Document | None:
+        """Notes that a running flow is cancelled, so that nobody adds jobs to it; None if it does not run."""
+        query, change = {"_id": flow_id, "status": RUNNING}, {"$set": {"cancel": {"reason": reason}}}
+        return change_one(self.collection, query, change, return_document=ReturnDocument.AFTER)
+
+
+def _taken_id(error: BulkWriteError) -> Any:
+    """Returns the id that another job has; None if that is not why nothing was stored."""
+    entries = error.details.get("writeErrors", [])
+    taken = [entry for entry in entries if entry.get("code") == _DUPLICATE_KEY]
+    return taken[0].get("keyValue", {}).get("_id", "?") if taken else None
+
+
+def _last_status(counts: Mapping[Status, int]) -> str:
+    if any(counts.get(status) for status in DEAD_LETTERS):
+        return FAILED
+    return CANCELED if counts.get(Status.CANCELED) else DONE
