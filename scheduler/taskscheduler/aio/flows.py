@@ -32,6 +32,7 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
         self._loop_threads = threads
         self._core = core
 
+    extend = coroutine(Flows.extend)
     processes = coroutine(Flows.processes)
     tree = coroutine(Flows.tree)
     cancel = coroutine(Flows.cancel)

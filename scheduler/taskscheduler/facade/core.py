@@ -16,6 +16,7 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.flows.add import FlowAdder
+from taskscheduler.operations.flows.extend import FlowExtender
 from taskscheduler.operations.schedules import ScheduleControl
 from taskscheduler.operations.service_messages import ServiceMessages
 from taskscheduler.operations.services import ServiceControl
@@ -68,6 +69,7 @@ class Core:
         self.canceller = JobCanceller(self.connection, self.announcer)
         self.adder = JobAdder(self.connection, self.canceller, self.clock)
         self.flows = FlowAdder(self.connection, self.adder)
+        self.flow_extender = FlowExtender(self.connection, self.adder)
         self.services = ServiceControl(self.connection, self.adder, self.canceller, self.clock)
         self.schedules = ScheduleControl(self.connection, self.adder, self.clock)
         self.in_session = InSession(self.connection, self.adder, self.schedules)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bson import ObjectId
 
@@ -18,6 +19,7 @@ from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.lifecycle import UNSUCCESSFUL
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.operations.flows.cancel import cancel_flow
+from taskscheduler.operations.flows.extend import Running
 from taskscheduler.operations.flows.read import flow_of, flows_of
 from taskscheduler.operations.flows.retry import retry_flow
 from taskscheduler.operations.flows.tree import FlowTree, flow_tree, nodes_of
@@ -55,6 +57,15 @@ class Flows(Methods):
                 for document in added.jobs:
                     core.announcer.announce_added(core.processes.process(document, "created"))
             return RunningFlow(self, flow_of(core.store, flow.id))
+
+    def extend(self, running: Running, job: Any, data: Any, given: Mapping[str, Any]) -> Process:
+        """Adds one more job to the flow of a running one; for `self.flow.add` in jobs, which says more."""
+        core = self._core
+        with translated():
+            additions = core.flow_extender.begin(running)
+            additions.add(job, data, **given)
+            added = core.flow_extender.extend(running, additions)
+            return core.announcer.announce_added(core.processes.process(added[0], "created"))
 
     def get(self, flow_id: ObjectId | str) -> RunningFlow:
         """Returns the flow with this id; FlowNotFoundError if there is none."""

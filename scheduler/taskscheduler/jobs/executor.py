@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Protocol
 
+from bson import ObjectId
+
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError
 from taskscheduler.jobs.forks import leave_fork
@@ -75,6 +77,8 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
     made.id, made.attempt = document["_id"], document["attempt"]
     if "schedule" in document:
         made.schedule, made.scheduled_at = document["schedule"], document.get("scheduled_at")
+    if isinstance(flow := document.get("flow"), ObjectId):
+        made._flow = flow, str(document.get("label", ""))
     made._runtime = runtime
     return made
 

@@ -16,13 +16,16 @@ from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, JobFailure, SchedulerError
 from taskscheduler.jobs.commits import Commit, CommitState, RunningAttempt, commit_with, commit_with_async
+from taskscheduler.jobs.flow import AsyncJobFlow, JobFlow
 from taskscheduler.jobs.resumable import ResumableJob
+
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.progress import checked_progress
 from taskscheduler.model.raised import Exceptions, JobSnoozed
 from taskscheduler.model.solo import Solo, solo_option
+from taskscheduler.operations.flows.extend import Running
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 
@@ -102,6 +105,7 @@ class Job(ResumableJob):
     progress_target: float = 100  #: the `completed` at which the job is done: 120 files, for example
     _runtime: Runtime | None = None
     _commits: CommitState | None = None  #: None until the first commit
+    _flow: tuple[ObjectId, str] | None = None  #: the flow of the job, and its label there
     _is_service: ClassVar[bool] = False
     __job__: ClassVar[JobSpec | None] = None  #: None for classes that are no jobs themselves
 
@@ -202,6 +206,20 @@ class Job(ResumableJob):
     def async_scheduler(self) -> AsyncScheduler:
         """The scheduler of an async job: on the same connection as `scheduler`, and it does not block the loop."""
         return self._running_in.async_scheduler()
+
+    @property
+    def flow(self) -> Any:
+        """The flow that this job belongs to, with `add(...)` for more jobs: a JobFlow, of an async job an AsyncJobFlow.
+
+        InvalidStateError for a job of no flow.
+        """
+        if self._flow is None:
+            raise InvalidStateError(f"job {self.name} belongs to no flow")
+        flow_id, label = self._flow
+        running = Running(self.id, self.attempt, flow_id)
+        if self.__job__ is not None and self.__job__.is_async:
+            return AsyncJobFlow(running, label, self.async_scheduler)
+        return JobFlow(running, label, self.scheduler)
 
     @property
     def _running_in(self) -> Runtime:

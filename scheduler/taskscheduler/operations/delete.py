@@ -10,9 +10,11 @@ from bson import ObjectId
 from taskscheduler.errors import JobNotFoundError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import sound_job, status_of
-from taskscheduler.operations.cancel import JobCanceller
+from taskscheduler.operations.cancel import JobCanceller, cancel
 from taskscheduler.operations.termination import await_gone, await_killed
 from taskscheduler.store import Store
+
+_AT_ONCE = 1000  #: jobs that are cancelled in one write
 
 
 def delete_job(store: Store, canceller: JobCanceller, job_id: ObjectId) -> bool:
@@ -44,8 +46,24 @@ def delete(store: Store, job_id: ObjectId) -> bool:
 
 
 def flush(store: Store, query: Mapping[str, Any]) -> int:
-    """Deletes all jobs that match, and stops those that run; returns how many were deleted."""
+    """Deletes all jobs that match, and stops those that run; returns how many were deleted.
+
+    What comes after them in flows is cancelled.
+    """
+    _cancel_members(store, query)
     running = store.jobs.running(query)
     deleted = store.jobs.delete(query)
     store.wakeups.jobs_cancelled(running)
     return deleted
+
+
+def _cancel_members(store: Store, query: Mapping[str, Any]) -> None:
+    """Cancels live jobs of flows, so that others do not wait for them, nor run as if they were done."""
+    if not store.flows.are_used():
+        return
+    members = store.flows.live_members(query)
+    for start in range(0, len(members), _AT_ONCE):
+        part = members[start : start + _AT_ONCE]
+        store.outbox.deliver_cancelled(store.bulk.cancel_queued(part, None).ids)
+    for job_id in store.flows.live_members(query):
+        cancel(store, job_id)

@@ -12,7 +12,7 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.changes import JobChanges, Requeue
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import join_of, membership_of, waits_for_join
+from taskscheduler.model.flows.membership import comes_after, join_of, membership_of, waits_for_join
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.resumable.steps import before
 from taskscheduler.model.sound import sound, sound_job, status_of
@@ -55,6 +55,7 @@ class Retrying:
         store, deadline = self._store, Deadline(PATIENCE, self._clock)
         while True:
             job = _ended(store, job_id)
+            _check_join(store, job)
             again = self.again(job, seconds_later)
             store.outbox.deliver(job_id)  # first, since they follow from how the job ended
             if (member := membership_of(job)) is not None:
@@ -85,6 +86,17 @@ class Retrying:
             name = sound(job, "service", {}).get("name")
             raise InvalidStateError(f"service {name!r} is changed by start_service; a retry starts it as it is")
         return self._store.services.rearm(job)
+
+
+def _check_join(store: Store, job: Mapping[str, Any]) -> None:
+    """Raises InvalidStateError for a job that would be cancelled at once, since one that it comes after has failed."""
+    join = comes_after(job)
+    for _, member in store.flow_effects.joins.broken([join] if join is not None else []):
+        name = member.get("label") or member.get("class")
+        raise InvalidStateError(
+            f"job {job['_id']} comes after {name} ({member['_id']}), which is {status_of(member).label}; "
+            "retry that first, or what has failed in the flow"
+        )
 
 
 def _settled(store: Store, queued: Document) -> Document:

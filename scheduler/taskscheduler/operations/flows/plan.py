@@ -60,6 +60,11 @@ class FlowPlan:
         ours = {step.job.id for step in self._steps}
         return {job_id: joins for job_id, joins in self.graph.member_of.items() if job_id not in ours}
 
+    @property
+    def soft(self) -> frozenset[ObjectId]:
+        """The joins that do not mind how a job ends."""
+        return frozenset(join.id for join in self.graph.joins.values() if join.is_soft)
+
     def documents(self, flow_id: ObjectId, now: datetime) -> list[Document]:
         """Returns the documents of the jobs, which are added at `now` by the clock of the server."""
         return [self._document(step, flow_id, now) for step in self._steps]

@@ -11,7 +11,7 @@ from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.changes import JobChanges
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.flows.tree import flow_tree
+from taskscheduler.operations.flows.tree import FlowNode, FlowTree, flow_tree
 from taskscheduler.operations.retry import Retrying
 from taskscheduler.store import Store
 from taskscheduler.store.selections.bulk import requeue_kind
@@ -24,20 +24,27 @@ def retry_flow(store: Store, clock: Clock, flow_id: ObjectId, reason: str | None
 
     A job comes back after those that it waits for: before, it would be cancelled again.
     """
-    tree = flow_tree(store, flow_id)
-    failed, fallen = [node.id for node in tree.failed()], [node.document for node in tree.fallen()]
-    if not failed:
+    first, behind = _divided(flow_tree(store, flow_id))
+    if not first:
         return []
     store.flows.reopen([flow_id])
     retrying = Retrying(store, clock, JobChanges(), reason)
-    queued = [job_id for job_id in failed if _is_back(retrying, job_id)]
-    for start in range(0, len(fallen), _AT_ONCE):
-        queued += _put_back(store, retrying, fallen[start : start + _AT_ONCE])
-    joins = [job["after"] for job in fallen]
+    queued = [node.id for node in first if _is_back(retrying, node.id)]
+    for start in range(0, len(behind), _AT_ONCE):
+        queued += _put_back(store, retrying, [node.id for node in behind[start : start + _AT_ONCE]])
+    joins = [node.document["after"] for node in behind]
     for job_id, _ in store.flow_effects.settle(joins):  # the last one may have ended before these came back
         store.outbox.deliver(job_id)
     store.flow_effects.end_flow(flow_id)
     return queued
+
+
+def _divided(tree: FlowTree) -> tuple[list[FlowNode], list[FlowNode]]:
+    """Returns the jobs to put back that run at once, and those that wait for others of these, with new results."""
+    back = {node.id for node in (*tree.failed(), *tree.fallen())}
+    chosen = [node for node in tree.nodes if node.id in back]
+    behind = [node for node in chosen if not back.isdisjoint(node.after)]
+    return [node for node in chosen if back.isdisjoint(node.after)], behind
 
 
 def _is_back(retrying: Retrying, job_id: ObjectId) -> bool:
@@ -48,12 +55,13 @@ def _is_back(retrying: Retrying, job_id: ObjectId) -> bool:
     return True
 
 
-def _put_back(store: Store, retrying: Retrying, jobs: Sequence[Document]) -> list[ObjectId]:
-    """Has cancelled jobs wait again for those before them; returns them."""
-    store.outbox.deliver_cancelled([job["_id"] for job in jobs if job.get("pending")])
-    stored, queued = store.jobs.all_of([job["_id"] for job in jobs]), list[ObjectId]()
+def _put_back(store: Store, retrying: Retrying, ids: Sequence[ObjectId]) -> list[ObjectId]:
+    """Has ended jobs wait again for those before them, as if they had never begun; returns them."""
+    known, queued = store.jobs.all_of(ids), list[ObjectId]()
+    for job_id in [job_id for job_id, job in known.items() if "pending" in job]:
+        store.outbox.deliver(job_id)
     alike: dict[object, list[Document]] = {}
-    for job in (stored[one["_id"]] for one in jobs if one["_id"] in stored):
+    for job in ({**known[job_id], "attempt": 0} for job_id in ids if job_id in known):
         alike.setdefault(requeue_kind(job, retrying.again(job)), []).append(job)
     for same in alike.values():
         queued += store.bulk.requeue_alike([(job, retrying.again(job)) for job in same]).ids

@@ -96,6 +96,7 @@ class FlowEffects:
         The effect `flow` of those and of these is left to be taken away.
         """
         self.flows.in_use = True
+        ends = self._as_grown(ends)
         complete = dict.fromkeys(join for end in ends for join in end.complete())
         unsure = dict.fromkeys(join for end in ends for join in end.unsure())
         left = self.joins.incomplete(unsure) if unsure else set[ObjectId]()
@@ -109,6 +110,15 @@ class FlowEffects:
             complete |= dict.fromkeys(self._without_open(flow for flow in flows if flow not in unsure))
         self._end_flows([flow for flow in flows if flow in complete])
         return ended + released.failed
+
+    def _as_grown(self, ends: Sequence[FlowEnd]) -> Sequence[FlowEnd]:
+        """Returns the ends with the joins that their jobs have by now: others may have been added after them."""
+        grown = self.flows.grown({end.member.flow for end in ends})
+        asked = [end.job for end in ends if end.member.flow in grown]
+        if not asked:
+            return ends
+        known = {job["_id"]: membership_of(job) for job in self.flows.members(asked)}
+        return [end._replace(member=known.get(end.job) or end.member) for end in ends]
 
     def settle(self, joins: Iterable[ObjectId]) -> list[Ended]:
         """Lets out, or cancels, the jobs that wait for these joins if it is time; returns the jobs that this ended."""

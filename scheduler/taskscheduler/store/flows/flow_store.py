@@ -22,6 +22,7 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.flow import CANCELED, DONE, FAILED, RUNNING
+from taskscheduler.model.flows.membership import MEMBER_FIELDS
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import DEAD_LETTERS, LIVE, QUEUED, Status
 from taskscheduler.model.options import FLOWS, SchedulerOptions
@@ -139,6 +140,17 @@ class FlowStore:
         query = {"open": flow_id, "status": _LIVE}
         return read(self._jobs, lambda jobs: jobs.find(query).hint("open").limit(limit))
 
+    def are_used(self) -> bool:
+        """Returns whether there is or was a flow."""
+        if not self.in_use:
+            self.in_use = bool(read_ids(self.collection, lambda flows: flows.find({}, ONLY_ID).limit(1)))
+        return self.in_use
+
+    def live_members(self, query: Mapping[str, Any]) -> list[ObjectId]:
+        """Returns the ids of matching jobs of flows that have not ended."""
+        live = {"$and": [dict(query), {"flow": {"$exists": True}, "status": _LIVE}]}
+        return read_ids(self._jobs, lambda jobs: jobs.find(live, ONLY_ID))
+
     def queued(self, flow_id: ObjectId, limit: int) -> list[Document]:
         """Returns jobs of a flow that have not begun, with their controls."""
         query = {"flow": flow_id, "status": {"$in": sorted(map(int, QUEUED))}}
@@ -157,6 +169,16 @@ class FlowStore:
         for entry in found:
             counts[status_of(entry)] = counts.get(status_of(entry), 0) + entry["count"]
         return counts
+
+    def grown(self, flow_ids: Iterable[ObjectId]) -> set[ObjectId]:
+        """Returns those of these flows to which jobs were added since they run."""
+        query = {"_id": {"$in": list(flow_ids)}, "grown": True}
+        return set(read_ids(self.collection, lambda flows: flows.find(query, ONLY_ID)))
+
+    def members(self, ids: Sequence[ObjectId]) -> list[Document]:
+        """Returns what the ends of these jobs mean for their flows."""
+        query = {"_id": {"$in": list(ids)}}
+        return read(self._jobs, lambda jobs: jobs.find(query, dict.fromkeys(MEMBER_FIELDS, 1)))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

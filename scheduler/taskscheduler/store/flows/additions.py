@@ -1,0 +1,92 @@
+"""Adds jobs to a flow that runs, in one transaction that conflicts with the end of the job that adds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.flows.flow import RUNNING
+from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler.model.sound import status_of
+from taskscheduler.store.flows.flow_store import FlowStore, TakenError
+from taskscheduler.store.lenient_reads import read
+
+
+class EndedError(Exception):
+    """The job that adds others has ended, or its flow is being cancelled."""
+
+
+class Adding(NamedTuple):
+    """Jobs that a running one adds to its flow."""
+
+    flow: ObjectId
+    job: ObjectId  #: that adds them
+    attempt: int
+    joins: Mapping[ObjectId, Sequence[ObjectId]]  #: that jobs of the flow become members of
+    soft: frozenset[ObjectId]  #: those of them that do not mind how a job ends
+
+
+class FlowAdditions:
+    """Adds jobs to flows."""
+
+    def __init__(self, flows: FlowStore, jobs: Collection[Document]) -> None:
+        self._flows = flows
+        self._jobs = jobs
+
+    def add(self, adding: Adding, jobs: Sequence[RawBSONDocument]) -> None:
+        """Stores jobs, or nothing. EndedError; TakenError for an id or a label that is in use."""
+
+        def write(session: ClientSession) -> None:
+            self._hold(adding, len(jobs), session)
+            self._check_labels(adding.flow, [str(job["label"]) for job in jobs], session)
+            self._join(adding, session)
+            self._flows.insert(jobs, session)
+
+        self._flows.in_one_transaction(write)
+
+    def _hold(self, adding: Adding, count: int, session: ClientSession) -> None:
+        """Writes to the running job and to the flow, so that neither ends at the same time."""
+        running = {"_id": adding.job, "status": int(Status.PROCESSING), "attempt": adding.attempt}
+        alive = {"$currentDate": {"alive": True}}
+        if not self._jobs.update_one(running, alive, session=session).matched_count:
+            raise EndedError(f"attempt {adding.attempt} at job {adding.job} does not run any more, so it adds no jobs")
+        open_flow = {"_id": adding.flow, "status": RUNNING, "cancel": {"$exists": False}}
+        grown = {"$inc": {"total": count, "rev": 1}, "$set": {"grown": True}}
+        if not self._flows.collection.update_one(open_flow, grown, session=session).matched_count:
+            raise EndedError(f"flow {adding.flow} is being cancelled, so no jobs are added to it")
+
+    def _check_labels(self, flow_id: ObjectId, labels: Sequence[str], session: ClientSession) -> None:
+        taken = {"flow": flow_id, "label": {"$in": list(labels)}}
+        found = read(self._jobs, lambda jobs: jobs.find(taken, {"label": 1}, session=session).limit(1))
+        if found:
+            raise TakenError(found[0]["label"])
+
+    def _join(self, adding: Adding, session: ClientSession) -> None:
+        """Makes jobs of the flow members of joins. One that is DONE is no member that anybody waits for."""
+        query = {"_id": {"$in": list(adding.joins)}}
+        found = read(self._jobs, lambda jobs: jobs.find(query, {"status": 1}, session=session))
+        known = {job["_id"]: status_of(job) for job in found}
+        writes = [
+            UpdateOne({"_id": job_id}, self._membership(adding, joins, known[job_id]))
+            for job_id, joins in adding.joins.items()
+            if job_id in known
+        ]
+        if writes:
+            self._jobs.bulk_write(writes, ordered=False, session=session)
+
+    def _membership(self, adding: Adding, joins: Sequence[ObjectId], status: Status) -> Document:
+        added: Document = {"joins": {"$each": list(joins)}}
+        soft = [join for join in joins if join in adding.soft]
+        left = [join for join in joins if status in LIVE or join not in adding.soft]
+        if soft:
+            added["soft"] = {"$each": soft}
+        if left and status is not Status.DONE:
+            added["open"] = {"$each": left}
+        return {"$addToSet": added}

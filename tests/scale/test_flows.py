@@ -1,0 +1,144 @@
+"""Flows of ten thousand jobs: how long it takes to add them, and how fast they run beside jobs that wait for nobody.
+
+It is about figures, so it wants the machine for itself: `.venv/bin/pytest -m scale -s tests/scale/test_flows.py`
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+
+from taskscheduler import Flow, Scheduler, Status
+from taskscheduler.declarations.flows import FlowJob
+from tests.support.eventually import eventually
+from tests.support.jobs import Noop
+from tests.support.nodes import NodeProcess
+
+pytestmark = [pytest.mark.scale, pytest.mark.timeout(600)]
+
+WIDE, DEEP = 100, 100
+
+JOBS = WIDE * DEEP
+
+ROUNDS = 3
+
+QUICKLY = 3.0  #: seconds in which ten thousand jobs are added
+
+SHARE = 0.8  #: of the rate of independent jobs
+
+
+def show(text: str) -> None:
+    print(text)  # noqa: T201
+
+
+def chains() -> Flow:
+    """A hundred chains of a hundred jobs."""
+    flow = Flow("chains")
+    for _ in range(WIDE):
+        before: list[FlowJob] = []
+        for _ in range(DEEP):
+            before = [flow.add(Noop, after=before)]
+    return flow
+
+
+def layers() -> Flow:
+    """A hundred layers of a hundred jobs; each comes after all jobs of the layer before."""
+    flow = Flow("layers")
+    before: list[FlowJob] = []
+    for _ in range(DEEP):
+        before = [flow.add(Noop, after=before) for _ in range(WIDE)]
+    return flow
+
+
+def fan_in() -> Flow:
+    """Ten thousand jobs, and one that comes after all of them."""
+    flow = Flow("fan-in")
+    flow.add(Noop, after=[flow.add(Noop) for _ in range(JOBS)], label="last")
+    return flow
+
+
+@contextmanager
+def fresh(server_uri: str) -> Iterator[tuple[str, Scheduler]]:
+    uri = server_uri.format(f"scale_{ObjectId()}")
+    with Scheduler(uri) as scheduler:
+        try:
+            yield uri, scheduler
+        finally:
+            scheduler.store.drop()
+
+
+def drained(server_uri: str, directory: Path, add: Callable[[Scheduler], int]) -> float:
+    """Jobs that a node with two workers runs in a second: from the first start until all ends are written."""
+    with fresh(server_uri) as (uri, scheduler):
+        node = NodeProcess(uri, directory / f"node-{ObjectId()}.log", {"pm": "static", "max_children": 2})
+        try:
+            node.wait_until_ready()
+            scheduler.pause(reason="the jobs are added first")
+            count, jobs = add(scheduler), scheduler.store.jobs.collection
+            scheduler.resume()
+            done = {"status": int(Status.DONE)}
+            eventually(lambda: _pause() or jobs.count_documents(done) == count, 300, "all jobs are done")
+            first = jobs.find_one(done, {"started": 1}, sort=[("started", 1)])
+            last = jobs.find_one(done, {"ended": 1}, sort=[("ended", -1)])
+        finally:
+            node.stop()
+            node.destroy()
+    assert first is not None
+    assert last is not None
+    return count / float((last["ended"] - first["started"]).total_seconds())
+
+
+def _pause() -> None:
+    """Lets time pass between two looks: counting takes the database some."""
+    threading.Event().wait(0.25)
+
+
+def add_independent(scheduler: Scheduler) -> int:
+    scheduler.add_jobs([Noop] * JOBS)
+    return JOBS
+
+
+def added(flow: Callable[[], Flow]) -> Callable[[Scheduler], int]:
+    def add(scheduler: Scheduler) -> int:
+        return scheduler.flows.add(flow()).total
+
+    return add
+
+
+@pytest.mark.parametrize("shape", [chains, layers, fan_in], ids=lambda shape: shape.__name__)
+def test_ten_thousand_jobs_are_added_quickly(server_uri: str, shape: Callable[[], Flow]) -> None:
+    took = []
+    for _ in range(ROUNDS):
+        with fresh(server_uri) as (_, scheduler):
+            scheduler.flows.add(small())  # which creates what is missing
+            began = time.monotonic()
+            scheduler.flows.add(shape())
+            took.append(time.monotonic() - began)
+    show(f"{shape.__name__}: {JOBS} jobs described and added in {statistics.median(took):.2f} s")
+    assert statistics.median(took) < QUICKLY
+
+
+def small() -> Flow:
+    flow = Flow("small")
+    flow.add(Noop)
+    return flow
+
+
+@pytest.mark.parametrize("shape", [chains, layers, fan_in], ids=lambda shape: shape.__name__)
+def test_a_flow_runs_nearly_as_fast_as_independent_jobs(
+    server_uri: str, tmp_path: Path, shape: Callable[[], Flow]
+) -> None:
+    independent, flows = [], []
+    for _ in range(ROUNDS):
+        independent.append(drained(server_uri, tmp_path, add_independent))
+        flows.append(drained(server_uri, tmp_path, added(shape)))
+    rate, other = statistics.median(flows), statistics.median(independent)
+    show(f"{shape.__name__}: {rate:.0f} jobs a second, independent ones {other:.0f}: {rate / other:.0%}")
+    assert rate >= SHARE * other
