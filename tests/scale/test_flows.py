@@ -84,7 +84,12 @@ def drained(server_uri: str, directory: Path, add: Callable[[Scheduler], int]) -
             count, jobs = add(scheduler), scheduler.store.jobs.collection
             scheduler.resume()
             done = {"status": int(Status.DONE)}
-            eventually(lambda: _pause() or jobs.count_documents(done) == count, 300, "all jobs are done")
+
+            def all_done() -> bool:
+                threading.Event().wait(0.25)  # counting takes the database some time
+                return jobs.count_documents(done) == count
+
+            eventually(all_done, 300, "all jobs are done")
             first = jobs.find_one(done, {"started": 1}, sort=[("started", 1)])
             last = jobs.find_one(done, {"ended": 1}, sort=[("ended", -1)])
         finally:
@@ -93,11 +98,6 @@ def drained(server_uri: str, directory: Path, add: Callable[[Scheduler], int]) -
     assert first is not None
     assert last is not None
     return count / float((last["ended"] - first["started"]).total_seconds())
-
-
-def _pause() -> None:
-    """Lets time pass between two looks: counting takes the database some."""
-    threading.Event().wait(0.25)
 
 
 def add_independent(scheduler: Scheduler) -> int:

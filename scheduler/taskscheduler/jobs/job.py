@@ -18,7 +18,6 @@ from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidSta
 from taskscheduler.jobs.commits import Commit, CommitState, RunningAttempt, commit_with, commit_with_async
 from taskscheduler.jobs.flow import AsyncJobFlow, JobFlow
 from taskscheduler.jobs.resumable import ResumableJob
-
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.lifecycle import Status
