@@ -69,7 +69,7 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
         return flow
 
     def _last(self, flow_id: ObjectId) -> Jobs:
-        jobs = self._core.store.flows.last_live(flow_id, AT_ONCE)
+        jobs = self._core.store.flows.jobs.last_live(flow_id, AT_ONCE)
         return [self._processes.adopt(self._core.processes.process(job)) for job in jobs]
 
     async def _wait_for(self, last: Jobs, left: float | None, if_late: WaitTimeoutError) -> None:

@@ -89,7 +89,7 @@ class Flows(Methods):
         wanted, core = flow_key(flow_id), self._core
         with translated():
             flow_of(core.store, wanted)
-            return [core.processes.process(node.document) for node in nodes_of(core.store.flows.jobs(wanted))]
+            return [core.processes.process(node.document) for node in nodes_of(core.store.flows.jobs.of(wanted))]
 
     def tree(self, flow_id: ObjectId | str) -> FlowTree:
         """Returns a flow and, without their data, its jobs with what each comes after. FlowNotFoundError."""
@@ -134,7 +134,7 @@ class Flows(Methods):
                 left = None if limit is None else deadline.left(limit)
                 if deadline.passed:
                     raise late(flow, limit)
-                last = [core.processes.process(job) for job in core.store.flows.last_live(wanted, AT_ONCE)]
+                last = [core.processes.process(job) for job in core.store.flows.jobs.last_live(wanted, AT_ONCE)]
                 if last:
                     self._wait_for(last, left, late(flow, limit))
                 else:  # whoever has written the last end is about to end the flow

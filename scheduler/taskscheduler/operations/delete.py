@@ -61,9 +61,9 @@ def _cancel_members(store: Store, query: Mapping[str, Any]) -> None:
     """Cancels live jobs of flows, so that others do not wait for them, nor run as if they were done."""
     if not store.flows.are_used():
         return
-    members = store.flows.live_members(query)
+    members = store.flows.jobs.live_matching(query)
     for start in range(0, len(members), _AT_ONCE):
         part = members[start : start + _AT_ONCE]
         store.outbox.deliver_cancelled(store.bulk.cancel_queued(part, None).ids)
-    for job_id in store.flows.live_members(query):
+    for job_id in store.flows.jobs.live_matching(query):
         cancel(store, job_id)

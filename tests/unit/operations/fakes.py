@@ -244,6 +244,7 @@ class FakeConnection:
             sequences=self.sequences,
             nodes=self.nodes,
             windows=self.windows,
+            flows=SimpleNamespace(are_used=lambda: False),
             events=SimpleNamespace(append=self.log.extend),
             clock=self.clock,
         )

@@ -28,7 +28,7 @@ def cancel_flow(store: Store, canceller: JobCanceller, flow_id: ObjectId, reason
     for start in range(0, len(cancelled), _AT_ONCE):
         store.outbox.deliver_cancelled(cancelled[start : start + _AT_ONCE])
     canceller.announce_ended(cancelled)
-    for job_id in store.flows.live(flow_id):
+    for job_id in store.flows.jobs.live(flow_id):
         canceller.cancel(job_id, reason=reason)
     store.flow_effects.end_flow(flow_id)
     return True
@@ -37,7 +37,7 @@ def cancel_flow(store: Store, canceller: JobCanceller, flow_id: ObjectId, reason
 def _cancel_queued(store: Store, flow_id: ObjectId, reason: str | None) -> list[ObjectId]:
     """Cancels the jobs that have not begun; returns them. What follows from that is left to be done."""
     cancelled = list[ObjectId]()
-    while jobs := store.flows.queued(flow_id, _AT_ONCE):
+    while jobs := store.flows.jobs.queued(flow_id, _AT_ONCE):
         written = store.bulk.cancel_queued([job["_id"] for job in jobs], reason)
         done = set(written.ids)
         _note(store, [job for job in jobs if job["_id"] in done])

@@ -71,7 +71,7 @@ class FlowExtender:
         flow = store.flows.get(running.flow)
         if flow is None:
             raise InvalidStateError(f"flow {running.flow} was deleted")
-        return Additions(store.flows.jobs(running.flow, {"label": 1}), str(flow.get("name") or "flow"))
+        return Additions(store.flows.jobs.of(running.flow, {"label": 1}), str(flow.get("name") or "flow"))
 
     def extend(self, running: Running, additions: Additions) -> list[Document]:
         """Stores the jobs in one transaction, behind the fence of the running job, and returns them.

@@ -27,5 +27,5 @@ def _counted(store: Store, flow: Document) -> Document:
     """Counts the jobs of a flow that runs; one that has ended knows."""
     if flow.get("status") != RUNNING:
         return flow
-    counts = store.flows.counts(flow["_id"])
+    counts = store.flows.jobs.counts(flow["_id"])
     return {**flow, "counts": {status.label: count for status, count in counts.items() if count}}

@@ -83,7 +83,7 @@ def flow_tree(store: Store, flow_id: ObjectId) -> FlowTree:
     flow = store.flows.get(flow_id)
     if flow is None:
         raise FlowNotFoundError(flow_id)
-    return FlowTree(flow, nodes_of(store.flows.jobs(flow_id, _FIELDS)))
+    return FlowTree(flow, nodes_of(store.flows.jobs.of(flow_id, _FIELDS)))
 
 
 def nodes_of(documents: Sequence[Document]) -> list[FlowNode]:

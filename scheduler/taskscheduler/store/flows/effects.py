@@ -117,7 +117,7 @@ class FlowEffects:
         asked = [end.job for end in ends if end.member.flow in grown]
         if not asked:
             return ends
-        known = {job["_id"]: membership_of(job) for job in self.flows.members(asked)}
+        known = {job["_id"]: membership_of(job) for job in self.flows.jobs.members(asked)}
         return [end._replace(member=known.get(end.job) or end.member) for end in ends]
 
     def settle(self, joins: Iterable[ObjectId]) -> list[Ended]:
@@ -231,7 +231,7 @@ class FlowEffects:
 
     def _end_flows(self, flow_ids: Iterable[ObjectId]) -> None:
         for flow_id in flow_ids:
-            if not self.flows.live(flow_id, 1) and self.flows.end(flow_id) is not None:
+            if not self.flows.jobs.live(flow_id, 1) and self.flows.end(flow_id) is not None:
                 self._results.drop(flow_id)
 
     # -- what is done now and then -------------------------------------------------------------------------------------

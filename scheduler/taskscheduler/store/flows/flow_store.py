@@ -19,15 +19,13 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.flow import CANCELED, DONE, FAILED, RUNNING
-from taskscheduler.model.flows.membership import MEMBER_FIELDS
 from taskscheduler.model.lenient import as_stored
-from taskscheduler.model.lifecycle import DEAD_LETTERS, LIVE, QUEUED, Status
+from taskscheduler.model.lifecycle import DEAD_LETTERS, LIVE, Status
 from taskscheduler.model.options import FLOWS, SchedulerOptions
-from taskscheduler.model.sound import status_of
 from taskscheduler.store.client import DURABLE
+from taskscheduler.store.flows.flow_jobs import FlowJobs
 from taskscheduler.store.lenient_reads import ONLY_ID, change_one, read, read_ids, read_one
 from taskscheduler.store.schema import ensure_indexes, flow_indexes
 
@@ -59,11 +57,11 @@ class TakenError(Exception):
 
 
 class FlowStore:
-    """The flows of one database, and the jobs that belong to them."""
+    """The flows of one database."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions, in_use: bool) -> None:
         self.collection: Collection[Document] = database[FLOWS]
-        self._jobs: Collection[Document] = database[options.job_store]
+        self.jobs = FlowJobs(database, options)
         self._options = options
         self._ensured = False
         self.max_payload = options.max_payload
@@ -93,7 +91,7 @@ class FlowStore:
         """Stores jobs in a transaction. TakenError."""
         try:
             for start in range(0, len(jobs), _BATCH):
-                self._jobs.insert_many(jobs[start : start + _BATCH], session=session)
+                self.jobs.collection.insert_many(jobs[start : start + _BATCH], session=session)
         except BulkWriteError as error:
             if (taken := _taken_id(error)) is not None:
                 raise TakenError(taken) from error
@@ -103,7 +101,7 @@ class FlowStore:
         if not self._ensured:
             database = self.collection.database
             ensure_indexes(database, FLOWS, _INDEXES)
-            ensure_indexes(database, self._jobs.name, flow_indexes())
+            ensure_indexes(database, self.jobs.collection.name, flow_indexes())
             self._ensured = self.in_use = True
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -125,67 +123,23 @@ class FlowStore:
         query: Document = {"status": RUNNING, "_id": {"$lt": after} if after is not None else {"$exists": True}}
         return read_ids(self.collection, lambda flows: flows.find(query, ONLY_ID).sort("_id", -1).limit(limit))
 
-    def jobs(self, flow_id: ObjectId, fields: Mapping[str, Any] | None = None) -> list[Document]:
-        """Returns the stored jobs of a flow in the order of their ids; only these fields if any are given."""
-        query = {"flow": flow_id}
-        return read(self._jobs, lambda jobs: jobs.find(query, fields).sort("_id", 1).hint("flow"))
-
-    def live(self, flow_id: ObjectId, limit: int = 0) -> list[ObjectId]:
-        """Returns the ids of jobs of a flow that have not ended."""
-        query = {"flow": flow_id, "status": _LIVE}
-        return read_ids(self._jobs, lambda jobs: jobs.find(query, ONLY_ID).hint("flow").limit(limit))
-
-    def last_live(self, flow_id: ObjectId, limit: int) -> list[Document]:
-        """Returns jobs that nobody comes after and that have not ended."""
-        query = {"open": flow_id, "status": _LIVE}
-        return read(self._jobs, lambda jobs: jobs.find(query).hint("open").limit(limit))
-
     def are_used(self) -> bool:
         """Returns whether there is or was a flow."""
         if not self.in_use:
             self.in_use = bool(read_ids(self.collection, lambda flows: flows.find({}, ONLY_ID).limit(1)))
         return self.in_use
 
-    def live_members(self, query: Mapping[str, Any]) -> list[ObjectId]:
-        """Returns the ids of matching jobs of flows that have not ended."""
-        live = {"$and": [dict(query), {"flow": {"$exists": True}, "status": _LIVE}]}
-        return read_ids(self._jobs, lambda jobs: jobs.find(live, ONLY_ID))
-
-    def queued(self, flow_id: ObjectId, limit: int) -> list[Document]:
-        """Returns jobs of a flow that have not begun, with their controls."""
-        query = {"flow": flow_id, "status": {"$in": sorted(map(int, QUEUED))}}
-        fields = dict.fromkeys(("attempt", "gate", *CONTROL_FIELDS), 1)
-        return read(self._jobs, lambda jobs: jobs.find(query, fields).hint("flow").limit(limit))
-
-    def counts(self, flow_id: ObjectId) -> dict[Status, int]:
-        """Returns how many stored jobs of a flow are in each status."""
-        stages: list[Document] = [
-            {"$match": {"flow": flow_id}},
-            {"$group": {"_id": "$status", "count": {"$sum": 1}}},
-            {"$project": {"_id": 0, "status": "$_id", "count": 1}},
-        ]
-        found = read(self._jobs, lambda jobs: jobs.aggregate(stages, hint="flow"))
-        counts = dict.fromkeys(Status, 0)
-        for entry in found:
-            counts[status_of(entry)] = counts.get(status_of(entry), 0) + entry["count"]
-        return counts
-
     def grown(self, flow_ids: Iterable[ObjectId]) -> set[ObjectId]:
         """Returns those of these flows to which jobs were added since they run."""
         query = {"_id": {"$in": list(flow_ids)}, "grown": True}
         return set(read_ids(self.collection, lambda flows: flows.find(query, ONLY_ID)))
-
-    def members(self, ids: Sequence[ObjectId]) -> list[Document]:
-        """Returns what the ends of these jobs mean for their flows."""
-        query = {"_id": {"$in": list(ids)}}
-        return read(self._jobs, lambda jobs: jobs.find(query, dict.fromkeys(MEMBER_FIELDS, 1)))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def end(self, flow_id: ObjectId) -> Document | None:
         """Gives a running flow without live jobs its last status; returns its document if this call did that."""
         flow = self.get(flow_id)
-        counts = self.counts(flow_id)
+        counts = self.jobs.counts(flow_id)
         if flow is None or any(counts.get(status) for status in LIVE):
             return None
         status = _last_status(counts)
