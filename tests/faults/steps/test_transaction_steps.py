@@ -215,7 +215,7 @@ def test_the_outcome_of_a_commit_is_known_in_the_end(server: Server, stages: lis
 
 def test_elections_leave_each_order_with_its_job_and_each_job_with_one_effect(tmp_path: Path) -> None:
     """The primary steps down again and again, while programs order and jobs pay."""
-    with ReplicaSet(tmp_path / "set") as servers:
+    with ReplicaSet(tmp_path) as servers:
         uri = servers.uri("app", retryWrites="true")
         with Scheduler(uri) as scheduler:
             database = scheduler.database
