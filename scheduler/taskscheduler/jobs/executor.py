@@ -77,9 +77,9 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
     made.id, made.attempt = document["_id"], document["attempt"]
     if "schedule" in document:
         made.schedule, made.scheduled_at = document["schedule"], document.get("scheduled_at")
-    if isinstance(flow := document.get("flow"), ObjectId):
-        made._flow = flow, str(document.get("label", ""))
-    made._runtime = runtime
+    flow = document.get("flow")
+    made._flow = (flow, str(document.get("label", ""))) if isinstance(flow, ObjectId) else None
+    made._runtime, made._commits = runtime, None  # a container may give one object again
     return made
 
 

@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, SchedulerError
+from taskscheduler.jobs.commits import CommitState
 from taskscheduler.jobs.steps import MISSING, AttemptSteps
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.resumable.steps import length_of_sleep
@@ -24,6 +25,7 @@ class ResumableJob:
     id: ObjectId
     attempt: int
     _runtime: Any
+    _commits: CommitState | None
     _is_service: ClassVar[bool]
     __job__: ClassVar[JobSpec | None]
     _kept_steps: AttemptSteps | None = None
@@ -115,6 +117,8 @@ class ResumableJob:
             raise InvalidStateError(_NOT_IN_A_SERVICE.format(what))
         if self._runtime is None:
             raise SchedulerError(f"a job has {what} only while a worker runs it; in tests, run it with an InlineNode")
+        if self._commits is not None and self._commits.is_open:
+            raise InvalidStateError(f"{what} would conflict with commit(), which writes the job; leave its block first")
         kept = self._kept_steps
         if kept is None or not kept.belongs_to(self.id, self.attempt):  # a container may give one object again
             kept = self._kept_steps = AttemptSteps(self._runtime.scheduler().store, self.id, self.attempt)

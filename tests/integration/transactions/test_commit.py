@@ -332,3 +332,37 @@ def test_an_odd_mark_is_left_alone(scheduler: Scheduler, mark: Any) -> None:
     job = scheduler.add_job("noop")
     scheduler.store.jobs.collection.update_one({"_id": job.id}, {"$set": {"committing": mark}})
     scheduler.store.commits.break_off([job.id])
+
+
+def test_an_instance_that_a_container_gives_again_commits_again(scheduler: Scheduler, database: Database_) -> None:
+    class One:
+        made: Any = None
+
+        def get(self, cls: type[Job]) -> Any:
+            self.made = self.made or cls()
+            return self.made
+
+    jobs = [scheduler.add_job("pays", {}), scheduler.add_job("pays", {"in": "raise"})]
+    with InlineNode(scheduler, container=One()) as node:
+        node.run_due()
+    assert [job.refresh().status for job in jobs] == [Status.DONE, Status.FAILED]
+    assert effects(database) == [(jobs[0].id, 1)]
+
+
+class StepsInside(Job):
+    """Keeps a step where it cannot."""
+
+    name = "steps_inside"
+
+    def start(self) -> None:
+        assert self.step("before", lambda: 1) == 1
+        with self.commit():
+            for steps in (lambda: self.step("a", int), lambda: self.sleep(1), lambda: self.wait_for("s")):
+                with pytest.raises(InvalidStateError, match="leave its block first"):
+                    steps()
+
+
+def test_steps_are_refused_in_the_block(scheduler: Scheduler, inline: InlineNode) -> None:
+    job = scheduler.add_job(StepsInside)
+    inline.run_due()
+    assert (job.refresh().status, job.error) == (Status.DONE, None)
