@@ -357,9 +357,11 @@ class StepsInside(Job):
     def start(self) -> None:
         assert self.step("before", lambda: 1) == 1
         with self.commit():
-            for steps in (lambda: self.step("a", int), lambda: self.sleep(1), lambda: self.wait_for("s")):
+            steps: list[Callable[[], Any]]
+            steps = [lambda: self.step("a", int), lambda: self.sleep(1), lambda: self.wait_for("s")]
+            for call in steps:
                 with pytest.raises(InvalidStateError, match="leave its block first"):
-                    steps()
+                    call()
 
 
 def test_steps_are_refused_in_the_block(scheduler: Scheduler, inline: InlineNode) -> None:
