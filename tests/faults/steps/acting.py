@@ -28,13 +28,17 @@ from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler_daemon import QueueNode
 from tests.faults.steps import ambiguous, crashing
 from tests.faults.steps.removals import REMOVALS
+from tests.support.flowing import diamond
 from tests.support.jobs import trace
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", __name__])
 _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
-JOBS = ["tests.support.jobs", "tests.support.commits", "tests.faults.steps.spans", "tests.faults.steps.orders"]
+JOBS = [
+    *("tests.support.jobs", "tests.support.commits", "tests.support.flowing"),
+    *("tests.faults.steps.spans", "tests.faults.steps.orders"),
+]
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,20 @@ def _release(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
     return [job.id for job in scheduler.get_jobs()]
 
 
+def _add_flow(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    return [process.id for process in scheduler.flows.add(diamond()).processes]
+
+
+def _cancel_flow(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.flows.cancel(facts["id"])
+    return [process.id for process in scheduler.flows.processes(facts["id"])]
+
+
+def _retry_flow(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    scheduler.flows.retry(facts["id"])
+    return [process.id for process in scheduler.flows.processes(facts["id"])]
+
+
 def _flush(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     scheduler.flush()
     return []
@@ -221,6 +239,9 @@ ACTS: Mapping[str, Callable[[Orders], int]] = {
     "order": _operation(_order),
     "add_runs": _operation(_add_runs),
     "cancel": _operation(_cancel),
+    "add_flow": _operation(_add_flow),
+    "cancel_flow": _operation(_cancel_flow),
+    "retry_flow": _operation(_retry_flow),
     "flush": _operation(_flush),
     "signal": _operation(_signal),
     "pause": _operation(_pause),

@@ -11,6 +11,8 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.store.attempt_updates import Again
+from taskscheduler.store.flows.effects import FlowEffects
+from taskscheduler.store.flows.joins import Joins
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.postponed_jobs import PostponedJobs
 from taskscheduler.store.resumable import steps, tries
@@ -72,5 +74,8 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "waking what waits": _out(steps, "signal_update", only_note),
     "storing a step before the next": _out(StepStore, "add", lambda *_: True),
     "repeating until it is known": _out(tries, "_PATIENCE", 0.0),
+    "sweeps of flows": _out(FlowEffects, "sweep", lambda *_: []),
+    "letting out what comes after": _out(FlowEffects, "follow", lambda *_: []),
+    "looking whether a join is complete": _out(Joins, "incomplete", lambda *_: set()),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

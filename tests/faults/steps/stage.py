@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.testing import InlineNode
 from tests.faults.steps.acting import Actor, Orders
 from tests.faults.steps.orders import broken_promises
 from tests.faults.steps.spans import most_at_once, spans
@@ -29,6 +30,7 @@ _MOST_STEPS = 150
 JOBS, NODES, SCHEDULES = "taskscheduler.jobs", "taskscheduler.nodes", "taskscheduler.schedules"
 CONTROLS = "taskscheduler.controls"
 WINDOWS = "taskscheduler.windows"
+FLOWS, FLOW_RESULTS = "taskscheduler.flows", "taskscheduler.flow_results"
 _MARK = "mark"
 
 #: which status may follow which, written down here once more; None: the job is new
@@ -70,7 +72,7 @@ class Stage:
             self.database.client.drop_database(self.database.name)
             self.scheduler = Scheduler(self.database)
         else:
-            for name in (JOBS, NODES, SCHEDULES, CONTROLS, WINDOWS):
+            for name in (JOBS, NODES, SCHEDULES, CONTROLS, WINDOWS, FLOWS, FLOW_RESULTS):
                 self.database[name].delete_many({})
         for path in self.directory.iterdir():
             path.unlink()
@@ -85,6 +87,10 @@ class Stage:
         self.memory["first"] = next_at - timedelta(seconds=past)
         since = {"next_at": self.memory["first"], "due_at": self.memory["first"]}
         self.database[SCHEDULES].update_one({"_id": "tick"}, {"$set": since})
+
+    def run_inline(self) -> None:
+        """Runs all jobs in this process, as a node does that stops afterwards."""
+        InlineNode(self.scheduler).run_until_idle()
 
     def is_settled_schedule(self) -> bool:
         """Whether nothing that was decided for it is left to do."""

@@ -1,0 +1,119 @@
+"""What happens to the jobs of flows while the fault strikes; see `scenarios.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson import ObjectId
+
+from taskscheduler import Flow, Status
+from tests.faults.steps.scenarios import Scenario
+from tests.faults.steps.stage import FLOWS, Stage
+from tests.support.flowing import diamond
+
+_TWO_WORKERS: Mapping[str, Any] = {"min_children": 2}
+
+
+def chain_of_results() -> Flow:
+    """Each takes the result of the one before; the last one of two."""
+    flow = Flow("results")
+    first = flow.add("flow-number", 1)
+    second = flow.add("flow-number", first.result)
+    flow.add("flow-total", [[first.result, second.result]], label="total")
+    return flow
+
+
+def failing() -> Flow:
+    """One fails: two are cancelled, one runs all the same."""
+    flow = Flow("failing")
+    bad = flow.add("fail")
+    flow.add("noop", after=[flow.add("noop", after=[bad])])
+    flow.add("noop", after=[bad], on_failure="run")
+    return flow
+
+
+def growing() -> Flow:
+    """One adds two more jobs, and one that comes after them."""
+    flow = Flow("growing")
+    flow.add("flow-grow", 2)
+    return flow
+
+
+def _added(make: Callable[[], Flow]) -> Callable[[Stage], None]:
+    def prepare(stage: Stage) -> None:
+        stage.memory["flow"] = stage.scheduler.flows.add(make()).id
+
+    return prepare
+
+
+def ended(stage: Stage, flow_status: str, **counts: int) -> bool:
+    """Whether the jobs are in these statuses, and the flow has ended so."""
+    wanted = {Status[name.upper()]: count for name, count in counts.items()}
+    flows = list(stage.database[FLOWS].find({}))
+    return stage.statuses() == wanted and [flow["status"] for flow in flows] == [flow_status]
+
+
+def _ends(flow_status: str, **counts: int) -> Callable[[Stage], bool]:
+    return lambda stage: ended(stage, flow_status, **counts)
+
+
+def too_early(stage: Stage) -> list[tuple[ObjectId, ObjectId]]:
+    """The jobs that could begin before one that they come after had ended well, each with that one."""
+    jobs = {job["_id"]: job for job in stage.jobs.find({})}
+    members = {join: [job for job in jobs.values() if join in job.get("joins", ())] for join in _joins(jobs)}
+    moves = stage.moves()
+    found = []
+    for job in jobs.values():
+        released = _first(moves, job["_id"], {Status.WAITING, Status.PROCESSING})
+        good = {Status.DONE} if "on_failure" not in job else {status for status in Status if status.is_final}
+        for member in members.get(job.get("after"), ()):
+            ending = _first(moves, member["_id"], good)
+            if released is not None and (ending is None or ending > released):
+                found.append((job["_id"], member["_id"]))
+    return found
+
+
+def _joins(jobs: Mapping[ObjectId, Any]) -> Iterator[ObjectId]:
+    return (job["after"] for job in jobs.values() if "after" in job)
+
+
+def _first(moves: list[tuple[ObjectId, int]], job_id: ObjectId, statuses: set[Status]) -> int | None:
+    places = (place for place, (moved, status) in enumerate(moves) if moved == job_id and status in statuses)
+    return next(places, None)
+
+
+FLOWING: Mapping[str, Scenario] = {
+    "diamond": Scenario(_added(diamond), _ends("done", done=4), facts=_TWO_WORKERS),
+    "results": Scenario(_added(chain_of_results), _ends("done", done=3)),
+    "failure": Scenario(_added(failing), _ends("failed", done=1, failed=1, canceled=2)),
+    "additions": Scenario(_added(growing), _ends("done", done=4)),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an application does to a flow."""
+
+    what: str  #: the operation of `acting`
+    prepare: Callable[[Stage], None]
+    ends: Callable[[Stage], bool]  #: whether it has come to where it should
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _nothing(stage: Stage) -> None:
+    stage.memory["flow"] = diamond().id
+
+
+def _has_failed(stage: Stage) -> None:
+    """A flow of which the first job has failed, by a node that was there before."""
+    _added(failing)(stage)
+    stage.run_inline()
+
+
+CHANGES: Mapping[str, Change] = {
+    "add": Change("add_flow", _nothing, _ends("done", done=4)),
+    "cancel": Change("cancel_flow", _added(diamond), _ends("canceled", canceled=4)),
+    "retry": Change("retry_flow", _has_failed, _ends("failed", done=1, failed=1, canceled=2)),
+}
