@@ -430,11 +430,31 @@ def test_a_job_adds_others_to_its_flow(scheduler: Scheduler, node: InlineNode, k
     nodes = {one.label: one for one in scheduler.flows.tree(running.id).nodes}
     assert {label: one.layer for label, one in nodes.items()} == {
         kind.__name__: 0,
-        "number": 1,
-        "number-2": 1,
-        "number-3": 1,
+        "n0": 1,
+        "n1": 1,
+        "n2": 1,
         "last": 2,
     }
+
+
+class GrowTwice(Job):
+    """Adds a job, fails, and adds it once more."""
+
+    name = "flow-grow-twice"
+
+    def start(self) -> Any:
+        added = self.flow.add(Noop, label="added")
+        if self.attempt == 1:
+            raise ValueError("half way")
+        return str(added.id)
+
+
+def test_an_attempt_that_is_repeated_adds_no_job_twice(scheduler: Scheduler, node: InlineNode) -> None:
+    running = scheduler.flows.add(chain((GrowTwice, None, {"retry": 1, "retry_interval": 0}), name="grows"))
+    node.run_until_idle()
+    found = labelled(running.wait(timeout=5))
+    assert (running.status, running.total, set(found)) == ("done", 2, {"GrowTwice", "added"})
+    assert found["GrowTwice"].result_value == str(found["added"].id)
 
 
 class GrowWrong(Job):

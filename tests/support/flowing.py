@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from taskscheduler import Job, job
+from taskscheduler import Flow, Job, job
 from tests.support.jobs import trace
 
 
@@ -45,7 +45,7 @@ class Grow(Job):
     name = "flow-grow"
 
     def start(self) -> Any:
-        added = [self.flow.add("flow-number", n, after=[self.flow.label]) for n in range(self.data)]
+        added = [self.flow.add("flow-number", n, after=[self.flow.label], label=f"n{n}") for n in range(self.data)]
         return str(self.flow.add("noop", after=added, label="last").id)
 
 
@@ -55,5 +55,15 @@ class GrowAsync(Job):
     name = "flow-grow-async"
 
     async def start(self) -> Any:
-        added = [await self.flow.add("flow-number", n, after=[self.flow.label]) for n in range(self.data)]
+        added = []
+        for n in range(self.data):
+            added.append(await self.flow.add("flow-number", n, after=[self.flow.label], label=f"n{n}"))
         return str((await self.flow.add("noop", after=added, label="last")).id)
+
+
+def diamond() -> Flow:
+    """Four jobs, of which two come after the first and before the last."""
+    flow = Flow("diamond")
+    top = flow.add("noop", label="top")
+    flow.add("noop", after=[flow.add("noop", after=[top]) for _ in range(2)], label="bottom")
+    return flow

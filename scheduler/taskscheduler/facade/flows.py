@@ -63,6 +63,9 @@ class Flows(Methods):
         core = self._core
         with translated():
             additions = core.flow_extender.begin(running)
+            known = additions.added_by(running.job, given.get("label"))
+            if known is not None:
+                return core.processes.process(core.store.jobs.get(known) or {"_id": known}, "existing")
             additions.add(job, data, **given)
             added = core.flow_extender.extend(running, additions)
             return core.announcer.announce_added(core.processes.process(added[0], "created"))

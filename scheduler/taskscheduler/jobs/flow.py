@@ -41,8 +41,9 @@ class JobFlow:
         """Adds one more job to this flow, at once and durably, and returns it.
 
         `after`: jobs of this flow that have to end before, also such that have ended: processes, ids or labels. All
-        else is as in `Flow.add`. No job that is there already waits for the new one. InvalidStateError if the flow is
-        being cancelled, or if this attempt is not the current one any more.
+        else is as in `Flow.add`. No job that is there already waits for the new one. An attempt that is repeated adds
+        nothing twice that has a `label`: it gets the job that is there. InvalidStateError if the flow is being
+        cancelled, or if this attempt is not the current one any more.
         """
         given = _given(after, on_failure, label, options)
         return self._scheduler.flows.extend(self._running, job, data, given)

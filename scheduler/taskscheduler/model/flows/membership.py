@@ -14,6 +14,7 @@ comes after it, the id of that job; of all jobs that nobody comes after, the id 
 | `on_failure` | what a failure in that join means for it: `run`, `skip`; without the field it is cancelled          |
 | `inputs`     | where results of others go in its data, see `inputs.py`                                             |
 | `feeds`      | whether another job takes its result                                                                |
+| `adder`      | the job of the flow that has added it                                                               |
 
 A join is complete when no job has it in `open`. Until then the jobs that come after it are parked, as jobs under
 controls are: `blocked` is `flow:` and the id of the join. So the index `blocked` finds the dependents of a join, and

@@ -38,6 +38,12 @@ class Additions(Flow):
         super().__init__(name)
         self._ids = {job["_id"] for job in known}
         self._known = {job["label"]: job["_id"] for job in known if is_text(job.get("label"))}
+        self._adders = {job["_id"]: job.get("adder") for job in known}
+
+    def added_by(self, adder: ObjectId, label: str | None) -> ObjectId | None:
+        """Returns the job of this label if this job has added it before, in an earlier attempt perhaps."""
+        job_id = None if label is None else self._known.get(label)
+        return job_id if job_id is not None and self._adders[job_id] == adder else None
 
     def find(self, job: Any, what: str) -> Any:
         """Returns a job that is to be added, or the id of one that runs already. InvalidFlowError."""
@@ -71,7 +77,7 @@ class FlowExtender:
         flow = store.flows.get(running.flow)
         if flow is None:
             raise InvalidStateError(f"flow {running.flow} was deleted")
-        return Additions(store.flows.jobs.of(running.flow, {"label": 1}), str(flow.get("name") or "flow"))
+        return Additions(store.flows.jobs.of(running.flow, {"label": 1, "adder": 1}), str(flow.get("name") or "flow"))
 
     def extend(self, running: Running, additions: Additions) -> list[Document]:
         """Stores the jobs in one transaction, behind the fence of the running job, and returns them.
@@ -81,6 +87,8 @@ class FlowExtender:
         """
         plan, store = FlowPlan(additions, self._adder.defaults), self._connection.store
         documents = plan.documents(running.flow, store.clock.now())
+        for document in documents:
+            document["adder"] = running.job
         store.sequences.number(documents)
         jobs = [self._adder.checked(store, document) for document in documents]
         adding = Adding(running.flow, running.job, running.attempt, plan.joins_of_others, plan.soft)
