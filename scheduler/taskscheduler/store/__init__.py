@@ -93,7 +93,6 @@ class Store:
         self.sweeps = AdmissionSweeps(self.jobs.collection, self.invalid_jobs, self.rooms, self.admission)
         self.commits = CommitStore(self.database, options)
         self.deployment = Deployment(self.database)
-        self.deployment = Deployment(self.database)
         self.group_lists = GroupLists(self.jobs.collection)
         self.flows = FlowStore(self.database, options, in_use)
         self.flow_effects = FlowEffects(
