@@ -37,7 +37,7 @@ class StepRow(NamedTuple):
     """A step, for people."""
 
     name: str
-    state: str  #: its result, or what became of a sleep or wait
+    state: str  #: its result, or how far a sleep or wait is
     at: str  #: when the job came to it, or had done it
     attempt: str
 
