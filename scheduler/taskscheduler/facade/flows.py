@@ -40,7 +40,7 @@ class Flows(Methods):
     """Jobs that come after each other, added all at once; see `Flow`, `chain` and `group`."""
 
     def add(self, flow: Flow) -> RunningFlow:
-        """Stores a flow with all its jobs in one transaction: all of it or nothing, also through elections.
+        """Stores a flow with all its jobs in one transaction: all of it or nothing.
 
         A job runs as soon as those that it comes after have ended well. Everything is checked before: InvalidFlowError,
         and what add_job raises for one of the jobs, with its label. Adding the same Flow once more returns the one that

@@ -1,0 +1,71 @@
+"""Flows on nodes with real workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tests.support.flowing  # noqa: F401  (jobs are known by name)
+from tests.support.eventually import eventually
+from tests.support.jobs import traces
+from tests.support.nodes import NodeProcess
+
+from taskscheduler import Flow, Scheduler, Status
+
+StartNode = Callable[..., NodeProcess]
+
+JOBS = {"jobs": ["tests.support.jobs", "tests.support.flowing"], "orphaned_timeout": 3}
+
+
+def layered(path: Path, layers: int, width: int) -> Flow:
+    """Full layers: each job comes after all of the layer before."""
+    flow, before = Flow("layers"), list[object]()
+    for layer in range(layers):
+        before = [
+            flow.add("flow-step", str(path), after=before, label=f"{layer}-{number}", retry=3)
+            for number in range(width)
+        ]
+    return flow
+
+
+def assert_in_order(path: Path) -> None:
+    """No job has begun before all of the layers before had ended."""
+    ended: dict[int, set[str]] = {}
+    for label, what in traces(path):
+        layer = int(label.split("-")[0])
+        if what == "end":
+            ended.setdefault(layer, set()).add(label)
+        elif layer:
+            assert len(ended.get(layer - 1, set())) == 4, f"{label} has begun too early"
+
+
+def test_results_pass_through_workers(scheduler: Scheduler, start_node: StartNode) -> None:
+    flow = Flow("sum")
+    numbers = [flow.add("flow-number", number) for number in range(5)]
+    flow.add("flow-total", [[number.result for number in numbers]], label="total")
+    start_node(**JOBS, max_children=2)
+    running = scheduler.flows.add(flow).wait(timeout=60, throw=True)
+    assert running.processes[-1].result_value == 10
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_layers_run_in_their_order(scheduler: Scheduler, start_node: StartNode, tmp_path: Path, nodes: int) -> None:
+    path = tmp_path / "trace"
+    for _ in range(nodes):
+        start_node(**JOBS, max_children=2)
+    running = scheduler.flows.add(layered(path, 5, 4)).wait(timeout=60, throw=True)
+    assert len(traces(path)) == 2 * 20
+    assert {process.status for process in running.processes} == {Status.DONE}
+    assert_in_order(path)
+
+
+def test_a_flow_goes_on_when_a_node_is_killed(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    killed = start_node(**JOBS, max_children=2)
+    running = scheduler.flows.add(layered(path, 30, 4))
+    eventually(lambda: len(traces(path)) > 20, 60, "it is at work")
+    killed.kill()
+    start_node(**JOBS, max_children=2)
+    running.wait(timeout=120, throw=True)
+    assert_in_order(path)
