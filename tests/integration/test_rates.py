@@ -240,6 +240,51 @@ def test_of_many_that_let_in_the_same_jobs_none_uses_up_starts_for_nothing(sched
     assert store.rates.take("api", limit, 100, FED).starts == 40
 
 
+def lists(scheduler: Scheduler) -> list[str]:
+    return [job["blocked"] for job in scheduler.store.jobs.collection.find({"blocked": {"$exists": True}})]
+
+
+def test_new_jobs_wait_in_the_list_of_their_rate_if_nothing_else_keeps_them_back(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the list of a limit each would have to be moved."""
+    scheduler.limits.set("api", rate=1, per=3600)
+    scheduler.limits.set("both", rate=1, per=3600, concurrency=1)
+    monkeypatch.setattr(scheduler.store.admission, "admit_next", lambda keys: None)
+    scheduler.add_job("noop", limits="api")
+    scheduler.add_jobs([("noop", None, {"limits": limits}) for limits in ("api", ["api", "both"], "both", "free")])
+    assert lists(scheduler) == ["rate:api", "rate:api", "rate:api", "limit:both", "limit:free"]
+
+
+def test_the_end_of_a_job_lets_no_other_in_whose_limit_only_keeps_a_rate(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.limits.set("api", rate=1000, burst=1000)
+    scheduler.limits.set("both", rate=1000, burst=1000, concurrency=1)
+    looked = list[list[str]]()
+    for limits in ("api", "both", ["api", "both"]):
+        job = scheduler.add_job("noop", limits=limits)
+        monkeypatch.setattr(scheduler.store.admission, "admit_next", lambda keys: looked.append(list(keys)))
+        job.cancel()
+        monkeypatch.undo()
+    assert looked == [[], ["limit:both"], ["limit:both"]]
+
+
+@pytest.mark.parametrize(("burst", "left"), [(1, 0.0), (6, 0.025)])
+def test_a_list_is_left_until_some_starts_are_free_as_far_as_the_burst_keeps_them(
+    scheduler: Scheduler, burst: int, left: float
+) -> None:
+    scheduler.limits.set("api", rate=100, burst=burst)
+    rooms = scheduler.store.rooms.begin()
+    while rooms.of("rate:api") > 0:
+        rooms.enter({"_id": ObjectId(), "limits": ["api"]})
+    next_start, look_at, now = rooms.wait, rooms.next_start("rate:api"), SYSTEM_CLOCK.monotonic()
+    rooms.end()
+    assert next_start is not None
+    assert look_at is not None
+    assert look_at - now - next_start == pytest.approx(left, abs=0.005)
+
+
 def admitted(scheduler: Scheduler) -> int:
     return scheduler.store.jobs.collection.count_documents({"status": int(Status.WAITING)})
 

@@ -24,6 +24,7 @@ from taskscheduler.model.sound import status_of
 from taskscheduler.model.uniqueness import fingerprint, once_key
 from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.contention import PATIENCE, Added, check_contention
+from taskscheduler.operations.control.naming import put_in_lists
 from taskscheduler.operations.job_request import JobRequest
 from taskscheduler.operations.wake import wake_nodes
 from taskscheduler.operations.windows import add_debounced, add_unique
@@ -164,7 +165,7 @@ class JobAdder:
 
     def _new(self, store: Store, request: JobRequest, wake: bool = False) -> NewJob:
         document = request.document(store.clock.now(), wake)
-        store.sequences.number([document])
+        put_in_lists(store, [document])
         return self.checked(store, document)
 
     def checked(self, store: Store, document: Document) -> NewJob:
@@ -195,7 +196,7 @@ class JobAdder:
         documents = [
             of_batch(number, request.document, store.clock.now(), False) for number, request in enumerate(requests)
         ]
-        store.sequences.number(documents)
+        put_in_lists(store, documents)
         return [of_batch(number, self.checked, store, document) for number, document in enumerate(documents)]
 
     def _joined(self, store: Store, added: Added) -> Added:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taskscheduler.model.control.keys import read_group_list
+from taskscheduler.model.control.keys import RATE, kind_and_name, read_group_list
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 
@@ -16,6 +16,8 @@ def wake_nodes(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
         return
     if parked := {job["blocked"] for job in jobs if "blocked" in job}:
         store.admission.admit_next(parked)  # first: what a rate has kept back is looked for when nodes hear of it
+        if any(kind_and_name(text)[0] == RATE for text in parked):
+            store.wakeups.rates_awaited()
     others = [job for job in jobs if read_group_list(job.get("blocked")) is None]  # nodes have heard of groups by now
     if not others:
         return

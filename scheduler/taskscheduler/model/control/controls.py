@@ -61,3 +61,8 @@ class Controls:
     def limit_of(self, name: str) -> Limit | None:
         """Returns the limit that is set for a name; None if none is."""
         return limit_for(self.limits, name)
+
+    def has_rate_only(self, name: str) -> bool:
+        """Whether the limit of a name keeps a rate, and any number of its jobs may run at the same time."""
+        limit = self.limit_of(name)
+        return limit is not None and limit.rate is not None and limit.concurrency is None

@@ -54,6 +54,11 @@ class Limit:
         """Milliseconds between two starts."""
         return 1000 * self.per / self.rate if self.rate else 0.0
 
+    @property
+    def slack(self) -> float:
+        """Seconds for which free starts may be left, so that several are used at a time: half of what a burst keeps."""
+        return min(_MOMENT, (self.burst - 1) * self.milliseconds / 2000)
+
     def covers(self, name: str) -> bool:
         """Whether it is the limit of this name."""
         return name.startswith(self.name[:-1]) if self.name.endswith("*") else name == self.name

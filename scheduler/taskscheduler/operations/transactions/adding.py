@@ -21,6 +21,7 @@ from taskscheduler.model.sound import status_of
 from taskscheduler.model.uniqueness import once_key, shared_key
 from taskscheduler.operations.add import JobAdder, is_same, of_batch
 from taskscheduler.operations.contention import Added
+from taskscheduler.operations.control.naming import put_in_lists
 from taskscheduler.operations.job_request import JobRequest
 from taskscheduler.operations.windows import deleted_job, under
 from taskscheduler.store import Store
@@ -84,7 +85,7 @@ class TransactionAdder:
             else one.document(store.clock.now(), False)
             for number, one in enumerate(requests)
         ]
-        store.sequences.number(documents)
+        put_in_lists(store, documents)
         wake(documents)
         return documents
 

@@ -71,9 +71,10 @@ class Rooms:
         return max(0.0, min(self._dry.values()) - self._clock.monotonic()) if self._dry else None
 
     def next_start(self, text: str) -> float | None:
-        """Returns when a rate that has refused allows the next start, in monotonic time; None for any other control."""
+        """Returns when to look again at a rate that has refused, in monotonic time; None for any other control."""
         kind, name = kind_and_name(text)
-        return self._dry.get(name) if kind == RATE else None
+        limit = self._controls.limit_of(name) if kind == RATE and name in self._dry else None
+        return None if limit is None else self._dry[name] + limit.slack
 
     def of(self, text: str) -> float:
         """Returns for how many jobs a control has room; infinity if it keeps none back."""
@@ -225,6 +226,11 @@ class RoomStore:
             self._up = [node for node in self._nodes.all() if state_of(node) is NodeState.UP]
             self._up_at = read_at
         return self._controls.current(), self._clock.now(), self._up
+
+    def is_shared(self, text: str) -> bool:
+        """Whether a job that ends makes room under a control for another one: not if it only keeps a rate."""
+        kind, name = kind_and_name(text)
+        return kind != LIMIT or not self._controls.current().has_rate_only(name)
 
     def begin(self) -> Rooms:
         """Returns what the controls have free from now on."""

@@ -82,6 +82,21 @@ def test_any_other_is_refused_with_what_is_wrong(given: dict[str, Any], problem:
     assert problem in str(caught.value)
 
 
+@table(
+    ("limit", "seconds"),
+    [
+        (Limit("a", rate=100), 0.0),
+        (Limit("a", rate=100, burst=2), 0.005),
+        (Limit("a", rate=100, burst=6), 0.025),
+        (Limit("a", rate=100, burst=100), 0.05),
+        (Limit("a", rate=1, per=60, burst=2), 0.05),
+        (Limit("a", concurrency=3), 0.0),
+    ],
+)
+def test_free_starts_are_left_for_a_moment_only_if_none_is_lost_by_that(limit: Limit, seconds: float) -> None:
+    assert limit.slack == pytest.approx(seconds)
+
+
 @table(("rate", "per", "burst"), [(1, 1, 1), (20, 1, 2), (100, 1, 6), (100, 60, 1), (1_000_000, 0.001, 1_000_000)])
 def test_without_a_burst_as_many_may_start_at_once_as_nodes_look_at_together(
     rate: float, per: float, burst: int
