@@ -256,6 +256,17 @@ def test_new_jobs_wait_in_the_list_of_their_rate_if_nothing_else_keeps_them_back
     assert lists(scheduler) == ["rate:api", "rate:api", "rate:api", "limit:both", "limit:free"]
 
 
+def test_nodes_hear_of_new_jobs_that_wait_for_a_rate(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would find the list with the next sweep."""
+    told = list[bool]()
+    monkeypatch.setattr(scheduler.store.wakeups, "rates_awaited", lambda: told.append(True))
+    scheduler.limits.set("api", rate=1, per=3600)
+    scheduler.add_job("noop", limits="free")
+    assert told == []
+    scheduler.add_jobs([("noop", None, {"limits": "api"})] * 2)
+    assert told == [True]
+
+
 def test_the_end_of_a_job_lets_no_other_in_whose_limit_only_keeps_a_rate(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
