@@ -45,6 +45,27 @@ class DueWork(NamedTuple):
     controls: ControlWatch
 
 
+class AnnouncedJobs:
+    """The jobs that this node knows before their message comes. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._ids: deque[ObjectId] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
+
+    def note(self, ids: Sequence[ObjectId]) -> None:
+        """Notes that a message about these jobs will follow."""
+        with self._lock:
+            self._ids += ids
+
+    def take(self, ids: Sequence[ObjectId]) -> bool:
+        """Returns whether all of these jobs are known; the next message about them says something new."""
+        with self._lock:
+            known = set(ids) <= set(self._ids)
+            for one in set(ids).intersection(self._ids):
+                self._ids.remove(one)
+            return known
+
+
 class WakeupListener:
     """Follows the messages that adding and cancelling leave in the queue, while the node has no backlog."""
 
@@ -65,21 +86,28 @@ class WakeupListener:
         self._due = due
         self._dispatcher = dispatcher
         self._threads = threads
-        self._announced: deque[ObjectId] = deque(maxlen=_REMEMBERED)  #: jobs whose insertion itself woke this node
+        self._announced = AnnouncedJobs()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Opens the stream, so that nothing added from now on is missed, then follows it. Raises StoreError."""
         self._feed.open()
+        self._store.wakeups.tell_at_once(self)
         self._thread = self._threads.start("follow", self._loop)
 
     def stop(self) -> None:
         """Closes the stream and ends the thread."""
+        self._store.wakeups.tell_at_once(None)
         self._stopped.set()
         self._idle.set()
         self._feed.close()
         join(self._thread)
+
+    def jobs_announced(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
+        """Has jobs claimed that this node itself announces; their message says nothing new. Called from any thread."""
+        self._announced.note(ids)
+        self._claimer.hint(ids, queues, forced, later=False)
 
     def _loop(self) -> None:
         while not self._stopped.is_set():
@@ -137,7 +165,7 @@ class WakeupListener:
             self._committed(ids, job)
             later |= job.get("wake") == COMMITTED_MANY  # so that it is not claimed alone, but all are searched for
         else:
-            self._announced += ids  # by a message that follows
+            self._announced.note(ids)
         self._look(ids, _names([job.get("queue")]), forced, later)
 
     def _committed(self, ids: Sequence[ObjectId], job: dict[str, Any]) -> None:
@@ -155,8 +183,8 @@ class WakeupListener:
         ids = _ids(message.get("jobs"))
         later = bool(message.get("later", True))
         rearmed = bool(message.get("rearmed", later))  # nodes that do not know `rearmed` set `later` instead
-        if not rearmed and set(ids) <= set(self._announced):
-            return  # these jobs woke this node when they were inserted
+        if self._announced.take(ids) and not rearmed:
+            return
         self._look(ids, _names(message.get("queues")), bool(message.get("forced", True)), later)
 
     def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:

@@ -15,6 +15,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import pymongo
 from bson import ObjectId
@@ -34,6 +35,14 @@ IDS_PER_MESSAGE = 1000
 _PAUSE = 0.01  #: seconds between two messages of one process
 
 
+class Neighbour(Protocol):
+    """The node in the process that announces jobs: it need not wait for the message."""
+
+    def jobs_announced(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
+        """Learns of jobs that wait now. Called from any thread."""
+        ...
+
+
 class WakeupQueue:
     """Sends messages from a thread of its own: the first one after a pause at once, then at most one every 10 ms.
 
@@ -49,11 +58,16 @@ class WakeupQueue:
         self._stops: list[ObjectId] = []
         self._settings: set[str] = set()  #: what else has changed
         self._grouped: set[str] = set()  #: queues with new jobs of groups
+        self._neighbour: Neighbour | None = None
         self._clock = clock
         self._asked_at = float("-inf")
         self._closed = threading.Event()
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
+
+    def tell_at_once(self, neighbour: Neighbour | None) -> None:
+        """Has a node of this process learn of jobs before the message is sent; None: there is none any more."""
+        self._neighbour = neighbour
 
     def jobs_added(
         self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False
@@ -61,7 +75,10 @@ class WakeupQueue:
         """Tells the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
         async jobs and those of force_spawn.
         """
-        self._announce(ids, queues, later, forced, rearmed=False)
+        names = list(queues)
+        if self._neighbour is not None and not later:
+            self._neighbour.jobs_announced(ids, names, forced)
+        self._announce(ids, names, later, forced, rearmed=False)
 
     def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool) -> None:
         """Tells the nodes that these jobs wait again, also if they know of them already."""

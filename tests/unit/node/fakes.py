@@ -566,6 +566,10 @@ class FakeWakeups:
 
     def __init__(self) -> None:
         self.rearmed: list[ObjectId] = []
+        self.neighbour: Any = None
+
+    def tell_at_once(self, neighbour: Any) -> None:
+        self.neighbour = neighbour
 
     def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
         self.rearmed += ids

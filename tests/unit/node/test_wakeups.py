@@ -96,6 +96,26 @@ def test_added_jobs_are_hinted_to_the_claimer(bench: Bench) -> None:
     assert bench.due == 0
 
 
+def test_jobs_that_the_node_announces_itself_are_hinted_at_once_and_not_again_by_their_message(bench: Bench) -> None:
+    one, two = ObjectId(), ObjectId()
+    bench.listener.jobs_announced([one], ["mail"], True)
+    assert bench.hints == [([one], ["mail"], True, False)]
+    bench.listener.received(added(one))
+    assert len(bench.hints) == 1
+    bench.listener.received(added(one))
+    assert len(bench.hints) == 2, "it was put off, and somebody else has announced it again"
+    bench.listener.jobs_announced([one], ["mail"], False)
+    bench.listener.received(added(one, two))
+    assert bench.hints[3:] == [([one, two], ["mail"], False, False)]
+
+
+def test_a_node_hears_of_its_own_jobs_from_its_start_to_its_end(bench: Bench) -> None:
+    bench.listener.start()
+    assert bench.store.wakeups.neighbour is bench.listener
+    bench.listener.stop()
+    assert bench.store.wakeups.neighbour is None
+
+
 def test_queues_with_jobs_of_groups_are_told_to_the_claimer(bench: Bench) -> None:
     bench.listener.received({"_id": ObjectId(), "groups": ["mail", 7]})
     assert (bench.groups, bench.hints, bench.due) == ([["mail"]], [], 0)
@@ -170,9 +190,10 @@ def test_nodes_of_an_older_version_say_later_instead(bench: Bench) -> None:
     del message["rearmed"]
     bench.listener.received(message)
     assert (len(bench.hints), bench.due) == (2, 1)
+    bench.listener.received(job)
     message["later"] = False
     bench.listener.received(message)
-    assert len(bench.hints) == 2
+    assert len(bench.hints) == 3
 
 
 def test_a_message_that_says_less_is_taken_for_the_most(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -80,3 +81,31 @@ def test_changed_settings_have_messages_of_their_own(database: Database, queue: 
         {"_id": 0, "schedules": True},
         {"_id": 0, "rates": True},
     ]
+
+
+class Neighbour:
+    """A node that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[list[ObjectId], list[str], bool]] = []
+
+    def jobs_announced(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
+        self.told.append((list(ids), list(queues), forced))
+
+
+def test_a_node_of_the_same_process_is_told_at_once_of_jobs_that_wait_now(queue: WakeupQueue) -> None:
+    one, node = ObjectId(), Neighbour()
+    queue.tell_at_once(node)
+    queue.jobs_added([one], iter(["mail"]), forced=True)
+    queue.jobs_added([one], ["mail"], later=True)
+    queue.jobs_rearmed([one], ["mail"], forced=False)
+    assert node.told == [([one], ["mail"], True)]
+    queue.tell_at_once(None)
+    queue.jobs_added([one], ["mail"])
+    assert len(node.told) == 1
+
+
+def test_the_message_names_the_queues_also_if_a_node_was_told(database: Database, queue: WakeupQueue) -> None:
+    queue.tell_at_once(Neighbour())
+    queue.jobs_added([ObjectId()], iter(["mail"]))
+    assert database.messages[0]["queues"] == ["mail"]
