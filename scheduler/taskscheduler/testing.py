@@ -65,7 +65,7 @@ from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.claims import Scope
+from taskscheduler.store.claims import WAITING_OR_IN_TURN, Scope
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated
 from taskscheduler.store.fence import Fence
@@ -215,7 +215,7 @@ class InlineNode:
             return None
         scope = scope_under(controls, self._queues or None)
         try:
-            taken = store.claims.claim_one(job_id, scope, claim, self._boot, self._name, in_turn=True)
+            taken = store.claims.claim_one(job_id, scope, claim, self._boot, self._name, WAITING_OR_IN_TURN)
         except StoreError as error:
             if is_transient(error) or not is_rejection(error):
                 raise

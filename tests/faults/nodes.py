@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -18,6 +18,7 @@ from taskscheduler.store.attempt_updates import Completion
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.logs import CompactFormatter
+from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance import rescuer
 from taskscheduler_daemon.worker.reports import WorkerReports
@@ -29,10 +30,10 @@ from tests.faults.processes import die_with_parent
 
 def observe(history: History) -> None:
     """Write down which ends are recorded or refused, and which jobs are taken back."""
-    follow, refuse = Completer._follow, Completer._report_fenced
+    follow, refuse = Aftermath.follow, Completer._report_fenced
     rescue: Callable[..., Any] = vars(rescuer)["rescue"]
 
-    def followed(self: Completer, landed: list[Completion]) -> None:
+    def followed(self: Aftermath, landed: Sequence[Completion]) -> None:
         history.write("recorded", ends=[_end(one) for one in landed if not one.unstarted])
         follow(self, landed)
 
@@ -47,7 +48,7 @@ def observe(history: History) -> None:
         history.write("reaped", jobs=[str(job) for job, _ in jobs])
         return jobs
 
-    Completer._follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
+    Aftermath.follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
     setattr(rescuer, "rescue", rescued)  # noqa: B010 - not exported by it
 
 

@@ -4,75 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support.claiming import Bench
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
-from taskscheduler.operations.control.turn_taking import TurnTaker
 from taskscheduler.store.claimed_job import ClaimedJob
-from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.claiming.finder import JobFinder
-from taskscheduler_daemon.node.claiming.partition import Partition
-from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
-from taskscheduler_daemon.node.claiming.rate_check import RateCheck
-from taskscheduler_daemon.node.claiming.search import Search
-from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
-from taskscheduler_daemon.node.state.capacity import Capacity
-from taskscheduler_daemon.node.state.controls import ControlView
-from taskscheduler_daemon.node.state.identity import NodeIdentity
-from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
-from taskscheduler_daemon.node.state.lease import Lease
-from taskscheduler_daemon.system.threads import SessionThreads
-
-
-class SettableClock:
-    """A clock that stands still until it is set."""
-
-    seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def pause(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-class Bench:
-    """A claimer without a thread of its own, and the attempts that were dispatched."""
-
-    def __init__(self, scheduler: Scheduler, slots: int) -> None:
-        self.clock, store, node = SettableClock(), scheduler.store, NodeIdentity(ObjectId(), "bench")
-        self.lease = Lease(30.0, self.clock)
-        self.capacity = Capacity(InFlight(), self.lease, 0)
-        self.capacity.set_slots(slots, forced=16)
-        self.dispatched: list[Attempt] = []
-        dispatcher = cast(Dispatcher, SimpleNamespace(dispatch=self.dispatched.extend))
-        view = ControlView(store)
-        rates = RateCheck(store, view, cast(Any, None))
-        self.claimer = Claimer(
-            finder=JobFinder(store, (), self.capacity.unknown, view, TurnTaker(store, self.clock), self.clock),
-            capacity=self.capacity,
-            pipeline=ClaimPipeline(store, node, self.capacity, dispatcher, rates, self.clock),
-            search=Search([]),
-            partition=Partition(node.boot, self.lease.duration),
-            clock=self.clock,
-            threads=SessionThreads(_crashed),
-        )
-
-    def look(self) -> None:
-        self.claimer.look_everywhere()
-        self.claimer._look()
-
-
-def _crashed() -> None:
-    raise AssertionError("the claimer crashed")
 
 
 @pytest.fixture

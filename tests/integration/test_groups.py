@@ -22,7 +22,7 @@ from tests.support.nodes import TOLD, NodeProcess
 from taskscheduler import AsyncScheduler, InvalidOptionError, Job, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.operations.control.turn_taking import TurnTaker
-from taskscheduler.store.claims import ALL_JOBS, Scope
+from taskscheduler.store.claims import ALL_JOBS, WAITING_OR_IN_TURN, Scope
 from taskscheduler.testing import InlineNode
 
 StartNode = Callable[..., NodeProcess]
@@ -240,8 +240,8 @@ def test_a_job_that_needs_places_is_never_claimed_without_them(scheduler: Schedu
     scheduler.limits.set("one", concurrency=1)
     job = scheduler.add_job(Noted, "L", group="A", limits="one")
     claims = scheduler.store.claims
-    assert claims.claim([job.id], "claim", ObjectId(), "node", in_turn=True) == 0
-    assert claims.claim_one(job.id, ALL_JOBS, "claim", ObjectId(), "node", in_turn=True) == []
+    assert claims.claim([job.id], "claim", ObjectId(), "node", WAITING_OR_IN_TURN) == 0
+    assert claims.claim_one(job.id, ALL_JOBS, "claim", ObjectId(), "node", WAITING_OR_IN_TURN) == []
 
 
 def test_a_job_of_force_spawn_takes_no_turn(scheduler: Scheduler) -> None:

@@ -14,7 +14,9 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
+from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
@@ -76,7 +78,7 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     completer = Completer(
         store=store,
         options=NodeOptions(name="node"),
-        hooks=HookCalls(store, cast(ManagerProxy, None), ObjectId()),
+        aftermath=Aftermath(store, "node", HookCalls(store, cast(ManagerProxy, None), ObjectId()), NO_NODE),
         locks=ExclusiveLocks(store, Lease(30.0, SYSTEM_CLOCK)),
         log=JobLog(SYSTEM_CLOCK),
         clock=SYSTEM_CLOCK,

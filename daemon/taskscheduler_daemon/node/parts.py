@@ -16,6 +16,8 @@ from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.claiming.successors import Successors
+from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
@@ -77,6 +79,8 @@ class SessionParts:
         self.in_flight = InFlight()
         self.capacity = Capacity(self.in_flight, self.lease, options.max_jobs, options.unknown_timeout)
         self.watchdog = ManagerWatchdog(manager_pid, self.lease.duration, clock)
+        self._search = Search(options.queues)
+        self._successors = Successors(store, self._search, self.in_flight)
         self._compose_completion()
         self._compose_dispatch()
         self._compose_claiming()
@@ -89,7 +93,7 @@ class SessionParts:
         self.completer = Completer(
             store=self._store,
             options=self._options,
-            hooks=self.hooks,
+            aftermath=Aftermath(self._store, self._options.name, self.hooks, self._successors),
             locks=self.locks,
             log=self.log,
             clock=self._clock,
@@ -126,7 +130,6 @@ class SessionParts:
         )
 
     def _compose_claiming(self) -> None:
-        self._search = Search(self._options.queues)
         self._controls = ControlView(self._store)
         self._wake = threading.Event()
         self._gatekeeper = Gatekeeper(self._store, self._search, self.locks, self._clock, self.lease, self._wake)
@@ -145,6 +148,7 @@ class SessionParts:
                 unknown=self.capacity.unknown,
                 view=self._controls,
                 turns=TurnTaker(self._store, self._clock),
+                successors=self._successors,
                 clock=self._clock,
             ),
             capacity=self.capacity,

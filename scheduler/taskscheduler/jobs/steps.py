@@ -114,6 +114,7 @@ class AttemptSteps:
         entry = {"name": name, "signal": True, **self._now()}
         if timeout is not None:
             entry["until"] = self._store.clock.now() + timedelta(seconds=timeout)
+        self._store.steps.ensure_awaited()
         return self._add(entry)
 
     def _add(self, entry: dict[str, Any]) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from taskscheduler.store.attempt_updates import Again, Completion
 from taskscheduler.store.completions import DONE
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.effects import FlowEnd
+from taskscheduler.store.flows.flow_node import NO_NODE, FlowNode
 from taskscheduler.store.outbox import FAMILY, FLOW, HOOK, NEXT
 
 _ENDED_AS = {Ending.SUCCEEDED: Status.DONE, Ending.TIMED_OUT: Status.TIMEOUT}
@@ -210,9 +211,16 @@ class HookCaller(Protocol):
         ...
 
 
-def follow_up(store: Store, completed: Sequence[Completion], node: str, hooks: HookCaller) -> None:
-    """Logs the ends that were written, wakes nodes for jobs that wait again, and delivers what ended jobs caused."""
+def follow_up(
+    store: Store, completed: Sequence[Completion], node: str, hooks: HookCaller, flow_node: FlowNode = NO_NODE
+) -> None:
+    """Logs the ends that were written, wakes nodes for jobs that wait again, and delivers what ended jobs caused.
+
+    First the jobs that come after others: with each layer of a flow, its nodes wait for that.
+    """
     ended = [(one, one.verdict.status) for one in completed]
+    if of_flows := [FlowEnd(one.fence.job_id, new, one.member) for one, new in ended if one.member and new not in LIVE]:
+        store.outbox.end_in_flows(of_flows, flow_node)
     if ended:
         entries = [{"job": one.fence.job_id, "status": int(new), "attempt": one.fence.attempt} for one, new in ended]
         store.events.append(entries, node)
@@ -221,8 +229,6 @@ def follow_up(store: Store, completed: Sequence[Completion], node: str, hooks: H
         store.wakeups.jobs_rearmed(rearmed, (), forced=True)
     if keys := {key for one, status in ended if one.keys and status is not Status.WAITING for key in one.keys}:
         store.admission.admit_next(keys)
-    if of_flows := [FlowEnd(one.fence.job_id, new, one.member) for one, new in ended if one.member and new not in LIVE]:
-        store.outbox.end_in_flows(of_flows)
     for one, status in ended:
         if one.effects and one.effects != (FLOW,) and status not in LIVE:
             store.outbox.deliver(one.fence.job_id)

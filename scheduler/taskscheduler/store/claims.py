@@ -6,7 +6,7 @@ filters on `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, cast
@@ -18,8 +18,9 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from taskscheduler.model.control.keys import PLACE_FIELDS, group_lists
+from taskscheduler.model.control.keys import CONTROL_FIELDS, PLACE_FIELDS, group_lists
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import join_key
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import QUEUED, Status, Transition
 from taskscheduler.model.options import SchedulerOptions
@@ -67,12 +68,49 @@ class Scope:
         """What searches read beside the place in the queue: what tells jobs that are paused."""
         return {"class": 1, "tags": 1} if self.but_classes or self.but_tags else {}
 
+    def admits(self, queue: object, name: object) -> bool:
+        """Returns whether a job of this queue and class may be claimed, as far as these tell."""
+        is_served = self.queues is None or queue in self.queues
+        return is_served and queue not in self.but_queues and name not in (*self.unknown, *self.but_classes)
+
     def of(self, queues: Sequence[str]) -> Scope:
         """Returns the same for some queues."""
         return replace(self, queues=queues)
 
 
 ALL_JOBS = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """Which jobs a claim may take, of those that it names."""
+
+    query: Document
+    may_be_parked: bool  #: then the claim takes them out of their lists, too
+
+    def update(self, claim: str, boot: ObjectId, node: str) -> Document:
+        """Returns the update that claims them."""
+        return (take_turn_update if self.may_be_parked else claim_update)(claim, boot, node)
+
+
+WAITING = Claimable(_CLAIMABLE, may_be_parked=False)
+
+#: waiting jobs, and those that wait for the turn of their group
+WAITING_OR_IN_TURN = Claimable(
+    {"status": {"$in": sorted(map(int, QUEUED))}, "$or": [_CLAIMABLE, _IN_TURN]}, may_be_parked=True
+)
+
+
+def successors(joins: Iterable[ObjectId], scope: Scope, now: datetime) -> Claimable:
+    """Returns the jobs that wait for these joins, which are complete, and for nothing else."""
+    query = {
+        **_startable(scope),
+        "status": from_statuses(Transition.TAKE_TURN),
+        "blocked": {"$in": [join_key(join) for join in joins]},
+        "parked_at": {"$lte": now},
+        **{name: {"$exists": False} for name in CONTROL_FIELDS},
+    }
+    return Claimable(query, may_be_parked=True)
 
 
 class ClaimStore:
@@ -162,27 +200,28 @@ class ClaimStore:
         fields = {"queue": 1, "class": 1, **scope.fields}
         return read(self.collection, lambda jobs: jobs.find(query, fields).sort(CLAIM_ORDER).limit(count))
 
-    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, in_turn: bool = False) -> int:
-        """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises.
-
-        With `in_turn` also those that wait for the turn of their group.
-        """
-        query = {"_id": {"$in": list(ids)}, **_claimable(in_turn)}
-        return self.collection.update_many(query, _claim_update(in_turn)(claim, boot, node)).modified_count
+    def claim(
+        self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, claimable: Claimable = WAITING
+    ) -> int:
+        """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises."""
+        query = {"_id": {"$in": list(ids)}, **claimable.query}
+        return self.collection.update_many(query, claimable.update(claim, boot, node)).modified_count
 
     def claim_one(
-        self, job_id: ObjectId, scope: Scope, claim: str, boot: ObjectId, node: str, in_turn: bool = False
+        self,
+        job_id: ObjectId,
+        scope: Scope,
+        claim: str,
+        boot: ObjectId,
+        node: str,
+        claimable: Claimable = WAITING,
     ) -> list[ClaimedJob]:
         """Claims and reads one job in one operation, which the driver retries; empty if it does not wait any more.
 
-        So it is for one that is paused. With `in_turn` also one that waits for the turn of its group.
+        So it is for one that is paused.
         """
-        query = {**_waiting(scope), "_id": job_id, **_claimable(in_turn)}
-        if scope.but_classes:
-            query["class"] = {"$nin": [*scope.unknown, *scope.but_classes]}
-        if scope.but_tags:
-            query["tags"] = {"$nin": list(scope.but_tags)}
-        change, after = _claim_update(in_turn)(claim, boot, node), ReturnDocument.AFTER
+        query = {**_startable(scope), "_id": job_id, **claimable.query}
+        change, after = claimable.update(claim, boot, node), ReturnDocument.AFTER
         with readable_errors():
             job = self._raw.find_one_and_update(query, change, projection=READ_BACK, return_document=after)
         return [] if job is None else [decode(bytes(job.raw))]
@@ -219,10 +258,11 @@ def _waiting(scope: Scope) -> Document:
     return query
 
 
-def _claimable(in_turn: bool) -> Document:
-    """Matches the jobs that a claim may take; `in_turn`: also those that wait for the turn of their group."""
-    return {"status": {"$in": sorted(map(int, QUEUED))}, "$or": [_CLAIMABLE, _IN_TURN]} if in_turn else _CLAIMABLE
-
-
-def _claim_update(in_turn: bool) -> Callable[[str, ObjectId, str], Document]:
-    return take_turn_update if in_turn else claim_update
+def _startable(scope: Scope) -> Document:
+    """Matches the same, and no job whose class or tag is paused."""
+    query = _waiting(scope)
+    if scope.but_classes:
+        query["class"] = {"$nin": [*scope.unknown, *scope.but_classes]}
+    if scope.but_tags:
+        query["tags"] = {"$nin": list(scope.but_tags)}
+    return query

@@ -31,6 +31,7 @@ from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.flows.effects import Ended, FlowEffects, FlowEnd, end_of
+from taskscheduler.store.flows.flow_node import NO_NODE, FlowNode
 from taskscheduler.store.jobs import InvalidJobs, JobStore
 from taskscheduler.store.lenient_reads import ONLY_ID, read, read_one
 from taskscheduler.store.wakeups import WakeupQueue
@@ -118,13 +119,13 @@ class Outbox:
         ends = [end for job in found if (end := end_of(job, Status.CANCELED)) is not None]
         return relatives, self._follow_flows(ends) if ends else []
 
-    def end_in_flows(self, ends: Sequence[FlowEnd]) -> list[Ended]:
+    def end_in_flows(self, ends: Sequence[FlowEnd], node: FlowNode = NO_NODE) -> list[Ended]:
         """Does what the ends of these jobs mean for their flows; returns the jobs that this ended."""
-        behind = self._follow_flows(ends)
+        behind = self._follow_flows(ends, node)
         return behind + self.deliver_cancelled([job_id for job_id, _ in behind])
 
-    def _follow_flows(self, ends: Sequence[FlowEnd]) -> list[Ended]:
-        behind = self._flow_effects.follow(ends)
+    def _follow_flows(self, ends: Sequence[FlowEnd], node: FlowNode = NO_NODE) -> list[Ended]:
+        behind = self._flow_effects.follow(ends, node)
         if noted := [end.job for end in ends if end.member.feeds or end.status is not Status.DONE]:
             query = {"_id": {"$in": noted}, "pending": FLOW}
             self._jobs.collection.update_many(query, _acknowledge_update(FLOW))

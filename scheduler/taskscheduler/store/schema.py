@@ -68,7 +68,6 @@ def _node_indexes() -> list[IndexModel]:
         _index("async", [("priority", DESCENDING), ("at", ASCENDING)], {**waiting, "async": True}),
         _index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
         # a claim removes a job from it
-        _index("awaits", AWAITED_ORDER, _present("awaits.name")),
         _index("expires", [("expires", ASCENDING)], {**_present("expires"), "status": {"$lt": int(Status.PROCESSING)}}),
         _index("held", [("boot", ASCENDING), ("claim", ASCENDING)], _RUNNING),
         _index("pending", [("pending", ASCENDING)], _present("pending")),
@@ -91,6 +90,16 @@ def _key_indexes() -> list[IndexModel]:
 def sequence_index() -> IndexModel:
     """Returns the index by which the next job of a sequence is found. It is made with the first sequence."""
     return _index("sequence", TURN_ORDER, _present("turn"))
+
+
+def awaited_index() -> IndexModel:
+    """Returns the index by which jobs are counted that wait for a signal. It is made before the first of them waits."""
+    return _index("awaits", AWAITED_ORDER, _present("awaits.name"))
+
+
+def has_awaited(database: Database[Document], options: SchedulerOptions) -> bool:
+    """Whether a job has ever waited for a signal, as the index tells."""
+    return str(awaited_index().document["name"]) in database[options.job_store].index_information()
 
 
 def has_sequences(database: Database[Document]) -> bool:

@@ -27,7 +27,7 @@ from taskscheduler_daemon.manager import crash_errors
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 from taskscheduler_daemon.node.claiming import pipeline
 from taskscheduler_daemon.node.claiming.claimer import Claimer
-from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from taskscheduler_daemon.node.dispatch import dispatcher
 from taskscheduler_daemon.node.dispatch.quarantine import Quarantine
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
@@ -77,23 +77,23 @@ def no_own_check() -> None:
 
 def no_outbox() -> None:
     """The next run of a series is added after the end of the last one was written, not planned with it."""
-    ended, follow = attempt_updates.final_update, Completer._follow
+    ended, follow = attempt_updates.final_update, Aftermath.follow
 
     def unplanned(one: Completion) -> Any:
         owes = tuple(debt for debt in one.effects if debt != "next")
         return ended(replace(one, verdict=replace(one.verdict, plans_next=False), effects=owes))
 
-    def followed(self: Completer, landed: list[Completion]) -> None:
+    def followed(self: Aftermath, landed: Sequence[Completion]) -> None:
         follow(self, landed)
         for one in landed:
             if one.verdict.plans_next and one.series is not None:
                 _add_next(self, one, one.series)
 
     replace_in(attempt_updates, "final_update", unplanned)
-    replace_in(Completer, "_follow", followed)
+    replace_in(Aftermath, "follow", followed)
 
 
-def _add_next(writer: Completer, one: Completion, series: tuple[ObjectId, int]) -> None:
+def _add_next(writer: Aftermath, one: Completion, series: tuple[ObjectId, int]) -> None:
     job = writer._store.jobs.get(one.fence.job_id)
     if job is not None:
         next_id = successor_id(series[0], series[1] + 1, ObjectId())

@@ -16,21 +16,21 @@ from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.schedules import ScheduleStore
 from taskscheduler_daemon.node.claiming.partition import Partition
-from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from tests.faults.sabotage.patching import replace_in
 from tests.support.eventually import eventually
 
 
 def die_before_the_next_run() -> None:
     """The node is killed right after it has written the end of a run of a series."""
-    follow = Completer._follow
+    follow = Aftermath.follow
 
-    def followed(self: Completer, landed: list[Completion]) -> None:
+    def followed(self: Aftermath, landed: Sequence[Completion]) -> None:
         if any(one.verdict.plans_next for one in landed):
             os.kill(os.getpid(), signal.SIGKILL)
         follow(self, landed)
 
-    replace_in(Completer, "_follow", followed)
+    replace_in(Aftermath, "follow", followed)
 
 
 def die_before_a_schedule_is_settled() -> None:

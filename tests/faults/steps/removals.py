@@ -39,7 +39,7 @@ def _believe(self: Completer, finishes: Any) -> None:
     """Write once and take it for written."""
     with suppress(PyMongoError):
         self._store.completions.write(finishes)
-    self._follow(finishes)
+    self._aftermath.follow(finishes)
 
 
 def _trust(self: ClaimPipeline, ids: Any) -> Any:

@@ -25,7 +25,7 @@ from taskscheduler.model.payload import CODEC
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claimed_job import ClaimedJob
-from taskscheduler.store.claims import Scope
+from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.control.admission import Refused
 from taskscheduler.store.control.group_lists import Part
@@ -85,6 +85,7 @@ class FakeClaims:
         self._faults = faults
         self.waiting: dict[ObjectId, dict[str, Any]] = {}
         self.in_groups: dict[ObjectId, dict[str, Any]] = {}  #: jobs that wait for the turn of their group
+        self.behind: dict[ObjectId, dict[str, Any]] = {}  #: jobs that come after others
         self.got: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[list[ObjectId]] = []
         self.released: list[str] = []
@@ -143,10 +144,13 @@ class FakeClaims:
         self._faults.note("claims.next_kinds")
         return self._within(scope)[:count]
 
-    def claim(self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, in_turn: bool = False) -> int:
+    def claim(
+        self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, claimable: Claimable = WAITING
+    ) -> int:
         self.asked.append(list(ids))
-        claimable = [self.waiting, self.in_groups] if in_turn else [self.waiting]
-        self.got[claim] = [jobs.pop(job_id) for job_id in ids for jobs in claimable if job_id in jobs]
+        lists = {id(WAITING): [self.waiting], id(WAITING_OR_IN_TURN): [self.waiting, self.in_groups]}
+        held = lists.get(id(claimable), [self.behind])
+        self.got[claim] = [jobs.pop(job_id) for job_id in ids for jobs in held if job_id in jobs]
         self._faults.note("claims.claim")  # carried out although it raises
         return len(self.got[claim])
 

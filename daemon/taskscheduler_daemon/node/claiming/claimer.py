@@ -16,6 +16,7 @@ from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.claiming.successors import in_parts
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.unknown_jobs import known_nowhere
 from taskscheduler_daemon.system.threads import SessionThreads, join
@@ -55,7 +56,7 @@ class Claimer:
         self._partition = partition
         self._clock = clock
         self._threads = threads
-        self._wake = threading.Event()
+        self._wake = search.wake
         self._stopped = threading.Event()
         self._overdue_at = float("-inf")  #: when to look next for jobs that wait in vain
         self._async_left = False  #: whether async jobs may wait for which there was no room
@@ -101,7 +102,7 @@ class Claimer:
             self._wake.wait()
             self._wake.clear()
             if self._stopped.is_set():
-                return
+                break
             try:
                 self._look()
             except StoreError as error:
@@ -111,6 +112,15 @@ class Claimer:
                 logger.exception("claiming failed unexpectedly")
                 self._pause()
 
+        self._leave_successors()
+
+    def _leave_successors(self) -> None:
+        """Takes no more jobs of flows, and leaves those that it has to other nodes, or to the sweeps of these."""
+        try:
+            self._finder.successors.release(self._finder.successors.close())
+        except StoreError as error:
+            logger.warning("jobs of flows not released yet", extra={"reason": str(error)[:200]})
+
     def _pause(self) -> None:
         self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
         self._search.look_everywhere()
@@ -118,9 +128,11 @@ class Claimer:
     def _look(self) -> None:
         """Claims what waits, as far as there is room. Raises StoreError."""
         if not self._capacity.has_lease:
+            self._release_successors()
             return
         self._pipeline.release_abandoned()
         if self._finder.is_paused:
+            self._release_successors()
             return
         self._claim_forced()
         self._claim_async()
@@ -135,7 +147,48 @@ class Claimer:
                 self._pipeline.end()
             finally:
                 self._note_claimed()
+        self._claim_successors()
         self._claim_async()
+
+    def _claim_successors(self) -> None:
+        """Claims jobs of flows whose predecessors have ended here; releases those for which there is no room."""
+        successors, taken = self._finder.successors, list[Document]()
+        try:
+            while jobs := successors.pop():
+                taken += jobs
+                self._divide(jobs)
+            self._pipeline.end()
+        except BaseException:
+            successors.give_back(taken)  # to be released: the next search begins at the head of all queues
+            raise
+        if self._note_claimed():
+            successors.settle(taken)
+
+    def _divide(self, jobs: Sequence[Document]) -> None:
+        scope = self._finder.scope()
+        mine = self._share([job for job in jobs if scope.admits(job["queue"], job["class"])])
+        for part in in_parts(mine):
+            self._pipeline.begin_successors(part, scope)
+        ours = {job["_id"] for job in mine}
+        self._finder.successors.release([job for job in jobs if job["_id"] not in ours])
+
+    def _share(self, jobs: Sequence[Document]) -> Sequence[Document]:
+        """Returns the first ones of these jobs, as many as to claim here."""
+        capacity, pipeline = self._capacity, self._pipeline
+        if self._search.more or self._search.forced:
+            return []  # others wait that may come first
+        self._know_nodes(len(jobs))
+        idle = capacity.slots - capacity.busy
+        return jobs[: min(capacity.wanted_at_once(pipeline.asked), self._partition.share(len(jobs), idle))]
+
+    def _release_successors(self) -> None:
+        """Leaves to other nodes what comes after jobs that have ended here."""
+        jobs = self._finder.successors.pop()
+        try:
+            self._finder.successors.release(jobs)
+        except BaseException:
+            self._finder.successors.give_back(jobs)
+            raise
 
     def _claim_forced(self) -> None:
         if not self._search.pop_forced():
@@ -181,11 +234,12 @@ class Claimer:
         self._pipeline.claim(self._pipeline.with_proper_ids(ids))
         self._note_claimed()
 
-    def _note_claimed(self) -> None:
-        """Learns from what the last claims got."""
+    def _note_claimed(self) -> int:
+        """Learns from what the last claims got; returns how many jobs they missed."""
         asked, got = self._pipeline.collect()
         self._partition.claimed(asked, got)
         self._async_left |= got > 0 and self._capacity.has_async
+        return asked - got
 
     def _wanted(self) -> int:
         return self._capacity.wanted(self._pipeline.asked)
@@ -238,10 +292,15 @@ class Claimer:
 
     def _own_part(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
         """Returns the ids to ask for, while other nodes search among the same jobs."""
-        now = self._clock.monotonic()
-        if len(jobs) > 1 and self._partition.is_old(now):
-            self._partition.know(self._finder.nodes(), now)
+        now = self._know_nodes(len(jobs))
         ids = self._partition.ours(jobs, wanted, at_head, now)
         if jobs and not ids:
             self._stopped.wait(_PAUSE_FOR_OTHERS)
         return ids
+
+    def _know_nodes(self, jobs: int) -> float:
+        """Reads the register of nodes now and then if there are jobs to be divided; returns the present time."""
+        now = self._clock.monotonic()
+        if jobs > 1 and self._partition.is_old(now):
+            self._partition.know(self._finder.nodes(), now)
+        return now

@@ -13,6 +13,7 @@ from taskscheduler.operations.control.obeying import but_paused, is_all_paused, 
 from taskscheduler.operations.control.turn_taking import TurnTaker, merged
 from taskscheduler.store import Store
 from taskscheduler.store.claims import Cursor, Scope
+from taskscheduler_daemon.node.claiming.successors import Successors
 from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.unknown_jobs import UnknownJobs
 
@@ -41,11 +42,13 @@ class JobFinder:
         unknown: UnknownJobs,
         view: ControlView,
         turns: TurnTaker,
+        successors: Successors,
         clock: Clock,
     ) -> None:
         """`served` are the queues of this node; none: all."""
         self._store = store
         self.turns = turns
+        self.successors = successors
         self._served = list(served) or None
         self._unknown = unknown
         self._view = view

@@ -91,6 +91,13 @@ class Partition:
         """Whether other nodes are known to claim."""
         return bool(self._others)
 
+    def share(self, count: int, idle: int) -> int:
+        """Returns how many of so many jobs that this node alone knows of it should claim: one for each idle slot.
+
+        Of the others, its part among the nodes.
+        """
+        return max(idle, -(-count // self.nodes))
+
     def ours(self, jobs: Sequence[Mapping[str, Any]], wanted: int, at_head: bool, now: float) -> list[ObjectId]:
         """Returns the ids to ask for: ours, and some of those that other nodes have left."""
         ids: list[ObjectId] = [job["_id"] for job in jobs]

@@ -19,10 +19,11 @@ from taskscheduler.operations.late import release_late
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.claimed_job import ClaimedJob
-from taskscheduler.store.claims import Scope
+from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope, successors
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
+from taskscheduler_daemon.node.claiming.successors import joins_of
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.identity import NodeIdentity
@@ -94,7 +95,7 @@ class ClaimPipeline:
         `in_turn`: also those among them that wait for the turn of their group.
         """
         if ids:
-            self._take(len(ids), *self._claim_and_read_back(ids, in_turn))
+            self._take(len(ids), *self._claim_and_read_back(ids, WAITING_OR_IN_TURN if in_turn else WAITING))
 
     def claim_one(self, job_id: ObjectId, scope: Scope) -> None:
         """Claims a job that was added to an idle cluster, with one operation instead of three. Raises StoreError."""
@@ -113,7 +114,15 @@ class ClaimPipeline:
             self.claim(ids, in_turn)
             return
         self.end(_AT_ONCE - 1)
-        self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids, in_turn)))
+        self._submit(ids, WAITING_OR_IN_TURN if in_turn else WAITING)
+
+    def begin_successors(self, jobs: Sequence[Document], scope: Scope) -> None:
+        """Claims jobs that come after others which have ended, without waiting for the answer. Raises StoreError."""
+        self.end(_AT_ONCE - 1)
+        self._submit([job["_id"] for job in jobs], successors(joins_of(jobs), scope, self._store.clock.now()))
+
+    def _submit(self, ids: list[ObjectId], claimable: Claimable) -> None:
+        self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids, claimable)))
 
     def end(self, left: int = 0) -> None:
         """Waits for claims, in the order in which they began, until so many are left under way. Raises StoreError."""
@@ -127,34 +136,34 @@ class ClaimPipeline:
         if failed is not None:
             raise failed
 
-    def _claim_and_read_back(self, ids: list[ObjectId], in_turn: bool) -> tuple[str, list[ClaimedJob]]:
+    def _claim_and_read_back(self, ids: list[ObjectId], claimable: Claimable) -> tuple[str, list[ClaimedJob]]:
         """Only what the majority says is ours counts, also if the claim ended in an error."""
         claim, got = uuid.uuid4().hex, len(ids)
         self._abandoned.append(claim)
         try:
-            got = self._store.claims.claim(ids, claim, self.boot, self._node, in_turn)
+            got = self._store.claims.claim(ids, claim, self.boot, self._node, claimable)
         except StoreError as error:
             logger.info("claim uncertain", extra={"reason": str(error)[:200]})
             if is_refused_write(error):
-                self._claim_apart(ids, claim, in_turn)
+                self._claim_apart(ids, claim, claimable)
         place = {job_id: number for number, job_id in enumerate(ids)}
         taken = self._store.claims.claimed(claim, self.boot)
         if len(taken) < got:  # cancelled in between, perhaps; nobody else can know that they will never start
             self._release_unstarted(claim)
         return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
 
-    def _claim_apart(self, ids: list[ObjectId], claim: str, in_turn: bool) -> None:
+    def _claim_apart(self, ids: list[ObjectId], claim: str, claimable: Claimable) -> None:
         """Claims jobs in ever smaller parts, as the database refuses to claim one of them; that one fails."""
         if len(ids) == 1:
             self._set_aside_unclaimable(ids[0])
             return
         for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             try:
-                self._store.claims.claim(part, claim, self.boot, self._node, in_turn)
+                self._store.claims.claim(part, claim, self.boot, self._node, claimable)
             except StoreError as error:
                 if not is_refused_write(error):
                     raise
-                self._claim_apart(part, claim, in_turn)
+                self._claim_apart(part, claim, claimable)
 
     def _set_aside_unclaimable(self, job_id: ObjectId) -> None:
         job = self._store.jobs.get(job_id)

@@ -32,6 +32,7 @@ class Search:
         self._served = frozenset(served)
         self._known = set(served)
         self._lock = threading.Lock()
+        self.wake = threading.Event()  #: set when it is time to search
         self._hinted: list[ObjectId] = []
         self._everywhere = True
         self.forced = True  #: whether there may be force_spawn jobs

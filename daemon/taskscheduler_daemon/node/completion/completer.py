@@ -7,21 +7,19 @@ import queue
 import threading
 from collections.abc import Callable
 
-from bson.errors import BSONError
-
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.model.losses import NODE, WORKER
 from taskscheduler.model.readable import Fault
-from taskscheduler.operations.finish import AttemptEnd, break_off_commits, completion_of, follow_up
+from taskscheduler.operations.finish import AttemptEnd, break_off_commits, completion_of
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Report
+from taskscheduler_daemon.node.completion.aftermath import UNSTORABLE, Aftermath
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
-from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.completion.report_content import fault_of_content
 from taskscheduler_daemon.node.options import NodeOptions
@@ -34,13 +32,13 @@ _MOST_PER_WRITE = 1000
 
 _BUSY, _LINGER = 64, 0.02  #: so many ends at once mean that more arrive within so many seconds
 
+_LOOKS = 5  #: in this time; if nothing new has come at one of them, all that ran have ended
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 _LOOK_EVERY = 0.1
 
 _PATIENT = 3.0  #: seconds after which the log says what a node that stops is waiting for
-
-_UNSTORABLE = (BSONError, OverflowError)  #: raised by the driver for what it cannot encode
 
 Entry = Completion | Sign | threading.Event | None
 
@@ -62,7 +60,7 @@ class Completer:
         self,
         store: Store,
         options: NodeOptions,
-        hooks: HookCalls,
+        aftermath: Aftermath,
         locks: ExclusiveLocks,
         log: JobLog,
         clock: Clock,
@@ -71,7 +69,7 @@ class Completer:
         self._store = store
         self._log = log
         self._options = options
-        self._hooks = hooks
+        self._aftermath = aftermath
         self._locks = locks
         self._clock = clock
         self._threads = threads
@@ -146,9 +144,16 @@ class Completer:
         entries = [self._queue.get()]
         self._take_more(entries)
         if _BUSY <= len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
-            self._dropping.wait(_LINGER)
-            self._take_more(entries)
+            self._linger(entries)
         return entries
+
+    def _linger(self, entries: list[Entry]) -> None:
+        for _ in range(_LOOKS):
+            known = len(entries)
+            self._dropping.wait(_LINGER / _LOOKS)
+            self._take_more(entries)
+            if len(entries) == known:
+                return
 
     def _take_more(self, entries: list[Entry]) -> None:
         while len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
@@ -161,7 +166,7 @@ class Completer:
         newest = {sign.fence: sign for sign in signs}
         try:
             self._store.completions.progress(list(newest.values()))
-        except (StoreError, *_UNSTORABLE) as error:
+        except (StoreError, *UNSTORABLE) as error:
             logger.info("progress not written", extra={"reason": str(error)[:200]})
 
     def _finish(self, completions: list[Completion]) -> None:
@@ -178,9 +183,9 @@ class Completer:
                     ids = self._store.completions.confirmed(completions)
                     landed = [one for one in completions if one.fence.job_id in ids]
                     self._report_fenced(completions, landed)
-                self._follow(landed)
+                self._aftermath.follow(landed)
                 return
-            except (StoreError, *_UNSTORABLE) as error:
+            except (StoreError, *UNSTORABLE) as error:
                 completions = self._after_error(completions, error)
                 if not completions:
                     return
@@ -227,11 +232,3 @@ class Completer:
             logger.warning("fence refused ends of jobs that are not ours any more", extra={"count": len(refused)})
         for fence in refused:
             self._locks.release_unknown(fence)
-
-    def _follow(self, landed: list[Completion]) -> None:
-        try:
-            follow_up(self._store, landed, self._options.name, self._hooks)
-        except (StoreError, *_UNSTORABLE):
-            raise
-        except Exception:  # the ends are written; what follows stays due until the next sweep
-            logger.exception("what follows the ends of jobs not done yet")

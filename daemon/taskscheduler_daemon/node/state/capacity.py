@@ -118,7 +118,14 @@ class Capacity:
         """Returns how many jobs to claim now, while so many have been asked for already."""
         if not self.has_lease:
             return 0
-        return int(max(0, min(self.room(asked), _MOST_PER_CLAIM, self.budget.left - asked)))
+        return self._claimable(self.room(asked), asked)
+
+    def wanted_at_once(self, asked: int) -> int:
+        """Returns how many jobs to claim now that are known already, while so many have been asked for."""
+        return self._claimable(self._free(asked), asked) if self.has_lease and not self.async_full else 0
+
+    def _claimable(self, room: int, asked: int) -> int:
+        return int(max(0, min(room, _MOST_PER_CLAIM, self.budget.left - asked)))
 
     def wanted_forced(self) -> int:
         """Returns how many force_spawn jobs to claim now: they take no slot, but have a limit of their own."""
@@ -161,16 +168,22 @@ class Capacity:
         return slots + (ahead if self.most_ahead is None else min(ahead, self.most_ahead))
 
     def room(self, asked: int = 0) -> int:
-        """Returns the room for more attempts; 0 until a worthwhile part of the target is free.
+        """Returns the room for more attempts; 0 until a part of the target is free that is worth a search."""
+        slotted, held = self._in_flight.counts()
+        target = self._target(held)
+        free = target - slotted - asked
+        return self._but_async(free, held, asked) if free >= max(1, (target - self.slots) // 2) else 0
+
+    def _free(self, asked: int) -> int:
+        """Returns the room for attempts that no search has to find: any part of it is worthwhile."""
+        slotted, held = self._in_flight.counts()
+        return max(0, self._but_async(self._target(held) - slotted - asked, held, asked))
+
+    def _but_async(self, free: int, held: int, asked: int) -> int:
+        """Returns the room for attempts of either kind.
 
         Whether a job is async is not known before it is claimed: while async attempts are in flight, each of those
         `asked` for may be one, and there is less room for these.
         """
-        slotted, held = self._in_flight.counts()
-        target = self._target(held)
-        room = target - slotted - asked
-        worthwhile = max(1, (target - self.slots) // 2)
-        if room < worthwhile:
-            return 0
         left = self._async.left(held)
-        return room if not held or left <= 0 else max(0, min(room, left - asked))
+        return free if not held or left <= 0 else max(0, min(free, left - asked))

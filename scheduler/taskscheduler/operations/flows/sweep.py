@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from bson import ObjectId
+
 from taskscheduler.store import Store
 from taskscheduler.store.flows.effects import Ended
 
@@ -16,6 +20,11 @@ def sweep_all_flows(store: Store) -> None:
     """Looks at all flows once."""
     if store.flows.in_use:
         _deliver(store, store.flow_effects.sweep_all())
+
+
+def settle_joins(store: Store, joins: Iterable[ObjectId]) -> None:
+    """Lets the jobs go on that wait for these joins, or cancels them, if it is time."""
+    _deliver(store, store.flow_effects.settle(joins))
 
 
 def _deliver(store: Store, ended: list[Ended]) -> None:

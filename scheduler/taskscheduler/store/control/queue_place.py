@@ -18,7 +18,7 @@ from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.lenient_reads import read
-from taskscheduler.store.schema import IS_PARKED
+from taskscheduler.store.schema import IS_PARKED, has_awaited
 
 _SHOWN = {
     **dict.fromkeys(("class", "started", "node", "boot", "status", "worker", "async"), 1),
@@ -50,6 +50,8 @@ class QueuePlaces:
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self._jobs: Collection[Document] = database[options.job_store]
+        self._options = options
+        self._some_await = False  #: whether jobs may wait for signals
 
     def before(self, job: Mapping[str, Any]) -> int:
         """Returns how many jobs of its queue are claimed before a waiting job."""
@@ -73,10 +75,15 @@ class QueuePlaces:
         """Returns how many jobs are live, in one look; `queues`: those whose jobs wait for a slot, by their code."""
         parked = {kind: _parked_in(kind) for kind in CODES}
         waiting = {str(code): _waiting_in(names) for code, names in queues.items()}
-        told = {Code.WAITING_FOR: _AWAITING, _UNTIL: _AWAITING_UNTIL}
+        told = {Code.WAITING_FOR: _AWAITING, _UNTIL: _AWAITING_UNTIL} if self._may_await() else {}
         counts = self._counts({**parked, **waiting, Code.RUNNING: _RUNNING, Code.NOT_DUE: _NOT_DUE, **told})
         counts[Code.NOT_DUE] = max(0, counts[Code.NOT_DUE] - counts.pop(_UNTIL, 0))
         return LiveJobs({kind: counts.pop(kind, 0) for kind in CODES}, {Code(code): counts[code] for code in counts})
+
+    def _may_await(self) -> bool:
+        """Whether there is the index of jobs that wait for signals: without it nobody does, and counting is slow."""
+        self._some_await = self._some_await or has_awaited(self._jobs.database, self._options)
+        return self._some_await
 
     def _counts(self, queries: Mapping[str, Document]) -> Counter[str]:
         """Returns how many jobs match each of these queries, each of which only one index can answer."""

@@ -23,6 +23,7 @@ from taskscheduler.model.readable import Fault
 from taskscheduler.model.sound import sound
 from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.event_log import EventLog
+from taskscheduler.store.flows.flow_node import NO_NODE, FlowNode
 from taskscheduler.store.flows.flow_store import FlowStore
 from taskscheduler.store.flows.joins import Broken, Joins
 from taskscheduler.store.flows.results import FlowResults
@@ -90,19 +91,26 @@ class FlowEffects:
         self._swept = ""  #: the last list that a sweep has looked at
         self._swept_flow: ObjectId | None = None
 
-    def follow(self, ends: Sequence[FlowEnd]) -> list[Ended]:
+    def follow(self, ends: Sequence[FlowEnd], node: FlowNode = NO_NODE) -> list[Ended]:
         """Does what follows from these ends; returns the jobs that this ended, with their status.
 
         The effect `flow` of those and of these is left to be taken away.
         """
         self.flows.in_use = True
-        ends = self._as_grown(ends)
+        ended = self._follow(ends, node)
+        if grown := self._grown(ends):
+            ended += self._follow(grown, node)
+        return ended
+
+    def _follow(self, ends: Sequence[FlowEnd], node: FlowNode) -> list[Ended]:
         complete = dict.fromkeys(join for end in ends for join in end.complete())
         unsure = dict.fromkeys(join for end in ends for join in end.unsure())
-        left = self.joins.incomplete(unsure) if unsure else set[ObjectId]()
+        strict = {join for end in ends for join in end.member.hard if join in unsure}
+        left = node.still_runs(strict) if strict else set[ObjectId]()
+        left |= self.joins.incomplete([join for join in unsure if join not in left])
         complete |= dict.fromkeys(join for join in unsure if join not in left)
         self._keep_results(ends, left)
-        released = self._release(list(complete))
+        released = self._release(list(complete), node)
         broken = dict.fromkeys(join for end in ends if end.status is not Status.DONE for join in end.member.hard)
         ended = self._break(list(broken))
         flows = dict.fromkeys(end.member.flow for end in ends)
@@ -111,14 +119,17 @@ class FlowEffects:
         self._end_flows([flow for flow in flows if flow in complete])
         return ended + released.failed
 
-    def _as_grown(self, ends: Sequence[FlowEnd]) -> Sequence[FlowEnd]:
-        """Returns the ends with the joins that their jobs have by now: others may have been added after them."""
+    def _grown(self, ends: Sequence[FlowEnd]) -> list[FlowEnd]:
+        """Returns those of the ends whose jobs are members of more joins by now: jobs were added after them."""
         grown = self.flows.grown({end.member.flow for end in ends})
         asked = [end.job for end in ends if end.member.flow in grown]
-        if not asked:
-            return ends
-        known = {job["_id"]: membership_of(job) for job in self.flows.jobs.members(asked)}
-        return [end._replace(member=known.get(end.job) or end.member) for end in ends]
+        found = self.flows.jobs.members(asked) if asked else ()
+        known = {job["_id"]: member for job in found if (member := membership_of(job)) is not None}
+        return [
+            end._replace(member=known[end.job])
+            for end in ends
+            if end.job in known and set(known[end.job].joins) != set(end.member.joins)
+        ]
 
     def settle(self, joins: Iterable[ObjectId]) -> list[Ended]:
         """Lets out, or cancels, the jobs that wait for these joins if it is time; returns the jobs that this ended."""
@@ -129,18 +140,18 @@ class FlowEffects:
 
     # -- letting out ---------------------------------------------------------------------------------------------------
 
-    def _release(self, joins: Sequence[ObjectId]) -> _Released:
-        """Lets out the jobs that wait for complete joins."""
+    def _release(self, joins: Sequence[ObjectId], node: FlowNode = NO_NODE) -> _Released:
+        """Lets out the jobs that wait for complete joins; the node may take the last ones."""
         released, any_left = _Released(False, []), bool(joins)
         while any_left:
             jobs = self.joins.dependents(joins, _AT_ONCE)
             any_left = len(jobs) == _AT_ONCE
             if jobs:
-                released = _Released(True, released.failed + self._let_out(jobs))
+                released = _Released(True, released.failed + self.let_out(jobs, NO_NODE if any_left else node))
         return released
 
-    def _let_out(self, jobs: Sequence[Document]) -> list[Ended]:
-        """Returns those that fail instead, with their status."""
+    def let_out(self, jobs: Sequence[Document], node: FlowNode = NO_NODE) -> list[Ended]:
+        """Lets jobs out whose joins are complete. Returns those that fail instead, with their status."""
         taking = [job for job in jobs if "inputs" in job]
         data, failed = self._filled(taking) if taking else ({}, set[ObjectId]())
         jobs = [job for job in jobs if job["_id"] not in failed]
@@ -148,6 +159,8 @@ class FlowEffects:
         later = [job for job in jobs if not self.joins.is_due(job)]
         controlled, plain = [job for job in due if is_controlled(job)], [job for job in due if not is_controlled(job)]
         self.joins.give_data({key: value for key, value in data.items() if key not in {job["_id"] for job in plain}})
+        ready = [job for job in plain if "inputs" not in job]
+        plain = [*(job for job in plain if "inputs" in job), *node.take(ready)]
         if plain:
             self.joins.let_wait(plain, data)
         if later:

@@ -23,6 +23,7 @@ from taskscheduler.store.driver_errors import is_too_large
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import change_one, read_one
 from taskscheduler.store.resumable.tries import tries
+from taskscheduler.store.schema import awaited_index, ensure_indexes
 
 _STATE = {"claim": 1, "attempt": 1, "status": 1, "steps": 1, "signals": 1, "now": "$$NOW"}
 
@@ -46,6 +47,17 @@ class StepStore:
     def __init__(self, database: Database[Document], options: SchedulerOptions, clock: ServerClock) -> None:
         self._jobs: Collection[Document] = database[options.job_store]
         self._clock = clock
+        self._ensured = False
+
+    def ensure_awaited(self) -> None:
+        """Makes the index of jobs that wait for a signal, if it is not there. To call before a job waits."""
+        for earlier in () if self._ensured else tries(self._clock):
+            try:
+                ensure_indexes(self._jobs.database, self._jobs.name, [awaited_index()])
+                self._ensured = True
+                return
+            except PyMongoError as error:
+                earlier.note(error)
 
     def load(self, job_id: ObjectId, attempt: int) -> StepState | None:
         """Returns the state of a job that this attempt runs; None if the attempt has lost its job.

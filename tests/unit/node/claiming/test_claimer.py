@@ -23,6 +23,7 @@ from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.claiming.successors import Successors
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.identity import NodeIdentity
@@ -41,12 +42,21 @@ class Bench:
         node = NodeIdentity(ObjectId(), "node")
         self.partition = Partition(node.boot, 30.0)
         self.search = Search(queues)
+        self.successors = Successors(self.store.store, self.search, self.in_flight)
         self.view = ControlView(self.store.store)
         self.turns = TurnTaker(self.store.store, self.clock)
         dispatcher = cast(Any, SimpleNamespace(dispatch=self._dispatch))
         rates = RateCheck(self.store.store, ControlView(self.store.store), cast(Any, None))
         self.claimer = Claimer(
-            finder=JobFinder(self.store.store, queues, self.capacity.unknown, self.view, self.turns, self.clock),
+            finder=JobFinder(
+                store=self.store.store,
+                served=queues,
+                unknown=self.capacity.unknown,
+                view=self.view,
+                turns=self.turns,
+                successors=self.successors,
+                clock=self.clock,
+            ),
             capacity=self.capacity,
             pipeline=ClaimPipeline(self.store.store, node, self.capacity, dispatcher, rates, self.clock),
             search=self.search,

@@ -15,6 +15,8 @@ from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeManager, FakeStore,
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.completions import Sign
+from taskscheduler.store.flows.flow_node import NO_NODE
+from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
@@ -29,10 +31,11 @@ class Bench:
     def __init__(self) -> None:
         self.store, self.manager, self.clock, self.threads = FakeStore(), FakeManager(), FakeClock(), Threads()
         self.locks = ExclusiveLocks(self.store.store, lease())
+        hooks = HookCalls(self.store.store, self.manager.proxy, ObjectId())
         self.completer = Completer(
             store=self.store.store,
             options=NodeOptions(name="node", max_lost=2),
-            hooks=HookCalls(self.store.store, self.manager.proxy, ObjectId()),
+            aftermath=Aftermath(self.store.store, "node", hooks, NO_NODE),
             locks=self.locks,
             log=JobLog(self.clock),
             clock=self.clock,

@@ -1,0 +1,38 @@
+"""Aftermath: carries out what follows from the ends of attempts once these are written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from bson.errors import BSONError
+
+from taskscheduler.operations.finish import follow_up
+from taskscheduler.store import Store
+from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.driver_errors import StoreError
+from taskscheduler.store.flows.flow_node import FlowNode
+from taskscheduler_daemon.node.completion.hooks import HookCalls
+
+logger = logging.getLogger(__name__)
+
+UNSTORABLE = (BSONError, OverflowError)  #: raised by the driver for what it cannot encode
+
+
+class Aftermath:
+    """What this node does after an end: it wakes others, delivers effects, and takes the next jobs of a flow."""
+
+    def __init__(self, store: Store, node: str, hooks: HookCalls, flow_node: FlowNode) -> None:
+        self._store = store
+        self._node = node
+        self._hooks = hooks
+        self._flow_node = flow_node
+
+    def follow(self, landed: Sequence[Completion]) -> None:
+        """Carries out what follows from these ends, which are written. Raises StoreError, and UNSTORABLE ones."""
+        try:
+            follow_up(self._store, landed, self._node, self._hooks, self._flow_node)
+        except (StoreError, *UNSTORABLE):
+            raise
+        except Exception:  # the ends are written; what follows stays due until the next sweep
+            logger.exception("what follows the ends of jobs not done yet")
