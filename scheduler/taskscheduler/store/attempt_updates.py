@@ -257,11 +257,21 @@ def completion_update(completion: Completion) -> UpdateMany:
         unmark = completion.was_marked and completion.suspect is None
         return UpdateMany(completion.fence.filter(), release_update(unmark))
     status = completion.verdict.status
+    if not status.is_final:
+        return UpdateMany(completion.fence.filter(), rearm_update(completion))
+    query = completion.fence.filter() | _as_known(completion)
     if status is Status.DONE and not completion.effects:
-        return UpdateMany(completion.fence.filter(), done_update(completion))
-    if status.is_final:
-        return UpdateMany(completion.fence.filter(), final_update(completion))
-    return UpdateMany(completion.fence.filter(), rearm_update(completion))
+        return UpdateMany(query, done_update(completion))
+    return UpdateMany(query, final_update(completion))
+
+
+def _as_known(completion: Completion) -> Document:
+    """Matches a job of a flow only as long as it has no more joins than are known: who ends it sees to all of them.
+
+    One that commits ends in its own transaction; its node reads its joins afterwards.
+    """
+    known = None if completion.member is None or completion.commits else completion.member.stored
+    return {} if known is None else {"joins": {"$size": known}}
 
 
 def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
@@ -269,7 +279,8 @@ def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
 
     A claim takes a job only once, so it stands for the attempt.
     """
-    query = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.SUCCEED), "claim": first.fence.claim}
+    query: Document = {"_id": {"$in": list(ids)}, "status": from_statuses(Transition.SUCCEED)}
+    query |= {"claim": first.fence.claim, **_as_known(first)}
     change: Document = {"status": int(target(Transition.SUCCEED)), "progress": 100.0, "worker": first.worker}
     update: Document = {"$set": change} if first.member is None else {"$set": change, "$unset": {"open": ""}}
     return UpdateMany(query, _timed(first, update))

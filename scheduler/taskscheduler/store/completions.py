@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from taskscheduler.clock import ServerClock
 from taskscheduler.model.document import Document
+from taskscheduler.model.flows.membership import MEMBER_FIELDS, membership_of
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import (
@@ -79,15 +80,21 @@ class CompletionStore:
         The caller repeats it after a fault: as updates of many documents the driver does not retry these writes, since
         its bookkeeping for that doubles the cost of a write.
         """
+        matched, left = self._write(completions), completions
+        while matched < len(completions) and (left := self._grown(left)):
+            matched += self._write(left)
+        return matched
+
+    def _write(self, completions: Sequence[Completion]) -> int:
         late = self._clock.at(self._clock.monotonic()) - LATEST_END
-        groups: dict[tuple[str, str | None, bool, int, int], DoneTogether] = {}
+        groups: dict[tuple[object, ...], DoneTogether] = {}
         writes = []
         for completion in completions:
             if completion.ended < late:
                 completion.ended = 0.0
             if completion.is_simple:
-                is_member = completion.member is not None
-                key = (completion.fence.claim, completion.worker, is_member, *time_slot(completion))
+                joins = completion.member.stored if completion.member is not None else -1
+                key = (completion.fence.claim, completion.worker, joins, *time_slot(completion))
                 group = groups.get(key)
                 if group is None:
                     groups[key] = group = DoneTogether(completion)
@@ -97,19 +104,35 @@ class CompletionStore:
         writes += [batch_done_update(group.first, group.ids) for group in groups.values()]
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
+    def _grown(self, completions: Sequence[Completion]) -> list[Completion]:
+        """Returns those of these whose jobs run and are members of more joins than was known, which is known then."""
+        of_flows = {one.fence.job_id: one for one in completions if one.member is not None}
+        if not of_flows:
+            return []
+        query = {"_id": {"$in": list(of_flows)}, "status": int(Status.PROCESSING)}
+        fields = dict.fromkeys(("claim", "attempt", *MEMBER_FIELDS), 1)
+        grown = []
+        for job in read(self.collection, lambda jobs: jobs.find(query, fields)):
+            one = of_flows[job["_id"]]
+            member, is_held = membership_of(job), (job.get("claim"), job.get("attempt")) == one.fence[1:]
+            if is_held and member is not None and member != one.member:
+                one.member = member
+                grown.append(one)
+        return grown
+
     def confirmed(self, completions: Sequence[Completion]) -> set[ObjectId]:
         """Returns the jobs whose end is in the database, for when fewer matched than were written.
 
         A job that has committed is DONE, however its attempt ended afterwards: that becomes its end.
         """
         ids = [completion.fence.job_id for completion in completions]
-        fields = {"status": 1, "claim": 1, "attempt": 1, "rearmed": 1, "pending": 1}
+        fields = dict.fromkeys(("status", "claim", "attempt", "rearmed", "pending", *MEMBER_FIELDS), 1)
         jobs = read(self.collection, lambda jobs: jobs.find({"_id": {"$in": ids}}, fields))
         found = {job["_id"]: job for job in jobs}
         for one in completions:
             job = found.get(one.fence.job_id)
             if is_committed(one.fence, job):
-                one.verdict, one.effects = DONE, _pending(job)
+                one.verdict, one.effects, one.member = DONE, _pending(job), membership_of(job or {})
         written = [one for one in completions if is_written(one, found.get(one.fence.job_id))]
         return {completion.fence.job_id for completion in written}
 

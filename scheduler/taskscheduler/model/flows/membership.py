@@ -46,6 +46,7 @@ class Membership(NamedTuple):
     joins: tuple[ObjectId, ...]
     soft: frozenset[ObjectId] = frozenset()  #: without the join of the flow
     feeds: bool = False
+    stored: int | None = None  #: how many joins it had when this was read; more may be added while it runs
 
     @property
     def hard(self) -> list[ObjectId]:
@@ -63,7 +64,9 @@ def membership_of(job: Mapping[str, Any]) -> Membership | None:
     flow = job.get("flow")
     if not isinstance(flow, ObjectId):
         return None
-    return Membership(flow, _ids(job.get("joins")), frozenset(_ids(job.get("soft"))), job.get("feeds") is True)
+    joins = job.get("joins")
+    stored = len(joins) if isinstance(joins, list) else None
+    return Membership(flow, _ids(joins), frozenset(_ids(job.get("soft"))), job.get("feeds") is True, stored)
 
 
 def _ids(value: Any) -> tuple[ObjectId, ...]:

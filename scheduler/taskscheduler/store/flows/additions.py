@@ -58,7 +58,7 @@ class FlowAdditions:
         if not self._jobs.update_one(running, alive, session=session).matched_count:
             raise EndedError(f"attempt {adding.attempt} at job {adding.job} does not run any more, so it adds no jobs")
         open_flow = {"_id": adding.flow, "status": RUNNING, "cancel": {"$exists": False}}
-        grown = {"$inc": {"total": count, "rev": 1}, "$set": {"grown": True}}
+        grown = {"$inc": {"total": count, "rev": 1}}
         if not self._flows.collection.update_one(open_flow, grown, session=session).matched_count:
             raise EndedError(f"flow {adding.flow} is being cancelled, so no jobs are added to it")
 

@@ -97,12 +97,6 @@ class FlowEffects:
         The effect `flow` of those and of these is left to be taken away.
         """
         self.flows.in_use = True
-        ended = self._follow(ends, node)
-        if grown := self._grown(ends):
-            ended += self._follow(grown, node)
-        return ended
-
-    def _follow(self, ends: Sequence[FlowEnd], node: FlowNode) -> list[Ended]:
         complete = dict.fromkeys(join for end in ends for join in end.complete())
         unsure = dict.fromkeys(join for end in ends for join in end.unsure())
         strict = {join for end in ends for join in end.member.hard if join in unsure}
@@ -118,18 +112,6 @@ class FlowEffects:
             complete |= dict.fromkeys(self._without_open(flow for flow in flows if flow not in unsure))
         self._end_flows([flow for flow in flows if flow in complete])
         return ended + released.failed
-
-    def _grown(self, ends: Sequence[FlowEnd]) -> list[FlowEnd]:
-        """Returns those of the ends whose jobs are members of more joins by now: jobs were added after them."""
-        grown = self.flows.grown({end.member.flow for end in ends})
-        asked = [end.job for end in ends if end.member.flow in grown]
-        found = self.flows.jobs.members(asked) if asked else ()
-        known = {job["_id"]: member for job in found if (member := membership_of(job)) is not None}
-        return [
-            end._replace(member=known[end.job])
-            for end in ends
-            if end.job in known and set(known[end.job].joins) != set(end.member.joins)
-        ]
 
     def settle(self, joins: Iterable[ObjectId]) -> list[Ended]:
         """Lets out, or cancels, the jobs that wait for these joins if it is time; returns the jobs that this ended."""

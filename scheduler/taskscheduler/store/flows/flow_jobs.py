@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bson import ObjectId
@@ -11,7 +11,6 @@ from pymongo.database import Database
 
 from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import MEMBER_FIELDS
 from taskscheduler.model.lifecycle import LIVE, QUEUED, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import status_of
@@ -64,8 +63,3 @@ class FlowJobs:
         for entry in found:
             counts[status_of(entry)] = counts.get(status_of(entry), 0) + entry["count"]
         return counts
-
-    def members(self, ids: Sequence[ObjectId]) -> list[Document]:
-        """Returns what the ends of these jobs mean for their flows."""
-        query = {"_id": {"$in": list(ids)}}
-        return read(self.collection, lambda jobs: jobs.find(query, dict.fromkeys(MEMBER_FIELDS, 1)))

@@ -129,11 +129,6 @@ class FlowStore:
             self.in_use = bool(read_ids(self.collection, lambda flows: flows.find({}, ONLY_ID).limit(1)))
         return self.in_use
 
-    def grown(self, flow_ids: Iterable[ObjectId]) -> set[ObjectId]:
-        """Returns those of these flows to which jobs were added since they run."""
-        query = {"_id": {"$in": list(flow_ids)}, "grown": True}
-        return set(read_ids(self.collection, lambda flows: flows.find(query, ONLY_ID)))
-
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def end(self, flow_id: ObjectId) -> Document | None:

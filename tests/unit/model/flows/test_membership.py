@@ -25,7 +25,7 @@ def test_the_join_of_the_flow_and_soft_ones_do_not_mind_how_a_job_ends() -> None
 
 def test_odd_fields_are_passed_over() -> None:
     member = membership_of({"flow": FLOW, "joins": [A, 3], "soft": "x", "feeds": 1})
-    assert member == (FLOW, (A,), frozenset(), False)
+    assert member == (FLOW, (A,), frozenset(), False, 2)
 
 
 def test_the_list_of_a_join_names_it() -> None:
