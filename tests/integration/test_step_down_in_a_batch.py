@@ -22,6 +22,7 @@ from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.system.threads import SessionThreads
 
@@ -78,7 +79,7 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     completer = Completer(
         store=store,
         options=NodeOptions(name="node"),
-        aftermath=Aftermath(store, "node", HookCalls(store, cast(ManagerProxy, None), ObjectId()), NO_NODE),
+        aftermath=Aftermath(store, "node", HookCalls(store, cast(ManagerProxy, None), ObjectId()), NO_NODE, InFlight()),
         locks=ExclusiveLocks(store, Lease(30.0, SYSTEM_CLOCK)),
         log=JobLog(SYSTEM_CLOCK),
         clock=SYSTEM_CLOCK,

@@ -93,7 +93,7 @@ class SessionParts:
         self.completer = Completer(
             store=self._store,
             options=self._options,
-            aftermath=Aftermath(self._store, self._options.name, self.hooks, self._successors),
+            aftermath=Aftermath(self._store, self._options.name, self.hooks, self._successors, self.in_flight),
             locks=self.locks,
             log=self.log,
             clock=self._clock,

@@ -154,7 +154,9 @@ class FakeClaims:
         self._faults.note("claims.claim")  # carried out although it raises
         return len(self.got[claim])
 
-    def claim_one(self, job_id: ObjectId, scope: Scope, claim: str, boot: ObjectId, node: str) -> list[ClaimedJob]:
+    def claim_one(
+        self, job_id: ObjectId, scope: Scope, claim: str, boot: ObjectId, node: str, claimable: Claimable = WAITING
+    ) -> list[ClaimedJob]:
         self.asked.append([job_id])
         job = self.waiting.get(job_id)
         if job is not None and (job not in self._within(scope) or job["class"] in scope.but_classes):

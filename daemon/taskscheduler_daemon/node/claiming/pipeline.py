@@ -66,6 +66,7 @@ class ClaimPipeline:
         self._clock = clock
         self._abandoned: list[str] = []  #: claims under way, and those whose outcome is not known
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
+        self._begun: list[tuple[ObjectId, int]] = []  #: attempts that were dispatched and are not logged yet
         self._asked = self._got = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
 
@@ -96,12 +97,14 @@ class ClaimPipeline:
         """
         if ids:
             self._take(len(ids), *self._claim_and_read_back(ids, WAITING_OR_IN_TURN if in_turn else WAITING))
+            self._log_begun()
 
-    def claim_one(self, job_id: ObjectId, scope: Scope) -> None:
+    def claim_one(self, job_id: ObjectId, scope: Scope, claimable: Claimable = WAITING) -> None:
         """Claims a job that was added to an idle cluster, with one operation instead of three. Raises StoreError."""
         claim = uuid.uuid4().hex
         self._abandoned.append(claim)
-        self._take(1, claim, self._store.claims.claim_one(job_id, scope, claim, self.boot, self._node))
+        self._take(1, claim, self._store.claims.claim_one(job_id, scope, claim, self.boot, self._node, claimable))
+        self._log_begun()
 
     def begin(self, ids: list[ObjectId], more: bool, in_turn: bool = False) -> None:
         """Claims these jobs; with `more` behind them without waiting, so that the next ones can be claimed meanwhile.
@@ -117,9 +120,13 @@ class ClaimPipeline:
         self._submit(ids, WAITING_OR_IN_TURN if in_turn else WAITING)
 
     def begin_successors(self, jobs: Sequence[Document], scope: Scope) -> None:
-        """Claims jobs that come after others which have ended, without waiting for the answer. Raises StoreError."""
+        """Claims jobs that come after others which have ended; several without waiting for that. Raises StoreError."""
+        claimable = successors(joins_of(jobs), scope, self._store.clock.now())
+        if len(jobs) == 1:
+            self.claim_one(jobs[0]["_id"], scope, claimable)
+            return
         self.end(_AT_ONCE - 1)
-        self._submit([job["_id"] for job in jobs], successors(joins_of(jobs), scope, self._store.clock.now()))
+        self._submit([job["_id"] for job in jobs], claimable)
 
     def _submit(self, ids: list[ObjectId], claimable: Claimable) -> None:
         self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids, claimable)))
@@ -133,6 +140,7 @@ class ClaimPipeline:
                 self._take(len(ids), *claiming.result())
             except StoreError as error:
                 failed = error
+        self._log_begun()
         if failed is not None:
             raise failed
 
@@ -203,11 +211,16 @@ class ClaimPipeline:
         self._got += len(attempts)
         if attempts:
             self._dispatcher.dispatch(attempts)
-            running = int(Status.PROCESSING)
-            entries = [{"job": a.fence.job_id, "status": running, "attempt": a.fence.attempt} for a in attempts]
-            self._store.events.append(entries, self._node)
+            self._begun += [(one.fence.job_id, one.fence.attempt) for one in attempts]
         for number, fault in faults.items():
             set_aside(self._store, taken[number].job["_id"], fault, {**_RUNNING, "claim": claim, "boot": self.boot})
+
+    def _log_begun(self) -> None:
+        """Logs what was dispatched, once for all claims that have ended by now: none of them waits for it."""
+        begun, self._begun, running = self._begun, [], int(Status.PROCESSING)
+        if begun:
+            entries = [{"job": job_id, "status": running, "attempt": attempt} for job_id, attempt in begun]
+            self._store.events.append(entries, self._node)
 
     def _is_in_time(self, attempt: Attempt, now: float) -> bool:
         """Notes until when an attempt may begin, if that is limited; ends its job if it is too late already."""

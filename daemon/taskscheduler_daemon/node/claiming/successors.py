@@ -14,7 +14,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import join_of, membership_of
+from taskscheduler.model.flows.membership import join_of
 from taskscheduler.model.readable import fault_of_waiting
 from taskscheduler.model.sound import sound
 from taskscheduler.operations.flows.sweep import settle_joins
@@ -38,8 +38,15 @@ class Successors:
 
     def still_runs(self, joins: Collection[ObjectId]) -> set[ObjectId]:
         """Returns those of these joins of which a job runs here."""
-        members = [member for attempt in self._in_flight.all() if (member := membership_of(attempt.job)) is not None]
-        return {join for member in members for join in member.joins}.intersection(joins)
+        left, found = set(joins), set[ObjectId]()
+        for attempt in self._in_flight.all():
+            if not left:
+                break
+            listed = attempt.job.get("joins")
+            member_of = {join for join in left if join in listed} if isinstance(listed, list) else set[ObjectId]()
+            left -= member_of
+            found |= member_of
+        return found
 
     def take(self, jobs: Sequence[Document]) -> list[Document]:
         """Takes jobs that this node may claim unless others wait before them; returns the rest."""

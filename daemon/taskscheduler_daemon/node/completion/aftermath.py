@@ -13,6 +13,7 @@ from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.flows.flow_node import FlowNode
 from taskscheduler_daemon.node.completion.hooks import HookCalls
+from taskscheduler_daemon.node.state.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +23,17 @@ UNSTORABLE = (BSONError, OverflowError)  #: raised by the driver for what it can
 class Aftermath:
     """What this node does after an end: it wakes others, delivers effects, and takes the next jobs of a flow."""
 
-    def __init__(self, store: Store, node: str, hooks: HookCalls, flow_node: FlowNode) -> None:
+    def __init__(self, store: Store, node: str, hooks: HookCalls, flow_node: FlowNode, in_flight: InFlight) -> None:
         self._store = store
         self._node = node
         self._hooks = hooks
         self._flow_node = flow_node
+        self._in_flight = in_flight
+
+    @property
+    def running(self) -> int:
+        """The number of attempts in flight, whose ends are still to come."""
+        return len(self._in_flight)
 
     def follow(self, landed: Sequence[Completion]) -> None:
         """Carries out what follows from these ends, which are written. Raises StoreError, and UNSTORABLE ones."""

@@ -30,9 +30,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_PER_WRITE = 1000
 
-_BUSY, _LINGER = 64, 0.02  #: so many ends at once mean that more arrive within so many seconds
-
-_LOOKS = 5  #: in this time; if nothing new has come at one of them, all that ran have ended
+_STEP = 0.002  #: seconds for which more ends are waited for at a time
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -51,6 +49,21 @@ def completion_of_report(attempt: Attempt, report: Report, max_lost: int, ended:
     died = NODE if report.worker == NO_WORKER else WORKER
     end = AttemptEnd(ending, content, report.worker.hex(), report.seconds, died, attempt.cleared, ended)
     return completion_of(attempt.fence, attempt.job, end, max_lost)
+
+
+_BUSY, _LONG = 64, 10  #: so many ends at once mean that more arrive within so many steps
+
+_AT_WORK, _SHORT = 8, 2  #: while so many attempts are in flight, some end within so many steps
+
+
+def steps_to_wait(ends: int, running: int) -> int:
+    """Returns for how many steps at most to wait for more ends while so many attempts are in flight.
+
+    If none is, nothing more arrives: then all jobs of a layer have ended, and the next ones wait for this write.
+    """
+    if not running:
+        return 0
+    return _LONG if ends >= _BUSY else _SHORT if running >= _AT_WORK else 0
 
 
 class Completer:
@@ -143,17 +156,13 @@ class Completer:
         """Takes what is queued; under load also what arrives a moment later, since larger writes cost less per job."""
         entries = [self._queue.get()]
         self._take_more(entries)
-        if _BUSY <= len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
-            self._linger(entries)
-        return entries
-
-    def _linger(self, entries: list[Entry]) -> None:
-        for _ in range(_LOOKS):
+        steps = steps_to_wait(len(entries), self._aftermath.running)
+        while steps and len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
             known = len(entries)
-            self._dropping.wait(_LINGER / _LOOKS)
+            self._dropping.wait(_STEP)
             self._take_more(entries)
-            if len(entries) == known:
-                return
+            steps = steps - 1 if len(entries) > known else 0
+        return entries
 
     def _take_more(self, entries: list[Entry]) -> None:
         while len(entries) < _MOST_PER_WRITE and entries[-1] is not None:

@@ -137,8 +137,9 @@ class FlowEffects:
         taking = [job for job in jobs if "inputs" in job]
         data, failed = self._filled(taking) if taking else ({}, set[ObjectId]())
         jobs = [job for job in jobs if job["_id"] not in failed]
-        due = [job for job in jobs if self.joins.is_due(job)]
-        later = [job for job in jobs if not self.joins.is_due(job)]
+        due = self.joins.due_among(jobs)
+        in_time = {job["_id"] for job in due}
+        later = [job for job in jobs if job["_id"] not in in_time]
         controlled, plain = [job for job in due if is_controlled(job)], [job for job in due if not is_controlled(job)]
         self.joins.give_data({key: value for key, value in data.items() if key not in {job["_id"] for job in plain}})
         ready = [job for job in plain if "inputs" not in job]

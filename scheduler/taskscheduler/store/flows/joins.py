@@ -16,7 +16,7 @@ from taskscheduler.clock import ServerClock
 from taskscheduler.model.control.keys import CONTROL_FIELDS, PARKED_FIELDS
 from taskscheduler.model.control.reasons import MOST_COUNTED
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import MEMBER_FIELDS, join_key, join_of
+from taskscheduler.model.flows.membership import join_key, join_of
 from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status, Transition, target
 from taskscheduler.model.sound import is_number, sound
 from taskscheduler.store.attempt_updates import cancel_update
@@ -33,7 +33,7 @@ _ENDED_BADLY = {"$in": sorted(map(int, UNSUCCESSFUL))}
 #: what has to be known of a job to let it out
 _FIELDS: Document = {
     **dict.fromkeys((*CONTROL_FIELDS, "queue", "class", "priority", "blocked", "parked_at", "async", "attempt"), 1),
-    **dict.fromkeys(("options.force_spawn", "options.start_by", *MEMBER_FIELDS), 1),
+    **dict.fromkeys(("options.force_spawn", "options.start_by"), 1),
     "inputs": {"$slice": 1},
 }
 
@@ -53,9 +53,10 @@ class Joins:
         self._clock = clock
         self._lease = lease
 
-    def is_due(self, job: Mapping[str, Any]) -> bool:
-        """Whether a job that waits for a join may begin as soon as that is complete."""
-        return sound(job, "parked_at", self._clock.now()) <= self._clock.now() and not _is_limited(job)
+    def due_among(self, jobs: Sequence[Document]) -> list[Document]:
+        """Returns those of these jobs that may begin as soon as the join is complete that they wait for."""
+        now = self._clock.now()
+        return [job for job in jobs if sound(job, "parked_at", now) <= now and not _is_limited(job)]
 
     def incomplete(self, joins: Iterable[ObjectId]) -> set[ObjectId]:
         """Returns those of these joins that still wait for a job."""

@@ -22,7 +22,7 @@ from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
-from taskscheduler_daemon.node.state.in_flight import Attempt
+from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 
 
 class Bench:
@@ -31,11 +31,12 @@ class Bench:
     def __init__(self) -> None:
         self.store, self.manager, self.clock, self.threads = FakeStore(), FakeManager(), FakeClock(), Threads()
         self.locks = ExclusiveLocks(self.store.store, lease())
+        self.in_flight = InFlight()
         hooks = HookCalls(self.store.store, self.manager.proxy, ObjectId())
         self.completer = Completer(
             store=self.store.store,
             options=NodeOptions(name="node", max_lost=2),
-            aftermath=Aftermath(self.store.store, "node", hooks, NO_NODE),
+            aftermath=Aftermath(self.store.store, "node", hooks, NO_NODE, self.in_flight),
             locks=self.locks,
             log=JobLog(self.clock),
             clock=self.clock,
