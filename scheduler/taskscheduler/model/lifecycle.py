@@ -9,7 +9,7 @@ POSTPONED ───────────► WAITING ────────�
 WAITING, POSTPONED, PROCESSING ── CANCEL ──► CANCELED;  ── FAIL_PARENT, REFUSE ──► FAILED
 WAITING, POSTPONED ── CANCEL_LATE ──► CANCELED;  ── FAIL_LATE ──► FAILED;  ── EXPIRE_LATE ──► TIMEOUT
 WAITING, POSTPONED ── POSTPONE ──► POSTPONED;  WAITING ── PARK ──► POSTPONED;  POSTPONED ── UNPARK ──► WAITING
-PROCESSING ── DEFER ──► POSTPONED;  POSTPONED ── TAKE_TURN ──► PROCESSING
+PROCESSING ── DEFER ──► POSTPONED;  POSTPONED ── TAKE_TURN, FOLLOW ──► PROCESSING
 DONE, FAILED, CANCELED, TIMEOUT ── REQUEUE ──► WAITING;  ── REQUEUE_CONTROLLED, REQUEUE_LATER ──► POSTPONED
 """
 
@@ -94,6 +94,7 @@ class Transition(Enum):
     PARK = auto()  #: it is due, and a control holds it back
     UNPARK = auto()  #: the control holds it back no more
     TAKE_TURN = auto()  #: a node claims it, as it is the turn of its group
+    FOLLOW = auto()  #: a node claims it, as the jobs before it in its flow have ended there
 
 
 TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
@@ -121,6 +122,7 @@ TRANSITIONS: Mapping[Transition, tuple[frozenset[Status], Status]] = {
     Transition.PARK: (frozenset({Status.WAITING}), Status.POSTPONED),
     Transition.UNPARK: (frozenset({Status.POSTPONED}), Status.WAITING),
     Transition.TAKE_TURN: (frozenset({Status.POSTPONED}), Status.PROCESSING),
+    Transition.FOLLOW: (frozenset({Status.POSTPONED}), Status.PROCESSING),
 }
 
 

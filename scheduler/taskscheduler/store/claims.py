@@ -105,7 +105,7 @@ def successors(joins: Iterable[ObjectId], scope: Scope, now: datetime) -> Claima
     """Returns the jobs that wait for these joins, which are complete, and for nothing else."""
     query = {
         **_startable(scope),
-        "status": from_statuses(Transition.TAKE_TURN),
+        "status": from_statuses(Transition.FOLLOW),
         "blocked": {"$in": [join_key(join) for join in joins]},
         "parked_at": {"$lte": now},
         **{name: {"$exists": False} for name in CONTROL_FIELDS},

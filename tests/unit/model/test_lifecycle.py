@@ -50,6 +50,7 @@ ALLOWED: dict[Transition, tuple[set[Status], Status]] = {
     Transition.PARK: ({WAITING}, POSTPONED),
     Transition.UNPARK: ({POSTPONED}, WAITING),
     Transition.TAKE_TURN: ({POSTPONED}, PROCESSING),
+    Transition.FOLLOW: ({POSTPONED}, PROCESSING),
 }
 
 
