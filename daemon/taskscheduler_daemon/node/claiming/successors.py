@@ -22,7 +22,7 @@ from taskscheduler.store import Store
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.in_flight import InFlight
 
-_FIRST = 10  #: jobs that are claimed first
+_MANY = 40  #: jobs: fewer are claimed with one write
 
 
 class Successors:
@@ -88,7 +88,7 @@ class Successors:
 
 def in_parts(jobs: Sequence[Document]) -> list[Sequence[Document]]:
     """Divides jobs so that the first ones are claimed soon, and run while the others are being claimed."""
-    first = max(_FIRST, len(jobs) // 4)
+    first = len(jobs) // 4 if len(jobs) >= _MANY else len(jobs)
     return [part for part in (jobs[:first], jobs[first:]) if part]
 
 

@@ -60,13 +60,20 @@ class Joins:
 
     def incomplete(self, joins: Iterable[ObjectId]) -> set[ObjectId]:
         """Returns those of these joins that still wait for a job."""
-        asked, found = list(dict.fromkeys(joins)), set[ObjectId]()
+        asked = list(dict.fromkeys(joins))
         if len(asked) <= _FEW:
             return {join for join in asked if self._jobs.count_documents({"open": join}, hint="open", limit=1)}
-        for start in range(0, len(asked), _AT_ONCE):
-            first, *others = [_one_of(join) for join in asked[start : start + _AT_ONCE]]
+        return {found["join"] for found in self._first_members(asked, {}, {})}
+
+    def _first_members(
+        self, joins: Sequence[ObjectId], condition: Mapping[str, Any], fields: Mapping[str, Any]
+    ) -> list[Document]:
+        """Returns for each of these joins, as `join`, these fields of one job that it waits for, if one matches."""
+        found = list[Document]()
+        for start in range(0, len(joins), _AT_ONCE):
+            first, *others = [_one_of(join, condition, fields) for join in joins[start : start + _AT_ONCE]]
             stages = [*first, *({"$unionWith": {"coll": self._jobs.name, "pipeline": other}} for other in others)]
-            found |= {entry["join"] for entry in read(self._jobs, lambda jobs: jobs.aggregate(stages))}  # noqa: B023
+            found += read(self._jobs, lambda jobs: jobs.aggregate(stages, hint="open"))  # noqa: B023
         return found
 
     def left_of(self, join: ObjectId) -> tuple[int, Document | None]:
@@ -81,12 +88,9 @@ class Joins:
 
     def broken(self, joins: Iterable[ObjectId]) -> list[Broken]:
         """Returns those of these joins that wait for a job that has ended badly, each with one such job."""
-        found = []
-        for join in joins:
-            query, fields = {"open": join, "status": _ENDED_BADLY}, {"label": 1, "class": 1, "status": 1}
-            members = read(self._jobs, lambda jobs: jobs.find(query, fields).hint("open").limit(1))  # noqa: B023
-            found += [Broken(join, member) for member in members]
-        return found
+        fields = dict.fromkeys(("label", "class", "status"), 1)
+        members = self._first_members(list(joins), {"status": _ENDED_BADLY}, fields)
+        return [Broken(member["join"], member) for member in members]
 
     def waiting_behind(self, after: str, limit: int) -> list[str]:
         """Returns the lists of some jobs that wait for joins, those behind this one, in order; the last one too."""
@@ -155,9 +159,10 @@ class Joins:
         return [job for job in jobs if job["_id"] in cancelled]
 
 
-def _one_of(join: ObjectId) -> list[Document]:
+def _one_of(join: ObjectId, condition: Mapping[str, Any], fields: Mapping[str, Any]) -> list[Document]:
     """Returns the stages that find one job for which a join waits."""
-    return [{"$match": {"open": join}}, {"$limit": 1}, {"$project": {"_id": 0, "join": {"$literal": join}}}]
+    shown = {"join": {"$literal": join}, **fields} if fields else {"_id": 0, "join": {"$literal": join}}
+    return [{"$match": {"open": join, **condition}}, {"$limit": 1}, {"$project": shown}]
 
 
 def _out(values: Mapping[str, Any]) -> Document:
