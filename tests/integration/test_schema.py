@@ -16,12 +16,13 @@ from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess
 
-from taskscheduler import DatabaseError, InvalidOptionError, Scheduler, Status
+from taskscheduler import DatabaseError, InvalidOptionError, Job, Scheduler, Status
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.claims import ALL_JOBS, Scope
 from taskscheduler.store.control import sequences
 from taskscheduler.store.schema import ensure, ensure_indexes, missing_indexes, retention_index
+from taskscheduler.testing import InlineNode
 
 Documents = Database[dict[str, Any]]
 MANY = 20_000
@@ -104,6 +105,37 @@ def test_the_index_of_sequences_is_made_with_the_first_of_them(uri: str, databas
         assert missing_indexes(database, scheduler.options) == ["sequence"]
         ensure(scheduler.store.database, scheduler.options)
         assert "sequence" in jobs.index_information()
+
+
+def test_the_index_of_jobs_that_wait_for_signals_is_made_before_the_first_of_them(
+    uri: str, database: Documents
+) -> None:
+    jobs = database["taskscheduler.jobs"]
+    with Scheduler(uri) as scheduler, InlineNode(scheduler) as node:
+        process = scheduler.add_job(AwaitsTwice)
+        scheduler.add_job(AwaitsTwice, at=timedelta(hours=1))
+        assert scheduler.why() == {"NO_NODE": 1, "NOT_DUE": 1}
+        assert "awaits" not in jobs.index_information()
+        node.run_until_idle()
+        assert process.refresh().status is Status.POSTPONED
+        assert "awaits" in jobs.index_information()
+        assert scheduler.why() == {"WAITING_FOR": 1, "NOT_DUE": 1}
+        jobs.drop_index("awaits")
+        assert missing_indexes(database, scheduler.options) == [], "only counts need it"
+    with Scheduler(uri) as scheduler, InlineNode(scheduler) as node:
+        scheduler.signal(process.id, "first")
+        node.run_until_idle()
+        assert "awaits" in jobs.index_information(), "the next one that waits makes it again"
+
+
+class AwaitsTwice(Job):
+    """Waits for two signals."""
+
+    name = "awaits-twice"
+
+    def start(self) -> None:
+        self.wait_for("first")
+        self.wait_for("second")
 
 
 def test_it_is_there_before_the_counters_of_sequences_and_before_a_job_has_a_turn(

@@ -102,7 +102,7 @@ class FakeClaims:
     def _within(self, scope: Scope) -> list[dict[str, Any]]:
         return [
             job
-            for job in self.waiting.values()
+            for job in list(self.waiting.values())  # claims are under way in other threads
             if (scope.queues is None or job["queue"] in scope.queues)
             and job["queue"] not in scope.but_queues
             and job["class"] not in scope.unknown

@@ -179,7 +179,7 @@ class Claimer:
             return []  # others wait that may come first
         self._know_nodes(len(jobs))
         idle = capacity.slots - capacity.busy
-        return jobs[: min(capacity.wanted_at_once(pipeline.asked), self._partition.share(len(jobs), idle))]
+        return jobs[: min(capacity.wanted(pipeline.asked, are_known=True), self._partition.share(len(jobs), idle))]
 
     def _release_successors(self) -> None:
         """Leaves to other nodes what comes after jobs that have ended here."""

@@ -13,6 +13,9 @@ _MOST_PER_CLAIM = 1000
 
 _FORCED_PER_CLAIM = 32
 
+#: to leave jobs to a search, which costs each of them a write, and to find them again takes as long as they would wait
+_TIMES_AHEAD = 2
+
 
 class AsyncCapacity:
     """Room for async jobs: many share one worker slot."""
@@ -114,17 +117,14 @@ class Capacity:
         """
         return self._lease.is_safe and not self._in_flight.closed
 
-    def wanted(self, asked: int) -> int:
-        """Returns how many jobs to claim now, while so many have been asked for already."""
-        if not self.has_lease:
+    def wanted(self, asked: int, are_known: bool = False) -> int:
+        """Returns how many jobs to claim now, while so many have been asked for already.
+
+        `are_known`: no search has to find these jobs, and they may be of either kind.
+        """
+        if not self.has_lease or (are_known and self.async_full):
             return 0
-        return self._claimable(self.room(asked), asked)
-
-    def wanted_at_once(self, asked: int) -> int:
-        """Returns how many jobs to claim now that are known already, while so many have been asked for."""
-        return self._claimable(self._free(asked), asked) if self.has_lease and not self.async_full else 0
-
-    def _claimable(self, room: int, asked: int) -> int:
+        room = self._free(asked) if are_known else self.room(asked)
         return int(max(0, min(room, _MOST_PER_CLAIM, self.budget.left - asked)))
 
     def wanted_forced(self) -> int:
@@ -162,9 +162,10 @@ class Capacity:
         """Returns how many attempts to hold: one for each slot, and those that can start in the next 100 ms."""
         return self._target(self._in_flight.async_count)
 
-    def _target(self, held: int) -> int:
+    def _target(self, held: int, times: int = 1) -> int:
+        """`times`: how many times as many jobs to hold ahead as usual."""
         slots = self.slots - self._async.workers(held)
-        ahead = self.speed.ahead(slots)
+        ahead = self.speed.ahead(slots) * times
         return slots + (ahead if self.most_ahead is None else min(ahead, self.most_ahead))
 
     def room(self, asked: int = 0) -> int:
@@ -177,7 +178,7 @@ class Capacity:
     def _free(self, asked: int) -> int:
         """Returns the room for attempts that no search has to find: any part of it is worthwhile."""
         slotted, held = self._in_flight.counts()
-        return max(0, self._but_async(self._target(held) - slotted - asked, held, asked))
+        return max(0, self._but_async(self._target(held, _TIMES_AHEAD) - slotted - asked, held, asked))
 
     def _but_async(self, free: int, held: int, asked: int) -> int:
         """Returns the room for attempts of either kind.

@@ -165,3 +165,10 @@ def test_nodes_divide_the_jobs_of_groups_among_them() -> None:
     found = [{**job, "group": "a"} for job in jobs(300)]
     parts = [part.ours(found, 300, at_head=False, now=NOW) for part in partitions(3)]
     assert sorted(job_id for part in parts for job_id in part) == ids(found)
+
+
+def test_of_jobs_that_only_this_node_knows_it_takes_one_for_each_idle_slot_and_its_part_of_the_others() -> None:
+    partition = Partition(ObjectId(), 30.0)
+    assert partition.share(100, idle=2) == 100
+    partition.know([{"_id": ObjectId(), "silent": 0.0} for _ in range(3)], 0.0)
+    assert [partition.share(count, idle=2) for count in (0, 1, 8, 9, 100)] == [2, 2, 2, 3, 25]

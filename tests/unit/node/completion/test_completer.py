@@ -10,6 +10,7 @@ from bson import ObjectId
 from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError
 from tests.support.eventually import eventually
+from tests.support.tables import table
 from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeManager, FakeStore, Threads, attempt, lease, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
@@ -17,7 +18,7 @@ from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.node.completion.aftermath import Aftermath
-from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.completer import Completer, steps_to_wait
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
@@ -275,3 +276,18 @@ def test_a_failure_is_logged_before_it_is_written(bench: Bench, caplog: pytest.L
     bench.completer.submit = lambda entry: logged.append(caplog.text)  # type: ignore[method-assign]
     bench.completer.end(attempt(), report(attempt(), Ending.FAILED, error={"type": "ValueError", "message": "no"}))
     assert "job failed: ValueError: no" in logged[0]
+
+
+@table(("ends", "running", "steps"), [(1, 0, 0), (1, 7, 0), (1, 8, 2), (63, 8, 2), (64, 1, 10), (64, 0, 0)])
+def test_more_ends_are_waited_for_only_while_jobs_run(ends: int, running: int, steps: int) -> None:
+    assert steps_to_wait(ends, running) == steps
+
+
+def test_ends_that_arrive_while_others_run_are_written_together(bench: Bench) -> None:
+    bench.in_flight.add([attempt() for _ in range(8)])
+    bench.completer.start()
+    first = bench.end(attempt())
+    second = bench.end(attempt())
+    assert bench.completer.stop()
+    assert set(bench.written) == {first.fence.job_id, second.fence.job_id}
+    assert bench.store.completions.batches == [2]

@@ -264,3 +264,22 @@ def test_a_budget_is_spent_and_refunded_by_two_threads_at_once() -> None:
     assert not capacity.budget.is_exhausted
     capacity.admit([attempt()])
     assert capacity.budget.is_exhausted
+
+
+def test_jobs_that_are_known_are_claimed_in_any_number_and_further_ahead() -> None:
+    capacity = Slots()
+    capacity.set_slots(2)
+    capacity.speed.learn(0.01)
+    assert (capacity.target(), capacity.wanted(0, are_known=True)) == (22, 42)
+    capacity.admit([attempt() for _ in range(21)])
+    assert (capacity.room(), capacity.wanted(0, are_known=True), capacity.wanted(20, are_known=True)) == (0, 21, 1)
+    capacity.admit([attempt() for _ in range(21)])
+    assert capacity.wanted(0, are_known=True) == 0
+
+
+def test_jobs_that_are_known_are_claimed_within_the_budget_and_the_lease() -> None:
+    capacity = Slots(max_jobs=3)
+    capacity.set_slots(4)
+    assert capacity.wanted(1, are_known=True) == 2
+    capacity.in_flight.closed = True
+    assert capacity.wanted(0, are_known=True) == 0
