@@ -13,7 +13,9 @@ from tests.support.claiming import Bench
 from tests.support.jobs import Noop
 
 from taskscheduler import Flow, RunningFlow, Scheduler, Status
+from taskscheduler.jobs.flow import JobFlow
 from taskscheduler.model.lifecycle import Ending
+from taskscheduler.operations.flows.extend import Running
 from taskscheduler.operations.flows.sweep import sweep_all_flows
 from taskscheduler.store.driver_errors import StoreError
 
@@ -118,6 +120,30 @@ def test_one_that_still_runs_elsewhere_is_waited_for(scheduler: Scheduler, bench
     other.end(theirs)
     assert other.take_what_is_offered() == [running.processes[-1].id]
     other.claimer.stop()
+
+
+def test_one_that_is_added_while_the_job_before_it_runs_is_seen_by_the_end_of_that(
+    scheduler: Scheduler, bench: Bench
+) -> None:
+    begun(scheduler, bench, one_and_then(1))
+    (attempt,) = bench.dispatched
+    running = Running(attempt.fence.job_id, 1, attempt.job["flow"])
+    added = JobFlow(running, "first", scheduler).add(Noop, after=["first"], on_failure="run", label="added")
+    bench.end(attempt)
+    assert added.id in bench.take_what_is_offered()
+
+
+@pytest.mark.parametrize("ending", [Ending.SUCCEEDED, Ending.FAILED])
+def test_so_it_is_however_that_ends_and_whatever_it_says(scheduler: Scheduler, bench: Bench, ending: Ending) -> None:
+    begun(scheduler, bench, one_and_then(1, retry=0))
+    (attempt,) = bench.dispatched
+    for number in range(2):
+        flow = JobFlow(Running(attempt.fence.job_id, 1, attempt.job["flow"]), "first", scheduler)
+        flow.add(Noop, after=["first"], on_failure="run" if number else "skip", label=f"added-{number}")
+    attempts = [attempt, *bench.dispatched[1:]]
+    bench.end(*attempts, ending=ending)
+    taken = bench.take_what_is_offered()
+    assert len(taken) == (3 if ending is Ending.SUCCEEDED else 2)
 
 
 CONTROLLED: dict[str, dict[str, Any]] = {
