@@ -398,7 +398,7 @@ def test_the_tree_has_layers(scheduler: Scheduler, tmp_path: Path) -> None:
     running = scheduler.flows.add(diamond(tmp_path / "trace"))
     nodes = {node.label: node for node in scheduler.flows.tree(running.id).nodes}
     assert {label: node.layer for label, node in nodes.items()} == {"top": 0, "left": 1, "right": 1, "bottom": 2}
-    assert set(nodes["bottom"].after) == {nodes["left"].id, nodes["right"].id}
+    assert set(nodes["bottom"].before) == {nodes["left"], nodes["right"]}
 
 
 def test_the_asyncio_twin_does_the_same(uri: str) -> None:

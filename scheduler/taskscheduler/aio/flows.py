@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -35,6 +36,8 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
     extend = coroutine(Flows.extend)
     processes = coroutine(Flows.processes)
     tree = coroutine(Flows.tree)
+    outline = coroutine(Flows.outline)
+    describe = coroutine(Flows.describe)
     cancel = coroutine(Flows.cancel)
     retry = coroutine(Flows.retry)
 
@@ -46,9 +49,18 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
         """Returns the flow with this id; FlowNotFoundError if there is none. See Flows.get."""
         return self._running(await self._call(Flows.get, flow_id))
 
-    async def list(self, status: str | None = None, limit: int = 100) -> Found:
+    async def list(
+        self,
+        status: str | None = None,
+        limit: int = 100,
+        *,
+        name: str | None = None,
+        before: ObjectId | str | None = None,
+        counted: bool = True,
+    ) -> Found:
         """Returns flows, the newest first. See Flows.list."""
-        return [self._running(flow) for flow in await self._call(Flows.list, status, limit)]
+        listing = partial(Flows.list, name=name, before=before, counted=counted)
+        return [self._running(flow) for flow in await self._call(listing, status, limit)]
 
     async def wait(
         self, flow_id: ObjectId | str, timeout: Seconds | None = None, throw: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -18,13 +18,15 @@ from taskscheduler.model.flows.flow import DONE, FLOW_STATUSES
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.lifecycle import UNSUCCESSFUL
 from taskscheduler.model.process_state import ProcessState
+from taskscheduler.model.sound import is_text
 from taskscheduler.operations.flows.cancel import cancel_flow
 from taskscheduler.operations.flows.extend import Running
 from taskscheduler.operations.flows.read import flow_of, flows_of
 from taskscheduler.operations.flows.retry import retry_flow
-from taskscheduler.operations.flows.tree import FlowTree, flow_tree, nodes_of
+from taskscheduler.operations.flows.tree import FlowNode, FlowTree, describe, flow_shape, flow_tree, nodes_of
 from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.flows.flow_store import Wanted
 from taskscheduler.validation import flow_key
 from taskscheduler.waiting.shared_wait import wait_shared
 
@@ -76,16 +78,29 @@ class Flows(Methods):
         with translated():
             return RunningFlow(self, flow_of(self._core.store, wanted))
 
-    def list(self, status: str | None = None, limit: int = 100) -> Found:
-        """Returns flows, the newest first: those that are `running`, `done`, `failed` or `canceled`, or all."""
+    def list(
+        self,
+        status: str | None = None,
+        limit: int = 100,
+        *,
+        name: str | None = None,
+        before: ObjectId | str | None = None,
+        counted: bool = True,
+    ) -> Found:
+        """Returns flows, the newest first: those that are `running`, `done`, `failed` or `canceled`, or all.
+
+        Only those whose name begins with `name`, and those added before the flow `before`. Without `counted`, running
+        ones have no counts, which saves the time to count their jobs.
+        """
         if status is not None and status not in FLOW_STATUSES:
             known = ", ".join(FLOW_STATUSES)
             raise InvalidOptionError(
                 f"option status must be one of {known}, not {status!r:.60}{near_miss(status, FLOW_STATUSES)}"
             )
+        wanted = Wanted(status or "", _beginning(name), None if before is None else flow_key(before))
         most = integer("limit", limit, least=1)
         with translated():
-            return [RunningFlow(self, flow) for flow in flows_of(self._core.store, most, status or "")]
+            return [RunningFlow(self, flow) for flow in flows_of(self._core.store, most, wanted, counted)]
 
     def processes(self, flow_id: ObjectId | str) -> Jobs:
         """Returns the jobs of a flow that are stored, in the order in which they can run. FlowNotFoundError."""
@@ -99,6 +114,17 @@ class Flows(Methods):
         wanted = flow_key(flow_id)
         with translated():
             return flow_tree(self._core.store, wanted)
+
+    def outline(self, flow_id: ObjectId | str) -> FlowTree:
+        """Returns the same with nothing but the statuses of its jobs, which is quick however many there are."""
+        wanted = flow_key(flow_id)
+        with translated():
+            return flow_shape(self._core.store, wanted)
+
+    def describe(self, nodes: Iterable[FlowNode]) -> None:
+        """Reads the jobs of an outline that are to be shown, without their data; a deleted one stays as it is."""
+        with translated():
+            describe(self._core.store, nodes)
 
     def cancel(self, flow_id: ObjectId | str, reason: str | None = None) -> bool:
         """Cancels all jobs of a flow that have not ended; False if the flow has ended.
@@ -153,6 +179,14 @@ class Flows(Methods):
             raise if_late from None
         except JobNotFoundError:
             pass  # somebody has deleted it
+
+
+def _beginning(name: str | None) -> str:
+    if name is not None and not (is_text(name) and name.isprintable()):
+        raise InvalidOptionError(
+            f"option name must be a printable text with which names of flows begin, not {name!r:.60}"
+        )
+    return name or ""
 
 
 def late(flow: FlowState, timeout: float | None) -> WaitTimeoutError:

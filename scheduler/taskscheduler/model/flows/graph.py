@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -85,14 +85,28 @@ def circle_in(edges: Mapping[ObjectId, Edge], order: Sequence[ObjectId]) -> list
     return [] if job_id is None else [*list(path)[path[job_id] :], job_id][::-1]
 
 
-def layers_of(edges: Mapping[ObjectId, Iterable[ObjectId]]) -> dict[ObjectId, int]:
-    """Returns how many jobs at most come one after another before each job; those that are not known count as none."""
-    found: dict[ObjectId, int] = {}
-    left = {job_id: [one for one in after if one in edges] for job_id, after in edges.items()}
-    while left:
-        ready = [job_id for job_id, after in left.items() if all(one in found for one in after)]
-        if not ready:  # a circle that somebody has stored
-            return {**found, **dict.fromkeys(left, 0)}
-        for job_id in ready:
-            found[job_id] = max((found[one] + 1 for one in left.pop(job_id)), default=0)
-    return found
+def layers_of(after: Sequence[int | None], joins: Sequence[Sequence[int]]) -> list[int]:
+    """Returns how many jobs at most come one after another before each job.
+
+    `after` is the number of the join that each job comes after, and `joins` are those that it is a member of. The time
+    it takes grows with these, not with the pairs of jobs.
+    """
+    count = 1 + max((join for listed in (*joins, [one or 0 for one in after]) for join in listed), default=0)
+    left, depth, behind = [0] * count, [0] * count, [list[int]() for _ in range(count)]
+    for listed in joins:
+        for join in listed:
+            left[join] += 1
+    for job, own in enumerate(after):
+        if own is not None:
+            behind[own].append(job)
+    layers = [0] * len(after)  # also of those in a circle, which somebody has stored
+    order = [job for job, own in enumerate(after) if own is None or not left[own]]
+    for job in order:  # which grows
+        for join in joins[job]:
+            depth[join] = max(depth[join], layers[job] + 1)
+            left[join] -= 1
+            if not left[join]:
+                order += behind[join]
+                for other in behind[join]:
+                    layers[other] = depth[join]
+    return layers

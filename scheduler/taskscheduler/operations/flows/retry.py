@@ -41,10 +41,10 @@ def retry_flow(store: Store, clock: Clock, flow_id: ObjectId, reason: str | None
 
 def _divided(tree: FlowTree) -> tuple[list[FlowNode], list[FlowNode]]:
     """Returns the jobs to put back that run at once, and those that wait for others of these, with new results."""
-    back = {node.id for node in (*tree.failed(), *tree.fallen())}
-    chosen = [node for node in tree.nodes if node.id in back]
-    behind = [node for node in chosen if not back.isdisjoint(node.after)]
-    return [node for node in chosen if back.isdisjoint(node.after)], behind
+    back = {*tree.failed(), *tree.fallen()}
+    chosen = [node for node in tree.nodes if node in back]
+    behind = [node for node in chosen if not back.isdisjoint(node.before)]
+    return [node for node in chosen if back.isdisjoint(node.before)], behind
 
 
 def _is_back(retrying: Retrying, job_id: ObjectId) -> bool:

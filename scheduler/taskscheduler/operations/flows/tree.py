@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from bson import ObjectId
@@ -25,18 +27,34 @@ _FIELDS = dict.fromkeys(
 )  # fmt: skip
 
 
-@dataclass(slots=True)
+#: what is not read of the jobs that are shown
+_BULKY = dict.fromkeys(("data", "result", "inputs", "steps", "signals", "attempts", "error.traceback"), 0)
+
+_STATUSES: Mapping[Any, Status] = {int(status): status for status in Status}
+
+#: what is read of all jobs, which may be many
+_SHAPE = dict.fromkeys(("status", "joins", "after"), 1)
+
+
+@dataclass(slots=True, eq=False)
 class FlowNode:
     """One job of a flow."""
 
     document: Document  #: without data, result and attempts
+    status: Status
     layer: int = 0  #: how many come one after another before it, at most
-    after: list[ObjectId] = field(default_factory=list)  #: the jobs that it comes after, as far as they are stored
+    before: Sequence[FlowNode] = ()  #: the jobs that it comes after, as far as they are stored
 
     @property
     def id(self) -> ObjectId:
         job_id: ObjectId = self.document["_id"]
         return job_id
+
+    @property
+    def join(self) -> ObjectId | None:
+        """The join that it comes after."""
+        join = self.document.get("after")
+        return join if isinstance(join, ObjectId) else None
 
     @property
     def label(self) -> str:
@@ -45,14 +63,14 @@ class FlowNode:
         return str(label) if is_text(label) else str(self.id)
 
     @property
-    def status(self) -> Status:
-        return status_of(self.document)
-
-    @property
     def on_failure(self) -> str:
         """What a failure of one that it comes after means for it: cancel, run or skip."""
         policy = self.document.get("on_failure", CANCEL)
         return str(policy) if policy in POLICIES else CANCEL
+
+    def describe(self, document: Document) -> None:
+        """Takes over what was read of it."""
+        self.document, self.status = document, status_of(document)
 
 
 @dataclass(slots=True)
@@ -68,12 +86,12 @@ class FlowTree:
 
     def fallen(self) -> list[FlowNode]:
         """Returns the jobs that were cancelled since others, before them, failed or timed out."""
-        down = {node.id for node in self.failed()}
+        down = set(self.failed())
         found = []
         for node in self.nodes:
             never_ran = node.status is Status.CANCELED and not node.document.get("attempt")
-            if never_ran and node.on_failure == CANCEL and not down.isdisjoint(node.after):
-                down.add(node.id)
+            if never_ran and node.on_failure == CANCEL and not down.isdisjoint(node.before):
+                down.add(node)
                 found.append(node)
         return found
 
@@ -86,22 +104,54 @@ def flow_tree(store: Store, flow_id: ObjectId) -> FlowTree:
     return FlowTree(flow, nodes_of(store.flows.jobs.of(flow_id, _FIELDS)))
 
 
+def flow_shape(store: Store, flow_id: ObjectId) -> FlowTree:
+    """Reads a flow and of its jobs, which may be many, only the statuses and what each comes after. FlowNotFoundError.
+
+    `describe` reads more of those that are shown.
+    """
+    flow = store.flows.get(flow_id)
+    if flow is None:
+        raise FlowNotFoundError(flow_id)
+    nodes = nodes_of(store.flows.jobs.of(flow_id, _SHAPE))
+    counts = {status.label: number for status, number in sorted(Counter(node.status for node in nodes).items())}
+    return FlowTree({"counts": counts, **flow}, nodes)
+
+
+def describe(store: Store, nodes: Iterable[FlowNode]) -> None:
+    """Reads what people want to know of some jobs of a flow. One that was deleted meanwhile stays as it is."""
+    wanted = {node.id: node for node in nodes}
+    for document in store.flows.jobs.some(list(wanted), _BULKY):
+        wanted[document["_id"]].describe(document)
+
+
 def nodes_of(documents: Sequence[Document]) -> list[FlowNode]:
     """Returns the jobs of a flow in the order in which they can run."""
-    members: dict[Any, list[ObjectId]] = {}
-    for document in documents:
-        for join in _ids(document.get("joins")):
-            members.setdefault(join, []).append(document["_id"])
-    nodes = [FlowNode(document, after=members.get(_join_of(document), [])) for document in documents]
-    layers = layers_of({node.id: node.after for node in nodes})
-    for node in nodes:
-        node.layer = layers[node.id]
-    return sorted(nodes, key=lambda node: node.layer)
+    numbers = _Numbers()
+    nodes = [FlowNode(document, _quick_status(document)) for document in documents]
+    joins = [[numbers[join] for join in _ids(document.get("joins"))] for document in documents]
+    after = [None if (join := node.join) is None else numbers[join] for node in nodes]
+    members: list[list[FlowNode]] = [[] for _ in numbers]
+    for node, listed in zip(nodes, joins, strict=True):
+        for number in listed:
+            members[number].append(node)
+    for node, own, layer in zip(nodes, after, layers_of(after, joins), strict=True):
+        node.layer = layer
+        if own is not None:
+            node.before = members[own]
+    return sorted(nodes, key=attrgetter("layer"))
 
 
-def _join_of(document: Mapping[str, Any]) -> ObjectId | None:
-    join = document.get("after")
-    return join if isinstance(join, ObjectId) else None
+def _quick_status(document: Document) -> Status:
+    stored = document.get("status")
+    return _STATUSES[stored] if type(stored) is int and stored in _STATUSES else status_of(document)
+
+
+class _Numbers(dict[ObjectId, int]):
+    """Numbers joins, as they are asked for: a flow may have many, and ids take long to compare."""
+
+    def __missing__(self, join: ObjectId) -> int:
+        self[join] = number = len(self)
+        return number
 
 
 def _ids(value: Any) -> list[ObjectId]:

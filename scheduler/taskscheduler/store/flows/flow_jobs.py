@@ -30,6 +30,11 @@ class FlowJobs:
         query = {"flow": flow_id}
         return read(self.collection, lambda jobs: jobs.find(query, fields).sort("_id", 1).hint("flow"))
 
+    def some(self, ids: Sequence[ObjectId], fields: Mapping[str, Any]) -> list[Document]:
+        """Returns these fields of these jobs, as far as they are stored."""
+        query = {"_id": {"$in": list(ids)}}
+        return read(self.collection, lambda jobs: jobs.find(query, fields))
+
     def live(self, flow_id: ObjectId, limit: int = 0) -> list[ObjectId]:
         """Returns the ids of jobs of a flow that have not ended."""
         query = {"flow": flow_id, "status": _LIVE}
@@ -53,13 +58,17 @@ class FlowJobs:
 
     def counts(self, flow_id: ObjectId) -> dict[Status, int]:
         """Returns how many stored jobs of a flow are in each status."""
+        return self.counts_of([flow_id])[flow_id]
+
+    def counts_of(self, flow_ids: Sequence[ObjectId]) -> dict[ObjectId, dict[Status, int]]:
+        """Returns how many stored jobs of each of these flows are in each status."""
         stages: list[Document] = [
-            {"$match": {"flow": flow_id}},
-            {"$group": {"_id": "$status", "count": {"$sum": 1}}},
-            {"$project": {"_id": 0, "status": "$_id", "count": 1}},
+            {"$match": {"flow": {"$in": list(flow_ids)}}},
+            {"$group": {"_id": {"flow": "$flow", "status": "$status"}, "count": {"$sum": 1}}},
+            {"$project": {"_id": 0, "flow": "$_id.flow", "status": "$_id.status", "count": 1}},
         ]
-        found = read(self.collection, lambda jobs: jobs.aggregate(stages, hint="flow"))
-        counts = dict.fromkeys(Status, 0)
-        for entry in found:
-            counts[status_of(entry)] = counts.get(status_of(entry), 0) + entry["count"]
+        counts = {flow_id: dict.fromkeys(Status, 0) for flow_id in flow_ids}
+        for entry in read(self.collection, lambda jobs: jobs.aggregate(stages, hint="flow")) if flow_ids else ():
+            of_flow, status = counts[entry["flow"]], status_of(entry)
+            of_flow[status] = of_flow.get(status, 0) + entry["count"]
         return counts

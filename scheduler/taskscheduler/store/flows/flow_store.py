@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -35,8 +35,11 @@ _BATCH = 1000  #: documents per insert command
 
 _DUPLICATE_KEY = 11000
 
+_LAST_CHARACTER = "\U0010ffff"
+
 _INDEXES = [
     IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="status"),
+    IndexModel([("name", ASCENDING), ("_id", DESCENDING)], name="name"),
     IndexModel(
         [("expires", ASCENDING)],
         name="retention",
@@ -54,6 +57,23 @@ class TakenError(Exception):
     def __init__(self, job_id: Any) -> None:
         super().__init__(f"the id {job_id} is in use")
         self.job_id = job_id
+
+
+class Wanted(NamedTuple):
+    """Which flows are to be listed."""
+
+    status: str = ""
+    begins: str = ""  #: how their names begin
+    before: ObjectId | None = None  #: only those that were added before this one
+
+    def query(self) -> Document:
+        """Returns the query that finds them."""
+        query: Document = {"status": self.status} if self.status else {}
+        if self.begins:
+            query["name"] = {"$gte": self.begins, "$lt": self.begins + _LAST_CHARACTER}
+        if self.before is not None:
+            query["_id"] = {"$lt": self.before}
+        return query
 
 
 class FlowStore:
@@ -111,11 +131,9 @@ class FlowStore:
         query = as_stored({"_id": {"$eq": flow_id}})
         return read_one(self.collection, lambda flows: flows.find_one(query))
 
-    def page(self, limit: int, status: str = "", before: ObjectId | None = None) -> list[Document]:
-        """Returns flows, the newest first: only those in this status, and those added before this one."""
-        query: Document = {"status": status} if status else {}
-        if before is not None:
-            query["_id"] = {"$lt": before}
+    def page(self, limit: int, wanted: Wanted) -> list[Document]:
+        """Returns those of the wanted flows that are the newest, the newest first."""
+        query = wanted.query()
         return read(self.collection, lambda flows: flows.find(query).sort("_id", -1).limit(limit))
 
     def running(self, after: ObjectId | None, limit: int) -> list[ObjectId]:

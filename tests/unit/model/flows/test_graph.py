@@ -79,8 +79,17 @@ def test_a_job_may_be_a_circle_of_its_own() -> None:
 
 
 def test_a_job_is_one_layer_behind_the_deepest_that_it_comes_after() -> None:
-    assert layers_of({A: [], B: [A], C: [A, B], D: [ObjectId()]}) == {A: 0, B: 1, C: 2, D: 0}
+    of_a, of_both, gone = 0, 1, 2
+    assert layers_of([None, of_a, of_both, gone], [[of_a, of_both], [of_both], [], []]) == [0, 1, 2, 0]
 
 
 def test_layers_of_a_stored_circle_do_not_go_on_for_ever() -> None:
-    assert layers_of({A: [B], B: [A], C: []}) == {A: 0, B: 0, C: 0}
+    assert layers_of([1, 0, None], [[0], [1], []]) == [0, 0, 0]
+    assert layers_of([], []) == []
+
+
+def test_a_long_chain_and_full_layers_are_layered_in_one_pass() -> None:
+    chain = range(10_000)
+    assert layers_of([None, *chain[:-1]], [[job] for job in chain]) == list(chain)
+    full = [job // 100 for job in range(10_000)]
+    assert layers_of([layer - 1 if layer else None for layer in full], [[layer] for layer in full]) == full
