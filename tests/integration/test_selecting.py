@@ -23,6 +23,7 @@ from taskscheduler import (
     Process,
     Scheduler,
     Status,
+    chain,
 )
 from taskscheduler.operations.selections import batches
 from taskscheduler.store.attempt_updates import claim_update
@@ -100,11 +101,25 @@ def test_all_jobs_are_meant_only_if_somebody_says_so(scheduler: Scheduler) -> No
         "queue:a status:waiting", "status:waiting,failed error:x", "tag:a class:b created:>-1h", "ended:>-1h",
         f"id:{ID}", f"parent:{ID}", f"series:{ID}", "ended:>-1h status:done class:a",
         "status:failed tired", "at:<+1h status:live", "kind:service", "service:a*", "fingerprint:3f2a",
-        "sequence:a status:live", "limit:a status:processing",
+        "sequence:a status:live", "limit:a status:processing", f"flow:{ID}", f"flow:{ID} status:done class:a",
     ],
 )  # fmt: skip
 def test_a_filter_that_an_index_serves_is_searched(scheduler: Scheduler, where: str) -> None:
     assert scheduler.select(where).count() == 0
+
+
+def test_jobs_of_flows_are_found_by_an_index_of_their_own(scheduler: Scheduler) -> None:
+    flows = [scheduler.flows.add(chain(Noop, Noop)) for _ in range(2)]
+    scheduler.add_jobs([Noop] * 3)
+    for where, found in (("", 2), (" status:live", 2), (" status:done", 0), (" class:noop status:postponed", 1)):
+        selection = scheduler.select(f"flow:{flows[0].id}{where}")
+        assert selection.count() == found, where
+        [query, *_] = scheduler.store.search.served({"flow": flows[0].id}) or []
+        plan = scheduler.store.database.command({"explain": {"find": "taskscheduler.jobs", "filter": query}})
+        assert "'indexName': 'flow'" in str(plan["queryPlanner"]["winningPlan"])
+    assert scheduler.select(f"flow:{flows[0].id},{flows[1].id}").count() == 4
+    with pytest.raises(InvalidOptionError, match="flow:x"):
+        scheduler.select("flow:x")
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,7 @@ KEYS: Mapping[str, Key] = {
     "id": _Id("_id"),
     "parent": _Id("parent"),
     "series": _Id("series"),
+    "flow": _Id("flow"),
     "schedule": _Text("schedule"),
     "service": _Text("service.name"),
     "solo": _Text("solo"),

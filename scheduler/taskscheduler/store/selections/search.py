@@ -20,6 +20,8 @@ _GROUPS = (LIVE, UNSUCCESSFUL, frozenset({Status.DONE}))
 
 _SCAN = "COLLSCAN"
 
+_FLOW_INDEX = "flow"  #: of the jobs of flows; it is there as soon as somebody has added one
+
 PART = 100_000  #: jobs that one answer may read without an index
 
 
@@ -33,6 +35,8 @@ class JobSearch:
         """Returns queries that together find the same jobs, each by an index; None if all jobs would be read."""
         if self._is_served(query):
             return [dict(query)]
+        if "flow" in query and _FLOW_INDEX not in self._jobs.index_information():
+            return [{**query, "_id": {"$in": []}}]  # nobody has added a flow, so no job belongs to one
         parts = by_status(query)
         return parts if all(map(self._is_served, parts)) else None
 

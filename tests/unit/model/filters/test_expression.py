@@ -191,7 +191,7 @@ def test_conditions_on_the_same_field_all_hold() -> None:
 
 
 def test_every_key_asks_for_a_field_that_jobs_have() -> None:
-    words = {"status": "failed", "kind": "solo", "id": ID, "parent": ID, "series": ID}
+    words = {"status": "failed", "kind": "solo", "id": ID, "parent": ID, "series": ID, "flow": ID}
     for key in KEYS:
         ordered = ">1" if key in ("attempt", "retries", "lost", "priority", "progress") else "<now"
         text = words.get(key, ordered if KEYS[key].ordered else "x")
