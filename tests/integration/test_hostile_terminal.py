@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from tests.support.eventually import eventually
 
-from taskscheduler import Scheduler, Status
+from taskscheduler import Flow, Scheduler, Status
 from taskscheduler.model.options import NODES, SCHEDULES
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.cli.group import COMMANDS
@@ -61,6 +61,14 @@ class Stage:
         controls.put("limit:x", {"kind": "limit", "name": "x", "concurrency": 1, "by": EVIL})
         held = {"limits": ["x"], "gate": ["\0limit\0x\x000"], "sequence": EVIL, "turn": 1}
         self.jobs.update_one({"_id": self.ids[Status.FAILED]}, {"$set": held})
+        flow = Flow("f")
+        flow.add("x", after=[flow.add("x", label="first"), flow.add("x", label="second")], label="third")
+        self.flow = scheduler.flows.add(flow)
+        for process, changed in zip(self.flow.processes, ({"status": 4}, {"status": 2}, {}), strict=True):
+            self.jobs.update_one({"_id": process.id}, {"$set": {**common, "label": EVIL, **changed}})
+        flows = scheduler.store.flows.collection
+        flows.update_one({"_id": self.flow.id}, {"$set": {"name": EVIL, "cancel": {"reason": EVIL}}})
+        flows.insert_one({"_id": ObjectId(), "name": EVIL, "status": EVIL, "total": EVIL, "counts": {EVIL: 1}})
         node: dict[str, Any] = {"name": EVIL, "host": EVIL, "pid": EVIL, "queues": [EVIL], "version": EVIL, "pm": EVIL}
         node |= {"_id": ObjectId(), "workers": [worker], "slots": 1, "running": 1, "orphaned_timeout": 1}
         scheduler.store.database[NODES].insert_one(node)
@@ -109,6 +117,12 @@ CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
     "doctor": lambda stage, _: [["doctor"]],
     "service": lambda stage, _: [["service"], ["service", "status", "s"], ["service", "stop", EVIL],
                                  ["service", "start", EVIL], ["service", "receive", "s", "--timeout", "0"]],
+    "flow": lambda stage, _: [["flow"], ["flow", "list", "--name", "e"], ["flow", "list", "--status", EVIL],
+                              ["flow", "list", "--name", EVIL], ["flow", "show", str(stage.flow.id)],
+                              ["flow", "show", str(stage.flow.id), "--all"], ["flow", "show", EVIL],
+                              ["show", str(stage.flow.processes[0].id)], ["show", str(stage.flow.processes[2].id)],
+                              ["flow", "retry", str(stage.flow.id), "--reason", EVIL],
+                              ["flow", "cancel", str(stage.flow.id), "--reason", EVIL], ["flow", "cancel", EVIL]],
     "schedule": lambda stage, _: [["schedule"], ["schedule", "list", "-o", "json"], ["schedule", "show", "s"],
                                   ["schedule", "show", EVIL], ["schedule", "next", "s"], ["schedule", "pause", EVIL],
                                   ["schedule", "run", "s"], ["schedule", "add", EVIL, EVIL, "--cron", EVIL],

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from taskscheduler import Flow, Job, job
+from bson import ObjectId
+
+from taskscheduler import Flow, Job, Status, job
+from taskscheduler.operations.flows.tree import FlowTree, nodes_of
 from tests.support.jobs import trace
 
 
@@ -66,4 +72,38 @@ def diamond() -> Flow:
     flow = Flow("diamond")
     top = flow.add("noop", label="top")
     flow.add("noop", after=[flow.add("noop", after=[top]) for _ in range(2)], label="bottom")
+    return flow
+
+
+def tree_of(after: Mapping[str, Sequence[str]], **statuses: Status) -> FlowTree:
+    """A flow as it is read: jobs by their labels with those that each comes after; they are done unless said so."""
+    ids = {label: ObjectId() for label in after}
+    joins = {tuple(labels): ObjectId() for labels in after.values() if labels}
+    member_of: dict[str, list[ObjectId]] = {}
+    for labels, join in joins.items():
+        for label in labels:
+            member_of.setdefault(label, []).append(join)
+    documents = []
+    for label, before in after.items():
+        status = statuses.get(label, Status.DONE)
+        waits = {"parked_at": datetime.now(UTC)} if status is Status.POSTPONED else {}
+        own = {"joins": member_of.get(label, []), **({"after": joins[tuple(before)]} if before else {})}
+        documents.append({"_id": ids[label], "label": label, "status": int(status), **own, **waits})
+    nodes = nodes_of(documents)
+    counts = Counter(node.status.label for node in nodes)
+    flow = {"_id": ObjectId(), "name": "flow", "status": "running", "total": len(nodes), "counts": dict(counts)}
+    return FlowTree(flow, nodes)
+
+
+def order(parts: int, broken: Sequence[int] = (), name: str = "order", on_failure: str = "cancel") -> Flow:
+    """One job, so many after it, of which some fail, and one after those."""
+    flow = Flow(name)
+    fetch = flow.add("flow-number", 1, label="Fetch")
+    packed = [
+        flow.add("fail", f"part {n} is broken", after=[fetch], label=f"Pack {n}")
+        if n in broken
+        else flow.add("flow-number", n, after=[fetch], label=f"Pack {n}")
+        for n in range(parts)
+    ]
+    flow.add("noop", after=packed, label="Ship", on_failure=on_failure)
     return flow

@@ -8,6 +8,7 @@ from taskscheduler.errors import (
     DatabaseError,
     DuplicateJobError,
     EmbeddedServerError,
+    FlowNotFoundError,
     InvalidDataError,
     InvalidJobError,
     InvalidOptionError,
@@ -30,7 +31,7 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1  #: a job failed, or only a part was done
     USAGE = 2  #: wrong options or arguments
-    NOT_FOUND = 3  #: no such job, service or schedule
+    NOT_FOUND = 3  #: no such job, flow, service or schedule
     DATABASE = 4  #: MongoDB cannot be reached or refuses us
     REFUSED = 5  #: not allowed, or not confirmed
     ALREADY_RUNNING = 75  #: a solo program runs already; EX_TEMPFAIL of sysexits
@@ -40,7 +41,7 @@ class ExitCode(IntEnum):
 
 CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), ExitCode.USAGE),
-    ((JobNotFoundError, ServiceNotFoundError, ScheduleNotFoundError), ExitCode.NOT_FOUND),
+    ((JobNotFoundError, FlowNotFoundError, ServiceNotFoundError, ScheduleNotFoundError), ExitCode.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
     ((DuplicateJobError, InvalidStateError), ExitCode.REFUSED),
     ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
@@ -72,4 +73,6 @@ def _message(error: SchedulerError) -> str:
         return f"Given service {error.name!r} does not exist; start it with: taskscheduler service start"
     if isinstance(error, ScheduleNotFoundError):
         return f"there is no schedule {error.name!r:.120}; add it with: taskscheduler schedule add"
+    if isinstance(error, FlowNotFoundError):
+        return f"there is no flow {error.flow_id!s:.120}; list them with: taskscheduler flow list"
     return str(error)

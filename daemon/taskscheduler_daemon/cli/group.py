@@ -51,7 +51,8 @@ GROUPS = {
         "resume": "End a pause.",
         "pauses": "List what is paused, by whom and why.",
     },
-    "Schedules, services and programs": {
+    "Flows, schedules, services and programs": {
+        "flow": "List and show flows, cancel them and retry what failed.",
         "schedule": "List, add, pause and delete schedules.",
         "service": "List, start, stop and talk to services.",
         "exec": "Run a command and record it as a job.",
@@ -79,7 +80,7 @@ _FOLDERS = {
     "Jobs": "jobs",
     "Change jobs": "changes",
     "What may run": "control",
-    "Schedules, services and programs": "kinds",
+    "Flows, schedules, services and programs": "kinds",
     "Nodes": "nodes",
     "Try it": "trying",
 }

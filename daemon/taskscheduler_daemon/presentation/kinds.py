@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from taskscheduler.model.control.keys import (
+    FLOW,
     GROUP,
     LIMIT,
     NODE,
@@ -34,6 +35,7 @@ _WAITS_FOR = {
     SOLO: "another job with the key {}",
     NODE: "a node that runs such jobs",
     GROUP: "the turn of its group",
+    FLOW: "the jobs before it in its flow",
 }
 
 #: options that are shown each in a line of its own

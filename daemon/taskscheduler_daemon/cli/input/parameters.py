@@ -27,7 +27,7 @@ _STATUS_WORDS = {"cancelled": "CANCELED", "cancel": "CANCELED", "running": "PROC
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
 
 #: with these as a prefix it would not be clear whether a proxy has stripped it
-_PAGES = ("jobs", "control", "schedule", "schedules", "task", "tasks", "api", "style.css", "openapi.json")
+_PAGES = ("jobs", "flows", "control", "schedule", "schedules", "task", "tasks", "api", "style.css", "openapi.json")
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 

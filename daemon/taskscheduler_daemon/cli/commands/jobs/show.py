@@ -155,6 +155,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("solo", solo_key(job)),
         ("program", program(job)),
         ("fields", _if(job.fields, "{}") and json_line(job.fields)),
+        ("flow", _if(job.to_dict().get("flow"), "{}") + _if(job.to_dict().get("label"), ", {}")),
         ("schedule", _if(job.schedule, "{}") + _if(job.scheduled_at, ", run of {}")),
         ("series", _if(job.series, "{}")),
         ("parent", _if(job.parent, "{}")),
