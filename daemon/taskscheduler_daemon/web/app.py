@@ -14,12 +14,14 @@ from starlette.routing import Match, Route
 
 from taskscheduler.errors import (
     DatabaseUnavailableError,
+    FlowNotFoundError,
     InvalidStateError,
     JobNotFoundError,
     ScheduleNotFoundError,
     SchedulerError,
 )
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web.api import flows as flow_service
 from taskscheduler_daemon.web.api import groups as group_service
 from taskscheduler_daemon.web.api import limits as limit_service
 from taskscheduler_daemon.web.api import schedules as schedule_service
@@ -34,6 +36,7 @@ from taskscheduler_daemon.web.pages import routes as pages
 from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
+from taskscheduler_daemon.web.pages.flows import routes as flow_pages
 from taskscheduler_daemon.web.pages.schedules import routes as schedule_pages
 from taskscheduler_daemon.web.pages.templates import page
 
@@ -42,12 +45,14 @@ logger = logging.getLogger(__name__)
 _ROUTERS = (
     tasks.router,
     schedule_service.router,
+    flow_service.router,
     limit_service.router,
     group_service.router,
     sequence_service.router,
     why_service.router,
     pages.router,
     schedule_pages.router,
+    flow_pages.router,
     control_page.router,
     pause_forms.router,
     group_forms.router,
@@ -74,7 +79,7 @@ def create_app(
     """
     app = _Application(
         title="taskscheduler",
-        description="Jobs as tasks, and why they wait; schedules, limits, groups and blocked sequences.",
+        description="Jobs as tasks, and why they wait; flows, schedules, limits, groups and blocked sequences.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -151,6 +156,8 @@ def _failed(request: Request, error: Exception) -> Response:
         name = str(error.job_id)[:200]
         service = request.url.path.startswith(_SERVICE)
         return _answer(request, 404, f"Task {name} does not exists" if service else f"There is no job {name}")
+    if isinstance(error, FlowNotFoundError):
+        return _answer(request, 404, f"There is no flow {str(error.flow_id)[:200]}")
     if isinstance(error, ScheduleNotFoundError):
         return _answer(request, 404, f"There is no schedule {str(error.name)[:200]}")
     if isinstance(error, InvalidStateError):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
+from tests.support.flowing import order
 from tests.support.web import HOME
 
 from taskscheduler import Scheduler, Status
@@ -38,9 +39,11 @@ def test_every_link_of_every_page_begins_with_the_root(client: TestClient, sched
     scheduler.schedules.run("s")
     scheduler.limits.set("l", concurrency=1)
     scheduler.add_jobs([("noop", None, {"limits": "l"})] * 2)
+    flow = scheduler.flows.add(order(20)).id
     last = [scheduler.add_job("noop", parent=parent.id).id for _ in range(60)][-1]
     pages = ["/", "/jobs", f"/jobs?status=live&before={last}", f"/jobs/{last}", f"/jobs/{last}/cancel",
              f"/jobs/{last}/retry", "/schedules", "/schedule?name=s", "/schedule/pause?name=s", "/control",
+             "/flows", f"/flows/{flow}", f"/flows/{flow}/cancel", f"/flows/{flow}/retry",
              "/control/limit/delete?name=l", "/control/group/reset?name=g", "/nowhere"]  # fmt: skip
     for page in pages:
         text = client.get(f"{sent}{page}").text

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bson import ObjectId
 from fastapi import Request
 
-from taskscheduler.errors import InvalidOptionError, JobNotFoundError
+from taskscheduler.errors import FlowNotFoundError, InvalidOptionError, JobNotFoundError
+from taskscheduler.flow_state import RunningFlow
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
@@ -56,6 +58,16 @@ class WebContext:
             return self.scheduler.get_job(identifier)
         except InvalidOptionError:
             raise JobNotFoundError(identifier) from None
+
+    def flow(self, identifier: str) -> RunningFlow:
+        """Returns the flow with this id; raises FlowNotFoundError also for a malformed id."""
+        return self.scheduler.flows.get(self.flow_id(identifier))
+
+    def flow_id(self, identifier: str) -> ObjectId:
+        """Returns the id of a flow; raises FlowNotFoundError for a malformed one."""
+        if not ObjectId.is_valid(identifier):
+            raise FlowNotFoundError(identifier)
+        return ObjectId(identifier)
 
 
 def context_of(request: Request) -> WebContext:

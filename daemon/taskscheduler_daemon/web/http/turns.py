@@ -12,7 +12,7 @@ AT_ONCE = 4  #: requests that read or write data of jobs
 
 _WAIT = 30.0  #: seconds that another request waits for its turn
 
-_PATHS = ("/tasks", "/task/", "/jobs/", "/schedule/", "/control", "/api/")
+_PATHS = ("/tasks", "/task/", "/jobs/", "/schedule/", "/control", "/flows", "/api/")
 
 _PATH = "/schedule"  #: of one schedule, which its page has as a parameter
 

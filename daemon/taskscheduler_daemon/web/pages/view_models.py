@@ -121,6 +121,8 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Sequence", sequence(job)),
         ("Group", str(job.options.get("group") or "")),
         ("Solo", solo_key(job)),
+        ("Flow", str(stored.get("flow") or "")),
+        ("Label", str(stored.get("label") or "") if stored.get("flow") else ""),
         ("Schedule", job.schedule or ""),
         ("Scheduled for", local(job.scheduled_at)),
         ("Queue", str(job.options.get("queue") or "")),
