@@ -1,4 +1,4 @@
-"""Event names and their aliases, and the one rule for handlers that raise: they are logged and harm nobody."""
+"""Calls the handlers of events; the one rule for those that raise: they are logged and harm nobody."""
 
 from __future__ import annotations
 
@@ -7,55 +7,25 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from blinker import Namespace
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.event_names import ANY, APART, FLOW_EVENTS, GAP, PROGRESS, STATUS_EVENTS, event_name, full_name
+from taskscheduler.flow_state import FlowState
 from taskscheduler.model.announced import Announced
 from taskscheduler.model.exception_texts import loggable, try_to_log
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.process_state import ProcessState
 
+_MOST_FLOWS = 10_000  #: whose end is remembered
+
 Handler = Callable[[str, Any], Any]  #: called with the name of the event and the process
 
 P = TypeVar("P", bound=ProcessState)
-
-WORKER_SPAWN = "worker_spawn"
-WORKER_KILL = "worker_kill"
-PROGRESS = "progress"  #: a running job reports its progress; not part of `*`, at most one in progress_rate_limit
-GAP = "gap"  #: some events were lost; the current states follow
-ANY = "*"
-
-
-class _StatusEvents(dict[Status, str]):
-    """The event of each status; a stored value that is no status has the event `unreadable`."""
-
-    def __missing__(self, status: Status) -> str:
-        return status.label
-
-
-STATUS_EVENTS = _StatusEvents({**{status: status.label for status in Status}, Status.CANCELED: "cancel"})
-EVENTS = (*STATUS_EVENTS.values(), WORKER_SPAWN, WORKER_KILL, PROGRESS, GAP)
-
-
-def full_name(event: str) -> str:
-    """Returns the seed's name of an event: `worker_spawn` -> `taskscheduler.onWorkerSpawn`."""
-    return "taskscheduler.on" + "".join(word.capitalize() for word in event.split("_"))
-
-
-_ALIASES = {event: event for event in EVENTS} | {full_name(event): event for event in EVENTS}
-_ALIASES |= {"workerSpawn": WORKER_SPAWN, "workerKill": WORKER_KILL, "canceled": "cancel", ANY: ANY}
-
-
-def event_name(name: str) -> str:
-    """Returns the short name of an event given by any of its names; InvalidOptionError for an unknown one."""
-    try:
-        return _ALIASES[name]
-    except (KeyError, TypeError):
-        known = ", ".join((*EVENTS, ANY))
-        raise InvalidOptionError(f"unknown event {name!r}; the events are {known}") from None
 
 
 class Change(Protocol):
@@ -89,7 +59,10 @@ class Events:
         self._logger = logger
 
     def on(self, name: str, handler: Handler) -> None:
-        """Calls `handler(event_name, process)` at every event of this name, or of any but `progress` for `*`."""
+        """Calls `handler(event_name, process)` at every event of this name, or of any event of jobs for `*`.
+
+        `*` leaves `progress` out. At the end of a flow, `process` is a flow.
+        """
         event = event_name(name)
         if not callable(handler):
             raise InvalidOptionError(f"the handler of {name!r} must be callable, not {type(handler).__name__}")
@@ -108,26 +81,34 @@ class Events:
     @property
     def wants_progress(self) -> bool:
         """Whether there is a handler for the progress of running jobs."""
-        signal = self._namespace.get(full_name(PROGRESS))
+        return self._has_handlers(PROGRESS)
+
+    @property
+    def wants_flows(self) -> bool:
+        """Whether there is a handler for the end of flows."""
+        return any(map(self._has_handlers, FLOW_EVENTS.values()))
+
+    def _has_handlers(self, event: str) -> bool:
+        signal = self._namespace.get(full_name(event))
         return bool(signal is not None and signal.receivers)
 
-    def emit(self, event: str, process: ProcessState) -> None:
+    def emit(self, event: str, process: ProcessState | FlowState) -> None:
         """Calls every handler of `event` and of `*`; one that raises is logged."""
-        for name in (full_name(event), ANY) if event != PROGRESS else (full_name(event),):
+        for name in (full_name(event), ANY) if event not in APART else (full_name(event),):
             signal = self._namespace.get(name)
             for receiver in list(signal.receivers_for(event)) if signal else ():
                 with self.logging_failures(event, process):
                     receiver(event, process=process)
 
     @contextmanager
-    def logging_failures(self, event: str, process: ProcessState) -> Iterator[None]:
+    def logging_failures(self, event: str, process: ProcessState | FlowState) -> Iterator[None]:
         """Logs what a handler raises, so that it harms nobody."""
         try:
             yield
         except BaseException as error:
             if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
                 raise  # here a program may end, and Ctrl-C arrives
-            facts = {"event": event, "job": str(process.id)}
+            facts = {"event": event, "flow" if event in FLOW_EVENTS.values() else "job": str(process.id)}
             try_to_log(self._logger.error, "event handler failed", exc_info=loggable(error), extra=facts)
 
 
@@ -157,6 +138,7 @@ class Announcer:
         self._listeners: list[EventListener] = []
         self._lock = threading.Lock()
         self._announced = Announced()
+        self._ended_flows: dict[ObjectId, datetime] = {}  #: when each had ended that was announced last
         self._emitting: dict[Any, deque[tuple[str, ProcessState]]] = {}  #: by job
 
     @property
@@ -172,6 +154,30 @@ class Announcer:
     @property
     def _is_left_to_others(self) -> bool:
         return any(listener.running for listener in self._listeners)
+
+    @property
+    def wants_flows(self) -> bool:
+        """Whether there are handlers for the end of flows, whoever delivers it to them."""
+        return self._events.wants_flows
+
+    def announce_flow(self, flow: FlowState) -> None:
+        """Announces the end of a flow, unless a listener in the background does."""
+        if self.wants_flows and not self._is_left_to_others:
+            self.deliver_flow(flow)
+
+    def deliver_flow(self, flow: FlowState) -> None:
+        """Calls the handlers of the end of a flow, each end once: others may have announced it before."""
+        event, ended = FLOW_EVENTS.get(flow.status), flow.ended
+        if event is None or ended is None:
+            return
+        with self._lock:
+            known = self._ended_flows.get(flow.id)
+            if known is not None and known >= ended:
+                return
+            self._ended_flows[flow.id] = ended
+            if len(self._ended_flows) > _MOST_FLOWS:
+                del self._ended_flows[next(iter(self._ended_flows))]
+        self._events.emit(event, flow)
 
     def announce(self, event: str, process: ProcessState, requeued: bool = False) -> None:
         """Calls the handlers of an event, each change of a job once: others may have announced it before.

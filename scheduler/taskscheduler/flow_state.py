@@ -167,3 +167,14 @@ class RunningFlow(FlowState):
         queued = self._flows.retry(self.id, reason)
         self.refresh()
         return queued
+
+
+class RunningFlows:
+    """Makes the flows that handlers of events are called with."""
+
+    def __init__(self) -> None:
+        self.access: FlowAccess | None = None  #: `scheduler.flows`, as soon as that is there
+
+    def flow(self, document: Mapping[str, Any]) -> FlowState:
+        """Returns the flow for a stored document."""
+        return FlowState(document) if self.access is None else RunningFlow(self.access, document)

@@ -12,6 +12,7 @@ from blinker import Namespace
 from taskscheduler.calls import Calls
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection, Source
+from taskscheduler.events import Handler
 from taskscheduler.facade.core import Foundation
 from taskscheduler.facade.operations import Operations
 from taskscheduler.model.checks import Seconds, waiting_time
@@ -142,10 +143,11 @@ class Scheduler(Operations):
         self._core.announcer.leave_to(background)
         return background
 
-    def on(self, event: str, handler: Callable[[str, Process], Any]) -> Scheduler:
+    def on(self, event: str, handler: Handler) -> Scheduler:
         """Calls `handler(event_name, process)` at every event of this name, or at all with `*`, while this scheduler
         adds, cancels, waits or listens. Short and full names; InvalidOptionError for an unknown one. Chainable.
 
+        The handlers of `flow_done`, `flow_failed` and `flow_canceled` get the RunningFlow; `*` leaves these out.
         `progress`, which `*` leaves out, reports what running jobs pass to update_progress; bind it before you wait.
         """
         self._core.events.on(event, handler)

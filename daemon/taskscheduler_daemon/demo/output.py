@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.events import GAP
+from taskscheduler.event_names import GAP
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.demo.plan import ABOUT

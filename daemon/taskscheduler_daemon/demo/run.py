@@ -13,7 +13,7 @@ from bson import ObjectId
 from taskscheduler.clock import Deadline
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler.embedded import DATABASE, DATABASE_VARIABLE, STATE_VARIABLE, EmbeddedServer
-from taskscheduler.events import STATUS_EVENTS
+from taskscheduler.event_names import STATUS_EVENTS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler

@@ -76,6 +76,7 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
                 await self._wait_for(last, left, late(flow, limit))
             else:  # whoever has written the last end is about to end the flow
                 await asyncio.sleep(backoff.next())
+        self._core.announcer.announce_flow(self._core.running_flows.flow(flow.to_dict()))
         if throw:
             raise_for_flow(flow.status, await self.processes(flow.id))
         return flow
@@ -95,6 +96,10 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
 
     def _running(self, flow: FlowState) -> AsyncRunningFlow:
         return AsyncRunningFlow(self, flow.to_dict())
+
+    def adopt(self, flow: FlowState) -> AsyncRunningFlow:
+        """Returns the twin of a flow, for handlers of events."""
+        return self._running(flow)
 
 
 class AsyncRunningFlow(FlowState):

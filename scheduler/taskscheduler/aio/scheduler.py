@@ -88,7 +88,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.sequences = AsyncSequences(blocking.sequences, threads, processes)
         self.groups = AsyncGroups(blocking.groups, threads, processes)
         self.flows = AsyncFlows(blocking.flows, threads, processes, blocking.core)
-        self._handlers = AsyncHandlers(foundation.events, threads, processes)
+        self._handlers = AsyncHandlers(foundation.events, threads, processes, self.flows)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None
 

@@ -12,6 +12,7 @@ from blinker import Namespace
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.connection import Connection, Source
 from taskscheduler.events import Announcer, Events
+from taskscheduler.flow_state import RunningFlows
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.cancel import JobCanceller
@@ -26,7 +27,8 @@ from taskscheduler.store import Store
 from taskscheduler.store.change_feed import Token
 from taskscheduler.validation import check_token, named
 from taskscheduler.waiting.completion_watcher import CompletionWatcher
-from taskscheduler.waiting.listener import Listener
+from taskscheduler.waiting.flow_follower import FlowFollower
+from taskscheduler.waiting.listener import Listener, SharedStreams
 from taskscheduler.waiting.own_streams import OwnStreams
 from taskscheduler.waiting.shared_stream import SharedStream
 
@@ -76,6 +78,8 @@ class Core:
         self.service_messages = ServiceMessages(self.connection)
         self.shared_stream = SharedStream(self.connection)
         self.waits = OwnStreams()
+        self.running_flows = RunningFlows()
+        self.flow_follower = FlowFollower(self.connection, self.announcer, self.running_flows, self.clock)
         self.completions = CompletionWatcher(self.connection, self.announcer, self.clock)
 
     @property
@@ -86,7 +90,8 @@ class Core:
         """Returns a listener for the jobs that match, not open yet. InvalidOptionError."""
         check_token(after)
         asked = {} if query is None else named(query)
-        return Listener(self.processes, self.store, asked, after, self.announcer.wants_progress, self.shared_stream)
+        shared = SharedStreams(self.shared_stream, self.flow_follower)
+        return Listener(self.processes, self.store, asked, after, self.announcer.wants_progress, shared)
 
     def stop_streams(self) -> None:
         """Ends the streams that many share; those who follow them get an error."""

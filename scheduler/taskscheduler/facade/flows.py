@@ -10,6 +10,7 @@ from bson import ObjectId
 from taskscheduler.clock import Backoff, Deadline
 from taskscheduler.declarations.flows import Flow
 from taskscheduler.errors import InvalidFlowError, InvalidOptionError, JobNotFoundError, WaitTimeoutError
+from taskscheduler.facade.core import Core
 from taskscheduler.facade.methods import Methods
 from taskscheduler.flow_state import FlowState, RunningFlow
 from taskscheduler.model.changes import reason_option
@@ -40,6 +41,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25  #: seconds between two looks at a flow
 
 class Flows(Methods):
     """Jobs that come after each other, added all at once; see `Flow`, `chain` and `group`."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        core.running_flows.access = self
 
     def add(self, flow: Flow) -> RunningFlow:
         """Stores a flow with all its jobs in one transaction: all of it or nothing.
@@ -133,7 +138,10 @@ class Flows(Methods):
         """
         wanted, why = flow_key(flow_id), reason_option(reason)
         with translated():
-            return cancel_flow(self._core.store, self._core.canceller, wanted, why)
+            cancelled = cancel_flow(self._core.store, self._core.canceller, wanted, why)
+            if cancelled and self._core.announcer.wants_flows:
+                self._core.announcer.announce_flow(self.get(wanted))
+        return cancelled
 
     def retry(self, flow_id: ObjectId | str, reason: str | None = None) -> int:
         """Puts jobs of a flow back in the queue that failed or timed out; returns how many jobs run again.
@@ -168,6 +176,7 @@ class Flows(Methods):
                     self._wait_for(last, left, late(flow, limit))
                 else:  # whoever has written the last end is about to end the flow
                     deadline.pause(backoff.next())
+        core.announcer.announce_flow(flow)
         if throw:
             raise_for_flow(flow.status, self.processes(wanted))
         return flow

@@ -152,3 +152,16 @@ def changed_document(event: Document) -> Document:
     full = event.get("fullDocument") or {}
     status = event.get("updateDescription", {}).get("updatedFields", {}).get("status", full.get("status"))
     return {**full, "_id": event.get("documentKey", {}).get("_id"), "status": status}
+
+
+#: selects the ends of flows, from the stream of their collection
+END_OF_FLOW: list[Document] = [
+    {"$match": {"operationType": "update", "updateDescription.updatedFields.ended": {"$exists": True}}}
+]
+
+
+def ended_flow(event: Mapping[str, Any]) -> Document:
+    """Returns a flow as it was when it ended: it may have been retried or deleted since."""
+    now = event.get("fullDocument") or {"_id": event["documentKey"]["_id"]}
+    changed = event["updateDescription"]["updatedFields"]
+    return {**now, **{name: changed[name] for name in ("status", "ended", "counts", "expires") if name in changed}}

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any
 
+from bson import Timestamp
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from pymongo.change_stream import ChangeStream
@@ -35,6 +36,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 Token = Mapping[str, Any]
 
+_OF_TIME = 18  #: digits at the beginning of a token: the type of a timestamp, its seconds and its number in these
+
 
 class Gap(Enum):
     """What a feed yields after it started anew: changes before it are missing, so read the current states."""
@@ -56,12 +59,15 @@ class ChangeFeed:
         full_document: str | None = None,
         await_ms: int = 1000,
         after: Token | None = None,
+        since: Timestamp | None = None,
     ) -> None:
+        """`after` is the place of a feed like this one; without it, changes are yielded `since` a time of the oplog."""
         self._source = source.with_options(read_concern=ReadConcern("majority"))
         self._pipeline = list(pipeline)
         self._full_document = full_document
         self._await_ms = await_ms
         self._token = after
+        self._since = since
         self._backoff: Backoff | None = None  #: from the first failure until a change is read
         self._refusals = 0  #: in a row, by a server that answers
         self._stopped = threading.Event()
@@ -75,7 +81,7 @@ class ChangeFeed:
         try:
             self._stream = self._watch()
         except OperationFailure as error:
-            if self._token is None or error.code not in HISTORY_LOST:
+            if (self._token is None and self._since is None) or error.code not in HISTORY_LOST:
                 raise
             self._forget(brief(error))
             self._stream = self._watch()
@@ -101,6 +107,7 @@ class ChangeFeed:
             full_document=self._full_document,
             max_await_time_ms=self._await_ms,
             resume_after=self._token,
+            start_at_operation_time=self._since if self._token is None else None,
         )
 
     def _read_undecoded(self, error: BSONError) -> None:
@@ -163,7 +170,7 @@ class ChangeFeed:
     def _forget(self, reason: str) -> None:
         """Gives up the place in the oplog; the next reopening is a gap."""
         logger.info("change stream starts anew", extra={"reason": reason})
-        self._token = None
+        self._token = self._since = None
         self._close_stream()
 
     def select(self, pipeline: Sequence[Mapping[str, Any]], after: Token | None = None) -> None:
@@ -212,6 +219,21 @@ def token_time(token: Token | None) -> datetime | None:
         return datetime.fromtimestamp(int(str((token or {})["_data"])[2:10], 16), UTC)
     except (KeyError, ValueError):
         return None
+
+
+def token_timestamp(token: Token | None) -> Timestamp | None:
+    """Returns the time of the oplog just behind the change at a token; None if the token does not contain it."""
+    try:
+        data = str((token or {})["_data"])
+        return Timestamp(int(data[2:10], 16), int(data[10:18], 16) + 1)
+    except (KeyError, ValueError):
+        return None
+
+
+def is_as_late(token: Token | None, place: Token | None) -> bool:
+    """Returns whether the time of a token is that of a place or later, also if they are of different collections."""
+    ours, other = (str((one or {}).get("_data", ""))[:_OF_TIME] for one in (token, place))
+    return ours >= other
 
 
 def reaches(token: Token, place: Token | None) -> bool:

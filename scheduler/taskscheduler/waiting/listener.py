@@ -14,8 +14,9 @@ from bson import ObjectId
 
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import SchedulerError
-from taskscheduler.events import GAP as GAP_EVENT
-from taskscheduler.events import PROGRESS, STATUS_EVENTS, Announcer, event_of
+from taskscheduler.event_names import GAP as GAP_EVENT
+from taskscheduler.event_names import PROGRESS, STATUS_EVENTS
+from taskscheduler.events import Announcer, event_of
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import status_of
 from taskscheduler.process import Process, Processes
@@ -23,6 +24,7 @@ from taskscheduler.store import Store
 from taskscheduler.store.change_events import changes, is_unstarted
 from taskscheduler.store.change_feed import GAP, Token, token_time
 from taskscheduler.store.driver_errors import StoreError
+from taskscheduler.waiting.flow_follower import FlowFollower
 from taskscheduler.waiting.listener_feed import ListenerFeed
 from taskscheduler.waiting.shared_stream import SharedStream
 
@@ -46,6 +48,13 @@ class JobEvent(NamedTuple):
 Announce = Callable[[str, Process, bool], None]  #: called with the parts of a JobEvent
 
 
+class SharedStreams(NamedTuple):
+    """What the listeners of a scheduler share."""
+
+    jobs: SharedStream
+    flows: FlowFollower
+
+
 class Listener:
     """Follows all changes of status that match a query, in order."""
 
@@ -56,19 +65,23 @@ class Listener:
         query: Mapping[str, Any] | None,
         after: Token | None,
         progress: bool = False,
-        shared: SharedStream | None = None,
+        shared: SharedStreams | None = None,
     ) -> None:
         self._processes = processes
         self._store = store
         self._query = dict(query or {})
         self._progress = progress
         self._handed_back: dict[Any, None] = {}  #: jobs that were announced as processing and have not begun
-        self._feed = ListenerFeed(store, self._query, after, progress, shared)
+        self._feed = ListenerFeed(store, self._query, after, progress, None if shared is None else shared.jobs)
+        self._flows = None if shared is None else shared.flows
+        self._follows_flows = False
         self._seen_until = token_time(after) or store.clock.now()
 
     def open(self) -> None:
         """Opens the stream now: everything from here on is delivered."""
         self._feed.open()
+        if self._flows is not None and not self._follows_flows:
+            self._follows_flows = self._flows.join(self)
 
     def run(
         self,
@@ -89,12 +102,18 @@ class Listener:
 
         There is at least one look, so that a caller without time left when the stream is open can go on from there.
         """
-        self._feed.open()
-        with closing(self._feed):
+        self.open()
+        with closing(self._feed), closing(self):
             while not stopped():
                 yield self._events_of(self._feed.next(deadline.left(_LONGEST_LOOK)))
                 if deadline.passed:
                     return
+
+    def close(self) -> None:
+        """Ends what it follows beside its own stream."""
+        if self._follows_flows and self._flows is not None:
+            self._follows_flows = False
+            self._flows.leave(self)
 
     @property
     def token(self) -> Token | None:

@@ -24,7 +24,7 @@ class Story:
     def __init__(self) -> None:
         self.events = Events(None, logging.getLogger("tests.aio"))
         self.threads = LoopThreads()
-        self.handlers = AsyncHandlers(self.events, self.threads, AsyncProcesses(cast(Any, None)))
+        self.handlers = AsyncHandlers(self.events, self.threads, AsyncProcesses(cast(Any, None)), cast(Any, None))
         self.heard: list[tuple[str, AsyncProcess]] = []
 
     async def emit(self, event: str) -> None:

@@ -10,7 +10,7 @@ from tests.support.tables import table
 from tests.unit.presentation.fakes import job
 
 from taskscheduler.clock import SYSTEM_CLOCK
-from taskscheduler.events import GAP
+from taskscheduler.event_names import GAP
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.demo.output import PlainOutput, due, error, event_line, note, padded
 from taskscheduler_daemon.demo.plan import ABOUT

@@ -12,7 +12,8 @@ from bson import ObjectId
 
 from taskscheduler.connection import Connection
 from taskscheduler.errors import DuplicateJobError
-from taskscheduler.events import EVENTS, Announcer, Events
+from taskscheduler.event_names import EVENTS
+from taskscheduler.events import Announcer, Events
 from taskscheduler.model.document import NewJob
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions

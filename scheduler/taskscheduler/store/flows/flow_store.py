@@ -7,7 +7,7 @@ it is deleted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from bson import ObjectId
@@ -140,6 +140,11 @@ class FlowStore:
         """Returns the ids of flows that have not ended, those behind this one in the order of their ids."""
         query: Document = {"status": RUNNING, "_id": {"$lt": after} if after is not None else {"$exists": True}}
         return read_ids(self.collection, lambda flows: flows.find(query, ONLY_ID).sort("_id", -1).limit(limit))
+
+    def ended_since(self, since: datetime) -> list[Document]:
+        """Returns the flows that have ended since then, those first that ended first."""
+        ended = {"status": {"$in": [DONE, FAILED, CANCELED]}, "ended": {"$gte": since}}
+        return read(self.collection, lambda flows: flows.find(ended).sort("ended", 1))
 
     def are_used(self) -> bool:
         """Returns whether there is or was a flow."""

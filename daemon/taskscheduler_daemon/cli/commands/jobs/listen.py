@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from taskscheduler.clock import Clock
-from taskscheduler.events import GAP, STATUS_EVENTS
+from taskscheduler.event_names import GAP, STATUS_EVENTS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler_daemon.cli.command import command as cli_command

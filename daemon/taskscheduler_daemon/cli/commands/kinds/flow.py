@@ -46,8 +46,9 @@ A flow is a set of jobs that come after each other. Programs add flows: schedule
 
 SHOW_HELP = """Show a flow and its jobs as a tree.
 
-Jobs stand in the order in which they can run. ID may be the last 5 or more digits of the id of a recent flow. Of many jobs beside each other only the most important
-ones are shown, unless you give --all. In a pipe, too, the output is for people; give -o tsv or -o json for programs.
+Jobs stand in the order in which they can run. Of many beside each other only the most important ones are shown, unless
+you give --all. ID may be the last 5 or more digits of the id of a recent flow. In a pipe, too, the output is for
+people; give -o tsv or -o json for programs.
 """
 
 _MOST_LINES = 50  #: flows in a table for people, unless they say otherwise
