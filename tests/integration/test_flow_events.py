@@ -48,17 +48,15 @@ def passing(flag: Path) -> Flow:
 
 
 @contextmanager
-def listening(scheduler: Scheduler, **more: Any) -> Iterator[None]:
-    """Listens in another thread, in the foreground of that."""
-    ended = threading.Event()
-    thread = threading.Thread(target=lambda: scheduler.listen(lambda _: ended.is_set(), timeout=60, **more))
+def listening(scheduler: Scheduler) -> Iterator[None]:
+    """Listens to jobs of no flow in another thread, in the foreground of that."""
+    thread = threading.Thread(target=lambda: scheduler.listen(lambda _: True, {"class": "the-end"}, timeout=60))
     thread.start()
     try:
         eventually(lambda: any(one.name == "taskscheduler-flows" for one in threading.enumerate()))
         yield
     finally:
-        ended.set()
-        scheduler.add_job("noop")
+        scheduler.add_job("the-end")
         thread.join()
 
 
@@ -94,8 +92,12 @@ def test_an_end_is_told_once_by_a_listener_or_by_the_one_that_goes_on(uri: str, 
 
 def test_the_events_of_its_jobs_come_first(scheduler: Scheduler, other: Scheduler) -> None:
     seen: list[str] = []
-    for event in ("done", "flow_done"):
-        other.on(event, lambda name, _: seen.append(name))
+
+    def slow(name: str, _: Any) -> None:
+        threading.Event().wait(0.2)
+        seen.append(name)
+
+    other.on("done", slow).on("flow_done", lambda name, _: seen.append(name))
     with other.listen_in_background():
         scheduler.flows.add(order(2))
         run(scheduler)
@@ -103,11 +105,19 @@ def test_the_events_of_its_jobs_come_first(scheduler: Scheduler, other: Schedule
     assert seen == ["done"] * 4 + ["flow_done"]
 
 
+def test_a_closed_scheduler_leaves_no_thread(uri: str) -> None:
+    with Scheduler(uri) as program:
+        told_to(program)
+        program.listen_in_background()
+        assert any(one.name == "taskscheduler-flows" for one in threading.enumerate())
+    assert not any(one.name == "taskscheduler-flows" for one in threading.enumerate())
+
+
 def test_a_listener_in_the_foreground_tells_them_whatever_jobs_it_asks_for(
     scheduler: Scheduler, other: Scheduler
 ) -> None:
     told = told_to(other)
-    with listening(other, query={"class": "noop", "queue": "none"}):
+    with listening(other):
         flow = scheduler.flows.add(order(1))
         run(scheduler)
         eventually(lambda: told == [("flow_done", flow.id)])

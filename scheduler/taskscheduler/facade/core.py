@@ -97,6 +97,7 @@ class Core:
         """Ends the streams that many share; those who follow them get an error."""
         try:
             self.completions.stop()
+            self.flow_follower.stop()
         finally:
             self.shared_stream.stop()
 

@@ -34,9 +34,11 @@ _LAST_LOOK = 5.0  #: seconds that the last listener waits at most for what has e
 class Follower(Protocol):
     """A listener."""
 
+    told: Token | None  #: the place up to which all handlers have been called
+
     @property
     def token(self) -> Token | None:
-        """The place behind the last change that it has told."""
+        """The place behind the last change that it has read, where a later one goes on."""
         ...
 
 
@@ -84,6 +86,15 @@ class FlowFollower:
                 return
             self._following = None
         following.stop(listener.token)
+
+    def stop(self) -> None:
+        """Ends the thread at once, whoever listens."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            following, self._following = self._following, None
+        if following is not None:
+            following.stop(None)
 
 
 class _Following:
@@ -156,7 +167,7 @@ class _Following:
         """Waits until a listener has come to a place; returns whether all have stopped before it."""
         patience = Deadline(_PATIENCE, self._clock)
         while not self._stop.is_set():
-            if patience.passed or any(is_as_late(one.token, place) for one in self._listeners):
+            if patience.passed or any(is_as_late(one.told, place) for one in self._listeners):
                 return False
             self._stop.wait(_LOOK)
         return not is_as_late(self._until, place)

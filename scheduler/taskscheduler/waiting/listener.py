@@ -75,13 +75,18 @@ class Listener:
         self._feed = ListenerFeed(store, self._query, after, progress, None if shared is None else shared.jobs)
         self._flows = None if shared is None else shared.flows
         self._follows_flows = False
+        self.told: Token | None = after  #: the place up to which all handlers have been called
         self._seen_until = token_time(after) or store.clock.now()
 
     def open(self) -> None:
         """Opens the stream now: everything from here on is delivered."""
         self._feed.open()
-        if self._flows is not None and not self._follows_flows:
-            self._follows_flows = self._flows.join(self)
+        try:
+            if self._flows is not None and not self._follows_flows:
+                self._follows_flows = self._flows.join(self)
+        except BaseException:
+            self._feed.close()
+            raise
 
     def run(
         self,
@@ -105,6 +110,7 @@ class Listener:
         self.open()
         with closing(self._feed), closing(self):
             while not stopped():
+                self.told = self._feed.token  # the caller has dealt with all before
                 yield self._events_of(self._feed.next(deadline.left(_LONGEST_LOOK)))
                 if deadline.passed:
                     return
