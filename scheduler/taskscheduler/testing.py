@@ -19,7 +19,8 @@ It runs the code of a node: jobs are claimed from a real database, and each atte
 retries, intervals, families and notifications. Features that need a process of their own are missing: a job cannot be
 killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence are not. To wait for a job
 that has not been run takes for ever. Async jobs run one at a time, too. A service is asked to stop as soon as it
-waits. Pauses hold by the clock of the server. No real node should serve the database meanwhile.
+waits. A batch is made of the jobs that are due, without waiting for more. Pauses hold by the clock of the server. No
+real node should serve the database meanwhile.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from inspect import iscoroutine
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bson import ObjectId
 
@@ -45,10 +46,12 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
+from taskscheduler.jobs.batches import BatchRun
 from taskscheduler.jobs.commits import RunningAttempt
 from taskscheduler.jobs.executor import Container, execute, notify
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.batches.options import batch_of
 from taskscheduler.model.checks import integer, names, queue_name
 from taskscheduler.model.checks import seconds as checked_seconds
 from taskscheduler.model.control.controls import Controls
@@ -65,6 +68,7 @@ from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
+from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.claims import WAITING_OR_IN_TURN, Scope
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated
@@ -76,10 +80,18 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MAX_LOST = 3  #: no attempt is lost here
+
 _WAITING = {"status": int(Status.WAITING)}
 
 _STEPS = 100  #: in which time is let pass at most, beside the times of schedules
 _ROUND = 10_000  #: jobs that run in one round at most
+
+
+class _Held(NamedTuple):
+    """An attempt that was claimed, and its job."""
+
+    fence: Fence
+    document: Document
 
 
 @contextmanager
@@ -133,7 +145,10 @@ class InlineNode:
         Jobs that are added or become due meanwhile wait for the next call.
         """
         with translated():
-            return [process for job_id in self._due() if (process := self._run(job_id)) is not None]
+            left, ran = dict.fromkeys(self._due()), list[Process]()
+            while left:
+                ran += self._run(_first(left), left)
+            return ran
 
     def run_until_idle(self, most: int = 1000) -> list[Process]:
         """Runs jobs until none is due. SchedulerError if that takes more than `most` attempts: an interval of -1?"""
@@ -207,8 +222,51 @@ class InlineNode:
             set_aside(self._scheduler.store, job["_id"], fault, held)
         return fault is not None
 
-    def _run(self, job_id: ObjectId) -> Process | None:
-        """Runs one attempt; None if the job cannot be claimed any more."""
+    def _run(self, job_id: ObjectId, left: dict[ObjectId, None]) -> list[Process]:
+        """Runs one attempt, or a batch of it and some that are `left`; none if it cannot be claimed any more."""
+        first = self._claim(job_id)
+        held = [] if first is None else [first, *self._companions(first.document, left)]
+        if not held:
+            return []
+        store = self._scheduler.store
+        began = self._clock.monotonic()
+        results = self._execute(held, _Runtime(self._scheduler, held, held[0].document, str(self._worker)))
+        lasted, ended = self._clock.monotonic() - began, store.clock.now().timestamp()
+        ends = [self._end(*one, result, lasted, ended) for one, result in zip(held, results, strict=True)]
+        if batch_of(held[0].document) is not None:
+            for end in ends:
+                end.batched = len(held)
+        known = store.completions.write(ends) == len(ends)
+        written = ends if known else [one for one in ends if one.fence.job_id in store.completions.confirmed(ends)]
+        follow_up(store, written, self._name, self._hooks)  # the others were cancelled or deleted
+        self._settle()
+        if any(result.content.get("error", {}).get("type") == "KeyboardInterrupt" for result in results):
+            raise KeyboardInterrupt  # from the person at the terminal
+        return [Process(self._scheduler, store.jobs.get(fence.job_id) or document) for fence, document in held]
+
+    def _end(self, fence: Fence, document: Document, result: AttemptResult, lasted: float, ended: float) -> Completion:
+        return completion_of(fence, document, AttemptEnd(*result, str(self._worker), lasted, ended=ended), _MAX_LOST)
+
+    def _companions(self, document: Document, left: dict[ObjectId, None]) -> list[_Held]:
+        """Claims the other jobs of a batch, if this one runs in batches."""
+        batch = batch_of(document)
+        if batch is None or batch.size == 1 or not left:
+            return []
+        controls = self._controls()
+        scope = scope_under(controls, self._queues or None)
+        place, store = (document["class"], document["queue"]), self._scheduler.store
+        jobs = but_paused(store, controls, store.claims.companions(scope, *place, _ROUND))
+        found: list[_Held] = []
+        for job in jobs:
+            if job["_id"] not in left or len(found) == batch.size - 1:
+                continue
+            del left[job["_id"]]
+            one = self._claim(job["_id"])
+            found += [] if one is None else [one]
+        return found
+
+    def _claim(self, job_id: ObjectId) -> _Held | None:
+        """Claims a job and reads it; None if it cannot be claimed any more, or must not run."""
         store, claim = self._scheduler.store, uuid.uuid4().hex
         controls = store.controls.load().at(store.clock.now())  # a job may have paused those behind it
         if is_all_paused(controls):
@@ -229,35 +287,28 @@ class InlineNode:
         if release_late(store, fence, document):
             return None
         store.events.append([{"job": job_id, "status": int(Status.PROCESSING), "attempt": fence.attempt}], self._name)
-        began = self._clock.monotonic()
-        ending, content = self._execute(document, _Runtime(self._scheduler, fence, document, str(self._worker)))
-        lasted = self._clock.monotonic() - began
-        ended = AttemptEnd(ending, content, str(self._worker), lasted, ended=store.clock.now().timestamp())
-        end = completion_of(fence, document, ended, _MAX_LOST)
-        if store.completions.write([end]) or store.completions.confirmed([end]):  # else it was cancelled or deleted
-            follow_up(store, [end], self._name, self._hooks)
-        self._settle()
-        if content.get("error", {}).get("type") == "KeyboardInterrupt":
-            raise KeyboardInterrupt  # from the person at the terminal
-        return Process(self._scheduler, store.jobs.get(job_id) or document)
+        return _Held(fence, document)
 
-    def _execute(self, document: Document, runtime: _Runtime) -> AttemptResult:
-        began, limit = self._clock.monotonic(), document["options"]["timeout"]
-        result = self._attempt(document, runtime)
+    def _execute(self, held: Sequence[_Held], runtime: _Runtime) -> list[AttemptResult]:
+        """Runs these attempts, more than one as a batch; returns how each of them ended."""
+        limits = [limit for one in held if (limit := one.document["options"]["timeout"])]
+        began, limit = self._clock.monotonic(), min(limits, default=0)
+        batch = BatchRun([one.document for one in held]) if len(held) > 1 else None
+        run = self._attempt(held[0].document, runtime, batch)
+        outcomes = {} if batch is None else batch.outcomes(run)
         if limit and self._clock.monotonic() - began > limit:
             error = {"type": "JobTimeoutError", "message": f"ran longer than {limit:g} s"}
-            result = AttemptResult(Ending.TIMED_OUT, {"error": error})
-        if runtime.said:
-            result.content["said"] = runtime.said
-        if REGISTRY.has_hook(document["class"]):
-            result.content["hook"] = True
-        return result
+            run, outcomes = AttemptResult(Ending.TIMED_OUT, {"error": error}), {}
+        said = {"said": runtime.said} if runtime.said else {}
+        hook = {"hook": True} if REGISTRY.has_hook(held[0].document["class"]) else {}
+        results = [outcomes.get(place, run) for place in range(len(held))]
+        return [AttemptResult(ending, {**content, **said, **hook}) for ending, content in results]
 
-    def _attempt(self, document: Document, runtime: _Runtime) -> AttemptResult:
+    def _attempt(self, document: Document, runtime: _Runtime, batch: BatchRun | None) -> AttemptResult:
         most = self._scheduler.options.max_payload
         if not REGISTRY.is_async(document["class"]):
-            return execute(document, runtime, self._container, most)
-        return _in_a_loop(runtime.with_scheduler(execute_async(document, runtime, self._container, most)))
+            return execute(document, runtime, self._container, most, batch=batch)
+        return _in_a_loop(runtime.with_scheduler(execute_async(document, runtime, self._container, most, batch)))
 
     def _settle(self) -> None:
         """Delivers the effects of ended jobs, also of cancelled ones."""
@@ -267,6 +318,13 @@ class InlineNode:
                 seen.add(job["_id"])
                 outbox.deliver(job["_id"])
                 self._hooks.call(job["_id"])
+
+
+def _first(left: dict[ObjectId, None]) -> ObjectId:
+    """Removes and returns the first of these ids."""
+    first = next(iter(left))
+    del left[first]
+    return first
 
 
 class _InlineHooks:
@@ -283,7 +341,7 @@ class _InlineHooks:
         if document is None:
             return
         process = Process(self._scheduler, document)
-        runtime = _Runtime(self._scheduler, None, document, "")
+        runtime = _Runtime(self._scheduler, [], document, "")
         try:
             answer = notify(document, runtime, self._container, process)
             if iscoroutine(answer):
@@ -333,10 +391,10 @@ class _StopAtRest:
 class _Runtime:
     """The services that a running job may use; every sign of life is written at once."""
 
-    def __init__(self, scheduler: Scheduler, fence: Fence | None, document: Mapping[str, Any], worker: str) -> None:
+    def __init__(self, scheduler: Scheduler, held: Sequence[_Held], document: Mapping[str, Any], worker: str) -> None:
+        """`held` are the attempts that run; none for a notification."""
         self._scheduler = scheduler
-        self._fence = fence
-        self._parent = document.get("parent")
+        self._held = held
         self._worker = worker
         self.stop_request = _StopAtRest(REGISTRY.is_async(document["class"]))
         self.said: dict[str, Any] = {}
@@ -350,14 +408,15 @@ class _Runtime:
             self.said["progress"] = progress
         if message is not None:
             self.said["message"] = message[:1000].encode(errors="replace").decode()
-        if self._fence is not None:
+        if self._held:
             said = {**self.said, "worker": self._worker}
-            self._scheduler.store.completions.progress([Sign(self._fence, said, self._parent)])
+            signs = [Sign(fence, said, document.get("parent")) for fence, document in self._held]
+            self._scheduler.store.completions.progress(signs)
 
     def attempt(self) -> RunningAttempt:
-        if self._fence is None:
+        if not self._held:
             raise SchedulerError("a job can commit only while it runs")
-        document = {**self._document, "claim": self._fence.claim}
+        document = {**self._document, "claim": self._held[0].fence.claim}
         return RunningAttempt(document, self._worker, self._began, self.said)
 
     def scheduler(self) -> Scheduler:

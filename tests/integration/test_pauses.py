@@ -130,9 +130,7 @@ def test_no_search_finds_a_job_of_a_paused_queue(scheduler: Scheduler, queues: l
 
 
 @pytest.mark.parametrize("paused", [{"but_classes": ["echo"]}, {"but_tags": ["x"]}], ids=str)
-def test_a_job_of_a_paused_class_or_tag_is_not_claimed_by_its_id(
-    scheduler: Scheduler, paused: dict[str, list[str]]
-) -> None:
+def test_a_job_of_a_paused_class_or_tag_is_not_claimed_by_its_id(scheduler: Scheduler, paused: dict[str, Any]) -> None:
     scope, claims = Scope(**paused), scheduler.store.claims
     assert claims.claim_one(add(scheduler, 0).id, scope, "claim", ObjectId(), "node") == []
     assert len(claims.claim_one(scheduler.add_job(Noop, tags=["y"]).id, scope, "claim", ObjectId(), "node")) == 1

@@ -47,7 +47,8 @@ def catalog() -> list[Entry]:
 def entry_of(spec: JobSpec) -> Entry:
     """Describes one job."""
     doc = inspect.cleandoc(str(spec.cls.__dict__.get("__doc__") or "")).splitlines()
-    options = {**spec.options, **({"solo": spec.solo} if spec.solo else {}), **spec.rules.names()}
+    batch = {} if spec.batch is None else spec.batch.shown()
+    options = {**spec.options, **batch, **({"solo": spec.solo} if spec.solo else {}), **spec.rules.names()}
     return Entry(spec.name, tuple(_parameters_of(spec)), doc[0] if doc else "", options)
 
 

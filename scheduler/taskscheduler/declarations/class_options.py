@@ -8,6 +8,7 @@ from typing import Any
 
 from taskscheduler.declarations.type_checks import annotations_of
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.model.batches.options import BATCH, BATCH_CHECKS, BATCH_WAIT, BatchOptions
 from taskscheduler.model.checks import Check, checked, nearest
 from taskscheduler.model.options import JOB_CHECKS, JobOptions
 from taskscheduler.model.raised import ExceptionRules, exceptions
@@ -22,7 +23,14 @@ _CHECKS: Mapping[str, Check] = {name: JOB_CHECKS[name] for name in JOB_CHECKS if
 _RULES: Mapping[str, Check] = dict.fromkeys(ExceptionRules._fields, exceptions)
 
 #: other names that people give to an option
-_ALIASES = {"retries": "retry", "max_retries": "retry", "retry_delay": "retry_interval", "time_limit": "timeout"}
+_ALIASES = {
+    "retries": "retry",
+    "max_retries": "retry",
+    "retry_delay": "retry_interval",
+    "time_limit": "timeout",
+    "batch_size": BATCH,
+    "batch_timeout": BATCH_WAIT,
+}
 
 _LIKE = 0.75  #: a class may have attributes of its own whose names are less like an option than this
 
@@ -32,9 +40,14 @@ _ABSENT = object()
 def decorated_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options of a decorator; InvalidOptionError for an unknown one or a wrong value."""
     _refuse_those_of_one_job(given)
-    options = checked(given, _CHECKS)
-    JobOptions.of(options)  # whether they fit together
+    options = checked(given, {**_CHECKS, **BATCH_CHECKS})
+    JobOptions.of(_but_batch(options))  # whether they fit together
+    BatchOptions.of(options)
     return options
+
+
+def _but_batch(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in BATCH_CHECKS}
 
 
 def class_options(cls: type, is_service: bool) -> dict[str, Any]:
@@ -48,11 +61,31 @@ def class_options(cls: type, is_service: bool) -> dict[str, Any]:
         _refuse_those_of_one_job({name: value for name in _OF_ONE_JOB if (value := _value(cls, name)) is not _ABSENT})
         if is_service:
             _refuse_those_of_plain_jobs(cls)
-        _refuse_near_misses(cls, known if is_service else {**known, **_RULES})
+        _refuse_near_misses(cls, known if is_service else {**known, **_RULES, **BATCH_CHECKS})
         options = checked({name: value for name in known if (value := _value(cls, name)) is not _ABSENT}, known)
         if not is_service:
             JobOptions.of(options)  # whether they fit together
         return options
+    except InvalidOptionError as error:
+        raise InvalidOptionError(f"the job class {cls.__qualname__}: {error}") from None
+
+
+def batch_options(cls: type, is_service: bool, options: Mapping[str, Any]) -> BatchOptions | None:
+    """Returns how many jobs of a class run at once, beside its other `options`; None if each runs by itself.
+
+    InvalidOptionError for a wrong value, and for a class of which no two jobs can run in one worker.
+    """
+    given = {name: _value(cls, name) for name in BATCH_CHECKS}
+    given = {name: value for name, value in given.items() if value is not _ABSENT and value is not None}
+    try:
+        if given and is_service:
+            raise InvalidOptionError(f"a service has no option {next(iter(given))}: each runs for ever, by itself")
+        batch = BatchOptions.of(given)
+        if batch is not None and options.get("force_spawn"):
+            raise InvalidOptionError("option batch does not go with force_spawn, by which each job has its own worker")
+        if batch is not None and inspect.getattr_static(cls, "solo", False):
+            raise InvalidOptionError("option batch does not go with solo, by which one job runs at a time")
+        return batch
     except InvalidOptionError as error:
         raise InvalidOptionError(f"the job class {cls.__qualname__}: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskscheduler.declarations.conversions import made, needs_conversion, reason
-from taskscheduler.declarations.type_checks import DATA, check_of, deeply, first_wrong, hints_of
+from taskscheduler.declarations.type_checks import DATA, check_of, deeply, first_wrong
 from taskscheduler.errors import InvalidArgumentsError
 from taskscheduler.model.payload import stored_form
 
@@ -13,11 +13,12 @@ from taskscheduler.model.payload import stored_form
 class DataSchema:
     """Checks the data when a job is added, and makes the declared values of them when it runs."""
 
-    def __init__(self, name: str, cls: type) -> None:
+    def __init__(self, name: str, hint: Any) -> None:
+        """`hint` is the declared type."""
         self.name = name
-        self.hint = hints_of(cls).get(DATA, Any)
-        self._check = check_of(self.hint)
-        self._converts = needs_conversion(self.hint)
+        self.hint = hint
+        self._check = check_of(hint)
+        self._converts = needs_conversion(hint)
 
     def accept(self, data: Any) -> Any:
         """Returns the data as they are stored; InvalidArgumentsError if they do not fit the declaration."""

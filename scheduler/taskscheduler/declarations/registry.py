@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from taskscheduler.declarations.class_options import class_options, exception_rules
+from taskscheduler.declarations.batches import item_hint
+from taskscheduler.declarations.class_options import batch_options, class_options, exception_rules
 from taskscheduler.declarations.data_schema import DataSchema
 from taskscheduler.declarations.signature import Signature
+from taskscheduler.declarations.type_checks import DATA, hints_of
 from taskscheduler.errors import InvalidArgumentsError, InvalidJobError
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.solo import Solo
@@ -25,6 +27,7 @@ class JobSpec:
         "_defaults",
         "_schema",
         "_signature",
+        "batch",
         "cls",
         "function",
         "is_async",
@@ -50,6 +53,7 @@ class JobSpec:
         self.is_service = is_service
         self.options = class_options(cls, is_service)  #: those that stand on the class, checked
         self.rules = exception_rules(cls, is_service)  #: the exceptions after which it is tried again, or not
+        self.batch = batch_options(cls, is_service, self.options)  #: None: `start` is called for each job by itself
         self._defaults: tuple[JobOptions, JobOptions] | None = None
         self._base = base  #: the class whose `notification` does nothing
         self._signature: Signature | None = None
@@ -75,17 +79,24 @@ class JobSpec:
 
     @property
     def signature(self) -> Signature | None:
-        """The arguments that the function of a `@job` takes, read on first use; None for a class."""
-        if self._signature is None and self.function is not None:
+        """The arguments that the function of a `@job` takes, read on first use; None for a class, and for batches."""
+        if self._signature is None and self.function is not None and self.batch is None:
             self._signature = Signature(self.name, self.function)
         return self._signature
 
     @property
     def data_schema(self) -> DataSchema | None:
-        """The data that a class declares, read from its annotations on first use; None for a function."""
-        if self._schema is None and self.function is None:
-            self._schema = DataSchema(self.name, self.cls)
+        """The data that a class declares, read from its annotations on first use; None for a function.
+
+        Where jobs run in batches, one item of the list that the class or function takes.
+        """
+        if self._schema is None and (self.function is None or self.batch is not None):
+            self._schema = DataSchema(self.name, self._declared())
         return self._schema
+
+    def _declared(self) -> Any:
+        hint = Any if self.function is not None else hints_of(self.cls).get(DATA, Any)
+        return item_hint(self.function or self.cls.start) if hint is Any and self.batch is not None else hint
 
     def accept(self, data: Any, pending: bool = False) -> Any:
         """Returns the data as they are stored; InvalidArgumentsError if the job does not take them.
@@ -118,6 +129,8 @@ class JobSpec:
             raise InvalidJobError(
                 f"job {self.name} is solo and cannot be a service; the name of a service is unique anyway"
             )
+        if serves and self.batch is not None:
+            raise InvalidJobError(f"job {self.name} runs in batches and cannot be a service, which runs by itself")
         if not serves and self.is_service:
             raise InvalidJobError(f"{self.name} is a service: start it with start_service, which keeps it alive")
 

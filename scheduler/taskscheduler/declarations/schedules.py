@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 from taskscheduler.calendars.options import ScheduleOptions
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.errors import InvalidJobError
+from taskscheduler.model.batches.options import BatchOptions
 from taskscheduler.model.options import JobOptions, SchedulerOptions, check_repeatable
 from taskscheduler.model.payload import payload
 from taskscheduler.model.solo import Solo
@@ -24,6 +25,7 @@ class DeclaredSchedule(NamedTuple):
     solo: Solo
     hook: bool
     is_async: bool
+    batch: BatchOptions | None = None
 
     @classmethod
     def of(cls, name: str, spec: JobSpec, data: Any, times: ScheduleOptions, given: Mapping[str, Any]) -> Self:
@@ -37,7 +39,7 @@ class DeclaredSchedule(NamedTuple):
         check_repeatable(options.start_by)
         plain = {option: getattr(options, option) for option in chosen}
         kept = payload(f"the data of schedule {name}", "data", spec.accept(data), SchedulerOptions().max_payload)
-        return cls(name, spec.name, kept, times.stored(), plain, spec.solo, spec.has_hook, spec.is_async)
+        return cls(name, spec.name, kept, times.stored(), plain, spec.solo, spec.has_hook, spec.is_async, spec.batch)
 
 
 class DeclaredSchedules:

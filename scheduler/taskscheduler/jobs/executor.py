@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError
+from taskscheduler.jobs.batches import BatchRun
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.jobs.job import Job, Runtime
 from taskscheduler.model.attempt_result import AttemptResult, Outcome, failure, located, storable
@@ -60,8 +61,14 @@ def _unknown(name: str) -> InvalidJobError:
     )
 
 
-def instance(document: dict[str, Any], runtime: Runtime, container: Container | None, lenient: bool = False) -> Job:
-    """Returns the job object for one attempt, with its data, id and attempt set.
+def instance(
+    document: dict[str, Any],
+    runtime: Runtime,
+    container: Container | None,
+    lenient: bool = False,
+    batch: BatchRun | None = None,
+) -> Job:
+    """Returns the job object for one attempt, with its data, id and attempt set, or the items of a batch.
 
     InvalidArgumentsError if the data do not fit the declaration of the class; `lenient` passes them as they are stored.
     InvalidJobError if a service was added as a job, or a job as a service, by a program that knew its name alone.
@@ -69,11 +76,14 @@ def instance(document: dict[str, Any], runtime: Runtime, container: Container | 
     spec = find(document["class"])
     if not lenient:
         spec.check_kind("service" in document)
-    data = spec.load(document.get("data"), lenient)
+    batch = None if spec.batch is None or lenient else batch or BatchRun([document])
+    if batch is not None:
+        batch.load(spec)
+    data = spec.load(document.get("data"), lenient) if batch is None else None
     made = spec.cls() if container is None else container.get(spec.cls)
     if not isinstance(made, Job):
         raise InvalidJobError(f"the container gave {type(made).__name__} for {spec.name}, which is not a Job")
-    made.data = data
+    made.data, made._batch = data, batch
     made.id, made.attempt = document["_id"], document["attempt"]
     if "schedule" in document:
         made.schedule, made.scheduled_at = document["schedule"], document.get("scheduled_at")
@@ -89,12 +99,14 @@ def execute(
     container: Container | None,
     max_payload: int,
     guard: AbstractContextManager[Any] = _UNGUARDED,
+    batch: BatchRun | None = None,
 ) -> AttemptResult:
     """Runs the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
 
-    Context variables that the job sets are gone after it, like those of a task.
+    Context variables that the job sets are gone after it, like those of a task. With a `batch`, `document` is its first
+    job, and the result is that of the jobs that have none of their own in the batch.
     """
-    return copy_context().run(_execute, document, runtime, container, max_payload, guard)
+    return copy_context().run(_execute, document, runtime, container, max_payload, guard, batch)
 
 
 def _execute(
@@ -103,20 +115,21 @@ def _execute(
     container: Container | None,
     max_payload: int,
     guard: AbstractContextManager[Any],
+    batch: BatchRun | None,
 ) -> AttemptResult:
     owner = os.getpid()
     try:
         with guard:
-            job = instance(document, runtime, container)
+            job = instance(document, runtime, container, batch=batch)
     except JobInterrupted:
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
         leave_fork(owner, error)
         return failed(document["class"], error)
     leave_fork(owner)
-    if type(job).tear_down is Job.tear_down:
-        return _worked(job, max_payload, guard)
-    return _worked_and_torn_down(job, max_payload, guard)
+    run = _worked if type(job).tear_down is Job.tear_down else _worked_and_torn_down
+    result = run(job, max_payload, guard)
+    return result if job._batch is batch else of_one(job, result)
 
 
 def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
@@ -124,13 +137,30 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> A
     try:
         with guard:
             job.set_up()
-            result = job.start()
+            result = started(job)
     except JobInterrupted:
         raise
     except BaseException as error:  # as above
         leave_fork(owner, error)
         return committed(job, error) or failed(job.name, error)
-    return committed(job) or storable(job.name, result, max_payload, rules_of(job.name))
+    return committed(job) or stored(job, result, max_payload)
+
+
+def started(job: Job) -> Any:
+    """Calls `start`; returns what that returns."""
+    return job.start() if job._batch is None else job._batch.start(job)
+
+
+def stored(job: Job, result: Any, max_payload: int) -> AttemptResult:
+    """Returns how a job ended that has returned this result, or how a batch did."""
+    if job._batch is not None:
+        return job._batch.returned(result, max_payload)
+    return storable(job.name, result, max_payload, rules_of(job.name))
+
+
+def of_one(job: Job, run: AttemptResult) -> AttemptResult:
+    """Returns how the only job of a batch ended, as its run ended so."""
+    return run if job._batch is None else job._batch.outcomes(run).get(0, run)
 
 
 def committed(job: Job, error: BaseException | None = None) -> AttemptResult | None:

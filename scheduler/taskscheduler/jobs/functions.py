@@ -6,11 +6,20 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, overload
 
+from taskscheduler.declarations.batches import wants_job
 from taskscheduler.declarations.class_options import decorated_options
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.declarations.signature import Signature
 from taskscheduler.errors import InvalidJobError
-from taskscheduler.jobs.job import ASYNC_FUNCTION_JOB, FUNCTION_JOB, Job, check_no_generator, module_name
+from taskscheduler.jobs.job import (
+    ASYNC_BATCH_FUNCTION_JOB,
+    ASYNC_FUNCTION_JOB,
+    BATCH_FUNCTION_JOB,
+    FUNCTION_JOB,
+    Job,
+    check_no_generator,
+    module_name,
+)
 from taskscheduler.model.raised import Exceptions
 from taskscheduler.model.solo import Solo
 
@@ -54,6 +63,28 @@ class AsyncFunctionJob(FunctionJob):
         return await self._call()
 
 
+class BatchFunctionJob(FunctionJob):
+    """The job that `@job` with the option `batch` makes of a function."""
+
+    name = BATCH_FUNCTION_JOB
+
+    def start(self, items: Any = None) -> Any:
+        return self._call_with(items)
+
+    def _call_with(self, items: Any) -> Any:
+        function = type(self).function
+        return function(items, job=self) if wants_job(function) else function(items)
+
+
+class AsyncBatchFunctionJob(BatchFunctionJob):
+    """The job that `@job` with the option `batch` makes of a coroutine function."""
+
+    name = ASYNC_BATCH_FUNCTION_JOB
+
+    async def start(self, items: Any = None) -> Any:
+        return await self._call_with(items)
+
+
 @overload
 def job(function: F) -> F: ...
 
@@ -86,6 +117,8 @@ def job(
 
     `solo` and `options`, job options such as `retry=3`, are the defaults of this job, as they are on a class. So are
     the exceptions `retry_on` and `discard_on`. InvalidOptionError for an unknown one or a wrong value.
+
+    With `batch=100` the function takes one argument, the list of the data of up to so many jobs: see Job.
     """
     checked = decorated_options(options)
 
@@ -107,12 +140,18 @@ def job(
             "__qualname__": function.__qualname__,
             "__doc__": function.__doc__,
         }
-        base = AsyncFunctionJob if inspect.iscoroutinefunction(function) else FunctionJob
+        base = _base_of(function, "batch" in checked)
         made: type[FunctionJob] = type(function.__name__, (base,), body)
         function.__job__ = made.__job__  # type: ignore[attr-defined]
         return function
 
     return register if function is None else register(function)
+
+
+def _base_of(function: Callable[..., Any], in_batches: bool) -> type[FunctionJob]:
+    if inspect.iscoroutinefunction(function):
+        return AsyncBatchFunctionJob if in_batches else AsyncFunctionJob
+    return BatchFunctionJob if in_batches else FunctionJob
 
 
 def _check_function(function: Any) -> None:

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, NoReturn, Protocol
 from bson import ObjectId
 
 from taskscheduler.aio.scheduler import AsyncScheduler
+from taskscheduler.declarations.batches import check_takes_items
 from taskscheduler.declarations.registry import REGISTRY, JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, JobFailure, SchedulerError
+from taskscheduler.jobs.batches import BatchRun
 from taskscheduler.jobs.commits import Commit, CommitState, RunningAttempt, commit_with, commit_with_async
 from taskscheduler.jobs.flow import AsyncJobFlow, JobFlow
 from taskscheduler.jobs.resumable import ResumableJob
@@ -30,10 +32,16 @@ from taskscheduler.scheduler import Scheduler
 
 
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
-    """Logs for one attempt: every record carries `job` (the id as text), `job_name` and `attempt`."""
+    """Logs for one attempt: every record carries `job` (the id as text), `job_name` and `attempt`.
 
-    def __init__(self, logger: logging.Logger, job_id: ObjectId, name: str, attempt: int) -> None:
-        super().__init__(logger, {"job": str(job_id), "job_name": name, "attempt": attempt})
+    In a batch they are those of its first job, and `batched` is how many jobs run together.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, job_id: ObjectId, name: str, attempt: int, batch: BatchRun | None = None
+    ) -> None:
+        together = {} if batch is None else {"batched": len(batch.items)}
+        super().__init__(logger, {"job": str(job_id), "job_name": name, "attempt": attempt, **together})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Keeps what the caller gives as `extra`, which the adapters of Python before 3.13 throw away."""
@@ -67,9 +75,11 @@ class Runtime(Protocol):
 #: the names of classes that jobs are built on, and which are no jobs themselves
 FUNCTION_JOB, ASYNC_FUNCTION_JOB = "taskscheduler.FunctionJob", "taskscheduler.AsyncFunctionJob"
 
+BATCH_FUNCTION_JOB, ASYNC_BATCH_FUNCTION_JOB = "taskscheduler.BatchFunctionJob", "taskscheduler.AsyncBatchFunctionJob"
+
 SERVICE = "taskscheduler.Service"
 
-_BASES = (FUNCTION_JOB, ASYNC_FUNCTION_JOB, SERVICE)
+_BASES = (FUNCTION_JOB, ASYNC_FUNCTION_JOB, BATCH_FUNCTION_JOB, ASYNC_BATCH_FUNCTION_JOB, SERVICE)
 
 
 class Job(ResumableJob):
@@ -90,6 +100,11 @@ class Job(ResumableJob):
     `start` may be a coroutine function, and then the other two, too: many such jobs run at once in one worker, up to
     the node's option `async_jobs`. They must never block: while one does, the others stand still. To cancel or time
     out one raises asyncio.CancelledError in it.
+
+    With `batch = 100` one run takes up to 100 queued jobs of the class: `start(self, items)` gets the data of each. It
+    returns None, or a list with a result for each item. What it raises ends all jobs that `fail_item` has not failed.
+    With `batch_wait = 0.2` the first job waits so many seconds for others. `data` is None then, and `id` and `attempt`
+    are those of the first job.
     """
 
     name: ClassVar[str] = ""
@@ -118,7 +133,14 @@ class Job(ResumableJob):
         is_async = _check_async(cls)
         cls.__job__ = None if cls.name in _BASES else cls._make_spec(is_async)
         if cls.__job__ is not None:
+            cls._check_batch(cls.__job__)
             REGISTRY.add(cls.__job__)
+
+    @classmethod
+    def _check_batch(cls, spec: JobSpec) -> None:
+        """Raises InvalidJobError for a job with the option `batch` that cannot take a list of items."""
+        if spec.batch is not None:
+            check_takes_items(cls.name, spec.function or cls.start, is_method=spec.function is None)
 
     @classmethod
     def _make_spec(cls, is_async: bool) -> JobSpec:
@@ -127,8 +149,11 @@ class Job(ResumableJob):
     def set_up(self) -> Any:
         """Called before `start`; what it raises fails the attempt."""
 
-    def start(self) -> Any:
-        """Does the work; what you return is stored as the job's result."""
+    def start(self, *_items: Any, **_named: Any) -> Any:
+        """Does the work; what you return is stored as the job's result.
+
+        It takes nothing; in a class with the option `batch`, `start(self, items)` gets the data of many jobs.
+        """
         raise InvalidJobError(f"job {self.name} does not define start()")
 
     def tear_down(self, outcome: Outcome) -> Any:
@@ -149,7 +174,7 @@ class Job(ResumableJob):
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """The logger of the job's module; its records carry `job` (the id), `job_name` and `attempt`."""
-        return JobLogger(logging.getLogger(type(self).__module__), self.id, self.name, self.attempt)
+        return JobLogger(logging.getLogger(type(self).__module__), self.id, self.name, self.attempt, self._batch)
 
     def fail(self, message: str) -> NoReturn:
         """Ends the attempt as a failure: raises JobFailure, which is stored with this message and no traceback."""
@@ -186,6 +211,7 @@ class Job(ResumableJob):
         """
         if self._is_service:
             raise InvalidStateError("a service cannot commit: it ends only when somebody stops it")
+        self._check_alone("commit")
         self._commits = self._commits or CommitState(self._is_async)
         return Commit(self._running_in, self._commits, result)
 
@@ -212,6 +238,7 @@ class Job(ResumableJob):
 
         InvalidStateError for a job of no flow.
         """
+        self._check_alone("flow")
         if self._flow is None:
             raise InvalidStateError(f"job {self.name} belongs to no flow")
         flow_id, label = self._flow

@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.errors import InvalidJobError, InvalidOptionError, InvalidStateError, SchedulerError
+from taskscheduler.jobs.batches import BatchedJob
 from taskscheduler.jobs.commits import CommitState
 from taskscheduler.jobs.steps import MISSING, AttemptSteps
 from taskscheduler.model.checks import Seconds, waiting_time
@@ -19,7 +20,7 @@ from taskscheduler.model.resumable.steps import length_of_sleep
 _NOT_IN_A_SERVICE = "a service runs for ever and has no {}; let it add a job for that"
 
 
-class ResumableJob:
+class ResumableJob(BatchedJob):
     """What a job has of steps. In an async job each method returns a coroutine: `await self.step(...)`."""
 
     id: ObjectId
@@ -115,6 +116,7 @@ class ResumableJob:
     def _steps(self, what: str) -> AttemptSteps:
         if self._is_service:
             raise InvalidStateError(_NOT_IN_A_SERVICE.format(what))
+        self._check_alone(what)
         if self._runtime is None:
             raise SchedulerError(f"a job has {what} only while a worker runs it; in tests, run it with an InlineNode")
         if self._commits is not None and self._commits.is_open:

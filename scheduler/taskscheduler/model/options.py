@@ -11,6 +11,7 @@ from typing import Any, Literal
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.model.batches.options import check_not_of_class
 from taskscheduler.model.checks import (
     CONSTANT,
     LONGEST,
@@ -152,6 +153,7 @@ class JobOptions:
         defaults = defaults or cls()
         if not given:
             return defaults
+        check_not_of_class(given)
         options = replace(defaults, **checked(given, JOB_CHECKS))
         _check_pauses(options.backoff, options.retry_interval_max)
         if options.unique_for or options.unique_key or options.debounce:

@@ -13,7 +13,7 @@ from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import DEAD_LETTERS, QUEUED, Status
 from taskscheduler.model.resumable.signals import entries_in
 from taskscheduler.model.resumable.steps import steps_of
-from taskscheduler.model.sound import sound, status_of
+from taskscheduler.model.sound import is_count, sound, status_of
 
 AddOutcome = Literal["created", "existing", "replaced", "debounced"]
 
@@ -156,6 +156,12 @@ class ProcessState:
         """The name of the node that runs or ran the job."""
         node: str | None = sound(self._document, "node")
         return node
+
+    @property
+    def batched(self) -> int | None:
+        """How many jobs the last attempt ran together with, itself included; None for a job that runs by itself."""
+        batched = self._document.get("batched")
+        return batched if is_count(batched) else None
 
     @property
     def created(self) -> datetime | None:

@@ -46,6 +46,7 @@ def successor(ended: Mapping[str, Any]) -> Document:
         "tags",
         "hook",
         "async",
+        "batch",
         "v",
         *CONTROL_FIELDS,
     )
@@ -73,7 +74,7 @@ def _unstarted(at: datetime, created: datetime, options: Mapping[str, Any]) -> D
 
 
 #: the fields of a job that all runs of a schedule have alike
-_TEMPLATE = ("class", "queue", "priority", "data", "options", "tags", "hook", "async", *CONTROL_FIELDS)
+_TEMPLATE = ("class", "queue", "priority", "data", "options", "tags", "hook", "async", "batch", *CONTROL_FIELDS)
 
 
 def job_template(document: Mapping[str, Any]) -> Document:

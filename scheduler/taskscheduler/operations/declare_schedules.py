@@ -57,6 +57,8 @@ def _template(one: DeclaredSchedule, defaults: JobOptions, now: datetime) -> Doc
     document["hook"] = one.hook
     if one.is_async and not options.force_spawn:
         document["async"] = True
+    if one.batch is not None and not options.force_spawn:
+        document["batch"] = one.batch.stored()
     put_under_controls(document, options, one.solo)
     return job_template(document)
 

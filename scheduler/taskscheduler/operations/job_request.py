@@ -63,6 +63,8 @@ class JobRequest(NamedTuple):
             document["hook"] = self.hook
             if self.spec.is_async and not options.force_spawn:
                 document["async"] = True
+            if self.spec.batch is not None and not options.force_spawn:
+                document["batch"] = self.spec.batch.stored()
         return document
 
 

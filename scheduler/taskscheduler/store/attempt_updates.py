@@ -118,6 +118,7 @@ class Completion:
     began: float = 0.0  #: when it began, a unix time by the server's clock; 0.0: when it was claimed
     ended: float = 0.0  #: when it ended; 0.0: when that is written
     commits: bool = False  #: whether the job writes it itself, in its transaction
+    batched: int = 0  #: how many jobs ran as one with it; 0: it ran by itself
 
     @property
     def is_simple(self) -> bool:
@@ -287,7 +288,9 @@ def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
 
 
 def _timed(completion: Completion, update: Document) -> Document:
-    """Adds to a plain update when the attempt began and ended."""
+    """Adds to a plain update when the attempt began and ended, and with how many others."""
+    if completion.batched:
+        update["$set"]["batched"] = completion.batched
     if completion.began:
         update["$set"]["started"] = as_date(completion.began)
     if completion.ended:
@@ -353,6 +356,8 @@ def final_update(completion: Completion) -> list[Document]:
     stage: Document = {**literal(values), "started": _started(completion), "ended": _ended(completion)}
     if completion.lost:
         stage["lost"] = {"$add": ["$lost", 1]}
+    if completion.batched:
+        stage["batched"] = completion.batched
     if completion.effects:
         stage["pending"] = {"$literal": list(completion.effects)}
     removed = [AWAITS, *(["error"] if done else []), *(MARKS if completion.was_marked else [])]
@@ -396,6 +401,8 @@ def rearm_update(completion: Completion) -> list[Document]:
     }
     if completion.error is not None:
         stage["error"] = {"$literal": completion.error}
+    if completion.batched:
+        stage["batched"] = completion.batched
     if completion.suspect is not None:
         stage["suspect"] = {"$literal": completion.suspect}
     again, lapsed = completion.again, list[str]()

@@ -6,6 +6,7 @@ filters on `_id`, PROCESSING, `claim` and `attempt`, so a node that has lost a j
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from taskscheduler.model.control.keys import CONTROL_FIELDS, PLACE_FIELDS, group_lists
@@ -26,9 +28,12 @@ from taskscheduler.model.lifecycle import QUEUED, Status, Transition
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempt_updates import claim_update, release_update, take_turn_update
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch
+from taskscheduler.store.driver_errors import brief
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.lenient_reads import NO_TEXT, ONLY_ID, RAW, read, read_some, readable_errors
-from taskscheduler.store.schema import CLAIM_ORDER
+from taskscheduler.store.schema import CLAIM_ORDER, batch_index, ensure_indexes
+
+logger = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 10_000  #: documents in one answer, if they are small: without it the first one holds 101
 
@@ -62,11 +67,13 @@ class Scope:
     unknown: Sequence[str] = ()  #: classes that the node does not know; the server reads every document for them
     but_classes: Sequence[str] = ()  #: that are paused; searches find them, so that the node parks them
     but_tags: Sequence[str] = ()  #: the same
+    tells_batches: bool = False  #: whether searches tell which jobs run in batches
 
     @property
     def fields(self) -> Document:
-        """What searches read beside the place in the queue: what tells jobs that are paused."""
-        return {"class": 1, "tags": 1} if self.but_classes or self.but_tags else {}
+        """What searches read beside the place in the queue: what tells jobs that are paused, and batches."""
+        paused = {"class": 1, "tags": 1} if self.but_classes or self.but_tags else {}
+        return {**paused, "class": 1, "batch": 1} if self.tells_batches else paused
 
     def admits(self, queue: object, name: object) -> bool:
         """Returns whether a job of this queue and class may be claimed, as far as these tell."""
@@ -120,6 +127,7 @@ class ClaimStore:
         self.collection: Collection[Document] = database[options.job_store]
         majority = ReadConcern("majority")
         self._raw = database.with_options(codec_options=RAW, read_concern=majority)[options.job_store]
+        self._has_batches = False  #: whether the index for these was made, or tried
 
     def queues(self) -> list[str]:
         """Returns the queues that have waiting jobs."""
@@ -199,6 +207,23 @@ class ClaimStore:
         query = {**_waiting(scope), "class": {"$in": list(names)}, "$expr": fell_due}
         fields = {"queue": 1, "class": 1, **scope.fields}
         return read(self.collection, lambda jobs: jobs.find(query, fields).sort(CLAIM_ORDER).limit(count))
+
+    def companions(self, scope: Scope, name: str, queue: str, count: int) -> list[Document]:
+        """Returns the next waiting jobs of a class in one queue that run in batches."""
+        if not self._has_batches:
+            self._ensure_index()
+        if name in (*scope.unknown, *scope.but_classes) or queue in scope.but_queues:
+            return []
+        query = {"status": int(Status.WAITING), "class": name, "queue": queue, "batch": {"$exists": True}}
+        return self._in_claim_order(query, count, {**PLACE, **scope.fields})
+
+    def _ensure_index(self) -> None:
+        """Makes the index for batches. Without the right to do that, searches look at all jobs that wait."""
+        try:
+            ensure_indexes(self.collection.database, self.collection.name, [batch_index()])
+        except OperationFailure as error:
+            logger.warning("no index for batches, which are gathered more slowly", extra={"reason": brief(error)})
+        self._has_batches = True
 
     def claim(
         self, ids: Sequence[ObjectId], claim: str, boot: ObjectId, node: str, claimable: Claimable = WAITING

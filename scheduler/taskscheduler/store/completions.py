@@ -94,7 +94,7 @@ class CompletionStore:
                 completion.ended = 0.0
             if completion.is_simple:
                 joins = completion.member.stored if completion.member is not None else -1
-                key = (completion.fence.claim, completion.worker, joins, *time_slot(completion))
+                key = (completion.fence.claim, completion.worker, joins, completion.batched, *time_slot(completion))
                 group = groups.get(key)
                 if group is None:
                     groups[key] = group = DoneTogether(completion)

@@ -219,7 +219,7 @@ class JobLists:
         """
         if not boots:
             return []
-        fields = dict.fromkeys(("class", "progress", "worker", "boot", "async"), 1)
+        fields = dict.fromkeys(("class", "progress", "worker", "boot", "async", "batch"), 1)
         stages: list[Document] = [
             {"$match": {"status": int(Status.PROCESSING), "boot": {"$in": list(boots)}}},
             {"$limit": CAP},

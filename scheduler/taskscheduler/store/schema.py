@@ -132,6 +132,12 @@ def flow_indexes() -> list[IndexModel]:
     ]
 
 
+def batch_index() -> IndexModel:
+    """Returns the index by which a node finds jobs for a batch that gathers. It is made with the first batch."""
+    keys = [("class", ASCENDING), ("queue", ASCENDING), *CLAIM_ORDER]
+    return _index("batch", keys, {"status": int(Status.WAITING), **_present("batch")})
+
+
 def retention_index(status: Status) -> str:
     """Returns the name of the index of ended jobs in this status."""
     return f"retention_{status.label}"

@@ -8,7 +8,7 @@ from typing import Any
 from taskscheduler.model.sound import sound
 
 Running = Mapping[str, Any]
-"""A job that a node holds: `worker`, `async`, and whether it is `forced`, which is its option force_spawn."""
+"""A job that a node holds: `worker`, `async`, `batch`, and whether it is `forced`, which is its option force_spawn."""
 
 
 def needs_own_worker(job: Mapping[str, Any]) -> bool:
@@ -25,7 +25,7 @@ def slots_taken(node: Mapping[str, Any], jobs: Sequence[Running]) -> int:
     """Returns how many slots are taken: the jobs of one worker share one, jobs with a worker of their own take none."""
     ordinary = [job for job in jobs if not job.get("forced")]
     at_work = {str(job["worker"]) for job in ordinary if job.get("worker")}
-    new = [job for job in ordinary if not job.get("worker")]
+    new = [job for job in ordinary if not job.get("worker") and "batch" not in job]  # those gather, or share a worker
     alone = sum(not job.get("async") for job in new)
     shared = len(new) > alone and not any(job.get("async") for job in ordinary if job.get("worker"))
     return min(slots_of(node), len(at_work) + alone + shared)

@@ -12,11 +12,12 @@ from taskscheduler.model.lifecycle import Status
 #: the fields of stored jobs, also those of single kinds of jobs
 FIELDS = frozenset(
     """
-    _id adder after alive async at attempt attempts awaits blocked boot child_alive claim claimed class committing
-    created data dedupe ended error expires feeds fields fingerprint first_started flow forced gate gate_until group
-    hook inputs joins label limits lost message next node on_failure once once_key open options parent parked_at
-    pending priority program progress queue rearmed reason result retries schedule scheduled_at seq sequence series
-    service signalled signals silent sleeps snoozes soft solo started status steps suspect tags turn v wake worker
+    _id adder after alive async at attempt attempts awaits batch batched blocked boot child_alive claim claimed class
+    committing created data dedupe ended error expires feeds fields fingerprint first_started flow forced gate
+    gate_until group hook inputs joins label limits lost message next node on_failure once once_key open options
+    parent parked_at pending priority program progress queue rearmed reason result retries schedule scheduled_at seq
+    sequence series service signalled signals silent sleeps snoozes soft solo started status steps suspect tags turn v
+    wake worker
     """.split()  # noqa: SIM905 - one name a line would fill a page
 )
 

@@ -21,7 +21,7 @@ from taskscheduler.store.lenient_reads import read
 from taskscheduler.store.schema import IS_PARKED, has_awaited
 
 _SHOWN = {
-    **dict.fromkeys(("class", "started", "node", "boot", "status", "worker", "async"), 1),
+    **dict.fromkeys(("class", "started", "node", "boot", "status", "worker", "async", "batch"), 1),
     "forced": "$options.force_spawn",
 }
 

@@ -1,0 +1,1 @@
+"""Batches: jobs of one class that run many at a time, as one call of `start`."""
