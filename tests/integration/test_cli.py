@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import tests.support.jobs  # noqa: F401
 from bson import ObjectId
+from tests.support.batching import add_up
 from tests.support.nodes import ROOT
 
 from taskscheduler import Scheduler, Status
@@ -121,6 +122,15 @@ def test_show_tells_that_a_job_has_put_itself_off(run: Run, scheduler: Scheduler
     shown = "\n".join(out)
     for text in ("snoozed, again now", "snoozed   once", "not yet"):
         assert text in shown
+
+
+def test_show_tells_with_how_many_others_a_job_ran(run: Run, scheduler: Scheduler) -> None:
+    many = scheduler.add_jobs([(add_up, number) for number in range(3)])
+    InlineNode(scheduler).run_due()
+    alone = scheduler.add_job(add_up, 5)
+    InlineNode(scheduler).run_due()
+    for process, text in ((many[0], "batch     ran with 2 others"), (alone, "batch     alone")):
+        assert text in "\n".join(run("show", str(process.id))[1])
 
 
 def test_add_takes_options_from_the_environment(

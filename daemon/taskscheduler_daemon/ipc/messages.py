@@ -32,6 +32,12 @@ _BETWEEN_NAMES = "\0"
 
 _INTERRUPT = struct.Struct("<BB12s")
 
+_JOBS = struct.Struct("<I")
+
+_ITEM = struct.Struct("<B12s")
+
+_BSON_LENGTH = struct.Struct("<i")
+
 
 class Kind(IntEnum):
     """The first byte of every message."""
@@ -50,6 +56,7 @@ class Kind(IntEnum):
     REPORT = 10  #: an attempt has ended
     PROGRESS = 11
     READY = 12  #: worker -> manager only: the limit for progress that holds there, and the jobs that it knows
+    ITEM = 13  #: one job of a batch has ended; the REPORT of the batch is about those without one
     # manager -> node
     POOL = 20  #: how many slots there are
     WORKER = 21  #: a worker was spawned or has ended
@@ -71,10 +78,11 @@ class Flag(IntFlag):
     WATCHED = 16  #: has limits of its own, which follow the header
     SERVICE = 32  #: is asked to stop before it is interrupted
     EXCLUSIVE = 64  #: another attempt waits until nothing is left of it, which the manager reports
+    BATCH = 128  #: many jobs at once, under an id of their own; how many follows the header
 
 
 # plain numbers: `&` with a member of a Flag takes a microsecond, and there is one for each run on its way
-_HOOK, _WATCHED, _EXCLUSIVE = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE)
+_HOOK, _WATCHED, _EXCLUSIVE, _BATCH = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE), int(Flag.BATCH)
 
 
 class Run(NamedTuple):
@@ -89,12 +97,13 @@ class Run(NamedTuple):
     soft: float = 0.0  #: for a service: seconds from the request to stop until it is interrupted
     hard: float = 0.0  #: for a service: seconds until it is killed
     start_by: float = 0.0  #: the monotonic time after which it must not begin; 0.0: no limit
+    jobs: int = 1  #: how many jobs it runs; with BATCH `body` holds them one after the other
 
     def encode(self) -> bytes:
         """Encodes the run as a message."""
         head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
         limits = _WATCH.pack(self.silence, self.soft, self.hard, self.start_by) if self.flags & _WATCHED else b""
-        return head + limits + self.body
+        return head + limits + (_JOBS.pack(self.jobs) if self.flags & _BATCH else b"") + self.body
 
     def is_attempt_of(self, job_id: bytes) -> bool:
         """Tells whether it is an attempt of this job, not the call of its notification."""
@@ -113,10 +122,24 @@ class Run(NamedTuple):
     def decode(cls, message: bytes) -> Run:
         """Decodes a RUN message."""
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
-        if not flags & _WATCHED:
+        if not flags & (_WATCHED | _BATCH):
             return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
-        limits = _WATCH.unpack_from(message, _RUN.size)
-        return cls(job_id, attempt, timeout, flags, message[_RUN.size + _WATCH.size :], *limits)
+        limits, start = (0.0, 0.0, 0.0, 0.0), _RUN.size
+        if flags & _WATCHED:
+            limits, start = _WATCH.unpack_from(message, start), start + _WATCH.size
+        if not flags & _BATCH:
+            return cls(job_id, attempt, timeout, flags, message[start:], *limits)
+        (jobs,) = _JOBS.unpack_from(message, start)
+        return cls(job_id, attempt, timeout, flags, message[start + _JOBS.size :], *limits, jobs)
+
+    def documents(self) -> list[bytes]:
+        """Returns each job as BSON; each begins with its length."""
+        found, start = [], 0
+        while start < len(self.body):
+            end = start + _BSON_LENGTH.unpack_from(self.body, start)[0]
+            found.append(self.body[start:end])
+            start = end
+        return found
 
 
 NO_WORKER = bytes(12)
@@ -157,6 +180,21 @@ class Report(NamedTuple):
     def content(self) -> dict[str, Any]:
         """Decodes the body; it is an UnreadableDocument if the driver refuses it."""
         return lenient.decode(self.body) if self.body else {}
+
+
+#: the attempt number of a run of many jobs
+BATCH_RUN = 1
+
+
+def item(batch: bytes, report: Report) -> bytes:
+    """Encodes the end of one job of a batch."""
+    return _ITEM.pack(Kind.ITEM, batch) + report.encode()
+
+
+def item_of(message: bytes) -> tuple[bytes, bytes]:
+    """Decodes the id of the batch in an ITEM, and the report as a message."""
+    _, batch = _ITEM.unpack_from(message)
+    return batch, message[_ITEM.size :]
 
 
 class Held(NamedTuple):

@@ -39,7 +39,7 @@ class WorkerDeath(NamedTuple):
 
     exit: ChildExit
     signalled: bool = False  #: whether a signal had asked it to end
-    together: int = 1  #: runs that it had begun
+    together: int = 1  #: jobs that it had begun
 
     @property
     def was_requested(self) -> bool:
@@ -50,7 +50,8 @@ class WorkerDeath(NamedTuple):
 def crash_reports(casualty: Casualty, exit: ChildExit, max_cpu: float, now: float) -> Iterator[CrashReport]:
     """Yields the report of each run that a worker took with it: the ordinary one, then the async ones."""
     worker, run = casualty.worker, casualty.run
-    death = WorkerDeath(exit, casualty.signalled, len(casualty.async_runs) + (run is not None))
+    together = sum(entry.run.jobs for entry in casualty.async_runs) + (0 if run is None else run.jobs)
+    death = WorkerDeath(exit, casualty.signalled, together)
     if run is not None:
         yield _report(run, worker.kill_reason, death, now - worker.since, max_cpu)
     for entry in casualty.async_runs:

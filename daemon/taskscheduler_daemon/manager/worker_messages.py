@@ -63,6 +63,8 @@ class WorkerMessages:
             self._alive(worker, message, now)
         elif kind == Kind.REPORT:
             self._ended(worker, message, now)
+        elif kind == Kind.ITEM:
+            self._item_ended(worker, message, now)
         else:
             raise packets.MalformedMessageError(f"no worker sends messages of kind {kind}")
 
@@ -131,6 +133,13 @@ class WorkerMessages:
             self._assigner.replace(worker, now)
         elif worker.leaving:
             self._assigner.dismiss(worker)
+
+    def _item_ended(self, worker: WorkerState, message: bytes, now: float) -> None:
+        """Passes on how one job of the batch ended that the worker runs; the node knows the jobs of a batch."""
+        batch, report = messages.item_of(message)
+        self._reader.read(report, worker.id, now)
+        if worker.holds(batch, messages.BATCH_RUN):
+            self._node.push(message)
 
     def _finished(self, worker: WorkerState, report: Report, message: bytes, now: float) -> bool:
         """Passes the report of an ordinary run on; False if the worker was not running it."""

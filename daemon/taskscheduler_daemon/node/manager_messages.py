@@ -28,7 +28,6 @@ class ManagerMessages:
         """`announce` is called with the facts about each worker that was started or has ended."""
         self._receiver = receiver
         self._reports = parts.reports
-        self._locks = parts.locks
         self._status = parts.status
         self._capacity = parts.capacity
         self._claimer = parts.claimer
@@ -54,6 +53,8 @@ class ManagerMessages:
         kind = messages.kind_of(message)
         if kind == Kind.REPORT:
             self._reports.ended(Report.decode(message))
+        elif kind == Kind.ITEM:
+            self._reports.item_ended(message)
         elif kind == Kind.PROGRESS:
             self._reports.progressed(Report.decode(message))
         elif kind == Kind.HELD:
@@ -67,7 +68,7 @@ class ManagerMessages:
         elif kind == Kind.KNOWN:
             self._known_changed(messages.known_names(message))
         elif kind == Kind.GONE:
-            self._locks.release(*messages.attempt_of(message))
+            self._reports.gone(*messages.attempt_of(message))
         elif kind == Kind.SILENT:
             self._family_signs.ask(*messages.attempt_of(message))
         elif kind == Kind.BROKEN:

@@ -119,7 +119,7 @@ class SessionParts:
             manager=self._manager,
             clock=self._clock,
         )
-        self.family_signs = FamilySigns(self._store, self._manager, self._clock, self._threads)
+        self.family_signs = FamilySigns(self._store, self.in_flight, self._manager, self._clock, self._threads)
         self.status = NodeStatus(
             options=self._options,
             in_flight=self.in_flight,

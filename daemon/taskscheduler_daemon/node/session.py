@@ -118,6 +118,8 @@ class Session:
             longest = _SAY_SOON if self._parts.log.has_more_to_say else _LONGEST_WAIT
             if len(self._parts.in_flight):
                 longest = min(longest, _RATE_EVERY)
+                if self._parts.in_flight.gathered:
+                    longest = min(longest, max(0.0, self._parts.dispatcher.next_due - self._clock.monotonic()))
             stuck = not manager.flush()
             if stuck != writing:
                 if stuck:
@@ -146,6 +148,8 @@ class Session:
     def _review_kept(self, now: float) -> None:
         """Sends suspects and what waited for them when it is their turn."""
         parts, was_closed = self._parts, self._parts.in_flight.closed
+        if parts.in_flight.gathered and not self._stopping and parts.dispatcher.next_due <= now:
+            parts.dispatcher.send_due(now)
         for report in parts.dispatcher.hand_back_kept() if self._stopping else parts.dispatcher.review(now):
             parts.reports.ended(report)
         if was_closed and not parts.in_flight.closed:

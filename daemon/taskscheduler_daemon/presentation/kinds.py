@@ -150,6 +150,11 @@ def failing(job: Process) -> str:
     return how_often(failures) if waits and type(failures) is int and failures > 0 else ""
 
 
+def together(job: Process) -> str:
+    """Returns how many jobs a job ran with as one batch in its last attempt; nothing for one that runs by itself."""
+    return "" if job.batched is None else "alone" if job.batched <= 1 else f"ran with {job.batched - 1} others"
+
+
 def how_often(count: int) -> str:
     """Returns how often, in words: `once`, `3 times`."""
     return "once" if count == 1 else f"{count} times"

@@ -23,6 +23,7 @@ from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
+from taskscheduler_daemon.worker.batches import batch_work
 from taskscheduler_daemon.worker.execution import JobExecution
 from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
 from taskscheduler_daemon.worker.reports import WorkerReports
@@ -53,7 +54,8 @@ class AsyncAttempt(AsyncBorrower):
     def __init__(self, event_loop: EventLoop, run: Run) -> None:
         super().__init__(event_loop.lender)
         self.run = run
-        self.document: dict[str, Any] = lenient.decode(run.body)
+        self.work = batch_work(run)
+        self.document: dict[str, Any] = lenient.decode(run.body) if self.work is None else self.work.documents[0]
         self.began = event_loop.clock.monotonic()
         self.progress: dict[str, Any] = {}
         self.is_interrupted = False
@@ -174,7 +176,7 @@ class EventLoop:
         self._run(ended)
         attempt.flush()
         del self._attempts[run.job_id]
-        return _result_of(attempt)
+        return self._items_reported(attempt, _result_of(attempt))
 
     def interrupt_all(self, verdict: Status) -> None:
         """Interrupts all jobs; for signal handlers."""
@@ -248,7 +250,18 @@ class EventLoop:
         self.reports.begin_async(attempt.run)
         await self._execute(attempt)
 
+    def _items_reported(self, attempt: AsyncAttempt, result: AttemptResult) -> AttemptResult:
+        """Reports the jobs of a batch that end otherwise than the run, whose result it returns."""
+        if attempt.work is not None and result is not INTERRUPTED:
+            attempt.work.report(self.reports, result, attempt.progress, attempt.began)
+        return result
+
     async def _execute(self, attempt: AsyncAttempt) -> None:
+        if attempt.work is not None:
+            attempt.result = attempt.work.refusal or await self._execution.attempt(
+                attempt.document, attempt, attempt.work.batch
+            )
+            return
         fault = fault_of_decoding(attempt.document)
         if fault is not None:
             attempt.result = AttemptResult(Ending.FAILED, {"error": fault.error()})
@@ -259,7 +272,7 @@ class EventLoop:
         attempt.result = await self._execution.attempt(attempt.document, attempt)
 
     def _ended(self, attempt: AsyncAttempt) -> None:
-        result = _result_of(attempt)
+        result = self._items_reported(attempt, _result_of(attempt))
         attempt.flush(send=result is INTERRUPTED)
         del self._attempts[attempt.run.job_id]
         if not self._attempts and not self._idle.done():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from inspect import iscoroutine
 from typing import Any
 
 from taskscheduler.jobs.async_executor import INTERRUPTED, AsyncRuntime, execute_async
+from taskscheduler.jobs.batches import BatchRun
 from taskscheduler.jobs.executor import Container, execute, notify
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.model.attempt_result import AttemptResult
@@ -52,21 +53,35 @@ class JobExecution:
         self._surroundings = Surroundings()
         self._leftovers = None if keep_children else LeftoverProcesses()
 
-    def ordinary(self, document: dict[str, Any], runtime: JobRuntime) -> AttemptResult:
-        """Executes one attempt of an ordinary job."""
-        self._events.emit(FETCHED, self._worker, document)
-        result = execute(document, runtime, self._container, self._max_payload, self._limited)
+    def ordinary(self, document: dict[str, Any], runtime: JobRuntime, batch: BatchRun | None = None) -> AttemptResult:
+        """Executes one attempt of an ordinary job, or of all jobs of a batch; `document` is its first job."""
+        self._fetched(document, batch)
+        result = execute(document, runtime, self._container, self._max_payload, self._limited, batch)
         self.clean_up()
-        self._events.emit_end(self._worker, document, *result)
+        self._ended(document, batch, result)
         return result
 
-    async def attempt(self, document: dict[str, Any], runtime: AsyncRuntime) -> AttemptResult:
-        """Executes one attempt of an async job; raises nothing."""
-        self._events.emit(FETCHED, self._worker, document)
-        result = await execute_async(document, runtime, self._container, self._max_payload)
+    async def attempt(
+        self, document: dict[str, Any], runtime: AsyncRuntime, batch: BatchRun | None = None
+    ) -> AttemptResult:
+        """Does the same for an async job; raises nothing."""
+        self._fetched(document, batch)
+        result = await execute_async(document, runtime, self._container, self._max_payload, batch)
         if result is not INTERRUPTED:
-            self._events.emit_end(self._worker, document, *result)
+            self._ended(document, batch, result)
         return result
+
+    def _fetched(self, document: Mapping[str, Any], batch: BatchRun | None) -> None:
+        for one in (document,) if batch is None else batch.documents:
+            self._events.emit(FETCHED, self._worker, one)
+
+    def _ended(self, document: Mapping[str, Any], batch: BatchRun | None, result: AttemptResult) -> None:
+        if batch is None:
+            self._events.emit_end(self._worker, document, *result)
+            return
+        outcomes = batch.outcomes(result)
+        for place, one in enumerate(batch.documents):
+            self._events.emit_end(self._worker, one, *outcomes.get(place, result))
 
     def notification(self, document: dict[str, Any], runtime: JobRuntime) -> Coroutine[Any, Any, Any] | None:
         """Calls the job's `notification`; returns the coroutine of an async one. Exceptions pass through."""

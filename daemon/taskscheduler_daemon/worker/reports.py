@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from bson import ObjectId
@@ -38,16 +39,40 @@ class WorkerReports:
         self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
     ) -> bool:
         """Reports the end of a run that began then, with its last progress; False if the manager is gone."""
+        is_heard = self._send(self._report(run.job_id, run.attempt, document, result, progress, began))
+        if not run.flags & _ASYNC:
+            self._page.row.end()
+        return is_heard
+
+    def _report(
+        self,
+        job_id: bytes,
+        attempt: int,
+        document: Mapping[str, Any],
+        result: AttemptResult,
+        progress: Mapping[str, Any],
+        began: float,
+    ) -> Report:
         seconds, content = self._clock.monotonic() - began, result.content
         if progress:
             content["said"] = progress
         if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
         ending, body = encode(result)
-        is_heard = self._send(Report(Kind.REPORT, ending, run.job_id, run.attempt, self._worker, seconds, body, began))
-        if not run.flags & _ASYNC:
-            self._page.row.end()
-        return is_heard
+        return Report(Kind.REPORT, ending, job_id, attempt, self._worker, seconds, body, began)
+
+    def item_ended(
+        self,
+        run: Run,
+        document: Mapping[str, Any],
+        result: AttemptResult,
+        progress: Mapping[str, Any],
+        began: float,
+    ) -> None:
+        """Reports the end of one job of a batch; the end of the run is that of the others."""
+        ended = AttemptResult(result.ending, dict(result.content))
+        report = self._report(document["_id"].binary, document["attempt"], document, ended, progress, began)
+        packets.send(self._end, messages.item(run.job_id, report))
 
     def unstarted(self, run: Run) -> None:
         """Hands back a run that was read and has not begun."""

@@ -32,6 +32,7 @@ from taskscheduler_daemon.system.forks import handle_but_not_in_forks
 from taskscheduler_daemon.system.reap import reap_strangers
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
+from taskscheduler_daemon.worker.batches import BatchWork, batch_work
 from taskscheduler_daemon.worker.event_loop import EventLoop
 from taskscheduler_daemon.worker.events import FINISHED, STARTED, WorkerEvents, WorkerHandler
 from taskscheduler_daemon.worker.execution import JobExecution
@@ -200,9 +201,12 @@ class Worker(Borrower):
         runtime = self._runtime
         runtime.begin(run, StopRequest() if run.flags & _SERVICE else None)
         self._reports.begin(run)
-        document = lenient.decode(run.body)
+        work = batch_work(run)
+        document = lenient.decode(run.body) if work is None else work.documents[0]
         if run.flags & _HOOK:
             result = self._notify(document)
+        elif work is not None:
+            result = self._process_batch(run, work)
         elif (fault := fault_of_decoding(document)) is not None:
             result = AttemptResult(Ending.FAILED, {"error": fault.error()})
         elif (spec := REGISTRY.find(document["class"])) is None:
@@ -215,6 +219,17 @@ class Worker(Borrower):
         is_heard = self._report(run, document, result, runtime.progress, runtime.began)
         if self._is_worn_out or not is_heard:
             raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
+
+    def _process_batch(self, run: Run, work: BatchWork) -> AttemptResult:
+        """Executes many jobs as one, and reports those that end otherwise than the run does."""
+        refused = work.refusal
+        if refused is not None:
+            return refused
+        if REGISTRY.is_async(work.documents[0]["class"]):
+            return self._process_alone(run)
+        result = self._execution.ordinary(work.documents[0], self._runtime, work.batch)
+        work.report(self._reports, result, self._runtime.progress, self._runtime.began)
+        return result
 
     def _process_alone(self, run: Run) -> AttemptResult:
         """Executes an async job that came as an ordinary one: the node did not know, and the report says it."""

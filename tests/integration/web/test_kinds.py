@@ -154,3 +154,11 @@ def test_tasks_of_each_kind(client: TestClient, scheduler: Scheduler, record: Re
     fields = client.get("/openapi.json").json()["components"]["schemas"]["Task"]["properties"]
     assert "service" in fields["status"]["description"]
     assert "program" in fields["parameters"]["description"]
+
+
+def test_a_job_tells_with_how_many_others_it_ran(client: TestClient, scheduler: Scheduler) -> None:
+    process = scheduler.add_job("noop")
+    assert "batched" not in client.get(f"/task/{process.id}").json()
+    stored(scheduler, process.id, batched=3)
+    assert "<dt>Batch</dt><dd>ran with 2 others</dd>" in client.get(f"/jobs/{process.id}").text
+    assert client.get(f"/task/{process.id}").json()["batched"] == 3

@@ -33,6 +33,23 @@ def test_limits_of_its_own_come_out_as_they_went_in_and_cost_other_runs_nothing(
     assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 32
 
 
+@pytest.mark.parametrize("flags", [Flag.BATCH, Flag.BATCH | Flag.WATCHED | Flag.ASYNC])
+def test_a_run_of_many_jobs_comes_out_as_it_went_in(flags: Flag) -> None:
+    documents = [messages.body(n=number) for number in range(3)]
+    limits = (1.5, 0.0, 0.0, 77.5) if flags & Flag.WATCHED else (0.0, 0.0, 0.0, 0.0)
+    run = Run(ID.binary, messages.BATCH_RUN, 5, flags, b"".join(documents), *limits, jobs=3)
+    assert Run.decode(run.encode()) == run
+    assert Run.decode(run.encode()).documents() == documents
+
+
+def test_the_end_of_one_job_of_a_batch_names_the_batch() -> None:
+    report = Report(Kind.REPORT, Ending.FAILED, ID.binary, 7, WORKER.binary, 1.25, messages.body(result=1))
+    message = messages.item(b"x" * 12, report)
+    assert messages.kind_of(message) == Kind.ITEM
+    batch, encoded = messages.item_of(message)
+    assert (batch, Report.decode(encoded)) == (b"x" * 12, report)
+
+
 @table("kind", [Kind.REPORT, Kind.PROGRESS])
 @table("ending", Ending)
 @table("body", [b"", messages.body(result=1)])

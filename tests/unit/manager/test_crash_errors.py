@@ -9,6 +9,7 @@ from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, async_run
 
 from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.ipc.messages import Flag
 from taskscheduler_daemon.manager.crash_errors import REASONS, CrashReport, WorkerDeath, crash_report, crash_reports
 from taskscheduler_daemon.manager.pool.pool import Casualty
 from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
@@ -158,3 +159,13 @@ def test_only_the_async_run_that_did_not_end_is_charged_for_a_killed_event_loop(
         (late, Ending.TIMED_OUT),
         (other, Ending.RETURNED),
     ]
+
+
+def test_all_jobs_of_a_batch_are_counted_that_a_worker_took_with_it() -> None:
+    """Nobody knows which of them was the cause, though it was one run."""
+    run = RUN._replace(flags=Flag.BATCH, jobs=100)
+    worker = WorkerState(b"w" * 12, 1, False)
+    casualty = Casualty(worker, run, [], [])
+    (one,) = crash_reports(casualty, killed(signal.SIGKILL), 0, 10.0)
+    assert one.ending is Ending.SUSPECTED
+    assert "while it ran 100 jobs" in one.content["error"]["message"]

@@ -32,8 +32,7 @@ class Bench:
 
     def _parts(self) -> dict[str, Any]:
         return {
-            "reports": self._part("ended", "progressed", "held"),
-            "locks": self._part("release"),
+            "reports": self._part("ended", "progressed", "held", "item_ended", "gone"),
             "status": SimpleNamespace(
                 pool_changed=self._pool_changed, known_changed=self._known_changed, worker_changed=self._call("worker")
             ),
@@ -104,7 +103,7 @@ def test_workers_are_announced_to_those_who_want_to_know(bench: Bench) -> None:
 
 def test_a_process_that_is_gone_frees_its_lock(bench: Bench) -> None:
     job_id = ObjectId()
-    assert bench.handled(messages.gone(job_id.binary, 3)) == [("release", job_id.binary, 3)]
+    assert bench.handled(messages.gone(job_id.binary, 3)) == [("gone", job_id.binary, 3)]
 
 
 def test_a_silent_job_has_its_children_looked_at(bench: Bench) -> None:

@@ -56,7 +56,7 @@ class Pool:
             if not worker.runs:
                 worker.since = now
             worker.runs.append(run)
-        worker.allowance -= 1
+        worker.allowance -= run.jobs
         if worker.allowance <= 0:
             worker.leaving = True
 
@@ -84,7 +84,7 @@ class Pool:
                 worker.async_runs.pop(run.job_id, None)
         if runs and worker.allowance <= 0:
             worker.leaving = False  # it has not had its last job yet
-        worker.allowance += len(runs)
+        worker.allowance += sum(run.jobs for run in runs)
         self.queues.put_back(runs, now)
         return runs
 

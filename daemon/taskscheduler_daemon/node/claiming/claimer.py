@@ -12,11 +12,13 @@ from bson import ObjectId
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.store.driver_errors import StoreError
+from taskscheduler_daemon.node.claiming.batches import runs_of
 from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.claiming.successors import in_parts
+from taskscheduler_daemon.node.dispatch.gathering import Wanted
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.unknown_jobs import known_nowhere
 from taskscheduler_daemon.system.threads import SessionThreads, join
@@ -142,6 +144,7 @@ class Claimer:
             while self._search.more and not self._stopped.is_set() and (wanted := self._wanted()):
                 self._pipeline.begin(self._find(wanted), self._search.more, self._search.grouped)
                 self._note_claimed()
+                self._fill_batches()
         finally:
             try:
                 self._pipeline.end()
@@ -149,6 +152,7 @@ class Claimer:
                 self._note_claimed()
         self._claim_successors()
         self._claim_async()
+        self._fill_batches()
 
     def _claim_successors(self) -> None:
         """Claims jobs of flows whose predecessors have ended here; releases those for which there is no room."""
@@ -234,6 +238,26 @@ class Claimer:
         self._pipeline.claim(self._pipeline.with_proper_ids(ids))
         self._note_claimed()
 
+    def _fill_batches(self) -> None:
+        """Claims the jobs that wait for batches which gather here, beyond the slots: a batch takes one for all."""
+        if not self._capacity.batches.is_used:
+            return
+        try:
+            for batch in self._pipeline.wanted() if self._capacity.has_lease else ():
+                self._fill(batch)
+        finally:
+            self._pipeline.looked()
+
+    def _fill(self, batch: Wanted) -> None:
+        wanted, finder, pipeline = self._capacity.batches.wanted(batch.missing), self._finder, self._pipeline
+        if not wanted:
+            return
+        found = pipeline.companions(finder.scope(), batch, self._partition.look_at(wanted, [batch.queue]))
+        under_way = pipeline.under_way
+        jobs = [job for job in finder.free(pipeline.well_placed(found)) if job["_id"] not in under_way]
+        pipeline.claim(self._partition.ours_first(jobs, batch.queue, wanted))
+        self._note_claimed()
+
     def _note_claimed(self) -> int:
         """Learns from what the last claims got; returns how many jobs they missed."""
         asked, got = self._pipeline.collect()
@@ -254,9 +278,11 @@ class Claimer:
         if cursor is None and not grouped:
             self._pipeline.end()  # a search from the head of a queue would find once more what is being claimed
             self._note_claimed()
-        look_at = partition.look_at(wanted, grouped.union(queues))
+        batches = self._capacity.batches.is_used and not grouped
+        most = self._capacity.batches.most(wanted, self._pipeline.asked) if batches else wanted
+        look_at = partition.look_at(most, grouped.union(queues))
         full = self._capacity.async_full
-        found = finder.candidates(queues, look_at, cursor, full, search.forced) if queues else []
+        found = finder.candidates(queues, look_at, cursor, full, search.forced, batches) if queues else []
         placed = self._pipeline.well_placed(found)
         if len(placed) < len(found):
             self._stopped.wait(_PAUSE_FOR_OTHERS)  # if one could not be set aside it is found again
@@ -264,7 +290,11 @@ class Claimer:
         look_at -= len(found) - len(jobs)
         if grouped:
             return self._with_groups(jobs, min(wanted, self._wanted()), look_at)
-        ids = self._own_part(jobs, wanted, cursor is None)
+        ids = self._own_part(jobs, most, cursor is None)
+        if batches and (fit := runs_of(jobs, ids, wanted)) < len(ids):
+            ids = ids[:fit]
+            jobs = jobs[: 1 + [job["_id"] for job in jobs].index(ids[-1])]  # the search goes on behind these
+            look_at = len(jobs)
         search.found(jobs, look_at, left=len(ids) < len(jobs))
         if cursor is not None and len(jobs) < look_at and partition.shared:
             search.look_everywhere()  # for what others left behind

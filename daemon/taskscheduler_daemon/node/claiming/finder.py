@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -82,10 +83,19 @@ class JobFinder:
         return self._store.nodes.all()
 
     def candidates(
-        self, queues: Sequence[str], count: int, after: Cursor | None, but_async: bool, but_forced: bool
+        self,
+        queues: Sequence[str],
+        count: int,
+        after: Cursor | None,
+        but_async: bool,
+        but_forced: bool,
+        tells_batches: bool = False,
     ) -> list[Document]:
         """Returns the next jobs of these queues in claim order; see `ClaimStore.candidates`. Some may be paused."""
-        return self._store.claims.candidates(self.scope().of(queues), count, after, but_async, but_forced)
+        scope = self.scope().of(queues)
+        if tells_batches:
+            scope = replace(scope, tells_batches=True)
+        return self._store.claims.candidates(scope, count, after, but_async, but_forced)
 
     def free(self, jobs: list[Document]) -> list[Document]:
         """Returns those of these jobs that are not paused; parks the others, and those that wait close behind them."""

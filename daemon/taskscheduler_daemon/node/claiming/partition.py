@@ -114,6 +114,11 @@ class Partition:
         others = [one for one in ids if one in left] if left else []
         return mine + _some(others, min(wanted - len(mine), 1 + wanted // _FEW))
 
+    def ours_first(self, jobs: Sequence[Mapping[str, Any]], queue: str, wanted: int) -> list[ObjectId]:
+        """Returns the ids of so many jobs of one queue: ours first, then others, since a batch waits for them."""
+        seat = self._seat(queue, wanted)
+        return [job["_id"] for job in sorted(jobs, key=lambda job: not _is_ours(job, *seat))[:wanted]]
+
     def _given_up(
         self, jobs: Sequence[Mapping[str, Any]], seats: Mapping[str, tuple[int, int]], now: float
     ) -> list[ObjectId]:

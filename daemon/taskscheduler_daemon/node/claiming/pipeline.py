@@ -25,6 +25,7 @@ from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.claiming.successors import joins_of
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
+from taskscheduler_daemon.node.dispatch.gathering import Wanted
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import Attempt
@@ -177,6 +178,18 @@ class ClaimPipeline:
         job = self._store.jobs.get(job_id)
         if job is not None:
             set_aside(self._store, job_id, fault_of_unclaimable(job), _QUEUED)
+
+    def companions(self, scope: Scope, wanted: Wanted, count: int) -> list[Document]:
+        """Returns so many waiting jobs that a batch which gathers could take."""
+        return self._store.claims.companions(scope, wanted.name, wanted.queue, count)
+
+    def wanted(self) -> list[Wanted]:
+        """Returns the jobs for which batches have room that gather."""
+        return self._dispatcher.wanted()
+
+    def looked(self) -> None:
+        """Notes that jobs for these were looked for."""
+        self._dispatcher.looked()
 
     def with_proper_ids(self, ids: list[ObjectId]) -> list[ObjectId]:
         """Returns those of these waiting jobs that a claim can name; the others fail."""

@@ -103,6 +103,8 @@ class Completer:
             ended = began + report.seconds
         completion = completion_of_report(attempt, report, self._options.max_lost, ended)
         completion.began, completion.ended = began, ended
+        if attempt.batch is not None and report.ending is not Ending.UNSTARTED:
+            completion.batched = attempt.batch.size
         return completion
 
     def end(self, attempt: Attempt, report: Report) -> None:

@@ -18,10 +18,11 @@ from taskscheduler.store.driver_errors import StoreError, brief
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
-from taskscheduler_daemon.ipc.messages import NO_WORKER, Begun, Kind, Report
+from taskscheduler_daemon.ipc.messages import NO_WORKER, Begun, Kind, Report, Run
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.job_log import JobLog
+from taskscheduler_daemon.node.dispatch.gathering import Gatherings, Wanted
 from taskscheduler_daemon.node.dispatch.quarantine import Quarantine
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 
@@ -45,6 +46,7 @@ class Dispatcher:
     ) -> None:
         self._store = store
         self._quarantine = Quarantine(in_flight)
+        self._gatherings = Gatherings()
         self._in_flight = in_flight
         self._locks = locks
         self._manager = manager
@@ -62,12 +64,57 @@ class Dispatcher:
             self._send(self._without_cancelled([one for one in attempts if one.fence in doubtful]))
 
     def _send(self, attempts: list[Attempt]) -> None:
+        if self._in_flight.gathered:
+            attempts = self._gathered(attempts)
         with self._lock:
             sent = self._quarantine.keep(attempts)
-        self._manager.dispatch([attempt.run() for attempt in sent])
+        self._manager.dispatch(self._runs(sent))
         self._log.started(sent)  # afterwards: a job that is alone should not wait for its line
         if len(sent) < len(attempts):
             self._manager.wake()
+
+    def _gathered(self, attempts: list[Attempt]) -> list[Attempt]:
+        """Keeps those that wait for others of their class; returns the rest, and the batches that are complete."""
+        with self._lock:
+            full = self._gatherings.add([one for one in attempts if one.gathers], self._clock.monotonic())
+        self._manager.wake()  # it sends the others when they have waited long enough
+        return [one for one in attempts if not one.gathers] + full
+
+    def _runs(self, attempts: list[Attempt]) -> list[Run]:
+        """Returns the runs for these attempts, one for each batch among them."""
+        if not self._in_flight.gathered:
+            return [attempt.run() for attempt in attempts]
+        batches = dict.fromkeys(one.batch for one in attempts if one.batch is not None)
+        now = self._clock.monotonic()
+        begun = [self._in_flight.begin_batch(batch, now) for batch in batches]
+        return [one.run() for one in attempts if one.batch is None] + [run for run in begun if run is not None]
+
+    def wanted(self) -> list[Wanted]:
+        """Returns the jobs for which batches have room that gather."""
+        with self._lock:
+            return self._gatherings.wanted()
+
+    def looked(self) -> None:
+        """Sends the batches that need not wait any more, as the claimer has looked for jobs for them."""
+        with self._lock:
+            self._gatherings.looked()
+        self.send_due(self._clock.monotonic())
+
+    def send_due(self, now: float) -> None:
+        """Sends the batches that have waited long enough."""
+        with self._lock:
+            due = self._gatherings.due(now)
+            sent = self._quarantine.keep(due) if due else []
+        if sent:
+            self._manager.dispatch(self._runs(sent))
+            self._log.started(sent)
+        self._manager.wake()  # for what it has to send next, or keeps now
+
+    @property
+    def next_due(self) -> float:
+        """When the next batch has waited long enough."""
+        with self._lock:
+            return self._gatherings.next_due()
 
     def _was_cancelled(self, job_id: ObjectId) -> bool:
         """Whether the job was lately cancelled. It may have been queued again since, and then claimed."""
@@ -111,10 +158,14 @@ class Dispatcher:
     def give_up(self, fences: Sequence[Fence]) -> None:
         """Kills these attempts: they are not ours any more."""
         ours = {fence.job_id for fence in fences if self._forget(fence)}
-        self._manager.cancel(list(ours))
+        self._manager.cancel([*ours, *self._abandoned()])
         for fence in fences:
             if fence.job_id not in ours:
                 self._locks.already_ended(fence.job_id.binary)
+
+    def _abandoned(self) -> list[ObjectId]:
+        """Returns what to kill since no job of it is ours: a batch goes on as long as one is."""
+        return [batch.id for batch in self._in_flight.abandoned_batches()] if self._in_flight.batches else []
 
     def _forget(self, fence: Fence) -> bool:
         """Removes exactly this attempt; returns whether it was in flight."""
@@ -136,7 +187,7 @@ class Dispatcher:
         if attempt is None:
             return  # its end has arrived in the meantime
         self._locks.release_after_end(attempt)
-        self._manager.cancel([fence.job_id])  # a manager that only did not answer may still run it
+        self._manager.cancel([fence.job_id, *self._abandoned()])  # a manager that only did not answer may still run it
         self._release(attempt, Ending.RETURNED, "the worker manager lost track of the job")
 
     def review(self, now: float) -> list[Report]:
@@ -151,13 +202,14 @@ class Dispatcher:
         self._note_alone(in_company, False)
         self._note_alone([one for one in after if one not in before], True)
         if send:
-            self._manager.dispatch([attempt.run() for attempt in send])
+            self._manager.dispatch(self._runs(send))
         return [_report(attempt, Ending.UNSTARTED) for attempt in hand_back]
 
     def hand_back_kept(self) -> list[Report]:
         """Returns the reports of all attempts that the manager has not got: this node stops."""
         with self._lock:
-            return [_report(attempt, Ending.UNSTARTED) for attempt in self._quarantine.empty()]
+            kept = [*self._quarantine.empty(), *self._gatherings.empty()]
+        return [_report(attempt, Ending.UNSTARTED) for attempt in kept]
 
     def _note_alone(self, attempts: list[Attempt], alone: bool) -> None:
         """Without the note a node that dies makes suspects once more, and nothing else happens."""
@@ -175,10 +227,12 @@ class Dispatcher:
         """
         self._locks.release_all()
         with self._lock:
-            kept = self._quarantine.empty()
+            kept = [*self._quarantine.empty(), *self._gatherings.empty()]
+        sizes = {batch.key: batch.size for batch in self._in_flight.batches.values()}
         attempts = self._in_flight.clear()
         ran = {id(one) for one in attempts if not one.kept and (begun is None or _key(one) in begun)}
-        together = len(ran) if begun is None else len(begun)  # also notifications, and what was cancelled
+        # also notifications, and what was cancelled
+        together = len(ran) if begun is None else sum(sizes.get(key, 1) for key in begun)
         for attempt in attempts:
             attempt.ended_as = ending_of_lost(id(attempt) in ran, together, requested)
         guilty = {one.suspect for one in attempts if one.ended_as is Ending.LOST}
@@ -198,6 +252,8 @@ class Dispatcher:
 
 
 def _key(attempt: Attempt) -> tuple[bytes, int]:
+    if attempt.gathers and attempt.batch is not None:
+        return attempt.batch.key
     return attempt.fence.job_id.binary, attempt.fence.attempt
 
 

@@ -12,6 +12,7 @@ from taskscheduler.clock import Clock
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import StoreError, brief
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
+from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,11 @@ class FamilySigns:
     A question that the database does not answer stays open, and the job goes on: the manager asks again.
     """
 
-    def __init__(self, store: Store, manager: ManagerProxy, clock: Clock, threads: SessionThreads) -> None:
+    def __init__(
+        self, store: Store, in_flight: InFlight, manager: ManagerProxy, clock: Clock, threads: SessionThreads
+    ) -> None:
         self._store = store
+        self._in_flight = in_flight
         self._manager = manager
         self._clock = clock
         self._threads = threads
@@ -50,5 +54,8 @@ class FamilySigns:
                 logger.info("children of a silent job not looked at yet", extra={"reason": brief(error)})
 
     def _answer(self, job_id: bytes, attempt: int) -> None:
-        since = self._store.families.since_sign_of_child(ObjectId(job_id))
+        batch = self._in_flight.batches.get(job_id)
+        ids = [ObjectId(job_id)] if batch is None else [one.fence.job_id for one in self._in_flight.members(batch)]
+        signs = map(self._store.families.since_sign_of_child, ids)
+        since = min((one for one in signs if one is not None), default=None)
         self._manager.alive(job_id, attempt, 0.0 if since is None else self._clock.monotonic() - since)

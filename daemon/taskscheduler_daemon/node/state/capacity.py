@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskscheduler.model.lifecycle import Ending
+from taskscheduler_daemon.node.state.batching import BatchCapacity
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.node.state.max_jobs import Budget
@@ -73,6 +74,7 @@ class Capacity:
         self.most_ahead: int | None = None  #: how many jobs to claim beyond the slots at most; None: by speed alone
         self.speed = Speed()
         self.budget = Budget(max_jobs)
+        self.batches = BatchCapacity(in_flight, self.budget, self.speed)
         self.unknown = UnknownJobs(unknown_timeout)
 
     @property
@@ -106,6 +108,8 @@ class Capacity:
         """Adds claimed attempts to those in flight and spends the budget; decides which of them run as async."""
         for attempt in attempts:
             attempt.is_async = self._async.takes(attempt)
+            if attempt.gathers:
+                self.batches.sort(attempt)
         self._in_flight.add(attempts)
         self.budget.spend(len(attempts))  # after that: a node without budget and attempts stops
 

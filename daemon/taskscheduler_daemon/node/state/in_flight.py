@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bson import ObjectId
 
+from taskscheduler.model.batches.options import batch_of
 from taskscheduler.model.control.keys import is_controlled
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.losses import NODE, suspect_of
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.ipc.messages import NOT_BEGUN, Flag, Run
+from taskscheduler_daemon.ipc.messages import BATCH_RUN, NOT_BEGUN, Flag, Run
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Attempt:
     kept: bool = False  #: whether the manager has not got it yet
     cleared: bool = False  #: whether it is no suspect any more
     ended_as: Ending | None = None  #: how it ended, unless it succeeded
+    gathers: bool = field(init=False)  #: whether it runs with others of its class, and takes no slot for itself
+    batch: Batch | None = None  #: those that it runs with, once that is known
 
     def __post_init__(self) -> None:
         self.forced = bool(self.job["options"]["force_spawn"])
@@ -43,6 +46,7 @@ class Attempt:
             self.suspect = suspect_of(self.job)
             self.forced |= self.suspect is not None
         self.exclusive = is_controlled(self.job) or "service" in self.job
+        self.gathers = "batch" in self.job and not self.forced and batch_of(self.job) is not None
 
     @property
     def parent(self) -> ObjectId | None:
@@ -68,6 +72,45 @@ class Attempt:
         return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
 
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Attempts that run as one, under an id that the manager takes for that of a job."""
+
+    attempts: list[Attempt]
+    id: ObjectId = field(default_factory=ObjectId)
+    size: int = 0  #: how many of them were sent to the manager
+    sent_at: float = 0.0
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it runs in the event loop of a worker."""
+        return self.attempts[0].is_async
+
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """The job and the attempt that the manager knows it by."""
+        return self.id.binary, BATCH_RUN
+
+    def run(self, attempts: Sequence[Attempt]) -> Run:
+        """Returns the message that has the manager run these of its attempts. The shortest of their limits count."""
+        flags = Flag.BATCH | Flag.EXCLUSIVE | Flag.WATCHED | (Flag.ASYNC if self.is_async else Flag.NONE)
+        options = [attempt.job["options"] for attempt in attempts]
+        return Run(
+            *self.key,
+            _least(one["timeout"] for one in options),
+            flags,
+            b"".join(attempt.raw for attempt in attempts),
+            silence=_least(one.get("silence_timeout", 0) for one in options),
+            start_by=_least(attempt.start_by for attempt in attempts),
+            jobs=len(attempts),
+        )
+
+
+def _least(limits: Iterable[float]) -> float:
+    """Returns the shortest limit; 0 stands for none."""
+    return min((limit for limit in limits if limit), default=0.0)
+
+
 class Counts(NamedTuple):
     """How the attempts in flight use the workers."""
 
@@ -85,6 +128,9 @@ class InFlight:
         self._lock = threading.Lock()
         self._forced = 0  #: attempts that take no slot
         self._async = 0
+        self.gathered = 0  #: attempts that gather or run in batches
+        self.batches: dict[bytes, Batch] = {}  #: that the manager has; each takes a slot, or a place in an event loop
+        self._async_batches = 0
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -102,6 +148,8 @@ class InFlight:
     def _count(self, attempt: Attempt, change: int) -> None:
         if attempt.forced:
             self._forced += change
+        elif attempt.gathers:
+            self.gathered += change
         elif attempt.is_async:
             self._async += change
 
@@ -131,13 +179,15 @@ class InFlight:
         """Removes and returns all attempts."""
         with self._lock:
             attempts, self._attempts = list(self._attempts.values()), {}
-            self._forced = self._async = 0
+            self._forced = self._async = self.gathered = self._async_batches = 0
+            self.batches = {}
         return attempts
 
     def counts(self) -> Counts:
         """Counts the attempts by how they use the workers, at one moment."""
         with self._lock:
-            return Counts(len(self._attempts) - self._forced - self._async, self._async)
+            alone = len(self._attempts) - self._forced - self._async - self.gathered
+            return Counts(alone + len(self.batches) - self._async_batches, self._async + self._async_batches)
 
     @property
     def forced_count(self) -> int:
@@ -146,5 +196,44 @@ class InFlight:
 
     @property
     def async_count(self) -> int:
-        """The number of attempts that run in event loops."""
-        return self._async
+        """The number of attempts that run in event loops; those of a batch count as one."""
+        return self._async + self._async_batches
+
+    # -- batches -------------------------------------------------------------------------------------------------------
+
+    def holds(self, attempt: Attempt) -> bool:
+        """Whether exactly this attempt is in flight."""
+        return self._attempts.get(attempt.fence.job_id.binary) is attempt
+
+    def begin_batch(self, batch: Batch, now: float) -> Run | None:
+        """Returns the run of those of its attempts that are still in flight, None if there are none.
+
+        A single one runs as if it had not gathered.
+        """
+        with self._lock:
+            held = [attempt for attempt in batch.attempts if self.holds(attempt)]
+            batch.size, batch.sent_at = len(held), now
+            if len(held) == 1:
+                self._count(held[0], -1)
+                held[0].gathers = False
+                self._count(held[0], 1)
+            elif held:
+                self.batches[batch.id.binary] = batch
+                self._async_batches += batch.is_async
+        if not held:
+            return None
+        return held[0].run() if len(held) == 1 else batch.run(held)
+
+    def end_batch(self, batch: Batch) -> None:
+        """Notes that a batch takes no slot any more."""
+        with self._lock:
+            if self.batches.pop(batch.id.binary, None) is not None:
+                self._async_batches -= batch.is_async
+
+    def members(self, batch: Batch) -> list[Attempt]:
+        """Returns the attempts of a batch that are in flight: not cancelled, and not reported."""
+        return [attempt for attempt in batch.attempts if self.holds(attempt)]
+
+    def abandoned_batches(self) -> list[Batch]:
+        """Returns the batches that nobody needs any more: all their jobs were cancelled or taken over."""
+        return [batch for batch in list(self.batches.values()) if not self.members(batch)]

@@ -22,7 +22,7 @@ from taskscheduler.model.checks import tags as checked_tags
 from taskscheduler.model.filters.expression import Filter, all_of
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.model.sound import status_of
+from taskscheduler.model.sound import is_count, status_of
 from taskscheduler.operations.selections.batches import Selected
 from taskscheduler.store import Store
 from taskscheduler.store.driver_errors import translated
@@ -80,6 +80,9 @@ class Task(BaseModel):
         description="the data of the job, in relaxed extended JSON; empty for the record of a program, which has none"
     )
     tags: list[str] = Field(default_factory=list, description="left out if there are none")
+    batched: int | SkipJsonSchema[None] = Field(
+        default=None, description="how many jobs it ran together with, itself included; left out if it ran by itself"
+    )
 
 
 Tag = Annotated[str, Field(min_length=1, max_length=LONGEST_TAG)]
@@ -236,6 +239,7 @@ def _task(job: Mapping[str, Any]) -> tuple[datetime, dict[str, Any]]:
         "date": format_datetime(date),
         "parameters": {} if data is None else data,
         **({"tags": job["tags"]} if "tags" in job else {}),
+        **({"batched": job["batched"]} if is_count(job.get("batched")) else {}),
     }
 
 

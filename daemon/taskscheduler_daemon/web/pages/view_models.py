@@ -44,6 +44,7 @@ from taskscheduler_daemon.presentation.kinds import (
     service_name,
     sign_of_life,
     solo_key,
+    together,
     waits_for,
 )
 from taskscheduler_daemon.presentation.node import UP, busy, load, node_state
@@ -134,6 +135,7 @@ def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
         ("Claimed", local(job.claimed)),
         ("Started", local(job.started)),
         ("Ended", local(job.ended)),
+        ("Batch", together(job)),
         ("Wait time", wait_time(job, now)),
         ("Run time", run_time(job, now)),
         ("Last sign of life", sign_of_life(job, now)),

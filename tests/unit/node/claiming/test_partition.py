@@ -172,3 +172,11 @@ def test_of_jobs_that_only_this_node_knows_it_takes_one_for_each_idle_slot_and_i
     assert partition.share(100, idle=2) == 100
     partition.know([{"_id": ObjectId(), "silent": 0.0} for _ in range(3)], 0.0)
     assert [partition.share(count, idle=2) for count in (0, 1, 8, 9, 100)] == [2, 2, 2, 3, 25]
+
+
+def test_a_batch_is_filled_with_our_jobs_first_and_with_others_if_these_are_too_few() -> None:
+    found = jobs(40)
+    first, second = (partition.ours_first(found, QUEUE, 10) for partition in partitions(2))
+    assert len(first) == len(second) == 10
+    assert not set(first) & set(second)
+    assert sorted(partitions(2)[0].ours_first(found, QUEUE, 99)) == sorted(ids(found))

@@ -401,3 +401,57 @@ def test_a_notification_that_ran_beside_a_job_makes_it_a_suspect(around: Surroun
     begun = frozenset({(running.fence.job_id.binary, 1), (ObjectId().binary, 0)})
     under_test.release_all("it died", begun)
     assert [ending for _, ending, _ in ends.submitted] == [Ending.SUSPECTED]
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def gatherers(count: int) -> list[Attempt]:
+    options = {"force_spawn": False, "timeout": 0}
+    job = {"class": "mail", "queue": "default", "batch": {"size": count, "wait": 0}, "options": options, "hook": False}
+    return [Attempt(Fence(ObjectId(), "claim", 1), {**job, "_id": ObjectId()}, b"", 0.0) for _ in range(count)]
+
+
+def test_a_full_batch_is_dispatched_as_one_and_killed_when_none_of_its_jobs_is_ours(around: Surroundings) -> None:
+    in_flight, (one, other) = InFlight(), gatherers(2)
+    under_test = dispatcher(around, in_flight, ExclusiveLocks(around.store(), lease()))
+    in_flight.add([one, other])
+    under_test.dispatch([one, other])
+    assert one.batch is not None
+    assert around.dispatched == [one.batch.id.binary]
+    under_test.give_up([one.fence])
+    assert around.cancelled == [one.fence.job_id], "the manager knows nothing of this"
+    under_test.give_up([other.fence])
+    assert around.cancelled[1:] == [other.fence.job_id, one.batch.id]
+
+
+def test_those_that_gather_are_dispatched_when_they_have_waited(around: Surroundings) -> None:
+    in_flight, (one, cancelled, _) = InFlight(), gatherers(3)
+    under_test = dispatcher(around, in_flight, ExclusiveLocks(around.store(), lease()))
+    in_flight.add([one, cancelled])
+    under_test.dispatch([one, cancelled])
+    under_test.give_up([cancelled.fence])
+    assert (around.dispatched, under_test.wanted()[0].missing) == ([], 1)
+    under_test.looked()
+    assert around.dispatched == [one.fence.job_id.binary], "a single one runs by itself"
+
+
+def test_those_that_gather_when_the_node_stops_are_handed_back(around: Surroundings) -> None:
+    in_flight, (one, _) = InFlight(), gatherers(2)
+    under_test = dispatcher(around, in_flight, ExclusiveLocks(around.store(), lease()))
+    in_flight.add([one])
+    under_test.dispatch([one])
+    (said,) = under_test.hand_back_kept()
+    assert (said.job_id, said.ending) == (one.fence.job_id.binary, Ending.UNSTARTED)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_manager_that_dies_leaves_the_jobs_of_a_batch_as_suspects(around: Surroundings, begun: bool) -> None:
+    under_test, _, ends, in_flight = quarantining(around)
+    jobs = gatherers(2)
+    in_flight.add(jobs)
+    under_test.dispatch(jobs)
+    assert jobs[0].batch is not None
+    under_test.release_all("it died", frozenset([jobs[0].batch.key] if begun else []))
+    wanted = Ending.SUSPECTED if begun else Ending.RETURNED
+    assert [ending for _, ending, _ in ends.submitted] == [wanted] * 2

@@ -10,6 +10,7 @@ from pymongo.errors import AutoReconnect
 from tests.unit.node.fakes import FakeClock, Threads
 
 from taskscheduler_daemon.node.dispatch.family_signs import FamilySigns
+from taskscheduler_daemon.node.state.in_flight import InFlight
 
 JOB = ObjectId()
 
@@ -32,7 +33,7 @@ def answers(*known: float | Exception | None) -> list[tuple[Any, ...]]:
     """What the manager is told when it has asked so many times."""
     told: list[tuple[Any, ...]] = []
     store, manager = SimpleNamespace(families=Families(*known)), SimpleNamespace(alive=lambda *said: told.append(said))
-    signs = FamilySigns(cast(Any, store), cast(Any, manager), FakeClock(1000.0), Threads())
+    signs = FamilySigns(cast(Any, store), InFlight(), cast(Any, manager), FakeClock(1000.0), Threads())
     for attempt in range(1, len(known) + 1):
         signs.ask(JOB.binary, attempt)
     signs.stop()

@@ -13,11 +13,12 @@ from tests.unit.node.fakes import WORKER, FakeClock, FakeManager, attempt, lease
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.store.attempt_updates import Completion
 from taskscheduler.store.completions import Sign
-from taskscheduler_daemon.ipc.messages import Held, Kind, Report
+from taskscheduler_daemon.ipc import messages
+from taskscheduler_daemon.ipc.messages import BATCH_RUN, Held, Kind, Report
 from taskscheduler_daemon.node.completion.completer import completion_of_report
 from taskscheduler_daemon.node.dispatch.reports import ReportHandler
 from taskscheduler_daemon.node.state.capacity import Capacity
-from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+from taskscheduler_daemon.node.state.in_flight import Attempt, Batch, InFlight
 from taskscheduler_daemon.node.state.unknown_jobs import UnknownJobs
 
 
@@ -29,6 +30,7 @@ class Bench:
         self.submitted: list[Any] = []
         self.hooks: list[Report] = []
         self.ended: list[Attempt] = []
+        self.released: list[tuple[bytes, int]] = []
         self.in_flight = InFlight()
         self.capacity = Capacity(self.in_flight, lease(self.clock), 5)
         self.capacity.set_slots(2, 10, 16)
@@ -41,10 +43,23 @@ class Bench:
             capacity=self.capacity,
             completer=cast(Any, completer),
             hooks=cast(Any, SimpleNamespace(finished=self.hooks.append)),
-            locks=cast(Any, SimpleNamespace(release_after_end=self.ended.append)),
+            locks=cast(Any, SimpleNamespace(release_after_end=self.ended.append, release=self._release)),
             manager=self.manager.proxy,
             clock=self.clock,
         )
+
+    def _release(self, job_id: bytes, attempt: int) -> None:
+        self.released.append((job_id, attempt))
+
+    def batch(self, count: int, **fields: Any) -> tuple[Batch, list[Attempt]]:
+        """So many jobs that run as one."""
+        jobs = [attempt(batch={"size": 10, "wait": 0}, **fields) for _ in range(count)]
+        self.capacity.admit(jobs)
+        batch = Batch(jobs)
+        for one in jobs:
+            one.batch = batch
+        assert self.in_flight.begin_batch(batch, self.clock.seconds) is not None
+        return batch, jobs
 
     def running(self, **fields: Any) -> Attempt:
         one = attempt(**fields)
@@ -187,3 +202,85 @@ def test_a_failure_that_only_mentions_the_word_is_a_failure() -> None:
     error = {"type": "ValueError", "message": "no", "unknown": True}
     bench.handler.ended(report(bench.running(), Ending.FAILED, error=error))
     assert [done.verdict.move for done in bench.submitted] == [Transition.FAIL]
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def of_batch(batch: Batch, ending: Ending, **content: Any) -> Report:
+    said = report(batch.attempts[0], ending, **content)
+    return said._replace(job_id=batch.id.binary, attempt=BATCH_RUN)
+
+
+def test_the_end_of_a_batch_is_that_of_all_its_jobs_without_one_of_their_own(bench: Bench) -> None:
+    batch, (one, failed, cancelled, other) = bench.batch(4)
+    bench.handler.item_ended(messages.item(batch.id.binary, report(failed, Ending.FAILED, error={})))
+    bench.in_flight.pop(cancelled.fence.job_id.binary, 1)
+    bench.handler.ended(of_batch(batch, Ending.SUCCEEDED))
+    ends = {end.fence.job_id: end.verdict.move for end in bench.submitted}
+    assert ends == {
+        failed.fence.job_id: Transition.FAIL,
+        one.fence.job_id: Transition.SUCCEED,
+        other.fence.job_id: Transition.SUCCEED,
+    }
+    assert (len(bench.in_flight), bench.in_flight.batches, bench.in_flight.counts()) == (0, {}, (0, 0))
+    assert (cancelled.fence.job_id.binary, 1) in bench.released, "its process is gone"
+
+
+def test_a_report_of_a_job_that_is_none_of_the_batch_means_nothing(bench: Bench) -> None:
+    """A job can write to the socket of its worker, and name any other."""
+    batch, _ = bench.batch(2)
+    stranger = bench.running()
+    bench.handler.item_ended(messages.item(batch.id.binary, report(stranger, Ending.SUCCEEDED)))
+    bench.handler.item_ended(messages.item(b"x" * 12, report(stranger, Ending.SUCCEEDED)))
+    assert bench.submitted == []
+    assert len(bench.in_flight) == 3
+
+
+def test_a_batch_that_is_handed_back_costs_no_budget(bench: Bench) -> None:
+    batch, _ = bench.batch(3)
+    assert bench.capacity.budget.left == 2
+    bench.handler.ended(of_batch(batch, Ending.UNSTARTED))
+    assert bench.capacity.budget.left == 5
+    assert [end.unstarted for end in bench.submitted] == [True] * 3
+
+
+def test_a_node_learns_which_classes_run_one_by_one(bench: Bench) -> None:
+    batch, _ = bench.batch(2)
+    bench.handler.ended(of_batch(batch, Ending.UNSTARTED, alone=True))
+    again = bench.running(batch={"size": 10, "wait": 0})
+    assert not again.gathers
+
+
+def test_the_inventory_mentions_all_jobs_of_a_batch(bench: Bench) -> None:
+    batch, jobs = bench.batch(2)
+    bench.handler.held([Held(batch.id, BATCH_RUN, WORKER, 990.0)])
+    assert [(one.seen_at, one.worker, one.began) for one in jobs] == [(1000.0, WORKER, 990.0)] * 2
+    assert bench.manager.cancelled == []
+
+
+def test_a_batch_of_which_no_job_is_ours_is_cancelled_and_forgotten_if_its_end_is_lost(bench: Bench) -> None:
+    batch, (one, other) = bench.batch(2)
+    for fence in (one.fence, other.fence):
+        bench.in_flight.pop(fence.job_id.binary, 1)
+    bench.handler.held([])
+    assert bench.manager.cancelled == [batch.id]
+    bench.clock.seconds += 6
+    bench.handler.held([])
+    assert bench.in_flight.batches == {}
+
+
+def test_what_is_left_of_a_batch_is_gone(bench: Bench) -> None:
+    batch, (one, _) = bench.batch(2)
+    bench.handler.gone(batch.id.binary, BATCH_RUN)
+    assert bench.in_flight.batches == {}
+    assert (one.fence.job_id.binary, 1) in bench.released
+    bench.handler.gone(b"x" * 12, 3)
+    assert bench.released[-1] == (b"x" * 12, 3)
+
+
+def test_progress_of_a_batch_is_that_of_each_job(bench: Bench) -> None:
+    batch, jobs = bench.batch(2)
+    content = {"progress": 50.0, "id": batch.id, "attempt": BATCH_RUN}
+    bench.handler.progressed(of_batch(batch, Ending.SUCCEEDED, **content)._replace(kind=Kind.PROGRESS, began=990.0))
+    assert [(sign.fence, sign.progress["progress"]) for sign in bench.submitted] == [(one.fence, 50.0) for one in jobs]

@@ -283,3 +283,20 @@ def test_jobs_that_are_known_are_claimed_within_the_budget_and_the_lease() -> No
     assert capacity.wanted(1, are_known=True) == 2
     capacity.in_flight.closed = True
     assert capacity.wanted(0, are_known=True) == 0
+
+
+def test_a_search_for_batches_looks_at_many_jobs() -> None:
+    capacity = Slots()
+    capacity.set_slots(2)
+    assert capacity.batches.most(2, 0) == 2
+    capacity.admit([attempt(batch={"size": 100, "wait": 0})])
+    assert capacity.batches.most(2, 0) == 200
+    assert capacity.batches.most(300, 0) == 300
+    assert capacity.room() == 2, "what gathers takes no slot"
+
+
+def test_a_batch_takes_no_more_jobs_than_the_budget_has() -> None:
+    capacity = Slots(max_jobs=10)
+    capacity.set_slots(2)
+    capacity.admit([attempt(batch={"size": 100, "wait": 0})])
+    assert (capacity.batches.wanted(99), capacity.batches.most(2, 4)) == (9, 5)

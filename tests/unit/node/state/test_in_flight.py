@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bson
 import pytest
 from bson import ObjectId
@@ -9,9 +11,9 @@ from bson.raw_bson import RawBSONDocument
 from tests.unit.node.fakes import attempt
 
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.ipc.messages import Flag
+from taskscheduler_daemon.ipc.messages import BATCH_RUN, Flag, Run
 from taskscheduler_daemon.node.completion.hooks import HOOK_TIMEOUT, NOTIFICATION, hook_run
-from taskscheduler_daemon.node.state.in_flight import Attempt, Counts, InFlight
+from taskscheduler_daemon.node.state.in_flight import Attempt, Batch, Counts, InFlight
 
 
 def test_an_attempt_can_be_taken_once() -> None:
@@ -82,3 +84,67 @@ def test_attempts_are_counted_by_how_they_use_workers() -> None:
     in_flight.clear()
     assert in_flight.counts() == Counts(slotted=0, is_async=0)
     assert in_flight.async_count == 0
+
+
+def gatherer(**fields: Any) -> Attempt:
+    return attempt(batch={"size": 5, "wait": 0}, **fields)
+
+
+def test_jobs_that_gather_take_no_slot_and_a_batch_takes_one() -> None:
+    in_flight, jobs = InFlight(), [gatherer() for _ in range(3)]
+    in_flight.add([*jobs, attempt()])
+    assert in_flight.counts() == Counts(1, 0)
+    batch = Batch(jobs)
+    run = in_flight.begin_batch(batch, 5.0)
+    assert run is not None
+    assert (run.job_id, run.attempt, run.jobs) == (batch.id.binary, BATCH_RUN, 3)
+    assert in_flight.counts() == Counts(2, 0)
+    for one in jobs:
+        in_flight.pop(one.fence.job_id.binary, 1)
+    assert in_flight.counts() == Counts(2, 0)  # it runs on
+    assert in_flight.abandoned_batches() == [batch]
+    in_flight.end_batch(batch)
+    in_flight.end_batch(batch)
+    assert in_flight.counts() == Counts(1, 0)
+
+
+def test_an_async_batch_counts_as_one_async_job() -> None:
+    in_flight, jobs = InFlight(), [gatherer() for _ in range(3)]
+    for one in jobs:
+        one.is_async = True
+    in_flight.add(jobs)
+    batch = Batch(jobs)
+    run = in_flight.begin_batch(batch, 5.0)
+    assert run is not None
+    assert run.flags & Flag.ASYNC
+    assert in_flight.counts() == Counts(0, 1)
+    in_flight.end_batch(batch)
+    assert in_flight.counts() == Counts(0, 0)
+
+
+def test_a_single_job_of_a_batch_runs_as_if_it_had_not_gathered() -> None:
+    in_flight, (one, cancelled) = InFlight(), [gatherer(), gatherer()]
+    in_flight.add([one, cancelled])
+    in_flight.pop(cancelled.fence.job_id.binary, 1)
+    run = in_flight.begin_batch(Batch([one, cancelled]), 5.0)
+    assert run == one.run()
+    assert in_flight.counts() == Counts(1, 0)
+    in_flight.pop(one.fence.job_id.binary, 1)
+    assert (in_flight.counts(), in_flight.gathered, in_flight.batches) == (Counts(0, 0), 0, {})
+
+
+def test_nothing_runs_of_a_batch_that_was_cancelled_as_a_whole() -> None:
+    in_flight = InFlight()
+    assert in_flight.begin_batch(Batch([gatherer()]), 5.0) is None
+    assert in_flight.counts() == Counts(0, 0)
+
+
+def test_the_shortest_limits_of_its_jobs_are_those_of_a_batch() -> None:
+    jobs = [gatherer(options={"timeout": 0}), gatherer(options={"timeout": 9, "silence_timeout": 4})]
+    jobs += [gatherer(options={"timeout": 7}), gatherer()]
+    jobs[3].start_by = 77.5
+    run = Batch(jobs).run(jobs)
+    assert (run.timeout, run.silence, run.start_by) == (7, 4, 77.5)
+    assert [bson.decode(raw)["_id"] for raw in Run.decode(run.encode()).documents()] == [
+        one.fence.job_id for one in jobs
+    ]

@@ -46,6 +46,7 @@ from taskscheduler_daemon.presentation.kinds import (
     service_name,
     sign_of_life,
     solo_key,
+    together,
 )
 from taskscheduler_daemon.presentation.reason import is_kept_waiting
 from taskscheduler_daemon.presentation.steps import StepRow, due_date, step_rows, unheard
@@ -146,6 +147,7 @@ def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
         ("claimed", local(job.claimed)),
         ("started", local(job.started) + _if(job.node, " on {}") + _if(job.worker, ", worker {}")),
         ("ended", local(job.ended)),
+        ("batch", together(job)),
         ("alive", sign_of_life(job, now)),
         ("progress", _bar(job.progress, fancy) if job.progress else ""),
         ("options", _options(job)),
