@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from taskscheduler import AsyncScheduler, Job, Process, Scheduler, Service, Status
+from taskscheduler.model.batches.options import BATCH_CHECKS
 from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS
 from taskscheduler.operations.programs import Record
 from taskscheduler_daemon import QueueNode, Worker, WorkerManager
@@ -45,7 +46,7 @@ _OBJECTS: dict[str, Any] = {
     "node": QueueNode,
 }
 _MADE: dict[str, type] = {cls.__name__: cls for cls in (Scheduler, AsyncScheduler, QueueNode, Worker, WorkerManager)}
-_OPTIONS = {*JOB_CHECKS, *SCHEDULER_CHECKS, *NODE_CHECKS, *POOL_CHECKS}
+_OPTIONS = {*JOB_CHECKS, *BATCH_CHECKS, *SCHEDULER_CHECKS, *NODE_CHECKS, *POOL_CHECKS}
 
 
 @dataclass(frozen=True, slots=True)
