@@ -20,6 +20,7 @@ from taskscheduler.facade.flows import AT_ONCE, FIRST_PAUSE, LONGEST_PAUSE, Flow
 from taskscheduler.facade.methods import Adopting, AsyncMethods, coroutine
 from taskscheduler.flow_state import FlowState
 from taskscheduler.model.checks import Seconds, waiting_time
+from taskscheduler.store.transactions.steps import AnySession
 
 Jobs = list[AsyncProcess]
 Found = list["AsyncRunningFlow"]  #: within the class, `list` is a method of it
@@ -41,8 +42,10 @@ class AsyncFlows(AsyncMethods[Flows, AsyncProcess]):
     cancel = coroutine(Flows.cancel)
     retry = coroutine(Flows.retry)
 
-    async def add(self, flow: Flow) -> AsyncRunningFlow:
+    async def add(self, flow: Flow, *, session: AnySession | None = None) -> AsyncRunningFlow:
         """Stores a flow with all its jobs in one transaction. See Flows.add."""
+        if session is not None:
+            return self._running(await self._call_in(session, Flows.add, flow))
         return self._running(await self._call(Flows.add, flow))
 
     async def get(self, flow_id: ObjectId | str) -> AsyncRunningFlow:

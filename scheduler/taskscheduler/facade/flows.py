@@ -15,6 +15,7 @@ from taskscheduler.facade.methods import Methods
 from taskscheduler.flow_state import FlowState, RunningFlow
 from taskscheduler.model.changes import reason_option
 from taskscheduler.model.checks import Seconds, integer, near_miss, waiting_time
+from taskscheduler.model.document import Document
 from taskscheduler.model.flows.flow import DONE, FLOW_STATUSES
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.lifecycle import UNSUCCESSFUL
@@ -28,6 +29,7 @@ from taskscheduler.operations.flows.tree import FlowNode, FlowTree, describe, fl
 from taskscheduler.process import Process
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.flows.flow_store import Wanted
+from taskscheduler.store.transactions.steps import AnySession, Steps
 from taskscheduler.validation import flow_key
 from taskscheduler.waiting.shared_wait import wait_shared
 
@@ -46,24 +48,29 @@ class Flows(Methods):
         super().__init__(core)
         core.running_flows.access = self
 
-    def add(self, flow: Flow) -> RunningFlow:
+    def add(self, flow: Flow, *, session: AnySession | None = None) -> RunningFlow:
         """Stores a flow with all its jobs in one transaction: all of it or nothing.
 
         A job runs as soon as those that it comes after have ended well. Everything is checked before: InvalidFlowError,
         and what add_job raises for one of the jobs, with its label. Adding the same Flow once more returns the one that
-        is stored, so after a DatabaseUnavailableError it is safe to repeat the call.
+        is stored, so after a DatabaseUnavailableError it is safe to repeat the call. `session`: as for add_job.
         """
         if not isinstance(flow, Flow):
             raise InvalidFlowError(
                 f"flows.add() requires a Flow, not {type(flow).__name__}; chain() and group() make one"
             )
         core = self._core
+        if session is not None:
+            return core.in_session.carry_out(session, lambda work: self._added(work.flows.add(flow)))
         with translated():
             added = core.flows.add(flow)
             if core.announcer.wanted:
                 for document in added.jobs:
                     core.announcer.announce_added(core.processes.process(document, "created"))
             return RunningFlow(self, flow_of(core.store, flow.id))
+
+    def _added(self, steps: Steps[Document]) -> Steps[RunningFlow]:
+        return RunningFlow(self, (yield from steps))
 
     def extend(self, running: Running, job: Any, data: Any, given: Mapping[str, Any]) -> Process:
         """Adds one more job to the flow of a running one; for `self.flow.add` in jobs, which says more."""

@@ -7,6 +7,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.clock import Deadline
+from taskscheduler.errors import InvalidOptionError
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.process_state import ProcessState
@@ -26,6 +27,11 @@ class ServiceMethods(Methods):
         is defined here is left alone, one that differs is stopped first; `process.outcome` says created, existing or
         replaced, and `process.attempt` how often it was started. Raises as add_job does.
         """
+        if "session" in given:
+            raise InvalidOptionError(
+                "option session is not for start_service: it may have to wait until an older process of the service is "
+                "gone, and a transaction cannot; start the service when the transaction has committed"
+            )
         with translated():
             document, outcome = self._core.services.start(job, data, {**given, "name": name})
             return self._core.announcer.announce_added(self._core.processes.process(document, outcome))

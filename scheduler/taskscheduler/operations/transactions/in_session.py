@@ -9,6 +9,7 @@ from taskscheduler.connection import Connection
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.schedules import ScheduleControl
 from taskscheduler.operations.transactions.adding import TransactionAdder
+from taskscheduler.operations.transactions.flows import TransactionFlows
 from taskscheduler.operations.transactions.schedules import TransactionSchedules
 from taskscheduler.store import Store
 from taskscheduler.store.transactions.sessions import check_async_session, check_session, translated_once
@@ -43,6 +44,11 @@ class InSession:
     def jobs(self) -> TransactionAdder:
         """What adds jobs."""
         return TransactionAdder(self._connection.store, self._adder)
+
+    @property
+    def flows(self) -> TransactionFlows:
+        """What adds flows."""
+        return TransactionFlows(self._connection.store, self._adder)
 
     @property
     def schedules(self) -> TransactionSchedules:

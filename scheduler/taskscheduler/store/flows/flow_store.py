@@ -83,7 +83,7 @@ class FlowStore:
         self.collection: Collection[Document] = database[FLOWS]
         self.jobs = FlowJobs(database, options)
         self._options = options
-        self._ensured = False
+        self.is_ensured = False  #: whether the indexes of flows are there, as far as that is known
         self.max_payload = options.max_payload
         self.in_use = in_use  #: whether there is or was a flow, as far as that is known
 
@@ -91,7 +91,7 @@ class FlowStore:
 
     def add(self, flow: Mapping[str, Any], jobs: Sequence[RawBSONDocument]) -> None:
         """Stores a flow and all its jobs, or nothing of it. TakenError if an id is in use."""
-        self._ensure()
+        self.ensure()
 
         def insert(session: ClientSession) -> None:
             try:
@@ -117,12 +117,13 @@ class FlowStore:
                 raise TakenError(taken) from error
             raise
 
-    def _ensure(self) -> None:
-        if not self._ensured:
+    def ensure(self) -> None:
+        """Creates the collection of flows and the indexes of their jobs if they are missing."""
+        if not self.is_ensured:
             database = self.collection.database
             ensure_indexes(database, FLOWS, _INDEXES)
             ensure_indexes(database, self.jobs.collection.name, flow_indexes())
-            self._ensured = self.in_use = True
+            self.is_ensured = self.in_use = True
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
