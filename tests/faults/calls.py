@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
-from taskscheduler import Scheduler
-from taskscheduler.errors import SchedulerError
+from taskscheduler import Flow, Scheduler
+from taskscheduler.errors import DatabaseUnavailableError, SchedulerError
 from tests.faults.history import of_environment
-from tests.faults.standing import SERVICES, release_sequences, start_service
+from tests.faults.standing import ORDERS, SERVICES, release_sequences, start_service
 
 Options = dict[str, Any]
 
@@ -63,6 +64,31 @@ class Calls:
             self._history.write("existing", ids=[job_id], job=process.id)
         else:
             self._history.write("acked", ids=[job_id])
+
+    def add_flow(self, flow: Flow, expected: str) -> None:
+        """Add a flow, of which all jobs will end as expected."""
+        ids = [job.id for job in flow.jobs]
+        before = {str(job.id): [one.id for one in job.predecessors] for job in flow.jobs}
+        self._history.write("flow", flow=flow.id, jobs=ids, before=before)
+        self._tell(ids, expected, lambda: self._scheduler.flows.add(flow))
+
+    def order(self, job: str, data: Any) -> None:
+        """Add a job in a transaction with a write of our own."""
+        job_id = ObjectId()
+
+        def order(session: Any) -> None:
+            self._scheduler.database[ORDERS].insert_one({"job": job_id}, session=session)
+            self._scheduler.add_job(f"faults.{job}", data, id=job_id, session=session)
+
+        def add() -> None:
+            try:
+                with self._scheduler.database.client.start_session() as session:
+                    session.with_transaction(order)
+            except PyMongoError as error:
+                raise DatabaseUnavailableError(str(error)) from error
+
+        self._history.write("ordering", ids=[job_id])
+        self._tell([job_id], "done", add)
 
     def cancel(self, job_id: ObjectId) -> None:
         """Cancel a job."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tests.faults import checker, places, retries, schedules, stepping, turns
+from tests.faults import checker, flowing, places, retries, schedules, stepping, turns
 from tests.faults.checker import CANCELED, DONE, FAILED, FINAL, PROCESSING, TIMEOUT, Facts, Rule, Violation
 from tests.faults.executions import Execution, excused, overlaps, pauses
 
@@ -184,6 +184,10 @@ TRANSITIONS: Sequence[Rule] = (
     retries.nothing_starts_too_late,
     stepping.steps_run_once,
     stepping.signals_are_heard,
+    flowing.in_their_turn,
+    flowing.flows_end,
+    flowing.effects_exist_once,
+    flowing.orders_have_their_job,
     checker.as_expected,
     checker.innocent_not_set_aside,
     checker.charged_had_started,
@@ -238,6 +242,9 @@ def counts(facts: Facts) -> dict[str, int]:
         "limited runs": _executions(facts, "limits"),
         "runs of sequences": _executions(facts, "sequence"),
         "runs of groups": _executions(facts, "group"),
+        "flows": sum(1 for _ in facts.of("flow")),
+        "effects": sum(1 for _ in facts.of("effect")),
+        "orders": sum(1 for _ in facts.of("order")),
         "service runs": _executions(facts, "service"),
         "program runs": _executions(facts, "program"),
         "executions": sum(len(runs) for runs in facts.runs.values()),

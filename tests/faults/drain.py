@@ -14,7 +14,7 @@ from taskscheduler.model.control.keys import keys_of
 from tests.faults.cluster import LEASE, Cluster
 from tests.faults.executions import executions
 from tests.faults.history import read
-from tests.faults.standing import release_sequences
+from tests.faults.standing import EFFECTS, ORDERS, release_sequences
 from tests.faults.turns import BACK_WITHIN
 from tests.faults.witness import JOBS
 from tests.support.eventually import eventually
@@ -50,6 +50,8 @@ def drain(cluster: Cluster) -> Documents:
         _end_services(cluster, scheduler)
         _patiently(lambda: jobs.find_one(_WORK) is None, _DRAINED_WITHIN)
         _patiently(lambda: jobs.find_one({"pending": {"$exists": True}}) is None, _DRAINED_WITHIN / 4)
+        _patiently(lambda: not scheduler.flows.list("running"), _DRAINED_WITHIN / 4)
+        _note_flows_and_effects(cluster, scheduler)
         _free_places(cluster, scheduler, jobs)
         cluster.witness.catch_up()
         _stop_listener(cluster, scheduler)
@@ -82,6 +84,15 @@ def _free_places(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[s
     _patiently(lambda: not kept(), _FREE_WITHIN)
     for job in kept():
         cluster.history.write("kept", job=job["_id"])
+
+
+def _note_flows_and_effects(cluster: Cluster, scheduler: Scheduler) -> None:
+    """What is left of flows, and what transactions have written."""
+    for flow in scheduler.flows.list("running"):
+        cluster.history.write("flow_left", flow=flow.id, status=flow.status)
+    for what, collection in (("effect", EFFECTS), ("order", ORDERS)):
+        for document in scheduler.database[collection].find():
+            cluster.history.write(what, job=document["job"])
 
 
 def _end_series(cluster: Cluster, scheduler: Scheduler, jobs: Collection[dict[str, Any]]) -> None:

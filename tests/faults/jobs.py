@@ -14,6 +14,7 @@ from taskscheduler import Job, Retry, Service, SignalTimeoutError
 from taskscheduler.jobs.executor import JobInterrupted
 from tests.faults.history import of_environment
 from tests.faults.retries import ASKED, SNOOZE
+from tests.faults.standing import EFFECTS
 from tests.faults.stepping import SIGNAL_WITHIN, SLEEP, TIMED_OUT
 
 _BEAT = 0.05
@@ -130,6 +131,17 @@ class Stepping(Recorded):
 
     def _known(self, step: str, value: Any) -> None:
         self._note("known", step=step, value=value)
+
+
+class Paying(Recorded):
+    """Writes one effect in the transaction in which it ends."""
+
+    name = "faults.paying"
+
+    def work(self) -> None:
+        with self.commit() as session:
+            self.database[EFFECTS].insert_one({"job": self.id, "attempt": self.attempt}, session=session)
+            self.nap(self.data)
 
 
 class Killer(Recorded):

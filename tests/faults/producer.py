@@ -18,7 +18,8 @@ from types import FrameType
 
 from bson import ObjectId
 
-from taskscheduler import Scheduler
+from taskscheduler import Flow, Scheduler
+from taskscheduler.declarations.flows import FlowJob
 from taskscheduler.errors import SchedulerError
 from tests.faults.calls import Calls, Options
 from tests.faults.processes import die_with_parent
@@ -63,6 +64,10 @@ class Producer:
             self._snoozing: 3,
             self._stepping: 3,
             self._hurried: 3,
+            self._flow: 3,
+            self._failing_flow: 1,
+            self._paying: 3,
+            self._ordering: 3,
             self._later: 6,
             self._repeating: 1,
             self._stubborn: 1,
@@ -135,6 +140,34 @@ class Producer:
         if job is not None and self._random.random() < 0.8:
             self._telling.append((time.monotonic() + self._random.uniform(0, 2 * SIGNAL_WITHIN), job))
             self._telling.sort()
+
+    def _flow(self) -> None:
+        """A diamond: some fan out and come together again."""
+        flow = Flow("faults")
+        first = flow.add("faults.quick")
+        wide = [self._in_a_flow(flow).after(first) for _ in range(self._random.randint(2, 4))]
+        flow.add("faults.result", 1, after=wide)
+        self._calls.add_flow(flow, "done")
+
+    def _in_a_flow(self, flow: Flow) -> FlowJob:
+        kind = self._random.choice(["quick", "nap", "flaky", "limited"])
+        if kind == "nap":
+            return flow.add("faults.nap", self._random.uniform(0.05, 0.5))
+        if kind == "flaky":
+            return flow.add("faults.flaky", 1, retry=1, retry_interval=0.2)
+        return flow.add("faults.quick", limits=["faults.three"] if kind == "limited" else [])
+
+    def _failing_flow(self) -> None:
+        flow = Flow("faults")
+        bad = flow.add("faults.flaky", 1000)
+        flow.add("faults.quick", after=[flow.add("faults.quick", after=[bad])])
+        self._calls.add_flow(flow, "any")
+
+    def _paying(self) -> None:
+        self._calls.add("paying", self._random.uniform(0, 0.3), "done", retry=50, retry_interval=0.2)
+
+    def _ordering(self) -> None:
+        self._calls.order("quick", None)
 
     def _hurried(self) -> None:
         self._calls.add("quick", None, "any", start_by=self._random.choice([0.1, 0.5, 3]))

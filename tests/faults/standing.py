@@ -10,6 +10,7 @@ from taskscheduler import Process, Scheduler
 from tests.faults.history import History
 
 SHARED_KEY = "faults.shared"  #: of solo jobs, and of programs that no node runs
+EFFECTS, ORDERS = "faults.effects", "faults.orders"  #: collections that jobs and producers write in transactions
 SERVICES = ("keeper", "fitful")
 SERVICE_OPTIONS: dict[str, Any] = {"restart_interval": 0.2, "restart_interval_max": 1, "stop_soft": 1, "stop_hard": 2}
 

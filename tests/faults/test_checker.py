@@ -156,6 +156,13 @@ def test_steps_and_signals_that_are_kept_break_nothing(story: Story) -> None:
     assert broken(story) == set()
 
 
+def test_flows_and_transactions_that_are_kept_break_nothing(story: Story) -> None:
+    flowed(story)
+    paid(story, 1)
+    ordered(story, 1)
+    assert broken(story) == set()
+
+
 def test_a_try_and_a_start_in_time_break_nothing(story: Story) -> None:
     tried_again(story, 0.6)
     assert broken(story) == set()
@@ -771,6 +778,62 @@ def hear_another_signal(story: Story) -> None:
     stepped(story, ("known", 2, 7), told=8)
 
 
+def flowed(story: Story, *, turned: bool = False) -> None:
+    """Two jobs of a flow, one after the other."""
+    story.tell("flow", flow="f", jobs=["one", "two"], before={"one": ["two"]} if turned else {"two": ["one"]})
+    story.whole("one")
+    story.whole("two")
+
+
+def begin_before_those_before(story: Story) -> None:
+    flowed(story, turned=True)
+
+
+def go_on_after_a_failure(story: Story) -> None:
+    flowed(story)
+    story.documents["one"]["status"] = 4
+
+
+def store_a_part_of_a_flow(story: Story) -> None:
+    flowed(story)
+    del story.documents["two"]
+
+
+def leave_a_flow(story: Story) -> None:
+    flowed(story)
+    story.tell("flow_left", flow="f", status="running")
+
+
+def paid(story: Story, times: int) -> None:
+    story.whole("p")["class"] = "faults.paying"
+    for _ in range(times):
+        story.tell("effect", job="p")
+
+
+def pay_twice(story: Story) -> None:
+    paid(story, 2)
+
+
+def pay_never(story: Story) -> None:
+    paid(story, 0)
+
+
+def ordered(story: Story, times: int) -> None:
+    story.tell("ordering", ids=["o"])
+    story.whole("o")
+    for _ in range(times):
+        story.tell("order", job="o")
+
+
+def add_without_the_order(story: Story) -> None:
+    ordered(story, 0)
+
+
+def order_without_a_job(story: Story) -> None:
+    ordered(story, 1)
+    del story.documents["o"]
+
+
 def hurried(story: Story, after: float, job: str = "j") -> None:
     """A job that begins so many seconds after it was added, and has to within one."""
     document = story.whole(job)
@@ -830,6 +893,14 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (run_a_known_step_again, "a step whose result is known does not run again"),
     (change_the_result_of_a_step, "a step keeps its result"),
     (hear_another_signal, "all hear the same signal"),
+    (begin_before_those_before, "a job of a flow comes after those before it"),
+    (go_on_after_a_failure, "what comes after a failure is cancelled"),
+    (store_a_part_of_a_flow, "a flow is there as a whole"),
+    (leave_a_flow, "every flow ends"),
+    (pay_twice, "an effect exists exactly once"),
+    (pay_never, "an effect exists exactly once"),
+    (add_without_the_order, "a job exists exactly if its transaction has committed"),
+    (order_without_a_job, "a job exists exactly if its transaction has committed"),
     (start_too_late, "nothing starts too late"),
     (give_up_what_has_started, "nothing starts too late"),
     (run_two_of_a_key, "solo jobs of one key do not overlap"),

@@ -23,7 +23,7 @@ import tests.faults.steps.orders
 import tests.faults.steps.spans
 import tests.support.commits
 import tests.support.jobs  # noqa: F401  (every child has it then)
-from taskscheduler import Scheduler
+from taskscheduler import DatabaseUnavailableError, Flow, Scheduler
 from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler_daemon import QueueNode
 from tests.faults.steps import ambiguous, crashing
@@ -154,16 +154,28 @@ def _add_windowed(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[Object
 
 
 def _order(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
-    """An order and the job for it, in one transaction; with `apart` the order is written beside it."""
+    """An order and the job for it, or its flow of two, in one transaction; with `apart` the order is written beside it.
+
+    With `asks_once` it does not ask again when the outcome of the commit is unknown.
+    """
     orders = scheduler.database.orders
     add = scheduler.add_job_once if facts.get("once") else scheduler.add_job
 
-    def order(session: Any) -> ObjectId:
+    def order(session: Any) -> list[ObjectId]:
         orders.insert_one({"n": 1}, session=None if facts.get("apart") else session)
-        return add("trace", facts["data"], facts.get("options"), session=session).id
+        if "flow" in facts:
+            flow = Flow("order")
+            ids = [flow.add("trace", facts["data"], label="first").id]
+            ids.append(flow.add("trace", facts["data"], after=["first"]).id)
+            scheduler.flows.add(flow, session=session)
+            return ids
+        return [add("trace", facts["data"], facts.get("options"), session=session).id]
 
     with scheduler.database.client.start_session() as session:
-        return [session.with_transaction(order)]
+        if not facts.get("asks_once"):
+            return session.with_transaction(order)
+        with session.start_transaction():
+            return order(session)
 
 
 def _add_runs(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
@@ -212,7 +224,13 @@ def _release(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
 
 
 def _add_flow(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
-    return [process.id for process in scheduler.flows.add(diamond()).processes]
+    """Once more if it cannot be known whether it is stored: that is safe with the same Flow."""
+    flow = diamond()
+    try:
+        running = scheduler.flows.add(flow)
+    except DatabaseUnavailableError:
+        running = scheduler.flows.add(flow)
+    return [process.id for process in running.processes]
 
 
 def _cancel_flow(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:

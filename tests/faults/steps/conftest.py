@@ -24,3 +24,9 @@ def stages(server_uri: str, tmp_path: Path) -> Iterator[list[Stage]]:
         for stage in made:
             stage.scheduler.close()
             client.drop_database(stage.database.name)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that breaks the product: what does not heal soon does not heal."""
+    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)

@@ -1,6 +1,10 @@
-"""A switch that ends a process with the n-th call of the database: nothing is cleaned up, nothing more is sent.
+"""A switch that ends a process at one of its writes to the database: nothing is cleaned up, nothing more is sent.
 
-It writes down the calls that it counts, so that a test can tell what the process did.
+There are two moments for each write. Once it is answered, and before anybody has read the answer, it is all that is
+known. Before the next one is sent the database looks the same, but the process has done more beside it: a worker has
+begun the job, or has ended it. At a read the database looks as at one of these moments, so there is no switch for that.
+
+It writes down all calls that it sees, so that a test can tell what the process did.
 """
 
 from __future__ import annotations
@@ -13,14 +17,19 @@ from pathlib import Path
 from pymongo import monitoring
 
 #: what the driver asks by itself, and polls of streams, whose number depends on time alone
-_UNCOUNTED = {"hello", "ismaster", "isMaster", "getMore", "killCursors", "endSessions", "ping"}
+_UNSEEN = {"hello", "ismaster", "isMaster", "getMore", "killCursors", "endSessions", "ping", "saslContinue"}
+
+_WRITES = {
+    *("insert", "update", "delete", "findAndModify", "bulkWrite"),
+    *("commitTransaction", "abortTransaction", "create", "createIndexes", "collMod", "killSessions"),
+}
+
+#: messages, whose loss costs time only, and signs of life, whose number depends on time alone
+_BESIDE = {"insert taskscheduler.queue", "insert taskscheduler.events", "findAndModify taskscheduler.nodes"}
 
 
 class CrashSwitch(monitoring.CommandListener):
-    """SIGKILL to this process as soon as the n-th call has been answered, before anybody has read the answer.
-
-    Before the call n + 1 is sent the database looks the same, so there is no switch for that.
-    """
+    """SIGKILL to this process at the n-th moment: the odd ones are before a write is sent, the even ones after it."""
 
     def __init__(self, n: int, record: Path, since: str = "") -> None:
         self._n = n
@@ -31,24 +40,30 @@ class CrashSwitch(monitoring.CommandListener):
         self._numbers = itertools.count(1)  # as one operation of the interpreter it needs no lock
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        self._calls[event.request_id] = f"{event.command_name} {event.command.get(event.command_name)}"
-        if self._since and event.command.get(event.command_name) == self._since and event.command_name == "update":
+        call = f"{event.command_name} {event.command.get(event.command_name)}"
+        self._calls[event.request_id] = call
+        if call == f"update {self._since}":
             self._since = ""
+        self._count(event.command_name, call)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        self._count(event.command_name, self._calls.pop(event.request_id))
+        self._answered(event.command_name, self._calls.pop(event.request_id))
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        self._count(event.command_name, self._calls.pop(event.request_id))
+        self._answered(event.command_name, self._calls.pop(event.request_id))
+
+    def _answered(self, name: str, call: str) -> None:
+        self._count(name, call)
+        if name not in _UNSEEN and not self._since and os.getpid() == self._pid:
+            os.write(self._record, f"{call}\n".encode())
 
     def _count(self, name: str, call: str) -> None:
-        if name in _UNCOUNTED or self._since or os.getpid() != self._pid:
+        if name not in _WRITES or call in _BESIDE or self._since or os.getpid() != self._pid:
             return
         if next(self._numbers) == self._n:
             os.kill(self._pid, signal.SIGKILL)
-        os.write(self._record, f"{call}\n".encode())
 
 
 def arm(n: int, record: Path, since: str = "") -> None:
-    """All clients that this process opens from now on are watched; the calls it survives are written to `record`."""
+    """All clients that this process opens from now on are watched; the answered calls are written to `record`."""
     monitoring.register(CrashSwitch(n, record, since))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
 
 from taskscheduler import Flow, Status
-from tests.faults.steps.scenarios import Scenario
-from tests.faults.steps.stage import FLOWS, Stage
+from tests.faults.steps.scenarios import Change, Scenario
+from tests.faults.steps.stage import FLOWS, Stage, healed
 from tests.support.flowing import diamond
 
 _TWO_WORKERS: Mapping[str, Any] = {"min_children": 2}
@@ -43,7 +43,7 @@ def growing() -> Flow:
 
 def _added(make: Callable[[], Flow]) -> Callable[[Stage], None]:
     def prepare(stage: Stage) -> None:
-        stage.memory["flow"] = stage.scheduler.flows.add(make()).id
+        stage.memory["job"] = stage.scheduler.flows.add(make()).id
 
     return prepare
 
@@ -84,26 +84,54 @@ def _first(moves: list[tuple[ObjectId, int]], job_id: ObjectId, statuses: set[St
     return next(places, None)
 
 
+def in_order(stage: Stage) -> None:
+    """No job could begin before it may."""
+    assert not too_early(stage)
+
+
+def _flowing(make: Callable[[], Flow], flow_status: str, **counts: int) -> Scenario:
+    return Scenario(_added(make), _ends(flow_status, **counts), facts=_TWO_WORKERS, check=in_order)
+
+
+def _summed(stage: Stage) -> None:
+    in_order(stage)
+    total = stage.jobs.find_one({"class": "flow-total"})
+    assert total is not None
+    assert total["result"] == 2
+
+
 FLOWING: Mapping[str, Scenario] = {
-    "diamond": Scenario(_added(diamond), _ends("done", done=4), facts=_TWO_WORKERS),
-    "results": Scenario(_added(chain_of_results), _ends("done", done=3)),
-    "failure": Scenario(_added(failing), _ends("failed", done=1, failed=1, canceled=2)),
-    "additions": Scenario(_added(growing), _ends("done", done=4)),
+    "diamond": _flowing(diamond, "done", done=4),
+    "results": Scenario(_added(chain_of_results), _ends("done", done=3), check=_summed),
+    "failure": _flowing(failing, "failed", done=1, failed=1, canceled=2),
+    "additions": _flowing(growing, "done", done=4),
 }
 
 
-@dataclass(frozen=True)
-class Change:
+@dataclass(frozen=True, kw_only=True)
+class FlowChange(Change):
     """What an application does to a flow."""
 
-    what: str  #: the operation of `acting`
-    prepare: Callable[[Stage], None]
     ends: Callable[[Stage], bool]  #: whether it has come to where it should
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    again: Callable[[Stage], Any] | None = None  #: what a caller does who got no answer
+
+    def verify(self, stage: Stage) -> None:
+        """All of the flow is there or nothing. For what follows nobody but a node cares."""
+        flows, jobs = stage.database[FLOWS].count_documents({}), stage.statuses().total()
+        assert (flows, jobs) in {(0, 0), (1, 4)}, "all of it or nothing"
+        if not flows:
+            assert not stage.acknowledged
+            return
+        if self.again is not None and not stage.acknowledged:
+            self.again(stage)
+        healed(stage, self.ends)
+        stage.verify()
+        if self.what != "retry_flow":  # what has failed ends twice
+            in_order(stage)
 
 
-def _nothing(stage: Stage) -> None:
-    stage.memory["flow"] = diamond().id
+def _nothing(_stage: Stage) -> None:
+    """There is no flow yet."""
 
 
 def _has_failed(stage: Stage) -> None:
@@ -112,8 +140,18 @@ def _has_failed(stage: Stage) -> None:
     stage.run_inline()
 
 
-CHANGES: Mapping[str, Change] = {
-    "add": Change("add_flow", _nothing, _ends("done", done=4)),
-    "cancel": Change("cancel_flow", _added(diamond), _ends("canceled", canceled=4)),
-    "retry": Change("retry_flow", _has_failed, _ends("failed", done=1, failed=1, canceled=2)),
+CHANGES: Mapping[str, FlowChange] = {
+    "add": FlowChange("add_flow", _nothing, ends=_ends("done", done=4)),
+    "cancel": FlowChange(
+        "cancel_flow",
+        _added(diamond),
+        ends=_ends("canceled", canceled=4),
+        again=lambda stage: stage.scheduler.flows.cancel(stage.memory["job"]),
+    ),
+    "retry": FlowChange(
+        "retry_flow",
+        _has_failed,
+        ends=_ends("failed", done=1, failed=1, canceled=2),
+        again=lambda stage: stage.scheduler.flows.retry(stage.memory["job"]),
+    ),
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from taskscheduler import InvalidStateError, Status
 from tests.faults.steps.acting import Actor
 from tests.faults.steps.orders import values
-from tests.faults.steps.scenarios import Scenario
-from tests.faults.steps.stage import Stage
+from tests.faults.steps.scenarios import Change, Scenario
+from tests.faults.steps.stage import Stage, healed
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 
@@ -80,6 +81,30 @@ def done_as_told(stage: Stage) -> bool:
     assert values(stage.log, "go") == expected, f"callers were told {expected}, the job {values(stage.log, 'go')}"
     return True
 
+
+@dataclass(frozen=True)
+class SignalChange(Change):
+    """A program gives a signal to a job that waits for it."""
+
+    def check_answer(self, stage: Stage, code: int) -> None:
+        """It repeats its write until it knows: it was the first."""
+        assert code == 0
+        assert traces(f"{stage.log}.told") == [["True", "5"]], "it was the first, and knows it"
+
+    def verify(self, stage: Stage) -> None:
+        """Who got no answer gives the signal again, and learns whether the one before has come."""
+        tell(stage)
+        assert not stage.acknowledged or stage.memory["told"] == "5"
+        healed(stage, done_as_told)
+        stage.verify()
+
+
+def _waits_for_it(stage: Stage) -> None:
+    order(wait=True)(stage)
+    stage.run_inline()
+
+
+SIGNAL = SignalChange("signal", _waits_for_it, {"value": 5})
 
 ORDERS: Mapping[str, Scenario] = {
     "steps": Scenario(order(), _done),

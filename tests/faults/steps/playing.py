@@ -1,4 +1,4 @@
-"""Plays a scenario with one fault in it: the end of a process after its n-th call, or a write that fails."""
+"""Plays a scenario with one fault in it: the end of a process at its n-th moment, or a write that fails."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.faults.steps.acting import CRASHED, FAILED
-from tests.faults.steps.scenarios import Scenario
+from tests.faults.steps.scenarios import Change, Scenario
 from tests.faults.steps.stage import LEASE, NODES, Stage, every_step, healed
 from tests.support.eventually import eventually
+
+# -- a node -----------------------------------------------------------------------------------------------------------
+
+
+def _is_over(stage: Stage, scenario: Scenario) -> bool:
+    return scenario.reached(stage) and stage.settled()
+
+
+def _finish(stage: Stage, scenario: Scenario, node_was_well: bool) -> None:
+    """A node that went on to the end has left nothing to another one."""
+    if not node_was_well or not _is_over(stage, scenario):
+        healed(stage, scenario.reached, scenario.facts)
+    stage.verify()
+    scenario.check(stage)
 
 
 def crash_of_a_node(stage: Stage, scenario: Scenario, n: int, since: str = NODES) -> bool:
@@ -22,9 +36,42 @@ def crash_of_a_node(stage: Stage, scenario: Scenario, n: int, since: str = NODES
         code = node.stop()
     assert code in (0, CRASHED), stage.said("node")[-2000:]
     scenario.heal(stage)
-    healed(stage, scenario.reached, scenario.facts)
-    stage.verify()
+    _finish(stage, scenario, node_was_well=code == 0)
     return code == 0
+
+
+def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
+    """Whether the node has done all of it before its n-th write."""
+    stage.clear()
+    scenario.prepare(stage)
+    facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
+    with stage.acting("node", facts, fail_at=n, fail_when=when) as node:
+        scenario.during(stage, node)
+        scenario.heal(stage)
+        eventually(lambda: node.ended or _is_over(stage, scenario), 30, "done")
+        code = node.stop()
+    said = stage.said("node")
+    if code == FAILED:  # it said that it cannot register, and did nothing
+        assert "node ready" not in said
+        assert "DatabaseUnavailableError" in said
+    else:
+        assert code == 0, said[-2000:]
+    _finish(stage, scenario, node_was_well=code == 0)
+    assert scenario.loses or not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
+    return "fault " not in said
+
+
+def every_crash_of_a_node(stages: list[Stage], scenario: Scenario) -> None:
+    """Ends the node before and after each of its writes."""
+    assert every_step(stages, lambda stage, n: crash_of_a_node(stage, scenario, n)) > 5
+
+
+def every_failing_write_of_a_node(stages: list[Stage], scenario: Scenario, when: str) -> None:
+    """Lets each write of the node fail."""
+    assert every_step(stages, lambda stage, n: failing_write_of_a_node(stage, scenario, n, when)) > 3
+
+
+# -- an application ---------------------------------------------------------------------------------------------------
 
 
 def crash_of_an_operation(
@@ -39,28 +86,6 @@ def crash_of_an_operation(
     return code == 0
 
 
-def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
-    """Whether the node has done all of it before its n-th write."""
-    stage.clear()
-    scenario.prepare(stage)
-    facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
-    with stage.acting("node", facts, fail_at=n, fail_when=when) as node:
-        scenario.during(stage, node)
-        scenario.heal(stage)
-        eventually(lambda: node.ended or (scenario.reached(stage) and stage.settled()), 30, "done")
-        code = node.stop()
-    said = stage.said("node")
-    if code == FAILED:  # it said that it cannot register, and did nothing
-        assert "node ready" not in said
-        assert "DatabaseUnavailableError" in said
-    else:
-        assert code == 0, said[-2000:]
-    healed(stage, scenario.reached, scenario.facts)
-    stage.verify()
-    assert scenario.loses or not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
-    return "fault " not in said
-
-
 def failing_write(stage: Stage, what: str, facts: dict[str, Any], n: int, when: str) -> tuple[int, bool]:
     """The exit code of the operation, and whether it came to its n-th write."""
     with stage.acting(what, facts, fail_at=n, fail_when=when) as operation:
@@ -71,10 +96,43 @@ def failing_write(stage: Stage, what: str, facts: dict[str, Any], n: int, when: 
     return code, "fault " in said
 
 
-def breaks(stages: list[Stage], play: Callable[[Stage, int], bool], without: list[str]) -> list[int]:
+def prepared(stage: Stage, change: Change) -> dict[str, Any]:
+    """What the process is told that makes the change."""
+    stage.clear()
+    change.prepare(stage)
+    return {"data": stage.log, "id": str(stage.memory.get("job")), **change.facts}
+
+
+def crash_of_a_change(stage: Stage, change: Change, n: int) -> bool:
+    """Whether it came to its end."""
+    return crash_of_an_operation(stage, change.what, prepared(stage, change), n, change.verify)
+
+
+def failing_change(stage: Stage, change: Change, n: int, when: str) -> bool:
+    """Whether it came to its end before its n-th write."""
+    code, struck = failing_write(stage, change.what, prepared(stage, change), n, when)
+    change.check_answer(stage, code)
+    change.verify(stage)
+    return not struck
+
+
+def every_crash_of_a_change(stages: list[Stage], change: Change) -> None:
+    """Ends the process before and after each of its writes."""
+    assert every_step(stages, lambda stage, n: crash_of_a_change(stage, change, n)) > 2
+
+
+def every_failing_change(stages: list[Stage], change: Change, when: str) -> None:
+    """Lets each of its writes fail."""
+    assert every_step(stages, lambda stage, n: failing_change(stage, change, n, when)) > 1
+
+
+# -- these tests can fail ---------------------------------------------------------------------------------------------
+
+
+def breaks(stages: list[Stage], play: Callable[[Stage, int], bool], without: list[str] | None = None) -> list[int]:
     """The steps at which the test fails once this is taken out of the product."""
     for stage in stages:
-        stage.without = tuple(without)
+        stage.without = tuple(without or ())
     failures: list[int] = []
 
     def tried(stage: Stage, n: int) -> bool:

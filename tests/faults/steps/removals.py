@@ -10,13 +10,17 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from taskscheduler.model.control.keys import FAR
+from taskscheduler.operations.flows.extend import Additions
 from taskscheduler.store.attempt_updates import Again
 from taskscheduler.store.flows.effects import FlowEffects
+from taskscheduler.store.flows.flow_store import FlowStore
 from taskscheduler.store.flows.joins import Joins
+from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.postponed_jobs import PostponedJobs
 from taskscheduler.store.resumable import steps, tries
 from taskscheduler.store.resumable.steps import StepStore
+from taskscheduler.store.transactions import commits
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
@@ -77,5 +81,9 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "sweeps of flows": _out(FlowEffects, "sweep", lambda *_: []),
     "letting out what comes after": _out(FlowEffects, "follow", lambda *_: []),
     "looking whether a join is complete": _out(Joins, "incomplete", lambda *_: set()),
+    "the results of jobs before": _out(FlowResults, "of", lambda *_: {}),
+    "knowing what an attempt has added": _out(Additions, "added_by"),
+    "adding a flow in one transaction": _out(FlowStore, "in_one_transaction", lambda _, write: write(None)),
+    "asking for the outcome of a commit": _out(commits, "_UNKNOWN_FOR", 0.0),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

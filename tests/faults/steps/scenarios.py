@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +13,7 @@ from bson import ObjectId
 
 from taskscheduler import Status
 from taskscheduler_daemon.system.kill import kill
-from tests.faults.steps.acting import Actor
+from tests.faults.steps.acting import FAILED, Actor
 from tests.faults.steps.stage import JOBS, NODES, Stage
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
@@ -40,6 +41,24 @@ class Scenario:
     heal: Callable[[Stage], None] = _nothing  #: what is done before a healthy node looks after it
     facts: Mapping[str, Any] = field(default_factory=dict)  #: options of the node
     loses: bool = False  #: whether a process dies in it
+    check: Callable[[Stage], None] = _nothing  #: what else must be true of it
+
+
+@dataclass(frozen=True)
+class Change(ABC):
+    """One call of an application that changes what a node may run."""
+
+    what: str  #: the operation of `acting`
+    prepare: Callable[[Stage], None]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @abstractmethod
+    def verify(self, stage: Stage) -> None:
+        """What must be true when its process has ended, and what the caller does who got no answer."""
+
+    def check_answer(self, stage: Stage, code: int) -> None:
+        """What must be true of the answer, or the error, that it got."""
+        assert code in (0, FAILED), stage.said(self.what)[-2000:]
 
 
 def ready(stage: Stage, node: Actor) -> None:

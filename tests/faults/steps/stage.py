@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, timedelta
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from bson import ObjectId, Timestamp
@@ -225,23 +225,21 @@ def healed(stage: Stage, reached: Any, facts: Mapping[str, Any] | None = None) -
 
 def every_step(stages: list[Stage], play: Callable[[Stage, int], bool]) -> int:
     """Play the scenario with the switch at 1, 2, 3, ... until it ends before; the number of steps."""
-    free: SimpleQueue[Stage] = SimpleQueue()
-    for stage in stages:
-        free.put(stage)
+    numbers, last = itertools.count(1), list[int]()
 
-    def step(n: int) -> bool:
-        stage = free.get()
-        try:
-            return play(stage, n)
-        except BaseException as error:
-            error.add_note(f"step {n}: {stage.describe()}")
-            raise
-        finally:
-            free.put(stage)
+    def played(stage: Stage) -> None:
+        while not last:
+            n = next(numbers)
+            assert n <= _MOST_STEPS, "the scenario does not come to an end"
+            try:
+                if play(stage, n):
+                    last.append(n)
+            except BaseException as error:
+                last.append(n)
+                error.add_note(f"step {n}: {stage.describe()}")
+                raise
 
     with ThreadPoolExecutor(len(stages)) as threads:
-        for first in range(1, _MOST_STEPS, len(stages)):
-            ended = list(threads.map(step, range(first, first + len(stages))))
-            if any(ended):
-                return first + ended.index(True)
-    raise AssertionError("the scenario does not come to an end")
+        for thread in [threads.submit(played, stage) for stage in stages]:
+            thread.result()
+    return min(last)

@@ -12,7 +12,12 @@ import pytest
 
 from taskscheduler import Status
 from tests.faults.steps.ambiguous import AFTER, BEFORE
-from tests.faults.steps.playing import breaks, failing_write, failing_write_of_a_node
+from tests.faults.steps.playing import (
+    breaks,
+    every_failing_write_of_a_node,
+    failing_write,
+    failing_write_of_a_node,
+)
 from tests.faults.steps.scenarios import SCENARIOS
 from tests.faults.steps.stage import Stage, every_step, healed
 
@@ -22,7 +27,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: str) -> None:
-    assert every_step(stages, lambda stage, n: failing_write_of_a_node(stage, SCENARIOS[name], n, when)) > 3
+    every_failing_write_of_a_node(stages, SCENARIOS[name], when)
 
 
 # -- applications -----------------------------------------------------------------------------------------------------
@@ -101,6 +106,7 @@ def test_who_gets_an_error_from_ending_jobs_may_ask_again(stages: list[Stage], w
 # -- these tests can fail ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("name", "when", "without"),
     [
@@ -110,9 +116,8 @@ def test_who_gets_an_error_from_ending_jobs_may_ask_again(stages: list[Stage], w
     ],
 )
 def test_without_the_mechanism_the_node_breaks_a_promise(
-    stages: list[Stage], monkeypatch: pytest.MonkeyPatch, name: str, when: str, without: list[str]
+    stages: list[Stage], name: str, when: str, without: list[str]
 ) -> None:
-    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)
     assert breaks(stages, lambda stage, n: failing_write_of_a_node(stage, SCENARIOS[name], n, when), without)
 
 

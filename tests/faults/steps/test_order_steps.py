@@ -1,4 +1,4 @@
-"""Steps, sleeps and signals: a process ends after its n-th call, or a write fails: what was known is not done again.
+"""Steps, sleeps and signals: a process ends at one of its writes, or a write fails: what was known is not done again.
 
 The process is the node, the worker that runs the job, or the program that gives the signal. See `test_crash_steps.py`
 and `test_ambiguous.py`.
@@ -6,7 +6,7 @@ and `test_ambiguous.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,21 @@ from taskscheduler.model.lifecycle import Ending
 from taskscheduler.operations.finish import AttemptEnd, completion_of
 from taskscheduler.store.fence import Fence
 from taskscheduler.testing import InlineNode
+from tests.faults.steps import stage as stage_module
 from tests.faults.steps.ambiguous import AFTER, BEFORE
-from tests.faults.steps.order_scenarios import ORDERS, done_as_told, order, tell
+from tests.faults.steps.order_scenarios import ORDERS, SIGNAL, done_as_told, tell
 from tests.faults.steps.playing import (
     breaks,
+    crash_of_a_change,
     crash_of_a_node,
     crash_of_an_operation,
-    failing_write,
+    every_crash_of_a_change,
+    every_crash_of_a_node,
+    every_failing_change,
+    every_failing_write_of_a_node,
+    failing_change,
     failing_write_of_a_node,
+    prepared,
 )
 from tests.faults.steps.removals import only_note
 from tests.faults.steps.scenarios import Scenario
@@ -42,13 +49,13 @@ OF_THE_NODE = ["sleep", "signal while it waits", "signal while it ends", "timeou
 
 @pytest.mark.parametrize("name", OF_THE_NODE)
 def test_a_node_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
-    assert every_step(stages, lambda stage, n: crash_of_a_node(stage, ORDERS[name], n)) > 10
+    every_crash_of_a_node(stages, ORDERS[name])
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
 @pytest.mark.parametrize("name", OF_THE_NODE)
 def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: str) -> None:
-    assert every_step(stages, lambda stage, n: failing_write_of_a_node(stage, ORDERS[name], n, when)) > 3
+    every_failing_write_of_a_node(stages, ORDERS[name], when)
 
 
 # -- the worker -------------------------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ def failing_write_of_a_worker(stage: Stage, scenario: Scenario, n: int, when: st
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_a_worker_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
-    assert every_step(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS[name], n)) > 3
+    assert every_step(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS[name], n)) > 2
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
@@ -101,59 +108,32 @@ def test_every_write_of_a_worker_may_fail(stages: list[Stage], name: str, when: 
 # -- the program that gives the signal --------------------------------------------------------------------------------
 
 
-def signalled(stage: Stage) -> dict[str, Any]:
-    """What the program is told: the job waits already."""
-    stage.clear()
-    order(wait=True)(stage)
-    with InlineNode(stage.scheduler) as node:
-        node.run_until_idle()
-    return {"data": stage.log, "id": str(stage.memory["job"]), "value": 5}
-
-
-def verify(stage: Stage) -> None:
-    """Who got no answer gives the signal again, and learns whether the one before has come."""
-    tell(stage)
-    assert not stage.acknowledged or stage.memory["told"] == "5"
-    with stage.acting("node", {"orphaned_timeout": LEASE}, log="healer") as node:
-        eventually(lambda: done_as_told(stage) and stage.settled(), 30, "heard")
-        assert node.stop() == 0
-    stage.verify()
-
-
 def test_the_program_that_gives_a_signal_may_crash_after_every_call(stages: list[Stage]) -> None:
-    def play(stage: Stage, n: int) -> bool:
-        return crash_of_an_operation(stage, "signal", signalled(stage), n, verify)
-
-    assert every_step(stages, play) > 8
+    every_crash_of_a_change(stages, SIGNAL)
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
 def test_a_signal_is_given_until_it_is_known(stages: list[Stage], when: str) -> None:
-    def play(stage: Stage, n: int) -> bool:
-        code, struck = failing_write(stage, "signal", signalled(stage), n, when)
-        assert code == 0
-        assert traces(f"{stage.log}.told") == [["True", "5"]], "it was the first, and knows it"
-        verify(stage)
-        return not struck
+    every_failing_change(stages, SIGNAL, when)
 
-    assert every_step(stages, play) > 1
+
+def crash_beside_a_node(stage: Stage, n: int) -> bool:
+    """Whether the program has come to its end. A node runs all the while."""
+    facts = prepared(stage, SIGNAL)
+    with stage.acting("node", {"orphaned_timeout": LEASE}) as node:
+        eventually(lambda: "node ready" in stage.said("node"), 30, "node ready")
+        over = crash_of_an_operation(stage, "signal", facts, n, lambda _: None)
+        if stage.jobs.find_one({"signals": {"$exists": True}}) is None:
+            tell(stage)
+        stage.memory["told"] = stage.memory.get("told", "5")
+        eventually(lambda: done_as_told(stage) and stage.settled(), stage_module.HEALS_WITHIN, "heard")
+        assert node.stop() == 0
+    stage.verify()
+    return over
 
 
 def test_a_node_that_runs_hears_of_a_signal_although_its_sender_has_died(stages: list[Stage]) -> None:
-    def play(stage: Stage, n: int) -> bool:
-        facts = signalled(stage)
-        with stage.acting("node", {"orphaned_timeout": LEASE}) as node:
-            eventually(lambda: "node ready" in stage.said("node"), 30, "node ready")
-            over = crash_of_an_operation(stage, "signal", facts, n, lambda _: None)
-            if stage.jobs.find_one({"signals": {"$exists": True}}) is None:
-                tell(stage)
-            stage.memory["told"] = stage.memory.get("told", "5")
-            eventually(lambda: done_as_told(stage) and stage.settled(), 30, "heard")
-            assert node.stop() == 0
-        stage.verify()
-        return over
-
-    assert every_step(stages, play) > 8
+    assert every_step(stages, crash_beside_a_node) > 2
 
 
 # -- somebody else has the job ----------------------------------------------------------------------------------------
@@ -215,6 +195,7 @@ def test_without_the_fence_a_lost_attempt_goes_on(
     assert ["two", "1"] in run_taken_over(scheduler, tmp_path / "trace")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("name", "without"),
     [("signal while it ends", "a look for the signal"), ("signal while it waits", "waking what waits")],
@@ -222,15 +203,36 @@ def test_without_the_fence_a_lost_attempt_goes_on(
 def test_without_the_mechanism_a_job_waits_for_a_signal_that_is_there(
     stages: list[Stage], monkeypatch: pytest.MonkeyPatch, name: str, without: str
 ) -> None:
-    monkeypatch.setattr("tests.faults.steps.stage.HEALS_WITHIN", 6.0)
     if without == "waking what waits":  # it is this process that gives the signal
         monkeypatch.setattr("taskscheduler.store.resumable.steps.signal_update", only_note)
     assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS[name], n), [without])
 
 
-def test_without_storing_a_step_first_it_runs_again(stages: list[Stage]) -> None:
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("play", [crash_beside_a_node, lambda stage, n: crash_of_a_change(stage, SIGNAL, n)])
+def test_without_waking_what_waits_the_signal_of_a_program_is_not_heard(
+    stages: list[Stage], play: Callable[[Stage, int], bool]
+) -> None:
+    assert breaks(stages, play, ["waking what waits"])
+
+
+def test_without_repeating_its_write_a_program_does_not_know(stages: list[Stage]) -> None:
+    without = ["repeating until it is known"]
+    assert breaks(stages, lambda stage, n: failing_change(stage, SIGNAL, n, AFTER), without)
+
+
+@pytest.mark.parametrize(("name", "crash"), [("sleep", crash_of_a_node), ("steps", crash_of_a_worker)])
+def test_without_storing_a_step_first_it_runs_again(
+    stages: list[Stage], name: str, crash: Callable[[Stage, Scenario, int], bool]
+) -> None:
     without = ["storing a step before the next"]
-    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS["sleep"], n), without)
+    assert breaks(stages, lambda stage, n: crash(stage, ORDERS[name], n), without)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_without_writing_its_end_until_it_is_known_a_job_that_sleeps_stays_behind(stages: list[Stage]) -> None:
+    without = ["writing until it is known"]
+    assert breaks(stages, lambda stage, n: failing_write_of_a_node(stage, ORDERS["sleep"], n, BEFORE), without)
 
 
 def test_without_repeating_its_write_a_step_fails_its_job(stages: list[Stage]) -> None:

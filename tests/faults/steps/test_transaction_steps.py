@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
+from pymongo import MongoClient
 
-from taskscheduler import DatabaseError, Scheduler, Status
-from tests.faults.steps.playing import crash_of_a_node, crash_of_an_operation
+from taskscheduler import DatabaseError, Flow, Scheduler, Status
+from tests.faults.steps.flow_scenarios import in_order
+from tests.faults.steps.playing import breaks, crash_of_a_node, crash_of_an_operation, every_crash_of_a_node
 from tests.faults.steps.scenarios import Scenario
 from tests.faults.steps.server import Server
 from tests.faults.steps.stage import LEASE, Stage, every_step, healed
@@ -71,15 +74,18 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "limit": {"options": {"limits": "x"}},
     "sequence": {"options": {"sequence": "s"}},
     "once": {"once": True},
+    "flow": {"flow": True},
 }
 
 
 def crash_of_an_order(stage: Stage, n: int, facts: Mapping[str, Any]) -> bool:
+    each = 2 if "flow" in facts else 1
+
     def after(stage: Stage) -> None:
         orders, jobs = counted(stage)
-        assert orders == jobs <= 1, f"{orders} orders and {jobs} jobs"
+        assert orders * each == jobs <= each, f"{orders} orders and {jobs} jobs"
         assert jobs or not stage.acknowledged
-        healed(stage, lambda stage: stage.statuses() == ({Status.DONE: 1} if jobs else {}))
+        healed(stage, lambda stage: stage.statuses() == ({Status.DONE: each} if jobs else {}))
         assert counted(stage) == (orders, jobs), "a dead program has committed"
         stage.verify()
 
@@ -123,7 +129,7 @@ def crash_of_a_commit(stage: Stage, n: int, job: str = "pays_and_crashes") -> bo
 
 
 def test_a_worker_may_crash_after_every_call_of_a_job_that_commits(stages: list[Stage]) -> None:
-    assert every_step(stages, crash_of_a_commit) > 6
+    assert every_step(stages, crash_of_a_commit) > 5
 
 
 def test_an_effect_that_is_written_beside_the_transaction_exists_twice(stages: list[Stage]) -> None:
@@ -131,37 +137,26 @@ def test_an_effect_that_is_written_beside_the_transaction_exists_twice(stages: l
     assert breaks(stages, lambda stage, n: crash_of_a_commit(stage, n, "pays_and_crashes_apart"))
 
 
-def _one_pays(stage: Stage) -> None:
-    ensure(stage)
-    stage.scheduler.add_job("pays", {}, limits="x")
+def paying(job: str) -> Scenario:
+    """One such job under a limit."""
 
+    def prepare(stage: Stage) -> None:
+        ensure(stage)
+        stage.scheduler.add_job(job, {}, limits="x")
 
-def _has_paid(stage: Stage) -> bool:
-    return stage.statuses() == {Status.DONE: 1}
+    def check(stage: Stage) -> None:
+        assert effects(stage) == 1
+
+    return Scenario(prepare, lambda stage: stage.statuses() == {Status.DONE: 1}, check=check)
 
 
 def test_a_node_may_crash_after_every_call_while_its_job_commits(stages: list[Stage]) -> None:
-    def play(stage: Stage, n: int) -> bool:
-        over = crash_of_a_node(stage, Scenario(_one_pays, _has_paid), n)
-        assert effects(stage) == 1
-        return over
-
-    assert every_step(stages, play) > 10
+    every_crash_of_a_node(stages, paying("pays"))
 
 
-def breaks(stages: list[Stage], play: Callable[[Stage, int], bool]) -> list[int]:
-    """The steps at which a promise is broken."""
-    failures: list[int] = []
-
-    def tried(stage: Stage, n: int) -> bool:
-        try:
-            return play(stage, n)
-        except AssertionError:
-            failures.append(n)
-            return True  # one is enough
-
-    every_step(stages, tried)
-    return failures
+def test_a_node_that_crashes_leaves_an_effect_that_is_written_apart_twice(stages: list[Stage]) -> None:
+    """The control."""
+    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, paying("pays_apart"), n))
 
 
 # -- commits that fail or whose outcome is unknown --------------------------------------------------------------------
@@ -178,25 +173,51 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_outcome_of_an_order_is_known_in_the_end(server: Server, stages: list[Stage], fault: str) -> None:
-    stage = stages[0]
+def failing_commits_of_an_order(server: Server, stage: Stage, fault: str, facts: Mapping[str, Any]) -> None:
+    """It exists once with all of its jobs, and who has added it knows."""
+    each = 2 if "flow" in facts else 1
     stage.clear()
+    stage.scheduler.store.flows.ensure()
     ensure(stage)
     failing = server.failing(["commitTransaction"], FAULTS[fault], 3)
-    with failing as failpoint, stage.acting("order", {"data": stage.log}) as operation:
+    with failing as failpoint, stage.acting("order", {"data": stage.log, **facts}) as operation:
         assert operation.wait(60) == 0, stage.said("order")[-2000:]
     assert failpoint.struck == 3
-    assert counted(stage) == (1, 1)
-    assert len(stage.acknowledged) == 1
-    healed(stage, lambda stage: stage.statuses() == {Status.DONE: 1})
+    assert counted(stage) == (1, each)
+    assert len(stage.acknowledged) == each
+    healed(stage, lambda stage: stage.statuses() == {Status.DONE: each})
     stage.verify()
 
 
-@pytest.mark.parametrize("job", ["pays", "pays_async", "pays_with"])
+@pytest.mark.parametrize("how", ["plain", "flow"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_outcome_of_a_commit_is_known_in_the_end(server: Server, stages: list[Stage], fault: str, job: str) -> None:
+def test_the_outcome_of_an_order_is_known_in_the_end(server: Server, stages: list[Stage], fault: str, how: str) -> None:
+    failing_commits_of_an_order(server, stages[0], fault, ADDED[how])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_program_that_asks_once_does_not_know_the_outcome(server: Server, stages: list[Stage], fault: str) -> None:
+    """The control."""
+    with pytest.raises(AssertionError):
+        failing_commits_of_an_order(server, stages[0], fault, {"asks_once": True})
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_outcome_of_adding_a_flow_is_known_in_the_end(server: Server, stages: list[Stage], fault: str) -> None:
+    """In the transaction of the scheduler itself."""
     stage = stages[0]
+    stage.clear()
+    stage.scheduler.store.flows.ensure()
+    with server.failing(["commitTransaction"], FAULTS[fault], 3) as failpoint, stage.acting("add_flow") as operation:
+        assert operation.wait(60) == 0, stage.said("add_flow")[-2000:]
+    assert failpoint.struck == 3
+    assert len(stage.acknowledged) == stage.statuses().total() == 4
+    healed(stage, lambda stage: stage.statuses() == {Status.DONE: 4})
+    stage.verify()
+
+
+def failing_commits_of_a_job(server: Server, stage: Stage, fault: str, job: str) -> None:
+    """It is DONE, and its effect exists once."""
     stage.clear()
     ensure(stage)
     failing = server.failing(["commitTransaction"], FAULTS[fault], 3)
@@ -210,47 +231,93 @@ def test_the_outcome_of_a_commit_is_known_in_the_end(server: Server, stages: lis
     stage.verify()
 
 
+@pytest.mark.parametrize("job", ["pays", "pays_async", "pays_with"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_outcome_of_a_commit_is_known_in_the_end(server: Server, stages: list[Stage], fault: str, job: str) -> None:
+    failing_commits_of_a_job(server, stages[0], fault, job)
+
+
+@pytest.mark.parametrize("job", ["pays", "pays_async"])
+def test_without_asking_for_the_outcome_a_job_runs_again(server: Server, stages: list[Stage], job: str) -> None:
+    """The control."""
+    stages[0].without = ("asking for the outcome of a commit",)
+    with pytest.raises(AssertionError):
+        failing_commits_of_a_job(server, stages[0], "not confirmed in time", job)
+
+
 # -- elections --------------------------------------------------------------------------------------------------------
 
-
-def test_elections_leave_each_order_with_its_job_and_each_job_with_one_effect(tmp_path: Path) -> None:
-    """The primary steps down again and again, while programs order and jobs pay."""
-    with ReplicaSet(tmp_path) as servers:
-        uri = servers.uri("app", retryWrites="true")
-        with Scheduler(uri) as scheduler:
-            database = scheduler.database
-            database.orders.insert_one({"_id": "first"})
-            database.effects.insert_one({"_id": "first"})
-            stage = Stage(database.client, uri.replace("/app", "/{}"), "app", tmp_path / "stage")
-            with stage.acting("node", {"orphaned_timeout": 30, "min_children": 2}) as node:
-                known = []
-                for number in range(24):
-                    if number % 8 == 4:
-                        servers.step_down(1)
-                    known.append(ordered(scheduler, number))
-                eventually(lambda: all_paid(scheduler), 90, "all have paid")
-                assert node.stop() == 0
-            jobs = {job["_id"]: job["data"]["order"] for job in scheduler.store.jobs.find({"class": "pays"})}
-            orders = [order["_id"] for order in database.orders.find({"_id": {"$ne": "first"}})]
-            assert sorted(jobs.values()) == sorted(orders) == list(range(24))
-            assert set(jobs) == set(known)
-            paid = [effect["job"] for effect in database.effects.find({"_id": {"$ne": "first"}})]
-            assert sorted(paid) == sorted(jobs)
-            stage.scheduler.close()
+_ORDERS = 24
 
 
-def ordered(scheduler: Scheduler, number: int) -> Any:
-    def order(session: Any) -> Any:
-        scheduler.database.orders.insert_one({"_id": number}, session=session)
-        data = {"order": number}
-        return scheduler.add_job("pays", data, session=session, retry=100, retry_interval=0.1).id
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+    with ReplicaSet(tmp_path_factory.mktemp("elections")) as servers:
+        yield servers
+
+
+def orders_through_elections(servers: ReplicaSet, stage: Stage, apart: bool = False) -> None:
+    """The primary steps down in transactions of a program, while jobs pay. A third of the orders are flows."""
+    scheduler = stage.scheduler
+    stage.clear()
+    ensure(stage)
+    scheduler.store.flows.ensure()
+    with stage.acting("node", {"orphaned_timeout": 30, "min_children": 2}) as node:
+        for number in range(_ORDERS):
+            ordered(scheduler, number, apart, [lambda: servers.step_down(1)] if number % 8 == 4 else [])
+        eventually(lambda: all_ended(scheduler), 90, "all have ended")
+        assert node.stop() == 0
+    assert sorted(order["n"] for order in stage.database.orders.find()) == list(range(_ORDERS))
+    paying = {job.id: job.data["order"] for job in scheduler.get_jobs({"class": "pays"})}
+    assert sorted(paying.values()) == list(range(_ORDERS))
+    assert sorted(effect["job"] for effect in stage.database.effects.find()) == sorted(paying)
+    assert [flow.status for flow in scheduler.flows.list()] == ["done"] * (_ORDERS // 3)
+    in_order(stage)
+
+
+def ordered(scheduler: Scheduler, number: int, apart: bool, disturb: list[Callable[[], None]]) -> None:
+    """An order with its job, or with a flow of one that pays and one that comes after it."""
+
+    def order(session: Any) -> None:
+        scheduler.database.orders.insert_one({"n": number}, session=None if apart else session)
+        if disturb:
+            disturb.pop()()
+        options: dict[str, Any] = {"retry": 100, "retry_interval": 0.1}
+        if number % 3:
+            scheduler.add_job("pays", {"order": number}, session=session, **options)
+            return
+        flow = Flow("order")
+        flow.add("noop", after=[flow.add("pays", {"order": number}, **options)])
+        scheduler.flows.add(flow, session=session)
 
     with scheduler.database.client.start_session() as session:
-        return session.with_transaction(order)
+        session.with_transaction(order)
 
 
-def all_paid(scheduler: Scheduler) -> bool:
+def all_ended(scheduler: Scheduler) -> bool:
     try:
-        return all(job.status is Status.DONE for job in scheduler.get_jobs({"class": "pays"}))
+        return not any(scheduler.get_jobs()) and not scheduler.flows.list("running")
     except DatabaseError:  # an election
         return False
+
+
+@pytest.fixture
+def elected(servers: ReplicaSet, tmp_path: Path) -> Iterator[Stage]:
+    uri = servers.uri("app", retryWrites="true")
+    client: MongoClient[dict[str, Any]] = MongoClient(uri)
+    with client:
+        stage = Stage(client, uri.replace("/app", "/{}"), f"app_{ObjectId()}", tmp_path / "stage")
+        yield stage
+        stage.scheduler.close()
+
+
+def test_elections_leave_each_order_with_its_job_and_each_job_with_one_effect(
+    servers: ReplicaSet, elected: Stage
+) -> None:
+    orders_through_elections(servers, elected)
+
+
+def test_an_order_that_is_written_apart_exists_twice_after_an_election(servers: ReplicaSet, elected: Stage) -> None:
+    """The control."""
+    with pytest.raises(AssertionError, match="4, 4"):
+        orders_through_elections(servers, elected, apart=True)
