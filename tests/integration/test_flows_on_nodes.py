@@ -69,3 +69,16 @@ def test_a_flow_goes_on_when_a_node_is_killed(scheduler: Scheduler, start_node: 
     start_node(**JOBS, max_children=2)
     running.wait(timeout=120, throw=True)
     assert_in_order(path)
+
+
+def test_a_worker_that_dies_while_it_adds_jobs_leaves_nothing_locked(
+    scheduler: Scheduler, start_node: StartNode
+) -> None:
+    """Its transaction would keep the job and its flow locked for a minute."""
+    start_node(**JOBS, max_children=2)
+    flow = Flow("grows")
+    job = flow.add("flow-grow-and-die", 2)
+    running = scheduler.flows.add(flow).wait(timeout=30, throw=True)
+    assert (running.total, running.counts) == (4, {"done": 4})
+    stored = scheduler.get_job(job.id).to_dict()
+    assert (stored["attempt"], stored["lost"], "committing" in stored) == (2, 1, False)

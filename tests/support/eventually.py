@@ -10,15 +10,20 @@ from typing import Literal, TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T | Literal[False] | None], timeout: float = 30.0, what: str = "") -> T:
-    """The first true value of `condition`; AssertionError if there is none in time."""
+def eventually(
+    condition: Callable[[], T | Literal[False] | None], timeout: float = 30.0, what: str = "", pause: float = 0.01
+) -> T:
+    """The first true value of `condition`; AssertionError if there is none in time.
+
+    `pause`: the longest time between two looks.
+    """
     deadline = time.monotonic() + timeout
-    pause, seconds = threading.Event(), 0.0005
+    event, seconds = threading.Event(), 0.0005
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
-        pause.wait(seconds)
-        seconds = min(2 * seconds, 0.01)
+        event.wait(seconds)
+        seconds = min(2 * seconds, pause)

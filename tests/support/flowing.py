@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from bson import ObjectId
 
 from taskscheduler import Flow, Job, Status, job
 from taskscheduler.operations.flows.tree import FlowTree, nodes_of
+from taskscheduler.store.flows.flow_store import FlowStore
 from tests.support.jobs import trace
 
 
@@ -53,6 +56,21 @@ class Grow(Job):
     def start(self) -> Any:
         added = [self.flow.add("flow-number", n, after=[self.flow.label], label=f"n{n}") for n in range(self.data)]
         return str(self.flow.add("noop", after=added, label="last").id)
+
+
+class GrowAndDie(Grow):
+    """Its worker is killed in its first attempt, in the transaction that adds the jobs."""
+
+    name = "flow-grow-and-die"
+
+    def start(self) -> Any:
+        if self.attempt == 1:
+            setattr(FlowStore, "insert", _die)  # noqa: B010  (in this process, which ends)
+        return super().start()
+
+
+def _die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class GrowAsync(Job):

@@ -6,6 +6,7 @@ They are forked from a process that has imported all of this, which saves most o
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -30,6 +31,8 @@ from tests.faults.steps import ambiguous, crashing
 from tests.faults.steps.removals import REMOVALS
 from tests.support.flowing import diamond
 from tests.support.jobs import trace
+
+gc.freeze()  #: each node collects garbage before it forks: not all that is imported here again
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", __name__])

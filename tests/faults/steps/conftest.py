@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from tests.faults.steps.stage import Stage
 
-_AT_ONCE = 6
+_AT_ONCE = 4
 
 
 @pytest.fixture

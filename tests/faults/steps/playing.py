@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.steps.acting import CRASHED, FAILED
 from tests.faults.steps.scenarios import Change, Scenario
-from tests.faults.steps.stage import LEASE, NODES, Stage, every_step, healed
+from tests.faults.steps.stage import LEASE, NODES, PAUSE, Stage, every_step, healed
 from tests.support.eventually import eventually
 
 # -- a node -----------------------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ def crash_of_a_node(stage: Stage, scenario: Scenario, n: int, since: str = NODES
     facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
     with stage.acting("node", facts, crash_at=n, crash_since=since) as node:
         scenario.during(stage, node)
-        eventually(lambda: node.ended or scenario.reached(stage), 30, "done or crashed")
+        eventually(lambda: node.ended or scenario.reached(stage), 30, "done or crashed", PAUSE)
         code = node.stop()
     assert code in (0, CRASHED), stage.said("node")[-2000:]
     scenario.heal(stage)
@@ -48,7 +48,7 @@ def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str)
     with stage.acting("node", facts, fail_at=n, fail_when=when) as node:
         scenario.during(stage, node)
         scenario.heal(stage)
-        eventually(lambda: node.ended or _is_over(stage, scenario), 30, "done")
+        eventually(lambda: node.ended or _is_over(stage, scenario), 30, "done", PAUSE)
         code = node.stop()
     said = stage.said("node")
     if code == FAILED:  # it said that it cannot register, and did nothing

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.support.jobs import traces
 
 LEASE = 1.5  #: seconds after which a healthy node takes over
 HEALS_WITHIN = 30.0
+PAUSE = 0.1  #: seconds between two looks at a database; at more of them the looks take most of the time
 _MOST_STEPS = 150
 
 JOBS, NODES, SCHEDULES = "taskscheduler.jobs", "taskscheduler.nodes", "taskscheduler.schedules"
@@ -54,6 +56,7 @@ class Stage:
         directory.mkdir(parents=True, exist_ok=True)
         self.without: tuple[str, ...] = ()  #: mechanisms that all its processes lack
         self.memory: dict[str, Any] = {}  #: what a scenario keeps for its later parts
+        self.node: Actor  #: of `standing`
         self._since: Timestamp
 
     @property
@@ -65,17 +68,20 @@ class Stage:
         """Where jobs leave their traces."""
         return f"{self.directory}/traces"
 
-    def clear(self, schema: bool = False) -> None:
-        """As if nothing had been; with `schema` also without collections."""
+    def clear(self, schema: bool = False, but_nodes: bool = False) -> None:
+        """As if nothing had been; with `schema` also without collections. With `but_nodes`, those go on."""
         if schema:
             self.scheduler.close()
             self.database.client.drop_database(self.database.name)
             self.scheduler = Scheduler(self.database)
         else:
-            for name in (JOBS, NODES, SCHEDULES, CONTROLS, WINDOWS, FLOWS, FLOW_RESULTS):
+            for name in (JOBS, SCHEDULES, CONTROLS, WINDOWS, FLOWS, FLOW_RESULTS, *([] if but_nodes else [NODES])):
                 self.database[name].delete_many({})
         for path in self.directory.iterdir():
-            path.unlink()
+            if but_nodes and path.name == "node.log":
+                os.truncate(path, 0)
+            else:
+                path.unlink()
         self.memory.clear()
         self._since = self.database.command("insert", _MARK, documents=[{}])["operationTime"]
 
@@ -218,9 +224,22 @@ class Stage:
 def healed(stage: Stage, reached: Any, facts: Mapping[str, Any] | None = None) -> None:
     """Let a healthy node look after what was left, until the scenario is where it should be and nothing is owed."""
     with stage.acting("node", {"orphaned_timeout": LEASE, "max_lost": 10, **(facts or {})}, log="healer") as node:
-        eventually(lambda: "node ready" in stage.said("healer"), HEALS_WITHIN, "a healthy node")
-        eventually(lambda: reached(stage) and stage.settled(), HEALS_WITHIN, "healed")
+        eventually(lambda: "node ready" in stage.said("healer"), HEALS_WITHIN, "a healthy node", PAUSE)
+        eventually(lambda: reached(stage) and stage.settled(), HEALS_WITHIN, "healed", PAUSE)
         assert node.stop() == 0, stage.said("healer")[-2000:]
+
+
+@contextmanager
+def standing(stages: list[Stage], facts: Mapping[str, Any], without: Sequence[str] = ()) -> Iterator[None]:
+    """A healthy node on each of them for all steps. It has lost nothing at the end."""
+    with ExitStack() as stack:
+        for stage in stages:
+            stage.without = tuple(without)
+            stage.node = stack.enter_context(stage.acting("node", facts))
+        eventually(lambda: all("node ready" in stage.said("node") for stage in stages), 30, "nodes ready", PAUSE)
+        yield
+        for stage in stages:
+            assert stage.node.stop() == 0, stage.said("node")[-2000:]
 
 
 def every_step(stages: list[Stage], play: Callable[[Stage, int], bool]) -> int:

@@ -6,8 +6,7 @@ and `test_ambiguous.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from tests.faults.steps.playing import (
 )
 from tests.faults.steps.removals import only_note
 from tests.faults.steps.scenarios import Scenario
-from tests.faults.steps.stage import LEASE, Stage, every_step
+from tests.faults.steps.stage import LEASE, PAUSE, Stage, every_step, standing
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 
@@ -61,48 +60,47 @@ def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: st
 # -- the worker -------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def running(stage: Stage, scenario: Scenario, faults: dict[str, Any]) -> Iterator[None]:
-    """A healthy node runs the job, whose worker has the fault, to its end."""
-    stage.clear()
+#: each attempt has a worker of its own, which dies with its fault
+NODE_OF_WORKERS = {"orphaned_timeout": LEASE, "max_lost": 10, "worker_max_jobs": 1}
+
+
+def attempted(stage: Stage, scenario: Scenario, faults: dict[str, Any]) -> dict[str, Any]:
+    """The job, which a node that is there has run to its end. The worker of the first attempt has the fault."""
+    stage.clear(but_nodes=True)
     stage.memory["faults"] = faults
     scenario.prepare(stage)
-    with stage.acting("node", {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}) as node:
-        scenario.during(stage, node)
-        scenario.heal(stage)
-        eventually(lambda: scenario.reached(stage) and stage.settled(), 30, "done")
-        yield
-        assert node.stop() == 0, stage.said("node")[-2000:]
+    scenario.during(stage, stage.node)
+    scenario.heal(stage)
+    eventually(lambda: scenario.reached(stage) and stage.settled(), stage_module.HEALS_WITHIN, "done", PAUSE)
     stage.verify()
+    job: dict[str, Any] = stage.jobs.find_one()
+    return job
 
 
 def crash_of_a_worker(stage: Stage, scenario: Scenario, n: int) -> bool:
     """Whether its first attempt has come to its end without reaching the switch."""
-    with running(stage, scenario, {"crash_at": n}):
-        job = stage.jobs.find_one()
-        assert job is not None
-        return not job["lost"]
+    return not attempted(stage, scenario, {"crash_at": n})["lost"]
 
 
 def failing_write_of_a_worker(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
     """Whether its first attempt has come to its end before its n-th write. No attempt more is needed for it."""
-    with running(stage, scenario, {"fail_at": n, "fail_when": when}):
-        job = stage.jobs.find_one()
-        assert job is not None
-        assert not job["lost"]
-        assert job["attempt"] == 1 + job.get("sleeps", 0)
-        return "fault " not in stage.said("node")
+    job = attempted(stage, scenario, {"fail_at": n, "fail_when": when})
+    assert not job["lost"]
+    assert job["attempt"] == 1 + job.get("sleeps", 0)
+    return "fault " not in stage.said("node")
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_a_worker_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
-    assert every_step(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS[name], n)) > 2
+    with standing(stages, NODE_OF_WORKERS):
+        assert every_step(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS[name], n)) > 2
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
 @pytest.mark.parametrize("name", ORDERS)
 def test_every_write_of_a_worker_may_fail(stages: list[Stage], name: str, when: str) -> None:
-    assert every_step(stages, lambda stage, n: failing_write_of_a_worker(stage, ORDERS[name], n, when)) > 1
+    with standing(stages, NODE_OF_WORKERS):
+        assert every_step(stages, lambda stage, n: failing_write_of_a_worker(stage, ORDERS[name], n, when)) > 1
 
 
 # -- the program that gives the signal --------------------------------------------------------------------------------
@@ -221,12 +219,16 @@ def test_without_repeating_its_write_a_program_does_not_know(stages: list[Stage]
     assert breaks(stages, lambda stage, n: failing_change(stage, SIGNAL, n, AFTER), without)
 
 
-@pytest.mark.parametrize(("name", "crash"), [("sleep", crash_of_a_node), ("steps", crash_of_a_worker)])
-def test_without_storing_a_step_first_it_runs_again(
-    stages: list[Stage], name: str, crash: Callable[[Stage, Scenario, int], bool]
-) -> None:
-    without = ["storing a step before the next"]
-    assert breaks(stages, lambda stage, n: crash(stage, ORDERS[name], n), without)
+UNSTORED = ["storing a step before the next"]
+
+
+def test_without_storing_a_step_first_it_runs_again(stages: list[Stage]) -> None:
+    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS["sleep"], n), UNSTORED)
+
+
+def test_without_storing_a_step_first_it_runs_again_when_its_worker_has_died(stages: list[Stage]) -> None:
+    with standing(stages, NODE_OF_WORKERS, UNSTORED):
+        assert breaks(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS["steps"], n), UNSTORED)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -237,4 +239,5 @@ def test_without_writing_its_end_until_it_is_known_a_job_that_sleeps_stays_behin
 
 def test_without_repeating_its_write_a_step_fails_its_job(stages: list[Stage]) -> None:
     without = ["repeating until it is known"]
-    assert breaks(stages, lambda stage, n: failing_write_of_a_worker(stage, ORDERS["steps"], n, BEFORE), without)
+    with standing(stages, NODE_OF_WORKERS, without):
+        assert breaks(stages, lambda stage, n: failing_write_of_a_worker(stage, ORDERS["steps"], n, BEFORE), without)

@@ -93,7 +93,7 @@ class FlowExtender:
         jobs = [self._adder.checked(store, document) for document in documents]
         adding = Adding(running.flow, running.job, running.attempt, plan.joins_of_others, plan.soft)
         try:
-            FlowAdditions(store.flows, store.jobs.collection).add(adding, [job.raw for job in jobs])
+            FlowAdditions(store.flows, store.jobs.collection, store.clock).add(adding, [job.raw for job in jobs])
         except EndedError as error:
             raise InvalidStateError(str(error)) from error
         except TakenError as error:
