@@ -242,10 +242,11 @@ class Job(ResumableJob):
         if self._flow is None:
             raise InvalidStateError(f"job {self.name} belongs to no flow")
         flow_id, label = self._flow
+        self._commits = self._commits or CommitState(self._is_async)
         running = Running(self.id, self.attempt, flow_id)
         if self.__job__ is not None and self.__job__.is_async:
-            return AsyncJobFlow(running, label, self.async_scheduler)
-        return JobFlow(running, label, self.scheduler)
+            return AsyncJobFlow(running, label, self.async_scheduler, self._commits)
+        return JobFlow(running, label, self.scheduler, self._commits)
 
     @property
     def _running_in(self) -> Runtime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +107,21 @@ FLOWING: Mapping[str, Scenario] = {
     "failure": _flowing(failing, "failed", done=1, failed=1, canceled=2),
     "additions": _flowing(growing, "done", done=4),
 }
+
+
+def _all_of_them(stage: Stage) -> None:
+    for make in (diamond, chain_of_results, failing, growing):
+        stage.scheduler.flows.add(make())
+
+
+def _all_have_ended(stage: Stage) -> bool:
+    flows = Counter(flow["status"] for flow in stage.database[FLOWS].find({}))
+    jobs = {Status.DONE: 12, Status.FAILED: 1, Status.CANCELED: 2}
+    return stage.statuses() == jobs and flows == {"done": 3, "failed": 1}
+
+
+#: all of them, so that a node is started for each step of four flows and not of one
+TOGETHER = Scenario(_all_of_them, _all_have_ended, facts=_TWO_WORKERS, check=_summed)
 
 
 @dataclass(frozen=True, kw_only=True)

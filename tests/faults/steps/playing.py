@@ -129,18 +129,12 @@ def every_failing_change(stages: list[Stage], change: Change, when: str) -> None
 # -- these tests can fail ---------------------------------------------------------------------------------------------
 
 
-def breaks(stages: list[Stage], play: Callable[[Stage, int], bool], without: list[str] | None = None) -> list[int]:
-    """The steps at which the test fails once this is taken out of the product."""
+def breaks(
+    stages: list[Stage], play: Callable[[Stage, int], bool], without: list[str] | None = None
+) -> list[AssertionError]:
+    """How the test fails once this is taken out of the product."""
     for stage in stages:
         stage.without = tuple(without or ())
-    failures: list[int] = []
-
-    def tried(stage: Stage, n: int) -> bool:
-        try:
-            return play(stage, n)
-        except AssertionError:
-            failures.append(n)
-            return True  # one is enough
-
-    every_step(stages, tried)
+    failures: list[AssertionError] = []
+    every_step(stages, play, failures)
     return failures

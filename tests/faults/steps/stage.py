@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from taskscheduler.testing import InlineNode
 from tests.faults.steps.acting import Actor, Orders
 from tests.faults.steps.orders import broken_promises
 from tests.faults.steps.spans import most_at_once, spans
+from tests.faults.steps.standstill import Standstills
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 
@@ -242,23 +244,37 @@ def standing(stages: list[Stage], facts: Mapping[str, Any], without: Sequence[st
             assert stage.node.stop() == 0, stage.said("node")[-2000:]
 
 
-def every_step(stages: list[Stage], play: Callable[[Stage, int], bool]) -> int:
-    """Play the scenario with the switch at 1, 2, 3, ... until it ends before; the number of steps."""
+def every_step(
+    stages: list[Stage], play: Callable[[Stage, int], bool], failures: list[AssertionError] | None = None
+) -> int:
+    """Play the scenario with the switch at 1, 2, 3, ... until it ends before; the number of steps.
+
+    With `failures`, the first one ends it and is put there. What fails while the machine stood still is played again.
+    """
     numbers, last = itertools.count(1), list[int]()
 
     def played(stage: Stage) -> None:
         while not last:
             n = next(numbers)
             assert n <= _MOST_STEPS, "the scenario does not come to an end"
-            try:
-                if play(stage, n):
-                    last.append(n)
-            except BaseException as error:
+            if step(stage, n):
                 last.append(n)
-                error.add_note(f"step {n}: {stage.describe()}")
-                raise
 
-    with ThreadPoolExecutor(len(stages)) as threads:
+    def step(stage: Stage, n: int) -> bool:
+        began = time.monotonic()
+        try:
+            return play(stage, n)
+        except BaseException as error:
+            if standstills.since(began):
+                return step(stage, n)
+            last.append(n)
+            if failures is not None and isinstance(error, AssertionError):
+                failures.append(error)
+                return True
+            error.add_note(f"step {n}: {stage.describe()}")
+            raise
+
+    with Standstills() as standstills, ThreadPoolExecutor(len(stages)) as threads:
         for thread in [threads.submit(played, stage) for stage in stages]:
             thread.result()
     return min(last)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.steps.ambiguous import AFTER, BEFORE
-from tests.faults.steps.flow_scenarios import CHANGES, FLOWING
+from tests.faults.steps.flow_scenarios import CHANGES, FLOWING, TOGETHER
 from tests.faults.steps.playing import (
     breaks,
     crash_of_a_change,
@@ -25,15 +25,13 @@ from tests.faults.steps.stage import Stage
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 
-@pytest.mark.parametrize("name", FLOWING)
-def test_a_node_may_crash_after_every_call(stages: list[Stage], name: str) -> None:
-    every_crash_of_a_node(stages, FLOWING[name])
+def test_a_node_may_crash_after_every_call(stages: list[Stage]) -> None:
+    every_crash_of_a_node(stages, TOGETHER)
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
-@pytest.mark.parametrize("name", FLOWING)
-def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: str) -> None:
-    every_failing_write_of_a_node(stages, FLOWING[name], when)
+def test_every_write_of_a_node_may_fail(stages: list[Stage], when: str) -> None:
+    every_failing_write_of_a_node(stages, TOGETHER, when)
 
 
 @pytest.mark.parametrize("name", CHANGES)

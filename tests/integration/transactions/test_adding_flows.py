@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import statistics
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from taskscheduler import (
     Flow,
     InvalidFlowError,
     InvalidOptionError,
+    InvalidStateError,
+    Job,
     JobNotFoundError,
     RunningFlow,
     Scheduler,
@@ -187,6 +190,38 @@ def test_a_service_is_not_started_in_a_transaction(scheduler: Scheduler, session
     with session.start_transaction(), pytest.raises(InvalidOptionError, match="when the transaction has committed"):
         scheduler.start_service("noop", session=session)
     assert scheduler.services() == []
+
+
+class GrowsInside(Job):
+    """Adds to its flow where it cannot, and then a flow where it can."""
+
+    name = "grows_inside"
+
+    def start(self) -> None:
+        with self.commit() as session:
+            with pytest.raises(InvalidStateError, match="leave its block first"):
+                self.flow.add("noop")
+            self.scheduler.flows.add(diamond(), session=session)
+
+
+def test_a_job_that_commits_adds_a_flow_and_none_to_its_own(scheduler: Scheduler) -> None:
+    scheduler.store.flows.ensure()
+    flow = Flow("inside")
+    flow.add(GrowsInside)
+    running = scheduler.flows.add(flow)
+    with InlineNode(scheduler) as node:
+        node.run_until_idle()
+    assert (running.refresh().status, running.total, counts(scheduler)) == ("done", 1, (2, 5))
+
+
+ADDING = ("add_job", "add_jobs", "add_job_once", "with_options")
+
+
+def test_every_method_that_adds_takes_a_session(scheduler: Scheduler) -> None:
+    for owner in (scheduler, AsyncScheduler("mongodb://127.0.0.1:1/app")):
+        methods = [getattr(owner, name) for name in ADDING]
+        methods += [owner.flows.add, owner.schedules.add, owner.schedules.run, owner.schedules.backfill]
+        assert [method for method in methods if "session" not in inspect.signature(method).parameters] == []
 
 
 # -- waking, and with asyncio -----------------------------------------------------------------------------------------
