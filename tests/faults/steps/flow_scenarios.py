@@ -42,6 +42,12 @@ def growing() -> Flow:
     return flow
 
 
+def _adder(stage: Stage) -> None:
+    flow = Flow("growing")
+    flow.add("faulty_grow", {"trace": stage.log, **stage.memory.get("faults", {})})
+    stage.scheduler.flows.add(flow)
+
+
 def _added(make: Callable[[], Flow]) -> Callable[[Stage], None]:
     def prepare(stage: Stage) -> None:
         stage.memory["job"] = stage.scheduler.flows.add(make()).id
@@ -107,6 +113,10 @@ FLOWING: Mapping[str, Scenario] = {
     "failure": _flowing(failing, "failed", done=1, failed=1, canceled=2),
     "additions": _flowing(growing, "done", done=4),
 }
+
+
+#: the worker of the job that adds others has the fault
+ADDING = Scenario(_adder, _ends("done", done=4), check=in_order)
 
 
 def _all_of_them(stage: Stage) -> None:

@@ -19,6 +19,27 @@ _BEAT = 0.01
 _BEGUN = itertools.count()
 
 
+def _arm(job: Job) -> None:
+    """Puts the fault that the data say into this process, in the first attempt."""
+    if next(_BEGUN) or job.attempt > 1:
+        return
+    if "crash_at" in job.data:
+        crashing.arm(job.data["crash_at"], Path(f"{job.data['trace']}.calls"))
+    if "fail_at" in job.data:
+        ambiguous.arm(job.data["fail_at"], job.data["fail_when"])
+
+
+class FaultyGrow(Job):
+    """Adds two jobs to its flow, and one that comes after them."""
+
+    name = "faulty_grow"
+
+    def start(self) -> None:
+        _arm(self)
+        added = [self.flow.add("noop", after=[self.flow.label], label=f"n{n}") for n in range(2)]
+        self.flow.add("noop", after=added, label="last")
+
+
 class Order(Job):
     """Leaves `id attempt pid` in the file that the data name, and beside it what its steps do.
 
@@ -31,12 +52,7 @@ class Order(Job):
 
     def set_up(self) -> None:
         trace(self.data["trace"], self.id, self.attempt, os.getpid())
-        if next(_BEGUN) or self.attempt > 1:
-            return
-        if "crash_at" in self.data:
-            crashing.arm(self.data["crash_at"], Path(f"{self.data['trace']}.calls"))
-        if "fail_at" in self.data:
-            ambiguous.arm(self.data["fail_at"], self.data["fail_when"])
+        _arm(self)
 
     def start(self) -> Any:
         self.known("one", self.step("one", self.run, "one", 1))

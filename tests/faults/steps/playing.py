@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.faults.steps import stage as stage_module
 from tests.faults.steps.acting import CRASHED, FAILED
 from tests.faults.steps.scenarios import Change, Scenario
 from tests.faults.steps.stage import LEASE, NODES, PAUSE, Stage, every_step, healed
@@ -69,6 +70,39 @@ def every_crash_of_a_node(stages: list[Stage], scenario: Scenario) -> None:
 def every_failing_write_of_a_node(stages: list[Stage], scenario: Scenario, when: str) -> None:
     """Lets each write of the node fail."""
     assert every_step(stages, lambda stage, n: failing_write_of_a_node(stage, scenario, n, when)) > 3
+
+
+# -- the worker of a job --------------------------------------------------------------------------------------------
+
+#: each attempt has a worker of its own, which dies with its fault
+NODE_OF_WORKERS = {"orphaned_timeout": LEASE, "max_lost": 10, "worker_max_jobs": 1}
+
+
+def attempted(stage: Stage, scenario: Scenario, faults: dict[str, Any]) -> dict[str, Any]:
+    """The job, which a node that is there has run to its end. The worker of the first attempt has the fault."""
+    stage.clear(but_nodes=True)
+    stage.memory["faults"] = faults
+    scenario.prepare(stage)
+    scenario.during(stage, stage.node)
+    scenario.heal(stage)
+    eventually(lambda: scenario.reached(stage) and stage.settled(), stage_module.HEALS_WITHIN, "done", PAUSE)
+    stage.verify()
+    scenario.check(stage)
+    job: dict[str, Any] = stage.jobs.find_one({"class": {"$regex": "^faulty"}})
+    return job
+
+
+def crash_of_a_worker(stage: Stage, scenario: Scenario, n: int) -> bool:
+    """Whether its first attempt has come to its end without reaching the switch."""
+    return not attempted(stage, scenario, {"crash_at": n})["lost"]
+
+
+def failing_write_of_a_worker(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
+    """Whether its first attempt has come to its end before its n-th write. No attempt more is needed for it."""
+    job = attempted(stage, scenario, {"fail_at": n, "fail_when": when})
+    assert not job["lost"]
+    assert job["attempt"] == 1 + job.get("sleeps", 0)
+    return "fault " not in stage.said("node")
 
 
 # -- an application ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.operations.flows.extend import Additions
 from taskscheduler.store.attempt_updates import Again
+from taskscheduler.store.flows.additions import FlowAdditions
 from taskscheduler.store.flows.effects import FlowEffects
 from taskscheduler.store.flows.flow_store import FlowStore
 from taskscheduler.store.flows.joins import Joins
@@ -84,6 +85,7 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "the results of jobs before": _out(FlowResults, "of", lambda *_: {}),
     "knowing what an attempt has added": _out(Additions, "added_by"),
     "adding a flow in one transaction": _out(FlowStore, "in_one_transaction", lambda _, write: write(None)),
+    "noting the session that adds to a flow": _out(FlowAdditions, "_mark"),
     "asking for the outcome of a commit": _out(commits, "_UNKNOWN_FOR", 0.0),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

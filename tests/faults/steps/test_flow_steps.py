@@ -8,11 +8,13 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.steps.ambiguous import AFTER, BEFORE
-from tests.faults.steps.flow_scenarios import CHANGES, FLOWING, TOGETHER
+from tests.faults.steps.flow_scenarios import ADDING, CHANGES, FLOWING, TOGETHER
 from tests.faults.steps.playing import (
+    NODE_OF_WORKERS,
     breaks,
     crash_of_a_change,
     crash_of_a_node,
+    crash_of_a_worker,
     every_crash_of_a_change,
     every_crash_of_a_node,
     every_failing_change,
@@ -20,7 +22,7 @@ from tests.faults.steps.playing import (
     failing_change,
     failing_write_of_a_node,
 )
-from tests.faults.steps.stage import Stage
+from tests.faults.steps.stage import Stage, every_step, standing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -32,6 +34,11 @@ def test_a_node_may_crash_after_every_call(stages: list[Stage]) -> None:
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
 def test_every_write_of_a_node_may_fail(stages: list[Stage], when: str) -> None:
     every_failing_write_of_a_node(stages, TOGETHER, when)
+
+
+def test_a_worker_that_adds_jobs_may_crash_after_every_call(stages: list[Stage]) -> None:
+    with standing(stages, NODE_OF_WORKERS):
+        assert every_step(stages, lambda stage, n: crash_of_a_worker(stage, ADDING, n)) > 10
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -72,6 +79,13 @@ def test_when_a_node_crashes_without(stages: list[Stage], without: str) -> None:
 def test_without_writing_an_end_until_it_is_known_a_flow_stalls(stages: list[Stage]) -> None:
     without = ["writing until it is known"]
     assert breaks(stages, lambda stage, n: failing_write_of_a_node(stage, FLOWING["diamond"], n, BEFORE), without)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_without_noting_its_session_a_dead_worker_leaves_its_flow_locked(stages: list[Stage]) -> None:
+    without = ["noting the session that adds to a flow"]
+    with standing(stages, NODE_OF_WORKERS, without):
+        assert breaks(stages, lambda stage, n: crash_of_a_worker(stage, ADDING, n), without)
 
 
 IN_PARTS = ["adding a flow in one transaction"]

@@ -21,9 +21,11 @@ from tests.faults.steps import stage as stage_module
 from tests.faults.steps.ambiguous import AFTER, BEFORE
 from tests.faults.steps.order_scenarios import ORDERS, SIGNAL, done_as_told, tell
 from tests.faults.steps.playing import (
+    NODE_OF_WORKERS,
     breaks,
     crash_of_a_change,
     crash_of_a_node,
+    crash_of_a_worker,
     crash_of_an_operation,
     every_crash_of_a_change,
     every_crash_of_a_node,
@@ -31,11 +33,11 @@ from tests.faults.steps.playing import (
     every_failing_write_of_a_node,
     failing_change,
     failing_write_of_a_node,
+    failing_write_of_a_worker,
     prepared,
 )
 from tests.faults.steps.removals import only_note
-from tests.faults.steps.scenarios import Scenario
-from tests.faults.steps.stage import LEASE, PAUSE, Stage, every_step, standing
+from tests.faults.steps.stage import LEASE, Stage, every_step, standing
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 
@@ -58,36 +60,6 @@ def test_every_write_of_a_node_may_fail(stages: list[Stage], name: str, when: st
 
 
 # -- the worker -------------------------------------------------------------------------------------------------------
-
-
-#: each attempt has a worker of its own, which dies with its fault
-NODE_OF_WORKERS = {"orphaned_timeout": LEASE, "max_lost": 10, "worker_max_jobs": 1}
-
-
-def attempted(stage: Stage, scenario: Scenario, faults: dict[str, Any]) -> dict[str, Any]:
-    """The job, which a node that is there has run to its end. The worker of the first attempt has the fault."""
-    stage.clear(but_nodes=True)
-    stage.memory["faults"] = faults
-    scenario.prepare(stage)
-    scenario.during(stage, stage.node)
-    scenario.heal(stage)
-    eventually(lambda: scenario.reached(stage) and stage.settled(), stage_module.HEALS_WITHIN, "done", PAUSE)
-    stage.verify()
-    job: dict[str, Any] = stage.jobs.find_one()
-    return job
-
-
-def crash_of_a_worker(stage: Stage, scenario: Scenario, n: int) -> bool:
-    """Whether its first attempt has come to its end without reaching the switch."""
-    return not attempted(stage, scenario, {"crash_at": n})["lost"]
-
-
-def failing_write_of_a_worker(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
-    """Whether its first attempt has come to its end before its n-th write. No attempt more is needed for it."""
-    job = attempted(stage, scenario, {"fail_at": n, "fail_when": when})
-    assert not job["lost"]
-    assert job["attempt"] == 1 + job.get("sleeps", 0)
-    return "fault " not in stage.said("node")
 
 
 @pytest.mark.parametrize("name", ORDERS)
