@@ -20,7 +20,7 @@ from tests.faults.steps.playing import (
 )
 from tests.faults.steps.stage import Stage
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("name", CONTROLLED)

@@ -22,7 +22,7 @@ from tests.faults.steps.scenarios import SCENARIOS, ready
 from tests.faults.steps.stage import CONTROLS, LEASE, Stage, every_step, healed
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

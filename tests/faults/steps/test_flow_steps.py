@@ -24,7 +24,7 @@ from tests.faults.steps.playing import (
 )
 from tests.faults.steps.stage import Stage, every_step, standing
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
 def test_a_node_may_crash_after_every_call(stages: list[Stage]) -> None:

@@ -41,7 +41,7 @@ from tests.faults.steps.stage import LEASE, Stage, every_step, standing
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
 #: what a node has to do with it; the others are for it like any job

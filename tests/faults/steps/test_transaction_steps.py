@@ -22,7 +22,7 @@ from tests.faults.steps.stage import LEASE, Stage, every_step, healed
 from tests.support.eventually import eventually
 from tests.support.replicaset import ReplicaSet
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 _AT_ONCE = 4
 
