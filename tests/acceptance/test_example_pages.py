@@ -16,7 +16,7 @@ from tests.support.pages import DOCS, modules, script, wrong_names
 from taskscheduler import Code
 
 
-@pytest.mark.parametrize("name", ["batches", "flows", "retries", "steps-and-signals", "windows"])
+@pytest.mark.parametrize("name", ["batches", "flows", "retries", "steps-and-signals", "transactions", "windows"])
 def test_the_examples_do_what_the_page_says(uri: str, tmp_path: Path, name: str) -> None:
     write((DOCS / "how-to" / f"{name}.md").read_text(), tmp_path)
     run(uri, tmp_path)
