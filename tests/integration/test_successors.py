@@ -13,6 +13,7 @@ from tests.support.claiming import Bench
 from tests.support.jobs import Noop
 
 from taskscheduler import Flow, RunningFlow, Scheduler, Status
+from taskscheduler.jobs.commits import CommitState
 from taskscheduler.jobs.flow import JobFlow
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.operations.flows.extend import Running
@@ -128,7 +129,9 @@ def test_one_that_is_added_while_the_job_before_it_runs_is_seen_by_the_end_of_th
     begun(scheduler, bench, one_and_then(1))
     (attempt,) = bench.dispatched
     running = Running(attempt.fence.job_id, 1, attempt.job["flow"])
-    added = JobFlow(running, "first", scheduler).add(Noop, after=["first"], on_failure="run", label="added")
+    added = JobFlow(running, "first", scheduler, CommitState(is_async=False)).add(
+        Noop, after=["first"], on_failure="run", label="added"
+    )
     bench.end(attempt)
     assert added.id in bench.take_what_is_offered()
 
@@ -138,7 +141,8 @@ def test_so_it_is_however_that_ends_and_whatever_it_says(scheduler: Scheduler, b
     begun(scheduler, bench, one_and_then(1, retry=0))
     (attempt,) = bench.dispatched
     for number in range(2):
-        flow = JobFlow(Running(attempt.fence.job_id, 1, attempt.job["flow"]), "first", scheduler)
+        running = Running(attempt.fence.job_id, 1, attempt.job["flow"])
+        flow = JobFlow(running, "first", scheduler, CommitState(is_async=False))
         flow.add(Noop, after=["first"], on_failure="run" if number else "skip", label=f"added-{number}")
     attempts = [attempt, *bench.dispatched[1:]]
     bench.end(*attempts, ending=ending)
