@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 from bson import ObjectId
@@ -22,9 +22,13 @@ from taskscheduler import Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.control.limits import Limit, stored_limit
 from taskscheduler.model.options import RATES
+from taskscheduler.operations.finish import follow_up
+from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.completions import DONE
 from taskscheduler.store.control import admission
 from taskscheduler.store.control.rate_lists import RateLists
 from taskscheduler.store.control.rates import FED, STARTS, Granted, RateStore, _take_update
+from taskscheduler.store.fence import Fence
 
 Documents = Database[dict[str, Any]]
 
@@ -279,6 +283,18 @@ def test_the_end_of_a_job_lets_no_other_in_whose_limit_only_keeps_a_rate(
         job.cancel()
         monkeypatch.undo()
     assert looked == [[], ["limit:both"], ["limit:both"]]
+
+
+def test_so_it_is_with_the_ends_that_a_node_writes(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler.limits.set("api", rate=1000, burst=1000)
+    scheduler.limits.set("both", rate=1000, burst=1000, concurrency=1)
+    looked = list[list[str]]()
+    monkeypatch.setattr(scheduler.store.admission, "admit_next", lambda keys: looked.append(sorted(keys)))
+    fence = Fence(ObjectId(), "claim", 1)
+    for keys in (("limit:api",), ("limit:api", "limit:both")):
+        end = Completion(fence, DONE, "worker", keys=keys)
+        follow_up(scheduler.store, [end], "node", cast(Any, None))
+    assert looked == [[], ["limit:both"]]
 
 
 @pytest.mark.parametrize(("burst", "left"), [(1, 0.0), (6, 0.025)])

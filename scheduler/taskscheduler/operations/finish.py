@@ -228,7 +228,7 @@ def follow_up(
     if rearmed:
         store.wakeups.jobs_rearmed(rearmed, (), forced=True)
     if keys := {key for one, status in ended if one.keys and status is not Status.WAITING for key in one.keys}:
-        store.admission.admit_next(keys)
+        store.admission.room_made(keys)
     for one, status in ended:
         if one.effects and one.effects != (FLOW,) and status not in LIVE:
             store.outbox.deliver(one.fence.job_id)

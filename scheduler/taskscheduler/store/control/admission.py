@@ -104,7 +104,11 @@ class Admission:
     def ended(self, before: Mapping[str, Any]) -> None:
         """Admits who may have waited for a job that has ended, was deleted or was put off; `before` is how it was."""
         if is_controlled(before) and ("gate" in before or "sequence" in before):
-            self.admit_next(filter(self._rooms.is_shared, keys_of(before)))
+            self.room_made(keys_of(before))
+
+    def room_made(self, keys: Iterable[str]) -> None:
+        """Admits who waits for room under these controls of jobs that have ended; under a rate the end makes none."""
+        self.admit_next(filter(self._rooms.is_shared, keys))
 
     def admit_next(self, keys: Iterable[str]) -> float | None:
         """Admits parked jobs of these lists as far as there is room; nodes hear of those of groups, and take them.
