@@ -414,6 +414,9 @@ class FakePlaces:
         self._faults.note("places.admit_next")
         self.admitted += keys
 
+    def room_made(self, keys: Iterable[str]) -> None:
+        self.admit_next(keys)
+
     def ended(self, before: Mapping[str, Any]) -> None:
         self._faults.note("places.ended")
         self.left.append(before["_id"])

@@ -77,7 +77,7 @@ def test_a_command_that_runs_too_long_is_ended() -> None:
 def test_a_command_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskscheduler_daemon.programs.command_runner.GRACE", 0.1)
     record = FakeRecord()
-    code, _ = run(record, "sh", "-c", "trap '' TERM; exec sleep 1000", timeout=0.3)
+    code, _ = run(record, "sh", "-c", "trap '' TERM; exec sleep 1000", timeout=1.5)
     assert code == TIMED_OUT
     assert result(record.end)["exit_code"] == -signal.SIGKILL
 
