@@ -243,10 +243,10 @@ class Claimer:
         if not self._capacity.batches.is_used:
             return
         try:
-            for batch in self._pipeline.wanted() if self._capacity.has_lease else ():
+            for batch in self._pipeline.dispatcher.wanted() if self._capacity.has_lease else ():
                 self._fill(batch)
         finally:
-            self._pipeline.looked()
+            self._pipeline.dispatcher.looked()
 
     def _fill(self, batch: Wanted) -> None:
         wanted, finder, pipeline = self._capacity.batches.wanted(batch.missing), self._finder, self._pipeline

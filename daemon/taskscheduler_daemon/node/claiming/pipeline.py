@@ -62,7 +62,7 @@ class ClaimPipeline:
         self.boot = node.boot
         self._node = node.name
         self._capacity = capacity
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher  #: of what the claims get
         self._rates = rates
         self._clock = clock
         self._abandoned: list[str] = []  #: claims under way, and those whose outcome is not known
@@ -183,14 +183,6 @@ class ClaimPipeline:
         """Returns so many waiting jobs that a batch which gathers could take."""
         return self._store.claims.companions(scope, wanted.name, wanted.queue, count)
 
-    def wanted(self) -> list[Wanted]:
-        """Returns the jobs for which batches have room that gather."""
-        return self._dispatcher.wanted()
-
-    def looked(self) -> None:
-        """Notes that jobs for these were looked for."""
-        self._dispatcher.looked()
-
     def with_proper_ids(self, ids: list[ObjectId]) -> list[ObjectId]:
         """Returns those of these waiting jobs that a claim can name; the others fail."""
         proper = [job_id for job_id in ids if isinstance(job_id, ObjectId)]
@@ -223,7 +215,7 @@ class ClaimPipeline:
         self._asked += asked
         self._got += len(attempts)
         if attempts:
-            self._dispatcher.dispatch(attempts)
+            self.dispatcher.dispatch(attempts)
             self._begun += [(one.fence.job_id, one.fence.attempt) for one in attempts]
         for number, fault in faults.items():
             set_aside(self._store, taken[number].job["_id"], fault, {**_RUNNING, "claim": claim, "boot": self.boot})
