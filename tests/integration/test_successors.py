@@ -77,13 +77,12 @@ def test_a_whole_flow_runs_so(scheduler: Scheduler, bench: Bench) -> None:
     before = [flow.add(Noop) for _ in range(3)]
     for _ in range(3):
         before = [flow.add(Noop, after=before) for _ in range(3)]
-    running, searches = begun(scheduler, bench, flow), list[object]()
+    running = begun(scheduler, bench, flow)
     for _ in range(4):
         for attempt in list(bench.in_flight.all()):
             bench.end(attempt)
         bench.take_what_is_offered()
     assert running.refresh().status == "done"
-    assert searches == []
 
 
 def test_a_join_is_looked_at_once_its_last_job_here_has_ended(
@@ -192,18 +191,38 @@ def test_what_is_paused_does_not_begin(scheduler: Scheduler, bench: Bench, pause
     assert not any("flow:" in str(process.to_dict().get("blocked")) for process in flow.processes), "it is released"
 
 
-def test_one_of_a_queue_that_is_not_served_here_is_released(scheduler: Scheduler) -> None:
+@pytest.fixture
+def claims_nothing(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From now on a claim is an error."""
+
+    def unwanted(*_: object) -> Any:
+        raise AssertionError("it is not asked for")
+
+    def forbid() -> None:
+        for name in ("claim", "claim_one"):
+            monkeypatch.setattr(scheduler.store.claims, name, unwanted)
+
+    return forbid
+
+
+def test_one_of_a_queue_that_is_not_served_here_is_released(
+    scheduler: Scheduler, claims_nothing: Callable[[], None]
+) -> None:
     bench = Bench(scheduler, slots=4, queues=("default",))
     flow = begun(scheduler, bench, one_and_then(2, queue="mail"))
+    claims_nothing()
     bench.end(*bench.dispatched)
     assert bench.take_what_is_offered() == []
     assert statuses(flow) == ["waiting"] * 2
     bench.claimer.stop()
 
 
-def test_one_of_a_class_that_is_not_known_here_is_released(scheduler: Scheduler, bench: Bench) -> None:
+def test_one_of_a_class_that_is_not_known_here_is_released(
+    scheduler: Scheduler, bench: Bench, claims_nothing: Callable[[], None]
+) -> None:
     flow = begun(scheduler, bench, one_and_then(2))
     bench.capacity.unknown.until["noop"] = 1000.0
+    claims_nothing()
     bench.end(*bench.dispatched)
     assert bench.take_what_is_offered() == []
     assert statuses(flow) == ["waiting"] * 2
@@ -230,7 +249,6 @@ def test_other_nodes_get_their_part(scheduler: Scheduler, bench: Bench) -> None:
     for _ in range(2):
         scheduler.store.nodes.register(ObjectId(), {"node": "other", "slots": 4, "queues": []})
     bench.clock.seconds += 10.0
-    bench.in_flight.add(bench.dispatched * 0)
     bench.capacity.set_slots(1)
     for _ in range(1000):
         bench.capacity.speed.learn(0.001)
@@ -252,10 +270,12 @@ def test_jobs_that_wait_already_are_not_passed_over(scheduler: Scheduler, bench:
 def test_jobs_that_are_hinted_at_while_others_are_on_their_way_come_first(scheduler: Scheduler, bench: Bench) -> None:
     flow = begun(scheduler, bench, one_and_then(4))
     bench.end(*bench.dispatched)
-    others = [process.id for process in scheduler.add_jobs([(Noop, None, {"priority": 9})] * 5)]
+    bench.capacity.speed.learn(0.01)
+    most = bench.capacity.target()
+    others = [process.id for process in scheduler.add_jobs([(Noop, None, {"priority": 9})] * (most + 1))]
     bench.claimer.hint(others, ["default"], forced=False, later=False)
-    assert bench.take_what_is_offered() == others[:4]
-    assert statuses(flow) == ["waiting"] * 4, "they wait in their order, as there is no room"
+    assert bench.take_what_is_offered() == others[:most]
+    assert statuses(flow) == ["waiting"] * 4, "another one waits that comes first"
 
 
 def test_one_that_is_cancelled_meanwhile_does_not_begin(scheduler: Scheduler, bench: Bench) -> None:
@@ -288,15 +308,19 @@ def test_one_that_is_held_back_meanwhile_does_not_begin(scheduler: Scheduler, be
     assert "flow:" not in str(changed.to_dict().get("blocked")), "it is released"
 
 
-def test_a_claim_that_is_refused_leaves_nothing_parked(
-    scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lost", [("claimed",), ("claim", "claimed")], ids="-".join)
+def test_a_claim_without_an_answer_leaves_nothing_parked(
+    scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, ...]
 ) -> None:
+    """Whether it was carried out or not."""
     flow = begun(scheduler, bench, one_and_then(3))
     bench.end(*bench.dispatched)
     with monkeypatch.context() as broken:
-        broken.setattr(scheduler.store.claims, "claimed", _fail)
+        for name in lost:
+            broken.setattr(scheduler.store.claims, name, _fail)
         with pytest.raises(StoreError):
             bench.take_what_is_offered()
+    bench.look()
     bench.look()
     assert len(bench.dispatched) == 4
     assert statuses(flow) == ["processing"] * 3
