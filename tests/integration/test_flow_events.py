@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,18 @@ def test_many_listeners_of_a_scheduler_tell_each_end_once(scheduler: Scheduler, 
     for listener in listeners:
         listener.stop()
     assert told == [("flow_done", flow.id)]
+
+
+def test_what_ended_before_is_not_told(scheduler: Scheduler, other: Scheduler) -> None:
+    told, before = told_to(other), scheduler.flows.add(order(1))
+    run(scheduler)
+    just_now = scheduler.store.clock.now() + timedelta(seconds=2)  # in the second in which the listeners begin
+    scheduler.store.flows.collection.update_one({"_id": before.id}, {"$set": {"ended": just_now}})
+    with other.listen_in_background(), other.listen_in_background():
+        later = scheduler.flows.add(order(1))
+        run(scheduler)
+        eventually(lambda: bool(told))
+    assert told == [("flow_done", later.id)]
 
 
 def test_without_handlers_of_flows_nothing_is_followed(scheduler: Scheduler, other: Scheduler) -> None:

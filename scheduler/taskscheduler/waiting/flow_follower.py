@@ -125,7 +125,7 @@ class _Following:
     def join(self, listener: Follower) -> None:
         """Goes on for one more listener, which may begin in the past."""
         self._listeners = [*self._listeners, listener]
-        if (since := token_time(listener.token)) is not None:
+        if (since := token_time(listener.told)) is not None:  # it goes on for one that has stopped
             self._reread(since)
 
     def leave(self, listener: Follower) -> bool:
