@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.operations.flows.extend import Additions
 from taskscheduler.store.attempt_updates import Again
+from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.additions import FlowAdditions
 from taskscheduler.store.flows.effects import FlowEffects
 from taskscheduler.store.flows.flow_store import FlowStore
@@ -65,6 +66,18 @@ def only_note(entry: Mapping[str, Any], update: Callable[..., Any] = steps.signa
     return [{"$set": {"signals": update(entry)[0]["$set"]["signals"]}}]
 
 
+def _one_late(
+    self: StepStore,
+    fence: Fence,
+    entry: Mapping[str, Any],
+    add: Callable[..., bool] = StepStore.add,
+    waiting: list[Mapping[str, Any]] = [],  # noqa: B006  (of this process)
+) -> bool:
+    """Store the step before this one, whose result the job has got by now."""
+    late, waiting[:] = list(waiting), [entry]
+    return all(add(self, fence, one) for one in late)
+
+
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(OutboxRelay, "run"),
     "taking back": _out(Rescuer, "run"),
@@ -78,6 +91,7 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "a look for the signal": _out(Again, "due", _always_wait),
     "waking what waits": _out(steps, "signal_update", only_note),
     "storing a step before the next": _out(StepStore, "add", lambda *_: True),
+    "storing a step before its result is known": _out(StepStore, "add", _one_late),
     "repeating until it is known": _out(tries, "_PATIENCE", 0.0),
     "sweeps of flows": _out(FlowEffects, "sweep", lambda *_: []),
     "letting out what comes after": _out(FlowEffects, "follow", lambda *_: []),

@@ -191,16 +191,15 @@ def test_without_repeating_its_write_a_program_does_not_know(stages: list[Stage]
     assert breaks(stages, lambda stage, n: failing_change(stage, SIGNAL, n, AFTER), without)
 
 
-UNSTORED = ["storing a step before the next"]
-
-
 def test_without_storing_a_step_first_it_runs_again(stages: list[Stage]) -> None:
-    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS["sleep"], n), UNSTORED)
+    without = ["storing a step before the next"]
+    assert breaks(stages, lambda stage, n: crash_of_a_node(stage, ORDERS["sleep"], n), without)
 
 
 def test_without_storing_a_step_first_it_runs_again_when_its_worker_has_died(stages: list[Stage]) -> None:
-    with standing(stages, NODE_OF_WORKERS, UNSTORED):
-        assert breaks(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS["steps"], n), UNSTORED)
+    without = ["storing a step before its result is known"]
+    with standing(stages, NODE_OF_WORKERS, without):
+        assert breaks(stages, lambda stage, n: crash_of_a_worker(stage, ORDERS["steps"], n), without)
 
 
 @pytest.mark.usefixtures("impatient")
