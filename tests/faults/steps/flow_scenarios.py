@@ -163,6 +163,7 @@ def _nothing(_stage: Stage) -> None:
 def _has_failed(stage: Stage) -> None:
     """A flow of which the first job has failed, by a node that was there before."""
     _added(failing)(stage)
+    stage.memory["retried"] = True
     stage.run_inline()
 
 
