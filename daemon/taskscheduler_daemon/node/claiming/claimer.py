@@ -17,7 +17,7 @@ from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
-from taskscheduler_daemon.node.claiming.successors import in_parts
+from taskscheduler_daemon.node.claiming.successor_claims import SuccessorClaims, know_nodes
 from taskscheduler_daemon.node.dispatch.gathering import Wanted
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.unknown_jobs import known_nowhere
@@ -58,6 +58,7 @@ class Claimer:
         self._partition = partition
         self._clock = clock
         self._threads = threads
+        self._successors = SuccessorClaims(finder, capacity, pipeline, search, partition, clock)
         self._wake = search.wake
         self._stopped = threading.Event()
         self._overdue_at = float("-inf")  #: when to look next for jobs that wait in vain
@@ -114,27 +115,22 @@ class Claimer:
                 logger.exception("claiming failed unexpectedly")
                 self._pause()
 
-        self._leave_successors()
-
-    def _leave_successors(self) -> None:
-        """Takes no more jobs of flows, and leaves those that it has to other nodes, or to the sweeps of these."""
-        try:
-            self._finder.successors.release(self._finder.successors.close())
-        except StoreError as error:
-            logger.warning("jobs of flows not released yet", extra={"reason": str(error)[:200]})
+        self._successors.close()
 
     def _pause(self) -> None:
         self._stopped.wait(_PAUSE_AFTER_ERROR * (0.5 + random.random()))
         self._search.look_everywhere()
+        if self._finder.successors.are_left:
+            self._wake.set()
 
     def _look(self) -> None:
         """Claims what waits, as far as there is room. Raises StoreError."""
         if not self._capacity.has_lease:
-            self._release_successors()
+            self._successors.release()
             return
         self._pipeline.release_abandoned()
         if self._finder.is_paused:
-            self._release_successors()
+            self._successors.release()
             return
         self._claim_forced()
         self._claim_async()
@@ -155,44 +151,9 @@ class Claimer:
         self._fill_batches()
 
     def _claim_successors(self) -> None:
-        """Claims jobs of flows whose predecessors have ended here; releases those for which there is no room."""
-        successors, taken = self._finder.successors, list[Document]()
-        try:
-            while jobs := successors.pop():
-                taken += jobs
-                self._divide(jobs)
-            self._pipeline.end()
-        except BaseException:
-            successors.give_back(taken)  # to be released: the next search begins at the head of all queues
-            raise
+        self._successors.claim()
         if self._note_claimed():
-            successors.settle(taken)
-
-    def _divide(self, jobs: Sequence[Document]) -> None:
-        scope = self._finder.scope()
-        mine = self._share([job for job in jobs if scope.admits(job["queue"], job["class"])])
-        for part in in_parts(mine):
-            self._pipeline.begin_successors(part, scope)
-        ours = {job["_id"] for job in mine}
-        self._finder.successors.release([job for job in jobs if job["_id"] not in ours])
-
-    def _share(self, jobs: Sequence[Document]) -> Sequence[Document]:
-        """Returns the first ones of these jobs, as many as to claim here."""
-        capacity, pipeline = self._capacity, self._pipeline
-        if self._search.more or self._search.forced:
-            return []  # others wait that may come first
-        self._know_nodes(len(jobs))
-        idle = capacity.slots - capacity.busy
-        return jobs[: min(capacity.wanted(pipeline.asked, are_known=True), self._partition.share(len(jobs), idle))]
-
-    def _release_successors(self) -> None:
-        """Leaves to other nodes what comes after jobs that have ended here."""
-        jobs = self._finder.successors.pop()
-        try:
-            self._finder.successors.release(jobs)
-        except BaseException:
-            self._finder.successors.give_back(jobs)
-            raise
+            self._successors.settle()
 
     def _claim_forced(self) -> None:
         if not self._search.pop_forced():
@@ -322,15 +283,8 @@ class Claimer:
 
     def _own_part(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
         """Returns the ids to ask for, while other nodes search among the same jobs."""
-        now = self._know_nodes(len(jobs))
+        now = know_nodes(self._partition, self._finder, self._clock, len(jobs))
         ids = self._partition.ours(jobs, wanted, at_head, now)
         if jobs and not ids:
             self._stopped.wait(_PAUSE_FOR_OTHERS)
         return ids
-
-    def _know_nodes(self, jobs: int) -> float:
-        """Reads the register of nodes now and then if there are jobs to be divided; returns the present time."""
-        now = self._clock.monotonic()
-        if jobs > 1 and self._partition.is_old(now):
-            self._partition.know(self._finder.nodes(), now)
-        return now

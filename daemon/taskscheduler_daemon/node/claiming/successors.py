@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -65,6 +66,11 @@ class Successors:
             jobs, self._jobs = self._jobs, []
         return sorted(jobs, key=lambda job: (-job["priority"], job["parked_at"], job["_id"]))
 
+    @property
+    def are_left(self) -> bool:
+        """Whether there are some that the claimer has to see to."""
+        return bool(self._jobs)
+
     def give_back(self, jobs: Sequence[Document]) -> None:
         """Takes jobs back whose claim is uncertain."""
         with self._lock:
@@ -103,4 +109,5 @@ def may_take(job: Mapping[str, Any]) -> bool:
     One of the option `force_spawn` needs no slot, so it is searched for.
     """
     is_forced = bool(sound(job, "options", {}).get("force_spawn"))
-    return not is_forced and fault_of_waiting({**job, "at": job.get("parked_at")}) is None
+    due = job.get("parked_at")
+    return not is_forced and type(due) is datetime and fault_of_waiting({**job, "at": due}) is None
