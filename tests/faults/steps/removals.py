@@ -48,10 +48,10 @@ def _believe(self: Completer, finishes: Any) -> None:
     self._aftermath.follow(finishes)
 
 
-def _trust(self: ClaimPipeline, ids: Any) -> Any:
+def _trust(self: ClaimPipeline, ids: Any, claimable: Any) -> Any:
     """A claim that ends in an error has got nothing."""
     claim = uuid.uuid4().hex
-    self._store.claims.claim(ids, claim, self.boot, self._node)
+    self._store.claims.claim(ids, claim, self.boot, self._node, claimable)
     self._abandoned.append(claim)
     return claim, self._store.claims.claimed(claim, self.boot)
 
