@@ -103,7 +103,7 @@ def test_more_waits_and_listeners_than_connections_leave_room_for_other_calls(
         assert {wait.result(20).status for wait in waits} == {Status.CANCELED}
 
 
-def test_many_listeners_of_an_async_scheduler_leave_room_for_other_calls(uri: str) -> None:
+def test_many_listeners_of_an_async_scheduler_leave_room_for_other_calls(uri: str, database: Documents) -> None:
     async def main() -> None:
         async with AsyncScheduler(limited(uri, 4)) as scheduler:
             heard: list[ObjectId] = []
@@ -115,6 +115,8 @@ def test_many_listeners_of_an_async_scheduler_leave_room_for_other_calls(uri: st
 
             tasks = [asyncio.create_task(visitor(number)) for number in range(MANY)]
             while len(scheduler._core.shared_stream._members) < MANY - 2:
+                await asyncio.sleep(0.01)
+            while await asyncio.to_thread(streams, database) < 2 + 1:  # the first two have their own
                 await asyncio.sleep(0.01)
             added = [await asyncio.wait_for(scheduler.add_job(f"job{number}"), 20) for number in range(MANY)]
             while len(heard) < MANY:
