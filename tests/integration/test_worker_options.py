@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 
 from taskscheduler import Job, Process, Scheduler, Status
@@ -100,7 +101,9 @@ def values_seen(scheduler: Scheduler, job: type[Job], path: Path, limited: bool)
 
     path.touch()
     scheduler.on("progress", note)
-    assert scheduler.add_job(job, None if limited else str(path)).wait(60).status is Status.DONE
+    with scheduler.listen_in_background():  # from before it begins: nobody is told of progress from before that
+        process = scheduler.add_job(job, None if limited else str(path))
+        eventually(lambda: process.refresh().status is Status.DONE, 60, "the job is done")
     return seen
 
 
