@@ -248,6 +248,19 @@ def lists(scheduler: Scheduler) -> list[str]:
     return [job["blocked"] for job in scheduler.store.jobs.collection.find({"blocked": {"$exists": True}})]
 
 
+def test_starts_that_are_given_back_are_used_soon_by_those_who_found_none(scheduler: Scheduler) -> None:
+    store = scheduler.store
+    scheduler.limits.set("api", rate=1, per=3600, burst=20)
+    rooms = store.rooms.begin()
+    assert rooms.of("rate:api") == 20, "all that there are"
+    scheduler.add_jobs([("noop", None, {"limits": "api"})] * 5)
+    wait = store.admission.rate_lists.wait()
+    assert wait is not None
+    assert wait > 60, "another pass has them"
+    store.admission._end(rooms)
+    eventually(lambda: store.sweeps.admit_rates() is None and admitted(scheduler) == 5, 10, "they are used")
+
+
 def test_new_jobs_wait_in_the_list_of_their_rate_if_nothing_else_keeps_them_back(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,7 @@ class Admission:
             self.rate_lists.look_at(todo)
             return 0.0 if todo or rooms.admitted else rooms.wait
         finally:
-            rooms.end()
+            self._end(rooms)
             if awaited:
                 self._wakeups.rates_awaited()
 
@@ -165,10 +165,14 @@ class Admission:
                     admitted.append(job)
             self._write(writes, jobs, admitted, rooms)
         finally:
-            rooms.end()
+            self._end(rooms)
         if moved:
             self.admit_next(moved)
         return free
+
+    def _end(self, rooms: Rooms) -> None:
+        """Ends a pass. Who has found no start free while this one held some would look again much later."""
+        self.rate_lists.look_within(_LEFT_TO_OTHERS, rooms.end())
 
     def _admit_from(self, key: str, rooms: Rooms) -> set[str] | None:
         """Admits some jobs of one list; returns the lists that others of them moved to, or None at its end."""

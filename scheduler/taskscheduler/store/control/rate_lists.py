@@ -62,6 +62,13 @@ class RateLists:
         elif kind_and_name(key)[0] == RATE and (key in self._due or len(self._due) < _MOST):
             self._due[key] = again
 
+    def look_within(self, seconds: float, keys: Iterable[str]) -> None:
+        """Has these lists, as far as they have jobs, looked at by then: starts were given back that others missed."""
+        latest = self._clock.monotonic() + seconds
+        for key in keys:
+            if self._due.get(key, latest) > latest:
+                self.looked_at(key, latest)
+
     def look_at(self, keys: Iterable[str]) -> None:
         """Has these lists looked at as soon as possible: jobs came, or starts were given back."""
         for key in keys:

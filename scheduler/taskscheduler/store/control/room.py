@@ -16,6 +16,7 @@ from taskscheduler.model.control.keys import (
     SEQUENCE,
     SOLO,
     free_number,
+    key,
     keys_of,
     kind_and_name,
     place,
@@ -178,13 +179,16 @@ class Rooms:
         self._taken.clear()
         self._heads.clear()
 
-    def end(self) -> None:
-        """Gives back the starts that were taken for nothing."""
+    def end(self) -> list[str]:
+        """Gives back the starts that were taken for nothing; returns the keys of their rates."""
+        given_back = list[str]()
         for name, count in self._credit.items():
             limit = self._controls.limit_of(name)
             if count and limit is not None:
                 self._rates.give_back(name, limit, count, FED)
+                given_back.append(key(RATE, name))
         self._credit.clear()
+        return given_back
 
 
 class _Glance(Rooms):
@@ -196,8 +200,9 @@ class _Glance(Rooms):
         self._credit[name] = 1
         return math.inf if free else 0
 
-    def end(self) -> None:
+    def end(self) -> list[str]:
         """There is nothing to give back."""
+        return []
 
 
 class RoomStore:
