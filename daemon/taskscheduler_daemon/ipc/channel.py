@@ -144,7 +144,7 @@ class Sender:
         self._lock = threading.Lock()
 
     def push(self, *messages: bytes, first: bool = False) -> None:
-        """Queues messages; `first` puts each before all that are not partly sent."""
+        """Queues messages; `first`: before all others that are not partly sent, behind those that went first before."""
         with self._lock:
             for message in messages:
                 if first:

@@ -29,6 +29,7 @@ class FrameWriter:
     def __init__(self, size: int) -> None:
         self._room = size - _HEADER.size
         self._pending: deque[bytes] = deque()
+        self._urgent = 0  #: how many of them go before the others
         self._rest = memoryview(b"")  #: of a message whose beginning is sent
         self._sequence = 0
 
@@ -37,8 +38,9 @@ class FrameWriter:
         self._pending.append(message)
 
     def push_first(self, message: bytes) -> None:
-        """Puts a message before all that are not partly packed."""
-        self._pending.appendleft(message)
+        """Puts a message before all that are not partly packed, and behind those that were put there so before."""
+        self._pending.insert(self._urgent, message)
+        self._urgent += 1
 
     def __bool__(self) -> bool:
         return bool(self._rest or self._pending)
@@ -51,6 +53,8 @@ class FrameWriter:
         start = filled if self._pending and filled + _LENGTH.size < self._room else _NO_START
         while self._pending and not self._rest and filled + _LENGTH.size < self._room:
             message = self._pending.popleft()
+            if self._urgent:
+                self._urgent -= 1
             piece = _LENGTH.pack(len(message)) + message
             parts.append(piece[: self._room - filled])
             self._rest = memoryview(piece)[self._room - filled :]

@@ -77,6 +77,19 @@ def test_an_urgent_message_overtakes_all_that_have_not_begun() -> None:
     assert found == [large, b"urgent", b"later"]
 
 
+def test_urgent_messages_keep_their_order() -> None:
+    writer, reader = FrameWriter(SIZE), FrameReader()
+    writer.push(b"later")
+    writer.push_first(b"lease 1")
+    writer.push_first(b"lease 2")
+    found = reader.feed(writer.frame())
+    writer.push(b"last")
+    writer.push_first(b"lease 3")
+    while writer:
+        found += reader.feed(writer.frame())
+    assert found == [b"lease 1", b"lease 2", b"later", b"lease 3", b"last"]
+
+
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 MESSAGES = [bytes([65 + number]) * 20 for number in range(12)]

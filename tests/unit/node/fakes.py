@@ -529,6 +529,9 @@ class FakeBlockedJobs:
         self._faults.note("blocked_jobs.paused_keys")
         return sorted(key for key, jobs in self.parked.items() if jobs)
 
+    def keys(self, kind: str) -> list[str]:
+        return sorted(key for key, jobs in self.parked.items() if jobs and key.startswith(f"{kind}:"))
+
     def first(self, key: str) -> list[dict[str, Any]]:
         return list(self.parked[key].values())[:2]
 
