@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.support.eventually import eventually
+from tests.support.nursery import Nursery, is_ordinary
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +53,18 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@cache
+def nursery() -> Nursery:
+    """The one of this process, which ends with it."""
+    return Nursery()
+
+
+def _started(program: str, arguments: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", program, *arguments]
+    with log.open("w") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT, env=environment)
+
+
 class NodeProcess:
     """A queue node that was started with these options, after the statements of `prelude`."""
 
@@ -60,14 +74,11 @@ class NodeProcess:
         prelude = options.pop("prelude", "")
         self.log = log
         self.seen: set[int] = set()
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", f"{prelude}\n{_MAIN}", uri, json.dumps(scheduler), json.dumps(options)],
-                stdout=output,
-                stderr=output,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        arguments = [uri, json.dumps(scheduler), json.dumps(options)]
+        # what a prelude changes may have been imported in the nursery already
+        start = _started if prelude or not is_ordinary(environment) else nursery().start
+        self.process = start(f"{prelude}\n{_MAIN}", arguments, log, environment)
 
     @property
     def pid(self) -> int:

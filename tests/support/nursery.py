@@ -1,0 +1,182 @@
+"""Starts processes of Python quickly: it has imported the product once, and forks for each.
+
+A node takes most of a second of CPU to import what it needs, and a run of all tests starts a thousand. What is forked
+here is a process as any other: it has an environment, a working directory and streams of its own, and nothing runs in
+the nursery but the loop that forks. Run as a program, it reads one request a line and answers each with one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).parents[2]
+
+#: variables that only count when a process begins
+_EARLY = ("LD_", "PYTHON", "FAKETIME", "GLIBC", "MALLOC")
+
+#: what all parts of a node need
+_IMPORTED = (
+    "taskscheduler_daemon.manager.supervisor",
+    "taskscheduler_daemon.node.session",
+    "taskscheduler_daemon.worker.worker",
+)
+
+_LOOK = 0.005
+
+
+def is_ordinary(environment: Mapping[str, str]) -> bool:
+    """Whether a process of this environment may be forked from one that began in the present one."""
+    names = {name for name in {*environment, *os.environ} if name.startswith(_EARLY)} - {"PYTHONPATH"}
+    return all(environment.get(name) == os.environ.get(name) for name in names)
+
+
+class Nursery:
+    """A process that forks others."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        )
+
+    def start(self, program: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
+        """Runs this program text in a new process, whose streams go to `log`."""
+        log.write_bytes(b"")
+        request = {"program": program, "arguments": [*arguments], "log": str(log), "environment": {**environment}}
+        return Forked(self, self.ask(request))
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """Sends a request, and returns the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the nursery, and nothing that it has forked."""
+        with self._process:
+            pass
+
+
+class Forked:
+    """A process that a nursery has forked, with what is used of subprocess.Popen."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self._nursery = nursery
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Returns how it has ended; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._nursery.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Returns how it has ended, which it does within so many seconds. Raises TimeoutExpired."""
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired([str(self.pid)], timeout)
+            time.sleep(_LOOK)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+# -- in the nursery itself ---------------------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who reads our answers
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = _ended(request["poll"]) if "poll" in request else _fork(request)
+        print(json.dumps(answer), flush=True)  # noqa: T201
+
+
+def _ended(pid: int) -> int | None:
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _fork(request: Mapping[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        _prepare(request)
+        program = compile(request["program"], "<program>", "exec")
+        exec(program, {"__name__": "__main__"})  # noqa: S102  # as `python -c` does
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _leave(code)
+    raise AssertionError("never")
+
+
+def _prepare(request: Mapping[str, Any]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    log = os.open(request["log"], os.O_WRONLY | os.O_APPEND)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, source in enumerate((nothing, log, log)):
+        os.dup2(source, number)
+    os.close(log)
+    os.close(nothing)
+    sys.argv = ["-c", *request["arguments"]]
+    random.seed()
+    gc.unfreeze()
+
+
+def _leave(code: int) -> None:
+    """Ends this process as the interpreter does, except that it was forked in the middle of another one."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
+if __name__ == "__main__":
+    _serve()
