@@ -263,8 +263,15 @@ def test_jobs_that_wait_already_are_not_passed_over(scheduler: Scheduler, bench:
     bench.claimer.hint(others, ["default"], forced=False, later=False)
     bench.search.more = True  # as a hint of more than a few jobs has it
     bench.end(*bench.dispatched)
-    assert statuses(flow) == ["waiting"] * 2
     assert bench.take_what_is_offered() == others
+    assert statuses(flow) == ["waiting"] * 2
+
+
+def test_with_a_backlog_they_wait_their_turn(scheduler: Scheduler, bench: Bench) -> None:
+    flow = begun(scheduler, bench, one_and_then(2))
+    bench.search.has_backlog = True
+    bench.end(*bench.dispatched)
+    assert statuses(flow) == ["waiting"] * 2
 
 
 def test_jobs_that_are_hinted_at_while_others_are_on_their_way_come_first(scheduler: Scheduler, bench: Bench) -> None:

@@ -79,7 +79,7 @@ class SessionParts:
         self.in_flight = InFlight()
         self.capacity = Capacity(self.in_flight, self.lease, options.max_jobs, options.unknown_timeout)
         self.watchdog = ManagerWatchdog(manager_pid, self.lease.duration, clock)
-        self._search = Search(options.queues)
+        self._search = Search(options.queues, clock)
         self._successors = Successors(store, self._search, self.in_flight)
         self._compose_completion()
         self._compose_dispatch()

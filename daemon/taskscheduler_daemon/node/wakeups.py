@@ -33,7 +33,7 @@ _REMEMBERED = 100
 
 _PAUSE = 0.5  #: seconds after an unexpected failure
 
-_CHECK_IDLE = 1.0  #: seconds after which a busy node asks itself whether it still is
+_CHECK_IDLE = 0.1  #: seconds after which a busy node asks itself whether it still is
 
 
 class DueWork(NamedTuple):
@@ -67,7 +67,7 @@ class AnnouncedJobs:
 
 
 class WakeupListener:
-    """Follows the messages that adding and cancelling leave in the queue, while the node has no backlog."""
+    """Follows the messages that adding and cancelling leave in the queue, unless the node looks for jobs anyway."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class WakeupListener:
         names = store.options.job_store, store.options.job_queue
         self._feed = ChangeFeed(store.streams.for_few(), message_pipeline(*names))
         self._store = store
+        self._search = search
         self._idle = search.idle
         self._claimer = claimer
         self._due = due
@@ -115,6 +116,7 @@ class WakeupListener:
                 self._feed.rest()
                 self._due.controls.follows(False)
                 self._idle.wait(_CHECK_IDLE)
+                self._search.check_pace()
                 continue
             try:
                 event = self._feed.next()

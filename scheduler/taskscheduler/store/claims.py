@@ -230,7 +230,7 @@ class ClaimStore:
     ) -> int:
         """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises."""
         query = {"_id": {"$in": list(ids)}, **claimable.query}
-        return self.collection.update_many(query, claimable.update(claim, boot, node)).modified_count
+        return self.collection.update_many(query, claimable.update(claim, boot, node), hint="_id_").modified_count
 
     def claim_one(
         self,

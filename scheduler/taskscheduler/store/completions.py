@@ -41,19 +41,38 @@ class DoneTogether:
         self.ids: list[ObjectId] = []
 
 
-_SLOT = 10  #: milliseconds; quick jobs that began in the same slot and took as long share the write of their end
+_SLOT = 0.010  #: seconds; quick jobs that began within it and took as long share the write of their end
+
+_AS_LONG = 0.001  #: seconds by which they may differ in how long they took
+
+_RECENT = 4  #: groups with which an end is compared: those of jobs that began shortly before it
 
 
-def time_slot(completion: Completion) -> tuple[int, int]:
-    """Returns what simple ends must have in common to be written as one, besides claim and worker.
+def share_times(first: Completion, other: Completion) -> bool:
+    """Whether a job that began after another has about the same times, so that their ends can be written as one.
 
-    In milliseconds: how long the job took, and when it began, which is not exact for a job that takes less than a slot.
+    Those of a job that took as long as a slot or longer are exact to the millisecond.
     """
-    began, ended = completion.began, completion.ended
-    if not began or not ended:
-        return -1, int(began * 1000)
-    took = int((ended - began) * 1000)
-    return took, int(began * 1000) if took >= _SLOT else int(began * 1000) // _SLOT
+    if not (first.began and first.ended and other.began and other.ended):
+        return (first.began, first.ended) == (other.began, other.ended)
+    longer = max(first.ended - first.began, other.ended - other.began)
+    within = _SLOT if longer < _SLOT else _AS_LONG
+    took_longer = (other.ended - other.began) - (first.ended - first.began)
+    return abs(other.began - first.began) < within and abs(took_longer) < _AS_LONG
+
+
+def together(completions: Sequence[Completion]) -> list[DoneTogether]:
+    """Divides simple ends into groups, each of which is written as one."""
+    groups: dict[tuple[object, ...], list[DoneTogether]] = {}
+    for completion in sorted(completions, key=lambda one: one.began):
+        joins = completion.member.stored if completion.member is not None else -1
+        known = groups.setdefault((completion.fence.claim, completion.worker, joins, completion.batched), [])
+        group = next((group for group in known[-_RECENT:] if share_times(group.first, completion)), None)
+        if group is None:
+            group = DoneTogether(completion)
+            known.append(group)
+        group.ids.append(completion.fence.job_id)
+    return [group for known in groups.values() for group in known]
 
 
 class Sign(NamedTuple):
@@ -87,21 +106,12 @@ class CompletionStore:
 
     def _write(self, completions: Sequence[Completion]) -> int:
         late = self._clock.at(self._clock.monotonic()) - LATEST_END
-        groups: dict[tuple[object, ...], DoneTogether] = {}
-        writes = []
         for completion in completions:
             if completion.ended < late:
                 completion.ended = 0.0
-            if completion.is_simple:
-                joins = completion.member.stored if completion.member is not None else -1
-                key = (completion.fence.claim, completion.worker, joins, completion.batched, *time_slot(completion))
-                group = groups.get(key)
-                if group is None:
-                    groups[key] = group = DoneTogether(completion)
-                group.ids.append(completion.fence.job_id)
-            else:
-                writes.append(completion_update(completion))
-        writes += [batch_done_update(group.first, group.ids) for group in groups.values()]
+        simple = [completion for completion in completions if completion.is_simple]
+        writes = [completion_update(completion) for completion in completions if not completion.is_simple]
+        writes += [batch_done_update(group.first, group.ids) for group in together(simple)]
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
     def _grown(self, completions: Sequence[Completion]) -> list[Completion]:

@@ -241,13 +241,14 @@ def test_after_a_gap_everything_is_looked_for(bench: Bench) -> None:
 
 
 def test_a_node_with_a_backlog_does_not_follow(bench: Bench) -> None:
-    bench.search.idle.clear()
+    bench.search.has_backlog = True
+    bench.search.check_pace()
     bench.feed.events.put({"fullDocument": added(ObjectId())})
     bench.listener.start()
     try:
         eventually(lambda: bench.feed.rests > 0 and bench.followed)
         assert (bench.hints, set(bench.followed)) == ([], {False})
-        bench.search.idle.set()
+        bench.search.has_backlog = False
         eventually(lambda: len(bench.hints) == 1)
         assert bench.followed[-1], "changes of settings are heard of again"
         bench.feed.is_following = False

@@ -78,8 +78,14 @@ def test_quick_jobs_that_began_together_are_written_with_the_times_of_the_first(
 
 def test_what_differs_in_worker_claim_start_or_length_is_written_apart() -> None:
     one = done(99.5, 0.25)
-    others = [done(99.5, 0.25, worker="v"), done(99.5, 0.25, "d"), done(89.5, 0.25), done(99.5, 4.5)]
+    others = [done(99.5, 0.25, worker="v"), done(99.5, 0.25, "d"), done(89.0, 0.25), done(99.5, 4.5)]
     assert [count for *_, count in Bench().write(one, *others)] == [1] * 5
+
+
+def test_what_began_soon_after_another_and_took_nearly_as_long_shares_its_write() -> None:
+    """In any order, also if one of another length ended in between, and not if it only began soon after the last."""
+    written = Bench().write(done(89.0, 0.25), done(91.0, 0.75), done(95.0, 4.5), done(99.5, 0.25), done(97.0, 5.25))
+    assert [(start, count) for start, _, count in written] == [(at(99.5), 2), (at(97.0), 2), (at(89.0), 1)]
 
 
 def test_the_times_of_jobs_that_take_longer_are_exact() -> None:

@@ -13,7 +13,9 @@ from typing import Any
 
 from bson import ObjectId
 
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.store.claims import Cursor
+from taskscheduler_daemon.node.claiming.flow_pace import FlowPace
 
 _BUSY_SEARCHES = 5  #: so many searches in a row that found all they wanted mean a backlog
 
@@ -26,7 +28,7 @@ class Search:
     Safe to use from many threads.
     """
 
-    def __init__(self, served: Sequence[str]) -> None:
+    def __init__(self, served: Sequence[str], clock: Clock = SYSTEM_CLOCK) -> None:
         """`served` are the queues of this node; none: all."""
         self.served = list(served)
         self._served = frozenset(served)
@@ -41,13 +43,38 @@ class Search:
         self.cursor: Cursor | None = None
         self.more = True  #: whether there may be waiting jobs
         self._full_searches = 0
-        self.idle = threading.Event()  #: cleared while there is a backlog: then hints are of no use
+        self._pace = FlowPace(clock)
+        self.has_backlog = False
+        self.idle = threading.Event()  #: cleared while hints are of no use: there is a backlog, or flows are fast
         self.idle.set()
 
     def look_everywhere(self) -> None:
         """Has the next search begin at the head of all queues."""
         with self._lock:
             self._everywhere = self.forced = self.grouped = self.more = self._hinted_since = True
+
+    def followed(self, count: int) -> None:
+        """Notes that so many jobs of flows were claimed as those before them had ended here."""
+        with self._lock:
+            self._pace.claimed(count)
+            self._tell_idle()
+
+    def check_pace(self) -> None:
+        """Notices when jobs of flows do not follow each other fast any more. Called now and then while not idle."""
+        with self._lock:
+            self._pace.measure()
+            self._tell_idle()
+
+    def look_unheard(self) -> None:
+        """Has the next search look for jobs that nobody hears of, if it is time."""
+        if self._pace.is_look_due():
+            self.look_everywhere()
+
+    def _tell_idle(self) -> None:
+        if self.has_backlog or self._pace.is_fast:
+            self.idle.clear()
+        else:
+            self.idle.set()
 
     def hint(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, later: bool) -> bool:
         """Notes that jobs were added, some perhaps for later; returns whether this node serves any of their queues."""
@@ -129,10 +156,8 @@ class Search:
             full = len(jobs) >= wanted
             self.more = full or left or self._hinted_since  # jobs added meanwhile may have been stored after the search
             self._full_searches = self._full_searches + 1 if full else 0
-            if not self.more:
-                self.idle.set()
-            elif self._full_searches >= _BUSY_SEARCHES:
-                self.idle.clear()
+            self.has_backlog = self.more and (self.has_backlog or self._full_searches >= _BUSY_SEARCHES)
+            self._tell_idle()
             if mixed:
                 return
             places = {(job["queue"], job["priority"]) for job in jobs}

@@ -12,7 +12,6 @@ from taskscheduler_daemon.node.claiming.finder import JobFinder
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
-from taskscheduler_daemon.node.claiming.successors import in_parts
 from taskscheduler_daemon.node.state.capacity import Capacity
 
 logger = logging.getLogger(__name__)
@@ -80,8 +79,9 @@ class SuccessorClaims:
     def _divide(self, jobs: Sequence[Document]) -> None:
         scope = self._finder.scope()
         mine = self._share([job for job in jobs if scope.admits(job["queue"], job["class"])])
-        for part in in_parts(mine):
-            self._pipeline.begin_successors(part, scope)
+        if mine:
+            self._pipeline.begin_successors(mine, scope)
+        self._search.followed(len(mine))
         ours = {job["_id"] for job in mine}
         self._successors.release([job for job in jobs if job["_id"] not in ours])
 

@@ -23,8 +23,6 @@ from taskscheduler.store import Store
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.in_flight import InFlight
 
-_MANY = 40  #: jobs: fewer are claimed with one write
-
 
 class Successors:
     """Takes jobs from the thread that writes ends, and keeps them for the claimer. Safe to use from many threads."""
@@ -51,7 +49,7 @@ class Successors:
 
     def take(self, jobs: Sequence[Document]) -> list[Document]:
         """Takes jobs that this node may claim unless others wait before them; returns the rest."""
-        mine = [] if self._search.more else [job for job in jobs if may_take(job)]
+        mine = [] if self._search.has_backlog else [job for job in jobs if may_take(job)]
         with self._lock:
             if self._closed or not mine:
                 return list(jobs)
@@ -90,12 +88,6 @@ class Successors:
         with self._lock:
             self._closed = True
         return self.pop()
-
-
-def in_parts(jobs: Sequence[Document]) -> list[Sequence[Document]]:
-    """Divides jobs so that the first ones are claimed soon, and run while the others are being claimed."""
-    first = len(jobs) // 4 if len(jobs) >= _MANY else len(jobs)
-    return [part for part in (jobs[:first], jobs[first:]) if part]
 
 
 def joins_of(jobs: Iterable[Mapping[str, Any]]) -> list[ObjectId]:

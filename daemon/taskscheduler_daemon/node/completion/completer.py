@@ -56,14 +56,19 @@ _BUSY, _LONG = 64, 10  #: so many ends at once mean that more arrive within so m
 _AT_WORK, _SHORT = 8, 2  #: while so many attempts are in flight, some end within so many steps
 
 
-def steps_to_wait(ends: int, running: int) -> int:
+def steps_to_wait(ends: int, running: int, of_flows: bool) -> int:
     """Returns for how many steps at most to wait for more ends while so many attempts are in flight.
 
-    If none is, nothing more arrives: then all jobs of a layer have ended, and the next ones wait for this write.
+    If none is, nothing more arrives: then all jobs of a layer have ended, and the next ones wait for this write. What
+    comes after jobs `of_flows` is found and claimed as these ends were written, so the fewer writes the better.
     """
     if not running:
         return 0
-    return _LONG if ends >= _BUSY else _SHORT if running >= _AT_WORK else 0
+    return _LONG if ends >= _BUSY or (of_flows and running >= _AT_WORK) else _SHORT if running >= _AT_WORK else 0
+
+
+def _is_of_flow(entry: Entry) -> bool:
+    return isinstance(entry, Completion) and entry.member is not None
 
 
 class Completer:
@@ -158,7 +163,7 @@ class Completer:
         """Takes what is queued; under load also what arrives a moment later, since larger writes cost less per job."""
         entries = [self._queue.get()]
         self._take_more(entries)
-        steps = steps_to_wait(len(entries), self._aftermath.running)
+        steps = steps_to_wait(len(entries), self._aftermath.running, any(map(_is_of_flow, entries)))
         while steps and len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
             known = len(entries)
             self._dropping.wait(_STEP)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
+from tests.unit.node.fakes import FakeClock
 
 from taskscheduler.store.claims import Cursor
 from taskscheduler_daemon.node.claiming.search import Search
@@ -102,6 +103,40 @@ def test_a_backlog_makes_news_useless_until_it_ends() -> None:
     assert not search.idle.is_set()
     search.found(jobs(2), 3)
     assert search.idle.is_set()
+
+
+def test_fast_flows_make_news_useless_and_other_jobs_are_looked_for_now_and_then_instead() -> None:
+    clock = FakeClock()
+    search = Search((), clock)
+    search.begin_everywhere()
+    search.found([], 1)
+    for _ in range(3):
+        clock.seconds += 0.125
+        search.followed(100)
+    assert not search.idle.is_set()
+    assert not search.has_backlog
+    search.look_unheard()
+    assert search.begin_everywhere()
+    search.found([], 1)
+    search.look_unheard()
+    assert not search.begin_everywhere(), "it is too early for another look"
+    clock.seconds += 1.0
+    search.look_unheard()
+    assert search.begin_everywhere()
+    search.check_pace()
+    assert search.idle.is_set(), "nothing has followed for a second"
+
+
+def test_slow_flows_leave_a_node_to_its_news() -> None:
+    clock = FakeClock()
+    search = Search((), clock)
+    for _ in range(100):
+        clock.seconds += 0.1
+        search.followed(10)
+    assert search.idle.is_set()
+    search.begin_everywhere()
+    search.look_unheard()
+    assert not search.begin_everywhere()
 
 
 def test_news_that_come_during_a_look_are_not_forgotten_when_it_finds_nothing() -> None:

@@ -12,7 +12,7 @@ from tests.unit.node.fakes import FakeStore, attempt
 
 from taskscheduler.model.flows.membership import join_key
 from taskscheduler_daemon.node.claiming.search import Search
-from taskscheduler_daemon.node.claiming.successors import Successors, in_parts, joins_of, may_take
+from taskscheduler_daemon.node.claiming.successors import Successors, joins_of, may_take
 from taskscheduler_daemon.node.state.in_flight import InFlight
 
 JOIN, OTHER, THIRD = ObjectId(), ObjectId(), ObjectId()
@@ -55,9 +55,9 @@ def test_what_is_taken_is_claimed_in_the_order_of_claims(bench: Bench) -> None:
 
 def test_nothing_is_taken_while_other_jobs_wait_or_after_the_end(bench: Bench) -> None:
     job = parked()
-    bench.search.more = True
+    bench.search.has_backlog = True
     assert bench.successors.take([job]) == [job]
-    bench.search.more = False
+    bench.search.has_backlog = False
     assert bench.successors.take([job]) == []
     assert bench.successors.close() == [job]
     assert bench.successors.take([job]) == [job]
@@ -84,13 +84,6 @@ def test_a_join_of_which_a_job_is_in_flight_is_not_complete(bench: Bench) -> Non
     bench.in_flight.add([attempt(joins=[JOIN, OTHER]), attempt(joins="odd"), attempt()])
     assert bench.successors.still_runs([JOIN, THIRD]) == {JOIN}
     assert bench.successors.still_runs([]) == set()
-
-
-def test_few_jobs_are_claimed_at_once_and_of_many_some_first() -> None:
-    jobs: list[dict[str, Any]] = [{"_id": number} for number in range(100)]
-    assert in_parts(jobs[:39]) == [jobs[:39]]
-    assert in_parts(jobs) == [jobs[:25], jobs[25:]]
-    assert in_parts([]) == []
 
 
 def test_the_joins_of_jobs_are_known_by_their_lists() -> None:

@@ -280,7 +280,12 @@ def test_a_failure_is_logged_before_it_is_written(bench: Bench, caplog: pytest.L
 
 @table(("ends", "running", "steps"), [(1, 0, 0), (1, 7, 0), (1, 8, 2), (63, 8, 2), (64, 1, 10), (64, 0, 0)])
 def test_more_ends_are_waited_for_only_while_jobs_run(ends: int, running: int, steps: int) -> None:
-    assert steps_to_wait(ends, running) == steps
+    assert steps_to_wait(ends, running, of_flows=False) == steps
+
+
+@table(("running", "steps"), [(0, 0), (7, 0), (8, 10)])
+def test_more_ends_of_a_flow_are_waited_for_while_many_of_its_jobs_run(running: int, steps: int) -> None:
+    assert steps_to_wait(1, running, of_flows=True) == steps
 
 
 def test_ends_that_arrive_while_others_run_are_written_together(bench: Bench) -> None:
