@@ -721,3 +721,10 @@ def test_what_is_no_factory_or_scheduler_is_refused(scheduler: Scheduler) -> Non
     for given, text in refused:
         with pytest.raises(InvalidOptionError, match=text):
             QueueNode(*given)
+
+
+@pytest.mark.parametrize("event", ["flow_done", "flow-failed", "taskscheduler.onFlowCanceled"])
+def test_the_end_of_a_flow_is_not_bound_on_a_node_which_never_tells_it(scheduler: Scheduler, event: str) -> None:
+    node = QueueNode(scheduler).on("*", print)
+    with pytest.raises(InvalidOptionError, match=f"a node does not tell '{event}': bind its handler with Scheduler.on"):
+        node.on(event, print)

@@ -16,6 +16,7 @@ from blinker import Namespace
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.errors import DatabaseUnavailableError, InvalidOptionError, SchedulerError
+from taskscheduler.event_names import FLOW_EVENTS, event_name
 from taskscheduler.events import Announcer, Events, Handler
 from taskscheduler.jobs.executor import Container
 from taskscheduler.model.exception_texts import loggable
@@ -98,8 +99,11 @@ class QueueNode:
     def on(self, event: str, handler: Handler) -> Self:
         """Calls `handler(event_name, process)` at events of jobs anywhere, and at worker_spawn and worker_kill here.
 
-        For the latter two, `process` is a WorkerEvent. Bind before `process`. Chainable.
+        For the latter two, `process` is a WorkerEvent. Bind before `process`. Chainable. Raises InvalidOptionError for
+        an unknown event, and for those of flows, which a Scheduler tells.
         """
+        if event_name(event) in FLOW_EVENTS.values():
+            raise InvalidOptionError(f"a node does not tell {event!r}: bind its handler with Scheduler.on instead")
         self._events.on(event, handler)
         return self
 
