@@ -22,6 +22,7 @@ from bson import ObjectId
 
 import tests.faults.steps.orders
 import tests.faults.steps.spans
+import tests.support.batching
 import tests.support.commits
 import tests.support.jobs  # noqa: F401  (every child has it then)
 from taskscheduler import DatabaseUnavailableError, Flow, Scheduler
@@ -39,7 +40,7 @@ _CONTEXT.set_forkserver_preload(["__main__", __name__])
 _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
 JOBS = [
-    *("tests.support.jobs", "tests.support.commits", "tests.support.flowing"),
+    *("tests.support.jobs", "tests.support.batching", "tests.support.commits", "tests.support.flowing"),
     *("tests.faults.steps.spans", "tests.faults.steps.orders"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -114,6 +115,21 @@ def _parent_with_two_children(stage: Stage) -> None:
 
 def _family_is_settled(stage: Stage) -> bool:
     return stage.statuses() == {Status.FAILED: 2, Status.CANCELED: 1} and stage.settled()
+
+
+def _three_of_a_batch(stage: Stage) -> None:
+    stage.scheduler.add_jobs([("gather", {"trace": _batches(stage), "n": n}) for n in range(3)])
+
+
+def _batches(stage: Stage) -> str:
+    return f"{stage.log}.batches"
+
+
+def _each_ran(stage: Stage) -> None:
+    """And none more often than it has attempts."""
+    started = Counter(words[1] for words in traces(_batches(stage)) if words[0] == "item")
+    for job in stage.jobs.find():
+        assert 1 <= started[str(job["_id"])] <= job["attempt"], (job, started)
 
 
 # -- series -----------------------------------------------------------------------------------------------------------
@@ -233,6 +249,7 @@ def _kill_the_worker(stage: Stage, node: Actor) -> None:
 
 SCENARIOS: Mapping[str, Scenario] = {
     "claim and finish": Scenario(_three_wait, _all(Status.DONE, 3)),
+    "a batch": Scenario(_three_of_a_batch, _all(Status.DONE, 3), check=_each_ran),
     "claim in turn": Scenario(_three_take_turns, _all(Status.DONE, 3)),
     "claim what wakes it": Scenario(_nothing, _all(Status.DONE, 1), _one_wakes_the_node),
     "a worker of its own": Scenario(_one_gives_a_result, _all(Status.DONE, 1)),

@@ -111,6 +111,7 @@ def test_who_gets_an_error_from_ending_jobs_may_ask_again(stages: list[Stage], w
     ("name", "when", "without"),
     [
         ("claim and finish", BEFORE, ["writing until it is known"]),
+        ("a batch", BEFORE, ["writing until it is known"]),
         ("claim and finish", AFTER, ["reading back what a claim has got", "release of strays"]),
         ("claim what wakes it", AFTER, ["giving back abandoned claims", "release of strays"]),
     ],

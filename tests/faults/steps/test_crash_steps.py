@@ -273,6 +273,7 @@ def test_an_application_may_crash_after_every_call_of_pausing_and_resuming(stage
         ("family", "debts paid by others"),
         ("reap", "taking back"),
         ("claim and finish", "taking back"),
+        ("a batch", "taking back"),
         ("promote", "promotion"),
         ("pause", "unparking"),
     ],
