@@ -170,11 +170,23 @@ class Mirror(Job):
         return list(items)
 
 
-class NoopBatch(Job):
-    """Does nothing, a hundred jobs at a time."""
+_CALL = 0.005  #: seconds of a call of something else, however much it is about
 
-    name = "noop_batch"
+
+class Calls(Job):
+    """Calls something else for its item."""
+
+    name = "calls"
+
+    def start(self) -> None:
+        time.sleep(_CALL)
+
+
+class CallsTogether(Job):
+    """Calls it once for a hundred items."""
+
+    name = "calls_together"
     batch = 100
 
     def start(self, items: list[Any]) -> None:
-        return None
+        time.sleep(_CALL)
