@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import os
+import io
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ import taskscheduler
 import taskscheduler_daemon
 from taskscheduler import InvalidOptionError, Job, Scheduler, SchedulerError, Service
 from taskscheduler_daemon import QueueNode
+from taskscheduler_daemon.cli import main
 
 README = ROOT / "README.md"
 #: two tests still read pages at the place that they had; a link leads from there
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
-COMMAND = Path(sys.executable).with_name("taskscheduler")
 NOWHERE = "mongodb://127.0.0.1:1/app"
 MOST_LINES = 140
 OF_THE_COMMAND = {"--embedded", "--pidfile", "--daemonize", "--log-file"}  #: options of `taskscheduler node` alone
@@ -115,12 +114,11 @@ def reference(page: str, heading: str) -> set[str]:
 
 @cache
 def help_of(*command: str) -> str:
-    """What the installed command says about itself."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
-    done = subprocess.run(
-        [COMMAND, *command, "--help"], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout
+    """What the command says about itself."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert main([*command, "--help"]) == 0
+    return said.getvalue()
 
 
 def flags(*command: str) -> set[str]:
