@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.eventually import eventually
 from tests.support.replicaset import free_port
+from tests.support.tables import rarely
 
 COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"]
 
@@ -24,9 +25,13 @@ PATIENT = 120_000  #: milliseconds; whatever ends much sooner was not ended by t
 ID = "5f5f5f5f5f5f5f5f5f5f5f5f"
 
 CONNECTING = (
-    "add x", "bench", f"cancel {ID}", "counts", f"delete {ID} --yes", "delete-old --age 1d --yes", "dev", "doctor",
-    f"edit {ID} waiting", "end-silent", "exec true", "flush --yes", "list", "listen", "node", "restore --yes",
-    f"retry {ID}", "service", "service start x", f"show {ID}", "status", f"wait {ID}", "web --port 0",
+    "add x", "bench", "dev", "exec true", "list", "listen", "node", "service start x", f"wait {ID}", "web --port 0",
+)  # fmt: skip
+
+#: each of them connects as `list` does
+CONNECTING_AS_OTHERS = (
+    f"cancel {ID}", "counts", f"delete {ID} --yes", "delete-old --age 1d --yes", "doctor", f"edit {ID} waiting",
+    "end-silent", "flush --yes", "restore --yes", f"retry {ID}", "service", f"show {ID}", "status",
 )  # fmt: skip
 
 
@@ -83,7 +88,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         one.end()
 
 
-@pytest.mark.parametrize("arguments", CONNECTING, ids=lambda arguments: arguments.split()[0])
+@pytest.mark.parametrize(
+    "arguments", [*CONNECTING, *rarely(*CONNECTING_AS_OTHERS)], ids=lambda arguments: arguments.split()[0]
+)
 def test_ctrl_c_is_heard_while_a_command_connects(start: Start, silent_port: int, arguments: str) -> None:
     command = start(arguments, silent_port)
     command.until(f"connecting to 127.0.0.1:{silent_port}, database shop")

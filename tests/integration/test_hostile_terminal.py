@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from tests.support.eventually import eventually
+from tests.support.tables import rarely
 
 from taskscheduler import Flow, Scheduler, Status
 from taskscheduler.model.options import NODES, SCHEDULES
@@ -161,11 +162,15 @@ def test_no_command_is_left_out() -> None:
     assert set(CALLS) == set(COMMANDS)
 
 
+@pytest.mark.parametrize("all_forms", [False, *rarely(True)])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_prints_nothing_that_steers_a_terminal(name: str, stage: Stage, run: Run, tmp_path: Path) -> None:
-    for arguments in CALLS[name](stage, tmp_path):
-        forms: Sequence[Sequence[str]] = [[], ["-v"], *(["-o", form] for form in FORMS)]
-        for form in forms:
+def test_a_command_prints_nothing_that_steers_a_terminal(
+    name: str, stage: Stage, run: Run, tmp_path: Path, all_forms: bool
+) -> None:
+    """In the form that it has by itself and in one other, which is not the same for each; or in all forms."""
+    others: list[Sequence[str]] = [["-v"], *(["-o", form] for form in FORMS)]
+    for number, arguments in enumerate(CALLS[name](stage, tmp_path), start=len(name)):
+        for form in [[], *(others if all_forms else [others[number % len(others)]])]:
             # options of the group: a command that prints no table takes no form of its own
             code, said = run(*form, *arguments)
             assert said or code == 0 or name == "wait", (form, arguments)

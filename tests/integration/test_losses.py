@@ -15,6 +15,7 @@ from tests.support.charged import AsyncKills, AsyncWorks, Works
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
+from tests.support.tables import rarely
 
 from taskscheduler import Process, Scheduler, Status
 from taskscheduler.operations.rescue import rescue
@@ -84,7 +85,7 @@ def reasons(process: Process) -> list[str]:
 # -- a worker ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("others", [1, 30])
+@pytest.mark.parametrize("others", [30, *rarely(1)])
 def test_an_async_job_that_ends_its_worker_is_set_aside_and_no_other(
     story: Story, start_node: StartNode, others: int
 ) -> None:
@@ -111,7 +112,7 @@ def test_jobs_that_an_event_loop_had_not_begun_keep_their_attempt(story: Story, 
         }, "no attempt is counted that had not started"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *rarely(signal.SIGHUP)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_signal_to_a_worker_is_charged_to_nobody(
     story: Story, start_node: StartNode, kind: str, number: signal.Signals
@@ -156,7 +157,7 @@ def test_one_that_ran_alone_is_charged_at_once(story: Story, start_node: StartNo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("killer", ["kills", "async_kills"])
+@pytest.mark.parametrize("killer", ["kills", *rarely("async_kills")])
 def test_a_job_that_kills_its_manager_beside_fifty_others_is_set_aside_and_no_other(
     story: Story, start_node: StartNode, kind: str, killer: str
 ) -> None:
@@ -186,7 +187,7 @@ def test_a_job_alone_in_a_manager_that_is_killed_is_charged(story: Story, start_
     assert len(story.starts()) == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *rarely(signal.SIGHUP)])
 def test_a_signal_to_the_manager_is_charged_to_nobody(
     story: Story, start_node: StartNode, number: signal.Signals
 ) -> None:
@@ -204,7 +205,7 @@ def test_a_signal_to_the_manager_is_charged_to_nobody(
 # -- a node -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *rarely(signal.SIGHUP, signal.SIGINT)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_signal_to_all_processes_of_a_node_is_charged_to_nobody(
     story: Story, start_node: StartNode, kind: str, number: signal.Signals

@@ -12,6 +12,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import TOLD, NodeProcess, descendants, is_running
+from tests.support.tables import rarely
 
 from taskscheduler import Scheduler, Status
 
@@ -204,7 +205,7 @@ def test_a_fork_ends_as_in_any_program(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("setsid", [False, True])
+@pytest.mark.parametrize("setsid", [True, *rarely(False)])
 @pytest.mark.parametrize("end", ["timeout", "cancel"])
 def test_a_fork_bomb_that_a_limit_holds_is_gone_with_its_job(
     scheduler: Scheduler, node: NodeProcess, tmp_path: Path, end: str, setsid: bool
@@ -280,7 +281,7 @@ def test_c_code_that_crashes_for_want_of_memory_is_a_lost_worker(scheduler: Sche
     works(scheduler)
 
 
-@pytest.mark.parametrize("shape", ["bytes", "list"])
+@pytest.mark.parametrize("shape", ["bytes", *rarely("list")])
 def test_a_result_of_100_mb_fails_the_job_and_names_both_sizes(
     scheduler: Scheduler, node: NodeProcess, shape: str
 ) -> None:

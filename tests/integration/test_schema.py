@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess
+from tests.support.tables import rarely
 
 from taskscheduler import DatabaseError, InvalidOptionError, Job, Scheduler, Status
 from taskscheduler.model.control.keys import FAR
@@ -174,7 +175,7 @@ def test_making_it_again_changes_nothing(uri: str, database: Documents) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"job_queue_size": 8192, "event_queue_size": 16384, "job_retention": 60}], ids=str
+    "options", [{"job_queue_size": 8192, "event_queue_size": 16384, "job_retention": 60}, *rarely({})], ids=str
 )
 def test_8_processes_can_make_it_at_once(uri: str, database: Documents, options: dict[str, Any]) -> None:
     open_in_8_processes(uri, options)

@@ -16,6 +16,7 @@ from tests.support.enduring import Chronicle as Chronicler
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess, is_running
+from tests.support.tables import rarely
 
 from taskscheduler import (
     InvalidJobError,
@@ -179,7 +180,7 @@ def test_a_service_that_is_never_restarted_runs_once_whatever_happens(
     assert (service.error or {})["type"] == "NodeStoppedError"
 
 
-@pytest.mark.parametrize("victim", ["worker", "manager", "frozen manager", "node", "frozen node"])
+@pytest.mark.parametrize("victim", ["worker", "manager", "node", *rarely("frozen manager", "frozen node")])
 def test_whatever_is_killed_a_service_comes_back_and_never_runs_twice(
     scheduler: Scheduler, start_node: StartNode, chronicle: Chronicle, victim: str
 ) -> None:

@@ -17,6 +17,7 @@ from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.jobs import trace, traces
 from tests.support.nodes import NodeProcess
+from tests.support.tables import rarely
 
 from taskscheduler import InvalidJobError, InvalidOptionError, InvalidStateError, Job, Scheduler, Status, job
 from taskscheduler.clock import SYSTEM_CLOCK, SystemClock
@@ -308,7 +309,7 @@ def test_a_manager_that_hangs_holds_no_turn(scheduler: Scheduler, start_node: St
     assert not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.parametrize("job", ["stubborn", Heedless], ids=["sync", "async"])
+@pytest.mark.parametrize("job", ["stubborn", *rarely(Heedless)], ids=["sync", "async"])
 def test_one_that_takes_its_time_to_end_is_waited_for(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, job: Any
 ) -> None:
@@ -351,7 +352,7 @@ def test_however_long_it_takes_its_node_keeps_the_turn(
     second.wait(timeout=20, throw=True)
 
 
-@pytest.mark.parametrize("how", ["killed", "cut off"])
+@pytest.mark.parametrize("how", ["killed", *rarely("cut off")])
 def test_a_node_that_cannot_say_that_it_is_gone_keeps_the_turn_for_its_own_lease(
     scheduler: Scheduler, uri: str, database: Documents, start_node: StartNode, tmp_path: Path, how: str
 ) -> None:

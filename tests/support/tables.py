@@ -13,6 +13,11 @@ _ROWS = "rows_of_its_tables"
 _LONGEST = 300  #: characters of a value, and of what is said about a row
 
 
+def rarely(*values: Any) -> list[Any]:
+    """Returns values of a parameter that only `-m faults` tries: each takes long, and others stand for them."""
+    return [pytest.param(value, marks=pytest.mark.faults) for value in values]
+
+
 def table(names: str | Sequence[str], rows: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Runs a test for each row and fails with all rows that failed; takes what `pytest.mark.parametrize` takes.
 
