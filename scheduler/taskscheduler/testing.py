@@ -68,7 +68,7 @@ from taskscheduler.operations.schedule_runs import add_due_runs
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claims import WAITING_OR_IN_TURN, Scope
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated

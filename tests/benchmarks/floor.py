@@ -18,7 +18,9 @@ from taskscheduler.model.document import Document, new_document
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import encode
-from taskscheduler.store.attempt_updates import Completion, batch_done_update, claim_update
+from taskscheduler.store.attempts.claiming import claim_update
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.ending import batch_done_update
 from taskscheduler.store.client import DURABLE, PROMPT, durable
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.schema import CLAIM_ORDER, ensure

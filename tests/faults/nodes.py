@@ -14,7 +14,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler import Scheduler
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.logs import CompactFormatter

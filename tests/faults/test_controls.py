@@ -14,7 +14,8 @@ import pytest
 from pymongo.write_concern import WriteConcern
 
 from taskscheduler.operations import services
-from taskscheduler.store import attempt_updates, client
+from taskscheduler.store import client
+from taskscheduler.store.attempts import bad_ends
 from tests.faults.controls import Control
 from tests.faults.moments import controlled, nodes, workers
 from tests.faults.moments.controlled import SOLO
@@ -127,7 +128,7 @@ def test_the_place_of_a_cancelled_job_is_free_when_its_process_is_gone(
     control: Control, monkeypatch: pytest.MonkeyPatch, broken: bool, under: dict[str, Any], rule: str
 ) -> None:
     if broken:
-        monkeypatch.setattr(attempt_updates, "release_on_end", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
+        monkeypatch.setattr(bad_ends, "release_on_end", lambda _lease: {"$set": {"gate": "$$REMOVE"}})
     cancel_what_does_not_listen(control, **under)
     found = control.violations()
     assert rule in found if broken else found == set()

@@ -18,7 +18,7 @@ from tests.support.tables import rarely
 
 from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status
 from taskscheduler.model.lifecycle import Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
 
 LIVE = {"status": {"$lte": int(Status.PROCESSING)}}

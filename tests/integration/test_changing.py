@@ -21,7 +21,7 @@ from taskscheduler import (
     Scheduler,
     Status,
 )
-from taskscheduler.store.attempt_updates import claim_update
+from taskscheduler.store.attempts.claiming import claim_update
 from taskscheduler.testing import InlineNode
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)

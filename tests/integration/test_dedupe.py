@@ -16,7 +16,7 @@ from tests.support.jobs import Noop
 from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status, call
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.operations.rescue import rescue
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claims import ALL_JOBS, Scope
 from taskscheduler.store.fence import Fence
 

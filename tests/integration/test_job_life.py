@@ -26,7 +26,7 @@ from taskscheduler import InvalidArgumentsError, Job, JobFailedError, Process, S
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.schedules import successor_id
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.fence import Fence
 

@@ -15,7 +15,7 @@ from tests.support.jobs import traces
 from tests.support.nodes import TOLD, NodeProcess, is_running
 
 from taskscheduler import InvalidOptionError, InvalidStateError, JobNotFoundError, Process, Scheduler, Status
-from taskscheduler.store.attempt_updates import claim_update
+from taskscheduler.store.attempts.claiming import claim_update
 
 Documents = Database[dict[str, Any]]
 ENDED = sorted(status for status in Status if status.is_final)

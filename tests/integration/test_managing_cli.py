@@ -19,7 +19,7 @@ from bson import ObjectId
 from tests.support.mistakes import Mistaken
 
 from taskscheduler import Scheduler, SchedulerError, Status
-from taskscheduler.store.attempt_updates import claim_update
+from taskscheduler.store.attempts.claiming import claim_update
 from taskscheduler.testing import InlineNode
 from taskscheduler_daemon.background import start_node, stop_node
 from taskscheduler_daemon.cli import main

@@ -23,7 +23,7 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.control.limits import Limit, stored_limit
 from taskscheduler.model.options import RATES
 from taskscheduler.operations.finish import follow_up
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import DONE
 from taskscheduler.store.control import admission
 from taskscheduler.store.control.rate_lists import RateLists

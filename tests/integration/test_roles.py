@@ -23,7 +23,7 @@ from tests.support.nodes import ROOT, NodeProcess
 from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import NODES
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence

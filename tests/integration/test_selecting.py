@@ -26,7 +26,7 @@ from taskscheduler import (
     chain,
 )
 from taskscheduler.operations.selections import batches
-from taskscheduler.store.attempt_updates import claim_update
+from taskscheduler.store.attempts.claiming import claim_update
 from taskscheduler.store.selections import search
 from taskscheduler.store.selections.bulk import BulkChanges
 from taskscheduler.testing import InlineNode

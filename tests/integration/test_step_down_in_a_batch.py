@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from taskscheduler import DuplicateJobError, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy

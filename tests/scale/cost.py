@@ -19,7 +19,7 @@ from bson import ObjectId
 
 from taskscheduler import Scheduler
 from taskscheduler.model.lifecycle import Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence

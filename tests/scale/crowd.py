@@ -14,7 +14,7 @@ from pymongo.write_concern import WriteConcern
 
 from taskscheduler import Scheduler
 from taskscheduler.model.lifecycle import Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
 
 NAME = "scale-job"

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 
 from taskscheduler import Scheduler
 from taskscheduler.model.lifecycle import Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
 from tests.scale.explaining import Explainer
 

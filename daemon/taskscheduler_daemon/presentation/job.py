@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.process import Process
-from taskscheduler.store.attempt_updates import SNOOZED
+from taskscheduler.store.attempts.completion import SNOOZED
 from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.kinds import blocks, failing, is_service, kind, waits_for

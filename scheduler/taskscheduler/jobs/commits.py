@@ -19,7 +19,7 @@ from taskscheduler.model.raised import AttemptLost
 from taskscheduler.operations.finish import AttemptEnd, completion_of
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.transactions.commits import CommitSteps, Started
 from taskscheduler.store.transactions.sessions import is_repeatable

@@ -26,7 +26,7 @@ from taskscheduler.model.retries import FailedTry, Recurrence, verdict_after
 from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.model.sound import sound
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Again, Completion
+from taskscheduler.store.attempts.completion import Again, Completion
 from taskscheduler.store.completions import DONE
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.effects import FlowEnd

@@ -33,7 +33,7 @@ from taskscheduler.model.progress import checked_progress
 from taskscheduler.model.solo import Solo, solo_key, solo_option
 from taskscheduler.process_identity import identify_self
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import FAMILY

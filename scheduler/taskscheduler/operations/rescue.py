@@ -13,7 +13,7 @@ from taskscheduler.model.retries import MAX_LOST
 from taskscheduler.operations.finish import break_off_commits, completions_of_lost
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
 
 logger = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from taskscheduler.model.flows.membership import join_key
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import QUEUED, Status, Transition
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import claim_update, release_update, take_turn_update
+from taskscheduler.store.attempts.claiming import claim_update, release_update, take_turn_update
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch
 from taskscheduler.store.driver_errors import brief
 from taskscheduler.store.fence import Fence, from_statuses

@@ -15,15 +15,8 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS, membership_of
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import (
-    LATEST_END,
-    Completion,
-    as_date,
-    batch_done_update,
-    completion_update,
-    is_committed,
-    is_written,
-)
+from taskscheduler.store.attempts.completion import Completion, as_date, is_committed, is_written
+from taskscheduler.store.attempts.ending import LATEST_END, batch_done_update, completion_update
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import read

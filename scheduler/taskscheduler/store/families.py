@@ -13,7 +13,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import fail_parent_update
+from taskscheduler.store.attempts.bad_ends import fail_parent_update
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.jobs import LIVE_FILTER
 from taskscheduler.store.lenient_reads import ONLY_ID, change_one, read, read_ids, read_one

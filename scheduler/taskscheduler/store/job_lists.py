@@ -19,7 +19,7 @@ from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import KEPT_ATTEMPTS
+from taskscheduler.store.attempts.ending import KEPT_ATTEMPTS
 from taskscheduler.store.client import durable
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.jobs import LIVE_FILTER, LIVE_JOBS

@@ -22,7 +22,10 @@ from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import FINAL, LIVE, QUEUED, Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import status_of
-from taskscheduler.store.attempt_updates import AWAITS, LATEST_END, WINDOW, bad_effects, cancel_update, still_open
+from taskscheduler.store.attempts.bad_ends import cancel_update
+from taskscheduler.store.attempts.completion import AWAITS, WINDOW
+from taskscheduler.store.attempts.ending import LATEST_END
+from taskscheduler.store.attempts.of_flows import bad_effects, still_open
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.lenient_reads import (
     ONLY_ID,

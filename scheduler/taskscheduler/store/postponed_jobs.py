@@ -15,7 +15,7 @@ from taskscheduler.model.failures import is_fingerprint
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import end_update
+from taskscheduler.store.attempts.bad_ends import end_update
 from taskscheduler.store.claims import PLACE
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.lenient_reads import NO_DATE, ONLY_ID, change_one, read, read_ids, read_some, seconds_until

@@ -19,7 +19,8 @@ from taskscheduler.model.lifecycle import Status, Transition, Verdict
 from taskscheduler.model.readable import fault_of_record
 from taskscheduler.model.sound import sound
 from taskscheduler.process_identity import is_gone, this_host
-from taskscheduler.store.attempt_updates import Completion, final_update, is_written
+from taskscheduler.store.attempts.completion import Completion, is_written
+from taskscheduler.store.attempts.ending import final_update
 from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.control.places import PlaceStore
 from taskscheduler.store.control_updates import silent_at

@@ -10,7 +10,8 @@ from taskscheduler.model.control.keys import FAR, FLOW
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import comes_after
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, target
-from taskscheduler.store.attempt_updates import AWAITS, KEPT_ATTEMPTS, LISTED, MARKS, WINDOW, literal
+from taskscheduler.store.attempts.completion import AWAITS, LISTED, MARKS, WINDOW
+from taskscheduler.store.attempts.ending import KEPT_ATTEMPTS, literal
 from taskscheduler.store.control_updates import UNCLAIM, requeue_stage
 
 _LARGE_ATTEMPT = 64 * 1024  #: bytes of an entry; a larger one loses the data when later ones are changed

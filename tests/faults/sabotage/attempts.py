@@ -15,8 +15,9 @@ from taskscheduler.model import schedules
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.schedules import successor, successor_id
 from taskscheduler.operations import finish
-from taskscheduler.store import attempt_updates, claimed_job, completions
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store import claimed_job, completions
+from taskscheduler.store.attempts import bad_ends, ending
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.nodes import NodeStore
@@ -77,7 +78,7 @@ def no_own_check() -> None:
 
 def no_outbox() -> None:
     """The next run of a series is added after the end of the last one was written, not planned with it."""
-    ended, follow = attempt_updates.final_update, Aftermath.follow
+    ended, follow = ending.final_update, Aftermath.follow
 
     def unplanned(one: Completion) -> Any:
         owes = tuple(debt for debt in one.effects if debt != "next")
@@ -89,7 +90,8 @@ def no_outbox() -> None:
             if one.verdict.plans_next and one.series is not None:
                 _add_next(self, one, one.series)
 
-    replace_in(attempt_updates, "final_update", unplanned)
+    for module in (ending, bad_ends):
+        replace_in(module, "final_update", unplanned)
     replace_in(Aftermath, "follow", followed)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler.store import attempt_updates
+from taskscheduler.store.attempts import bad_ends, ending
 from taskscheduler.store.control import admission
 from taskscheduler.store.control.sequences import SequenceStore
 from taskscheduler.store.programs import ProgramStore
@@ -31,15 +31,16 @@ def no_turn_over_retries() -> None:
 
 
 def _rearmed_with(stage: dict[str, Any]) -> None:
-    rearm = attempt_updates.rearm_update
-    replace_in(attempt_updates, "rearm_update", lambda one: [*rearm(one), stage])
+    rearm = ending.rearm_update
+    replace_in(ending, "rearm_update", lambda one: [*rearm(one), stage])
 
 
 def no_freed_place() -> None:
     """A job keeps its places when it has ended."""
-    for name in ("done_update", "final_update"):
-        end = getattr(attempt_updates, name)
-        replace_in(attempt_updates, name, lambda one, end=end: end(replace(one, keys=())))
+    done, end = ending.done_update, ending.final_update
+    replace_in(ending, "done_update", lambda one: done(replace(one, keys=())))
+    for module in (ending, bad_ends):
+        replace_in(module, "final_update", lambda one: end(replace(one, keys=())))
 
 
 def no_order() -> None:
@@ -53,8 +54,9 @@ def no_order() -> None:
 
 def no_failure_that_blocks() -> None:
     """A failed job leaves its sequence whatever its options say."""
-    end = attempt_updates.final_update
-    replace_in(attempt_updates, "final_update", lambda one: end(replace(one, keeps_turn=False)))
+    end = ending.final_update
+    for module in (ending, bad_ends):
+        replace_in(module, "final_update", lambda one: end(replace(one, keeps_turn=False)))
 
 
 def no_turn_of_programs() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.schedules import ScheduleStore

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.operations.flows.extend import Additions
-from taskscheduler.store.attempt_updates import Again
+from taskscheduler.store.attempts.completion import Again
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.additions import FlowAdditions
 from taskscheduler.store.flows.effects import FlowEffects

@@ -13,7 +13,7 @@ from tests.faults.steps.server import Server
 from tests.support.eventually import eventually
 
 from taskscheduler import Job, Scheduler, Status
-from taskscheduler.store import attempt_updates
+from taskscheduler.store.attempts import ending
 from taskscheduler.store.transactions import commits
 from taskscheduler.testing import InlineNode
 
@@ -109,7 +109,7 @@ def test_an_attempt_that_is_over_commits_nothing(scheduler: Scheduler) -> None:
 def test_without_the_fence_it_would(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the job of another attempt would be DONE."""
     scheduler.database.create_collection("effects")
-    write = attempt_updates.completion_update
+    write = ending.completion_update
 
     def unfenced(completion: Any) -> Any:
         update = write(completion)

@@ -20,7 +20,7 @@ from taskscheduler.model.lifecycle import Ending, Status, Transition
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.services import Restart, RestartPolicy, ServiceOptions, restart_of, seconds_alive, split
 from taskscheduler.operations.finish import completions_of_lost
-from taskscheduler.store.attempt_updates import rearm_update
+from taskscheduler.store.attempts.ending import rearm_update
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Report
 from taskscheduler_daemon.node.completion.completer import completion_of_report

@@ -18,7 +18,7 @@ from taskscheduler.model.losses import (
     suspect_of,
 )
 from taskscheduler.operations.finish import AttemptEnd, completion_of, completions_of_lost
-from taskscheduler.store.attempt_updates import completion_update
+from taskscheduler.store.attempts.ending import completion_update
 from taskscheduler.store.fence import Fence
 
 OPTIONS = {"retry": 0, "retry_interval": 0, "interval": 0, "interval_reference": "end"}

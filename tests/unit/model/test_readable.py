@@ -38,7 +38,7 @@ from taskscheduler.model.schedules import successor
 from taskscheduler.model.services import ServiceOptions
 from taskscheduler.operations.finish import AttemptEnd, completion_of, completions_of_lost
 from taskscheduler.operations.late import _error as _error_of_late
-from taskscheduler.store.attempt_updates import completion_update
+from taskscheduler.store.attempts.ending import completion_update
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import RAW
 from taskscheduler.store.programs import _end_of_lost

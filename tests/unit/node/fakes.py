@@ -23,7 +23,7 @@ from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope
 from taskscheduler.store.completions import Sign

@@ -10,7 +10,9 @@ from tests.support.tables import table
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion, rearm_update, release_update
+from taskscheduler.store.attempts.claiming import release_update
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.ending import rearm_update
 from taskscheduler.store.change_events import ChangeEvent, changes, status_pipeline
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.requeue_update import requeue_update

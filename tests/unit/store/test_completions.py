@@ -13,7 +13,8 @@ from tests.unit.node.fakes import FakeClock
 from taskscheduler.clock import ServerClock
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import LATEST_END, Completion
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.ending import LATEST_END
 from taskscheduler.store.completions import CompletionStore, Sign
 from taskscheduler.store.fence import Fence
 

@@ -12,7 +12,8 @@ from tests.support.tables import table
 
 from taskscheduler.model.control.keys import FAR, first_list
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
-from taskscheduler.store.attempt_updates import Completion, completion_update
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.ending import completion_update
 from taskscheduler.store.control_updates import (
     admit_update,
     defer_update,

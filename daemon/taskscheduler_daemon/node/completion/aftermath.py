@@ -9,7 +9,7 @@ from bson.errors import BSONError
 
 from taskscheduler.operations.finish import follow_up
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.flows.flow_node import FlowNode
 from taskscheduler_daemon.node.completion.hooks import HookCalls

@@ -14,7 +14,7 @@ from taskscheduler.model.readable import Fault
 from taskscheduler.operations.finish import AttemptEnd, break_off_commits, completion_of
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Report

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.state.in_flight import Attempt
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskscheduler.clock import NEVER
 from taskscheduler.operations.declare_schedules import declare
 from taskscheduler.store import Store
-from taskscheduler.store.attempt_updates import as_date
+from taskscheduler.store.attempts.completion import as_date
 from taskscheduler_daemon.node.maintenance.duty import Duty
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.identity import NodeIdentity

@@ -19,7 +19,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import join_key, join_of
 from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status, Transition, target
 from taskscheduler.model.sound import is_number, sound
-from taskscheduler.store.attempt_updates import cancel_update
+from taskscheduler.store.attempts.bad_ends import cancel_update
 from taskscheduler.store.control_updates import own_list
 from taskscheduler.store.fence import from_statuses
 from taskscheduler.store.lenient_reads import read, read_ids

@@ -18,7 +18,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.resumable.signals import MOST_SIGNALS, entries_in
-from taskscheduler.store.attempt_updates import listed_in
+from taskscheduler.store.attempts.completion import listed_in
 from taskscheduler.store.driver_errors import is_too_large
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.lenient_reads import change_one, read_one

@@ -16,7 +16,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import comes_after
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import cancel_update
+from taskscheduler.store.attempts.bad_ends import cancel_update
 from taskscheduler.store.jobs import ENDED_FILTER, QUEUED_FILTER, requeue_filter
 from taskscheduler.store.lenient_reads import ONLY_ID, read_ids
 from taskscheduler.store.requeue_update import requeue_update

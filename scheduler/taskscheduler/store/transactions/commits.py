@@ -24,7 +24,8 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.payload import CODEC
-from taskscheduler.store.attempt_updates import Completion, completion_update
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.ending import completion_update
 from taskscheduler.store.client import DURABLE
 from taskscheduler.store.driver_errors import brief, is_transient
 from taskscheduler.store.fence import Fence

@@ -17,7 +17,7 @@ from taskscheduler.model.document import Document, NewJob
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import WINDOWS, SchedulerOptions
 from taskscheduler.model.uniqueness import fingerprint
-from taskscheduler.store.attempt_updates import cancel_update
+from taskscheduler.store.attempts.bad_ends import cancel_update
 from taskscheduler.store.control.windows import Window, accept_update, put_off_update, settle_update, window_of
 from taskscheduler.store.job_inserts import same_live_query
 from taskscheduler.store.jobs import LIVE_FILTER

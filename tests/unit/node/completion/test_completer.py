@@ -14,7 +14,7 @@ from tests.support.tables import table
 from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeManager, FakeStore, Threads, attempt, lease, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.node.completion.aftermath import Aftermath

@@ -9,7 +9,7 @@ from bson import ObjectId
 from tests.unit.node.fakes import WORKER, attempt, report
 
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
-from taskscheduler.store.attempt_updates import Again
+from taskscheduler.store.attempts.completion import Again
 from taskscheduler_daemon.node.completion.completer import completion_of_report
 
 ERROR = {"type": "ValueError", "message": "no"}

@@ -11,7 +11,7 @@ from bson import ObjectId
 from tests.unit.node.fakes import WORKER, FakeClock, FakeManager, attempt, lease, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
-from taskscheduler.store.attempt_updates import Completion
+from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.messages import BATCH_RUN, Held, Kind, Report

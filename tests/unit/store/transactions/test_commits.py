@@ -13,7 +13,8 @@ from tests.unit.node.fakes import FakeClock
 from taskscheduler.errors import DatabaseUnavailableError
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempt_updates import Completion, completion_update, is_committed
+from taskscheduler.store.attempts.completion import Completion, is_committed
+from taskscheduler.store.attempts.ending import completion_update
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.transactions.commits import CommitSteps, Started
 from taskscheduler.store.transactions.steps import Call, Pause, SessionCall, Steps

@@ -15,19 +15,11 @@ from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.failures import fingerprint_of
 from taskscheduler.model.lifecycle import FINAL, TRANSITIONS, Status, Transition, Verdict, target
 from taskscheduler.model.schedules import successor_id
-from taskscheduler.store.attempt_updates import (
-    Again,
-    Completion,
-    as_date,
-    bad_effects,
-    cancel_update,
-    completion_update,
-    done_update,
-    final_update,
-    rearm_update,
-    release_update,
-    still_open,
-)
+from taskscheduler.store.attempts.bad_ends import cancel_update
+from taskscheduler.store.attempts.claiming import release_update
+from taskscheduler.store.attempts.completion import Again, Completion, as_date
+from taskscheduler.store.attempts.ending import completion_update, done_update, final_update, rearm_update
+from taskscheduler.store.attempts.of_flows import bad_effects, still_open
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.lenient_reads import date_or
 

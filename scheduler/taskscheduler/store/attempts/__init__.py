@@ -1,0 +1,1 @@
+"""Builds the updates that claim, end, retry, release and requeue attempts."""
