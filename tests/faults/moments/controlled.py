@@ -69,7 +69,8 @@ def two_admit_at_once(control: Control, *without: str) -> None:
     """The only place of a limit is given to a job while a node is about to give it to another one."""
     control.limit("x", 1)
     control.node("first", "trap: admit late", *without, min_children=2, max_children=2)
-    job = control.add("nap", 2.5, limits=["x"], at=timedelta(seconds=0.3))
+    # not before the other one is added: who adds that would admit this one as well
+    job = control.add("nap", 2.5, limits=["x"], at=timedelta(seconds=1.5))
     eventually(lambda: control.count(_id=job, blocked="limit:x"), 10, "it is parked")
     control.add("nap", 2.5, limits=["none", "x"])
     control.await_end()
