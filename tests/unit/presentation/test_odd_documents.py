@@ -202,7 +202,7 @@ NODE_VIEWS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def test_an_odd_node_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     failed: list[tuple[str, str, str]] = []
-    for what, document in changed({**NODE, "silent": 3.0}):
+    for what, document in [*changed({**NODE, "silent": 3.0})][:: max(1, PART // 4)]:
         node = lenient.decode(stored(document))
         for view, show_it in NODE_VIEWS.items():
             try:
