@@ -25,30 +25,25 @@ real node should serve the database meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import uuid
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from inspect import iscoroutine
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from bson import ObjectId
 
 from taskscheduler import embedded
-from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.calendars.agenda import ON_TIME
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.batches import BatchRun
-from taskscheduler.jobs.commits import RunningAttempt
-from taskscheduler.jobs.executor import Container, execute, notify
+from taskscheduler.jobs.executor import Container, execute
+from taskscheduler.jobs.inline_runtime import Held, InlineHooks, InlineRuntime, in_a_loop
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.batches.options import batch_of
@@ -57,7 +52,6 @@ from taskscheduler.model.checks import seconds as checked_seconds
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Ending, Status
-from taskscheduler.model.raised import AttemptLost, JobSnoozed
 from taskscheduler.model.readable import Fault, fault_of_claimed, fault_of_unclaimable, fault_of_waiting
 from taskscheduler.operations.control.obeying import but_paused, end_over, is_all_paused, scope_under, unpark_resumed
 from taskscheduler.operations.control.turn_taking import TurnTaker, merged
@@ -70,14 +64,11 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claims import WAITING_OR_IN_TURN, Scope
-from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.outbox import ALL_EFFECTS, HOOK
+from taskscheduler.store.outbox import ALL_EFFECTS
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _MAX_LOST = 3  #: no attempt is lost here
 
@@ -85,13 +76,6 @@ _WAITING = {"status": int(Status.WAITING)}
 
 _STEPS = 100  #: in which time is let pass at most, beside the times of schedules
 _ROUND = 10_000  #: jobs that run in one round at most
-
-
-class _Held(NamedTuple):
-    """An attempt that was claimed, and its job."""
-
-    fence: Fence
-    document: Document
 
 
 @contextmanager
@@ -128,7 +112,7 @@ class InlineNode:
         self._boot = ObjectId()
         self._ahead = timedelta()  #: how much time was let pass for schedules
         self._worker = ObjectId()
-        self._hooks = _InlineHooks(scheduler, container)
+        self._hooks = InlineHooks(scheduler, container)
         self._turns = TurnTaker(scheduler.store, clock)
 
     def __enter__(self) -> InlineNode:
@@ -230,7 +214,7 @@ class InlineNode:
             return []
         store = self._scheduler.store
         began = self._clock.monotonic()
-        results = self._execute(held, _Runtime(self._scheduler, held, held[0].document, str(self._worker)))
+        results = self._execute(held, InlineRuntime(self._scheduler, held, held[0].document, str(self._worker)))
         lasted, ended = self._clock.monotonic() - began, store.clock.now().timestamp()
         ends = [self._end(*one, result, lasted, ended) for one, result in zip(held, results, strict=True)]
         if batch_of(held[0].document) is not None:
@@ -247,7 +231,7 @@ class InlineNode:
     def _end(self, fence: Fence, document: Document, result: AttemptResult, lasted: float, ended: float) -> Completion:
         return completion_of(fence, document, AttemptEnd(*result, str(self._worker), lasted, ended=ended), _MAX_LOST)
 
-    def _companions(self, document: Document, left: dict[ObjectId, None]) -> list[_Held]:
+    def _companions(self, document: Document, left: dict[ObjectId, None]) -> list[Held]:
         """Claims the other jobs of a batch, if this one runs in batches."""
         batch = batch_of(document)
         if batch is None or batch.size == 1 or not left:
@@ -256,7 +240,7 @@ class InlineNode:
         scope = scope_under(controls, self._queues or None)
         place, store = (document["class"], document["queue"]), self._scheduler.store
         jobs = but_paused(store, controls, store.claims.companions(scope, *place, _ROUND))
-        found: list[_Held] = []
+        found: list[Held] = []
         for job in jobs:
             if job["_id"] not in left or len(found) == batch.size - 1:
                 continue
@@ -265,7 +249,7 @@ class InlineNode:
             found += [] if one is None else [one]
         return found
 
-    def _claim(self, job_id: ObjectId) -> _Held | None:
+    def _claim(self, job_id: ObjectId) -> Held | None:
         """Claims a job and reads it; None if it cannot be claimed any more, or must not run."""
         store, claim = self._scheduler.store, uuid.uuid4().hex
         controls = store.controls.load().at(store.clock.now())  # a job may have paused those behind it
@@ -287,9 +271,9 @@ class InlineNode:
         if release_late(store, fence, document):
             return None
         store.events.append([{"job": job_id, "status": int(Status.PROCESSING), "attempt": fence.attempt}], self._name)
-        return _Held(fence, document)
+        return Held(fence, document)
 
-    def _execute(self, held: Sequence[_Held], runtime: _Runtime) -> list[AttemptResult]:
+    def _execute(self, held: Sequence[Held], runtime: InlineRuntime) -> list[AttemptResult]:
         """Runs these attempts, more than one as a batch; returns how each of them ended."""
         limits = [limit for one in held if (limit := one.document["options"]["timeout"])]
         began, limit = self._clock.monotonic(), min(limits, default=0)
@@ -304,11 +288,11 @@ class InlineNode:
         results = [outcomes.get(place, run) for place in range(len(held))]
         return [AttemptResult(ending, {**content, **said, **hook}) for ending, content in results]
 
-    def _attempt(self, document: Document, runtime: _Runtime, batch: BatchRun | None) -> AttemptResult:
+    def _attempt(self, document: Document, runtime: InlineRuntime, batch: BatchRun | None) -> AttemptResult:
         most = self._scheduler.options.max_payload
         if not REGISTRY.is_async(document["class"]):
             return execute(document, runtime, self._container, most, batch=batch)
-        return _in_a_loop(runtime.with_scheduler(execute_async(document, runtime, self._container, most, batch)))
+        return in_a_loop(runtime.with_scheduler(execute_async(document, runtime, self._container, most, batch)))
 
     def _settle(self) -> None:
         """Delivers the effects of ended jobs, also of cancelled ones."""
@@ -325,114 +309,3 @@ def _first(left: dict[ObjectId, None]) -> ObjectId:
     first = next(iter(left))
     del left[first]
     return first
-
-
-class _InlineHooks:
-    """Calls the notification hooks of ended jobs in this thread."""
-
-    def __init__(self, scheduler: Scheduler, container: Container | None) -> None:
-        self._scheduler = scheduler
-        self._container = container
-
-    def call(self, job_id: ObjectId) -> None:
-        """Calls the hook of a job, unless it was called already."""
-        store = self._scheduler.store
-        document = store.jobs.get(job_id) if store.outbox.acknowledge(job_id, HOOK) else None
-        if document is None:
-            return
-        process = Process(self._scheduler, document)
-        runtime = _Runtime(self._scheduler, [], document, "")
-        try:
-            answer = notify(document, runtime, self._container, process)
-            if iscoroutine(answer):
-                _in_a_loop(runtime.with_scheduler(answer))
-        except (Exception, JobSnoozed, AttemptLost):
-            logger.exception("notification failed", extra={"job": str(job_id)})
-
-
-def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine in an event loop of its own, beside the one that may be running here; returns its result."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run(work)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_run, work).result()
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(work)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except (SystemExit, RuntimeError) as error:  # of a task that a job has started, or of loop.stop()
-                if task.done():
-                    raise
-                logger.warning("the event loop of an async job goes on after %s", type(error).__name__)
-
-
-class _StopAtRest:
-    """Requests a stop as soon as a service waits; an async service never waits, so the second time it asks."""
-
-    def __init__(self, is_async: bool) -> None:
-        self._more = 1 if is_async else math.inf
-
-    def __bool__(self) -> bool:
-        self._more -= 1
-        return self._more < 0
-
-    def wait(self, _seconds: float) -> bool:
-        self._more = 0
-        return True
-
-
-class _Runtime:
-    """The services that a running job may use; every sign of life is written at once."""
-
-    def __init__(self, scheduler: Scheduler, held: Sequence[_Held], document: Mapping[str, Any], worker: str) -> None:
-        """`held` are the attempts that run; none for a notification."""
-        self._scheduler = scheduler
-        self._held = held
-        self._worker = worker
-        self.stop_request = _StopAtRest(REGISTRY.is_async(document["class"]))
-        self.said: dict[str, Any] = {}
-        self.is_interrupted = False
-        self._document = document
-        self._began = SYSTEM_CLOCK.monotonic()
-        self._twin: AsyncScheduler | None = None
-
-    def report(self, progress: float | None, message: str | None) -> None:
-        if progress is not None:
-            self.said["progress"] = progress
-        if message is not None:
-            self.said["message"] = message[:1000].encode(errors="replace").decode()
-        if self._held:
-            said = {**self.said, "worker": self._worker}
-            signs = [Sign(fence, said, document.get("parent")) for fence, document in self._held]
-            self._scheduler.store.completions.progress(signs)
-
-    def attempt(self) -> RunningAttempt:
-        if not self._held:
-            raise SchedulerError("a job can commit only while it runs")
-        document = {**self._document, "claim": self._held[0].fence.claim}
-        return RunningAttempt(document, self._worker, self._began, self.said)
-
-    def scheduler(self) -> Scheduler:
-        return self._scheduler
-
-    def async_scheduler(self) -> AsyncScheduler:
-        self._twin = self._twin or AsyncScheduler.of(self._scheduler)
-        return self._twin
-
-    async def with_scheduler(self, work: Awaitable[T]) -> T:
-        """Runs it, with a scheduler for the event loop as long as it takes; returns its result."""
-        try:
-            return await work
-        finally:
-            if self._twin is not None:
-                await self._twin.part()
-
-    def interruption(self) -> Status:
-        return Status.CANCELED  # never asked: nothing interrupts a job here
