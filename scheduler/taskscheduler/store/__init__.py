@@ -58,6 +58,12 @@ class Store:
         self.clock = check_server(self.database, clock)
         with translated():
             in_use = FLOWS in ensure(self.database, options)
+        self._compose_jobs(options, clock)
+        self._compose_cluster(options, clock)
+        self._compose_admission(options, clock)
+        self._compose_effects(options, in_use)
+
+    def _compose_jobs(self, options: SchedulerOptions, clock: Clock) -> None:
         self.claims = ClaimStore(self.database, options)
         self.leases = LeaseStore(self.database, options)
         self.completions = CompletionStore(self.database, options, self.clock)
@@ -70,30 +76,36 @@ class Store:
         self.invalid_jobs = InvalidJobs(self.database, options)
         self.inserts = JobInserts(self.database, options, clock)
         self.families = FamilyStore(self.database, options)
-        self.wakeups = WakeupQueue(self.database, options, clock)
         self.steps = StepStore(self.database, options, self.clock)
         self.signals = SignalStore(self.database, options, self.clock)
+        self.commits = CommitStore(self.database, options)
+
+    def _compose_cluster(self, options: SchedulerOptions, clock: Clock) -> None:
+        self.wakeups = WakeupQueue(self.database, options, clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
         self.services = ServiceStore(self.database, options)
         self.service_messages = ServiceMessageStore(self.database, self.clock)
         self.schedules = ScheduleStore(self.database)
         self.controls = ControlStore(self.database, clock)
+        self.windows = WindowStore(self.database)
+        self.deployment = Deployment(self.database)
+
+    def _compose_admission(self, options: SchedulerOptions, clock: Clock) -> None:
         self.blocked_jobs = BlockedJobs(self.database, options)
         self.queue_places = QueuePlaces(self.database, options)
         self.places = PlaceStore(self.jobs.collection, self.nodes)
         self.rates = RateStore(self.database)
         self.sequences = SequenceStore(self.database, options)
-        self.windows = WindowStore(self.database)
         self.debounced_jobs = DebouncedJobs(self.database, options)
         self.rooms = RoomStore(self.controls, self.clock, self.nodes, self.places, self.sequences, self.rates)
         self.admission = Admission(
             self.jobs.collection, self.invalid_jobs, self.places, self.rooms, self.wakeups, clock
         )
         self.sweeps = AdmissionSweeps(self.jobs.collection, self.invalid_jobs, self.rooms, self.admission)
-        self.commits = CommitStore(self.database, options)
-        self.deployment = Deployment(self.database)
         self.group_lists = GroupLists(self.jobs.collection)
+
+    def _compose_effects(self, options: SchedulerOptions, in_use: bool) -> None:
         self.flows = FlowStore(self.database, options, in_use)
         self.flow_effects = FlowEffects(
             flows=self.flows,
