@@ -9,7 +9,7 @@ import pytest
 import tests.support.flowing  # noqa: F401  (jobs are known by name)
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
-from tests.support.nodes import NodeProcess
+from tests.support.nodes import TOLD, NodeProcess
 
 from taskscheduler import Flow, Scheduler, Status
 
@@ -82,3 +82,25 @@ def test_a_worker_that_dies_while_it_adds_jobs_leaves_nothing_locked(
     assert (running.total, running.counts) == (4, {"done": 4})
     stored = scheduler.get_job(job.id).to_dict()
     assert (stored["attempt"], stored["lost"], "committing" in stored) == (2, 1, False)
+
+
+#: a node that never looks by itself, and takes any flow for a fast one
+FAST = f"{TOLD['prelude']}; from taskscheduler_daemon.node.claiming import flow_pace; flow_pace._FAST = 1"
+
+
+def test_a_node_finds_other_jobs_although_it_hears_of_none_while_a_flow_is_fast(
+    scheduler: Scheduler, start_node: StartNode
+) -> None:
+    start_node(**{**JOBS, **TOLD, "prelude": FAST}, max_children=2)
+    flow = Flow("chains")
+    for _ in range(30):
+        before: list[object] = []
+        for _ in range(60):
+            before = [flow.add("noop", after=before)]
+    running = scheduler.flows.add(flow)
+    jobs, done = scheduler.store.jobs.collection, {"flow": running.id, "status": int(Status.DONE)}
+    eventually(lambda: jobs.count_documents(done) > 300, 60, "the flow is under way")
+    scheduler.add_job("noop").wait(timeout=60, throw=True)
+    assert running.refresh().status == "running"
+    running.wait(timeout=120, throw=True)
+    scheduler.add_job("noop").wait(timeout=10, throw=True)
