@@ -9,14 +9,27 @@ from contextlib import suppress
 
 import pytest
 
+from tests.support import nursery
+
 _FAILED = pytest.StashKey[bool]()
 
 
+#: those who start processes for others, and live as long as this process
+_STARTERS = (b"multiprocessing", nursery.__name__.encode())
+
+
 def children() -> set[int]:
-    """The processes that this one has started, but for those that multiprocessing keeps for itself."""
-    tasks = os.listdir("/proc/self/task")
-    found = {int(pid) for task in tasks for pid in _read(f"/proc/self/task/{task}/children").split()}
-    return {pid for pid in found if b"multiprocessing" not in _read(f"/proc/{pid}/cmdline")}
+    """The processes that this one has started, itself or through others that it keeps for that."""
+    own = _children("self")
+    starters = {pid for pid in own if any(name in _read(f"/proc/{pid}/cmdline") for name in _STARTERS)}
+    return (own - starters).union(*(_children(pid) for pid in starters))
+
+
+def _children(of: int | str) -> set[int]:
+    with suppress(OSError):
+        tasks = os.listdir(f"/proc/{of}/task")
+        return {int(pid) for task in tasks for pid in _read(f"/proc/{of}/task/{task}/children").split()}
+    return set()
 
 
 def _read(path: str) -> bytes:

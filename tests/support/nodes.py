@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +52,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@cache
+_NURSERIES: list[Nursery] = []  #: of this process; the last one is used
+
+
 def nursery() -> Nursery:
     """The one of this process, which ends with it."""
-    return Nursery()
+    if not _NURSERIES or not _NURSERIES[-1].is_alive:
+        _NURSERIES.append(Nursery())
+    return _NURSERIES[-1]
 
 
 def _started(program: str, arguments: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -63,6 +63,11 @@ class Nursery:
         request = {"program": program, "arguments": [*arguments], "log": str(log), "environment": {**environment}}
         return Forked(self, self.ask(request))
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can start others."""
+        return self._process.poll() is None
+
     def ask(self, request: Mapping[str, Any]) -> Any:
         """Sends a request, and returns the answer."""
         assert self._process.stdin is not None
