@@ -159,7 +159,7 @@ def test_a_fork_that_returns_from_the_job_is_no_second_worker(
     log = tmp_path / "log"
     processes = [scheduler.add_job("forks_and_returns", str(log)) for _ in range(20)]
     processes += scheduler.add_jobs([("noop", number) for number in range(500)])
-    scheduler.wait_for(processes, timeout=20)
+    scheduler.wait_for(processes, timeout=60)
     assert {process.status for process in processes} == {Status.DONE}
     assert {process.attempt for process in processes} == {1}
     forks = pids(log)

@@ -25,7 +25,7 @@ from taskscheduler_daemon.cli import main
 Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]
 
-SETTLED = 60.0  #: seconds
+SETTLED = 120.0  #: seconds
 
 
 def test_jobs_nodes_and_messages_of_any_shape_cost_only_themselves(

@@ -405,7 +405,7 @@ def test_a_retry_does_not_wait_for_ever_for_a_process_that_stays(uri: str) -> No
 
     with Scheduler(uri, clock=Hasty()) as scheduler:
         boot, process = ObjectId(), scheduler.add_job("noop", solo="key")
-        scheduler.store.nodes.register(boot, {"name": "n1", "lease": 30})
+        scheduler.store.nodes.register(boot, {"name": "n1", "lease": 3000})
         scheduler.store.claims.claim([process.id], "claim", boot, "n1")
         assert process.cancel()
         with pytest.raises(

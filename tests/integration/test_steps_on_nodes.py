@@ -84,7 +84,7 @@ def test_a_job_that_waits_is_begun_again_by_its_signal(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sleep_and_a_wait_that_times_out(scheduler: Scheduler, node: NodeProcess, log: str, kind: str) -> None:
-    process = scheduler.add_job(kind, {"trace": log, "sleep": 0.2, "waits": True, "timeout": 0.2})
+    process = scheduler.add_job(kind, {"trace": log, "sleep": 2.0, "waits": True, "timeout": 2.0})
     assert process.result(20)["approval"] == "timed out"
     assert process.attempt == 3
     assert runs(log) == ONCE
