@@ -232,6 +232,34 @@ def test_what_failed_can_be_tried_again(scheduler: Scheduler, node: InlineNode, 
     assert running.retry_failed() == 0
 
 
+@pytest.mark.parametrize("has_run", [False, True])
+def test_what_fell_behind_a_job_comes_back_after_that_was_put_back_alone(
+    scheduler: Scheduler, node: InlineNode, tmp_path: Path, has_run: bool
+) -> None:
+    """As if who retries the flow had died between the two."""
+    flag = tmp_path / "flag"
+    running = scheduler.flows.add(chain(call(passes, str(flag)), Noop, Noop))
+    node.run_until_idle()
+    first = running.wait(timeout=5).processes[0]
+    flag.touch()
+    scheduler.retry_job(first.id)
+    if has_run:
+        node.run_until_idle()
+        assert running.wait(timeout=5).counts == {"done": 1, "canceled": 2}
+    assert running.retry_failed() == 2
+    node.run_until_idle()
+    assert running.wait(timeout=5).counts == {"done": 3}
+    assert not scheduler.store.jobs.collection.count_documents({"fallen": {"$exists": True}})
+
+
+def test_what_fell_behind_a_cancelled_job_stays_cancelled(scheduler: Scheduler, node: InlineNode) -> None:
+    running = scheduler.flows.add(chain(Noop, Noop, Noop))
+    scheduler.cancel_job(running.processes[1].id)
+    node.run_until_idle()
+    assert running.wait(timeout=5).counts == {"done": 1, "canceled": 2}
+    assert running.retry_failed() == 0
+
+
 def test_a_failed_job_behind_another_one_waits_for_it_again(
     scheduler: Scheduler, node: InlineNode, tmp_path: Path
 ) -> None:

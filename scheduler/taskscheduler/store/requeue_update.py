@@ -8,7 +8,7 @@ from typing import Any
 from taskscheduler.model.changes import ONCE_MORE, Requeue
 from taskscheduler.model.control.keys import FAR, FLOW
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import comes_after
+from taskscheduler.model.flows.membership import FALLEN, comes_after
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status, Transition, target
 from taskscheduler.store.attempts.completion import AWAITS, LISTED, MARKS, WINDOW
 from taskscheduler.store.attempts.ending import KEPT_ATTEMPTS, literal
@@ -47,7 +47,7 @@ def requeue_update(job: Mapping[str, Any], again: Requeue = ONCE_MORE, at: Any =
         "result",
         "pending",
     ]
-    removed += ["gate", "gate_until", "reason"]
+    removed += ["gate", "gate_until", "reason", FALLEN]
     if "series" in job:
         stage["options.interval"] = {"$literal": 0}
         removed += ["series", "seq"]

@@ -26,10 +26,10 @@ def chain_of_results() -> Flow:
     return flow
 
 
-def failing() -> Flow:
+def failing(*job: Any) -> Flow:
     """One fails: two are cancelled, one runs all the same."""
     flow = Flow("failing")
-    bad = flow.add("fail")
+    bad = flow.add(*job or ["fail"])
     flow.add("noop", after=[flow.add("noop", after=[bad])])
     flow.add("noop", after=[bad], on_failure="run")
     return flow
@@ -167,6 +167,15 @@ def _has_failed(stage: Stage) -> None:
     stage.run_inline()
 
 
+def _passes_by_now(stage: Stage) -> None:
+    """The same, but the job fails only once."""
+    flag = stage.directory / "flag"
+    _added(lambda: failing("flow-passes", str(flag)))(stage)
+    stage.memory["retried"] = True
+    stage.run_inline()
+    flag.touch()
+
+
 _RETRY = FlowChange(
     "retry_flow",
     _has_failed,
@@ -184,4 +193,5 @@ CHANGES: Mapping[str, FlowChange] = {
     ),
     "retry": _RETRY,
     "retry that nobody repeats": replace(_RETRY, again=None),
+    "retry of what passes": replace(_RETRY, prepare=_passes_by_now, ends=_ends("done", done=4)),
 }

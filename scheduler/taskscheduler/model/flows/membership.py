@@ -15,6 +15,7 @@ comes after it, the id of that job; of all jobs that nobody comes after, the id 
 | `inputs`     | where results of others go in its data, see `inputs.py`                                             |
 | `feeds`      | whether another job takes its result                                                                |
 | `adder`      | the job of the flow that has added it                                                               |
+| `fallen`     | True if it was cancelled since its join is never complete                                           |
 
 A join is complete when no job has it in `open`. Until then the jobs that come after it are parked, as jobs under
 controls are: `blocked` is `flow:` and the id of the join. So the index `blocked` finds the dependents of a join, and
@@ -34,6 +35,8 @@ from taskscheduler.model.sound import is_text
 CANCEL, RUN, SKIP = "cancel", "run", "skip"  #: what a failure means for a job that comes after
 
 POLICIES = (CANCEL, RUN, SKIP)
+
+FALLEN = "fallen"
 
 #: the fields that tell what the end of a job means for its flow
 MEMBER_FIELDS = ("flow", "joins", "soft", "feeds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -13,8 +13,8 @@ from bson import ObjectId
 from taskscheduler.errors import FlowNotFoundError
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.graph import layers_of
-from taskscheduler.model.flows.membership import CANCEL, POLICIES
-from taskscheduler.model.lifecycle import DEAD_LETTERS, Status
+from taskscheduler.model.flows.membership import CANCEL, FALLEN, POLICIES
+from taskscheduler.model.lifecycle import DEAD_LETTERS, UNSUCCESSFUL, Status
 from taskscheduler.model.sound import is_text, status_of
 from taskscheduler.store import Store
 
@@ -22,7 +22,7 @@ from taskscheduler.store import Store
 _FIELDS = dict.fromkeys(
     ("class", "queue", "status", "label", "joins", "after", "on_failure", "attempt", "progress", "message", "created",
      "started", "ended", "node", "at", "parked_at", "blocked", "error.type", "error.message", "reason", "flow",
-     "pending"),
+     "pending", FALLEN),
     1,
 )  # fmt: skip
 
@@ -68,6 +68,12 @@ class FlowNode:
         policy = self.document.get("on_failure", CANCEL)
         return str(policy) if policy in POLICIES else CANCEL
 
+    def may_go_on(self, back: Collection[FlowNode]) -> bool:
+        """Whether it was cancelled because of others, and none of them is in its way once these are put back."""
+        if not self.before or self.document.get(FALLEN) is not True:
+            return False
+        return all(node.status not in UNSUCCESSFUL or node in back for node in self.before)
+
     def describe(self, document: Document) -> None:
         """Takes over what was read of it."""
         self.document, self.status = document, status_of(document)
@@ -85,12 +91,15 @@ class FlowTree:
         return [node for node in self.nodes if node.status in DEAD_LETTERS]
 
     def fallen(self) -> list[FlowNode]:
-        """Returns the jobs that were cancelled since others, before them, failed or timed out."""
+        """Returns the jobs that were cancelled since others, before them, failed or timed out.
+
+        They count also if those others were put back since: a program may have died before it put these back.
+        """
         down = set(self.failed())
         found = []
         for node in self.nodes:
             never_ran = node.status is Status.CANCELED and not node.document.get("attempt")
-            if never_ran and node.on_failure == CANCEL and not down.isdisjoint(node.before):
+            if never_ran and node.on_failure == CANCEL and (not down.isdisjoint(node.before) or node.may_go_on(down)):
                 down.add(node)
                 found.append(node)
         return found

@@ -16,7 +16,7 @@ from taskscheduler.clock import ServerClock
 from taskscheduler.model.control.keys import CONTROL_FIELDS, PARKED_FIELDS
 from taskscheduler.model.control.reasons import MOST_COUNTED
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import join_key, join_of
+from taskscheduler.model.flows.membership import FALLEN, join_key, join_of
 from taskscheduler.model.lifecycle import UNSUCCESSFUL, Status, Transition, target
 from taskscheduler.model.sound import is_number, sound
 from taskscheduler.store.attempts.bad_ends import cancel_update
@@ -151,7 +151,8 @@ class Joins:
 
     def cancel(self, jobs: Sequence[Document], reason: str) -> list[Document]:
         """Cancels jobs that wait for a join; returns those that are cancelled now."""
-        changed = self._jobs.update_many(_still_waiting(jobs), cancel_update(self._lease, reason)).modified_count
+        update = [*cancel_update(self._lease, reason), {"$set": {FALLEN: True}}]
+        changed = self._jobs.update_many(_still_waiting(jobs), update).modified_count
         if changed == len(jobs):
             return list(jobs)
         query = {"_id": {"$in": [job["_id"] for job in jobs]}, "status": int(Status.CANCELED), "pending": "flow"}
