@@ -36,8 +36,7 @@ class ExclusiveLocks:
     def await_exit(self, attempt: Attempt) -> None:
         """Keeps the lock of a cancelled attempt until its process is gone; does nothing unless it is exclusive."""
         if attempt.exclusive:
-            lock = self._exiting[attempt.fence.job_id.binary] = _lock_of(attempt)
-            self._extend(lock)
+            self._exiting[attempt.fence.job_id.binary] = _lock_of(attempt)
 
     def exiting(self) -> list[Fence]:
         """Returns the cancelled attempts whose processes may still exist."""
@@ -46,6 +45,12 @@ class ExclusiveLocks:
     def forget(self, attempt: Attempt) -> None:
         """Drops the lock of an attempt that had ended before it was cancelled."""
         self._exiting.pop(attempt.fence.job_id.binary, None)
+
+    def extend(self, attempt: Attempt) -> None:
+        """Extends the lock of a cancelled attempt if its process may still exist."""
+        lock = self._exiting.get(attempt.fence.job_id.binary)
+        if lock is not None:
+            self._extend(lock)
 
     def extend_all(self) -> None:
         """Extends the locks of processes that still exist, and releases those that could not be released before."""
@@ -91,8 +96,8 @@ class ExclusiveLocks:
         lock = self._exiting.get(job_id)
         if lock is None or lock.fence.attempt != attempt:
             return
-        del self._exiting[job_id]
-        self._release(lock)
+        if self._exiting.pop(job_id, None) is not None:  # another thread may do the same
+            self._release(lock)
 
     def release_all(self) -> None:
         """Releases the lock of every cancelled attempt: the manager is gone, and with it all processes."""

@@ -54,6 +54,7 @@ class Dispatcher:
         self._log = log
         self._clock = clock
         self._lock = threading.Lock()
+        self._forgetting = threading.Lock()  #: two threads may learn at once that an attempt was cancelled
         self._cancelled: dict[ObjectId, float] = {}  #: jobs that were lately cancelled, ours or not, and when
 
     def dispatch(self, attempts: list[Attempt]) -> None:
@@ -169,13 +170,15 @@ class Dispatcher:
 
     def _forget(self, fence: Fence) -> bool:
         """Removes exactly this attempt; returns whether it was in flight."""
-        attempt = self._in_flight.get(fence.job_id.binary)
-        if attempt is None or attempt.fence != fence:
-            return False
-        self._locks.await_exit(attempt)  # first: once it is removed, nobody else would learn that its process is gone
-        if self._in_flight.pop(fence.job_id.binary, fence.attempt) is None:
-            self._locks.forget(attempt)
-            return False
+        with self._forgetting:  # else the second one takes it for ended, and forgets the lock that the first one keeps
+            attempt = self._in_flight.get(fence.job_id.binary)
+            if attempt is None or attempt.fence != fence:
+                return False
+            self._locks.await_exit(attempt)  # first: once it is removed, nobody else learns that its process is gone
+            if self._in_flight.pop(fence.job_id.binary, fence.attempt) is None:
+                self._locks.forget(attempt)
+                return False
+        self._locks.extend(attempt)
         self._log.cancelled(attempt)
         if attempt.kept:  # no process will be gone
             self._locks.release(fence.job_id.binary, fence.attempt)

@@ -131,11 +131,13 @@ def test_of_nothing_else(locks: ExclusiveLocks, noted: Noted) -> None:
 
 def test_until_then_a_solo_job_keeps_its_turn(locks: ExclusiveLocks, noted: Noted) -> None:
     solo = attempt(solo="key")
-    locks.await_exit(solo)
-    locks.await_exit(attempt(service={}))
+    for one in (solo, attempt(service={})):
+        locks.await_exit(one)
+        locks.extend(one)
     locks.extend_all()
     locks.release(solo.fence.job_id.binary, 3)
     locks.extend_all()
+    locks.extend(solo)
     assert noted.held == [solo.fence] * 2
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -117,6 +119,32 @@ def test_one_that_has_ended_before_it_is_not_waited_for(around: Surroundings) ->
     before = len(around.extended)
     locks.extend_all()
     assert len(around.extended) == before
+
+
+def test_two_threads_that_give_up_the_same_attempt_keep_its_lock(around: Surroundings) -> None:
+    """One hears the message, and the other one asks the database."""
+    locks, solo = ExclusiveLocks(around.store(), lease()), attempt(solo="key")
+
+    class Meeting(InFlight):
+        """Both threads look at once, if they can."""
+
+        barrier = threading.Barrier(2, timeout=0.2)
+
+        def get(self, job_id: bytes) -> Attempt | None:
+            found = super().get(job_id)
+            with suppress(threading.BrokenBarrierError):
+                self.barrier.wait()
+            return found
+
+    in_flight = Meeting()
+    in_flight.add([solo])
+    under_test = dispatcher(around, in_flight, locks)
+    with ThreadPoolExecutor(2) as threads:
+        for given_up in [threads.submit(under_test.give_up, [solo.fence]) for _ in range(2)]:
+            given_up.result()
+    assert around.cancelled == [solo.fence.job_id]
+    locks.release(solo.fence.job_id.binary, 1)
+    assert around.released == [solo.fence]
 
 
 def test_a_job_that_was_cancelled_while_it_was_claimed_is_not_dispatched(around: Surroundings) -> None:
