@@ -24,6 +24,8 @@ from taskscheduler.store.resumable import steps, tries
 from taskscheduler.store.resumable.steps import StepStore
 from taskscheduler.store.transactions import commits
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
+from taskscheduler_daemon.node.claiming.successor_claims import SuccessorClaims
+from taskscheduler_daemon.node.claiming.successors import Successors
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
@@ -95,6 +97,8 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "repeating until it is known": _out(tries, "_PATIENCE", 0.0),
     "sweeps of flows": _out(FlowEffects, "sweep", lambda *_: []),
     "letting out what comes after": _out(FlowEffects, "follow", lambda *_: []),
+    "giving back what comes next": _out(Successors, "give_back"),
+    "releasing what comes next": _out(SuccessorClaims, "settle"),
     "looking whether a join is complete": _out(Joins, "incomplete", lambda *_: set()),
     "the results of jobs before": _out(FlowResults, "of", lambda *_: {}),
     "knowing what an attempt has added": _out(Additions, "added_by"),

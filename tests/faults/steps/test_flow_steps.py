@@ -81,6 +81,13 @@ def test_without_writing_an_end_until_it_is_known_a_flow_stalls(stages: list[Sta
     assert breaks(stages, lambda stage, n: failing_write_of_a_node(stage, FLOWING["diamond"], n, BEFORE), without)
 
 
+@pytest.mark.parametrize("without", ["giving back what comes next", "releasing what comes next"])
+def test_without_its_care_a_node_whose_claim_fails_leaves_a_flow_that_stalls(stages: list[Stage], without: str) -> None:
+    """It claims what comes next where that is parked: a single job and several ones in different ways."""
+    removed = ["sweeps of flows", without]
+    assert breaks(stages, lambda stage, n: failing_write_of_a_node(stage, FLOWING["diamond"], n, BEFORE), removed)
+
+
 @pytest.mark.usefixtures("impatient")
 def test_without_noting_its_session_a_dead_worker_leaves_its_flow_locked(stages: list[Stage]) -> None:
     without = ["noting the session that adds to a flow"]
