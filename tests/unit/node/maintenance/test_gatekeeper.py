@@ -64,7 +64,7 @@ def test_places_are_extended_whatever_becomes_of_the_sweep(bench: Bench) -> None
     bench.store.faults.fail("places.sweep", AutoReconnect("cut"))
     with pytest.raises(AutoReconnect):
         bench.gatekeeper.run()
-    assert bench.store.places.extended == [held.fence] * 2
+    assert bench.store.places.extended == [held.fence]
 
 
 def test_a_node_that_follows_no_messages_looks_at_the_rates_more_often(bench: Bench) -> None:
