@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -59,6 +60,7 @@ def nursery() -> Nursery:
     """The one of this process, which ends with it."""
     if not _NURSERIES or not _NURSERIES[-1].is_alive:
         _NURSERIES.append(Nursery())
+        atexit.register(_NURSERIES[-1].close)
     return _NURSERIES[-1]
 
 

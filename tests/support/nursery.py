@@ -48,6 +48,7 @@ class Nursery:
     """A process that forks others."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -69,12 +70,13 @@ class Nursery:
         return self._process.poll() is None
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        """Sends a request, and returns the answer."""
+        """Sends a request, and returns the answer. Safe to use from many threads."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         """Ends the nursery, and nothing that it has forked."""
