@@ -78,7 +78,7 @@ def test_signal_tells_that_the_job_has_given_up(run: Run, scheduler: Scheduler, 
 
 
 def test_show_lists_the_steps(run: Run, scheduler: Scheduler, log: str) -> None:
-    job = waiting(scheduler, log, timeout=86_400)
+    job = waiting(scheduler, log, timeout=90_000)
     scheduler.signal(job.id, "other", 1)
     text = "\n".join(run("show", job.id)[1])
     assert "why       WAITING_FOR: it waits for the signal " in text

@@ -68,7 +68,7 @@ def test_no_node_hears_of_it_before_the_commit(scheduler: Scheduler, database: D
     store = scheduler.store
     names = store.options.job_store, store.options.job_queue
     with ChangeFeed(store.database, message_pipeline(*names), await_ms=100) as feed:
-        assert feed.next()  # the message of that
+        eventually(feed.next, 20, "the message of that")
         with database.client.start_session() as session, session.start_transaction():
             plain = scheduler.add_job("noop", session=session)
             held = scheduler.add_job("noop", session=session, limits="x")
