@@ -8,6 +8,7 @@ the nursery but the loop that forks. Run as a program, it reads one request a li
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -36,6 +37,8 @@ _IMPORTED = (
 )
 
 _LOOK = 0.005
+
+_PR_SET_PDEATHSIG = 1
 
 
 def is_ordinary(environment: Mapping[str, str]) -> bool:
@@ -161,6 +164,7 @@ def _fork(request: Mapping[str, Any]) -> int:
 
 
 def _prepare(request: Mapping[str, Any]) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # an interrupted run leaves nothing behind
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
