@@ -26,6 +26,7 @@ from taskscheduler.operations.finish import follow_up
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import DONE
 from taskscheduler.store.control import admission
+from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.control.rate_lists import RateLists
 from taskscheduler.store.control.rates import FED, STARTS, Granted, RateStore, _take_update
 from taskscheduler.store.fence import Fence
@@ -258,6 +259,30 @@ def test_starts_that_are_given_back_are_used_soon_by_those_who_found_none(schedu
     assert wait is not None
     assert wait > 60, "another pass has them"
     store.admission._end(rooms)
+    eventually(lambda: store.sweeps.admit_rates() is None and admitted(scheduler) == 5, 10, "they are used")
+
+
+def test_starts_that_are_given_back_while_another_pass_finds_none_are_used_soon(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That pass notes when it looks again only after they were given back."""
+    store, heads = scheduler.store, Admission._heads
+    scheduler.limits.set("api", rate=1, per=3600, burst=20)
+    other = store.rooms.begin()
+    assert other.of("rate:api") == 20, "all that there are"
+    scheduler.add_jobs([("noop", None, {"limits": "api"})] * 5)
+
+    def found_too_early(self: Admission, key: str, rooms: Any) -> list[Any]:
+        found = heads(self, key, rooms)
+        self._end(other)
+        return found
+
+    monkeypatch.setattr(Admission, "_heads", found_too_early)
+    store.admission.admit_next(["rate:api"])
+    monkeypatch.undo()
+    wait = store.admission.rate_lists.wait()
+    assert wait is not None
+    assert wait < 1
     eventually(lambda: store.sweeps.admit_rates() is None and admitted(scheduler) == 5, 10, "they are used")
 
 

@@ -119,11 +119,11 @@ class Admission:
         todo, awaited = deque(self._but_groups(keys)), False
         if not todo:
             return None
-        rooms = self._rooms.begin()
+        since, rooms = self.rate_lists.given_back, self._rooms.begin()
         until = self._clock.monotonic() + _PATIENCE
         try:
             while todo and self._clock.monotonic() < until:
-                if (moved := self._admit_from(todo[0], rooms)) is None:
+                if (moved := self._admit_from(todo[0], rooms, since)) is None:
                     todo.popleft()
                 else:
                     rates = {key for key in moved if kind_and_name(key)[0] == RATE}
@@ -174,11 +174,14 @@ class Admission:
         """Ends a pass. Who has found no start free while this one held some would look again much later."""
         self.rate_lists.look_within(_LEFT_TO_OTHERS, rooms.end())
 
-    def _admit_from(self, key: str, rooms: Rooms) -> set[str] | None:
-        """Admits some jobs of one list; returns the lists that others of them moved to, or None at its end."""
+    def _admit_from(self, key: str, rooms: Rooms, since: int) -> set[str] | None:
+        """Admits some jobs of one list; returns the lists that others of them moved to, or None at its end.
+
+        `since` is how often starts had been given back here before `rooms` were begun.
+        """
         jobs = self._heads(key, rooms)
         if not jobs:
-            self.rate_lists.looked_at(key, rooms.next_start(key))
+            self.rate_lists.looked_at(key, rooms.next_start(key), since)
             return None
         writes, moved, admitted = list[UpdateOne](), set[str](), list[Document]()
         for job in jobs:
