@@ -40,6 +40,9 @@ class Search:
         self.forced = True  #: whether there may be force_spawn jobs
         self.grouped = True  #: whether jobs of groups may wait for their turn
         self._hinted_since = False  #: since the last search began
+        self._hinted_behind = (
+            False  #: since the last one at the head began: what waits again may wait before the cursor
+        )
         self.cursor: Cursor | None = None
         self.more = True  #: whether there may be waiting jobs
         self._full_searches = 0
@@ -87,7 +90,7 @@ class Search:
             if not self.more and not later and len(self._hinted) + len(ids) <= _MOST_HINTED:
                 self._hinted += ids
             else:
-                self._hinted, self.more, self._hinted_since = [], True, True
+                self._hinted, self.more, self._hinted_since, self._hinted_behind = [], True, True, True
         return True
 
     def groups_wait(self, queues: Iterable[str]) -> bool:
@@ -130,6 +133,7 @@ class Search:
             everywhere, self._everywhere, self._hinted_since = self._everywhere, False, False
             if everywhere:
                 self.cursor, self._known = None, set(self._served)
+            self._hinted_behind &= self.cursor is not None
             return everywhere
 
     def know(self, queues: Iterable[str]) -> None:
@@ -155,6 +159,8 @@ class Search:
         with self._lock:
             full = len(jobs) >= wanted
             self.more = full or left or self._hinted_since  # jobs added meanwhile may have been stored after the search
+            if not self.more and self.cursor is not None and self._hinted_behind:
+                self.more = self._everywhere = True
             self._full_searches = self._full_searches + 1 if full else 0
             self.has_backlog = self.more and (self.has_backlog or self._full_searches >= _BUSY_SEARCHES)
             self._tell_idle()

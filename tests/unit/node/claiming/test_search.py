@@ -105,6 +105,32 @@ def test_a_backlog_makes_news_useless_until_it_ends() -> None:
     assert search.idle.is_set()
 
 
+def test_what_was_hinted_at_is_looked_for_at_the_head_when_the_search_behind_the_cursor_has_ended() -> None:
+    """A job that waits again has its place before those that were found since it was added."""
+    search = at_rest()
+    search.found(jobs(3), 3)
+    search.begin_everywhere()
+    search.hint([ObjectId()], ["default"], forced=False, later=True)
+    search.found(jobs(3), 3)
+    assert not search.begin_everywhere()
+    search.found(jobs(1), 3)
+    assert search.more
+    assert search.begin_everywhere()
+    assert search.cursor is None
+    search.found(jobs(1), 3)
+    assert not search.more, "once is enough"
+
+
+def test_without_news_a_search_ends_behind_the_cursor() -> None:
+    search = at_rest()
+    search.hint([ObjectId()], ["default"], forced=False, later=True)
+    search.begin_everywhere()
+    search.found(jobs(3), 3)
+    search.begin_everywhere()
+    search.found(jobs(1), 3)
+    assert not search.more
+
+
 def test_fast_flows_make_news_useless_and_other_jobs_are_looked_for_now_and_then_instead() -> None:
     clock = FakeClock()
     search = Search((), clock)
