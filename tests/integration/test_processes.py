@@ -52,11 +52,11 @@ def until(condition: Callable[[], bool], what: str) -> float:
     return SYSTEM_CLOCK.monotonic() - began
 
 
-_TRIES = 5
+_TRIES = 3
 
 
 def within_a_second(measured: Callable[[int], float]) -> bool:
-    """Whether it takes less. It may be tried some times: a machine that stands still for a moment says nothing."""
+    """Whether it takes less. It may be tried three times: a machine that stands still for a moment says nothing."""
     return any(measured(number) < 1.0 for number in range(_TRIES))
 
 
