@@ -21,6 +21,8 @@ _MOVES = {
 #: the same for jobs that are under a control: it may keep them back after all, and a group takes its turn
 _CONTROLLED_MOVES = {**_MOVES, WAITING: {*_MOVES[WAITING], POSTPONED}, POSTPONED: {*_MOVES[POSTPONED], PROCESSING}}
 _CONTROLS = {"limits", "sequence", "solo", "group"}
+#: and for members of a flow: a node that has done those before claims them at once
+_FLOW_MOVES = {**_MOVES, POSTPONED: {*_MOVES[POSTPONED], PROCESSING}}
 #: adder and node each estimate the clock of the server, on a busy machine some milliseconds apart
 _CLOCKS = timedelta(milliseconds=100)
 
@@ -52,6 +54,12 @@ class Facts:
 
     def is_controlled(self, job: str) -> bool:
         return not _CONTROLS.isdisjoint(self.documents.get(job, {}))
+
+    def moves(self, job: str) -> Mapping[int, set[int]]:
+        """The statuses that each status of this job may lead to."""
+        if self.is_controlled(job):
+            return _CONTROLLED_MOVES
+        return _FLOW_MOVES if "flow" in self.documents.get(job, {}) else _MOVES
 
     def of(self, *kinds: str) -> Iterator[Event]:
         """The events of these kinds in order."""
@@ -186,7 +194,7 @@ def legal_moves(facts: Facts) -> Iterator[Violation]:
             continue
         before = known.get(job)
         ended_may = {WAITING} if facts.is_service(job) else set()
-        moves = _CONTROLLED_MOVES if facts.is_controlled(job) else _MOVES
+        moves = facts.moves(job)
         if change["op"] == "update" and before is not None and status not in moves.get(before, ended_may):
             yield Violation("statuses change by the rules", job, f"from {before} to {status}")
         known[job] = status

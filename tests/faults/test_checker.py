@@ -156,6 +156,14 @@ def test_steps_and_signals_that_are_kept_break_nothing(story: Story) -> None:
     assert broken(story) == set()
 
 
+def test_a_node_may_claim_what_comes_next_in_a_flow_without_a_wait(story: Story) -> None:
+    postponed(story)["flow"] = {"id": "f"}
+    story.claim()
+    story.run()
+    story.finish()
+    assert broken(story) == set()
+
+
 def test_flows_and_transactions_that_are_kept_break_nothing(story: Story) -> None:
     flowed(story)
     paid(story, 1)
@@ -630,6 +638,17 @@ def keep_back_a_job_without_a_control(story: Story) -> None:
     story.change("j", status=1)
 
 
+def postponed(story: Story) -> Document:
+    document = story.add()
+    story.change("j", "insert", status=1)
+    return document
+
+
+def claim_what_waits_for_its_time(story: Story) -> None:
+    postponed(story)
+    story.claim()
+
+
 def leave_the_record_of_a_dead_program(story: Story) -> None:
     dead_program(story, 11.0)
 
@@ -920,6 +939,7 @@ CRIMES: list[tuple[Callable[[Story], None], str]] = [
     (leave_a_job_parked, "nothing stays parked"),
     (leave_what_has_ended_parked, "nothing stays parked"),
     (keep_back_a_job_without_a_control, "statuses change by the rules"),
+    (claim_what_waits_for_its_time, "statuses change by the rules"),
     (leave_the_record_of_a_dead_program, "the key of a dead program is free again"),
     (never_end_the_record_of_a_dead_program, "the key of a dead program is free again"),
     (lose_a_service, "a service comes back"),

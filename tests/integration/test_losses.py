@@ -312,6 +312,15 @@ def test_a_charge_that_counts_no_more_is_not_taken_back(
     assert facts(process) == (Status.WAITING, 0)
 
 
+def test_a_job_that_has_ended_stays_as_it_ended(scheduler: Scheduler) -> None:
+    process = scheduler.add_job(Works, {})
+    gone = lost_with(scheduler, ObjectId(), "a", process)
+    process.cancel()
+    ended = process.refresh().to_dict()
+    scheduler.store.leases.absolve([gone])
+    assert process.refresh().to_dict() == ended
+
+
 def test_only_its_own_charge_is_taken_back(scheduler: Scheduler) -> None:
     process = scheduler.add_job(Works, {})
     before = lost_with(scheduler, ObjectId(), "a", process)

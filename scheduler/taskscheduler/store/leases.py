@@ -13,7 +13,7 @@ from pymongo.database import Database
 from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.losses import LEASE_ENDED, NODE_LOST
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.readable import has_fence
@@ -24,6 +24,8 @@ _PARTS = (
     *("lost", "retries", "options", "series", "seq", "hook", *CONTROL_FIELDS, "service", "started", "alive"),
     *("suspect", "signalled", "worker", "queue", "class", "expires", "first_started", *MEMBER_FIELDS),
 )
+
+_LIVE = [*map(int, LIVE)]
 
 _NOTED_WITHIN = 1.0  #: seconds
 
@@ -79,15 +81,19 @@ class LeaseStore:
             self.collection.bulk_write(writes, ordered=False)
 
     def absolve(self, fences: Sequence[Fence]) -> None:
-        """Takes back what was charged for attempts whose node was taken for lost and is there. Safe to repeat."""
+        """Takes back what was charged for attempts whose node was taken for lost and is there. Safe to repeat.
+
+        Jobs that have ended since stay as they ended.
+        """
         writes = []
         for job_id, _, attempt in fences:
             entry = {"attempt": attempt, "error.type": NODE_LOST}
-            charged = {"_id": job_id, "lost": {"$gt": 0}, "attempts": {"$elemMatch": {**entry, "charged": True}}}
+            live = {"_id": job_id, "status": {"$in": _LIVE}}
+            charged = {**live, "lost": {"$gt": 0}, "attempts": {"$elemMatch": {**entry, "charged": True}}}
             writes.append(UpdateOne(charged, {"$inc": {"lost": -1}, "$unset": {"attempts.$.charged": ""}}))
             handed_back = {"attempts.$.error": None, "attempts.$.reason": LEASE_ENDED}
             why = {"$set": handed_back, "$unset": {"suspect": ""}}
-            writes.append(UpdateOne({"_id": job_id, "attempts": {"$elemMatch": entry}}, why))
+            writes.append(UpdateOne({**live, "attempts": {"$elemMatch": entry}}, why))
         if writes:
             self.collection.bulk_write(writes)
 
