@@ -49,6 +49,7 @@ def drain(cluster: Cluster) -> Documents:
         _end_series(cluster, scheduler, jobs)
         _end_services(cluster, scheduler)
         _patiently(lambda: jobs.find_one(_WORK) is None, _DRAINED_WITHIN)
+        _release(cluster, scheduler)  # the last job of a sequence may have failed since
         _patiently(lambda: jobs.find_one({"pending": {"$exists": True}}) is None, _DRAINED_WITHIN / 4)
         _patiently(lambda: not scheduler.flows.list("running"), _DRAINED_WITHIN / 4)
         _note_flows_and_effects(cluster, scheduler)
