@@ -8,7 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pymongo
 import pytest
+from pymongo import IndexModel
+from pymongo.errors import PyMongoError
+from pymongo.write_concern import WriteConcern
 from tests.faults.steps.orders import broken_promises
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
@@ -16,6 +20,7 @@ from tests.support.nodes import NodeProcess
 from tests.support.replicaset import ReplicaSet
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.store.schema import ensure_indexes
 
 
 @pytest.fixture
@@ -73,6 +78,25 @@ def test_steps_and_signals_survive_the_death_of_the_primary(members: ReplicaSet,
         assert node.stop(timeout=40) == 0
     finally:
         node.destroy()
+
+
+def test_an_index_counts_as_there_when_an_election_cannot_take_it_away(members: ReplicaSet) -> None:
+    """Whoever takes it for there names it in queries, which the server refuses if it is not."""
+    with Scheduler(members.uri("failover")) as scheduler:
+        database, name = scheduler.database, "faults.indexed"
+        database.create_collection(name)
+        stopped = members.secondaries()
+        for port in stopped:
+            members.pause(port)
+        prompt = database.get_collection(name, write_concern=WriteConcern(w=1))
+        prompt.create_indexes([IndexModel("x", name="x")])
+        with pymongo.timeout(1), pytest.raises(PyMongoError):
+            ensure_indexes(database, name, [IndexModel("x", name="x")])
+        for port in stopped:
+            members.resume(port)
+        members.wait_until_healthy()
+        ensure_indexes(database, name, [IndexModel("x", name="x")])
+        assert "x" in database[name].index_information()
 
 
 def test_a_node_that_has_served_waits_for_its_database(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.support.jobs import Fail, Noop, traces
 
 from taskscheduler import (
     AsyncScheduler,
+    DatabaseUnavailableError,
     DuplicateJobError,
     Flow,
     FlowNotFoundError,
@@ -200,6 +201,17 @@ def test_a_failure_cancels_all_that_comes_after(scheduler: Scheduler, node: Inli
     node.run_until_idle()
     assert running.wait(timeout=5).counts == {"failed": 1, "canceled": 20 * width}
     assert scheduler.store.jobs.collection.count_documents({"pending": {"$exists": True}}) == 0
+
+
+def test_a_flow_that_is_stored_is_never_told_to_be_refused(scheduler: Scheduler) -> None:
+    """Also if its index is missing, which an election may take away and a node makes again."""
+    scheduler.flows.add(chain("noop"))
+    for name in ("flow", "open"):
+        scheduler.store.jobs.collection.drop_index(name)
+    added = scheduler.flows.add(chain("noop", "noop"))
+    assert (added.total, added.counts) == (2, {"waiting": 1, "postponed": 1})
+    with pytest.raises(DatabaseUnavailableError, match="an index is missing in MongoDB; a node makes it again"):
+        scheduler.flows.get(added.id)
 
 
 def test_what_failed_can_be_tried_again(scheduler: Scheduler, node: InlineNode, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Flows(Methods):
             if core.announcer.wanted:
                 for document in added.jobs:
                     core.announcer.announce_added(core.processes.process(document, "created"))
-            return RunningFlow(self, flow_of(core.store, flow.id))
+            return RunningFlow(self, added.flow)
 
     def _added(self, steps: Steps[Document]) -> Steps[RunningFlow]:
         return RunningFlow(self, (yield from steps))

@@ -43,11 +43,20 @@ _TOO_LARGE_CODES = {10334, 17280, 17419, 17420}
 #: findAndModify cannot change the document: a number that is none, a path through a text, an index key of two lists
 _REFUSED_CHANGE_CODES = {14, 28, 171}
 
+_BAD_VALUE, _BAD_HINT = 2, "hint provided does not correspond to an existing index"
+
 _BRIEF = 200  #: characters; the driver's view of all servers follows, which can fill pages
+
+
+def is_missing_index(error: BaseException) -> bool:
+    """Whether an index is missing that the command names. Nodes make it again as soon as they miss it."""
+    return isinstance(error, OperationFailure) and error.code == _BAD_VALUE and _BAD_HINT in details_of(error)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same operation may succeed when it is tried again (elections, cut connections, full queues)."""
+    if is_missing_index(error):
+        return True
     if isinstance(error, ServerSelectionTimeoutError | AutoReconnect | ExecutionTimeout | WriteConcernError):
         return True
     if isinstance(error, OperationFailure):
@@ -102,6 +111,10 @@ def translated() -> Iterator[None]:
     except OperationFailure as error:
         if error.code in _REFUSED_LOGIN:
             raise AuthenticationError(refused_login_text(error)) from error
+        if is_missing_index(error):
+            raise DatabaseUnavailableError(
+                "an index is missing in MongoDB; a node makes it again, and so does whoever connects: try again"
+            ) from error
         if is_transient(error):
             raise DatabaseUnavailableError(f"MongoDB did not confirm the operation: {details_of(error)}") from error
         raise DatabaseError(f"MongoDB refused the operation: {details_of(error)}") from error

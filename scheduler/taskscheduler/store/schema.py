@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
+from pymongo.read_concern import ReadConcern
 
 from taskscheduler.errors import DatabaseError
 from taskscheduler.model.document import Document
@@ -22,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 _A_DAY = 86_400  #: seconds for which a lost node stays listed
 _FOR_EVER = 2**31 - 1
+
+_SETTLED_WITHIN_MS = 10_000
+
+_NOTHING: Document = {"_id": None}
 
 _NAMESPACE_EXISTS = 48
 
@@ -194,7 +200,7 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset
         (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
-    present = database[options.job_store].index_information()
+    present = settled_indexes(database[options.job_store])
     wanted = job_indexes(options, present, SEQUENCES in existing)
     of_flows = flow_indexes() if FLOWS in existing else []
     _create_lacking(database, options.job_store, [*wanted, *of_flows], present)
@@ -206,7 +212,21 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
     """Creates missing indexes and writes nothing if there are none, so most users need no right to create any."""
-    _create_lacking(database, collection, wanted, database[collection].index_information())
+    _create_lacking(database, collection, wanted, settled_indexes(database[collection]))
+
+
+def settled_indexes(collection: Collection[Document]) -> Indexes:
+    """Returns the indexes of a collection that a majority has.
+
+    The primary lists what it has alone, too, and an election may take that away. Raises ExecutionTimeout if a majority
+    has not caught up with it after 10 seconds.
+    """
+    with collection.database.client.start_session(causal_consistency=True) as session:
+        collection.index_information(session=session)
+        # the server answers when a majority has all that the primary had before
+        committed = collection.with_options(read_concern=ReadConcern("majority"))
+        read_one(committed, lambda found: found.find_one(_NOTHING, session=session, max_time_ms=_SETTLED_WITHIN_MS))
+        return collection.index_information(session=session)
 
 
 def _create_lacking(database: Database[Document], collection: str, wanted: list[IndexModel], present: Indexes) -> None:

@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 from taskscheduler.connection import Connection
 from taskscheduler.declarations.flows import Flow
-from taskscheduler.errors import DuplicateJobError
+from taskscheduler.errors import DuplicateJobError, FlowNotFoundError
 from taskscheduler.model.document import Document, NewJob
-from taskscheduler.model.flows.flow import new_flow
+from taskscheduler.model.flows.flow import new_flow, with_counts
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.flows.plan import FlowPlan, roots_of
+from taskscheduler.operations.flows.read import flow_of
 from taskscheduler.operations.wake import wake_nodes
 from taskscheduler.store import Store
 from taskscheduler.store.flows.flow_store import TakenError
 
 
 class AddedFlow(NamedTuple):
-    """A stored flow, and the documents of its jobs if this call has stored them."""
+    """A stored flow with its counts, and the documents of its jobs if this call has stored them."""
 
     flow: Document
     jobs: list[Document]
@@ -44,7 +45,7 @@ class FlowAdder:
             return _stored(store, flow, error)
         documents = [job.document for job in jobs]
         wake_nodes(store, roots_of(documents))
-        return AddedFlow(document, documents)
+        return AddedFlow(with_counts(document, documents), documents)
 
     def _new_jobs(self, store: Store, documents: Sequence[Document]) -> list[NewJob]:
         store.sequences.number(documents)
@@ -53,7 +54,7 @@ class FlowAdder:
 
 def _stored(store: Store, flow: Flow, error: TakenError) -> AddedFlow:
     """Returns a flow that was stored before: an answer of the database may have been lost. DuplicateJobError."""
-    known = store.flows.get(flow.id)
-    if known is None:
+    try:
+        return AddedFlow(flow_of(store, flow.id), [])
+    except FlowNotFoundError:
         raise DuplicateJobError(error.job_id) from error
-    return AddedFlow(known, [])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from taskscheduler.declarations.flows import Flow
 from taskscheduler.errors import DuplicateJobError, JobNotFoundError
 from taskscheduler.model.document import Document, NewJob
-from taskscheduler.model.flows.flow import RUNNING, new_flow
+from taskscheduler.model.flows.flow import RUNNING, new_flow, with_counts
 from taskscheduler.model.payload import encode
-from taskscheduler.model.sound import status_of
 from taskscheduler.operations.add import JobAdder
 from taskscheduler.operations.flows.plan import FlowPlan
 from taskscheduler.operations.transactions.adding import wake
@@ -48,7 +45,7 @@ class TransactionFlows:
         yield from self._check(jobs)
         yield from self._flows.insert(flow)
         yield from self._jobs.insert(jobs)
-        return _with_counts(flow, (job.document for job in jobs))
+        return with_counts(flow, (job.document for job in jobs))
 
     def _check(self, jobs: Sequence[NewJob]) -> Steps[None]:
         """Refuses ids that are taken and parents that are unknown, before the first write: else all would be lost."""
@@ -63,8 +60,4 @@ class TransactionFlows:
         """Counts the jobs of a flow that runs; one that has ended knows."""
         if flow.get("status") != RUNNING:
             return flow
-        return _with_counts(flow, (yield from self._flows.statuses(flow["_id"])))
-
-
-def _with_counts(flow: Document, jobs: Iterable[Mapping[str, Any]]) -> Document:
-    return {**flow, "counts": dict(Counter(status_of(job).label for job in jobs))}
+        return with_counts(flow, (yield from self._flows.statuses(flow["_id"])))
