@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskscheduler.errors import (
     DatabaseUnavailableError,
@@ -32,6 +33,7 @@ from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
+from taskscheduler_daemon.web.live.feed import Feed
 from taskscheduler_daemon.web.pages import routes as pages
 from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
@@ -71,12 +73,13 @@ def create_app(
     token: str | None = None,
     hosts: Iterable[str] = (),
     root: str = "",
-) -> AccessMiddleware:
+) -> WebApplication:
     """Builds the application.
 
     `jobs`: the names of jobs that may be posted. `hosts`: the host names that requests may use, besides localhost and
     addresses. With a `token`, every request needs it. `root`: the path under which a proxy serves the application.
     """
+    feed = Feed(scheduler)
     app = _Application(
         title="taskscheduler",
         description="Jobs as tasks, and why they wait; flows, schedules, limits, groups and blocked sequences.",
@@ -85,7 +88,7 @@ def create_app(
         redirect_slashes=False,
         servers=[{"url": root}] if root else None,
     )
-    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), root)
+    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), feed, root)
     for router in _ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
@@ -93,7 +96,22 @@ def create_app(
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
     # outermost, so that strangers get no turn, and its headers are on every answer, also on a 500
-    return AccessMiddleware(TurnMiddleware(app), token, hosts, root)
+    return WebApplication(AccessMiddleware(TurnMiddleware(app), token, hosts, root), feed)
+
+
+class WebApplication:
+    """The application, as a server calls it."""
+
+    def __init__(self, app: ASGIApp, feed: Feed) -> None:
+        self._app = app
+        self._feed = feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def end_streams(self) -> None:
+        """Ends the answers that have no end of their own, so that a server can stop. Blocks for up to a second."""
+        self._feed.close()
 
 
 class _Application(FastAPI):

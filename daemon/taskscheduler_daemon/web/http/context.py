@@ -17,6 +17,7 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.web.http.csrf import Csrf
+from taskscheduler_daemon.web.live.feed import Feed
 
 BODY_SLACK = 64 * 1024  #: bytes of a request beyond the data of a job
 
@@ -28,6 +29,7 @@ class WebContext:
     scheduler: Scheduler
     jobs: frozenset[str]  #: the registered names; nothing else can be posted
     csrf: Csrf
+    feed: Feed  #: what changes, for live pages and streams
     root: str = ""  #: the path under which a proxy serves the pages
 
     @property

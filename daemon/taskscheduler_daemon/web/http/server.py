@@ -6,13 +6,14 @@ import asyncio
 import logging
 import resource
 import socket
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
-from taskscheduler_daemon.web.http.access_control import AccessMiddleware
 
 HEADERS_WITHIN = 10.0  #: seconds from the beginning of a connection or a request to the end of its headers
 
@@ -26,9 +27,21 @@ _OTHER_FILES = 160  #: connections to the database, and what else is open
 
 _LARGEST_HEADERS = 32 * 1024  #: bytes
 
+_ENDLESS = "taskscheduler.endless"  #: in the state of a request, which middleware passes on
+
 _RARELY = 30.0  #: seconds between two warnings of a kind
 
 logger = logging.getLogger(__name__)
+
+
+def endless(scope: Scope) -> None:
+    """Lets the answer to a request go on for as long as its client takes what is sent."""
+    scope.setdefault("state", {})[_ENDLESS] = True
+
+
+def is_endless(scope: Mapping[str, Any]) -> bool:
+    """Returns whether the answer to a request may go on."""
+    return bool(scope.get("state", {}).get(_ENDLESS))
 
 
 class BoundedConnection(H11Protocol):
@@ -76,7 +89,15 @@ class BoundedConnection(H11Protocol):
         self._unwatch()
         self._timed = wanted
         seconds = HEADERS_WITHIN if wanted is None else ANSWERED_WITHIN
-        self._timer = self.loop.call_later(seconds, self.transport.abort)
+        self._timer = self.loop.call_later(seconds, self._is_late)
+
+    def _is_late(self) -> None:
+        """Ends the connection, unless its answer is a stream of which the client takes what comes."""
+        self._timer = None
+        if self.is_busy and is_endless(self.cycle.scope) and not self.transport.get_write_buffer_size():
+            self._timer = self.loop.call_later(ANSWERED_WITHIN, self._is_late)
+        else:
+            self.transport.abort()
 
     def _unwatch(self) -> None:
         if self._timer is not None:
@@ -120,8 +141,29 @@ class RareWarnings(logging.Filter):
         return True
 
 
+class Application(Protocol):
+    """An ASGI application with answers that have no end of their own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        ...
+
+    def end_streams(self) -> None:
+        """Ends those answers. May block for a second."""
+        ...
+
+
 class WebServer(uvicorn.Server):
     """Serves an application on sockets that listen already."""
+
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends the streams, then the connections that are idle or answered in time."""
+        await asyncio.to_thread(self._application.end_streams)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to accept connections."""
@@ -137,7 +179,7 @@ def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
         loop.default_exception_handler(context)
 
 
-def web_server(app: AccessMiddleware, verbose: bool) -> WebServer:
+def web_server(app: Application, verbose: bool) -> WebServer:
     """Returns a server for this application, within the open files that this process may have."""
     BoundedConnection.most = _most_connections()
     rarely = RareWarnings()
@@ -155,7 +197,8 @@ def web_server(app: AccessMiddleware, verbose: bool) -> WebServer:
             backlog=ACCEPTED_AT_ONCE,
             h11_max_incomplete_event_size=_LARGEST_HEADERS,
             timeout_graceful_shutdown=10,
-        )
+        ),
+        app,
     )
 
 

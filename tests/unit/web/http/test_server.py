@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
 import socket
@@ -22,13 +23,31 @@ HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 LIMIT = 20
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with as many bytes as the path says."""
-    if scope["type"] != "http":
-        return
-    body = bytes(int(scope["path"][1:] or 2))
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-    await send({"type": "http.response.body", "body": body})
+class App:
+    """Answers with as many bytes as the path says; with a path that begins with `stream`, these again and again."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"][1:]
+        body = bytes(int(path.removeprefix("stream") or 2))
+        if path.startswith("stream"):
+            server.endless(scope)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not self.ended:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await asyncio.sleep(0.02)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def end_streams(self) -> None:
+        self.ended = True
 
 
 class Served:
@@ -36,7 +55,7 @@ class Served:
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.server = web_server(app, verbose=False)  # type: ignore[arg-type]
+        self.server = web_server(App(), verbose=False)
         BoundedConnection.most = LIMIT
         self.opened: list[socket.socket] = []
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listening]})
@@ -136,6 +155,24 @@ def test_an_answer_that_nobody_takes_is_given_up(served: Callable[..., Served]) 
     eventually(lambda: not site.server.server_state.connections)
 
 
+def test_a_stream_goes_on_while_it_is_taken(served: Callable[..., Served]) -> None:
+    site = served(ANSWERED_WITHIN=0.3)
+    with site.open(HEAD.replace(b"/ ", b"/stream10 ") + b"\r\n") as one:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            assert one.recv(100)
+        site.server.should_exit = True
+        left = b"".join(iter(lambda: one.recv(1000), b""))
+    assert left.endswith(b"0\r\n\r\n"), "a server that stops ends its streams"
+
+
+def test_a_stream_that_nobody_takes_is_given_up(served: Callable[..., Served]) -> None:
+    site = served(ANSWERED_WITHIN=0.3)
+    site.open(HEAD.replace(b"/ ", b"/stream1000000 ") + b"\r\n")
+    eventually(lambda: len(site.server.server_state.connections) == 1)
+    eventually(lambda: not site.server.server_state.connections)
+
+
 def test_strangers_that_send_nothing_keep_nobody_out(
     served: Callable[..., Served], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -201,5 +238,5 @@ def test_refused_connections_are_logged_in_a_line(caplog: pytest.LogCaptureFixtu
 
 
 def test_websockets_are_not_spoken() -> None:
-    assert isinstance(web_server(app, False).config, uvicorn.Config)  # type: ignore[arg-type]
-    assert web_server(app, False).config.ws == "none"  # type: ignore[arg-type]
+    assert isinstance(web_server(App(), False).config, uvicorn.Config)
+    assert web_server(App(), False).config.ws == "none"

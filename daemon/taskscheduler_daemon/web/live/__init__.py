@@ -1,0 +1,1 @@
+"""Live data for pages and programs: one change stream for all clients of a web process."""
