@@ -30,6 +30,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from time import process_time
 from types import TracebackType
 from typing import Any
 
@@ -46,6 +47,7 @@ from taskscheduler.jobs.executor import Container, execute
 from taskscheduler.jobs.inline_runtime import Held, InlineHooks, InlineRuntime, in_a_loop
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.batches.options import batch_of
 from taskscheduler.model.checks import integer, names, queue_name
 from taskscheduler.model.checks import seconds as checked_seconds
@@ -213,10 +215,13 @@ class InlineNode:
         if not held:
             return []
         store = self._scheduler.store
-        began = self._clock.monotonic()
+        began, spent = self._clock.monotonic(), process_time()
         results = self._execute(held, InlineRuntime(self._scheduler, held, held[0].document, str(self._worker)))
         lasted, ended = self._clock.monotonic() - began, store.clock.now().timestamp()
         ends = [self._end(*one, result, lasted, ended) for one, result in zip(held, results, strict=True)]
+        cost = Cost(process_time() - spent).share(len(held))
+        for end in ends:
+            end.cost = cost
         if batch_of(held[0].document) is not None:
             for end in ends:
                 end.batched = len(held)

@@ -15,8 +15,10 @@ from tests.support.pages import DOCS, modules, script, wrong_names
 
 from taskscheduler import Code
 
+EXAMPLES = ["batches", "flows", "look-into-jobs", "retries", "steps-and-signals", "transactions", "windows"]
 
-@pytest.mark.parametrize("name", ["batches", "flows", "retries", "steps-and-signals", "transactions", "windows"])
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_do_what_the_page_says(uri: str, tmp_path: Path, name: str) -> None:
     write((DOCS / "how-to" / f"{name}.md").read_text(), tmp_path)
     run(uri, tmp_path)

@@ -56,13 +56,13 @@ def observe_workers(history: History) -> None:
     """Write down, before a worker notes it, which attempts it begins: one may die before the first line of its job."""
     begin, begin_async = WorkerReports.begin, WorkerReports.begin_async
 
-    def beginning(self: WorkerReports, run: Run) -> None:
+    def beginning(self: WorkerReports, run: Run, spent: float) -> None:
         history.write("begin", job=str(ObjectId(run.job_id)), attempt=run.attempt)
-        begin(self, run)
+        begin(self, run, spent)
 
-    def beginning_async(self: WorkerReports, run: Run) -> None:
+    def beginning_async(self: WorkerReports, run: Run, spent: float) -> None:
         history.write("begin", job=str(ObjectId(run.job_id)), attempt=run.attempt)
-        begin_async(self, run)
+        begin_async(self, run, spent)
 
     WorkerReports.begin, WorkerReports.begin_async = beginning, beginning_async  # type: ignore[method-assign]
 

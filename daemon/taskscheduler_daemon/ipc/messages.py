@@ -11,6 +11,7 @@ import bson
 from bson import ObjectId
 
 from taskscheduler.model import lenient
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.payload import CODEC
 
@@ -18,7 +19,7 @@ _RUN = struct.Struct("<BB12sId")
 
 _WATCH = struct.Struct("<dddd")
 
-_REPORT = struct.Struct("<BB12sI12sdd")
+_REPORT = struct.Struct("<BB12sI12sdddQ")
 
 _HELD = struct.Struct("<12sI12sd")
 
@@ -146,6 +147,8 @@ NO_WORKER = bytes(12)
 
 NOT_BEGUN = 0.0
 
+NOT_MEASURED = -1.0  #: CPU seconds
+
 #: the jobs and attempts that processes have begun; None if that is not known
 Begun = frozenset[tuple[bytes, int]] | None
 
@@ -165,17 +168,28 @@ class Report(NamedTuple):
     seconds: float  #: how long it ran
     body: bytes  #: BSON of result, error, progress and message, as far as there are any; else empty
     began: float = 0.0  #: when it began, in monotonic time; 0.0 if no worker says so
+    cpu: float = NOT_MEASURED  #: CPU seconds
+    peak_memory: int = 0  #: bytes; 0: not measured
 
     def encode(self) -> bytes:
         """Encodes the report as a message."""
-        code, times = _CODES[self.ending], (self.seconds, self.began)
-        return _REPORT.pack(self.kind, code, self.job_id, self.attempt, self.worker, *times) + self.body
+        code, numbers = _CODES[self.ending], (self.seconds, self.began, self.cpu, self.peak_memory)
+        return _REPORT.pack(self.kind, code, self.job_id, self.attempt, self.worker, *numbers) + self.body
 
     @classmethod
     def decode(cls, message: bytes) -> Report:
         """Decodes a REPORT or PROGRESS message."""
-        kind, code, job_id, attempt, worker, seconds, began = _REPORT.unpack_from(message)
-        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :], began)
+        kind, code, job_id, attempt, worker, seconds, *rest = _REPORT.unpack_from(message)
+        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :], *rest)
+
+    def costing(self, cost: Cost) -> Report:
+        """Returns the same with what the attempt cost."""
+        return self._replace(cpu=NOT_MEASURED if cost.cpu is None else cost.cpu, peak_memory=cost.peak_memory or 0)
+
+    @property
+    def cost(self) -> Cost:
+        """What the attempt cost, as far as that was measured."""
+        return Cost(self.cpu if self.cpu >= 0 else None, self.peak_memory or None)
 
     def content(self) -> dict[str, Any]:
         """Decodes the body; it is an UnreadableDocument if the driver refuses it."""

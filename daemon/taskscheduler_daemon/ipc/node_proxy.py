@@ -8,6 +8,7 @@ from typing import Any
 
 import bson
 
+from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.payload import CODEC
 from taskscheduler_daemon.ipc import messages
@@ -46,10 +47,19 @@ class NodeProxy:
         facts = {"pm": str(pm), "slots": slots, "async_jobs": async_jobs, "forced": forced, "ready": ready}
         self.push(messages.notice(Kind.POOL, **facts))
 
-    def report(self, ending: Ending, run: Run, worker: bytes = NO_WORKER, seconds: float = 0.0, **content: Any) -> None:
+    def report(
+        self,
+        ending: Ending,
+        run: Run,
+        worker: bytes = NO_WORKER,
+        seconds: float = 0.0,
+        cost: Cost = UNKNOWN,
+        **content: Any,
+    ) -> None:
         """Reports the end of a run in place of its worker, and releases the run."""
         body = bson.encode(content, codec_options=CODEC) if content else b""
-        self.push(Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body).encode())
+        report = Report(Kind.REPORT, ending, run.job_id, run.attempt, worker, seconds, body)
+        self.push(report.costing(cost).encode())
         self.released(run)
 
     def ask_for_children(self, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""A memory page shared by a worker and its manager: sign of life, progress, kill status, signals."""
+"""A memory page shared by a worker and its manager: sign of life, CPU time, progress, kill status, signals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import mmap
 import struct
 
 from taskscheduler_daemon.ipc.begun_page import BegunPage, BegunRow
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED
 
 _TOUCHED = struct.Struct("d")  #: aligned, so that it is never read half written
 
 _NOTE = struct.Struct("<QI")  #: version and length
 
-_START = _TOUCHED.size
+_SPENT = struct.Struct("d")  #: the same
+
+_START = _TOUCHED.size + _SPENT.size
 
 _CONTENT = _START + _NOTE.size
 
@@ -31,6 +34,7 @@ class SharedPage:
         self.row = row or BegunPage(1).row(1)  #: where the worker notes what it has begun
         self._page = mmap.mmap(-1, PAGE_SIZE)
         self._version = 0
+        self.spent = NOT_MEASURED
 
     def touch(self, now: float) -> None:
         """Notes a sign of life, in seconds of the monotonic clock of this host."""
@@ -65,9 +69,19 @@ class SharedPage:
     def kill_status(self, status: int) -> None:
         self._page[_KILL_STATUS] = status
 
-    def begin(self, job_id: bytes, attempt: int) -> None:
-        """Notes that the worker begins an ordinary run."""
+    @property
+    def spent(self) -> float:
+        """The CPU seconds that the worker had spent when its only run began; NOT_MEASURED if it has several."""
+        return float(_SPENT.unpack_from(self._page, _TOUCHED.size)[0])
+
+    @spent.setter
+    def spent(self, seconds: float) -> None:
+        _SPENT.pack_into(self._page, _TOUCHED.size, seconds)
+
+    def begin(self, job_id: bytes, attempt: int, spent: float = NOT_MEASURED) -> None:
+        """Notes that the worker begins an ordinary run, having spent so many CPU seconds before."""
         self._page[_SIGNALLED] = 0
+        _SPENT.pack_into(self._page, _TOUCHED.size, spent)
         self.row.begin(job_id, attempt)
 
     @property

@@ -7,13 +7,15 @@ import struct
 
 from taskscheduler.model.attempt_result import result_size
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler_daemon.ipc.messages import Kind, Report
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Kind, Report
 from taskscheduler_daemon.ipc.packets import MalformedMessageError
 
 #: bytes of a report beside the result: error with traceback, last progress and its message
 ROOM_BESIDE_RESULT = 128 * 1024
 
 _MOST_PROGRESS = 8 * 1024  #: bytes; a message of 1000 characters takes 4000
+
+_MOST_MEMORY = 2**50  #: bytes
 
 _OF_WORKERS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.SNOOZED, Ending.RETURNED, Ending.UNSTARTED})
 
@@ -42,6 +44,8 @@ class ReportReader:
             raise MalformedMessageError(f"no job takes {report.seconds} seconds")
         if not 0 <= report.began <= now:
             raise MalformedMessageError(f"no job began at {report.began}")
+        if not (0 <= report.cpu < math.inf or report.cpu == NOT_MEASURED) or report.peak_memory > _MOST_MEMORY:
+            raise MalformedMessageError(f"no job takes {report.cpu} CPU seconds and {report.peak_memory} bytes")
         if report.kind == Kind.PROGRESS and len(report.body) > _MOST_PROGRESS:
             raise MalformedMessageError(f"its progress takes {len(report.body)} bytes")
         if len(report.body) > self._max_payload and (size := result_size(report.content())) > self._max_payload:

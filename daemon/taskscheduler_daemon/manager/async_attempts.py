@@ -75,15 +75,15 @@ class AsyncAttempts:
             self._node.released(entry.run)
         elif entry.kill_reason is None:
             content = {"reason": SIGNALLED, "signalled": True}
-            self._node.report(Ending.RETURNED, entry.run, worker.id, report.seconds, **content)
+            self._node.report(Ending.RETURNED, entry.run, worker.id, report.seconds, report.cost, **content)
         elif entry.kill_reason is KillReason.CANCELED:
             self._node.released(entry.run)
         else:
-            self._report_interrupted(worker, entry, entry.kill_reason, report.seconds)
+            self._report_interrupted(worker, entry, entry.kill_reason, report)
         return True
 
-    def _report_interrupted(self, worker: WorkerState, entry: AsyncEntry, reason: KillReason, seconds: float) -> None:
+    def _report_interrupted(self, worker: WorkerState, entry: AsyncEntry, reason: KillReason, report: Report) -> None:
         error = timeout_error(entry.run, reason)
         ending = Ending.RETURNED if error is None else Ending.TIMED_OUT
         content: dict[str, Any] = {"reason": REASONS[reason]} if error is None else {"error": error}
-        self._node.report(ending, entry.run, worker.id, seconds, **content)
+        self._node.report(ending, entry.run, worker.id, report.seconds, report.cost, **content)

@@ -6,9 +6,10 @@ import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.losses import LEASE_ENDED, ending_of_lost
-from taskscheduler_daemon.ipc.messages import Run
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Run
 from taskscheduler_daemon.manager.pool.pool import Casualty
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 from taskscheduler_daemon.system.exits import ChildExit
@@ -31,6 +32,7 @@ class CrashReport(NamedTuple):
     run: Run
     ending: Ending | None  #: None if it was cancelled: it is only released
     seconds: float  #: how long it ran
+    cost: Cost  #: of each of its jobs
     content: dict[str, Any]
 
 
@@ -40,18 +42,26 @@ class WorkerDeath(NamedTuple):
     exit: ChildExit
     signalled: bool = False  #: whether a signal had asked it to end
     together: int = 1  #: jobs that it had begun
+    spent: float = NOT_MEASURED  #: CPU seconds before the only run that it had begun
 
     @property
     def was_requested(self) -> bool:
         """Whether it ended because somebody asked it to."""
         return self.signalled or self.exit.was_requested
 
+    @property
+    def cost(self) -> Cost:
+        """What the run cost: CPU time, unless others ran beside it, and the peak memory of the worker."""
+        cpu = None if self.spent == NOT_MEASURED else max(0.0, self.exit.cpu - self.spent)
+        return Cost(cpu, self.exit.peak_kib * 1024)
+
 
 def crash_reports(casualty: Casualty, exit: ChildExit, max_cpu: float, now: float) -> Iterator[CrashReport]:
     """Yields the report of each run that a worker took with it: the ordinary one, then the async ones."""
     worker, run = casualty.worker, casualty.run
     together = sum(entry.run.jobs for entry in casualty.async_runs) + (0 if run is None else run.jobs)
-    death = WorkerDeath(exit, casualty.signalled, together)
+    is_measured = casualty.spent != NOT_MEASURED and len(casualty.async_runs) + (run is not None) == 1
+    death = WorkerDeath(exit, casualty.signalled, together, casualty.spent if is_measured else NOT_MEASURED)
     if run is not None:
         yield _report(run, worker.kill_reason, death, now - worker.since, max_cpu)
     for entry in casualty.async_runs:
@@ -59,11 +69,14 @@ def crash_reports(casualty: Casualty, exit: ChildExit, max_cpu: float, now: floa
 
 
 def _report(run: Run, reason: KillReason | None, death: WorkerDeath, seconds: float, max_cpu: float = 0) -> CrashReport:
+    cost = death.cost.share(run.jobs)
     if reason is KillReason.CANCELED:
-        return CrashReport(run, None, seconds, {})
+        return CrashReport(run, None, seconds, cost, {})
     ending, content = crash_report(run, reason, death, max_cpu)
+    if ending is Ending.RETURNED:
+        content["died"] = _cause(death.exit)
     # whether the job has a notification hook only a worker could tell: in doubt it is called
-    return CrashReport(run, ending, seconds, {**content, "hook": True} if ending is Ending.FAILED else content)
+    return CrashReport(run, ending, seconds, cost, {**content, "hook": True} if ending is Ending.FAILED else content)
 
 
 def crash_report(

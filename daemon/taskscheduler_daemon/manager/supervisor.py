@@ -133,17 +133,17 @@ class WorkerSupervisor:
             return None
         self._worker_messages.read(worker)
         handle = self._assigner.handles.pop(pid)
-        unread, begun, signalled = handle.recall(), handle.page.row.begun(), handle.page.signalled
+        left = LastWords(handle.recall(), handle.page.row.begun(), handle.page.signalled, handle.page.spent)
         self._selector.unregister(handle.manager_end)
         handle.close()
-        return self._pool.exited(pid, LastWords(unread, begun, signalled), now)
+        return self._pool.exited(pid, left, now)
 
     def _report(self, casualty: Casualty, exit: ChildExit, now: float) -> None:
-        for run, ending, seconds, content in crash_reports(casualty, exit, self._settings.limits.cpu, now):
+        for run, ending, seconds, cost, content in crash_reports(casualty, exit, self._settings.limits.cpu, now):
             if ending is None:
                 self._node.released(run)
             else:
-                self._node.report(ending, run, casualty.worker.id, seconds, **content)
+                self._node.report(ending, run, casualty.worker.id, seconds, cost, **content)
 
     def kill_adopted_orphans(self, now: float) -> None:
         """Kills children that are no workers: orphans of dead ones. Looks again until none is left."""

@@ -13,7 +13,7 @@ from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.kinds import blocks, failing, is_service, kind, waits_for
 from taskscheduler_daemon.presentation.steps import awaits
-from taskscheduler_daemon.presentation.text import local
+from taskscheduler_daemon.presentation.text import local, size
 
 
 def record(job: Process) -> dict[str, Any]:
@@ -171,6 +171,15 @@ def lasted(attempt: Mapping[str, Any], now: datetime) -> str:
     if not isinstance(started, datetime) or not isinstance(ended, datetime):
         return ""
     return brief(_between(started, ended))
+
+
+def spent(attempt: Mapping[str, Any]) -> str:
+    """Returns what one attempt cost beside time: CPU time, peak memory, and the end of a process that died with it."""
+    cpu, memory, code, number = (attempt.get(name) for name in ("cpu", "peak_memory", "exit_code", "signal"))
+    parts = ["" if cpu is None else f"cpu {brief(cpu)}", "" if memory is None else size(memory)]
+    if not attempt.get("error"):  # else it is there
+        parts += ["" if code is None else f"exit code {code}", "" if number is None else f"signal {number}"]
+    return ", ".join(part for part in parts if part)
 
 
 def note(job: Process, now: datetime) -> str:

@@ -17,12 +17,13 @@ EXIT_BOOT = 71  #: a worker or the manager could not be built
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """How a child ended: exit code or signal, and its peak memory."""
+    """How a child ended: exit code or signal, its peak memory, and its CPU time with that of what it has waited for."""
 
     pid: int
     code: int | None  #: None if a signal ended it
     signal: int | None  #: None if it exited
     peak_kib: int  #: its largest resident memory
+    cpu: float = 0.0  #: seconds
 
     @property
     def was_requested(self) -> bool:

@@ -34,7 +34,7 @@ def _wait(pid: int, flags: int) -> ChildExit | None:
         return None
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed_by is not None else os.waitstatus_to_exitcode(status)
-    return ChildExit(found, code, killed_by, usage.ru_maxrss)
+    return ChildExit(found, code, killed_by, usage.ru_maxrss, usage.ru_utime + usage.ru_stime)
 
 
 def reap_strangers(known: int = 0) -> None:

@@ -12,7 +12,7 @@ from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc.messages import Flag, Run
-from taskscheduler_daemon.worker.reports import WorkerReports
+from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 
 _BATCH = int(Flag.BATCH)
 
@@ -26,6 +26,7 @@ class BatchWork:
     def __init__(self, run: Run) -> None:
         self.documents: list[dict[str, Any]] = [lenient.decode(raw) for raw in run.documents()]
         self.batch = BatchRun(self.documents)
+        self.is_ordinary = False  #: whether it was executed, and not in an event loop
         self._run = run
         for place, document in enumerate(self.documents):
             if (fault := fault_of_decoding(document)) is not None:
@@ -40,10 +41,10 @@ class BatchWork:
             return refusal(name)
         return _ALONE if spec.batch is None else None
 
-    def report(self, reports: WorkerReports, run: AttemptResult, progress: dict[str, Any], began: float) -> None:
+    def report(self, reports: WorkerReports, run: AttemptResult, ran: Ran) -> None:
         """Reports the jobs that did not end as the run did, which is reported after them."""
         for place, outcome in self.batch.outcomes(run).items():
-            reports.item_ended(self._run, self.documents[place], outcome, progress, began)
+            reports.item_ended(self._run, self.documents[place], outcome, ran)
 
 
 def batch_work(run: Run) -> BatchWork | None:

@@ -12,21 +12,24 @@ from typing import Any, Protocol
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.jobs.async_executor import INTERRUPTED
+from taskscheduler.jobs.batches import BatchRun
 from taskscheduler.jobs.commits import RunningAttempt
 from taskscheduler.jobs.executor import refusal
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult, failure
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.exception_texts import try_to_log
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import messages, packets
-from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Kind, Run
 from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
+from taskscheduler_daemon.system.usage import Metered, UsageMeter
 from taskscheduler_daemon.worker.batches import batch_work
 from taskscheduler_daemon.worker.execution import JobExecution
 from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
-from taskscheduler_daemon.worker.reports import WorkerReports
+from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +44,12 @@ class WorkerContext(Protocol):
         """That of the service which runs here."""
         ...
 
-    def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
-    ) -> None:
+    @property
+    def meter(self) -> UsageMeter:
+        """Measures what this process spends."""
+        ...
+
+    def ended(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> None:
         """Reports the end of a run."""
         ...
 
@@ -59,6 +65,7 @@ class AsyncAttempt(AsyncBorrower):
         self.began = event_loop.clock.monotonic()
         self.progress: dict[str, Any] = {}
         self.is_interrupted = False
+        self._metered: Metered[AttemptResult] | None = None
         self.task: asyncio.Task[None]
         self.result: AttemptResult = INTERRUPTED  #: until the task has another one
         self._event_loop = event_loop
@@ -119,6 +126,18 @@ class AsyncAttempt(AsyncBorrower):
     def interruption(self) -> Status:
         """Returns why the job has to end now."""
         return self._verdict
+
+    async def executed(self, execution: JobExecution, batch: BatchRun | None) -> AttemptResult:
+        """Executes the job, and measures that; raises nothing."""
+        self._metered = metered = Metered(execution.attempt(self.document, self, batch))
+        result: AttemptResult = await metered
+        return result
+
+    def ran(self) -> Ran:
+        """Returns what is known of it once it has ended: its own CPU time, and the memory of the whole process."""
+        cpu = None if self._metered is None else self._metered.cpu
+        cost = Cost(cpu, self._event_loop.context.meter.peak())
+        return Ran(self.progress, self.began, cost.share(self.run.jobs))
 
     def attempt(self) -> RunningAttempt:
         """Returns this attempt."""
@@ -247,20 +266,21 @@ class EventLoop:
 
     async def _noted(self, attempt: AsyncAttempt) -> None:
         """Notes that the attempt begins: until its task has its turn, it has not."""
-        self.reports.begin_async(attempt.run)
+        alone = len(self._attempts) == 1
+        if alone:
+            self.context.meter.lap()
+        self.reports.begin_async(attempt.run, self.context.meter.begin() if alone else NOT_MEASURED)
         await self._execute(attempt)
 
     def _items_reported(self, attempt: AsyncAttempt, result: AttemptResult) -> AttemptResult:
         """Reports the jobs of a batch that end otherwise than the run, whose result it returns."""
         if attempt.work is not None and result is not INTERRUPTED:
-            attempt.work.report(self.reports, result, attempt.progress, attempt.began)
+            attempt.work.report(self.reports, result, attempt.ran())
         return result
 
     async def _execute(self, attempt: AsyncAttempt) -> None:
         if attempt.work is not None:
-            attempt.result = attempt.work.refusal or await self._execution.attempt(
-                attempt.document, attempt, attempt.work.batch
-            )
+            attempt.result = attempt.work.refusal or await attempt.executed(self._execution, attempt.work.batch)
             return
         fault = fault_of_decoding(attempt.document)
         if fault is not None:
@@ -269,7 +289,7 @@ class EventLoop:
         if REGISTRY.find(attempt.document["class"]) is None:
             attempt.result = refusal(attempt.document["class"])
             return
-        attempt.result = await self._execution.attempt(attempt.document, attempt)
+        attempt.result = await attempt.executed(self._execution, None)
 
     def _ended(self, attempt: AsyncAttempt) -> None:
         result = self._items_reported(attempt, _result_of(attempt))
@@ -277,7 +297,7 @@ class EventLoop:
         del self._attempts[attempt.run.job_id]
         if not self._attempts and not self._idle.done():
             self._idle.set_result(None)
-        self.context.ended(attempt.run, attempt.document, result, attempt.progress, attempt.began)
+        self.context.ended(attempt.run, attempt.document, result, attempt.ran())
         self.reports.end_async(attempt.run)
 
     def _interrupt_all(self, verdict: Status) -> None:

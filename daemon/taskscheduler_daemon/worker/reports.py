@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
 from taskscheduler.clock import Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.model.attempt_result import AttemptResult, encode
+from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc import messages, packets
-from taskscheduler_daemon.ipc.messages import Flag, Kind, Report, Run
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Kind, Report, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 
 _ASYNC = int(Flag.ASYNC)
+
+
+class Ran(NamedTuple):
+    """What a worker knows of a run that has ended."""
+
+    progress: Mapping[str, Any]  #: the last one
+    began: float  #: in monotonic time
+    cost: Cost = UNKNOWN  #: of each of its jobs
 
 
 class WorkerReports:
@@ -35,11 +44,9 @@ class WorkerReports:
         """Reports that the worker takes runs from now on, its limit for progress, and the jobs that it knows."""
         packets.send(self._end, messages.ready(self.progress_limit, REGISTRY.names()))
 
-    def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
-    ) -> bool:
-        """Reports the end of a run that began then, with its last progress; False if the manager is gone."""
-        is_heard = self._send(self._report(run.job_id, run.attempt, document, result, progress, began))
+    def ended(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> bool:
+        """Reports the end of a run; False if the manager is gone."""
+        is_heard = self._send(self._report(run.job_id, run.attempt, document, result, ran))
         if not run.flags & _ASYNC:
             self._page.row.end()
         return is_heard
@@ -50,28 +57,22 @@ class WorkerReports:
         attempt: int,
         document: Mapping[str, Any],
         result: AttemptResult,
-        progress: Mapping[str, Any],
-        began: float,
+        ran: Ran,
     ) -> Report:
-        seconds, content = self._clock.monotonic() - began, result.content
-        if progress:
-            content["said"] = progress
+        seconds, content = self._clock.monotonic() - ran.began, result.content
+        if ran.progress:
+            content["said"] = ran.progress
         if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
         ending, body = encode(result)
-        return Report(Kind.REPORT, ending, job_id, attempt, self._worker, seconds, body, began)
+        cpu, peak = ran.cost
+        spent = NOT_MEASURED if cpu is None else cpu
+        return Report(Kind.REPORT, ending, job_id, attempt, self._worker, seconds, body, ran.began, spent, peak or 0)
 
-    def item_ended(
-        self,
-        run: Run,
-        document: Mapping[str, Any],
-        result: AttemptResult,
-        progress: Mapping[str, Any],
-        began: float,
-    ) -> None:
+    def item_ended(self, run: Run, document: Mapping[str, Any], result: AttemptResult, ran: Ran) -> None:
         """Reports the end of one job of a batch; the end of the run is that of the others."""
         ended = AttemptResult(result.ending, dict(result.content))
-        report = self._report(document["_id"].binary, document["attempt"], document, ended, progress, began)
+        report = self._report(document["_id"].binary, document["attempt"], document, ended, ran)
         packets.send(self._end, messages.item(run.job_id, report))
 
     def unstarted(self, run: Run) -> None:
@@ -89,12 +90,13 @@ class WorkerReports:
         self._page.touch(self._clock.monotonic())
         self._page.write(content)
 
-    def begin(self, run: Run) -> None:
-        """Notes that an ordinary run begins, for whoever outlives this process."""
-        self._page.begin(run.job_id, run.attempt)
+    def begin(self, run: Run, spent: float) -> None:
+        """Notes that an ordinary run begins after so many CPU seconds, for whoever outlives this process."""
+        self._page.begin(run.job_id, run.attempt, spent)
 
-    def begin_async(self, run: Run) -> None:
-        """Notes that an async run begins."""
+    def begin_async(self, run: Run, spent: float) -> None:
+        """Notes that an async run begins; NOT_MEASURED beside others."""
+        self._page.spent = spent
         self._page.row.begin_async(run.job_id, run.attempt)
 
     def end_async(self, run: Run) -> None:

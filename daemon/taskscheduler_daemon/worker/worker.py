@@ -32,11 +32,12 @@ from taskscheduler_daemon.system.forks import handle_but_not_in_forks
 from taskscheduler_daemon.system.reap import reap_strangers
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
+from taskscheduler_daemon.system.usage import UsageMeter
 from taskscheduler_daemon.worker.batches import BatchWork, batch_work
 from taskscheduler_daemon.worker.event_loop import EventLoop
 from taskscheduler_daemon.worker.events import FINISHED, STARTED, WorkerEvents, WorkerHandler
 from taskscheduler_daemon.worker.execution import JobExecution
-from taskscheduler_daemon.worker.reports import WorkerReports
+from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 from taskscheduler_daemon.worker.runtime import JobRuntime
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Worker(Borrower):
         self._events = WorkerEvents()
         self._worn_out = False  #: whether this worker ends after its job
         self._unreaped = 0  #: jobs since orphans were last reaped
+        self.meter: UsageMeter
         self._inbox: socket.socket
         self._execution: JobExecution
         self._reports: WorkerReports
@@ -132,6 +134,7 @@ class Worker(Borrower):
             worker_id=self.id, end=end, page=page, progress_limit=progress_limit, clock=self._clock
         )
         self._runtime = JobRuntime(self._lender, self._reports, self._clock)
+        self.meter = UsageMeter()
 
     def _progress_limit(self, limit: float) -> float:
         """Returns the seconds that hold here: what is set on the scheduler of this worker precedes the node's."""
@@ -174,6 +177,7 @@ class Worker(Borrower):
         with self._execution.common_guard:
             others = self._async_loop().serve(run)
         self._execution.clean_up()
+        self.meter.lap()
         if self._is_worn_out:
             for other in others:
                 self._reports.unstarted(other)
@@ -200,7 +204,7 @@ class Worker(Borrower):
             return
         runtime = self._runtime
         runtime.begin(run, StopRequest() if run.flags & _SERVICE else None)
-        self._reports.begin(run)
+        self._reports.begin(run, self.meter.begin())
         work = batch_work(run)
         document = lenient.decode(run.body) if work is None else work.documents[0]
         if run.flags & _HOOK:
@@ -216,20 +220,22 @@ class Worker(Borrower):
         else:
             result = self._execution.ordinary(document, runtime)
         runtime.end()
-        is_heard = self._report(run, document, result, runtime.progress, runtime.began)
+        ran = Ran(runtime.progress, runtime.began, self.meter.lap().share(run.jobs))
+        if work is not None and work.is_ordinary:
+            work.report(self._reports, result, ran)
+        is_heard = self._report(run, document, result, ran)
         if self._is_worn_out or not is_heard:
             raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
     def _process_batch(self, run: Run, work: BatchWork) -> AttemptResult:
-        """Executes many jobs as one, and reports those that end otherwise than the run does."""
+        """Executes many jobs as one; those that end otherwise than the run does are to be reported."""
         refused = work.refusal
         if refused is not None:
             return refused
         if REGISTRY.is_async(work.documents[0]["class"]):
             return self._process_alone(run)
-        result = self._execution.ordinary(work.documents[0], self._runtime, work.batch)
-        work.report(self._reports, result, self._runtime.progress, self._runtime.began)
-        return result
+        work.is_ordinary = True
+        return self._execution.ordinary(work.documents[0], self._runtime, work.batch)
 
     def _process_alone(self, run: Run) -> AttemptResult:
         """Executes an async job that came as an ordinary one: the node did not know, and the report says it."""
@@ -240,13 +246,11 @@ class Worker(Borrower):
             raise JobInterrupted
         return AttemptResult(result.ending, {**result.content, "async": True})
 
-    def _report(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
-    ) -> bool:
+    def _report(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> bool:
         """Reports the end of a run; False if the manager is gone."""
         if result.content.get("error", {}).get("type") in _EXHAUSTED:
             self._worn_out = True
-        return self._reports.ended(run, document, result, progress, began)
+        return self._reports.ended(run, document, result, ran)
 
     def _notify(self, document: dict[str, Any]) -> AttemptResult:
         """Calls the job's `notification`; an exception is logged only, since the job has ended already.
@@ -277,9 +281,7 @@ class Worker(Borrower):
         """That of the service which runs here."""
         return self._runtime.stop_request
 
-    def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], began: float
-    ) -> None:
+    def ended(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> None:
         """Reports the end of an async job."""
         self._execution.exit_if_forked()
-        self._report(run, document, AttemptResult(result.ending, dict(result.content)), progress, began)
+        self._report(run, document, AttemptResult(result.ending, dict(result.content)), ran)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from bson import ObjectId
 
+from taskscheduler.model.attempts.cost import cost_of
 from taskscheduler.model.control.keys import CONTROL_FIELDS
 from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.lifecycle import DEAD_LETTERS, QUEUED, Status
@@ -17,7 +18,10 @@ from taskscheduler.model.sound import is_count, sound, status_of
 
 AddOutcome = Literal["created", "existing", "replaced", "debounced"]
 
-_ATTEMPT_FIELDS = ("claimed", "started", "ended", "node", "worker", "error")
+_ATTEMPT_FIELDS = (
+    *("claimed", "started", "ended", "node", "worker", "error"),
+    *("wall", "cpu", "wait", "peak_memory", "exit_code", "signal"),
+)
 
 
 class ProcessState:
@@ -104,19 +108,23 @@ class ProcessState:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The attempts in order (the newest 20): attempt, claimed, started, ended, node, worker, status, error.
+        """The attempts in order (the newest 20): attempt, claimed, started, ended, node, worker, status, error, costs.
 
         The status is None for one that was lost with its worker or node (`charged` if it counts), or handed back
         without an error (`reason` says why). It is POSTPONED for one that was snoozed, perhaps with a `reason`. The
         error is that of the very attempt: None for one that runs, succeeded or was cancelled. Where somebody had the
         job tried again, `retried` is the reason that he gave, and `data` what it ran with, if it got others.
+
+        The costs: `wall`, `cpu` and `wait` (from when it was due to its start) in seconds, `peak_memory` in bytes, and
+        `exit_code` or `signal` of a worker that died with it. Each is None if it is not known, or does not apply.
         """
         listed = sound(self._document, "attempts", [])
         earlier = [_attempt(one) for one in listed if isinstance(one, Mapping)]
         if self.started is None:
             return earlier
         # in any other status, the error in the document is that of an earlier attempt
-        current = _attempt({**self._document, "error": self.error if self.status in DEAD_LETTERS else None})
+        error = self.error if self.status in DEAD_LETTERS else None
+        current = _attempt({**self._document, "error": error, "due": self._due})
         return [*earlier, {name: current[name] for name in ("attempt", "status", *_ATTEMPT_FIELDS)}]
 
     @property
@@ -185,8 +193,11 @@ class ProcessState:
     @property
     def wait_time(self) -> float | None:
         """The seconds from when the job was due to the start of its current or last attempt; None before that."""
-        due = [date for date in (self.created, self.at) if date is not None]
-        return _seconds(max(due), self.started) if due else None
+        return _seconds(self._due, self.started)
+
+    @property
+    def _due(self) -> datetime | None:
+        return max((date for date in (self.created, self.at) if date is not None), default=None)
 
     @property
     def run_time(self) -> float | None:
@@ -292,7 +303,8 @@ def _attempt(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Returns an entry in the list of attempts, of which a person or a program may rely on the types."""
     fields = {name: sound(entry, name) for name in ("claimed", "started", "ended", "node", "worker")}
     status = None if entry.get("status") is None else status_of(entry)
-    return {**entry, **fields, "attempt": sound(entry, "attempt", 0), "status": status, "error": _error(entry)}
+    known = {"attempt": sound(entry, "attempt", 0), "status": status, "error": _error(entry)}
+    return {**entry, **fields, **known, **cost_of(entry, sound(entry, "due"))}
 
 
 def _seconds(earlier: datetime | None, later: datetime | None) -> float | None:

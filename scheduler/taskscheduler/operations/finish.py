@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from bson import ObjectId
 
 from taskscheduler.calendars.stable import stable_number
+from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.checks import CONSTANT, LONGEST_PAUSE
 from taskscheduler.model.control.keys import blocks_sequence, keys_of
 from taskscheduler.model.flows.membership import Membership, membership_of
@@ -46,6 +47,7 @@ class AttemptEnd(NamedTuple):
     died: str = WORKER  #: what died with it, if it was lost
     cleared: bool = False  #: it is no suspect any more
     ended: float = 0.0  #: when, a unix time by the server's clock; 0.0 if that is not known
+    cost: Cost = UNKNOWN
 
 
 def completions_of_lost(jobs: Sequence[Mapping[str, Any]], node: str, max_lost: int) -> list[Completion]:
@@ -78,7 +80,7 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
 
     A job that has now lost `max_lost` workers or nodes fails with PoisonedJobError.
     """
-    ending, content, worker, lasted, died, cleared, ended = end
+    ending, content, worker, lasted, died, cleared, ended, cost = end
     signalled = ending is Ending.RETURNED and bool(content.get("signalled"))
     if signalled and job.get("signalled", 0) >= MOST_SIGNALS:
         ending, content = Ending.LOST, {"error": {"type": "WorkerLostError", "message": content.get("reason")}}
@@ -87,7 +89,7 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
     if ending is Ending.SUCCEEDED and not options["interval"] and not hook and "service" not in job:
         result, progress, keyed = content.get("result"), content.get("said", {}), "once" in job
         completion = Completion(
-            fence, DONE, worker, result=result, progress=progress, holds_once_key=keyed, keys=keys_of(job)
+            fence, DONE, worker, result=result, progress=progress, holds_once_key=keyed, keys=keys_of(job), cost=cost
         )
         completion.member = member
         if member is not None and member.feeds and result is not None:
@@ -124,6 +126,8 @@ def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_los
         keys=keys_of(job),
         keeps_turn=blocks_sequence(job),
         ended_as=_ENDED_AS.get(ending, Status.FAILED),
+        cost=cost,
+        died=content.get("died", {}),
     )
 
 

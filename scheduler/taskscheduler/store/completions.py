@@ -11,6 +11,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from taskscheduler.clock import ServerClock
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS, membership_of
 from taskscheduler.model.lifecycle import Status, Transition, Verdict
@@ -36,22 +37,32 @@ class DoneTogether:
 
 _SLOT = 0.010  #: seconds; quick jobs that began within it and took as long share the write of their end
 
-_AS_LONG = 0.001  #: seconds by which they may differ in how long they took
+_AS_LONG = 0.001  #: seconds by which they may differ in how long they took, and in their CPU time
+
+_AS_LARGE = 1024 * 1024  #: bytes by which the peaks of their memory may differ
 
 _RECENT = 4  #: groups with which an end is compared: those of jobs that began shortly before it
 
 
 def share_times(first: Completion, other: Completion) -> bool:
-    """Whether a job that began after another has about the same times, so that their ends can be written as one.
+    """Whether a job that began after another has about the same times and costs: their ends can be written as one.
 
     Those of a job that took as long as a slot or longer are exact to the millisecond.
     """
+    if not _cost_the_same(first.cost, other.cost):
+        return False
     if not (first.began and first.ended and other.began and other.ended):
         return (first.began, first.ended) == (other.began, other.ended)
     longer = max(first.ended - first.began, other.ended - other.began)
     within = _SLOT if longer < _SLOT else _AS_LONG
     took_longer = (other.ended - other.began) - (first.ended - first.began)
     return abs(other.began - first.began) < within and abs(took_longer) < _AS_LONG
+
+
+def _cost_the_same(first: Cost, other: Cost) -> bool:
+    if first.cpu is None or other.cpu is None or first.peak_memory is None or other.peak_memory is None:
+        return first == other
+    return abs(other.cpu - first.cpu) < _AS_LONG and abs(other.peak_memory - first.peak_memory) < _AS_LARGE
 
 
 def together(completions: Sequence[Completion]) -> list[DoneTogether]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from taskscheduler.model.attempts.cost import COST_FIELDS
 from taskscheduler.model.changes import ONCE_MORE, Requeue
 from taskscheduler.model.control.keys import FAR, FLOW
 from taskscheduler.model.document import Document
@@ -47,7 +48,7 @@ def requeue_update(job: Mapping[str, Any], again: Requeue = ONCE_MORE, at: Any =
         "result",
         "pending",
     ]
-    removed += ["gate", "gate_until", "reason", FALLEN]
+    removed += ["gate", "gate_until", "reason", FALLEN, *COST_FIELDS]
     if "series" in job:
         stage["options.interval"] = {"$literal": 0}
         removed += ["series", "seq"]
@@ -75,7 +76,8 @@ def divided(fields: Mapping[str, Any]) -> tuple[Document, list[str]]:
 def _attempts_with_last(again: Requeue) -> Document:
     """Adds the last attempt, if there was one, to the list of attempts; with its data if they change."""
     names = ("attempt", "claimed", "started", "ended", "node", "worker", "status", "error", "result", "reason")
-    last: Document = {name: f"${name}" for name in names}
+    last: Document = {name: f"${name}" for name in (*names, *COST_FIELDS)}
+    last["due"] = {"$max": ["$created", "$at"]}
     is_faulty = {"$in": ["$status", sorted(map(int, DEAD_LETTERS))]}
     last["error"] = {"$cond": [is_faulty, "$error", None]}  # else it is that of an earlier attempt
     listed: Any = {"$or": [{"$ne": ["$started", None]}, {"$eq": ["$status", int(Status.FAILED)]}]}

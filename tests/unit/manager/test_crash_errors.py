@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import Any
 
 from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, async_run
 
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler_daemon.ipc.messages import Flag
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag
 from taskscheduler_daemon.manager.crash_errors import REASONS, CrashReport, WorkerDeath, crash_report, crash_reports
 from taskscheduler_daemon.manager.pool.pool import Casualty
-from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
+from taskscheduler_daemon.manager.pool.worker_state import AsyncEntry, KillReason, WorkerState
 from taskscheduler_daemon.system.exits import ChildExit
 
 RUN = a_run(timeout=5.0)
+PEAK = 2048 * 1024
 
 
 def killed(number: int) -> ChildExit:
@@ -121,7 +124,7 @@ def test_a_cancelled_job_is_only_released() -> None:
     [worker] = scenario.boot()
     [run] = scenario.loaded(worker, 1)
     worker.kill_reason = KillReason.CANCELED
-    assert reports(worker, scenario, killed(signal.SIGKILL)) == [CrashReport(run, None, 2.0, {})]
+    assert reports(worker, scenario, killed(signal.SIGKILL)) == [CrashReport(run, None, 2.0, Cost(None, PEAK), {})]
 
 
 def test_an_idle_worker_that_dies_has_nothing_to_report() -> None:
@@ -169,3 +172,40 @@ def test_all_jobs_of_a_batch_are_counted_that_a_worker_took_with_it() -> None:
     (one,) = crash_reports(casualty, killed(signal.SIGKILL), 0, 10.0)
     assert one.ending is Ending.SUSPECTED
     assert "while it ran 100 jobs" in one.content["error"]["message"]
+
+
+# -- what it cost -----------------------------------------------------------------------------------------------------
+
+
+def cost_of(casualty: Casualty, spent: float, at_begin: float) -> list[Cost]:
+    exit = replace(killed(signal.SIGKILL), cpu=spent)
+    return [report.cost for report in crash_reports(replace(casualty, spent=at_begin), exit, 0, 0.0)]
+
+
+def test_a_run_is_charged_with_what_its_worker_has_spent_since_it_began() -> None:
+    scenario = Scenario()
+    [worker] = scenario.boot()
+    [run] = scenario.loaded(worker, 1)
+    casualty = scenario.exit(worker)
+    assert isinstance(casualty, Casualty)
+    assert cost_of(casualty, 7.5, 3.0) == [Cost(4.5, PEAK)]
+    assert cost_of(casualty, 7.5, NOT_MEASURED) == [Cost(None, PEAK)], "it died before it had noted anything"
+    batch = replace(casualty, run=run._replace(jobs=3))
+    assert cost_of(batch, 7.5, 3.0) == [Cost(1.5, PEAK)], "of each of its jobs"
+
+
+def test_the_cpu_time_of_async_runs_that_die_together_is_not_known() -> None:
+    scenario = Scenario()
+    [worker] = scenario.boot()
+    casualty = Casualty(worker, None, [], [AsyncEntry(async_run(), 0.0), AsyncEntry(async_run(), 0.0)])
+    assert cost_of(casualty, 7.5, 3.0) == [Cost(None, PEAK)] * 2
+    assert cost_of(replace(casualty, async_runs=casualty.async_runs[:1]), 7.5, 3.0) == [Cost(4.5, PEAK)]
+
+
+def test_an_attempt_that_is_handed_back_says_how_its_worker_ended() -> None:
+    scenario = Scenario()
+    [worker] = scenario.boot()
+    scenario.loaded(worker, 1)
+    worker.kill_reason = KillReason.RETURNED
+    [report] = reports(worker, scenario, killed(signal.SIGKILL))
+    assert (report.ending, report.content["died"]) == (Ending.RETURNED, {"signal": signal.SIGKILL})

@@ -201,10 +201,18 @@ def test_the_end_of_a_service_that_was_asked_to_stop_is_not_passed_on(scene: Sce
 # -- what a job has written to the socket of its worker ---------------------------------------------------------------
 
 
-def header(run: Run, worker: bytes, code: int = 0, seconds: float = 0.0, began: float = 0.0) -> bytes:
+def header(
+    run: Run,
+    worker: bytes,
+    code: int = 0,
+    seconds: float = 0.0,
+    began: float = 0.0,
+    cpu: float = 0.0,
+    peak: int = 0,
+) -> bytes:
     """The report of a run, with any values."""
     report = Report(Kind.REPORT, Ending.SUCCEEDED, run.job_id, run.attempt, worker, 0.0, b"").encode()
-    return report[:1] + bytes([code]) + report[2:-16] + struct.pack("<dd", seconds, began)
+    return report[:1] + bytes([code]) + report[2:-32] + struct.pack("<dddQ", seconds, began, cpu, peak)
 
 
 def is_ended(scene: Scene) -> bool:
@@ -228,6 +236,9 @@ STRANGE: dict[str, Callable[[Scene, Run], bytes]] = {
     "not begun yet": lambda scene, run: header(run, scene.worker.id, began=scene.now + 0.001),
     "begun before the host": lambda scene, run: header(run, scene.worker.id, began=-1.0),
     "begun at no time": lambda scene, run: header(run, scene.worker.id, began=float("nan")),
+    "less than no CPU time": lambda scene, run: header(run, scene.worker.id, cpu=-2.0),
+    "no number of CPU seconds": lambda scene, run: header(run, scene.worker.id, cpu=float("nan")),
+    "more memory than there is": lambda scene, run: header(run, scene.worker.id, peak=2**60),
     "a large result": lambda scene, run: header(run, scene.worker.id) + bson.encode({"result": "x" * (PAYLOAD + 1)}),
     "a large progress": lambda scene, run: scene.progress(run, bytes(9000)),
     "a huge report": lambda scene, run: header(run, scene.worker.id) + bytes(PAYLOAD + 200_000),

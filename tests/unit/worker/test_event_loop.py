@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import bson
@@ -16,14 +17,16 @@ from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.jobs.async_executor import INTERRUPTED
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler_daemon.ipc.messages import Flag, Run, interrupt
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Run, interrupt
 from taskscheduler_daemon.lending import SchedulerLender
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
+from taskscheduler_daemon.system.usage import UsageMeter
 from taskscheduler_daemon.worker.event_loop import EventLoop
 from taskscheduler_daemon.worker.events import WorkerEvents
 from taskscheduler_daemon.worker.execution import JobExecution
-from taskscheduler_daemon.worker.reports import WorkerReports
+from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 
 LONG = 3600.0
 
@@ -74,20 +77,34 @@ class Talking(Job):
             await asyncio.sleep(0)
 
 
+class Busy(Job):
+    """Uses as much CPU time as its data say, in two parts."""
+
+    name = "unit-loop-busy"
+
+    async def start(self) -> None:
+        for _ in range(2):
+            until = time.thread_time() + self.data / 2
+            while time.thread_time() < until:
+                pass
+            await asyncio.sleep(0)
+
+
 class FakeContext:
     """A worker that keeps the ends of its runs."""
 
     stop_request: StopRequest | None = None
 
     def __init__(self) -> None:
-        self.ends: dict[bytes, tuple[AttemptResult, dict[str, Any]]] = {}
+        self.ends: dict[bytes, tuple[AttemptResult, Mapping[str, Any]]] = {}
+        self.costs: dict[bytes, Cost] = {}
+        self.meter = UsageMeter()
 
-    def ended(
-        self, run: Run, document: dict[str, Any], result: AttemptResult, progress: dict[str, Any], seconds: float
-    ) -> None:
-        assert seconds >= 0
+    def ended(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> None:
+        assert ran.began >= 0
         assert document["_id"].binary == run.job_id
-        self.ends[run.job_id] = result, progress
+        self.ends[run.job_id] = result, ran.progress
+        self.costs[run.job_id] = ran.cost
 
 
 class Scene:
@@ -182,3 +199,21 @@ def test_a_job_alone_is_not_reported_but_returned_and_its_progress_sent(scene: S
     assert scene.event_loop.alone(run) == (Ending.SUCCEEDED, {})
     assert scene.context.ends == {}
     assert [bson.decode(report.body)["progress"] for report in scene.manager.progress][-1] == 2
+
+
+def test_each_of_the_jobs_in_a_loop_has_its_own_cpu_time(scene: Scene) -> None:
+    runs = [a_run(Busy.name, seconds, Flag.ASYNC) for seconds in (0.04, 0.0, 0.02)]
+    scene.manager.send(*(run.encode() for run in runs[1:]))
+    scene.event_loop.serve(runs[0])
+    long, none, short = (scene.context.costs[run.job_id].cpu or 0.0 for run in runs)
+    assert (long >= 0.04, short >= 0.02, none < 0.02) == (True, True, True)
+    assert all((scene.context.costs[run.job_id].peak_memory or 0) > 1024**2 for run in runs)
+
+
+def test_only_a_job_that_begins_alone_can_be_charged_with_the_cpu_time_of_its_process(scene: Scene) -> None:
+    runs = [a_run(Meeting.name, 3, Flag.ASYNC) for _ in range(2)]
+    scene.event_loop.serve(a_run(Meeting.name, 1, Flag.ASYNC))
+    assert scene.manager.page.spent > 0
+    scene.manager.send(runs[1].encode())
+    scene.event_loop.serve(runs[0])
+    assert scene.manager.page.spent == NOT_MEASURED

@@ -11,11 +11,13 @@ from tests.unit.worker.fakes import LIMIT, FakeClock, FakeManager, a_run, fake_m
 from taskscheduler import Job, Process
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc import messages
-from taskscheduler_daemon.worker.reports import WorkerReports
+from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 
 WORKER = ObjectId()
+COST = Cost(1.25, 4096)
 DOCUMENT = {"class": "unit-reported"}
 
 
@@ -49,7 +51,9 @@ def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_durati
     manager: FakeManager, reports: WorkerReports
 ) -> None:
     run = a_run("unit-reported")
-    assert reports.ended(run, DOCUMENT, AttemptResult(Ending.SUCCEEDED, {"result": 5}), {"progress": 50.0}, 998.5)
+    assert reports.ended(
+        run, DOCUMENT, AttemptResult(Ending.SUCCEEDED, {"result": 5}), Ran({"progress": 50.0}, 998.5, COST)
+    )
     [report] = manager.reports
     assert (report.ending, report.job_id, report.attempt, report.worker) == (
         Ending.SUCCEEDED,
@@ -58,23 +62,26 @@ def test_the_end_of_a_run_comes_with_its_result_its_last_progress_and_its_durati
         WORKER.binary,
     )
     assert (report.content(), report.seconds, report.began) == ({"result": 5, "said": {"progress": 50.0}}, 1.5, 998.5)
+    assert report.cost == COST
 
 
 def test_a_job_with_a_notification_is_marked(manager: FakeManager, reports: WorkerReports) -> None:
     run = a_run(Reported.name)
-    reports.ended(run, {"class": Reported.name}, AttemptResult(Ending.SUCCEEDED, {}), {}, 0.0)
+    reports.ended(run, {"class": Reported.name}, AttemptResult(Ending.SUCCEEDED, {}), Ran({}, 0.0))
     assert manager.reports[0].content() == {"hook": True}
 
 
 def test_a_worker_learns_from_a_report_that_its_manager_is_gone(manager: FakeManager, reports: WorkerReports) -> None:
     manager.end.close()
-    assert not reports.ended(a_run("unit-reported"), DOCUMENT, AttemptResult(Ending.SUCCEEDED, {}), {}, 0.0)
+    assert not reports.ended(a_run("unit-reported"), DOCUMENT, AttemptResult(Ending.SUCCEEDED, {}), Ran({}, 0.0))
 
 
 def test_a_run_that_was_read_can_be_handed_back(manager: FakeManager, reports: WorkerReports) -> None:
     run = a_run("unit-reported")
     reports.unstarted(run)
-    assert [(report.ending, report.job_id) for report in manager.reports] == [(Ending.UNSTARTED, run.job_id)]
+    assert [(report.ending, report.job_id, report.cost) for report in manager.reports] == [
+        (Ending.UNSTARTED, run.job_id, UNKNOWN)
+    ]
 
 
 def test_progress_is_sent_or_left_in_the_page_and_is_a_sign_of_life(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from taskscheduler.clock import NEVER
-from taskscheduler_daemon.ipc.messages import NO_WORKER, NOT_BEGUN, Begun, Flag, Run
+from taskscheduler_daemon.ipc.messages import NO_WORKER, NOT_BEGUN, NOT_MEASURED, Begun, Flag, Run
 from taskscheduler_daemon.manager.pool.boot_backoff import BootBackoff
 from taskscheduler_daemon.manager.pool.options import PoolOptions, ProcessManagement
 from taskscheduler_daemon.manager.pool.queues import RunQueues
@@ -22,6 +22,7 @@ class LastWords(NamedTuple):
     unread: list[Run]  #: runs that it had not read
     begun: Begun = None  #: those that it had begun; None: not known, so all that it had read
     signalled: bool = False  #: whether a signal had asked it to end since its run began
+    spent: float = NOT_MEASURED  #: CPU seconds that it had spent before its run
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Casualty:
     unread: list[Run]  #: which it had not begun: they wait for another worker
     async_runs: list[AsyncEntry]  #: which were in its event loop
     signalled: bool = False  #: whether a signal had asked the worker to end
+    spent: float = NOT_MEASURED  #: CPU seconds that the worker had spent before the only run that it had begun
 
 
 class Pool:
@@ -116,7 +118,7 @@ class Pool:
             self.boot_backoff.failed(now)
         unread = self.recalled(worker, left.unread, now)
         read = self.recalled(worker, _read_only(worker, left.begun), now)
-        return Casualty(worker, worker.running, read + unread, list(worker.async_runs.values()), left.signalled)
+        return Casualty(worker, worker.running, read + unread, list(worker.async_runs.values()), *left[2:])
 
     def holds(self) -> bool:
         """Tells whether there is any run here at all."""

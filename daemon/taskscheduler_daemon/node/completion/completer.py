@@ -47,7 +47,7 @@ def completion_of_report(attempt: Attempt, report: Report, max_lost: int, ended:
     if content and (fault := fault_of_content(content)) is not None:
         ending, content = Ending.FAILED, {"error": fault.error()}
     died = NODE if report.worker == NO_WORKER else WORKER
-    end = AttemptEnd(ending, content, report.worker.hex(), report.seconds, died, attempt.cleared, ended)
+    end = AttemptEnd(ending, content, report.worker.hex(), report.seconds, died, attempt.cleared, ended, report.cost)
     return completion_of(attempt.fence, attempt.job, end, max_lost)
 
 

@@ -11,6 +11,7 @@ from taskscheduler.model.failures import is_fingerprint
 from taskscheduler.model.lenient import UnreadableDocument
 from taskscheduler.model.raised import LONGEST_REASON
 from taskscheduler.model.readable import Fault
+from taskscheduler.model.sound import is_count
 
 _LONGEST_MESSAGE = 1000  #: characters
 
@@ -38,10 +39,17 @@ def fault_of_content(content: Mapping[str, Any]) -> Fault | None:
     for name, check in _AGAIN.items():
         if name in content and not check(content[name]):
             return Fault(name, "of the report of its worker is not what it must be")
+    died = content.get("died")
+    if died is not None and not (isinstance(died, Mapping) and _is_exit(died)):
+        return Fault("died", "of the report of its worker is no end of a process")
     said = content.get("said")
     if said is not None and not (isinstance(said, Mapping) and said == progress_of(said)):
         return Fault("said", "of the report of its worker is no progress")
     return None
+
+
+def _is_exit(died: Mapping[str, Any]) -> bool:
+    return set(died) <= {"exit_code", "signal"} and all(is_count(value) for value in died.values())
 
 
 def _is_error(error: Any) -> bool:

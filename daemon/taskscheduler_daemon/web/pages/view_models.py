@@ -29,6 +29,7 @@ from taskscheduler_daemon.presentation.job import (
     note,
     progress,
     run_time,
+    spent,
     start_by,
     tries,
     wait_time,
@@ -164,7 +165,9 @@ def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
         "number": attempt.get("attempt"),
         "status": status_view(status) if has_ended else look,
         "started": local(attempt.get("started")),
+        "wait": "" if attempt["wait"] is None else brief(attempt["wait"]),
         "run": lasted(attempt, now),
+        "spent": spent(attempt),
         "node": line(attempt.get("node") or "", 80),
         "error": line(attempt_note(attempt), 300),
     }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
+from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import Membership
@@ -99,6 +100,8 @@ class Completion:
     ended: float = 0.0  #: when it ended; 0.0: when that is written
     commits: bool = False  #: whether the job writes it itself, in its transaction
     batched: int = 0  #: how many jobs ran as one with it; 0: it ran by itself
+    cost: Cost = UNKNOWN
+    died: Mapping[str, Any] = field(default_factory=dict)  #: exit code or signal of its worker, if no error has it
 
     @property
     def is_simple(self) -> bool:

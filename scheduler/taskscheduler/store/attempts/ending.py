@@ -67,7 +67,8 @@ def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
 
 
 def _timed(completion: Completion, update: Document) -> Document:
-    """Adds to a plain update when the attempt began and ended, and with how many others."""
+    """Adds to a plain update when the attempt began and ended, with how many others, and what it cost."""
+    update["$set"] |= completion.cost.stored()
     if completion.batched:
         update["$set"]["batched"] = completion.batched
     if completion.began:
@@ -133,6 +134,7 @@ def final_update(completion: Completion) -> list[Document]:
     if completion.verdict.status in DEAD_LETTERS:
         values["fingerprint"] = completion.fingerprint or fingerprint_of(completion.error, completion.job)
     stage: Document = {**literal(values), "started": _started(completion), "ended": _ended(completion)}
+    stage |= _cost(completion)
     if completion.lost:
         stage["lost"] = {"$add": ["$lost", 1]}
     if completion.batched:
@@ -154,6 +156,11 @@ def final_update(completion: Completion) -> list[Document]:
         keeps_turn = completion.keeps_turn and completion.verdict.status in DEAD_LETTERS
         removed += ["gate"] if keeps_turn else ["gate", "turn"]
     return [{"$set": stage}, {"$unset": removed}]
+
+
+def _cost(completion: Completion) -> Document:
+    """Returns what the attempt cost, and how its worker ended if it died with it."""
+    return literal({**completion.cost.stored(), **completion.died})
 
 
 def _planned_run(completion: Completion, series: tuple[ObjectId, int]) -> Document:
@@ -235,5 +242,7 @@ def _attempt_entry(completion: Completion, status: Status | None) -> Document:
         "worker": {"$literal": completion.worker},
         "status": {"$literal": None if status is None else int(status)},
         "error": {"$literal": completion.error},
+        "due": {"$max": ["$created", "$at"]},
+        **_cost(completion),
         **more,
     }

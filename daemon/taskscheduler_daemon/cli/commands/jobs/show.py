@@ -30,6 +30,7 @@ from taskscheduler_daemon.presentation.job import (
     news,
     record,
     run_time,
+    spent,
     start_by,
     state_of,
     tries,
@@ -201,6 +202,7 @@ def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
         f"{look.glyph if fancy else look.ascii} {attempt_label(attempt)}",
         local(attempt.get("started")),
         lasted(attempt, now),
+        spent(attempt),
         _if(where, "on {}"),
     ]
     return "  ".join(part for part in [*parts, attempt_note(attempt)] if part)

@@ -1,0 +1,111 @@
+"""What this process spends: CPU time and peak memory, told apart for the jobs that it runs one after another."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
+
+from taskscheduler.model.attempts.cost import Cost
+
+T = TypeVar("T")
+
+_SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+
+_GROWN = 1024  #: KiB of a new peak; after a smaller one the next job begins with almost the same peak anyway
+
+_RESET_PEAK = b"5"
+
+
+class UsageMeter:
+    """Measures each job from the end of the one before: two system calls a job."""
+
+    def __init__(self) -> None:
+        own, below = resource.getrusage(_SELF), resource.getrusage(_CHILDREN)
+        self.spent = _cpu(own) + _cpu(below)  #: CPU seconds until the last look, with those of children waited for
+        self._peak = own.ru_maxrss
+        self._peak_below = below.ru_maxrss
+        self._is_reset = True  #: whether the peak is that of now, or a little above
+        self._has_grown = False
+
+    def begin(self) -> float:
+        """Returns the CPU seconds spent before the job that begins; the peak of another one is forgotten."""
+        if self._has_grown:
+            self._has_grown, self._is_reset = False, _reset_peak()
+            self._peak = resource.getrusage(_SELF).ru_maxrss
+        return self.spent
+
+    def lap(self) -> Cost:
+        """Returns what was spent since the last call.
+
+        The peak is that of this process, or of a program that it has waited for if that was larger than all before.
+        """
+        own, below = resource.getrusage(_SELF), resource.getrusage(_CHILDREN)
+        spent, peak = _cpu(own) + _cpu(below), own.ru_maxrss
+        grown_below = below.ru_maxrss if below.ru_maxrss > self._peak_below else 0
+        is_known = self._is_reset or peak > self._peak
+        cost = Cost(max(0.0, spent - self.spent), max(peak, grown_below) * 1024 if is_known else None)
+        self.spent, self._peak_below = spent, below.ru_maxrss
+        self._has_grown |= peak - self._peak >= _GROWN
+        return cost
+
+    def peak(self) -> int:
+        """Returns the peak memory of this process in bytes, since it was last reset."""
+        return resource.getrusage(_SELF).ru_maxrss * 1024
+
+
+def _cpu(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+def _reset_peak() -> bool:
+    """Sets the peak memory of this process to what it has now; returns whether the system does that."""
+    try:
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        return os.write(descriptor, _RESET_PEAK) == 1
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+class Metered(Generic[T]):
+    """Awaits a coroutine, and counts the CPU seconds that this takes on the thread of its event loop."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.coroutine = coroutine
+        self.cpu = 0.0
+
+    def __await__(self) -> Metered[T]:
+        return self
+
+    def __iter__(self) -> Metered[T]:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Runs the coroutine to its next await."""
+        began = time.thread_time()
+        try:
+            return self.coroutine.send(value)
+        finally:
+            self.cpu += time.thread_time() - began
+
+    def throw(self, *error: Any) -> Any:
+        """Raises an error in the coroutine, and runs it to its next await."""
+        began = time.thread_time()
+        try:
+            return self.coroutine.throw(*error)
+        finally:
+            self.cpu += time.thread_time() - began
+
+    def close(self) -> None:
+        """Closes the coroutine."""
+        self.coroutine.close()

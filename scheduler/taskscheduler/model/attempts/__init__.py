@@ -1,0 +1,1 @@
+"""Attempts as they are stored beside their ends: what they cost, and where they are."""
