@@ -54,6 +54,8 @@ from taskscheduler.model.job_errors import (
     JobTimeoutError,
 )
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.metrics.histogram import Histogram
+from taskscheduler.model.metrics.points import MetricPoint, MetricRow
 from taskscheduler.model.raised import Discard, Retry
 from taskscheduler.model.resumable.signals import Signal
 from taskscheduler.operations.control.groups import GroupUse
@@ -85,6 +87,7 @@ __all__ = [
     "FlowNotFoundError",
     "Group",
     "GroupUse",
+    "Histogram",
     "Holder",
     "InvalidArgumentsError",
     "InvalidDataError",
@@ -101,6 +104,8 @@ __all__ = [
     "JobTimeoutError",
     "Limit",
     "LimitUse",
+    "MetricPoint",
+    "MetricRow",
     "Outcome",
     "Pause",
     "PayloadTooLargeError",

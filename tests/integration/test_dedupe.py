@@ -88,7 +88,7 @@ def abandoned(scheduler: Scheduler, process: Process, fence: Fence) -> None:
 
 
 def taken_back(scheduler: Scheduler, process: Process, fence: Fence) -> None:
-    assert rescue(scheduler.store, BOOT, "node", 3) == [(process.id, Status.WAITING)]
+    assert [one[:2] for one in rescue(scheduler.store, BOOT, "node", 3)] == [(process.id, Status.WAITING)]
 
 
 def handed_back(scheduler: Scheduler, process: Process, fence: Fence) -> None:

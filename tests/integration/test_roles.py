@@ -21,7 +21,10 @@ from tests.support.fortress import Fortress
 from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
-from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.model.lifecycle import Ending, Transition, Verdict
+from taskscheduler.model.metrics.counts import Sample, Series
+from taskscheduler.model.metrics.steps import MINUTE
+from taskscheduler.model.metrics.tally import Portion
 from taskscheduler.model.options import NODES
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.change_events import message_pipeline
@@ -107,6 +110,7 @@ def set_up(place: Place) -> None:
         jobs.create_index("ended", name="retention", partialFilterExpression=ended, expireAfterSeconds=99)
         connect(place.uri("taskscheduler_setup"))
         assert "retention" not in jobs.index_information()
+        assert "retention" in client[place.name]["taskscheduler.metrics"].index_information()
 
 
 def connect(where: Any, **options: Any) -> None:
@@ -136,6 +140,9 @@ def live(uri: str) -> None:
         assert overview.open_stream() > 0
         assert (overview.missing_indexes(), len(overview.capped()), len(overview.nodes())) == ([], 2, 1)
         assert store.events.of_job(process.id, 10) == []
+        counted = Portion(MINUTE.begins(store.clock.now()))
+        counted.add(Sample(Series("noop", "default"), Ending.SUCCEEDED))
+        store.metrics.add(boot, counted)
         store.nodes.remove(boot)
         assert scheduler.flush() == 2
 

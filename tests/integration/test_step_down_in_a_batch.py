@@ -24,6 +24,7 @@ from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.meter import Meter
 from taskscheduler_daemon.system.threads import SessionThreads
 
 _NOT_PRIMARY = {"index": 0, "code": 189, "errmsg": "Not primary while writing to app.taskscheduler.jobs"}
@@ -76,10 +77,11 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
     stepping = Stepping(completions.collection)
     monkeypatch.setattr(completions, "collection", stepping)
     store = scheduler.store
+    hooks = HookCalls(store, cast(ManagerProxy, None), ObjectId())
     completer = Completer(
         store=store,
         options=NodeOptions(name="node"),
-        aftermath=Aftermath(store, "node", HookCalls(store, cast(ManagerProxy, None), ObjectId()), NO_NODE, InFlight()),
+        aftermath=Aftermath(store, "node", hooks, NO_NODE, InFlight(), Meter(store.clock)),
         locks=ExclusiveLocks(store, Lease(30.0, SYSTEM_CLOCK)),
         log=JobLog(SYSTEM_CLOCK),
         clock=SYSTEM_CLOCK,

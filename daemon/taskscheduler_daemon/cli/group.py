@@ -63,6 +63,7 @@ GROUPS = {
         "web": "Serve the web pages and the web service.",
         "nodes": "List nodes with their versions, slots and jobs.",
         "status": "Show nodes, workers, queues and counts on one screen.",
+        "metrics": "Show how many jobs ended, how, and how long they took.",
         "doctor": "Check everything that jobs depend on, and suggest cures.",
         "bench": "Measure how fast this database adds and runs jobs.",
     },

@@ -29,12 +29,12 @@ from taskscheduler_daemon.node.dispatch.reports import ReportHandler
 from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
 from taskscheduler_daemon.node.maintenance.declarer import Declarer
 from taskscheduler_daemon.node.maintenance.duty import Duty
-from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
 from taskscheduler_daemon.node.maintenance.flow_sweeper import FlowSweeper
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.late_sweeper import LateSweeper
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
 from taskscheduler_daemon.node.maintenance.maintainer import Maintainer
+from taskscheduler_daemon.node.maintenance.metrics_writer import MetricsWriter
 from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
 from taskscheduler_daemon.node.maintenance.pause_keeper import PauseKeeper
 from taskscheduler_daemon.node.maintenance.place_check import PlaceCheck
@@ -52,6 +52,7 @@ from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.meter import Meter
 from taskscheduler_daemon.node.status import NodeStatus
 from taskscheduler_daemon.node.wakeups import DueWork, WakeupListener
 from taskscheduler_daemon.system.threads import SessionThreads
@@ -81,6 +82,8 @@ class SessionParts:
         self.watchdog = ManagerWatchdog(manager_pid, self.lease.duration, clock)
         self._search = Search(options.queues, clock)
         self._successors = Successors(store, self._search, self.in_flight)
+        self._meter = Meter(store.clock)
+        self.metrics_writer = MetricsWriter(store, self.node, self._meter, self.lease)
         self._compose_completion()
         self._compose_dispatch()
         self._compose_claiming()
@@ -93,7 +96,14 @@ class SessionParts:
         self.completer = Completer(
             store=self._store,
             options=self._options,
-            aftermath=Aftermath(self._store, self._options.name, self.hooks, self._successors, self.in_flight),
+            aftermath=Aftermath(
+                store=self._store,
+                node=self._options.name,
+                hooks=self.hooks,
+                flow_node=self._successors,
+                in_flight=self.in_flight,
+                meter=self._meter,
+            ),
             locks=self.locks,
             log=self.log,
             clock=self._clock,
@@ -218,14 +228,15 @@ class SessionParts:
             PlaceCheck(self._store, self.lease),
             PauseKeeper(self._store, self._controls, self._clock, self.lease),
             leaked_claims,
+            self.metrics_writer,
         ]
 
     def _rescuer(self) -> Rescuer:
         return Rescuer(
             store=self._store,
             node=self.node,
-            detector=FailureDetector(self.lease.duration),
             claimer=self.claimer,
+            meter=self._meter,
             lease=self.lease,
             max_lost=self._options.max_lost,
             clock=self._clock,

@@ -250,6 +250,7 @@ class Session:
         with ExitStack() as steps:  # the last one first
             steps.callback(self._sign_off)
             steps.callback(self._heartbeat.stop)
+            steps.callback(self._store_metrics)
             steps.callback(self._write_what_is_left)
             steps.callback(parts.log.tell)
             steps.callback(self._hand_back)
@@ -274,6 +275,10 @@ class Session:
 
     def _write_what_is_left(self) -> None:
         self._is_written = self._parts.completer.stop(self._may_drop_results)
+
+    def _store_metrics(self) -> None:
+        if self._parts.lease.is_safe:  # else the database does not answer
+            self._parts.metrics_writer.run_last()
 
     def _sign_off(self) -> None:
         """Removes the node from the database, unless jobs are left that others can take only if they know of it."""

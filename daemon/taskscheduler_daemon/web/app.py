@@ -25,6 +25,7 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.web.api import flows as flow_service
 from taskscheduler_daemon.web.api import groups as group_service
 from taskscheduler_daemon.web.api import limits as limit_service
+from taskscheduler_daemon.web.api import metrics as metric_service
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
 from taskscheduler_daemon.web.api import why as why_service
@@ -52,6 +53,7 @@ _ROUTERS = (
     group_service.router,
     sequence_service.router,
     why_service.router,
+    metric_service.router,
     pages.router,
     schedule_pages.router,
     flow_pages.router,

@@ -20,6 +20,7 @@ from taskscheduler.aio.groups import AsyncGroups
 from taskscheduler.aio.handlers import AsyncHandler, AsyncHandlers
 from taskscheduler.aio.limits import AsyncLimits, AsyncSequences
 from taskscheduler.aio.listener import AsyncListener, Listening
+from taskscheduler.aio.metrics import AsyncMetrics
 from taskscheduler.aio.process import AsyncProcess, AsyncProcesses
 from taskscheduler.aio.record import AsyncRecord
 from taskscheduler.aio.schedules import AsyncSchedules
@@ -88,6 +89,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.sequences = AsyncSequences(blocking.sequences, threads, processes)
         self.groups = AsyncGroups(blocking.groups, threads, processes)
         self.flows = AsyncFlows(blocking.flows, threads, processes, blocking.core)
+        self.metrics = AsyncMetrics(blocking.metrics, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes, self.flows)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None

@@ -9,6 +9,7 @@ from taskscheduler.facade.groups import Groups
 from taskscheduler.facade.jobs import JobMethods
 from taskscheduler.facade.limits import Limits, Sequences
 from taskscheduler.facade.maintenance import MaintenanceMethods
+from taskscheduler.facade.metrics import Metrics
 from taskscheduler.facade.schedules import Schedules
 from taskscheduler.facade.services import ServiceMethods
 from taskscheduler.facade.waiting import WaitingMethods
@@ -24,3 +25,4 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.sequences = Sequences(self._core)
         self.groups = Groups(self._core)
         self.flows = Flows(self._core)
+        self.metrics = Metrics(self._core)

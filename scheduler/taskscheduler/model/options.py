@@ -233,6 +233,8 @@ CONTROLS = "taskscheduler.controls"  #: the same for what people have set for th
 
 WINDOWS = "taskscheduler.windows"  #: the same for the windows of the option `unique_for`
 
+METRICS = "taskscheduler.metrics"  #: the same for what nodes have counted
+
 FLOWS = "taskscheduler.flows"  #: the same for flows
 
 FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs of flows wait for
@@ -291,7 +293,7 @@ class SchedulerOptions:
         names |= {SCHEDULES: "the collection of schedules", CONTROLS: "the collection of settings"}
         names |= {RATES: "the collection of rates", SEQUENCES: "the collection of sequences"}
         names |= {WINDOWS: "the collection of windows", FLOWS: "the collection of flows"}
-        names |= {FLOW_RESULTS: "the collection of results of flows"}
+        names |= {FLOW_RESULTS: "the collection of results of flows", METRICS: "the collection of metrics"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

@@ -23,6 +23,7 @@ from taskscheduler.model.losses import (
     is_in_part,
     mark_after,
 )
+from taskscheduler.model.metrics.counts import Sample, series_of
 from taskscheduler.model.retries import FailedTry, Recurrence, verdict_after
 from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.model.sound import sound
@@ -72,7 +73,10 @@ def _completion_of_lost(job: Mapping[str, Any], node: str, ending: Ending, max_l
     if ending is Ending.RETURNED:
         content = {"reason": f"node {node} was lost before it began the job", "begun": False}
     fence = Fence(job["_id"], job["claim"], job["attempt"])
-    return completion_of(fence, job, AttemptEnd(ending, content, lasted=seconds_alive(job), died=NODE), max_lost)
+    end = AttemptEnd(ending, content, lasted=seconds_alive(job), died=NODE)
+    completion = completion_of(fence, job, end, max_lost)
+    completion.sample = Sample(series_of(job), ending)
+    return completion
 
 
 def completion_of(fence: Fence, job: Mapping[str, Any], end: AttemptEnd, max_lost: int) -> Completion:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.metrics.counts import Sample
 from taskscheduler.model.readable import Fault, fault_of_held
 from taskscheduler.model.retries import MAX_LOST
 from taskscheduler.operations.finish import break_off_commits, completions_of_lost
@@ -21,26 +22,32 @@ logger = logging.getLogger(__name__)
 _MOST_LOGGED = 100  #: jobs of one lost node that are given up, one line each
 
 
-def rescue(
-    store: Store, boot: ObjectId, node: str, max_lost: int, queue: str | None = None
-) -> list[tuple[ObjectId, Status]]:
+class Rescued(NamedTuple):
+    """A job that a lost node held."""
+
+    job_id: ObjectId
+    status: Status  #: that it has now
+    sample: Sample | None  #: what to count about its attempt
+
+
+def rescue(store: Store, boot: ObjectId, node: str, max_lost: int, queue: str | None = None) -> list[Rescued]:
     """Rescues all jobs of a lost node, or those of one queue, and returns each with its new status.
 
     A job that was charged with `max_lost` losses fails with PoisonedJobError. Jobs of other queues count as well: only
     one that was alone on its node is charged.
     """
-    sound, failed = [], list[tuple[ObjectId, Status]]()
+    sound, failed = [], list[Rescued]()
     for job in store.leases.jobs_of(boot):
         fault = fault_of_held(job)
         if fault is None:
             sound.append(job)
         elif set_aside(store, job["_id"], fault, _held_by(boot)):
-            failed.append((job["_id"], Status.FAILED))
+            failed.append(Rescued(job["_id"], Status.FAILED, None))
     wanted = {job["_id"] for job in sound if queue is None or job.get("queue") == queue}
     completions = [one for one in completions_of_lost(sound, node, max_lost) if one.fence.job_id in wanted]
     written = _write(store, boot, completions) if completions else []
     _log_given_up(written)
-    return [(completion.fence.job_id, completion.verdict.status) for completion in written] + failed
+    return [Rescued(one.fence.job_id, one.verdict.status, one.sample) for one in written] + failed
 
 
 def _log_given_up(written: list[Completion]) -> None:
@@ -81,7 +88,7 @@ def restore(store: Store, queue: str | None) -> int:
         if node is not None and not store.nodes.is_over(node):
             continue
         name = str(boot) if node is None else str(node["name"])
-        for job_id, status in rescue(store, boot, name, MAX_LOST, queue):
+        for job_id, status, _ in rescue(store, boot, name, MAX_LOST, queue):
             if status.is_final:
                 store.outbox.deliver(job_id)
             else:

@@ -31,6 +31,7 @@ from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.jobs import InvalidJobs, JobStore, QueuedJobs
 from taskscheduler.store.leases import LeaseStore
+from taskscheduler.store.metrics import MetricsStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
 from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
@@ -89,6 +90,7 @@ class Store:
         self.schedules = ScheduleStore(self.database)
         self.controls = ControlStore(self.database, clock)
         self.windows = WindowStore(self.database)
+        self.metrics = MetricsStore(self.database)
         self.deployment = Deployment(self.database)
 
     def _compose_admission(self, options: SchedulerOptions, clock: Clock) -> None:

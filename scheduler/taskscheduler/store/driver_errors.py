@@ -74,6 +74,11 @@ def is_rejection(error: BaseException) -> bool:
     return isinstance(error, OperationFailure)
 
 
+def is_not_allowed(error: BaseException) -> bool:
+    """Whether this user may not do that."""
+    return isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED
+
+
 def is_refusal(error: BaseException) -> bool:
     """Whether the document can never be stored; False for a fault of the server, which may pass."""
     if is_transient(error):

@@ -16,8 +16,8 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.errors import DatabaseError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
-from taskscheduler.model.options import FLOWS, NODES, SEQUENCES, SchedulerOptions
-from taskscheduler.store.driver_errors import brief
+from taskscheduler.model.options import FLOWS, METRICS, NODES, SEQUENCES, SchedulerOptions
+from taskscheduler.store.driver_errors import brief, is_not_allowed
 from taskscheduler.store.lenient_reads import ONLY_ID, read_one
 
 logger = logging.getLogger(__name__)
@@ -205,9 +205,26 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset
     of_flows = flow_indexes() if FLOWS in existing else []
     _create_lacking(database, options.job_store, [*wanted, *of_flows], present)
     ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
+    if METRICS not in existing:
+        _create_metrics(database)
     _apply_chosen(database, options)
     _retire_older(database, options, present)
     return frozenset(existing)
+
+
+def _create_metrics(database: Database[Document]) -> None:
+    """Creates the collection of metrics; without the right to do so, everything but the history of jobs works."""
+    try:
+        ensure_metrics(database)
+    except OperationFailure as error:
+        if not is_not_allowed(error):
+            raise
+        logger.info("the collection of metrics is not created", extra={"reason": brief(error)})
+
+
+def ensure_metrics(database: Database[Document]) -> None:
+    """Creates the index that deletes old metrics, if it is missing."""
+    ensure_indexes(database, METRICS, [IndexModel([("expires", ASCENDING)], name="retention", expireAfterSeconds=0)])
 
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:

@@ -20,6 +20,8 @@ from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.keys import GroupList, first_list, read_group_list
 from taskscheduler.model.control.limits import Limit
 from taskscheduler.model.lifecycle import Ending, Transition
+from taskscheduler.model.metrics.counts import Room, Series
+from taskscheduler.model.metrics.tally import Portion
 from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store import Store
@@ -650,6 +652,23 @@ class FakeCommits:
         self.broken_off += job_ids
 
 
+class FakeMetrics:
+    """What nodes have counted, and the series for which the present hour has room already."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.series: set[Series] = set()
+        self.portions: list[Portion] = []
+
+    def room(self, hour: datetime) -> Room:
+        self._faults.note("metrics.room")
+        return Room(self.series)
+
+    def add(self, boot: ObjectId, portion: Portion) -> None:
+        self._faults.note("metrics.add")
+        self.portions.append(portion)
+
+
 class FakeStore:
     """A store in memory that notes what is asked of it."""
 
@@ -679,6 +698,7 @@ class FakeStore:
         self.schedules = SimpleNamespace(next_due=lambda: None)
         self.commits = FakeCommits(faults)
         self.flows = SimpleNamespace(in_use=False)
+        self.metrics = FakeMetrics(faults)
 
     @property
     def store(self) -> Store:

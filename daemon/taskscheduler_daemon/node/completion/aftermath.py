@@ -14,6 +14,7 @@ from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.flows.flow_node import FlowNode
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.state.in_flight import InFlight
+from taskscheduler_daemon.node.state.meter import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,16 @@ UNSTORABLE = (BSONError, OverflowError)  #: raised by the driver for what it can
 class Aftermath:
     """What this node does after an end: it wakes others, delivers effects, and takes the next jobs of a flow."""
 
-    def __init__(self, store: Store, node: str, hooks: HookCalls, flow_node: FlowNode, in_flight: InFlight) -> None:
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        hooks: HookCalls,
+        flow_node: FlowNode,
+        in_flight: InFlight,
+        meter: Meter,
+    ) -> None:
+        self.meter = meter
         self._store = store
         self._node = node
         self._hooks = hooks
@@ -37,6 +47,7 @@ class Aftermath:
 
     def follow(self, landed: Sequence[Completion]) -> None:
         """Carries out what follows from these ends, which are written. Raises StoreError, and UNSTORABLE ones."""
+        self.meter.landed(landed)
         try:
             follow_up(self._store, landed, self._node, self._hooks, self._flow_node)
         except (StoreError, *UNSTORABLE):

@@ -108,6 +108,8 @@ class Completer:
             ended = began + report.seconds
         completion = completion_of_report(attempt, report, self._options.max_lost, ended)
         completion.began, completion.ended = began, ended
+        if report.ending is not Ending.UNSTARTED:
+            completion.sample = self._aftermath.meter.sample(attempt, report, began)
         if attempt.batch is not None and report.ending is not Ending.UNSTARTED:
             completion.batched = attempt.batch.size
         return completion
@@ -117,6 +119,10 @@ class Completer:
         completion = self.completion_of(attempt, report)
         self._log.ended(attempt, report, completion)
         self.submit(completion)
+
+    def cancelled(self, attempt: Attempt) -> None:
+        """Counts an attempt that ends because its job was cancelled, or is not ours any more: nothing is written."""
+        self._aftermath.meter.cancelled(attempt)
 
     def submit(self, entry: Completion | Sign) -> None:
         """Queues an end or a sign of life to be written soon."""

@@ -180,6 +180,7 @@ class Dispatcher:
                 return False
         self._locks.extend(attempt)
         self._log.cancelled(attempt)
+        self._completer.cancelled(attempt)
         if attempt.kept:  # no process will be gone
             self._locks.release(fence.job_id.binary, fence.attempt)
         return True

@@ -18,6 +18,7 @@ from taskscheduler_daemon.node.maintenance.duty import Duty
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.meter import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ class Rescuer(Duty):
         self,
         store: Store,
         node: NodeIdentity,
-        detector: FailureDetector,
         claimer: Claimer,
+        meter: Meter,
         lease: Lease,
         max_lost: int,
         clock: Clock,
@@ -40,8 +41,9 @@ class Rescuer(Duty):
         super().__init__(lease)
         self._store = store
         self._boot = node.boot
-        self._detector = detector
+        self._detector = FailureDetector(lease.duration)
         self._claimer = claimer
+        self._meter = meter
         self._max_lost = max_lost
         self._clock = clock
 
@@ -67,6 +69,7 @@ class Rescuer(Duty):
         name = node["name"] if node is not None else str(boot)
         taken = rescue(self._store, boot, name, self._max_lost) if owns_jobs else []
         sweep_all_flows(self._store)  # it may have died between the end of a job and what follows
+        self._meter.rescued(taken)
         if taken:
             logger.warning("took back jobs of a lost node", extra={"node": name, "count": len(taken)})
             self._claimer.look_everywhere()

@@ -24,6 +24,7 @@ from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
+from taskscheduler_daemon.node.state.meter import Meter
 
 
 class Bench:
@@ -32,12 +33,12 @@ class Bench:
     def __init__(self) -> None:
         self.store, self.manager, self.clock, self.threads = FakeStore(), FakeManager(), FakeClock(), Threads()
         self.locks = ExclusiveLocks(self.store.store, lease())
-        self.in_flight = InFlight()
+        self.in_flight, self.meter = InFlight(), Meter(self.store.store.clock)
         hooks = HookCalls(self.store.store, self.manager.proxy, ObjectId())
         self.completer = Completer(
             store=self.store.store,
             options=NodeOptions(name="node", max_lost=2),
-            aftermath=Aftermath(self.store.store, "node", hooks, NO_NODE, self.in_flight),
+            aftermath=Aftermath(self.store.store, "node", hooks, NO_NODE, self.in_flight, self.meter),
             locks=self.locks,
             log=JobLog(self.clock),
             clock=self.clock,
@@ -296,3 +297,16 @@ def test_ends_that_arrive_while_others_run_are_written_together(bench: Bench) ->
     assert bench.completer.stop()
     assert set(bench.written) == {first.fence.job_id, second.fence.job_id}
     assert bench.store.completions.batches == [2]
+
+
+def test_each_end_is_counted_once_however_often_what_follows_it_fails(bench: Bench) -> None:
+    one, fenced, unstarted = attempt(), attempt(), attempt()
+    bench.store.completions.fenced = {fenced.fence.job_id}
+    bench.store.faults.fail("outbox.deliver", AutoReconnect("cut"), AutoReconnect("cut"))
+    bench.end(one, Ending.FAILED, error={"type": "E", "message": ""})
+    bench.end(fenced)
+    bench.end(unstarted, Ending.UNSTARTED)
+    bench.write()
+    portion = bench.meter.take()
+    assert portion is not None
+    assert {name: count for name, count in portion.total.outcomes.items() if count} == {"failed": 1}

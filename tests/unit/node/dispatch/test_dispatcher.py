@@ -83,7 +83,7 @@ def around() -> Surroundings:
 
 def dispatcher(around: Surroundings, in_flight: InFlight, locks: ExclusiveLocks) -> Dispatcher:
     fake = cast(Any, around)
-    return Dispatcher(fake, in_flight, locks, fake, cast(Any, None), JobLog(fake), fake)
+    return Dispatcher(fake, in_flight, locks, fake, cast(Any, Ends()), JobLog(fake), fake)
 
 
 def attempt(**more: Any) -> Attempt:
@@ -267,6 +267,7 @@ class Ends:
     def __init__(self) -> None:
         self.submitted: list[Any] = []
         self.not_begun: list[Any] = []
+        self.cancelled: Any = [].append
 
     def end(self, one: Attempt, report: Report) -> None:
         content = report.content()

@@ -13,12 +13,12 @@ from tests.unit.node.maintenance.test_maintainer import PassingTime
 from taskscheduler.clock import NEVER
 from taskscheduler.model.lifecycle import Transition
 from taskscheduler.store.fence import Fence
-from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
 from taskscheduler_daemon.node.maintenance.maintainer import Maintainer
 from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
 from taskscheduler_daemon.node.maintenance.schema_keeper import SchemaKeeper
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.meter import Meter
 
 
 class Searches:
@@ -35,8 +35,8 @@ def rescuer(store: FakeStore, clock: FakeClock, own_lease: Lease, boot: ObjectId
     return Rescuer(
         store=store.store,
         node=NodeIdentity(boot or ObjectId(), "rescuer"),
-        detector=FailureDetector(own_lease.duration),
         claimer=cast(Any, Searches()),
+        meter=Meter(store.store.clock),
         lease=own_lease,
         max_lost=3,
         clock=clock,

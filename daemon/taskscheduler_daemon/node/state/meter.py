@@ -1,0 +1,60 @@
+"""Meter: counts the attempts that have ended here, for the history of the cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from taskscheduler.clock import Clock
+from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.metrics.counts import Sample, series_of
+from taskscheduler.model.metrics.tally import Portion, Tally
+from taskscheduler.model.sound import sound
+from taskscheduler.operations.rescue import Rescued
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler_daemon.ipc.messages import Report
+from taskscheduler_daemon.node.state.in_flight import Attempt
+
+
+class Meter:
+    """Counts attempts by class, queue and how they ended. Safe to use from many threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        """`clock` is that of the server, so that all nodes divide the time alike."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tally = Tally()
+
+    def sample(self, attempt: Attempt, report: Report, began: float) -> Sample:
+        """Returns what is counted about an attempt once its end is written; `began`: unix time, 0.0: not known."""
+        due = sound(attempt.job, "at")
+        wait = began - due.timestamp() if began and due is not None else None
+        return Sample(series_of(attempt.job), report.ending, wait, report.seconds if began else None)
+
+    def landed(self, completions: Iterable[Completion]) -> None:
+        """Counts attempts whose ends are written, each once."""
+        samples = []
+        for one in completions:
+            if one.sample is not None:
+                samples.append(one.sample._replace(status=one.verdict.status))
+                one.sample = None
+        self.count(samples)
+
+    def cancelled(self, attempt: Attempt) -> None:
+        """Counts an attempt that ends because its job was cancelled, or is not ours any more."""
+        self.count([Sample(series_of(attempt.job), Ending.RETURNED, status=Status.CANCELED)])
+
+    def rescued(self, jobs: Iterable[Rescued]) -> None:
+        """Counts attempts of a lost node, which cannot do that any more."""
+        self.count([one.sample._replace(status=one.status) for one in jobs if one.sample is not None])
+
+    def count(self, samples: list[Sample]) -> None:
+        """Counts attempts that have ended just now."""
+        if samples:
+            with self._lock:
+                self._tally.add(samples, self._clock.now())
+
+    def take(self) -> Portion | None:
+        """Takes the oldest minute that was counted, to be stored; None if nothing was counted."""
+        with self._lock:
+            return self._tally.take()

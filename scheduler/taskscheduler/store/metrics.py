@@ -1,0 +1,134 @@
+"""What nodes have counted: one document for each minute and each hour of the whole cluster.
+
+    {_id: "minute 2026-11-30T02:10", expires, total: {…}, series: {<key>: {job, queue, …}}, stored: {<boot>: <number>}}
+
+`…` stands for the outcomes with their counts, `wait` and `run` with counts by the numbers of buckets, `wait_sum` and
+`run_sum`. A node adds each portion of what it has counted to the minute and to the hour, in one command. The hour is so
+complete at any time, and nobody has to fold minutes. A portion has a number, which the same update notes for the node:
+an update that is repeated after an uncertain answer finds its number there and changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import UpdateOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.metrics.counts import Counts, Room, Series
+from taskscheduler.model.metrics.points import stored_series
+from taskscheduler.model.metrics.steps import HOUR, MINUTE, Span
+from taskscheduler.model.metrics.tally import Portion
+from taskscheduler.model.options import METRICS
+from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.schema import ensure_metrics
+
+_DUPLICATE_KEY = 11000
+
+_MOST_TIME_MS = 5_000
+
+
+class MetricsStore:
+    """Adds portions to what is stored, and reads it."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._collection: Collection[Document] = database[METRICS]
+        self._ensured = False
+
+    def room(self, hour: datetime) -> Room:
+        """Returns the series that are told apart in an hour."""
+        names = {"$map": {"input": _entries("$series"), "in": {"job": "$$this.v.job", "queue": "$$this.v.queue"}}}
+        stages: list[Document] = [{"$match": {"_id": HOUR.key(hour)}}, {"$project": {"series": names}}]
+        found = read(self._collection, lambda metrics: metrics.aggregate(stages))
+        return Room(series for document in found for series, _ in stored_series(document))
+
+    def add(self, boot: ObjectId, portion: Portion) -> None:
+        """Adds what a node has counted to its minute and its hour, unless that has been done.
+
+        A node adds its portions in their order, and repeats each until this has returned.
+        """
+        if not self._ensured:
+            ensure_metrics(self._collection.database)
+            self._ensured = True
+        change, lacks_it = _change(boot, portion), {f"stored.{boot}": {"$not": {"$gte": portion.number}}}
+        updates = [
+            ({"_id": step.key(begins), **lacks_it}, {**change, "$setOnInsert": {"expires": step.expires(begins)}})
+            for step, begins in ((MINUTE, portion.minute), (HOUR, portion.hour))
+        ]
+        try:
+            self._collection.bulk_write([UpdateOne(*update, upsert=True) for update in updates], ordered=False)
+        except BulkWriteError as error:
+            if not _are_there(error):
+                raise
+            # the documents are: they have this portion already, or another node has inserted them just now
+            self._collection.bulk_write([UpdateOne(*update) for update in updates], ordered=False)
+
+    def read_totals(self, span: Span) -> list[Document]:
+        """Returns the totals of the steps in a span, oldest first."""
+        return self._find(span, {"total": 1})
+
+    def read_series(self, span: Span, job: str | None = None, queue: str | None = None) -> list[Document]:
+        """Returns the series of the steps in a span, oldest first: of one class, of one queue, or all."""
+        wanted = {name: value for name, value in (("job", job), ("queue", queue)) if value is not None}
+        if not wanted:
+            return self._find(span, {"series": 1})
+        are_wanted = [{"$eq": [f"$$this.v.{name}", {"$literal": value}]} for name, value in wanted.items()]
+        found = {"$filter": {"input": _entries("$series"), "cond": {"$and": are_wanted}}}
+        series = {"$map": {"input": found, "in": "$$this.v"}}
+        stages: list[Document] = [{"$match": _within(span)}, {"$sort": {"_id": 1}}, {"$project": {"series": series}}]
+        return read(self._collection, lambda metrics: metrics.aggregate(stages, maxTimeMS=_MOST_TIME_MS))
+
+    def _find(self, span: Span, fields: Mapping[str, Any]) -> list[Document]:
+        query = _within(span)
+        return read(
+            self._collection, lambda metrics: metrics.find(query, fields, max_time_ms=_MOST_TIME_MS).sort("_id")
+        )
+
+
+def _within(span: Span) -> Document:
+    step, since, until = span
+    return {"_id": {"$gte": step.key(since), "$lt": step.key(until)}}
+
+
+def _entries(field: str) -> Document:
+    """Returns an expression for the names and values in a field, also if it holds something else."""
+    return {"$objectToArray": {"$cond": [{"$eq": [{"$type": field}, "object"]}, field, {}]}}
+
+
+def _are_there(error: BulkWriteError) -> bool:
+    """Whether nothing but documents that are there already kept a portion from being added."""
+    details = error.details or {}
+    faults = details.get("writeErrors", [])
+    return not details.get("writeConcernErrors") and all(fault.get("code") == _DUPLICATE_KEY for fault in faults)
+
+
+def series_key(series: Series) -> str:
+    """Returns the field of a series: names of classes and queues may hold anything, so they are no names of fields."""
+    return hashlib.blake2b("\0".join(series).encode(), digest_size=8).hexdigest()
+
+
+def _change(boot: ObjectId, portion: Portion) -> Document:
+    """Returns the update that adds a portion and notes its number."""
+    names: Document = {f"stored.{boot}": portion.number}
+    counted: Document = {f"total.{name}": count for name, count in _numbers(portion.total)}
+    for series, counts in portion.series.items():
+        place = f"series.{series_key(series)}"
+        names |= {f"{place}.job": series.job, f"{place}.queue": series.queue}
+        counted |= {f"{place}.{name}": count for name, count in _numbers(counts)}
+    return {"$inc": counted, "$set": names}
+
+
+def _numbers(counts: Counts) -> Iterator[tuple[str, int | float]]:
+    """Yields what is to be added, by the names of fields; nothing for zeros."""
+    yield from ((name, count) for name, count in counts.outcomes.items() if count)
+    for name, histogram in (("wait", counts.wait), ("run", counts.run)):
+        if histogram.count:
+            yield f"{name}_sum", histogram.sum
+            yield from ((f"{name}.{number}", count) for number, count in enumerate(histogram.buckets) if count)
