@@ -31,7 +31,7 @@ from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.jobs import InvalidJobs, JobStore, QueuedJobs
 from taskscheduler.store.leases import LeaseStore
-from taskscheduler.store.metrics import MetricsStore
+from taskscheduler.store.metrics.history import MetricsStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
 from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
