@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from starlette.testclient import TestClient
@@ -11,6 +12,23 @@ from taskscheduler import Scheduler, Status
 from taskscheduler_daemon.web.app import create_app
 
 HOME = "http://localhost:8080"
+
+
+class Frame(NamedTuple):
+    """What a page shows around its content, without an application."""
+
+    root: str = ""
+    database: str = "app"
+
+
+FRAME = Frame()
+
+_OWN = re.compile(r'<script src="[^"]*/static/[^"]*"( defer)?></script>')
+
+
+def without_own(text: str) -> str:
+    """A page without the scripts of its own, which are files of ours."""
+    return _OWN.sub("", text)
 
 
 def visit(scheduler: Scheduler, token: str | None = None, **more: Any) -> TestClient:

@@ -35,11 +35,13 @@ from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
-from taskscheduler_daemon.web.pages import routes as pages
+from taskscheduler_daemon.web.pages import static
 from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
 from taskscheduler_daemon.web.pages.flows import routes as flow_pages
+from taskscheduler_daemon.web.pages.jobs import routes as job_pages
+from taskscheduler_daemon.web.pages.overview import routes as overview_page
 from taskscheduler_daemon.web.pages.schedules import routes as schedule_pages
 from taskscheduler_daemon.web.pages.templates import page
 
@@ -54,7 +56,9 @@ _ROUTERS = (
     sequence_service.router,
     why_service.router,
     metric_service.router,
-    pages.router,
+    static.router,
+    overview_page.router,
+    job_pages.router,
     schedule_pages.router,
     flow_pages.router,
     control_page.router,
@@ -138,9 +142,9 @@ def _answer(request: Request, code: int, message: str, headers: dict[str, str] |
         return refusal(code, message, headers)
     message = _MESSAGES.get(message, message)
     answer = page(
+        context_of(request),
         "error.html",
         code,
-        root=context_of(request).root,
         place="",
         title=_TITLES.get(code, "Something went wrong"),
         message=message,

@@ -21,7 +21,7 @@ from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.document import Document
 from taskscheduler.model.failures import Failure
 from taskscheduler.model.lenient import as_stored, smallest_name
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import is_text
 from taskscheduler.store.client import check_server, durable
@@ -31,7 +31,7 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import CAP, COUNT_INDEX
 from taskscheduler.store.lenient_reads import each, read, seconds_since, seconds_until, undecoded
 from taskscheduler.store.nodes import NodeStore
-from taskscheduler.store.schema import missing_indexes
+from taskscheduler.store.schema import missing_indexes, retention_index
 
 _MAX_QUEUES = 50
 
@@ -133,6 +133,18 @@ class ClusterOverview:
         index = COUNT_INDEX.get(status, "unsuccessful")
         hint: dict[str, Any] = {"hint": index} if index in present else {}
         return int(self._jobs.count_documents({"status": int(status)}, limit=CAP + 1, **hint))
+
+    @translated()
+    def ended_within(self, seconds: float) -> dict[Status, int]:
+        """Counts the jobs that ended so many seconds ago at most, in each final status up to CAP + 1."""
+        present = self._jobs.index_information()
+        since = self._clock.now() - timedelta(seconds=seconds)
+        return {status: self._count_ended(status, since, present) for status in sorted(FINAL)}
+
+    def _count_ended(self, status: Status, since: datetime, present: Mapping[str, Any]) -> int:
+        query, index = {"status": int(status), "ended": {"$gte": since}}, retention_index(status)
+        hint: dict[str, Any] = {"hint": index} if index in present else {}
+        return int(self._jobs.count_documents(query, limit=CAP + 1, **hint))
 
     @translated()
     def backlogs(self) -> list[Backlog]:

@@ -9,10 +9,12 @@ import pytest
 from bson import ObjectId
 from starlette.testclient import TestClient
 from tests.integration.web.test_pages import SCRIPT, confirmed
+from tests.support.web import without_own
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.operations.programs import Record
-from taskscheduler_daemon.web.pages import routes
+from taskscheduler_daemon.web.pages.jobs import routes
+from taskscheduler_daemon.web.pages.overview import routes as overview
 
 
 def stored(scheduler: Scheduler, job_id: ObjectId, **fields: Any) -> None:
@@ -67,7 +69,7 @@ def test_the_list_can_show_one_kind_alone(
     assert shown(client, "/jobs?kind=program&status=processing") == {str(record.id)}
     assert shown(client, "/jobs?kind=service&status=done") == set()
     assert client.get("/jobs", params={"kind": SCRIPT}).status_code == 400
-    assert "<script" not in client.get("/jobs", params={"kind": SCRIPT}).text
+    assert "<script" not in without_own(client.get("/jobs", params={"kind": SCRIPT}).text)
     monkeypatch.setattr(routes, "PAGE", 2)
     monkeypatch.setattr(routes, "MOST_SEARCHED", 5)
     scheduler.add_jobs(["noop"] * 8)
@@ -85,7 +87,7 @@ def test_the_overview_shows_services_and_programs_where_there_are_any(
     records[0].finish()
     assert shown(client, "/") == {str(service.id), *(str(one.id) for one in records[1:])}
     assert "All programs" not in client.get("/").text
-    monkeypatch.setattr(routes, "SHOWN", 1)
+    monkeypatch.setattr(overview, "SHOWN", 1)
     assert shown(client, "/") == {str(service.id), str(records[2].id)}
     assert '<a href="/jobs?kind=program&amp;status=processing">All programs that run' in client.get("/").text
 
@@ -137,7 +139,7 @@ def test_whatever_they_say_is_escaped_and_shortened(client: TestClient, schedule
     for path in ("/", "/jobs", *(f"/jobs/{one.id}" for one in (record, service, odd)), f"/jobs/{service.id}/cancel"):
         answer = client.get(path)
         assert answer.status_code == 200
-        assert not re.search("<script|<img|\x1b|\u202e", answer.text)
+        assert not re.search("<script|<img|\x1b|\u202e", without_own(answer.text))
         assert len(answer.text) < 60_000
 
 

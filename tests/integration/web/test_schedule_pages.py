@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from starlette.testclient import TestClient
 from tests.integration.web.test_pages import SCRIPT
 from tests.support.odd_schedules import ODD
+from tests.support.web import without_own
 
 from taskscheduler import ScheduleNotFoundError, Scheduler, Status
 from taskscheduler.model.schedules import scheduled_run
@@ -99,7 +100,7 @@ def test_a_person_runs_pauses_resumes_and_deletes_a_schedule(
     assert confirmed(client, pause, reason=f"{SCRIPT} is down") == 303
     known = scheduler.schedules.get(name)
     assert (known.paused, known.reason) == (True, f"{SCRIPT} is down")
-    assert "<script" not in client.get("/schedules").text
+    assert "<script" not in without_own(client.get("/schedules").text)
     [resume] = links(client, "resume")
     assert confirmed(client, resume) == 303
     assert not scheduler.schedules.get(name).paused
@@ -208,7 +209,7 @@ def test_the_pages_of_schedules_need_neither_scripts_nor_styles_of_their_own(
     scheduler.schedules.run("nightly")
     for path in ("/schedules", "/schedule?name=nightly", "/schedule/pause?name=nightly"):
         text = client.get(path).text
-        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?://", text)
+        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?://", without_own(text))
         assert len(re.findall("<h1", text)) == 1
         assert all("data-label=" in cell for cell in re.findall("<td[^>]*>", text))
 

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 from tests.support.web import ended
 
 from taskscheduler import Scheduler, Status
-from taskscheduler_daemon.web.pages import routes
+from taskscheduler_daemon.web.pages.jobs import routes
 
 
 def ids(client: TestClient, **parameters: str) -> list[str]:

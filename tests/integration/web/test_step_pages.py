@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 from tests.support.resumable import Order
+from tests.support.web import without_own
 
 from taskscheduler import Scheduler
 from taskscheduler.testing import InlineNode
@@ -25,11 +26,11 @@ def test_the_page_of_a_job_shows_its_steps(client: TestClient, scheduler: Schedu
     assert "WAITING_FOR" in text
     assert "9999" not in text
     assert "&lt;script&gt;" in text
-    assert "<script" not in text
+    assert "<script" not in without_own(text)
     scheduler.signal(job.id, "approved", SCRIPT)
     text = client.get(f"/jobs/{job.id}").text
     assert "signal, &#34;&lt;script&gt;" in text
-    assert "<script" not in text
+    assert "<script" not in without_own(text)
 
 
 def test_the_page_survives_steps_that_somebody_else_wrote(client: TestClient, scheduler: Scheduler) -> None:

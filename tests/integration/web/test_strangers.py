@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from tests.support.web import ended
 
 from taskscheduler import Scheduler, Status
-from taskscheduler_daemon.web.pages.view_models import MOST_ATTEMPTS
+from taskscheduler_daemon.web.pages.jobs.views import MOST_ATTEMPTS
 
 MAIN = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 TOKEN = "a-long-token"

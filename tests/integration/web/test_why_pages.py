@@ -24,11 +24,11 @@ def a_node(scheduler: Scheduler) -> None:
 
 def said(client: TestClient, job_id: object) -> tuple[str, list[str]]:
     """The reason on the page of a job, and where its links lead."""
-    found = re.search(r'<p><span class="badge">(.*?)</p>', client.get(f"/jobs/{job_id}").text)
+    found = re.search(r'id="why">(.*?)</div>', client.get(f"/jobs/{job_id}").text)
     if found is None:
         return "", []
     links = re.findall(r'href="/([^"]*)"', found[1])
-    text = re.sub(r"<[^>]*>", "", found[1].partition(" · <a")[0])
+    text = re.sub(r"<[^>]*>", "", found[1].partition("<a ")[0])
     return html.unescape(text), links
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 from tests.support.odd_documents import IDS, JOBS, NODE, Change, changed, changes_of, stored
+from tests.support.web import FRAME
 
 from taskscheduler.model import lenient
 from taskscheduler.model.control.known import coverage
@@ -37,6 +38,7 @@ from taskscheduler_daemon.presentation.text import json_line, json_pretty
 from taskscheduler_daemon.web.http.answers import json_answer
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.pages import view_models
+from taskscheduler_daemon.web.pages.jobs.views import job_page
 from taskscheduler_daemon.web.pages.templates import page
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -96,7 +98,8 @@ def in_show(job: Process) -> None:
 
 
 def on_pages(job: Process) -> None:
-    page("job.html", root="", place="jobs", job=view_models.job_page(job, NOW), why=None, message="")
+    more = {"children": [], "more_children": False, "why": None, "message": ""}
+    page(FRAME, "job.html", place="jobs", job=job_page(job, NOW), **more)
     for make in (view_models.job_row, view_models.service_row, view_models.program_row):
         make(job, NOW)
 

@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 from fastapi import Request
 
-from taskscheduler.errors import FlowNotFoundError, InvalidOptionError, JobNotFoundError
+from taskscheduler.errors import FlowNotFoundError, InvalidOptionError, JobNotFoundError, SchedulerError
 from taskscheduler.flow_state import RunningFlow
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
@@ -31,6 +31,14 @@ class WebContext:
     csrf: Csrf
     feed: Feed  #: what changes, for live pages and streams
     root: str = ""  #: the path under which a proxy serves the pages
+
+    @property
+    def database(self) -> str:
+        """The name of the database; empty as long as it was never reached."""
+        try:
+            return self.scheduler.store.database.name
+        except SchedulerError:
+            return ""
 
     @property
     def overview(self) -> ClusterOverview:

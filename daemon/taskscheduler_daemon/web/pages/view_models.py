@@ -10,53 +10,27 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import serves
 from taskscheduler.process import Process
 from taskscheduler.store.overview import Backlog
-from taskscheduler_daemon.presentation.clean import clean_lines
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     FAILING_LABEL,
     LOOKS,
     age,
-    attempt_label,
-    attempt_look,
-    attempt_note,
     count,
-    error_line,
-    interval,
     label_of,
-    lasted,
     look_of,
     news,
     note,
-    progress,
     run_time,
-    spent,
-    start_by,
     tries,
     wait_time,
 )
 from taskscheduler_daemon.presentation.kinds import (
-    blocks,
-    chosen_options,
-    how_often,
-    limit_names,
     program,
-    restarts,
-    sequence,
     service_name,
-    sign_of_life,
-    solo_key,
-    together,
-    waits_for,
 )
 from taskscheduler_daemon.presentation.node import UP, busy, load, node_state
-from taskscheduler_daemon.presentation.steps import StepRow, awaits, due_date, step_rows, unheard
-from taskscheduler_daemon.presentation.text import iso, local
-from taskscheduler_daemon.web.pages.actions import offered
-from taskscheduler_daemon.web.pages.truncate import clip, line, shown
-
-_MOST_TRACEBACK = 10_000
-
-MOST_ATTEMPTS = 100  #: on the page of a job; nodes keep 20, and somebody else may have written more
+from taskscheduler_daemon.presentation.text import iso
+from taskscheduler_daemon.web.pages.truncate import line
 
 Row = dict[str, Any]
 
@@ -87,112 +61,6 @@ def job_row(job: Process, now: datetime) -> Row:
         "wait": wait_time(job, now),
         "run": run_time(job, now),
         "note": line(note(job, now), 160),
-    }
-
-
-def job_page(job: Process, now: datetime) -> Row:
-    """Returns everything about one job, of its attempts the newest."""
-    attempts = job.attempts
-    return {
-        **job_row(job, now),
-        "job": line(job.job, 300),
-        "progress": job.progress,
-        "message": line(progress(job), 500),
-        "facts": [(name, line(value, 500)) for name, value in _facts(job, now) if value],
-        "steps": [_step(step) for step in step_rows(job, now)[-MOST_ATTEMPTS:]],
-        "earlier_steps": max(0, len(job.steps) - MOST_ATTEMPTS),
-        "attempts": [_attempt(attempt, now) for attempt in reversed(attempts[-MOST_ATTEMPTS:])],
-        "earlier": max(0, len(attempts) - MOST_ATTEMPTS),
-        "data": None if job.program and job.data is None else shown(job.data),
-        "result": shown(job.result_value) if job.status is Status.DONE else None,
-        "error": _error(job.error),
-        "fields": shown(job.fields) if job.fields else None,
-        "actions": offered(job),
-    }
-
-
-def _facts(job: Process, now: datetime) -> list[tuple[str, str]]:
-    stored = job.to_dict()
-    return [
-        ("Now", waits_for(job) or awaits(job, now) or blocks(job)),
-        ("Reason", job.reason or ""),
-        ("Program", program(job)),
-        ("Service", service_name(job)),
-        ("Restart", restarts(job)),
-        ("Limits", limit_names(job)),
-        ("Sequence", sequence(job)),
-        ("Group", str(job.options.get("group") or "")),
-        ("Solo", solo_key(job)),
-        ("Flow", str(stored.get("flow") or "")),
-        ("Label", str(stored.get("label") or "") if stored.get("flow") else ""),
-        ("Schedule", job.schedule or ""),
-        ("Scheduled for", local(job.scheduled_at)),
-        ("Queue", str(job.options.get("queue") or "")),
-        ("Tags", ", ".join(job.tags)),
-        ("Priority", str(job.options.get("priority") or "")),
-        ("Added", local(job.created)),
-        ("Due", due_date(job)),
-        ("Start by", start_by(job, now)),
-        ("Claimed", local(job.claimed)),
-        ("Started", local(job.started)),
-        ("Ended", local(job.ended)),
-        ("Batch", together(job)),
-        ("Wait time", wait_time(job, now)),
-        ("Run time", run_time(job, now)),
-        ("Last sign of life", sign_of_life(job, now)),
-        ("Node", "" if job.program else str(job.node or "")),
-        ("Worker", str(job.worker or "")),
-        ("Interval", interval(job)),
-        ("Options", _options(job)),
-        ("Series", str(job.series or "")),
-        ("Parent", str(job.parent or "")),
-        ("Lost", f"{stored['lost']} times with its worker or node" if stored.get("lost") else ""),
-        ("Snoozed", how_often(job.snoozes) if job.snoozes else ""),
-        ("Signals not waited for", ", ".join(unheard(job))),
-        ("Suspect", "runs alone: others were lost with it, too" if stored.get("suspect") else ""),
-    ]
-
-
-def _options(job: Process) -> str:
-    return ", ".join(f"{name} {value}" for name, value in chosen_options(job).items())
-
-
-def _attempt(attempt: Mapping[str, Any], now: datetime) -> Row:
-    status = attempt["status"]
-    has_ended = status is not None and status is not Status.POSTPONED
-    look = {"name": attempt_label(attempt), "sign": attempt_look(status).glyph}
-    return {
-        "number": attempt.get("attempt"),
-        "status": status_view(status) if has_ended else look,
-        "started": local(attempt.get("started")),
-        "wait": "" if attempt["wait"] is None else brief(attempt["wait"]),
-        "run": lasted(attempt, now),
-        "spent": spent(attempt),
-        "node": line(attempt.get("node") or "", 80),
-        "error": line(attempt_note(attempt), 300),
-    }
-
-
-def _step(step: StepRow) -> Row:
-    return {
-        "name": line(step.name, 200),
-        "state": line(step.state, 300),
-        "at": step.at,
-        "attempt": step.attempt,
-    }
-
-
-def _error(error: Mapping[str, Any] | None) -> Row | None:
-    if not error:
-        return None
-    known = ("type", "message", "traceback")
-    extra = {name: value for name, value in error.items() if name not in known}
-    traceback = clip(str(error.get("traceback") or ""), _MOST_TRACEBACK)
-    return {
-        "line": line(error_line(error), 500),
-        "message": clip("\n".join(clean_lines(str(error.get("message") or ""))), 2000),
-        "extra": shown(extra) if extra else "",
-        "traceback": "\n".join(clean_lines(traceback)),
     }
 
 

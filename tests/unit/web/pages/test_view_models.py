@@ -11,9 +11,9 @@ from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.overview import Backlog
+from taskscheduler_daemon.web.pages.jobs.views import job_page
 from taskscheduler_daemon.web.pages.view_models import (
     count_tiles,
-    job_page,
     job_row,
     node_row,
     program_row,

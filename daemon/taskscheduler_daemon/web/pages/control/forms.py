@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Depends, HTTPException, Request
+from fastapi import HTTPException, Request
 
 from taskscheduler.model.filters.durations import TimeError, parse_duration
-from taskscheduler_daemon.web.http.bodies import form_of
-from taskscheduler_daemon.web.http.context import WebContext, context_of
-from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
+from taskscheduler_daemon.web.http.context import WebContext
+from taskscheduler_daemon.web.pages import questions
+from taskscheduler_daemon.web.pages.questions import Form
 from taskscheduler_daemon.web.pages.truncate import line
+
+__all__ = ["GROUP", "LIMIT", "PAUSE", "RESUME", "Form", "checked", "duration", "signed_forms"]
 
 PAUSE, RESUME, LIMIT, GROUP = "pause", "resume", "limit", "group"
 
-Form = Annotated[dict[str, str], Depends(form_of)]
 
-
-def tokens(context: WebContext, cookie: str) -> dict[str, str]:
-    """Returns the hidden fields of the forms that stand on the page itself."""
-    return {name: context.csrf.field(cookie, f"control/{name}") for name in (PAUSE, RESUME, LIMIT, GROUP)}
+def signed_forms() -> dict[str, str]:
+    """Returns what the forms that stand on the page itself are signed for."""
+    return {name: f"control/{name}" for name in (PAUSE, RESUME, LIMIT, GROUP)}
 
 
 def checked(request: Request, form: dict[str, str], signed: str) -> WebContext:
     """Returns the context of a form that comes from our page; answers 403 for any other."""
-    context = context_of(request)
-    if not context.csrf.matches(request.cookies.get(COOKIE), f"control/{signed}", form.get(FIELD, "")):
-        raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
-    return context
+    return questions.checked(request, form, f"control/{signed}")
 
 
 def duration(text: str) -> float | int:

@@ -12,11 +12,10 @@ from taskscheduler.operations.control.groups import groups
 from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
-from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.control.actions import ACTIONS, ControlAction, done_text
-from taskscheduler_daemon.web.pages.control.forms import LIMIT, Form, checked, duration, tokens
+from taskscheduler_daemon.web.pages.control.forms import LIMIT, Form, checked, duration, signed_forms
 from taskscheduler_daemon.web.pages.control.rows import group_row, limit_form, limit_row, pause_row, sequence_row
-from taskscheduler_daemon.web.pages.templates import page
+from taskscheduler_daemon.web.pages.questions import Question, ask, signed_page
 from taskscheduler_daemon.web.pages.truncate import line
 
 SHOWN = 50  #: blocked sequences, and groups without a weight
@@ -35,10 +34,10 @@ def show(request: Request, name: str = "", group: str = "", done: str = "") -> R
         shared = groups(context.scheduler.store, SHOWN)
     now = context.scheduler.store.clock.now()
     known = next((use.limit for use in uses if use.name == name), None)
-    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
-    answer = page(
+    return signed_page(
+        request,
         "control.html",
-        root=context.root,
+        signed_forms(),
         place="control",
         pauses=[pause_row(pause) for pause in context.scheduler.pauses()],
         kinds=KINDS,
@@ -52,11 +51,7 @@ def show(request: Request, name: str = "", group: str = "", done: str = "") -> R
         sequences=[sequence_row(one, now) for one in blocked[:SHOWN]],
         more_sequences=max(0, len(blocked) - SHOWN),
         message=done_text(done),
-        field=FIELD,
-        tokens=tokens(context, cookie),
     )
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
-    return answer
 
 
 @router.post("/control/limit")
@@ -91,20 +86,21 @@ Wanted = Annotated[ControlAction, Depends(_action)]
 @router.get("/control/{kind}/{action}")
 def confirm(request: Request, wanted: Wanted, name: str) -> Response:
     """Asks before an action."""
-    context = context_of(request)
-    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
-    answer = page(
-        "control_confirm.html",
-        root=context.root,
-        place="control",
-        action=wanted,
-        shown=line(name, 200),
-        name=name,
-        field=FIELD,
-        token=context.csrf.field(cookie, f"control/{_signed(wanted, name)}"),
+    return ask(
+        request,
+        "control",
+        Question(
+            title=f"{wanted.name.capitalize()} this {wanted.kind}?",
+            subject=line(name, 200),
+            warning=wanted.warning,
+            hidden={"name": name},
+            action=f"control/{wanted.kind}/{wanted.name}",
+            button=f"{wanted.name.capitalize()} the {wanted.kind}",
+            back="control",
+            is_danger=wanted.name == "delete",
+            signed=f"control/{_signed(wanted, name)}",
+        ),
     )
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
-    return answer
 
 
 def _signed(action: ControlAction, name: str) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from bson import ObjectId
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from taskscheduler.flow_state import FlowState, RunningFlow
 from taskscheduler.model.flows.flow import FLOW_STATUSES
 from taskscheduler_daemon.presentation.flow import hindrance, refusal
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
-from taskscheduler_daemon.web.http.bodies import form_of
 from taskscheduler_daemon.web.http.context import context_of
-from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.flows.actions import ACTIONS, FlowAction, done_text
 from taskscheduler_daemon.web.pages.flows.graph import draw
 from taskscheduler_daemon.web.pages.flows.views import (
@@ -26,6 +24,7 @@ from taskscheduler_daemon.web.pages.flows.views import (
     listed,
     to_describe,
 )
+from taskscheduler_daemon.web.pages.questions import Field, Form, Question, ask, checked
 from taskscheduler_daemon.web.pages.templates import page
 from taskscheduler_daemon.web.pages.truncate import line
 
@@ -50,8 +49,8 @@ def list_flows(request: Request, name: str = "", status: str = "", before: str =
     shown = found[:PAGE]
     older = links_of({**filters, "before": str(shown[-1].id)}) if len(found) > PAGE else ""
     return page(
+        context,
         "flows.html",
-        root=context.root,
         place="flows",
         flows=[flow_row(one, now) for one in shown],
         name=line(name, 300),
@@ -78,8 +77,8 @@ def show_flow(
     graph, rows, flow = draw(tree, step), listed(tree), FlowState(tree.flow)
     flows.describe(to_describe(graph, rows))
     return page(
+        context,
         "flow.html",
-        root=context.root,
         place="flows",
         flow=flow_page(flow, now),
         graph=graph_view(graph, flow, context.scheduler, now),
@@ -104,32 +103,32 @@ def confirm(request: Request, identifier: str, name: str) -> Response:
     """Asks before an action."""
     context, action = context_of(request), action_of(name)
     flow = context.flow(identifier)
-    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
-    answer = page(
-        "flow_confirm.html",
-        root=context.root,
-        place="flows",
-        flow=flow_row(flow, context.scheduler.store.clock.now()),
-        action=action,
-        hindrance=hindrance(name, flow),
-        field=FIELD,
-        token=context.csrf.field(cookie, _signed(name, flow)),
+    row, kept = flow_row(flow, context.scheduler.store.clock.now()), hindrance(name, flow)
+    return ask(
+        request,
+        "flows",
+        Question(
+            title=f"{action.label.capitalize()}{' this flow' if name == 'cancel' else ''}?",
+            subject=row["name"],
+            status=row["status"],
+            details=(row["jobs"],),
+            warning=action.warning,
+            hindrance=f"You cannot {action.label}. {kept}" if kept else "",
+            fields=(Field("reason", "Why? It is stored in the jobs."),),
+            action=f"flows/{flow.id}/{name}",
+            button=action.button,
+            back=f"flows/{flow.id}",
+            is_danger=name == "cancel",
+        ),
     )
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
-    return answer
-
-
-def _signed(action: str, flow: FlowState) -> str:
-    return f"flows/{flow.id}/{action}"
 
 
 @router.post("/flows/{identifier}/{name}")
-def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, str], Depends(form_of)]) -> Response:
+def act(request: Request, identifier: str, name: str, form: Form) -> Response:
     """Takes a confirmed action, then shows the flow."""
     context, action = context_of(request), action_of(name)
     flow = context.flow(identifier)
-    if not context.csrf.matches(request.cookies.get(COOKIE), _signed(name, flow), form.get(FIELD, "")):
-        raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
+    checked(request, form, f"flows/{flow.id}/{name}")
     with refusing_bad_input():
         taken = _take(action, flow, form.get("reason") or None)
     if not taken:

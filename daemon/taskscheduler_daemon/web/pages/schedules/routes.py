@@ -17,9 +17,8 @@ from taskscheduler.model.job_ids import id_of
 from taskscheduler.process import Process
 from taskscheduler.store.schedules import STATES
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
-from taskscheduler_daemon.web.http.bodies import form_of
 from taskscheduler_daemon.web.http.context import WebContext, context_of
-from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
+from taskscheduler_daemon.web.pages.questions import REASON, Form, Question, ask, checked
 from taskscheduler_daemon.web.pages.schedules.actions import ACTIONS, ScheduleAction, done_text, hindrance
 from taskscheduler_daemon.web.pages.schedules.views import LATEST, key_of, schedule_page, schedule_row
 from taskscheduler_daemon.web.pages.templates import page
@@ -60,8 +59,8 @@ def list_schedules(request: Request, name: str = "", state: str = "", after: str
     shown = [Schedule(document, now) for document in [*odd, *found[:PAGE]]]
     filters = {key: value for key, value in (("name", name), ("state", state)) if value}
     return page(
+        context,
         "schedules.html",
-        root=context.root,
         place="schedules",
         schedules=[schedule_row(one, _runs(context, one), now) for one in shown],
         counts={one: stored.count(one, _MOST_COUNTED) for one in STATES},
@@ -89,7 +88,7 @@ def show_schedule(request: Request, schedule: Named, done: str = "") -> Response
     """Shows everything about one schedule."""
     context = context_of(request)
     view = schedule_page(schedule, _runs(context, schedule), context.scheduler.store.clock.now())
-    return page("schedule.html", root=context.root, place="schedules", schedule=view, message=done_text(done))
+    return page(context, "schedule.html", place="schedules", schedule=view, message=done_text(done))
 
 
 def action_of(name: str) -> ScheduleAction:
@@ -102,32 +101,32 @@ def action_of(name: str) -> ScheduleAction:
 @router.get("/schedule/{action}")
 def confirm(request: Request, action: str, schedule: Named) -> Response:
     """Asks before an action."""
-    context, wanted = context_of(request), action_of(action)
-    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
-    answer = page(
-        "schedule_confirm.html",
-        root=context.root,
-        place="schedules",
-        schedule=schedule_row(schedule, [], context.scheduler.store.clock.now()),
-        action=wanted,
-        hindrance=hindrance(action, schedule),
-        field=FIELD,
-        token=context.csrf.field(cookie, _signed(action, schedule)),
+    context, wanted, key = context_of(request), action_of(action), key_of(schedule)
+    row, kept = schedule_row(schedule, [], context.scheduler.store.clock.now()), hindrance(action, schedule)
+    return ask(
+        request,
+        "schedules",
+        Question(
+            title="Run this schedule now?" if action == "run" else f"{wanted.label.capitalize()} this schedule?",
+            subject=row["name"],
+            status=row["state"],
+            details=tuple(one for one in (row["reason"], row["words"]) if one),
+            warning=wanted.warning,
+            hindrance=f"You cannot {wanted.label} it. {kept}" if kept else "",
+            fields=(REASON,) if action == "pause" else (),
+            action=f"schedule/{action}?{key}",
+            button="Run it now" if action == "run" else f"{wanted.label.capitalize()} the schedule",
+            back=f"schedule?{key}",
+            is_danger=action == "delete",
+        ),
     )
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
-    return answer
-
-
-def _signed(action: str, schedule: Schedule) -> str:
-    return f"schedule/{action}?{key_of(schedule)}"
 
 
 @router.post("/schedule/{action}")
-def act(request: Request, action: str, schedule: Named, form: Annotated[dict[str, str], Depends(form_of)]) -> Response:
+def act(request: Request, action: str, schedule: Named, form: Form) -> Response:
     """Takes a confirmed action, then shows the schedule, or the list if it is deleted."""
     context, wanted = context_of(request), action_of(action)
-    if not context.csrf.matches(request.cookies.get(COOKIE), _signed(action, schedule), form.get(FIELD, "")):
-        raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
+    checked(request, form, f"schedule/{action}?{key_of(schedule)}")
     if reason := hindrance(action, schedule):
         raise HTTPException(409, reason)
     with refusing_bad_input():

@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-_HERE = Path(__file__).parent
-
-STYLE = _HERE / "style.css"
+from taskscheduler_daemon.web.pages.static import VERSION
 
 _TEMPLATES = Environment(
-    loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Frame(Protocol):
+    """What every page shows around its content."""
+
+    @property
+    def root(self) -> str:
+        """The path under which a proxy serves the pages."""
+
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+
+
+class Place(NamedTuple):
+    """An entry of the navigation."""
+
+    name: str
+    path: str
+    text: str
+    icon: str  #: the data of an SVG path, 16 wide and high
+
+
+PLACES = (
+    Place("overview", "", "Overview", "M2 2h5v7H2zM9 2h5v4H9zM9 8h5v6H9zM2 11h5v3H2z"),
+    Place("jobs", "jobs", "Jobs", "M5.5 4H14M5.5 8H14M5.5 12H14M2 4h.01M2 8h.01M2 12h.01"),
+    Place("failures", "failures", "Failures", "M8 2 1.5 13.5h13zM8 6.5v3M8 11.6h.01"),
+    Place("schedules", "schedules", "Schedules", "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM8 4.8V8l2.2 1.6"),
+    Place(
+        "flows", "flows", "Flows", "M2 3.5h4v3H2zM10 2h4v3h-4zM10 11h4v3h-4zM6 5c3 0 1-1.5 4-1.5M6 5c3 0 1 7.5 4 7.5"
+    ),
+    Place("control", "control", "Queues and limits", "M3 2v12M8 2v12M13 2v12M1.5 10h3M6.5 5h3M11.5 11h3"),
+    Place("nodes", "nodes", "Nodes", "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.8h.01M4.5 11.3h.01"),
 )
 
 
@@ -26,7 +62,8 @@ def _breakable(name: str) -> Markup:
 _TEMPLATES.filters["breakable"] = _breakable
 
 
-def page(name: str, code: int = 200, /, *, root: str, **values: Any) -> HTMLResponse:
-    """Renders a page whose links begin with `root`; characters that have no UTF-8 form become question marks."""
-    text = _TEMPLATES.get_template(name).render(values | {"root": root})
+def page(frame: Frame, name: str, code: int = 200, /, **values: Any) -> HTMLResponse:
+    """Renders a page whose links begin with the root; characters that have no UTF-8 form become question marks."""
+    around = {"root": frame.root, "database": frame.database, "places": PLACES, "version": VERSION}
+    text = _TEMPLATES.get_template(name).render(around | values)
     return HTMLResponse(text.encode("utf-8", "replace"), code)

@@ -7,6 +7,7 @@ from typing import Any
 from bson import ObjectId
 from tests.support.odd_schedules import ODD
 from tests.support.tables import table
+from tests.support.web import FRAME
 from tests.unit.presentation.fakes import NOW, ago, job, schedule
 
 from taskscheduler.model.lifecycle import Status
@@ -71,7 +72,7 @@ def test_odd_schedules_have_pages() -> None:
     for field, value in [(field, value) for field, values in ODD.items() for value in values]:
         odd = schedule(**{field: value})
         row = schedule_page(odd, [], NOW)
-        text = page("schedule.html", root="", place="schedules", schedule=row, message="").body
+        text = page(FRAME, "schedule.html", place="schedules", schedule=row, message="").body
         assert (b"Stored document" in text) == (odd.fault is not None)
 
 

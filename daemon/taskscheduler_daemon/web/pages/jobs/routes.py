@@ -1,92 +1,36 @@
-"""The routes of the pages: overview, list of jobs, one job, and its actions after a confirmation."""
+"""The routes of jobs: the list, one job, and its actions after a question."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from bson import ObjectId
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
 from taskscheduler.model.filters.expression import all_of
-from taskscheduler.model.filters.keys import KINDS
-from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.control.known import unknown_classes
-from taskscheduler.operations.control.summary import kept_back
 from taskscheduler.process import Process
 from taskscheduler.store.job_lists import by_id
-from taskscheduler_daemon.presentation.node import unknown_warning
 from taskscheduler_daemon.presentation.reason import is_kept_waiting
-from taskscheduler_daemon.presentation.running import as_of_now, boots_of
-from taskscheduler_daemon.presentation.text import local
-from taskscheduler_daemon.web.http.bodies import form_of
 from taskscheduler_daemon.web.http.context import WebContext, context_of
-from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 from taskscheduler_daemon.web.pages.actions import ACTIONS, Action, actions_of, done_text, noun
-from taskscheduler_daemon.web.pages.control.reasons import reason_row, reason_view
-from taskscheduler_daemon.web.pages.control.rows import pause_row
-from taskscheduler_daemon.web.pages.filters import STATUSES, JobFilter
-from taskscheduler_daemon.web.pages.templates import STYLE, page
+from taskscheduler_daemon.web.pages.control.reasons import reason_view
+from taskscheduler_daemon.web.pages.filters import JobFilter
+from taskscheduler_daemon.web.pages.jobs.bar import chips, tabs
+from taskscheduler_daemon.web.pages.jobs.views import job_page
+from taskscheduler_daemon.web.pages.questions import Form, Question, ask, checked
+from taskscheduler_daemon.web.pages.templates import page
 from taskscheduler_daemon.web.pages.truncate import line
-from taskscheduler_daemon.web.pages.view_models import (
-    count_tiles,
-    job_page,
-    job_row,
-    node_row,
-    program_row,
-    queue_row,
-    service_row,
-)
+from taskscheduler_daemon.web.pages.view_models import job_row, state_view
 
 PAGE = 50  #: jobs on one page of the list
 
-SHOWN = 20  #: services, and programs, on the overview
-
 MOST_SEARCHED = 50_000  #: jobs that one page reads at most, if no index finds the matching ones
 
-_AT_WORK: Mapping[str, Any] = {**KINDS["program"], "status": {"$in": [int(Status.PROCESSING)]}}
+CHILDREN = 20
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/")
-def overview(request: Request) -> Response:
-    """Shows counts, queues, nodes, services, and programs that no node runs."""
-    context = context_of(request)
-    cluster, scheduler = context.overview, context.scheduler
-    found = cluster.nodes()
-    nodes = as_of_now(found, context.job_lists.running_on(boots_of(found)))
-    now = scheduler.store.clock.now()
-    counts, queues, pauses = cluster.counts(), cluster.backlogs(), cluster.pauses()
-    services, programs = (
-        [Process(scheduler, job) for job in context.job_lists.recent(query, SHOWN + 1)]
-        for query in (KINDS["service"], _AT_WORK)
-    )
-    return page(
-        "overview.html",
-        root=context.root,
-        place="overview",
-        tiles=count_tiles(counts),
-        reasons=[reason_row(*one) for one in kept_back(cluster, counts, queues, found, pauses).items()],
-        queues=[queue_row(backlog, nodes) for backlog in queues],
-        nodes=[node_row(node) for node in nodes],
-        unknown=[line(unknown_warning(one), 400) for one in unknown_classes(cluster, found)],
-        services=[service_row(job, now) for job in services[:SHOWN]],
-        more_services=len(services) > SHOWN,
-        programs=[program_row(job, now) for job in programs[:SHOWN]],
-        more_programs=len(programs) > SHOWN,
-        pauses=[pause_row(pause) for pause in pauses],
-        database=cluster.name,
-        time=local(now),
-    )
-
-
-@router.get("/style.css")
-def style() -> Response:
-    """Returns the style sheet."""
-    return FileResponse(STYLE, media_type="text/css", headers={"Cache-Control": "private, max-age=300"})
 
 
 @router.get("/jobs")
@@ -105,31 +49,20 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: s
     last = documents[-1]["_id"] if rest else boundary
     last = last if isinstance(last, ObjectId) else None
     return page(
+        context,
         "jobs.html",
-        root=context.root,
         place="jobs",
         jobs=[job_row(Process(context.scheduler, document), now) for document in documents],
         searched=MOST_SEARCHED if boundary and not rest else None,
         message=done_text(done),
-        **_form(wanted),
+        tabs=tabs(wanted, context.overview.counts()),
+        chips=chips(wanted),
+        given={name: line(value, 2000) for name, value in wanted.given.items() if name != "q"},
+        q=line(wanted.q, 2000),
+        filtered=bool(wanted.given),
+        everything=urlencode(wanted.given, errors="replace"),
         **_paging(context.root, wanted, last),
     )
-
-
-def _form(wanted: JobFilter) -> dict[str, Any]:
-    """Returns what the form of the filter shows."""
-    return {
-        "statuses": list(STATUSES),
-        "kinds": list(KINDS),
-        "status": wanted.status,
-        "job": line(wanted.job, 300),
-        "queue": line(wanted.queue, 300),
-        "tag": line(wanted.tag, 300),
-        "kind": wanted.kind,
-        "schedule": line(wanted.schedule, 300),
-        "q": line(wanted.q, 2000),
-        "filtered": bool(wanted.given),
-    }
 
 
 def _paging(root: str, wanted: JobFilter, last: ObjectId | None) -> dict[str, Any]:
@@ -146,11 +79,14 @@ def show_job(request: Request, identifier: str, done: str = "") -> Response:
     """Shows everything about one job."""
     context = context_of(request)
     job, now = context.job(identifier), context.scheduler.store.clock.now()
+    children = context.job_lists.recent({"parent": job.id}, CHILDREN + 1)
     return page(
+        context,
         "job.html",
-        root=context.root,
         place="jobs",
         job=job_page(job, now),
+        children=[job_row(Process(context.scheduler, child), now) for child in children[:CHILDREN]],
+        more_children=len(children) > CHILDREN,
         why=reason_view(job.why()) if is_kept_waiting(job) else None,
         message=done_text(done, job),
     )
@@ -171,31 +107,37 @@ def confirm(request: Request, identifier: str, name: str) -> Response:
     """Asks before an action."""
     context = context_of(request)
     job = context.job(identifier)
-    action = _action(name, job)
-    cookie = context.csrf.cookie(request.cookies.get(COOKIE))
-    answer = page(
-        "confirm.html",
-        root=context.root,
-        place="jobs",
-        job=job_row(job, context.scheduler.store.clock.now()),
-        action=action,
-        what=noun(job),
-        allowed=action.allows(job),
-        field=FIELD,
-        token=context.csrf.field(cookie, f"{job.id_text}/{name}"),
+    action, what, state = _action(name, job), noun(job), state_view(job)
+    row = job_row(job, context.scheduler.store.clock.now())
+    path = f"jobs/{quote(job.id_text, safe='')}"
+    said = state.get("text") or state["name"]
+    return ask(
+        request,
+        "jobs",
+        Question(
+            title=f"{action.label.capitalize()} this {what}?",
+            subject=row["job"],
+            id=job.id_text,
+            status=state,
+            details=(row["note"],) if row["note"] else (),
+            warning=action.warning,
+            hindrance="" if action.allows(job) else f"The {what} is {said}, so there is nothing to {action.label}.",
+            action=f"{path}/{action.name}",
+            button=f"{action.label.capitalize()} the {what}",
+            back=path,
+            is_danger=action.name in ("cancel", "delete"),
+            signed=f"{job.id_text}/{name}",
+        ),
     )
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
-    return answer
 
 
 @router.post("/jobs/{identifier}/{name}")
-def act(request: Request, identifier: str, name: str, form: Annotated[dict[str, str], Depends(form_of)]) -> Response:
+def act(request: Request, identifier: str, name: str, form: Form) -> Response:
     """Takes a confirmed action, then shows the job, or the list if the job is deleted."""
     context = context_of(request)
     job = context.job(identifier)
     action = _action(name, job)
-    if not context.csrf.matches(request.cookies.get(COOKIE), f"{job.id_text}/{name}", form.get(FIELD, "")):
-        raise HTTPException(403, "This form is no longer valid; go back, reload the page and try again")
+    checked(request, form, f"{job.id_text}/{name}")
     _take(context, job, action)
     where = f"{context.root}/jobs" + ("" if name == "delete" else f"/{quote(job.id_text)}")
     return RedirectResponse(f"{where}?done={name}", 303)

@@ -1,0 +1,92 @@
+"""The route of the overview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from taskscheduler.model.filters.keys import KINDS
+from taskscheduler.model.lifecycle import Status
+from taskscheduler.operations.control.known import unknown_classes
+from taskscheduler.operations.control.summary import kept_back
+from taskscheduler.process import Process
+from taskscheduler_daemon.presentation.running import as_of_now, boots_of
+from taskscheduler_daemon.presentation.text import local
+from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.pages.control.reasons import reason_row
+from taskscheduler_daemon.web.pages.overview.health import Facts, problems
+from taskscheduler_daemon.web.pages.overview.views import (
+    HOUR,
+    ended_tiles,
+    failure_row,
+    live_tiles,
+    node_tile,
+    running_row,
+)
+from taskscheduler_daemon.web.pages.templates import page
+from taskscheduler_daemon.web.pages.view_models import node_row, program_row, queue_row, service_row
+
+SHOWN = 20  #: services, and programs
+
+RUNNING = 10  #: jobs
+
+MISTAKES = 5
+
+_DAY = 24 * 3600
+
+_AT_WORK: Mapping[str, Any] = {"status": {"$in": [int(Status.PROCESSING)]}}
+
+_PROGRAMS: Mapping[str, Any] = {**KINDS["program"], **_AT_WORK}
+
+_JOBS: Mapping[str, Any] = {**_AT_WORK, "$nor": [dict(KINDS["service"]), dict(KINDS["program"])]}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def overview(request: Request) -> Response:
+    """Shows what is wrong, counts, queues, nodes, services, what runs, and programs that no node runs."""
+    context = context_of(request)
+    cluster = context.overview
+    found = cluster.nodes()
+    nodes = as_of_now(found, context.job_lists.running_on(boots_of(found)))
+    counts, queues, pauses = cluster.counts(), cluster.backlogs(), cluster.pauses()
+    facts = Facts(nodes, queues, unknown_classes(cluster, found), pauses)
+    next_due = cluster.next_due() if counts[Status.POSTPONED] else None
+    return page(
+        context,
+        "overview.html",
+        place="overview",
+        problems=problems(facts),
+        tiles=live_tiles(counts, queues, nodes, next_due),
+        ended=ended_tiles(cluster.ended_within(HOUR)),
+        node_tile=node_tile(nodes),
+        reasons=[reason_row(*one) for one in kept_back(cluster, counts, queues, found, pauses).items()],
+        queues=[queue_row(backlog, nodes) for backlog in queues],
+        nodes=[node_row(node) for node in nodes],
+        is_new=not any(counts.values()),
+        **_jobs(context),
+    )
+
+
+def _jobs(context: WebContext) -> dict[str, Any]:
+    """Returns what runs and what failed."""
+    scheduler = context.scheduler
+    now = scheduler.store.clock.now()
+    services, programs, running = (
+        [Process(scheduler, job) for job in context.job_lists.recent(query, most + 1)]
+        for query, most in ((KINDS["service"], SHOWN), (_PROGRAMS, SHOWN), (_JOBS, RUNNING))
+    )
+    mistakes = scheduler.failures(since=_DAY, limit=MISTAKES)
+    return {
+        "services": [service_row(job, now) for job in services[:SHOWN]],
+        "more_services": len(services) > SHOWN,
+        "programs": [program_row(job, now) for job in programs[:SHOWN]],
+        "more_programs": len(programs) > SHOWN,
+        "running": [running_row(job, now) for job in running[:RUNNING]],
+        "more_running": len(running) > RUNNING,
+        "failures": [failure_row(one, now) for one in mistakes],
+        "time": local(now),
+    }
