@@ -29,9 +29,12 @@ _ROOT = Path(__file__).parents[2]
 #: variables that only count when a process begins
 _EARLY = ("LD_", "PYTHON", "FAKETIME", "GLIBC", "MALLOC")
 
-#: what all parts of a node need
+#: what all parts of a node need, and what the driver imports when it first connects
 _IMPORTED = (
+    "pymongo.synchronous.auth",
+    "taskscheduler_daemon.manager.manager",
     "taskscheduler_daemon.manager.supervisor",
+    "taskscheduler_daemon.node.node",
     "taskscheduler_daemon.node.session",
     "taskscheduler_daemon.worker.worker",
 )
@@ -177,7 +180,6 @@ def _prepare(request: Mapping[str, Any]) -> None:
     os.close(nothing)
     sys.argv = ["-c", *request["arguments"]]
     random.seed()
-    gc.unfreeze()
 
 
 def _leave(code: int) -> None:

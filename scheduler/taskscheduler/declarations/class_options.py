@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskscheduler.declarations.type_checks import annotations_of
@@ -36,6 +36,31 @@ _LIKE = 0.75  #: a class may have attributes of its own whose names are less lik
 
 _ABSENT = object()
 
+#: what the interpreter itself has under these names, whatever a metaclass defines
+_bases_of = type.__dict__["__mro__"].__get__
+_attributes_of = type.__dict__["__dict__"].__get__
+
+
+class _Attributes:
+    """Reads the attributes of a class, and runs no code of it."""
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+        # getattr_static takes 20 us for a name that is nowhere, and a class has few of the many names of options
+        places = [entry for kind in (cls, type(cls), type(type(cls))) for entry in _bases_of(kind)]
+        self._names = {name for place in places for name in _attributes_of(place)}
+
+    def value(self, name: str) -> Any:
+        """Returns the value of an attribute if it may be an option, else _ABSENT."""
+        if name not in self._names:
+            return _ABSENT
+        value = inspect.getattr_static(self._cls, name, _ABSENT)
+        return _ABSENT if callable(value) or hasattr(type(value), "__get__") else value
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """Returns those of `names` that may be options."""
+        return {name: value for name in names if (value := self.value(name)) is not _ABSENT}
+
 
 def decorated_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options of a decorator; InvalidOptionError for an unknown one or a wrong value."""
@@ -58,11 +83,12 @@ def class_options(cls: type, is_service: bool) -> dict[str, Any]:
     """
     known = SERVICE_CHECKS if is_service else _CHECKS
     try:
-        _refuse_those_of_one_job({name: value for name in _OF_ONE_JOB if (value := _value(cls, name)) is not _ABSENT})
+        attributes = _Attributes(cls)
+        _refuse_those_of_one_job(attributes.values(_OF_ONE_JOB))
         if is_service:
-            _refuse_those_of_plain_jobs(cls)
-        _refuse_near_misses(cls, known if is_service else {**known, **_RULES, **BATCH_CHECKS})
-        options = checked({name: value for name in known if (value := _value(cls, name)) is not _ABSENT}, known)
+            _refuse_those_of_plain_jobs(attributes)
+        _refuse_near_misses(cls, attributes, known if is_service else {**known, **_RULES, **BATCH_CHECKS})
+        options = checked(attributes.values(known), known)
         if not is_service:
             JobOptions.of(options)  # whether they fit together
         return options
@@ -75,8 +101,7 @@ def batch_options(cls: type, is_service: bool, options: Mapping[str, Any]) -> Ba
 
     InvalidOptionError for a wrong value, and for a class of which no two jobs can run in one worker.
     """
-    given = {name: _value(cls, name) for name in BATCH_CHECKS}
-    given = {name: value for name, value in given.items() if value is not _ABSENT and value is not None}
+    given = {name: value for name, value in _Attributes(cls).values(BATCH_CHECKS).items() if value is not None}
     try:
         if given and is_service:
             raise InvalidOptionError(f"a service has no option {next(iter(given))}: each runs for ever, by itself")
@@ -104,32 +129,26 @@ def exception_rules(cls: type, is_service: bool) -> ExceptionRules:
         raise InvalidOptionError(f"the job class {cls.__qualname__}: {error}") from None
 
 
-def _value(cls: type, name: str) -> Any:
-    """Returns the value of an attribute if it may be an option; runs no code of the class."""
-    value = inspect.getattr_static(cls, name, _ABSENT)
-    return _ABSENT if callable(value) or hasattr(type(value), "__get__") else value
-
-
 def _refuse_those_of_one_job(given: Mapping[str, Any]) -> None:
     for name in _OF_ONE_JOB:
         if given.get(name) is not None:
             raise InvalidOptionError(f"option {name} belongs to a single job; give it where the job is added")
 
 
-def _refuse_those_of_plain_jobs(cls: type) -> None:
-    for name in _CHECKS:
-        if name not in SERVICE_CHECKS and _value(cls, name) is not _ABSENT:
+def _refuse_those_of_plain_jobs(attributes: _Attributes) -> None:
+    for name in attributes.values(_CHECKS):
+        if name not in SERVICE_CHECKS:
             raise InvalidOptionError(f"a service has no option {name}; it takes {', '.join(SERVICE_CHECKS)}")
 
 
-def _refuse_near_misses(cls: type, known: Mapping[str, Check]) -> None:
+def _refuse_near_misses(cls: type, attributes: _Attributes, known: Mapping[str, Check]) -> None:
     """Looks at what the class itself defines without an annotation: an attribute with one is meant as it is."""
     aliases = {name: meant for name, meant in _ALIASES.items() if meant in known}
-    meant = {*JOB_CHECKS, *known, *annotations_of(cls)}
+    meant = {"name", *JOB_CHECKS, *known, *annotations_of(cls)}
     for name in vars(cls):
         if name in meant or name.startswith("_") or not name.islower():  # TIMEOUT is a constant of the class
             continue
-        value = _value(cls, name)
+        value = attributes.value(name)
         near = None if value is _ABSENT else nearest(name, known, aliases, _LIKE)
         if near is not None and _fits(value, near, known[near]):
             raise InvalidOptionError(
