@@ -27,6 +27,7 @@ from taskscheduler.errors import (
     InvalidStateError,
     JobFailure,
     JobNotFoundError,
+    NoAnswerError,
     PayloadTooLargeError,
     ScheduleNotFoundError,
     SchedulerError,
@@ -42,6 +43,7 @@ from taskscheduler.jobs.job import Job
 from taskscheduler.jobs.schedules import schedule
 from taskscheduler.jobs.service import Service
 from taskscheduler.model.attempt_result import Outcome
+from taskscheduler.model.attempts.stack import Stack, StackFrame, StackThread
 from taskscheduler.model.control.groups import Group
 from taskscheduler.model.control.limits import Limit
 from taskscheduler.model.control.pauses import Pause
@@ -106,6 +108,7 @@ __all__ = [
     "LimitUse",
     "MetricPoint",
     "MetricRow",
+    "NoAnswerError",
     "Outcome",
     "Pause",
     "PayloadTooLargeError",
@@ -123,6 +126,9 @@ __all__ = [
     "ServiceNotFoundError",
     "Signal",
     "SignalTimeoutError",
+    "Stack",
+    "StackFrame",
+    "StackThread",
     "Status",
     "UnsupportedServerError",
     "WaitTimeoutError",

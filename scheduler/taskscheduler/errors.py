@@ -19,6 +19,7 @@ model/raised.py.
     │   └── Discard                          the same, and it is not
     ├── AlreadyRunningError                  another program or job with the solo key is at work; carries `.process`
     ├── WaitTimeoutError (TimeoutError)      the job did not end within `timeout`
+    ├── NoAnswerError (TimeoutError)         the node of a running job did not answer
     ├── SignalTimeoutError (TimeoutError)    raised inside a job: the signal it waited for did not come in time
     ├── JobError                             the job did not end as DONE; carries `.process`
     │   ├── JobFailedError                   it raised, or its worker died too often
@@ -123,6 +124,10 @@ class WaitTimeoutError(SchedulerError, TimeoutError):
     def of(cls, left: int, timeout: float | None) -> WaitTimeoutError:
         """Returns the error for so many jobs that are left after so many seconds."""
         return cls(f"{left} {'job has' if left == 1 else 'jobs have'} not ended within {timeout:g} seconds")
+
+
+class NoAnswerError(SchedulerError, TimeoutError):
+    """The node that runs a job is silent, or did not answer in time."""
 
 
 class SignalTimeoutError(SchedulerError, TimeoutError):

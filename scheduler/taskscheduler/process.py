@@ -8,10 +8,19 @@ from typing import Any, Protocol
 
 from bson import ObjectId
 
+from taskscheduler.model.attempts.stack import Stack
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.process_state import AddOutcome, ProcessState
+
+
+class Inspecting(Protocol):
+    """The part of `scheduler.inspect` that a process uses."""
+
+    def stack(self, job_id: ObjectId | str, timeout: Seconds = 10.0) -> Stack:
+        """Returns where a running job is right now."""
+        ...
 
 
 class JobAccess(Protocol):
@@ -37,6 +46,11 @@ class JobAccess(Protocol):
 
     def future(self, process: Process) -> Future[Any]:
         """Returns the result of a job as a future. See Scheduler.future."""
+        ...
+
+    @property
+    def inspect(self) -> Inspecting:
+        """Looks into running jobs."""
         ...
 
 
@@ -74,6 +88,10 @@ class Process(ProcessState):
     def why(self) -> Reason:
         """Returns why the job does not run now, in a word and a sentence; or that it runs, or has ended."""
         return self._scheduler.why(self.id_text)
+
+    def stack(self, timeout: Seconds = 10.0) -> Stack:
+        """Returns where the job is right now, as its node says within `timeout` seconds. See Inspection.stack."""
+        return self._scheduler.inspect.stack(self._key, timeout)
 
     def raise_for_status(self) -> None:
         """Raises the JobError that fits a job that ended in another way than DONE."""

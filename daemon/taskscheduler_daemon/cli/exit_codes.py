@@ -14,6 +14,7 @@ from taskscheduler.errors import (
     InvalidOptionError,
     InvalidStateError,
     JobNotFoundError,
+    NoAnswerError,
     ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
@@ -45,7 +46,7 @@ CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
     ((DuplicateJobError, InvalidStateError), ExitCode.REFUSED),
     ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
-    ((WaitTimeoutError,), ExitCode.TIMED_OUT),
+    ((WaitTimeoutError, NoAnswerError), ExitCode.TIMED_OUT),
 )
 
 

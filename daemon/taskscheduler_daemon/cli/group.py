@@ -25,6 +25,7 @@ GROUPS = {
         "add": "Add a job.",
         "list": "List jobs, newest first.",
         "show": "Show everything about one job.",
+        "stack": "Print where a running job is right now.",
         "wait": "Wait until jobs have ended, with progress bars.",
         "listen": "Follow all status changes.",
         "counts": "Count jobs per class or queue, and status.",

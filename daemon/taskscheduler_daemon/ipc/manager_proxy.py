@@ -60,6 +60,10 @@ class ManagerProxy:
         """Reports when a child of a silent job gave its last sign of life, in monotonic time; 0.0: never."""
         self._send(messages.alive(job_id, attempt, at))
 
+    def stack(self, job_id: bytes, attempt: int, question: bytes) -> None:
+        """Asks where a job is."""
+        self._send(messages.ask_for_stack(job_id, attempt, question))
+
     def stop(self, seconds: float) -> None:
         """Asks the manager to finish within so many seconds."""
         self._send(messages.timed(Kind.STOP, seconds))

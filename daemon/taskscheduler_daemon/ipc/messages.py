@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple
 
@@ -37,6 +37,8 @@ _JOBS = struct.Struct("<I")
 
 _ITEM = struct.Struct("<B12s")
 
+_ASKED = struct.Struct("<B12sI12s")
+
 _BSON_LENGTH = struct.Struct("<i")
 
 
@@ -50,6 +52,7 @@ class Kind(IntEnum):
     LEASE = 3  #: the monotonic time until which jobs may run
     STOP = 4  #: finish within so many seconds, hand the rest back
     RECYCLE = 5  #: replace the workers, each after its job
+    STACK = 8  #: asks where a job is
     ALIVE = 7  #: the answer to SILENT: when a child of the job gave its last sign of life
     # manager -> worker
     INTERRUPT = 6  #: end an async job
@@ -67,6 +70,7 @@ class Kind(IntEnum):
     GONE = 25  #: nothing is left of an attempt that was exclusive
     SILENT = 26  #: asks whether a silent job has a child that is not
     KNOWN = 27  #: the jobs that the newest worker knows
+    STACK_OF = 28  #: the answer to STACK
 
 
 class Flag(IntFlag):
@@ -297,6 +301,28 @@ def sign_of_life(message: bytes) -> tuple[bytes, int, float]:
     """Decodes the job, the attempt and the time of an ALIVE."""
     _, job_id, attempt, at = _SIGN.unpack(message)
     return job_id, attempt, at
+
+
+def ask_for_stack(job_id: bytes, attempt: int, question: bytes) -> bytes:
+    """Encodes the question where a job is."""
+    return _ASKED.pack(Kind.STACK, job_id, attempt, question)
+
+
+def stack_question(message: bytes) -> tuple[bytes, int, bytes]:
+    """Decodes the job, the attempt and the id of a STACK."""
+    _, job_id, attempt, question = _ASKED.unpack(message)
+    return job_id, attempt, question
+
+
+def stack_of(question: bytes, content: Mapping[str, Any]) -> bytes:
+    """Encodes the answer to a question."""
+    return _ITEM.pack(Kind.STACK_OF, question) + bson.encode(content)
+
+
+def stack_in(message: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Decodes the id of the question and the answer."""
+    _, question = _ITEM.unpack_from(message)
+    return question, bson.decode(message[_ITEM.size :])
 
 
 def held(entries: list[tuple[bytes, int, bytes, float]]) -> bytes:

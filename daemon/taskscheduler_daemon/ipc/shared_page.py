@@ -7,6 +7,7 @@ import struct
 
 from taskscheduler_daemon.ipc.begun_page import BegunPage, BegunRow
 from taskscheduler_daemon.ipc.messages import NOT_MEASURED
+from taskscheduler_daemon.system.stack_dump import StackFile
 
 _TOUCHED = struct.Struct("d")  #: aligned, so that it is never read half written
 
@@ -34,6 +35,7 @@ class SharedPage:
         self.row = row or BegunPage(1).row(1)  #: where the worker notes what it has begun
         self._page = mmap.mmap(-1, PAGE_SIZE)
         self._version = 0
+        self.stacks = StackFile()  #: where the worker says where it is
         self.spent = NOT_MEASURED
 
     def touch(self, now: float) -> None:
@@ -96,4 +98,5 @@ class SharedPage:
     def close(self) -> None:
         """Unmaps the page, and gives back the row of a worker that has ended."""
         self._page.close()
+        self.stacks.close()
         self.row.free()

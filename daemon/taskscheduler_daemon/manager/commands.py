@@ -15,6 +15,7 @@ from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.pool.pool import Pool
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
+from taskscheduler_daemon.manager.stacks import StackRequests
 from taskscheduler_daemon.manager.timeouts import Timeouts
 from taskscheduler_daemon.system.kill import kill_tree
 from taskscheduler_daemon.system.log_files import reopen_log_files
@@ -26,12 +27,19 @@ class NodeCommands:
     """Carries out the commands of the node, and enforces its lease and its stop timeout."""
 
     def __init__(
-        self, pool: Pool, assigner: Assigner, timeouts: Timeouts, async_attempts: AsyncAttempts, node: NodeProxy
+        self,
+        pool: Pool,
+        assigner: Assigner,
+        timeouts: Timeouts,
+        async_attempts: AsyncAttempts,
+        stacks: StackRequests,
+        node: NodeProxy,
     ) -> None:
         self._pool = pool
         self._assigner = assigner
         self._timeouts = timeouts
         self._async = async_attempts
+        self._stacks = stacks
         self._node = node
         self._lease_until = NEVER
         self._expired_lease = 0.0  #: the end of the last lease that was not renewed in time
@@ -51,6 +59,8 @@ class NodeCommands:
                 self.introduce()
             elif kind == Kind.ALIVE:
                 self._timeouts.children_alive(*messages.sign_of_life(message), now)
+            elif kind == Kind.STACK:
+                self._stacks.ask(*messages.stack_question(message), now)
             elif kind == Kind.STOP:
                 self.stop(messages.time_of(message), now)
             elif kind == Kind.RECYCLE:

@@ -22,6 +22,7 @@ from taskscheduler_daemon.manager.pool.hand_back import async_to_hand_back, next
 from taskscheduler_daemon.manager.pool.options import PoolOptions
 from taskscheduler_daemon.manager.pool.pool import Pool
 from taskscheduler_daemon.manager.pool.recycling import next_retirement, to_retire
+from taskscheduler_daemon.manager.stacks import StackRequests
 from taskscheduler_daemon.manager.supervisor import WorkerBuilder, WorkerSupervisor
 from taskscheduler_daemon.manager.timeouts import Timeouts
 from taskscheduler_daemon.manager.worker_messages import WorkerMessages
@@ -101,8 +102,14 @@ class ManagerLoop:
             node=node,
             kill_grace=settings.kill_grace,
         )
+        self._stacks = StackRequests(pool, assigner, node)
         self._commands = NodeCommands(
-            pool=pool, assigner=assigner, timeouts=self._timeouts, async_attempts=async_attempts, node=node
+            pool=pool,
+            assigner=assigner,
+            timeouts=self._timeouts,
+            async_attempts=async_attempts,
+            stacks=self._stacks,
+            node=node,
         )
         self._supervisor = WorkerSupervisor(
             pool=pool,
@@ -173,6 +180,7 @@ class ManagerLoop:
         pool, holds = self._pool, self._pool.holds()
         timers = [pool.next_event(now), next_look(pool, self._looked_at), next_retirement(pool)]
         timers += [self._commands.next_event(holds), self._worker_messages.read_pages_at, self._supervisor.orphans_at]
+        timers.append(self._stacks.look_at)
         if holds:
             timers.append(max(self._inventory_at + _INVENTORY_EVERY, now))
         return min(timers)
@@ -189,6 +197,8 @@ class ManagerLoop:
         if now >= self._inventory_at + _INVENTORY_EVERY and self._pool.holds():
             self._inventory_at = now
             self._node.push(messages.held(self._pool.inventory()))
+        if now >= self._stacks.look_at:
+            self._stacks.look(now)
         if now >= self._supervisor.orphans_at:
             self._supervisor.kill_adopted_orphans(now)
 

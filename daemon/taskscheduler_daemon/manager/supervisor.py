@@ -103,7 +103,8 @@ class WorkerSupervisor:
             )
 
         try:
-            pid = spawn(main, title="ts-worker", keep=[handle.worker_end.fileno()], die_with_parent=True)
+            kept = [handle.worker_end.fileno(), handle.page.stacks.fileno()]
+            pid = spawn(main, title="ts-worker", keep=kept, die_with_parent=True)
         except ForkError:
             handle.close()
             raise

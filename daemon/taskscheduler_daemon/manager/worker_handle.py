@@ -20,6 +20,7 @@ class WorkerHandle:
         self.manager_end.setblocking(False)
         keep_private(self.manager_end.fileno(), self.worker_end.fileno())
         self.page = SharedPage(row)
+        keep_private(self.page.stacks.fileno())
         self.progress_limit = 0.0  #: seconds between two looks at the progress in its page
         self.reports_progress = False  #: whether the running job has reported progress
         self.began = NOT_BEGUN  #: when that job began, as it says

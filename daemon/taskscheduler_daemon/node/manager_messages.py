@@ -32,6 +32,7 @@ class ManagerMessages:
         self._capacity = parts.capacity
         self._claimer = parts.claimer
         self._family_signs = parts.family_signs
+        self._stacks = parts.stacks
         self._heartbeat = heartbeat
         self._announce = announce
         self.end: SessionEnd | None = None  #: that the manager asks for
@@ -71,6 +72,8 @@ class ManagerMessages:
             self._reports.gone(*messages.attempt_of(message))
         elif kind == Kind.SILENT:
             self._family_signs.ask(*messages.attempt_of(message))
+        elif kind == Kind.STACK_OF:
+            self._stacks.answered(message)
         elif kind == Kind.BROKEN:
             self.end = SessionEnd.BROKEN
         elif kind == Kind.STOPPED:

@@ -26,6 +26,7 @@ from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.dispatch.family_signs import FamilySigns
 from taskscheduler_daemon.node.dispatch.manager_watchdog import ManagerWatchdog
 from taskscheduler_daemon.node.dispatch.reports import ReportHandler
+from taskscheduler_daemon.node.dispatch.stacks import StackQuestions
 from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
 from taskscheduler_daemon.node.maintenance.declarer import Declarer
 from taskscheduler_daemon.node.maintenance.duty import Duty
@@ -129,6 +130,7 @@ class SessionParts:
             manager=self._manager,
             clock=self._clock,
         )
+        self.stacks = StackQuestions(self._store, self.node, self.in_flight, self._manager, self._threads)
         self.family_signs = FamilySigns(self._store, self.in_flight, self._manager, self._clock, self._threads)
         self.status = NodeStatus(
             options=self._options,
@@ -196,7 +198,14 @@ class SessionParts:
             clock=self._clock,
             threads=self._threads,
         )
-        self.control_watch = ControlWatch(self._controls, self.claimer, self._gatekeeper, self._search, self._threads)
+        self.control_watch = ControlWatch(
+            view=self._controls,
+            claimer=self.claimer,
+            gatekeeper=self._gatekeeper,
+            search=self._search,
+            stacks=self.stacks,
+            threads=self._threads,
+        )
         self.wakeups = WakeupListener(
             store=self._store,
             search=self._search,

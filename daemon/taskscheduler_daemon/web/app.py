@@ -18,6 +18,7 @@ from taskscheduler.errors import (
     FlowNotFoundError,
     InvalidStateError,
     JobNotFoundError,
+    NoAnswerError,
     ScheduleNotFoundError,
     SchedulerError,
 )
@@ -28,6 +29,7 @@ from taskscheduler_daemon.web.api import limits as limit_service
 from taskscheduler_daemon.web.api import metrics as metric_service
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
+from taskscheduler_daemon.web.api import stacks as stack_service
 from taskscheduler_daemon.web.api import why as why_service
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware, refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
@@ -41,6 +43,7 @@ from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
 from taskscheduler_daemon.web.pages.flows import routes as flow_pages
 from taskscheduler_daemon.web.pages.jobs import routes as job_pages
+from taskscheduler_daemon.web.pages.jobs import stack as stack_page
 from taskscheduler_daemon.web.pages.overview import routes as overview_page
 from taskscheduler_daemon.web.pages.schedules import routes as schedule_pages
 from taskscheduler_daemon.web.pages.templates import page
@@ -56,8 +59,10 @@ _ROUTERS = (
     sequence_service.router,
     why_service.router,
     metric_service.router,
+    stack_service.router,
     static.router,
     overview_page.router,
+    stack_page.router,
     job_pages.router,
     schedule_pages.router,
     flow_pages.router,
@@ -186,6 +191,8 @@ def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 404, f"There is no schedule {str(error.name)[:200]}")
     if isinstance(error, InvalidStateError):
         return _answer(request, 409, str(error))
+    if isinstance(error, NoAnswerError):
+        return _answer(request, 504, str(error))
     known = isinstance(error, SchedulerError)  # its text says what is wrong; other errors need a traceback
     reason = {"reason": str(error)} if known else {}
     logger.error("request failed", exc_info=None if known else error, extra={"path": request.url.path, **reason})

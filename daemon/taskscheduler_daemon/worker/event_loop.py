@@ -19,12 +19,14 @@ from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult, failure
 from taskscheduler.model.attempts.cost import Cost
+from taskscheduler.model.attempts.stack import StackFrame
 from taskscheduler.model.exception_texts import try_to_log
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Kind, Run
 from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
+from taskscheduler_daemon.system.stack_dump import coroutine_frames
 from taskscheduler_daemon.system.usage import Metered, UsageMeter
 from taskscheduler_daemon.worker.batches import batch_work
 from taskscheduler_daemon.worker.execution import JobExecution
@@ -196,6 +198,10 @@ class EventLoop:
         attempt.flush()
         del self._attempts[run.job_id]
         return self._items_reported(attempt, _result_of(attempt))
+
+    def coroutines(self) -> dict[str, list[StackFrame]]:
+        """Returns where each job waits, or what it runs, by its id; for signal handlers."""
+        return {job_id.hex(): coroutine_frames(one.task.get_coro()) for job_id, one in list(self._attempts.items())}
 
     def interrupt_all(self, verdict: Status) -> None:
         """Interrupts all jobs; for signal handlers."""

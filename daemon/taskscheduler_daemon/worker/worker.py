@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from taskscheduler.jobs.executor import Container, JobInterrupted, refusal
 from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.attempts.stack import StackFrame
 from taskscheduler.model.exception_texts import loggable, try_to_log
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.readable import fault_of_decoding
@@ -32,6 +34,7 @@ from taskscheduler_daemon.system.forks import handle_but_not_in_forks
 from taskscheduler_daemon.system.reap import reap_strangers
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.spawn import adopt_orphans
+from taskscheduler_daemon.system.stack_dump import StackAnswers
 from taskscheduler_daemon.system.usage import UsageMeter
 from taskscheduler_daemon.worker.batches import BatchWork, batch_work
 from taskscheduler_daemon.worker.event_loop import EventLoop
@@ -104,6 +107,7 @@ class Worker(Borrower):
         adopt_orphans()
         handle_but_not_in_forks(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node handles Ctrl-C
+        StackAnswers(page.stacks, self).start()
         try:
             self._reports.ready()
             self._events.emit(STARTED, self)
@@ -184,6 +188,10 @@ class Worker(Borrower):
             raise JobInterrupted
         for other in others:
             self._process(other)
+
+    def coroutines(self) -> Mapping[str, Sequence[StackFrame]]:
+        """Returns where the async jobs are, by their ids; while one of them is being started, without that."""
+        return {} if self._event_loop is None else self._event_loop.coroutines()
 
     def _async_loop(self) -> EventLoop:
         if self._event_loop is None:

@@ -7,10 +7,19 @@ from typing import Any, Protocol
 
 from bson import ObjectId
 
+from taskscheduler.model.attempts.stack import Stack
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.process_state import AddOutcome, ProcessState
+
+
+class AsyncInspecting(Protocol):
+    """The part of `scheduler.inspect` that a process uses."""
+
+    async def stack(self, job_id: ObjectId | str, timeout: Seconds = 10.0) -> Stack:
+        """Returns where a running job is right now."""
+        ...
 
 
 class AsyncJobAccess(Protocol):
@@ -32,6 +41,11 @@ class AsyncJobAccess(Protocol):
 
     async def why(self, job_id: ObjectId | str) -> Reason:
         """Returns why a job does not run now. See Scheduler.why."""
+        ...
+
+    @property
+    def inspect(self) -> AsyncInspecting:
+        """Looks into running jobs."""
         ...
 
 
@@ -75,6 +89,10 @@ class AsyncProcess(ProcessState):
     async def why(self) -> Reason:
         """Returns why the job does not run now. See Process.why."""
         return await self._scheduler.why(self.id_text)
+
+    async def stack(self, timeout: Seconds = 10.0) -> Stack:
+        """Returns where the job is right now. See Process.stack."""
+        return await self._scheduler.inspect.stack(self._key, timeout)
 
     def raise_for_status(self) -> None:
         """Raises the JobError that fits a job that ended in another way than DONE."""

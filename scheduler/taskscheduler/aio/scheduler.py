@@ -18,6 +18,7 @@ from taskscheduler.aio.calls import AsyncCalls
 from taskscheduler.aio.flows import AsyncFlows
 from taskscheduler.aio.groups import AsyncGroups
 from taskscheduler.aio.handlers import AsyncHandler, AsyncHandlers
+from taskscheduler.aio.inspection import AsyncInspection
 from taskscheduler.aio.limits import AsyncLimits, AsyncSequences
 from taskscheduler.aio.listener import AsyncListener, Listening
 from taskscheduler.aio.metrics import AsyncMetrics
@@ -90,6 +91,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.groups = AsyncGroups(blocking.groups, threads, processes)
         self.flows = AsyncFlows(blocking.flows, threads, processes, blocking.core)
         self.metrics = AsyncMetrics(blocking.metrics, threads, processes)
+        self.inspect = AsyncInspection(blocking.inspect, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes, self.flows)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None

@@ -6,6 +6,7 @@ from taskscheduler.facade.control import ControlMethods
 from taskscheduler.facade.core import Core, Foundation
 from taskscheduler.facade.flows import Flows
 from taskscheduler.facade.groups import Groups
+from taskscheduler.facade.inspection import Inspection
 from taskscheduler.facade.jobs import JobMethods
 from taskscheduler.facade.limits import Limits, Sequences
 from taskscheduler.facade.maintenance import MaintenanceMethods
@@ -25,4 +26,5 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.sequences = Sequences(self._core)
         self.groups = Groups(self._core)
         self.flows = Flows(self._core)
+        self.inspect = Inspection(self._core)
         self.metrics = Metrics(self._core)

@@ -239,6 +239,8 @@ FLOWS = "taskscheduler.flows"  #: the same for flows
 
 FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs of flows wait for
 
+ANSWERS = "taskscheduler.answers"  #: the same for what nodes have answered to questions
+
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
 SCHEDULER_CHECKS: Mapping[str, Check] = {
@@ -294,6 +296,7 @@ class SchedulerOptions:
         names |= {RATES: "the collection of rates", SEQUENCES: "the collection of sequences"}
         names |= {WINDOWS: "the collection of windows", FLOWS: "the collection of flows"}
         names |= {FLOW_RESULTS: "the collection of results of flows", METRICS: "the collection of metrics"}
+        names[ANSWERS] = "the collection of answers"
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

@@ -14,6 +14,7 @@ from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.control.blocked_jobs import BlockedJobs
 from taskscheduler.store.control.group_lists import GroupLists
 from taskscheduler.store.control.places import PlaceStore
+from taskscheduler.store.control.questions import QuestionStore
 from taskscheduler.store.control.queue_place import QueuePlaces
 from taskscheduler.store.control.rates import RateStore
 from taskscheduler.store.control.room import RoomStore
@@ -89,6 +90,7 @@ class Store:
         self.service_messages = ServiceMessageStore(self.database, self.clock)
         self.schedules = ScheduleStore(self.database)
         self.controls = ControlStore(self.database, clock)
+        self.questions = QuestionStore(self.database, self.clock)
         self.windows = WindowStore(self.database)
         self.metrics = MetricsStore(self.database)
         self.deployment = Deployment(self.database)

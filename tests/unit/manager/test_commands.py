@@ -27,6 +27,7 @@ from taskscheduler_daemon.manager import commands as module
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.commands import NodeCommands
 from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
+from taskscheduler_daemon.manager.stacks import StackRequests
 from taskscheduler_daemon.manager.timeouts import Timeouts
 from taskscheduler_daemon.manager.worker_messages import WorkerMessages
 
@@ -54,7 +55,14 @@ class Scene(Scenario):
         self.node, self.assigner = FakeNode(), FakeAssigner(self.pool)
         attempts = AsyncAttempts(self.assigner, self.node, 0.5)
         self.timeouts = FakeTimeouts(self, attempts)
-        self.commands = NodeCommands(self.pool, self.assigner, self.timeouts, attempts, self.node)
+        self.commands = NodeCommands(
+            self.pool,
+            self.assigner,
+            self.timeouts,
+            attempts,
+            StackRequests(self.pool, self.assigner, self.node),
+            self.node,
+        )
         [self.worker] = self.boot()
 
     def receive(self, *received: bytes) -> None:

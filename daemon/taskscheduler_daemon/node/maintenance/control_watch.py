@@ -8,6 +8,7 @@ import threading
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.search import Search
+from taskscheduler_daemon.node.dispatch.stacks import StackQuestions
 from taskscheduler_daemon.node.maintenance.duty import CHECK_WHEN_BUSY
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.state.controls import ControlView
@@ -27,12 +28,19 @@ class ControlWatch:
     """
 
     def __init__(
-        self, view: ControlView, claimer: Claimer, gatekeeper: Gatekeeper, search: Search, threads: SessionThreads
+        self,
+        view: ControlView,
+        claimer: Claimer,
+        gatekeeper: Gatekeeper,
+        search: Search,
+        stacks: StackQuestions,
+        threads: SessionThreads,
     ) -> None:
         self._view = view
         self._claimer = claimer
         self._gatekeeper = gatekeeper
         self._idle = search.idle
+        self._stacks = stacks
         self._threads = threads
         self._wake = threading.Event()
         self._stopped = False
@@ -79,6 +87,7 @@ class ControlWatch:
             if self._view.refresh():
                 self._claimer.look_everywhere()  # what was held back may go on
                 self._gatekeeper.limits_changed()
+            self._stacks.asked(self._view.controls.questions)
             self._is_blind = False
         except StoreError as error:
             if not self._is_blind:  # the last known settings hold until the database is back

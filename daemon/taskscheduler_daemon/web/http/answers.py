@@ -26,6 +26,7 @@ _ERRORS = {
     409: "not possible now, as the message explains",
     413: "too large",
     500: "technical error",
+    504: "no answer in time",
 }
 _ALWAYS = {401: "the token is missing", 403: "a cross-site request"}
 

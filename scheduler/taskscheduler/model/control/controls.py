@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from taskscheduler.model.control.groups import Group, read_group
 from taskscheduler.model.control.limits import Limit, limit_for, read_limit
 from taskscheduler.model.control.pauses import KINDS, Pause, read_pause
+from taskscheduler.model.control.questions import Question, read_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Controls:
     pauses: tuple[Pause, ...] = ()  #: everything first, then queues, classes and tags, by their names
     limits: tuple[Limit, ...] = ()  #: by their names
     groups: tuple[Group, ...] = ()  #: by their names; those that have a weight
+    questions: tuple[Question, ...] = field(default=(), compare=False)  #: to nodes; they change nothing that holds
 
     @classmethod
     def of(cls, documents: Iterable[Mapping[str, Any]]) -> Controls:
@@ -31,6 +33,7 @@ class Controls:
             tuple(sorted(pauses, key=lambda pause: (KINDS.index(pause.kind), pause.name or ""))),
             tuple(sorted(limits, key=lambda limit: limit.name)),
             tuple(sorted(groups, key=lambda group: group.name)),
+            tuple(question for setting in settings if (question := read_question(setting)) is not None),
         )
 
     def at(self, now: datetime) -> Controls:

@@ -26,7 +26,9 @@ class Bench:
         self.rate_looks = 0
         claimer = cast(Any, SimpleNamespace(look_everywhere=self._look))
         gatekeeper = cast(Any, SimpleNamespace(limits_changed=self._look_at_rates))
-        self.watch = ControlWatch(self.view, claimer, gatekeeper, self.search, self.threads)
+        self.asked: list[Any] = []
+        stacks = cast(Any, SimpleNamespace(asked=self.asked.extend))
+        self.watch = ControlWatch(self.view, claimer, gatekeeper, self.search, stacks, self.threads)
 
     def _look_at_rates(self) -> None:
         self.rate_looks += 1
