@@ -48,6 +48,7 @@ class Link:
         self._lifeline, self._held = os.pipe()
         self._settings = settings
         self.begun = BegunPage()
+        self.manager_pid = 0  #: of the manager, once it is forked
         keep_private(*self.manager_descriptors(), self._held)
 
     def manager_end(self) -> ManagerEnd:
@@ -58,8 +59,9 @@ class Link:
         """Returns the descriptors that the manager's process keeps open: not the node's end of the lifeline."""
         return [*descriptors(self.down), *descriptors(self.up), self._lifeline]
 
-    def forked(self) -> None:
-        """Closes the manager's end of the lifeline, in the node after the fork."""
+    def forked(self, manager_pid: int) -> None:
+        """Notes the manager, and closes its end of the lifeline, in the node after the fork."""
+        self.manager_pid = manager_pid
         os.close(self._lifeline)
         self._lifeline = -1
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from blinker import Namespace
 
@@ -30,7 +30,7 @@ from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
 from taskscheduler_daemon.logs import listed
 from taskscheduler_daemon.node.connecting import open_store
-from taskscheduler_daemon.node.options import split
+from taskscheduler_daemon.node.options import NodeOptions, split
 from taskscheduler_daemon.node.session import Session
 from taskscheduler_daemon.node.state.manager_starts import ManagerStarts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
@@ -43,6 +43,9 @@ from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
 from taskscheduler_daemon.system.standard_streams import open_standard_streams
+
+if TYPE_CHECKING:
+    from taskscheduler_daemon.node.exporter import Exporter
 
 _ORPHANS_END_WITHIN = 2.0
 
@@ -63,9 +66,10 @@ class QueueNode:
 
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
     connects. Options as keywords: those of the node (name, version, queues, jobs, orphaned_timeout, stop_timeout,
-    kill_grace, keep_children, max_jobs, max_lost, unknown_timeout, progress_rate_limit, max_memory, max_cpu, max_files,
-    max_processes) and, for the default factory, those of the pool (pm, min_children, max_children, max_forced,
-    async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl); InvalidOptionError for anything else.
+    kill_grace, keep_children, max_jobs, max_lost, unknown_timeout, progress_rate_limit, metrics_port, metrics_host,
+    max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool (pm, min_children,
+    max_children, max_forced, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
+    InvalidOptionError for anything else.
     `emitter` is a blinker Namespace of yours.
     """
 
@@ -93,6 +97,7 @@ class QueueNode:
         self._logger = logger or logging.getLogger(__name__)
         self._events = Events(emitter, self._logger)
         self._clock = clock
+        self._exporter = _exporter(self._options, clock)
         self._signals: SignalPipe | None = None
         self._listener: BackgroundListener | None = None
 
@@ -128,10 +133,14 @@ class QueueNode:
         adopt_orphans()
         signals = self._signals = SignalPipe([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
         try:
+            if self._exporter is not None:
+                self._exporter.listen()
             return self._serve(factory, signals)
         finally:
             self._signals = None
             with _closing() as steps:
+                if self._exporter is not None:
+                    steps.callback(self._exporter.close)
                 steps.callback(signals.close)
                 steps.callback(self._scheduler.close)
 
@@ -172,9 +181,11 @@ class QueueNode:
     def _serve(self, factory: WorkerFactory, signals: SignalPipe) -> int:
         left, served, starts = self._options.max_jobs, False, ManagerStarts()
         while True:
-            link, manager = self._fork_manager(factory)
+            link = self._fork_manager(factory)
             try:
-                end, finished = self._serve_once(link, manager, signals, left)
+                if self._exporter is not None:
+                    self._exporter.start()
+                end, finished = self._serve_once(link, signals, left)
                 served = True
             except DatabaseUnavailableError as error:
                 if not served:
@@ -184,7 +195,9 @@ class QueueNode:
             finally:
                 with _closing() as steps:
                     steps.callback(self._scheduler.disconnect)
-                    steps.callback(self._end_manager, link, manager)
+                    steps.callback(self._end_manager, link)
+                    if self._exporter is not None:
+                        steps.callback(self._exporter.stop)
             if end is SessionEnd.STOPPED or (end is not SessionEnd.BROKEN and _asked_to_stop(signals)):
                 return self._stopped()
             starts.ended(end)
@@ -201,7 +214,7 @@ class QueueNode:
         self._logger.info("node stopped", extra={"node": self._options.name})
         return EXIT_OK
 
-    def _serve_once(self, link: Link, manager: int, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
+    def _serve_once(self, link: Link, signals: SignalPipe, left: int) -> tuple[SessionEnd, int]:
         with translated():
             store = open_store(self._scheduler, signals)
             if store is None:
@@ -211,11 +224,13 @@ class QueueNode:
                 store=store,
                 options=replace(self._options, max_jobs=left),
                 link=link,
-                manager_pid=manager,
                 signals=signals,
                 announce=self._worker_event,
                 clock=self._clock,
+                totals=None if self._exporter is None else self._exporter.totals,
             )
+            if self._exporter is not None:
+                self._exporter.vitals = session.vitals
             if self._events.wanted:
                 processes = Processes(self._scheduler)
                 listener = Listener(processes, store, None, None)
@@ -236,7 +251,7 @@ class QueueNode:
         except (StoreError, SchedulerError) as error:
             self._logger.warning("events were not followed to the end", extra={"reason": str(error)[:200]})
 
-    def _fork_manager(self, factory: WorkerFactory) -> tuple[Link, int]:
+    def _fork_manager(self, factory: WorkerFactory) -> Link:
         self._await_single_thread()
         options = self._scheduler.options
         settings = ManagerSettings(
@@ -255,8 +270,8 @@ class QueueNode:
             return EXIT_BOOT if manager is None else manager.process(end)
 
         manager = spawn(main, title="ts-manager", keep=link.manager_descriptors(), die_with_parent=False)
-        link.forked()
-        return link, manager
+        link.forked(manager)
+        return link
 
     def _limits(self) -> ResourceLimits:
         options = self._options
@@ -268,12 +283,12 @@ class QueueNode:
         while thread_count() > 1 and not deadline.passed:
             pause.wait(0.02)
 
-    def _end_manager(self, link: Link, manager: int) -> None:
+    def _end_manager(self, link: Link) -> None:
         """Kills whatever is left of a manager, whatever state it is in."""
         with ExitStack() as steps:
             steps.callback(self._end_orphans)
-            steps.callback(wait_for, manager)
-            steps.callback(kill_tree, manager)
+            steps.callback(wait_for, link.manager_pid)
+            steps.callback(kill_tree, link.manager_pid)
             steps.callback(link.close)
 
     def _end_orphans(self) -> None:
@@ -283,11 +298,22 @@ class QueueNode:
             threading.Event().wait(0.01)
 
     def _worker_event(self, facts: dict[str, Any]) -> None:
+        if self._exporter is not None:
+            self._exporter.totals.worker_changed(facts)
         event: Any = WorkerEvent(facts["worker"], facts["pid"], facts.get("exit", ""))
         try:
             self._events.emit(facts["event"], event)
         except BaseException as error:  # also SystemExit: what ends this node are signals and `stop`
             self._logger.error("event handler failed", exc_info=loggable(error), extra={"event": facts["event"]})
+
+
+def _exporter(options: NodeOptions, clock: Clock) -> Exporter | None:
+    """Returns what serves metrics, if somebody has asked for it: others need not load a web server."""
+    if options.metrics_port is None:
+        return None
+    from taskscheduler_daemon.node.exporter import Exporter  # noqa: PLC0415 - as said above
+
+    return Exporter(options, options.metrics_port, clock)
 
 
 @contextmanager

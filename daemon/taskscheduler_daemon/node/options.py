@@ -33,6 +33,12 @@ def _label(name: str, value: Any) -> str:
     return value
 
 
+def _host(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
+        raise InvalidOptionError(f"option {name} must be an address to listen on, such as 0.0.0.0, not {value!r:.60}")
+    return value
+
+
 NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "name": _label,
     "version": _label,
@@ -46,6 +52,8 @@ NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_lost": lambda name, value: integer(name, value, least=1),
     "progress_rate_limit": lambda name, value: integer(name, value, least=0),
     "unknown_timeout": seconds,
+    "metrics_port": lambda name, value: integer(name, value, least=0, most=65535),
+    "metrics_host": _host,
     "max_memory": lambda name, value: finite_limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
     "max_cpu": lambda name, value: finite_limit(seconds, name, value, least=0.1),
     "max_files": lambda name, value: finite_limit(integer, name, value, least=LEAST_FILES),
@@ -74,6 +82,8 @@ class NodeOptions:
     max_lost: int = 3  #: a job fails after it was charged with the loss of this many workers or nodes
     unknown_timeout: float = 3600  #: seconds that a job waits for a node that knows its class; 0: it fails at once
     progress_rate_limit: int | None = None  #: milliseconds; default: the scheduler's option
+    metrics_port: int | None = None  #: the port for Prometheus and probes; 0: any free one; None: none
+    metrics_host: str = "127.0.0.1"  #: the address on which it listens there
     max_memory: int = 0  #: bytes that a worker may use; 0: no limit, as for those below
     max_cpu: float = 0  #: CPU seconds that one job may use
     max_files: int = 0  #: descriptors that a worker may have open

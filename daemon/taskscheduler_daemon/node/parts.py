@@ -54,6 +54,7 @@ from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.node.state.meter import Meter
+from taskscheduler_daemon.node.state.totals import Totals
 from taskscheduler_daemon.node.status import NodeStatus
 from taskscheduler_daemon.node.wakeups import DueWork, WakeupListener
 from taskscheduler_daemon.system.threads import SessionThreads
@@ -70,6 +71,7 @@ class SessionParts:
         manager_pid: int,
         clock: Clock,
         threads: SessionThreads,
+        totals: Totals | None = None,
     ) -> None:
         self._store = store
         self._options = options
@@ -83,7 +85,7 @@ class SessionParts:
         self.watchdog = ManagerWatchdog(manager_pid, self.lease.duration, clock)
         self._search = Search(options.queues, clock)
         self._successors = Successors(store, self._search, self.in_flight)
-        self._meter = Meter(store.clock)
+        self._meter = Meter(store.clock, totals)
         self.metrics_writer = MetricsWriter(store, self.node, self._meter, self.lease)
         self._compose_completion()
         self._compose_dispatch()

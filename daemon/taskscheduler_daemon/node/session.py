@@ -24,6 +24,8 @@ from taskscheduler_daemon.node.manager_messages import ManagerMessages
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.parts import SessionParts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
+from taskscheduler_daemon.node.state.totals import Totals
+from taskscheduler_daemon.node.vitals import Vitals
 from taskscheduler_daemon.system.exits import EXIT_BOOT
 from taskscheduler_daemon.system.log_files import reopen_log_files
 from taskscheduler_daemon.system.reap import ended, reap_strangers
@@ -51,12 +53,12 @@ class Session:
         store: Store,
         options: NodeOptions,
         link: Link,
-        manager_pid: int,
         signals: SignalPipe,
         announce: Callable[[dict[str, Any]], None],
         clock: Clock,
+        totals: Totals | None = None,
     ) -> None:
-        """`announce` is called with the facts about each worker that was started or has ended."""
+        """`announce` is called with the facts about each worker that was started or has ended; `totals` counts on."""
         self._store = store
         self._options = options
         self._link = link
@@ -70,7 +72,13 @@ class Session:
         self._threads = threads = SessionThreads(self._crashed)
         self._manager = ManagerProxy(link.down, signals)
         self._parts = parts = SessionParts(
-            store=store, options=options, manager=self._manager, manager_pid=manager_pid, clock=clock, threads=threads
+            store=store,
+            options=options,
+            manager=self._manager,
+            manager_pid=link.manager_pid,
+            clock=clock,
+            threads=threads,
+            totals=totals,
         )
         self._heartbeat = Heartbeat(
             store=store,
@@ -88,6 +96,7 @@ class Session:
             announce=announce,
         )
         self._clock = clock
+        self.vitals = Vitals(store, options, parts, signals, clock)
 
     @property
     def finished(self) -> int:
@@ -133,6 +142,7 @@ class Session:
 
     def _step(self, signaled: bool) -> None:
         parts, now = self._parts, self._clock.monotonic()
+        self.vitals.turned()
         heard = self._messages.receive()
         self._end_as_asked()
         for number in self._signals.read() if signaled else ():
@@ -247,6 +257,7 @@ class Session:
         Takes every step, also after one that raised; raises the last of the errors, with the others as its context.
         """
         parts = self._parts
+        self.vitals.stops()
         with ExitStack() as steps:  # the last one first
             steps.callback(self._sign_off)
             steps.callback(self._heartbeat.stop)

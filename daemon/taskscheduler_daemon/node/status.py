@@ -91,6 +91,12 @@ class NodeStatus:
             **(self._names() if self._known is not self._options.known else {}),
         }
 
+    def workers_by_use(self) -> tuple[int, int]:
+        """Returns how many workers run jobs, and how many workers there are."""
+        running = {attempt.worker for attempt in self._in_flight.all()}
+        workers = set(self._workers)
+        return len(workers & running), len(workers)
+
     def _workers_now(self) -> list[dict[str, Any]]:
         now = self._clock.monotonic()
         placed = [(attempt.worker, attempt) for attempt in self._in_flight.all() if attempt.worker is not None]

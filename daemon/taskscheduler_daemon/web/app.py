@@ -27,6 +27,7 @@ from taskscheduler_daemon.web.api import flows as flow_service
 from taskscheduler_daemon.web.api import groups as group_service
 from taskscheduler_daemon.web.api import limits as limit_service
 from taskscheduler_daemon.web.api import metrics as metric_service
+from taskscheduler_daemon.web.api import prometheus
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
 from taskscheduler_daemon.web.api import stacks as stack_service
@@ -34,6 +35,7 @@ from taskscheduler_daemon.web.api import why as why_service
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware, refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
+from taskscheduler_daemon.web.http.probes import Probes
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
@@ -60,6 +62,7 @@ _ROUTERS = (
     why_service.router,
     metric_service.router,
     stack_service.router,
+    prometheus.router,
     static.router,
     overview_page.router,
     stack_page.router,
@@ -71,7 +74,7 @@ _ROUTERS = (
     group_forms.router,
 )
 
-_SERVICE = ("/task", "/api/", "/openapi.json")  #: paths of the webservice; all others are pages
+_SERVICE = ("/task", "/api/", "/openapi.json", "/metrics")  #: paths of the webservice; all others are pages
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
 _MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page does not take such requests."}
 _TECHNICAL = "Technical error"
@@ -107,18 +110,20 @@ def create_app(
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
     # outermost, so that strangers get no turn, and its headers are on every answer, also on a 500
-    return WebApplication(AccessMiddleware(TurnMiddleware(app), token, hosts, root), feed)
+    admitted = AccessMiddleware(TurnMiddleware(app), token, hosts, root)
+    return WebApplication(admitted, feed, Probes(scheduler, root))
 
 
 class WebApplication:
     """The application, as a server calls it."""
 
-    def __init__(self, app: ASGIApp, feed: Feed) -> None:
+    def __init__(self, app: ASGIApp, feed: Feed, probes: Probes) -> None:
         self._app = app
         self._feed = feed
+        self._probes = probes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        await (self._probes if self._probes.is_for(scope) else self._app)(scope, receive, send)
 
     def end_streams(self) -> None:
         """Ends the answers that have no end of their own, so that a server can stop. Blocks for up to a second."""

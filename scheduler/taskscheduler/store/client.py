@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -307,3 +308,8 @@ class _SecondClients:
 
 
 _second_clients = _SecondClients()
+
+
+def within(seconds: float) -> AbstractContextManager[None]:
+    """Around operations that may take so many seconds together; then they raise."""
+    return pymongo.timeout(seconds)

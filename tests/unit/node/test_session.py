@@ -38,6 +38,7 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
         self.store, self.clock = FakeStore(), FakeClock()
         self.link = Link(ManagerSettings(10, 0.5, 0.5, 1000))
+        self.link.manager_pid = MANAGER
         self.signals = SignalPipe([])
         self.announced: list[dict[str, Any]] = []
         self.killed: list[int] = []
@@ -51,7 +52,6 @@ class Bench:
             store=self.store.store,
             options=NodeOptions(name="node", orphaned_timeout=3000.0, **options),
             link=self.link,
-            manager_pid=MANAGER,
             signals=self.signals,
             announce=self.announced.append,
             clock=self.clock,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from taskscheduler_daemon.cli.input.parameters import DURATION, SIZE
+from taskscheduler_daemon.cli.input.parameters import DURATION, SIZE, PortOption
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +64,13 @@ _OPTIONS = [
         type=DURATION,
         help="Fail a job that no node knows after this long; 0: at once.  [default: 1h]",
     ),
+    click.option(
+        "--metrics-port",
+        cls=PortOption,
+        type=int,
+        help="Serve Prometheus and probes on this port; 0: any free one.  [default: none]",
+    ),
+    click.option("--metrics-host", help="Address to serve them on.  [default: 127.0.0.1]"),
     click.option("--max-memory", type=SIZE, help="Memory limit of one worker: 512M, 2G.  [default: no limit]"),
     click.option("--max-cpu", type=DURATION, help="CPU time limit of one job.  [default: no limit]"),
     click.option("--max-files", type=int, help="Limit on open files per worker.  [default: no limit]"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending, Status
+from taskscheduler.model.losses import NODE, WORKER
 from taskscheduler.model.metrics.counts import Sample, series_of
 from taskscheduler.model.metrics.tally import Portion, Tally
 from taskscheduler.model.sound import sound
@@ -14,14 +15,16 @@ from taskscheduler.operations.rescue import Rescued
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.state.in_flight import Attempt
+from taskscheduler_daemon.node.state.totals import Totals
 
 
 class Meter:
     """Counts attempts by class, queue and how they ended. Safe to use from many threads."""
 
-    def __init__(self, clock: Clock) -> None:
-        """`clock` is that of the server, so that all nodes divide the time alike."""
+    def __init__(self, clock: Clock, totals: Totals | None = None) -> None:
+        """`clock` is that of the server, so that all nodes divide the time alike; `totals`: if somebody scrapes."""
         self._clock = clock
+        self._totals = totals
         self._lock = threading.Lock()
         self._tally = Tally()
 
@@ -46,10 +49,12 @@ class Meter:
 
     def rescued(self, jobs: Iterable[Rescued]) -> None:
         """Counts attempts of a lost node, which cannot do that any more."""
-        self.count([one.sample._replace(status=one.status) for one in jobs if one.sample is not None])
+        self.count([one.sample._replace(status=one.status) for one in jobs if one.sample is not None], NODE)
 
-    def count(self, samples: list[Sample]) -> None:
-        """Counts attempts that have ended just now."""
+    def count(self, samples: list[Sample], died: str = WORKER) -> None:
+        """Counts attempts that have ended just now; `died`: what was lost with those that were lost."""
+        if samples and self._totals is not None:
+            self._totals.count(samples, died)
         if samples:
             with self._lock:
                 self._tally.add(samples, self._clock.now())

@@ -119,7 +119,7 @@ class Room:
         """Returns the series under which to count this one."""
         if wanted in self.series:
             return wanted
-        wanted = Series(*map(_short, wanted))
+        wanted = Series(*map(name_of, wanted))
         if len(self.series) < _MOST_PAIRS:
             self.series.add(wanted)
             return wanted
@@ -132,6 +132,6 @@ class Room:
         return EVERYTHING_ELSE
 
 
-def _short(name: str) -> str:
-    """Returns a name that can be stored and shown; OTHER for one that nobody has chosen."""
+def name_of(name: str) -> str:
+    """Returns a name under which to count; OTHER for one that nobody has chosen: too long, or not printable."""
     return name if len(name) <= _LONGEST_NAME and name.isprintable() else OTHER

@@ -1,0 +1,1 @@
+"""What nodes and the web process tell those who watch them: metrics for Prometheus, and probes."""
