@@ -27,6 +27,7 @@ from taskscheduler.errors import (
     InvalidStateError,
     JobFailure,
     JobNotFoundError,
+    NotPermittedError,
     PayloadTooLargeError,
     ScheduleNotFoundError,
     SchedulerError,
@@ -42,6 +43,7 @@ from taskscheduler.jobs.job import Job
 from taskscheduler.jobs.schedules import schedule
 from taskscheduler.jobs.service import Service
 from taskscheduler.model.attempt_result import Outcome
+from taskscheduler.model.audit.entries import AuditEntry
 from taskscheduler.model.control.groups import Group
 from taskscheduler.model.control.limits import Limit
 from taskscheduler.model.control.pauses import Pause
@@ -73,6 +75,7 @@ __all__ = [
     "AsyncRunningFlow",
     "AsyncScheduler",
     "AsyncSelection",
+    "AuditEntry",
     "AuthenticationError",
     "BlockedSequence",
     "Call",
@@ -106,6 +109,7 @@ __all__ = [
     "LimitUse",
     "MetricPoint",
     "MetricRow",
+    "NotPermittedError",
     "Outcome",
     "Pause",
     "PayloadTooLargeError",

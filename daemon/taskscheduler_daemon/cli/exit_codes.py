@@ -14,6 +14,7 @@ from taskscheduler.errors import (
     InvalidOptionError,
     InvalidStateError,
     JobNotFoundError,
+    NotPermittedError,
     ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
@@ -43,7 +44,7 @@ CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), ExitCode.USAGE),
     ((JobNotFoundError, FlowNotFoundError, ServiceNotFoundError, ScheduleNotFoundError), ExitCode.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
-    ((DuplicateJobError, InvalidStateError), ExitCode.REFUSED),
+    ((DuplicateJobError, InvalidStateError, NotPermittedError), ExitCode.REFUSED),
     ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
     ((WaitTimeoutError,), ExitCode.TIMED_OUT),
 )
