@@ -28,6 +28,7 @@ from taskscheduler.errors import (
     JobFailure,
     JobNotFoundError,
     NoAnswerError,
+    NotPermittedError,
     PayloadTooLargeError,
     ScheduleNotFoundError,
     SchedulerError,
@@ -44,6 +45,7 @@ from taskscheduler.jobs.schedules import schedule
 from taskscheduler.jobs.service import Service
 from taskscheduler.model.attempt_result import Outcome
 from taskscheduler.model.attempts.stack import Stack, StackFrame, StackThread
+from taskscheduler.model.audit.entries import AuditEntry
 from taskscheduler.model.control.groups import Group
 from taskscheduler.model.control.limits import Limit
 from taskscheduler.model.control.pauses import Pause
@@ -75,6 +77,7 @@ __all__ = [
     "AsyncRunningFlow",
     "AsyncScheduler",
     "AsyncSelection",
+    "AuditEntry",
     "AuthenticationError",
     "BlockedSequence",
     "Call",
@@ -109,6 +112,7 @@ __all__ = [
     "MetricPoint",
     "MetricRow",
     "NoAnswerError",
+    "NotPermittedError",
     "Outcome",
     "Pause",
     "PayloadTooLargeError",

@@ -13,6 +13,7 @@ model/raised.py.
     ├── ScheduleNotFoundError (LookupError)  no schedule of this name
     ├── FlowNotFoundError (LookupError)      no flow with this id
     ├── DuplicateJobError                    the chosen id is taken
+    ├── NotPermittedError (PermissionError)  the role of an actor does not allow this
     ├── InvalidStateError                    the state of the job does not allow this
     ├── JobFailure                           raised inside a job that ends itself as failed
     │   ├── Retry                            the same, and it is to be tried again
@@ -107,6 +108,14 @@ class DuplicateJobError(SchedulerError):
     def __init__(self, job_id: Any) -> None:
         super().__init__(f"a job with the id {job_id} already exists; choose another id or leave the option out")
         self.job_id = job_id
+
+
+class NotPermittedError(SchedulerError, PermissionError):
+    """The role of the actor does not allow this action; nothing was changed, and the attempt is in the audit log."""
+
+    def __init__(self, who: str, role: str, what: str, least: str) -> None:
+        super().__init__(f"{who} is {role} and may not do this ({what}); it takes the role {least}")
+        self.what = what  #: the action, such as job.cancel
 
 
 class InvalidStateError(SchedulerError):

@@ -265,7 +265,7 @@ def test_a_job_option_exists(name: str) -> None:
 def test_the_job_options_are_all_there_are(scheduler: Scheduler) -> None:
     """Those that are stored with a job, and those that the command line takes."""
     stored = set(scheduler.add_job("any").options)
-    beside = {"--jobs", "--once", "--wait", "--wait-timeout"}
+    beside = {"--jobs", "--once", "--wait", "--wait-timeout", "--reason"}
     renamed = {"--tag": "tags", "--limit": "limits", "--solo-key": "solo"}
     taken = {renamed.get(flag, flag.removeprefix("--").replace("-", "_")) for flag in flags("add") - beside}
     assert reference("options.md", "Job options") == stored | taken

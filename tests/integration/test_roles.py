@@ -111,6 +111,14 @@ def set_up(place: Place) -> None:
         connect(place.uri("taskscheduler_setup"))
         assert "retention" not in jobs.index_information()
         assert "retention" in client[place.name]["taskscheduler.metrics"].index_information()
+    act(place.uri("taskscheduler_setup"))
+
+
+def act(where: Any) -> None:
+    """Does something on behalf of a person, which is written down."""
+    with Scheduler(where) as scheduler, scheduler.audit.acting("ana"):
+        scheduler.restore()
+        assert scheduler.audit.entries(limit=1)[0].outcome == "done"
 
 
 def connect(where: Any, **options: Any) -> None:
@@ -135,6 +143,7 @@ def live(uri: str) -> None:
         token = scheduler.listen(lambda process: True, timeout=0.01)
         scheduler.cancel_job(scheduler.add_job("noop").id)
         scheduler.listen(lambda process: process.status is Status.CANCELED, timeout=5, after=token)
+        act(uri)
         overview = ClusterOverview(store.database, store.options)
         assert overview.server().version
         assert overview.open_stream() > 0
@@ -189,7 +198,7 @@ def test_every_privilege_is_needed(place: Place, name: str, number: int, action:
         assert not works(lambda: set_up(place))
         return
     with place.fortress.admin(place.name) as client:
-        connect(client[place.name])
+        act(client[place.name])
     assert not works(lambda: live(place.uri("taskscheduler_run")))
 
 
@@ -284,7 +293,7 @@ def test_the_built_in_role_is_enough_except_for_changes_of_what_exists(place: Pl
 def test_a_node_and_the_command_work_with_the_role_that_runs(place: Place, tmp_path: Path) -> None:
     """Add, run, listen, cancel, status, doctor; with the user that sets up only once before."""
     place.create(ROLES)
-    connect(place.uri("taskscheduler_setup"))
+    act(place.uri("taskscheduler_setup"))
     uri = place.uri("taskscheduler_run")
     node = NodeProcess(uri, tmp_path / "node.log", {"orphaned_timeout": 2})
     try:

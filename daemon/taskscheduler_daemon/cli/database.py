@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from taskscheduler.connection import URI_VARIABLE, logger, warn_of_hidden_jobs
 from taskscheduler.embedded import EmbeddedDatabase, acquire, default_state_dir
+from taskscheduler.model.audit.actors import COMMAND_LINE, Actor
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.operations.audit.acting import acting_as
+from taskscheduler.process_identity import this_user
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.slow_connection import SlowConnection
 from taskscheduler.store.client import connect
@@ -39,7 +42,14 @@ class OpenDatabase(DatabaseView):
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[OpenDatabase]:
-    """Opens a scheduler and a view of its database; closes both at the end."""
+    """Opens a scheduler and a view of its database, on behalf of the user of this command; closes both at the end."""
+    with acting_as(Actor(this_user(), via=COMMAND_LINE), settings.reason), serve_database(settings) as database:
+        yield database
+
+
+@contextmanager
+def serve_database(settings: Settings) -> Iterator[OpenDatabase]:
+    """Does the same for a program that acts for itself, or for others."""
     with Scheduler(chosen_place(settings), options=settings.collections) as scheduler:
         store = scheduler.store
         overview = ClusterOverview(store.database, store.options, store.clock)

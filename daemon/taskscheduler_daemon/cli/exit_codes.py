@@ -15,6 +15,7 @@ from taskscheduler.errors import (
     InvalidStateError,
     JobNotFoundError,
     NoAnswerError,
+    NotPermittedError,
     ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
@@ -44,7 +45,7 @@ CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), ExitCode.USAGE),
     ((JobNotFoundError, FlowNotFoundError, ServiceNotFoundError, ScheduleNotFoundError), ExitCode.NOT_FOUND),
     ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
-    ((DuplicateJobError, InvalidStateError), ExitCode.REFUSED),
+    ((DuplicateJobError, InvalidStateError, NotPermittedError), ExitCode.REFUSED),
     ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
     ((WaitTimeoutError, NoAnswerError), ExitCode.TIMED_OUT),
 )

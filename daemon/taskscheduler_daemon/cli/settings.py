@@ -21,6 +21,7 @@ class Settings:
     output: str | None = None
     no_color: bool = False
     verbose: bool = False
+    reason: str | None = None  #: why somebody does what the command does, for the audit log
     job_store: str | None = None
     job_queue: str | None = None
     event_queue: str | None = None

@@ -19,6 +19,7 @@ from taskscheduler.errors import (
     InvalidStateError,
     JobNotFoundError,
     NoAnswerError,
+    NotPermittedError,
     ScheduleNotFoundError,
     SchedulerError,
 )
@@ -32,7 +33,8 @@ from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
 from taskscheduler_daemon.web.api import stacks as stack_service
 from taskscheduler_daemon.web.api import why as why_service
-from taskscheduler_daemon.web.http.access_control import AccessMiddleware, refusal
+from taskscheduler_daemon.web.http.access_control import AccessMiddleware
+from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.probes import Probes
@@ -75,6 +77,15 @@ _ROUTERS = (
 )
 
 _SERVICE = ("/task", "/api/", "/openapi.json", "/metrics")  #: paths of the webservice; all others are pages
+#: a parameter of every request that changes something; see `operations.audit`
+_REASON = {
+    "name": "reason",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 500},
+    "description": "why; it is in the audit log",
+}
+
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
 _MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page does not take such requests."}
 _TECHNICAL = "Technical error"
@@ -140,8 +151,10 @@ class _Application(FastAPI):
             body = described["paths"][path][verb]["requestBody"]["content"]["application/json"]["schema"]
             body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
         for operations in described["paths"].values():
-            for operation in operations.values():
+            for method, operation in operations.items():
                 operation["responses"].pop("422", None)
+                if method != "get":
+                    operation.setdefault("parameters", []).append(deepcopy(_REASON))
         for name in ("HTTPValidationError", "ValidationError"):
             described.get("components", {}).get("schemas", {}).pop(name, None)
         return described
@@ -194,6 +207,8 @@ def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 404, f"There is no flow {str(error.flow_id)[:200]}")
     if isinstance(error, ScheduleNotFoundError):
         return _answer(request, 404, f"There is no schedule {str(error.name)[:200]}")
+    if isinstance(error, NotPermittedError):
+        return _answer(request, 403, str(error))
     if isinstance(error, InvalidStateError):
         return _answer(request, 409, str(error))
     if isinstance(error, NoAnswerError):

@@ -14,6 +14,7 @@ from typing import Any, overload
 from blinker import Namespace
 from bson import ObjectId
 
+from taskscheduler.aio.audit import AsyncAudit
 from taskscheduler.aio.calls import AsyncCalls
 from taskscheduler.aio.flows import AsyncFlows
 from taskscheduler.aio.groups import AsyncGroups
@@ -92,6 +93,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.flows = AsyncFlows(blocking.flows, threads, processes, blocking.core)
         self.metrics = AsyncMetrics(blocking.metrics, threads, processes)
         self.inspect = AsyncInspection(blocking.inspect, threads, processes)
+        self.audit = AsyncAudit(blocking.audit, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes, self.flows)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None

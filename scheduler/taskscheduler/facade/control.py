@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import InvalidOptionError, JobNotFoundError
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.changes import reason_option
 from taskscheduler.model.checks import Seconds, future, queue_name
@@ -26,6 +27,7 @@ from taskscheduler.validation import job_id as checked_id
 class ControlMethods(Methods):
     """Pauses jobs and resumes them."""
 
+    @action("pause", facts=("queue", "job", "tag", "until"))
     def pause(
         self,
         queue: str | None = None,
@@ -45,6 +47,7 @@ class ControlMethods(Methods):
         with translated():
             return pause(self._core.store, asked, ends)
 
+    @action("resume", facts=("queue", "job", "tag"))
     def resume(self, queue: str | None = None, job: Any = None, tag: str | None = None) -> bool:
         """Lets nodes start again what is paused, in the order in which it waited; returns whether it was paused.
 

@@ -15,6 +15,7 @@ from taskscheduler.events import Announcer, Events
 from taskscheduler.flow_state import RunningFlows
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.operations.add import JobAdder
+from taskscheduler.operations.audit.trail import AuditTrail
 from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.flows.add import FlowAdder
 from taskscheduler.operations.flows.extend import FlowExtender
@@ -68,6 +69,7 @@ class Core:
         self.connection, self.events, self.clock = foundation
         self.processes = Processes(jobs)
         self.announcer = Announcer(self.events, self.processes)
+        self.audit_trail = AuditTrail(self.connection, self.clock)
         self.canceller = JobCanceller(self.connection, self.announcer)
         self.adder = JobAdder(self.connection, self.canceller, self.clock)
         self.flows = FlowAdder(self.connection, self.adder)

@@ -10,6 +10,7 @@ from bson import ObjectId
 from taskscheduler.clock import Backoff, Deadline
 from taskscheduler.declarations.flows import Flow
 from taskscheduler.errors import InvalidFlowError, InvalidOptionError, JobNotFoundError, WaitTimeoutError
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.core import Core
 from taskscheduler.facade.methods import Methods
 from taskscheduler.flow_state import FlowState, RunningFlow
@@ -48,6 +49,7 @@ class Flows(Methods):
         super().__init__(core)
         core.running_flows.access = self
 
+    @action("flow.add")
     def add(self, flow: Flow, *, session: AnySession | None = None) -> RunningFlow:
         """Stores a flow with all its jobs in one transaction: all of it or nothing.
 
@@ -138,6 +140,7 @@ class Flows(Methods):
         with translated():
             describe(self._core.store, nodes)
 
+    @action("flow.cancel", target="flow_id")
     def cancel(self, flow_id: ObjectId | str, reason: str | None = None) -> bool:
         """Cancels all jobs of a flow that have not ended; False if the flow has ended.
 
@@ -150,6 +153,7 @@ class Flows(Methods):
                 self._core.announcer.announce_flow(self.get(wanted))
         return cancelled
 
+    @action("flow.retry", target="flow_id")
     def retry(self, flow_id: ObjectId | str, reason: str | None = None) -> int:
         """Puts jobs of a flow back in the queue that failed or timed out; returns how many jobs run again.
 

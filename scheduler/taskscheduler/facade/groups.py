@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.control.groups import Group, new_group
 from taskscheduler.model.control.limits import limit_name
@@ -12,6 +13,7 @@ from taskscheduler.store.driver_errors import translated
 class Groups(Methods):
     """Groups of jobs that take turns within a queue and a priority, however many jobs each of them has waiting."""
 
+    @action("group.set", target="name", facts=("weight",))
     def set(self, name: str, weight: float) -> Group:
         """Sets the weight of a group, in place of the one before; it holds within a second.
 
@@ -30,6 +32,7 @@ class Groups(Methods):
         with translated():
             return groups(self._core.store)
 
+    @action("group.delete", target="name")
     def delete(self, name: str) -> bool:
         """Takes the weight of a group away, so that it has weight 1; returns whether it had one."""
         checked = limit_name("name", name)

@@ -8,6 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError, JobNotFoundError
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.facade.selections import Selection, Where
 from taskscheduler.model.changes import RETRY_OPTIONS, UNCHANGED, UPDATE_OPTIONS, JobChanges, reason_option
@@ -30,6 +31,7 @@ from taskscheduler.validation import job_id as checked_id
 class JobMethods(Methods):
     """Adds, finds, cancels, retries and deletes jobs."""
 
+    @action("job.add", facts=("job",))
     def add_job(
         self,
         /,
@@ -60,6 +62,7 @@ class JobMethods(Methods):
         with translated():
             return self._announced(self._core.adder.add(job, data, merged(options, given)))
 
+    @action("jobs.add")
     def add_jobs(self, jobs: Iterable[Any], *, session: AnySession | None = None) -> list[Process]:
         """Stores many jobs in few writes: each a job, or a tuple of job, data and a mapping of options.
 
@@ -76,6 +79,7 @@ class JobMethods(Methods):
                     core.announcer.announce_added(process)
             return added
 
+    @action("job.add", facts=("job",))
     def add_job_once(
         self,
         /,
@@ -137,6 +141,7 @@ class JobMethods(Methods):
             for document in jobs.find_live() if query is None else jobs.find(query):
                 yield self._core.processes.process(document)
 
+    @action("job.cancel", target="job_id", facts=("only_queued",))
     def cancel_job(self, job_id: ObjectId | str, only_queued: bool = False, reason: str | None = None) -> bool:
         """Cancels a job and the runs that would follow it: queued, it never starts; running, it is killed.
 
@@ -149,6 +154,7 @@ class JobMethods(Methods):
             cancelled = self._core.canceller.cancel_series(checked_id(job_id), only_queued, reason)
         return cancelled or not only_queued
 
+    @action("job.retry", target="job_id", facts=("from_step",))
     def retry_job(
         self,
         /,
@@ -176,6 +182,7 @@ class JobMethods(Methods):
             process = core.processes.process(retrying.retry(wanted))
         return core.announcer.announce_requeued(process)
 
+    @action("job.update", target="job_id", facts=("priority", "at", "queue"))
     def update_job(
         self,
         job_id: ObjectId | str,
@@ -202,6 +209,7 @@ class JobMethods(Methods):
             process = core.processes.process(update(core.store, core.clock, wanted, changes))
         return core.announcer.announce_updated(process)
 
+    @action("job.signal", target="job_id", facts=("name",))
     def signal(self, job_id: ObjectId | str, name: str, value: Any = None) -> Signal:
         """Gives a job the signal `name`, for which it waits with `wait_for`, has waited or will wait.
 
@@ -225,6 +233,7 @@ class JobMethods(Methods):
         """
         return Selection(self._core, Where.of(where, everything, slow))
 
+    @action("job.delete", target="job_id")
     def delete_job(self, job_id: ObjectId | str) -> bool:
         """Deletes a job in any state; cancels it first if it has not ended. JobNotFoundError if the id is unknown."""
         with translated():

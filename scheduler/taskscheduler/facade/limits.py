@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.control.limits import Limit, limit_name, new_limit
@@ -13,6 +14,7 @@ from taskscheduler.store.driver_errors import translated
 class Limits(Methods):
     """How many jobs of a name may run at the same time in the whole cluster, or start in a time."""
 
+    @action("limit.set", target="name", facts=("concurrency", "rate", "per", "burst"))
     def set(
         self,
         name: str,
@@ -37,6 +39,7 @@ class Limits(Methods):
         with translated():
             return limits(self._core.store)
 
+    @action("limit.delete", target="name")
     def delete(self, name: str) -> bool:
         """Takes a limit away, so that its jobs are not limited any more; returns whether there was one."""
         checked = limit_name("name", name, star=True)
@@ -52,6 +55,7 @@ class Sequences(Methods):
         with translated():
             return blocked_sequences(self._core.store)
 
+    @action("sequence.release", target="key")
     def release(self, key: str) -> bool:
         """Lets the next job of a sequence run although one has failed; returns whether one was in the way."""
         checked = limit_name("key", key)

@@ -7,6 +7,7 @@ from typing import Any
 
 from taskscheduler.declarations.registry import job_name
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.checks import Seconds, integer, past, queue_name, seconds
 from taskscheduler.model.failures import Failure
@@ -22,6 +23,7 @@ from taskscheduler.store.overview import ClusterOverview, FailureCounts
 class MaintenanceMethods(Methods):
     """Deletes, rescues and counts jobs."""
 
+    @action("jobs.flush", facts=("job", "queue"))
     def flush(self, job: Any = None, queue: str | None = None) -> int:
         """Deletes all jobs, or all of one class or queue; stops those that run. Returns how many were deleted."""
         query = _of_job(job)
@@ -30,6 +32,7 @@ class MaintenanceMethods(Methods):
         with translated():
             return flush(self._core.store, query)
 
+    @action("jobs.restore", facts=("queue",))
     def restore(self, queue: str | None = None) -> int:
         """Rescues the jobs of lost nodes at once, of one queue or all; returns how many jobs wait again.
 
@@ -40,6 +43,7 @@ class MaintenanceMethods(Methods):
         with translated():
             return restore(self._core.store, queue)
 
+    @action("programs.end_silent", facts=("job",))
     def end_silent(self, job: Any = None) -> list[Process]:
         """Marks tracked programs as timed out that stopped reporting, or that are gone from this host.
 
@@ -50,6 +54,7 @@ class MaintenanceMethods(Methods):
             ended = self._core.store.programs.end_silent(query)
             return [self._core.processes.process(document) for document in ended]
 
+    @action("jobs.delete_old", facts=("age", "job"))
     def delete_old_jobs(self, age: Seconds, job: Any = None) -> int:
         """Deletes the jobs, of one class or all, that ended longer ago than `age`: seconds or a timedelta.
 

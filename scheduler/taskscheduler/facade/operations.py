@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskscheduler.facade.audit import Audit
 from taskscheduler.facade.control import ControlMethods
 from taskscheduler.facade.core import Core, Foundation
 from taskscheduler.facade.flows import Flows
@@ -28,3 +29,4 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.flows = Flows(self._core)
         self.inspect = Inspection(self._core)
         self.metrics = Metrics(self._core)
+        self.audit = Audit(self._core)

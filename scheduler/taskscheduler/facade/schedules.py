@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from taskscheduler.calendars.schedule import Schedule
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.document import Document
 from taskscheduler.process import Process
@@ -16,6 +17,7 @@ from taskscheduler.store.transactions.steps import AnySession, Steps
 class Schedules(Methods):
     """Jobs that run at the times of a timetable: exactly one run for each time in the whole cluster."""
 
+    @action("schedule.add", target="name", facts=("job",))
     def add(
         self, /, name: str, job: Any, data: Any = None, *, session: AnySession | None = None, **given: Any
     ) -> Schedule:
@@ -44,21 +46,25 @@ class Schedules(Methods):
         with translated():
             return self._core.schedules.all()
 
+    @action("schedule.pause", target="name")
     def pause(self, name: str, reason: str | None = None) -> Schedule:
         """Keeps a schedule from adding runs until it is resumed; those that were added go on. ScheduleNotFoundError."""
         with translated():
             return self._core.schedules.pause(name, reason)
 
+    @action("schedule.resume", target="name")
     def resume(self, name: str) -> Schedule:
         """Lets a schedule run again, from its next time on. ScheduleNotFoundError."""
         with translated():
             return self._core.schedules.resume(name)
 
+    @action("schedule.delete", target="name")
     def delete(self, name: str) -> None:
         """Deletes a schedule; runs that were added stay. ScheduleNotFoundError."""
         with translated():
             self._core.schedules.delete(name)
 
+    @action("schedule.run", target="name")
     def run(self, name: str, *, session: AnySession | None = None) -> Process:
         """Adds one run now, beside the plan: whatever `overlap` says, and also if it is paused.
 
@@ -69,6 +75,7 @@ class Schedules(Methods):
         with translated():
             return self._core.announcer.announce_added(self._core.processes.process(self._core.schedules.run(name)))
 
+    @action("schedule.backfill", target="name", facts=("start", "end"))
     def backfill(
         self, name: str, start: datetime, end: datetime, *, session: AnySession | None = None
     ) -> list[Process]:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.facade.actions import many
 from taskscheduler.facade.core import Core
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.changes import RETRY_OPTIONS, UNCHANGED, JobChanges, reason_option
@@ -51,6 +52,11 @@ class Where:
             raise InvalidOptionError("give a filter or everything=True, not both")
         return cls(meant, slow or everything)
 
+    @property
+    def text(self) -> str:
+        """The expression or the query as it was given."""
+        return str(self._meant) or "everything"
+
     def selected(self, core: Core) -> Selected:
         """Returns the query, in which `-2h` counts from now."""
         meant = self._meant
@@ -65,6 +71,10 @@ class Found(Methods):
         super().__init__(core)
         self._where = where
         self._known: Selected | None = None
+
+    def __str__(self) -> str:
+        """Returns the expression or the query, for people."""
+        return self._where.text
 
     @property
     def _selected(self) -> Selected:
@@ -103,6 +113,7 @@ class Bounds(NamedTuple):
 # -- the verbs, as steps ----------------------------------------------------------------------------------------------
 
 
+@many("jobs.retry")
 def retry(
     self: Found,
     /,
@@ -128,6 +139,7 @@ def retry(
     yield from self._steps("retried", verb, bounds, reason)
 
 
+@many("jobs.cancel")
 def cancel(
     self: Found, *, dry_run: bool = False, limit: int | None = None, reason: str | None = None
 ) -> Iterator[SelectionResult]:
@@ -142,6 +154,7 @@ def cancel(
     yield from self._steps("cancelled", verb, bounds, reason)
 
 
+@many("jobs.delete")
 def delete(
     self: Found, *, dry_run: bool = False, limit: int | None = None, reason: str | None = None
 ) -> Iterator[SelectionResult]:

@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError
+from taskscheduler.facade.actions import action
 from taskscheduler.facade.methods import Methods
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.process_state import ProcessState
@@ -18,6 +19,7 @@ from taskscheduler.store.driver_errors import translated
 class ServiceMethods(Methods):
     """Starts, stops and restarts services, and exchanges messages with them."""
 
+    @action("service.start", target="name", facts=("job",))
     def start_service(self, /, job: Any, data: Any = None, *, name: str | None = None, **given: Any) -> Process:
         """Makes a service run, and keeps it running: one process in the whole cluster, on any node.
 
@@ -36,6 +38,7 @@ class ServiceMethods(Methods):
             document, outcome = self._core.services.start(job, data, {**given, "name": name})
             return self._core.announcer.announce_added(self._core.processes.process(document, outcome))
 
+    @action("service.stop", target="name")
     def stop_service(self, name: str, wait: bool = True) -> Process:
         """Stops a service and does not start it again; with `wait`, returns when its process is gone.
 
@@ -45,6 +48,7 @@ class ServiceMethods(Methods):
         with translated():
             return self._core.processes.process(self._core.services.stop(name, wait))
 
+    @action("service.restart", target="name")
     def restart_service(self, name: str) -> Process:
         """Stops a service, if it runs, and starts it again at once when its process is gone. ServiceNotFoundError."""
         with translated():
@@ -61,6 +65,7 @@ class ServiceMethods(Methods):
         with translated():
             return [self._core.processes.process(document) for document in self._core.services.all()]
 
+    @action("service.send", facts=("service",))
     def send(self, service: str | ProcessState, value: Any) -> None:
         """Sends a value, anything that BSON can hold, to a service: it gets it from `receive`, once and in order.
 

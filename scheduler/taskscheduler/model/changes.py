@@ -155,6 +155,6 @@ def reason_option(value: Any) -> str | None:
     """Returns a reason that somebody gives for what he does, or None; else InvalidOptionError."""
     if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_REASON):
         raise InvalidOptionError(
-            f"option reason must be a text of 1 to {_LONGEST_REASON} characters, not {value!r:.60}"
+            f"option reason must be a text of at least one and at most {_LONGEST_REASON} characters, not {value!r:.60}"
         )
     return value

@@ -240,6 +240,7 @@ FLOWS = "taskscheduler.flows"  #: the same for flows
 FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs of flows wait for
 
 ANSWERS = "taskscheduler.answers"  #: the same for what nodes have answered to questions
+AUDIT = "taskscheduler.audit"  #: the same for what people have done
 
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
@@ -257,6 +258,7 @@ SCHEDULER_CHECKS: Mapping[str, Check] = {
     "max_payload": lambda name, value: integer(name, value, least=1024, most=15 * 1024 * 1024),
     "job_retention": seconds,
     "failed_retention": seconds,
+    "audit_retention": seconds,
 }
 
 
@@ -280,6 +282,7 @@ class SchedulerOptions:
     max_payload: int = 1024 * 1024  #: bytes of data or result
     job_retention: float | int = 7 * 86_400  #: seconds for which jobs that are DONE or CANCELED are kept; 0: for ever
     failed_retention: float | int = 30 * 86_400  #: the same for dead letters: jobs that are FAILED or TIMEOUT
+    audit_retention: float | int = 400 * 86_400  #: seconds for which is kept what people did; 0: for ever
     given: frozenset[str] = field(default_factory=frozenset)  #: the names of the options that a caller gave
 
     @classmethod
@@ -297,6 +300,7 @@ class SchedulerOptions:
         names |= {WINDOWS: "the collection of windows", FLOWS: "the collection of flows"}
         names |= {FLOW_RESULTS: "the collection of results of flows", METRICS: "the collection of metrics"}
         names[ANSWERS] = "the collection of answers"
+        names |= {AUDIT: "the audit log"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

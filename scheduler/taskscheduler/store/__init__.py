@@ -7,6 +7,7 @@ from pymongo.database import Database
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import FLOWS, SchedulerOptions
+from taskscheduler.store.audit.log import AuditStore
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import StreamDatabase, check_server, durable
 from taskscheduler.store.completions import CompletionStore
@@ -93,6 +94,7 @@ class Store:
         self.questions = QuestionStore(self.database, self.clock)
         self.windows = WindowStore(self.database)
         self.metrics = MetricsStore(self.database)
+        self.audit = AuditStore(self.database)
         self.deployment = Deployment(self.database)
 
     def _compose_admission(self, options: SchedulerOptions, clock: Clock) -> None:

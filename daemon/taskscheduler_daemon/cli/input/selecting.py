@@ -27,7 +27,9 @@ def selecting(spread: bool = False) -> Callable[[Callable[..., Any]], Callable[.
         SLOW,
         click.option("--dry-run", is_flag=True, help="Only say how many jobs match."),
         click.option("--limit", type=click.IntRange(min=1), help="At most this many, the oldest first."),
-        click.option("--reason", metavar="TEXT", help="Why you do this; it is stored in the jobs, or logged."),
+        click.option(
+            "--reason", metavar="TEXT", help="Why you do this; it is stored in the jobs, and in the audit log."
+        ),
     ]
     if spread:
         options.append(click.option("--spread", type=DURATION, help="Let them start evenly over this long."))

@@ -6,13 +6,15 @@ import base64
 import binascii
 import hmac
 import ipaddress
-import json
 import re
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskscheduler_daemon.web.http.acting import SAFE, act_as, shared_actor
+from taskscheduler_daemon.web.http.answers import refusal
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -28,8 +30,6 @@ _HOST = re.compile(
     r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\])|(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*))(?::[0-9]{0,5})?",
     re.ASCII | re.IGNORECASE,
 )
-
-_SAFE = ("GET", "HEAD", "OPTIONS")
 
 _WITH_NAMES = "/api/"  #: its endpoints decode the names in a path
 
@@ -72,10 +72,16 @@ class AccessMiddleware:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._refusal(str(scope["method"]), Headers(scope=scope)) or self._app
+        headers = Headers(scope=scope)
+        refused = self._refusal(str(scope["method"]), headers)
+        if refused is not None:
+            await refused(scope, receive, send_with_headers)
+            return
+        user = _credentials(headers.get("authorization", ""))[0]
+        actor = shared_actor(user, self._token is not None, scope)
         if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await answer({**scope, "path": self._path(scope)}, receive, send_with_headers)
+        await act_as(actor, self._app, {**scope, "path": self._path(scope)}, receive, send_with_headers)
 
     def _path(self, scope: Scope) -> str:
         """Returns the path below the root: decoded, but that of the service with names, which may have slashes."""
@@ -94,7 +100,7 @@ class AccessMiddleware:
             return refusal(400, "Unknown host; allow it with --allow-host")
         if not self._has_token(headers.get("authorization", "")):
             return refusal(401, "This request needs a token", {"WWW-Authenticate": _CHALLENGE})
-        if method not in _SAFE and _is_foreign(headers):
+        if method not in SAFE and _is_foreign(headers):
             return refusal(403, "Cross-site requests are not allowed")
         return None
 
@@ -111,21 +117,22 @@ class AccessMiddleware:
     def _has_token(self, authorization: str) -> bool:
         if self._token is None:
             return True
-        kind, _, value = authorization.partition(" ")
-        given = value.strip().encode("latin-1", "replace")  # the bytes that were sent
-        if kind.lower() == "basic":
-            given = _password(given)
-        elif kind.lower() != "bearer":
-            given = b""
-        return hmac.compare_digest(given, self._token)
+        return hmac.compare_digest(_credentials(authorization)[1], self._token)
 
 
-def _password(credentials: bytes) -> bytes:
-    """Returns the password of basic authentication; the user may be anything."""
+def _credentials(authorization: str) -> tuple[str, bytes]:
+    """Returns the user, who may be anything, and the token of a header: a password of basic authentication is one."""
+    kind, _, value = authorization.partition(" ")
+    given = value.strip().encode("latin-1", "replace")  # the bytes that were sent
+    if kind.lower() == "bearer":
+        return "", given
+    if kind.lower() != "basic":
+        return "", b""
     try:
-        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+        user, _, password = base64.b64decode(given, validate=True).partition(b":")
     except (binascii.Error, ValueError):
-        return b""
+        return "", b""
+    return user.decode("utf-8", "replace"), password
 
 
 def _is_address(name: str) -> bool:
@@ -142,10 +149,3 @@ def _is_foreign(headers: Headers) -> bool:
         return True
     origin = headers.get("origin")
     return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
-
-
-def refusal(code: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Builds an error answer of the webservice."""
-    # ASCII, as a message may repeat characters that have no UTF-8 form
-    text = json.dumps({"message": message, "code": code})
-    return Response(text, code, headers, media_type="application/json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,3 +47,10 @@ def json_bytes(value: Any) -> bytes:
 def json_answer(value: Any, code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answers a value as relaxed extended JSON."""
     return Response(json_bytes(value), code, headers, media_type="application/json")
+
+
+def refusal(code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Builds an error answer of the webservice."""
+    # ASCII, as a message may repeat characters that have no UTF-8 form
+    text = json.dumps({"message": message, "code": code})
+    return Response(text, code, headers, media_type="application/json")

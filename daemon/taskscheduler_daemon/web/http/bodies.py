@@ -11,6 +11,8 @@ from urllib.parse import parse_qs
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
+from taskscheduler.operations.audit.acting import explain
+from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
 
 _FORM_BYTES = 10_000
@@ -24,12 +26,16 @@ async def body_of(request: Request) -> bytes:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """Returns the fields of a small form, each with its last value."""
+    """Returns the fields of a small form, each with its last value; its `reason` is that of the action."""
     text = (await _read(request, _FORM_BYTES)).decode("utf-8", "replace")
     try:
-        return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
+        fields = {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
     except ValueError:
         raise HTTPException(400, "Malformed form") from None
+    if fields.get("reason"):
+        with refusing_bad_input():
+            explain(fields["reason"])
+    return fields
 
 
 async def _read(request: Request, most: int) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskscheduler_daemon.web.http.access_control import refusal
+from taskscheduler_daemon.web.http.answers import refusal
 
 AT_ONCE = 4  #: requests that read or write data of jobs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from taskscheduler.model.control.groups import DEFAULT_WEIGHT, Group, stored_group
 from taskscheduler.model.control.keys import GROUP, GroupList, key
-from taskscheduler.process_identity import this_user
+from taskscheduler.operations.audit.acting import acting_name
 from taskscheduler.store import Store
 
 MOST_LISTED = 1000  #: groups of which nobody has set the weight
@@ -36,7 +36,7 @@ class GroupUse:
 def set_group(store: Store, group: Group) -> Group:
     """Stores the weight of a group in place of the one before."""
     now = store.clock.now()
-    made = replace(group, by=this_user(), at=now.replace(microsecond=now.microsecond // 1000 * 1000))
+    made = replace(group, by=acting_name(), at=now.replace(microsecond=now.microsecond // 1000 * 1000))
     store.controls.put(made.key, stored_group(made))
     return made
 

@@ -14,7 +14,7 @@ from taskscheduler.model.control.keys import LIMIT, RATE, is_place_of, key, plac
 from taskscheduler.model.control.limits import Limit, spans_of, stored_limit
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import is_text, sound, status_of
-from taskscheduler.process_identity import this_user
+from taskscheduler.operations.audit.acting import acting_name
 from taskscheduler.store import Store
 
 MOST_HOLDERS = 1000  #: that are listed
@@ -54,7 +54,7 @@ class LimitUse:
 def set_limit(store: Store, limit: Limit) -> Limit:
     """Stores a limit in place of the one of its name, and has its waiting jobs ask for a place again."""
     now = store.clock.now()
-    made = replace(limit, by=this_user(), at=now.replace(microsecond=now.microsecond // 1000 * 1000))
+    made = replace(limit, by=acting_name(), at=now.replace(microsecond=now.microsecond // 1000 * 1000))
     if made.rate is not None:
         store.rates.ensure()
     store.controls.put(made.key, {**stored_limit(made), "by": made.by, "at": made.at})

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from taskscheduler.clock import Deadline
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.control.pauses import JOB, PAUSE, TAG, Pause, read_pause
+from taskscheduler.operations.audit.acting import acting_name
 from taskscheduler.operations.control.obeying import park, unpark
-from taskscheduler.process_identity import this_user
 from taskscheduler.store import Store
 
 _PATIENCE = 10.0  #: seconds for which jobs are parked or made to wait again at the call; nodes do the rest
@@ -24,7 +24,7 @@ def pause(store: Store, asked: Pause, until: datetime | timedelta | None) -> Pau
     ends = _as_stored(now + until if isinstance(until, timedelta) else until)
     if ends is not None and ends <= now:
         raise InvalidOptionError(f"option until must be a time to come, not {ends.isoformat()}")
-    made = replace(asked, until=ends, by=this_user(), at=_as_stored(now))
+    made = replace(asked, until=ends, by=acting_name(), at=_as_stored(now))
     values = {"reason": made.reason, "until": made.until, "by": made.by, "at": made.at}
     given = {name: value for name, value in values.items() if value is not None}
     store.controls.put(made.key, {"kind": PAUSE, "name": made.name, **given})

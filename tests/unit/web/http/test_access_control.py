@@ -9,7 +9,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from tests.support.tables import table
 
-from taskscheduler_daemon.web.http.access_control import HEADERS, AccessMiddleware, is_loopback, refusal
+from taskscheduler_daemon.web.http.access_control import HEADERS, AccessMiddleware, is_loopback
+from taskscheduler_daemon.web.http.answers import refusal
 
 SAME = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
 

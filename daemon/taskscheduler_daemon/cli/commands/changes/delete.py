@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from taskscheduler.errors import JobNotFoundError
+from taskscheduler.model.changes import reason_option
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import OpenDatabase, open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
@@ -41,7 +42,8 @@ def command(
     yes: bool,
     **bounds: Any,
 ) -> int:
-    if not selects_many(job_ids, where, everything, {"slow": slow, "reason": reason, **bounds}):
+    settings.reason = reason_option(reason)
+    if not selects_many(job_ids, where, everything, {"slow": slow, **bounds}):
         with open_database(settings) as database:
             return _delete_each(database, job_ids, yes)
     with open_database(settings) as database:

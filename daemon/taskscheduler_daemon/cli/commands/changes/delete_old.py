@@ -9,6 +9,7 @@ from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
 from taskscheduler_daemon.cli.input.parameters import DURATION
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
@@ -24,6 +25,7 @@ Without JOB, jobs of all classes are deleted.
 @click.argument("job", required=False)
 @click.option("--age", type=DURATION, required=True, help="Delete jobs that ended longer ago than this: 12h, 60d.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@REASON
 def command(settings: Settings, job: str | None, age: float, yes: bool) -> int:
     with open_database(settings) as database:
         what = "all jobs" + (f" of class {clean(job)}" if job else "")

@@ -15,6 +15,7 @@ from taskscheduler_daemon.cli.commands.changes.cancel import cancel
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.ids import JobId
 from taskscheduler_daemon.cli.input.parameters import STATUS
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.output.batch import Operation, apply_to_all
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.terminal import remark
@@ -37,6 +38,7 @@ REASONS: Mapping[Status, str] = {
 @cli_command("edit", example="taskscheduler edit 6d0ede69 waiting", help=HELP)
 @click.argument("job_id", metavar="ID")
 @click.argument("status", type=STATUS)
+@REASON
 def command(settings: Settings, job_id: str, status: Status) -> int:
     if status not in _OPERATIONS:
         remark(f"taskscheduler: {REASONS[status]}")

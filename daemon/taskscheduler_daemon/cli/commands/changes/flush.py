@@ -8,6 +8,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.terminal import say
@@ -20,6 +21,7 @@ HELP = """Delete all jobs in any status, or all of one class or queue. This cann
 @click.option("--job", metavar="NAME", help="Only jobs of this class.")
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@REASON
 def command(settings: Settings, job: str | None, queue: str | None, yes: bool) -> int:
     with open_database(settings) as database:
         what = "all jobs" + (f" of class {clean(job)}" if job else "") + (f" in queue {clean(queue)}" if queue else "")

@@ -9,6 +9,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.confirmation import confirmed
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import count
 from taskscheduler_daemon.presentation.terminal import remark, say
@@ -24,6 +25,7 @@ use the command when no node is left. Jobs of nodes that are up are not touched.
 @cli_command("restore", example="taskscheduler restore --queue mail", output=False, help=HELP)
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@REASON
 def command(settings: Settings, queue: str | None, yes: bool) -> int:
     with open_database(settings) as database:
         question = "Requeue all jobs held by lost nodes?"

@@ -12,6 +12,7 @@ from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.ids import JobId, resolve
 from taskscheduler_daemon.cli.input.parameters import DATA
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.steps import signal_line, signal_record
@@ -29,6 +30,7 @@ job has ended; 3 if there is no such job.
 @click.argument("job_id", metavar="ID")
 @click.argument("name", metavar="NAME")
 @click.argument("value", metavar="[VALUE]", type=DATA, required=False)
+@REASON
 def command(settings: Settings, job_id: str, name: str, value: Any) -> int:
     with open_database(settings) as database:
         found = resolve(job_id, database.job_lists.recent_ids)

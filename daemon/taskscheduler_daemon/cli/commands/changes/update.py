@@ -14,6 +14,7 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.input.ids import JobId
 from taskscheduler_daemon.cli.input.parameters import AT, DATA
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.output.batch import apply_to_all
 from taskscheduler_daemon.cli.settings import Settings
 
@@ -33,6 +34,7 @@ Exit code 5 if the job has started.
 @click.option("--data", type=DATA, default=UNCHANGED, help="New data, as JSON; - reads standard input.")
 @click.option("--tag", "-t", "tags", multiple=True, allow_from_autoenv=False, help="Tag instead of others; repeatable.")
 @click.option("--no-tags", is_flag=True, help="Remove its tags.")
+@REASON
 def command(settings: Settings, job_id: str, tags: Sequence[str], no_tags: bool, **given: Any) -> int:
     if tags and no_tags:
         raise click.UsageError("give --tag or --no-tags, not both")

@@ -11,6 +11,7 @@ from taskscheduler.operations.control.groups import GroupUse
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.group import COLUMNS, record, row
@@ -42,6 +43,7 @@ def list_all(settings: Settings) -> None:
 )
 @click.argument("name")
 @click.option("--weight", type=float, required=True, help="So many turns while a group of weight 1 gets one.")
+@REASON
 def set_one(settings: Settings, name: str, weight: float) -> None:
     with open_database(settings) as database:
         database.scheduler.groups.set(name, weight)
@@ -54,6 +56,7 @@ def set_one(settings: Settings, name: str, weight: float) -> None:
     help="Delete the weight of a group: it has weight 1 again.\n\nExit code 3 if it has none.",
 )
 @click.argument("name")
+@REASON
 def delete(settings: Settings, name: str) -> int:
     with open_database(settings) as database:
         deleted = database.scheduler.groups.delete(name)

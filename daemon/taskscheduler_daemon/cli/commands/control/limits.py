@@ -14,6 +14,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DURATION
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.limit import COLUMNS, record, row, state_of
@@ -51,6 +52,7 @@ def list_all(settings: Settings) -> None:
 @click.option("--rate", type=float, help="So many of its jobs start in the time of --per.")
 @click.option("--per", type=DURATION, help="With --rate: the time.  [default: 1s]")
 @click.option("--burst", type=int, help="With --rate: so many may start at once after a rest.  [default: 1]")
+@REASON
 def set_one(
     settings: Settings, name: str, concurrency: int | None, rate: float | None, per: float | None, burst: int | None
 ) -> None:
@@ -68,6 +70,7 @@ def set_one(
     help="Delete a limit: its jobs are not limited any more.\n\nExit code 3 if there is none of this name.",
 )
 @click.argument("name")
+@REASON
 def delete(settings: Settings, name: str) -> int:
     with open_database(settings) as database:
         deleted = database.scheduler.limits.delete(name)

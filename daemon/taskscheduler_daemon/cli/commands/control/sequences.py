@@ -12,6 +12,7 @@ from taskscheduler.operations.control.sequences import BlockedSequence
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.sequence import COLUMNS, record, row
@@ -42,6 +43,7 @@ def list_all(settings: Settings) -> None:
     help="Let the next job of a sequence run although one has failed.\n\nExit code 3 if none is in the way.",
 )
 @click.argument("key")
+@REASON
 def release(settings: Settings, key: str) -> int:
     with open_database(settings) as database:
         released = database.scheduler.sequences.release(key)

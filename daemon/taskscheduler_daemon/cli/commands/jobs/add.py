@@ -16,6 +16,7 @@ from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.ids import resolve
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
 from taskscheduler_daemon.cli.input.parameters import AT, BACKOFF, DATA, DURATION, INTERVAL, OBJECT_ID, START_BY
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import LOOKS, record, state
 from taskscheduler_daemon.presentation.terminal import say, say_lines
@@ -97,6 +98,7 @@ JOB is the registered name of a class or function, by default module.QualName. D
     help="Wait until it has ended; exit code 1 unless it is done.",
 )
 @click.option("--wait-timeout", type=DURATION, help="With --wait: give up after this long, with exit code 124.")
+@REASON
 def command(
     settings: Settings,
     job: str,

@@ -10,6 +10,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import ParsedType
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.terminal import say
@@ -42,6 +43,7 @@ class SignalNumber(ParsedType):
 @cli_command("end-silent", example="taskscheduler end-silent nightly-import --signal TERM", output=False, help=HELP)
 @click.argument("job", required=False)
 @click.option("--signal", "number", type=SignalNumber(), help="Also send this signal to their processes.")
+@REASON
 def command(settings: Settings, job: str | None, number: int | None) -> int:
     with open_database(settings) as database:
         ended = end_silent(database.scheduler, job, number)

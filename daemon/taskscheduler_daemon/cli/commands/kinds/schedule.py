@@ -19,6 +19,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
 from taskscheduler_daemon.cli.input.parameters import AT, BACKOFF, DATA, DURATION
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.schedule import local, next_lines, record, state_of, times_of, words_of
@@ -113,6 +114,7 @@ def show(settings: Settings, name: str) -> None:
 @click.option("--priority", type=int, help="Higher numbers run first within a queue.")
 @click.option("--queue", metavar="NAME", help="Queue of the runs.")
 @click.option("--tag", "-t", "tags", multiple=True, help="Tag to find the runs by; repeatable.")
+@REASON
 def add(settings: Settings, name: str, job: str, data: Any, **given: Any) -> None:
     options = {key: value for key, value in given.items() if value is not None and value is not False and value != ()}
     for option in ("start", "end"):
@@ -138,6 +140,7 @@ def pause(settings: Settings, names: Sequence[str], reason: str | None) -> None:
     help="Let paused schedules run again, from their next times on.",
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@REASON
 def resume(settings: Settings, names: Sequence[str]) -> None:
     _show(settings, lambda scheduler: [scheduler.schedules.resume(name) for name in _checked(scheduler, names)])
 
@@ -149,6 +152,7 @@ def resume(settings: Settings, names: Sequence[str]) -> None:
     help="Delete schedules; their runs stay.",
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@REASON
 def delete(settings: Settings, names: Sequence[str]) -> None:
     with open_database(settings) as database:
         for name in _checked(database.scheduler, names):
@@ -162,6 +166,7 @@ def delete(settings: Settings, names: Sequence[str]) -> None:
     help="Add one run now, beside the plan, and print its id.",
 )
 @click.argument("name")
+@REASON
 def run(settings: Settings, name: str) -> None:
     with open_database(settings) as database:
         say(str(database.scheduler.schedules.run(name).id))
@@ -224,6 +229,7 @@ def plan(settings: Settings, modules: Sequence[str]) -> None:
 @click.argument("name")
 @click.option("--start", type=AT, required=True, help="First time, an ISO date with time zone.")
 @click.option("--end", type=AT, help="Last time.  [default: now]")
+@REASON
 def backfill(settings: Settings, name: str, start: Any, end: Any) -> None:
     until = SYSTEM_CLOCK.now() if end is None else _moment("--end", end)
     with open_database(settings) as database:

@@ -14,6 +14,7 @@ from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.parameters import DATA, DURATION
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.job import FAILING_LABEL, label_of, look_of, record
@@ -86,6 +87,7 @@ def status(settings: Settings, name: str) -> int:
 @click.option("--priority", type=int, help="Higher numbers run first within a queue.")
 @click.option("--silence-timeout", type=DURATION, help="Longest time without a sign of life.")
 @click.option("--tag", "-t", "tags", multiple=True, help="Tag to find it by; repeatable.")
+@REASON
 def start(settings: Settings, job: str, data: Any, **given: Any) -> None:
     options = {name: value for name, value in given.items() if value not in (None, ())}
     _show(settings, lambda scheduler: [scheduler.start_service(job, data, **options)])
@@ -95,6 +97,7 @@ def start(settings: Settings, job: str, data: Any, **given: Any) -> None:
     "stop", example="taskscheduler service stop feed", help="Stop services and wait until their processes have ended."
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@REASON
 def stop(settings: Settings, names: Sequence[str]) -> None:
     _show(settings, lambda scheduler: [scheduler.stop_service(name) for name in _checked(scheduler, names)])
 
@@ -103,6 +106,7 @@ def stop(settings: Settings, names: Sequence[str]) -> None:
     "restart", example="taskscheduler service restart feed", help="Stop services and start them again at once."
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@REASON
 def restart(settings: Settings, names: Sequence[str]) -> None:
     _show(settings, lambda scheduler: [scheduler.restart_service(name) for name in _checked(scheduler, names)])
 
@@ -115,6 +119,7 @@ def restart(settings: Settings, names: Sequence[str]) -> None:
 )
 @click.argument("name")
 @click.argument("value", type=DATA)
+@REASON
 def send(settings: Settings, name: str, value: Any) -> None:
     with open_database(settings) as database:
         database.scheduler.send(name, value)

@@ -13,7 +13,7 @@ import click
 
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.command import on_command_line
-from taskscheduler_daemon.cli.database import open_database
+from taskscheduler_daemon.cli.database import serve_database
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
 from taskscheduler_daemon.cli.input.parameters import ROOT_PATH, PortOption
 from taskscheduler_daemon.cli.settings import Settings
@@ -80,7 +80,7 @@ def command(
         signal.signal(signal.SIGHUP, lambda *_: reopen_log_files())
     signal.signal(signal.SIGTERM, _exit)  # the server raises it again when it has finished its requests
     names_of_jobs = [entry.name for entry in registered_jobs(jobs)]
-    with open_database(settings) as database, _listening(host, port, fd) as server_socket:
+    with serve_database(settings) as database, _listening(host, port, fd) as server_socket:
         database.overview.server()
         app = create_app(database.scheduler, names_of_jobs, token, [host, *names], root_path)
         if fd is None:

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from taskscheduler.operations.audit.acting import may_act
 from taskscheduler_daemon.web.pages.static import VERSION
 
 _TEMPLATES = Environment(
@@ -60,6 +61,7 @@ def _breakable(name: str) -> Markup:
 
 
 _TEMPLATES.filters["breakable"] = _breakable
+_TEMPLATES.globals["may"] = may_act  # `{% if may("job.cancel") %}`: whether the role of who looks at it allows that
 
 
 def page(frame: Frame, name: str, code: int = 200, /, **values: Any) -> HTMLResponse:

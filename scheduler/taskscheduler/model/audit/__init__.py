@@ -1,0 +1,1 @@
+"""What people may do, and what is written down of it."""

@@ -1,0 +1,1 @@
+"""Writes down what people do, and refuses what they may not do."""
