@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,11 +37,11 @@ class LoopThreads:
         return loop
 
     async def run(self, function: Callable[..., T], /, *args: Any, **given: Any) -> T:
-        """Runs a blocking function in a thread of the pool."""
+        """Runs a blocking function in a thread of the pool, with the context variables of who calls."""
         loop = self.bind()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, "taskscheduler-aio")
-        return await loop.run_in_executor(self._pool, partial(function, *args, **given))
+        return await loop.run_in_executor(self._pool, partial(copy_context().run, function, *args, **given))
 
     def end(self) -> None:
         """Lets the threads end after their current calls; the next call starts new ones."""
