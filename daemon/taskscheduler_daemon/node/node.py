@@ -66,9 +66,9 @@ class QueueNode:
 
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
     connects. Options as keywords: those of the node (name, version, queues, jobs, orphaned_timeout, stop_timeout,
-    kill_grace, keep_children, max_jobs, max_lost, unknown_timeout, progress_rate_limit, metrics_port, metrics_host,
-    max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool (pm, min_children,
-    max_children, max_forced, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
+    kill_grace, keep_children, max_jobs, max_lost, unknown_timeout, progress_rate_limit, tracing, metrics_port,
+    metrics_host, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool (pm,
+    min_children, max_children, max_forced, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
     InvalidOptionError for anything else.
     `emitter` is a blinker Namespace of yours.
     """
@@ -91,6 +91,8 @@ class QueueNode:
             check_factory(factory)
         if self._options.progress_rate_limit is not None:
             scheduler.set_options(progress_rate_limit=self._options.progress_rate_limit)
+        if self._options.tracing:
+            scheduler.set_options(tracing=True)
         self._scheduler = scheduler
         self._factory = factory
         self._container = container

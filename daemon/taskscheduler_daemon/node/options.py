@@ -12,6 +12,7 @@ from typing import Any, Self
 from taskscheduler.declarations.schedules import DeclaredSchedule
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import boolean, checked, integer, names, queue_name, seconds
+from taskscheduler.tracing import traced
 from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, finite_limit
 
 LEAST_MEMORY = 64 * 1024 * 1024  #: a worker takes about 40 MB before it runs anything
@@ -52,6 +53,7 @@ NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_lost": lambda name, value: integer(name, value, least=1),
     "progress_rate_limit": lambda name, value: integer(name, value, least=0),
     "unknown_timeout": seconds,
+    "tracing": traced,
     "metrics_port": lambda name, value: integer(name, value, least=0, most=65535),
     "metrics_host": _host,
     "max_memory": lambda name, value: finite_limit(integer, name, value, least=LEAST_MEMORY, most=2**50),
@@ -82,6 +84,7 @@ class NodeOptions:
     max_lost: int = 3  #: a job fails after it was charged with the loss of this many workers or nodes
     unknown_timeout: float = 3600  #: seconds that a job waits for a node that knows its class; 0: it fails at once
     progress_rate_limit: int | None = None  #: milliseconds; default: the scheduler's option
+    tracing: bool = False  #: whether attempts make spans for OpenTelemetry
     metrics_port: int | None = None  #: the port for Prometheus and probes; 0: any free one; None: none
     metrics_host: str = "127.0.0.1"  #: the address on which it listens there
     max_memory: int = 0  #: bytes that a worker may use; 0: no limit, as for those below

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from inspect import iscoroutine
 from typing import Any
@@ -15,6 +15,7 @@ from taskscheduler.jobs.executor import Container, execute, notify
 from taskscheduler.jobs.forks import leave_fork
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.process import Process
+from taskscheduler.tracing import Tracing
 from taskscheduler_daemon.system.leftover_processes import LeftoverProcesses
 from taskscheduler_daemon.system.resource_limits import LimitGuard, ResourceLimits
 from taskscheduler_daemon.system.surroundings import Surroundings
@@ -34,12 +35,15 @@ class JobExecution:
         container: Container | None,
         max_payload: int,
         limits: ResourceLimits,
+        tracing: Tracing | None = None,
     ) -> None:
+        """`tracing`: what makes spans of attempts, if that is switched on."""
         self.common_guard = LimitGuard(limits.without_cpu())  #: around async jobs, which share their CPU time
         self._worker = worker
         self._events = events
         self._container = container
         self._max_payload = max_payload
+        self._tracing = tracing
         self._guard = LimitGuard(limits)
         self._has_limits = bool(limits)
         self._limited: AbstractContextManager[Any] = self._guard if limits else nullcontext()
@@ -56,7 +60,12 @@ class JobExecution:
     def ordinary(self, document: dict[str, Any], runtime: JobRuntime, batch: BatchRun | None = None) -> AttemptResult:
         """Executes one attempt of an ordinary job, or of all jobs of a batch; `document` is its first job."""
         self._fetched(document, batch)
-        result = execute(document, runtime, self._container, self._max_payload, self._limited, batch)
+        if self._tracing is None:
+            result = execute(document, runtime, self._container, self._max_payload, self._limited, batch)
+        else:
+            with self._tracing.processing(_jobs(document, batch)) as span:
+                result = execute(document, runtime, self._container, self._max_payload, self._limited, batch)
+                span.ended(*_told(result))
         self.clean_up()
         self._ended(document, batch, result)
         return result
@@ -66,13 +75,18 @@ class JobExecution:
     ) -> AttemptResult:
         """Does the same for an async job; raises nothing."""
         self._fetched(document, batch)
-        result = await execute_async(document, runtime, self._container, self._max_payload, batch)
+        if self._tracing is None:
+            result = await execute_async(document, runtime, self._container, self._max_payload, batch)
+        else:
+            with self._tracing.processing(_jobs(document, batch)) as span:
+                result = await execute_async(document, runtime, self._container, self._max_payload, batch)
+                span.ended(*_told(result))
         if result is not INTERRUPTED:
             self._ended(document, batch, result)
         return result
 
     def _fetched(self, document: Mapping[str, Any], batch: BatchRun | None) -> None:
-        for one in (document,) if batch is None else batch.documents:
+        for one in _jobs(document, batch):
             self._events.emit(FETCHED, self._worker, one)
 
     def _ended(self, document: Mapping[str, Any], batch: BatchRun | None, result: AttemptResult) -> None:
@@ -102,6 +116,14 @@ class JobExecution:
         if self._leftovers is not None and not self._leftovers.end():
             self._spoil("processes that cannot be killed")
 
+    def close(self) -> None:
+        """Sends the spans that are left, as the worker ends."""
+        if self._tracing is not None:
+            try:
+                self._tracing.flush()
+            except Exception:  # of the exporter that the application has set up
+                logger.exception("spans are not sent")
+
     def _spoil(self, what: str) -> None:
         self.is_spoiled = True
         logger.info("a job left changes that cannot be undone; its worker is replaced", extra={"left": what})
@@ -110,3 +132,13 @@ class JobExecution:
         """Exits if this is a fork that a job made and let return: it is no worker, and must not report or take runs."""
         if os.getpid() != self._pid:
             leave_fork(self._pid, error)
+
+
+def _jobs(document: Mapping[str, Any], batch: BatchRun | None) -> Sequence[Mapping[str, Any]]:
+    return (document,) if batch is None else batch.documents
+
+
+def _told(result: AttemptResult) -> tuple[str, Mapping[str, Any] | None]:
+    """Returns what a span tells of the end of an attempt."""
+    error = result.content.get("error")
+    return result.ending.name.lower(), error if isinstance(error, Mapping) else None

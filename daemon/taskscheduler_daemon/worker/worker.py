@@ -25,6 +25,7 @@ from taskscheduler.model.attempts.stack import StackFrame
 from taskscheduler.model.exception_texts import loggable, try_to_log
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.readable import fault_of_decoding
+from taskscheduler.tracing import tracing_of
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
@@ -119,6 +120,7 @@ class Worker(Borrower):
             pass
         finally:
             self._events.emit(FINISHED, self)
+            self._execution.close()
             self._lender.close()
         return EXIT_OK
 
@@ -132,7 +134,12 @@ class Worker(Borrower):
     ) -> None:
         self._inbox = end
         self._execution = JobExecution(
-            worker=self, events=self._events, container=self._container, max_payload=max_payload, limits=limits
+            worker=self,
+            events=self._events,
+            container=self._container,
+            max_payload=max_payload,
+            limits=limits,
+            tracing=tracing_of(bool(self._lender.given_option("tracing"))),
         )
         self._reports = WorkerReports(
             worker_id=self.id, end=end, page=page, progress_limit=progress_limit, clock=self._clock

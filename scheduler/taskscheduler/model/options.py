@@ -38,6 +38,7 @@ from taskscheduler.model.control.keys import BLOCK, SKIP
 from taskscheduler.model.control.limits import limits_option, template
 from taskscheduler.model.control.windows import WINDOW_OPTIONS, check_together, unique_key
 from taskscheduler.model.solo import Solo, solo_option
+from taskscheduler.tracing import traced
 
 At = float | int | datetime | timedelta
 
@@ -259,6 +260,7 @@ SCHEDULER_CHECKS: Mapping[str, Check] = {
     "job_retention": seconds,
     "failed_retention": seconds,
     "audit_retention": seconds,
+    "tracing": traced,
 }
 
 
@@ -283,6 +285,7 @@ class SchedulerOptions:
     job_retention: float | int = 7 * 86_400  #: seconds for which jobs that are DONE or CANCELED are kept; 0: for ever
     failed_retention: float | int = 30 * 86_400  #: the same for dead letters: jobs that are FAILED or TIMEOUT
     audit_retention: float | int = 400 * 86_400  #: seconds for which is kept what people did; 0: for ever
+    tracing: bool = False  #: whether adding jobs, and running them, makes spans for OpenTelemetry
     given: frozenset[str] = field(default_factory=frozenset)  #: the names of the options that a caller gave
 
     @classmethod

@@ -30,6 +30,7 @@ from taskscheduler.operations.wake import wake_nodes
 from taskscheduler.operations.windows import add_debounced, add_unique
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
+from taskscheduler.tracing import FIELD, Tracing, tracing_of
 
 T = TypeVar("T")
 
@@ -59,6 +60,15 @@ class JobAdder:
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores one job, or returns the one that stands in its place under the options `dedupe` or of windows."""
         request = self.request(job, data, asked)
+        tracing = self._tracing
+        if tracing is None:
+            return self._add(request)
+        with tracing.sending(request.options.queue, [request.name]) as span:
+            added = self._add(request)
+            span.job(added[0]["_id"])
+            return added
+
+    def _add(self, request: JobRequest) -> Added:
         store = self._connection.store
         new = self._new(store, request, wake=store.wakeups.is_quiet())
         if request.options.is_compared:
@@ -67,9 +77,22 @@ class JobAdder:
         wake_nodes(store, [new.document])
         return self._joined(store, (new.document, "created"))
 
+    @property
+    def _tracing(self) -> Tracing | None:
+        """What makes spans, if the option `tracing` is on."""
+        return tracing_of(self._connection.options.tracing)
+
     def add_many(self, jobs: Iterable[Any]) -> list[Added]:
         """Stores many: each a job, or a tuple of job, data and a mapping of options; all are checked before."""
         requests = [self.requested(number, entry) for number, entry in enumerate(jobs)]
+        tracing = self._tracing
+        if tracing is None or not requests:
+            return self._add_many(requests)
+        queues = {request.options.queue for request in requests}
+        with tracing.sending(min(queues) if len(queues) == 1 else "many", [request.name for request in requests]):
+            return self._add_many(requests)
+
+    def _add_many(self, requests: Sequence[JobRequest]) -> list[Added]:
         store = self._connection.store
         new = self._new_jobs(store, requests)
         _check_ids(store, new)
@@ -86,6 +109,15 @@ class JobAdder:
     def add_once(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Added:
         """Stores a job unless the same one is live; returns its document, and what was done."""
         request = self.request_once(job, data, asked)
+        tracing = self._tracing
+        if tracing is None:
+            return self._add_once(request, asked)
+        with tracing.sending(request.options.queue, [request.name]) as span:
+            added = self._add_once(request, asked)
+            span.job(added[0]["_id"])
+            return added
+
+    def _add_once(self, request: JobRequest, asked: Mapping[str, Any]) -> Added:
         ignore_data = request.options.ignore_data
         store = self._connection.store
         new = self._new(store, request)
@@ -170,6 +202,9 @@ class JobAdder:
 
     def checked(self, store: Store, document: Document) -> NewJob:
         """Returns a new job of this document. InvalidDataError; JobNotFoundError if its parent is not stored."""
+        tracing = self._tracing
+        if tracing is not None and (carrier := tracing.carrier()):
+            document[FIELD] = carrier
         new = NewJob(document["_id"], document, self._encode(document))
         parent = document.get("parent")
         if parent is not None and store.jobs.get(parent) is None:

@@ -65,6 +65,9 @@ _OPTIONS = [
         help="Fail a job that no node knows after this long; 0: at once.  [default: 1h]",
     ),
     click.option(
+        "--tracing", is_flag=True, default=None, help="Make a span for OpenTelemetry of each attempt.  [default: off]"
+    ),
+    click.option(
         "--metrics-port",
         cls=PortOption,
         type=int,
