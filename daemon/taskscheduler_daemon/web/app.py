@@ -41,13 +41,17 @@ from taskscheduler_daemon.web.http.probes import Probes
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
-from taskscheduler_daemon.web.pages import static
+from taskscheduler_daemon.web.pages import live, static
 from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
+from taskscheduler_daemon.web.pages.failures import routes as failure_page
 from taskscheduler_daemon.web.pages.flows import routes as flow_pages
+from taskscheduler_daemon.web.pages.jobs import many, words
 from taskscheduler_daemon.web.pages.jobs import routes as job_pages
 from taskscheduler_daemon.web.pages.jobs import stack as stack_page
+from taskscheduler_daemon.web.pages.metrics import routes as metric_page
+from taskscheduler_daemon.web.pages.nodes import routes as node_page
 from taskscheduler_daemon.web.pages.overview import routes as overview_page
 from taskscheduler_daemon.web.pages.schedules import routes as schedule_pages
 from taskscheduler_daemon.web.pages.templates import page
@@ -66,9 +70,15 @@ _ROUTERS = (
     stack_service.router,
     prometheus.router,
     static.router,
+    live.router,
     overview_page.router,
     stack_page.router,
+    words.router,
+    many.router,
     job_pages.router,
+    failure_page.router,
+    node_page.router,
+    metric_page.router,
     schedule_pages.router,
     flow_pages.router,
     control_page.router,

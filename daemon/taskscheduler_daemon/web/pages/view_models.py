@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -94,7 +94,7 @@ def program_row(job: Process, now: datetime) -> Row:
     }
 
 
-def queue_row(backlog: Backlog, nodes: list[Mapping[str, Any]]) -> Row:
+def queue_row(backlog: Backlog, nodes: Sequence[Mapping[str, Any]]) -> Row:
     """Returns the waiting jobs of a queue, and whether a node serves it."""
     served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
     return {

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from taskscheduler.model.control.pauses import KINDS
+from taskscheduler.model.control.pauses import KINDS, Pause
 from taskscheduler.operations.control.groups import groups
 from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
-from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.pages.control.actions import ACTIONS, ControlAction, done_text
 from taskscheduler_daemon.web.pages.control.forms import LIMIT, Form, checked, duration, signed_forms
 from taskscheduler_daemon.web.pages.control.rows import group_row, limit_form, limit_row, pause_row, sequence_row
 from taskscheduler_daemon.web.pages.questions import Question, ask, signed_page
 from taskscheduler_daemon.web.pages.truncate import line
+from taskscheduler_daemon.web.pages.view_models import Row, queue_row
 
 SHOWN = 50  #: blocked sequences, and groups without a weight
+
+QUEUE = "queue"
 
 _NUMBERS = {"concurrency": int, "rate": float, "burst": int}
 
@@ -26,9 +31,12 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/control")
-def show(request: Request, name: str = "", group: str = "", done: str = "") -> Response:
+def show(
+    request: Request, name: str = "", group: str = "", kind: str = "queue", pause: str = "", done: str = ""
+) -> Response:
     """Shows what is set and what is blocked, and the forms for the limit of this name and for this group."""
     context = context_of(request)
+    paused = context.scheduler.pauses()
     uses, blocked = context.scheduler.limits.all(), context.scheduler.sequences.blocked()
     with translated():
         shared = groups(context.scheduler.store, SHOWN)
@@ -39,8 +47,11 @@ def show(request: Request, name: str = "", group: str = "", done: str = "") -> R
         "control.html",
         signed_forms(),
         place="control",
-        pauses=[pause_row(pause) for pause in context.scheduler.pauses()],
+        pauses=[pause_row(one) for one in paused],
         kinds=KINDS,
+        kind=kind,
+        pause=line(pause, 500),
+        queues=_queues(context, paused),
         limits=[limit_row(use, now) for use in uses],
         form=limit_form(name, known),
         changes=known is not None,
@@ -52,6 +63,20 @@ def show(request: Request, name: str = "", group: str = "", done: str = "") -> R
         more_sequences=max(0, len(blocked) - SHOWN),
         message=done_text(done),
     )
+
+
+def _queues(context: WebContext, paused: Iterable[Pause]) -> list[Row]:
+    """Returns the queues in which jobs wait, and whether somebody has paused them."""
+    names = {one.name for one in paused if one.kind == QUEUE}
+    nodes = context.overview.nodes()
+    return [
+        {**queue_row(one, nodes), "key": _pausing(one.queue), "paused": one.queue in names}
+        for one in context.overview.backlogs()
+    ]
+
+
+def _pausing(queue: str) -> str:
+    return urlencode({"kind": QUEUE, "pause": queue}, errors="replace")
 
 
 @router.post("/control/limit")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from taskscheduler.model.filters.durations import parse_duration
 from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.control.known import unknown_classes
@@ -16,6 +17,7 @@ from taskscheduler_daemon.presentation.running import as_of_now, boots_of
 from taskscheduler_daemon.presentation.text import local
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.pages.control.reasons import reason_row
+from taskscheduler_daemon.web.pages.metrics.views import charts, total_row
 from taskscheduler_daemon.web.pages.overview.health import Facts, problems
 from taskscheduler_daemon.web.pages.overview.views import (
     HOUR,
@@ -34,6 +36,10 @@ RUNNING = 10  #: jobs
 
 MISTAKES = 5
 
+BUSIEST = 8  #: classes
+
+RANGES = ("1h", "6h", "24h", "72h")
+
 _DAY = 24 * 3600
 
 _AT_WORK: Mapping[str, Any] = {"status": {"$in": [int(Status.PROCESSING)]}}
@@ -46,7 +52,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def overview(request: Request) -> Response:
+def overview(request: Request, range_: Annotated[str, Query(alias="range")] = RANGES[0]) -> Response:
     """Shows what is wrong, counts, queues, nodes, services, what runs, and programs that no node runs."""
     context = context_of(request)
     cluster = context.overview
@@ -67,8 +73,22 @@ def overview(request: Request) -> Response:
         queues=[queue_row(backlog, nodes) for backlog in queues],
         nodes=[node_row(node) for node in nodes],
         is_new=not any(counts.values()),
+        **_history(context, range_),
         **_jobs(context),
     )
+
+
+def _history(context: WebContext, name: str) -> dict[str, Any]:
+    """Returns the charts of a range, and the busiest classes."""
+    if name not in RANGES:
+        raise HTTPException(400, f"range must be one of {', '.join(RANGES)}")
+    seconds, metrics = parse_duration(name), context.scheduler.metrics
+    return {
+        "charts": charts(metrics.points(since=seconds)),
+        "busiest": [total_row(row, "job", name) for row in metrics.totals("job", since=seconds, limit=BUSIEST)],
+        "ranges": RANGES,
+        "range": name,
+    }
 
 
 def _jobs(context: WebContext) -> dict[str, Any]:

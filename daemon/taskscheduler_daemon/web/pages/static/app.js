@@ -54,7 +54,7 @@
     connect() {
       if (doc.hidden) { this.close(); return; }
       if (this.source) return;
-      this.source = new EventSource(doc.body.dataset.root + "/live");
+      this.source = new EventSource(doc.body.dataset.root + "/live?" + this.main.dataset.live);
       this.source.addEventListener("change", () => { this.changed = true; });
       this.source.onopen = () => { this.misses = 0; this.changed = true; };
       this.source.onerror = () => {
@@ -73,7 +73,8 @@
       const text = getSelection();
       if (text && !text.isCollapsed && this.main.contains(text.anchorNode)) return "paused: text is selected";
       const typed = $$("input:not([type=hidden]):not([type=checkbox]), textarea", this.main).some((one) => one.value !== one.defaultValue);
-      const chosen = $$("select", this.main).some((one) => [...one.options].some((option) => option.selected !== option.defaultSelected && one.dataset.kept === undefined));
+      const first = (select) => [...select.options].find((option) => option.defaultSelected) || select.options[0];
+      const chosen = $$("select", this.main).some((one) => one.value !== first(one).value);
       if (typed || chosen) return "paused: something is typed";
       return "";
     }
@@ -264,6 +265,16 @@
     if (field) { event.preventDefault(); field.focus(); }
   });
 
+  // The value under the pointer, beside the name of its chart
+  const pointing = (main) => main.addEventListener("pointerover", (event) => {
+    const card = event.target.closest(".charts .card"), hit = event.target.closest(".hit");
+    if (!card) return;
+    let said = $("small", card);
+    if (!said) { said = doc.createElement("small"); $("h2", card).append(" ", said); }
+    if (said.dataset.said === undefined) said.dataset.said = said.textContent;
+    said.textContent = hit ? hit.textContent : said.dataset.said;
+  });
+
   const ready = (main) => {
     selection(main);
     copies(main);
@@ -274,6 +285,7 @@
     const main = $("#main");
     themeButton();
     keys();
+    pointing(main);
     ready(main);
     const current = $(".pages [aria-current]");
     if (current) { const strip = $(".pages"); strip.scrollLeft = current.offsetLeft - strip.clientWidth / 2 + current.clientWidth / 2; }

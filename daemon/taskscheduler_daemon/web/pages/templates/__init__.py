@@ -51,6 +51,7 @@ PLACES = (
         "flows", "flows", "Flows", "M2 3.5h4v3H2zM10 2h4v3h-4zM10 11h4v3h-4zM6 5c3 0 1-1.5 4-1.5M6 5c3 0 1 7.5 4 7.5"
     ),
     Place("control", "control", "Queues and limits", "M3 2v12M8 2v12M13 2v12M1.5 10h3M6.5 5h3M11.5 11h3"),
+    Place("metrics", "history", "Metrics", "M2 13.5h12M3.5 11V8M7 11V4.5M10.5 11V6.5M14 11V3"),
     Place("nodes", "nodes", "Nodes", "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.8h.01M4.5 11.3h.01"),
 )
 

@@ -1,0 +1,1 @@
+"""The page of metrics: throughput, waiting and running times of all jobs, one class or one queue."""

@@ -1,0 +1,1 @@
+"""The page of nodes: each with its workers, and what they do now."""
