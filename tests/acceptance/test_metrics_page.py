@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.support.pages import DOCS
+from tests.support.pages import DOCS, ROOT
 
 from taskscheduler.model.metrics.counts import MOST_SERIES
 from taskscheduler_daemon.monitoring.cluster_gauges import _BLOCKED
@@ -31,3 +31,9 @@ def test_other_pages_name_only_metrics_that_exist() -> None:
     for page in DOCS.rglob("*.md"):
         named = set(re.findall(r"`(taskscheduler_\w+_(?:total|seconds|jobs|info|up|max))`", page.read_text()))
         assert named <= known, page
+
+
+def test_the_page_on_watching_has_every_alert() -> None:
+    rules = (ROOT / "daemon" / "deploy" / "alerts.yml").read_text()
+    told = re.findall(r"^\| `(Taskscheduler\w+)` \|", (DOCS / "how-to" / "watch.md").read_text(), re.MULTILINE)
+    assert told == re.findall(r"- alert: (\w+)", rules)

@@ -33,7 +33,7 @@ def test_every_option_with_the_name_of_such_a_variable_knows_it() -> None:
             if any(_LINK.fullmatch(name) for name in names):
                 assert isinstance(parameter, PortOption), (command.name, parameter.name)
                 seen += 1
-    assert seen == 3  # --port of web, --metrics-port of node and dev
+    assert seen == 3, "the ports of web, and of metrics for node and dev"
     assert len(COMMANDS) > 20
 
 
