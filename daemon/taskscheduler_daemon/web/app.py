@@ -42,6 +42,7 @@ from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
 from taskscheduler_daemon.web.pages import live, static
+from taskscheduler_daemon.web.pages.audit import routes as audit_page
 from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
@@ -78,6 +79,7 @@ _ROUTERS = (
     job_pages.router,
     failure_page.router,
     node_page.router,
+    audit_page.router,
     metric_page.router,
     schedule_pages.router,
     flow_pages.router,

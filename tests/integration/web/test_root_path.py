@@ -44,7 +44,8 @@ def test_every_link_of_every_page_begins_with_the_root(client: TestClient, sched
     pages = ["/", "/jobs", f"/jobs?status=live&before={last}", f"/jobs/{last}", f"/jobs/{last}/cancel",
              f"/jobs/{last}/retry", "/schedules", "/schedule?name=s", "/schedule/pause?name=s", "/control",
              "/flows", f"/flows/{flow}", f"/flows/{flow}/cancel", f"/flows/{flow}/retry",
-             "/control/limit/delete?name=l", "/control/group/reset?name=g", "/nowhere"]  # fmt: skip
+             "/control/limit/delete?name=l", "/control/group/reset?name=g", "/failures", "/nodes", "/history",
+             "/audit", "/jobs/many?all=cancel&q=status:live", "/nowhere"]  # fmt: skip
     for page in pages:
         text = client.get(f"{sent}{page}").text
         links = _LINK.findall(text)

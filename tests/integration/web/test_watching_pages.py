@@ -99,3 +99,19 @@ def test_files_of_the_pages_are_kept_by_version_only(client: TestClient) -> None
     for path in ("/static/", "/static/x.css", "/static/../app.py", "/static/..%2f__init__.py", "/static/__init__.py"):
         assert client.get(path).status_code == 404, path
     assert "Disallow: /" in client.get("/robots.txt").text
+
+
+def test_the_audit_log_says_who_did_what_and_why(client: TestClient, scheduler: Scheduler) -> None:
+    assert "Nobody has done anything yet" in client.get("/audit").text
+    job = scheduler.add_job("noop")
+    with scheduler.audit.acting(SCRIPT, SCRIPT):
+        scheduler.cancel_job(job.id)
+    with scheduler.audit.acting("ana", "SMTP is down"):
+        scheduler.pause(queue="mail")
+    text = client.get("/audit").text
+    assert re.search(r"ana.*pause.*SMTP is down.*job\.cancel</b> <a class=\"id\" href=\"/jobs/", text, re.DOTALL)
+    assert not CODE.search(without_own(text))
+    assert "job.cancel</b>" not in client.get("/audit?who=ana").text
+    assert "Nothing of that kind" in client.get("/audit?who=bob").text
+    for query in ("outcome=odd", "what=odd", "before=odd", f"who={'x' * 501}"):
+        assert client.get(f"/audit?{query}").status_code == 400, query

@@ -53,6 +53,7 @@ PLACES = (
     Place("control", "control", "Queues and limits", "M3 2v12M8 2v12M13 2v12M1.5 10h3M6.5 5h3M11.5 11h3"),
     Place("metrics", "history", "Metrics", "M2 13.5h12M3.5 11V8M7 11V4.5M10.5 11V6.5M14 11V3"),
     Place("nodes", "nodes", "Nodes", "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.8h.01M4.5 11.3h.01"),
+    Place("audit", "audit", "Audit", "M3.5 1.5h6l3 3v10h-9zM5.5 6h3M5.5 8.5h5M5.5 11h5"),
 )
 
 
