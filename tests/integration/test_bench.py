@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from pymongo.database import Database
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import descendants, is_running
 
@@ -19,7 +20,7 @@ COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli impo
 
 
 def start(uri: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return commands.Popen(
         [*COMMAND, "-o", "json", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

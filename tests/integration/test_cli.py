@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import tests.support.jobs  # noqa: F401
 from bson import ObjectId
+from tests.support import commands
 from tests.support.batching import add_up
 from tests.support.nodes import ROOT
 
@@ -194,7 +195,7 @@ def test_add_once_says_what_became_of_it(run: Run) -> None:
 )
 def test_every_error_is_one_line_with_its_exit_code(run: Run, arguments: list[str], code: int, said: str) -> None:
     if "node" in arguments or NOWHERE in arguments:  # forks, which must not happen in the process of the tests
-        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = commands.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
         result = (done.returncode, without_progress(done.stderr))
     else:
         found = run(*arguments)
@@ -214,7 +215,7 @@ def test_dev_takes_the_options_of_a_node(scheduler: Scheduler, uri: str) -> None
     other, mine = (scheduler.add_job("noop", queue=queue) for queue in ("other", "mine"))
     options = ["--jobs", "tests.support.jobs", "--queue", "mine", "--name", "mine", "--max-jobs", "1"]
     command = [*COMMAND, "dev", *options, "--stop-timeout", "5s", "--max-memory", "2G"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=ROOT)
+    done = commands.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=ROOT)
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, redacted(uri)), done.stderr
     assert (mine.refresh().status, mine.node, other.refresh().status) == (Status.DONE, "mine", Status.WAITING)
 
@@ -281,7 +282,7 @@ def test_closed_streams_are_no_error(scheduler: Scheduler) -> None:
     scheduler.add_job("Mail")
     for arguments, code in ((("list",), 0), (("flush",), 5)):
         closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *COMMAND, *arguments]
-        done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+        done = commands.run(closed, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
         assert (done.returncode, "unexpected" in done.stderr) == (code, False), done.stderr
 
 
@@ -397,7 +398,7 @@ def test_doctor_changes_nothing_and_finds_a_queue_that_nobody_serves(run: Run, s
 
 
 def test_doctor_without_a_server_has_a_problem_and_no_traceback(uri: str) -> None:
-    done = subprocess.run(
+    done = commands.run(
         [*COMMAND, "-u", NOWHERE, "doctor"], capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert (done.returncode, without_progress(done.stderr)) == (1, "")
@@ -506,7 +507,7 @@ def on_terminal(*arguments: str, columns: int = 100, **environment: str) -> tupl
     """Run the command on a terminal of its own: exit code and everything it printed."""
     ours, theirs = pty.openpty()
     merged = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}
-    process = subprocess.Popen([*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=merged)
+    process = commands.Popen([*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=merged)
     os.close(theirs)
     said, end = b"", time.monotonic() + SECONDS
     while time.monotonic() < end and select.select([ours], [], [], SECONDS)[0]:
@@ -555,7 +556,7 @@ def test_who_waits_on_a_terminal_is_told_that_no_node_is_there(scheduler: Schedu
 def test_flush_asks_on_a_terminal(scheduler: Scheduler) -> None:
     scheduler.add_job("Mail")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*COMMAND, "flush"], stdin=theirs, stdout=theirs, stderr=theirs)
+    process = commands.Popen([*COMMAND, "flush"], stdin=theirs, stdout=theirs, stderr=theirs)
     os.write(ours, b"n\n")
     assert process.wait(SECONDS) == 5
     os.close(ours)
@@ -566,7 +567,7 @@ def test_flush_asks_on_a_terminal(scheduler: Scheduler) -> None:
 def test_a_reader_that_leaves_early_is_no_error(scheduler: Scheduler) -> None:
     scheduler.add_jobs(["Mail"] * 2000)
     reader, writer = os.pipe()
-    process = subprocess.Popen([*COMMAND, "list", "--limit", "2000"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    process = commands.Popen([*COMMAND, "list", "--limit", "2000"], stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     os.read(reader, 10)
     os.close(reader)
@@ -575,7 +576,7 @@ def test_a_reader_that_leaves_early_is_no_error(scheduler: Scheduler) -> None:
 
 
 def test_ctrl_c_ends_quietly_with_130(scheduler: Scheduler) -> None:
-    process = subprocess.Popen([*COMMAND, "listen"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = commands.Popen([*COMMAND, "listen"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("TIME")
     process.send_signal(signal.SIGINT)
@@ -586,7 +587,7 @@ def test_ctrl_c_ends_quietly_with_130(scheduler: Scheduler) -> None:
 
 def test_who_stops_waiting_is_told_that_the_job_goes_on(scheduler: Scheduler) -> None:
     command = [*COMMAND, "wait", str(scheduler.add_job("Mail").id)]
-    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    waiting = commands.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert waiting.stdout is not None
     assert [waiting.stdout.readline().split("\t")[3] for _ in range(2)] == ["STATE", "waiting"]
     waiting.send_signal(signal.SIGINT)
@@ -602,7 +603,7 @@ def test_a_node_runs_jobs_of_a_module_in_its_directory(tmp_path: Path, scheduler
     script = "import sys; sys.path[0] = '/'; from taskscheduler_daemon.cli import main; sys.exit(main())"
     environment = {**os.environ, "TASKSCHEDULER_JOBS": "shopjobs", "TASKSCHEDULER_NAME": "n1"}
     command = [sys.executable, "-c", script, "node", "--stop-timeout", "2s"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = commands.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert scheduler.add_job("add", {"a": 1, "b": 2}).result(timeout=SECONDS) == 3
         assert main(["status", "--node", "n1"]) == 0

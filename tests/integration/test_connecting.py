@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.replicaset import free_port
 from tests.support.tables import rarely
@@ -42,7 +42,7 @@ class Connecting:
         self._log = log
         with log.open("w") as output:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
-            self.process = subprocess.Popen(
+            self.process = commands.Popen(
                 command, stdout=output, stderr=output, env={**environment, "TASKSCHEDULER_URI": uri}
             )
 
@@ -129,7 +129,7 @@ Scheduler(sys.argv[1]).add_job('x')
 
 def test_a_program_gets_one_line_in_its_log(silent_port: int) -> None:
     uri = f"mongodb://app:{PASSWORD}@127.0.0.1:{silent_port}/shop?serverSelectionTimeoutMS=6000"
-    done = subprocess.run([sys.executable, "-c", LIBRARY, uri], capture_output=True, text=True, timeout=60)
+    done = commands.run([sys.executable, "-c", LIBRARY, uri], capture_output=True, text=True, timeout=60)
     first, rest = done.stderr.split("\n", 1)
     assert first.startswith(f"no connection to 127.0.0.1:{silent_port}, database shop yet: ")
     assert rest.startswith("Traceback")  # of the error that it raises
@@ -138,7 +138,7 @@ def test_a_program_gets_one_line_in_its_log(silent_port: int) -> None:
 
 def test_a_quick_connection_is_not_mentioned(uri: str) -> None:
     for arguments in ("list", "status", "counts"):
-        done = subprocess.run(
+        done = commands.run(
             [*COMMAND, arguments],
             env={**os.environ, "TASKSCHEDULER_URI": uri},
             capture_output=True,

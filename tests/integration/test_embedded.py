@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from tests.support import commands
 
 from taskscheduler.embedded import acquire
 from taskscheduler.embedded.binary import ENVIRONMENT
@@ -77,7 +78,7 @@ class Place:
         self.started: set[int] = set()
 
     def user(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        process = commands.Popen(
             [sys.executable, "-c", USER, str(self.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.users.append(process)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess, children, is_running
 
@@ -30,7 +30,7 @@ class Starter:
         environment |= {"TASKSCHEDULER_STATE_DIR": str(self.state), "PYTHONPATH": str(ROOT)}
         arguments = [sys.executable, "-c", _NODE, *command.split(), "--jobs", "tests.support.jobs"]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=ROOT, env=environment)
+            self.process = commands.Popen(arguments, stdout=log, stderr=log, cwd=ROOT, env=environment)
         eventually(lambda: self.ready or self.process.poll() is not None, 60, "node ready")
         assert self.process.poll() is None, self.log.read_text()
 

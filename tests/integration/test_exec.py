@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.proxy import Proxies, port_of, through
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
@@ -31,7 +32,7 @@ def start(uri: str) -> Iterator[Start]:
         pipe = subprocess.PIPE
         environment = {**os.environ, "TASKSCHEDULER_URI": uri}
         started.append(
-            subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+            commands.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
         )
         return started[-1]
 
@@ -74,7 +75,7 @@ def test_the_output_goes_nowhere_where_streams_are_closed(scheduler: Scheduler, 
     """Least of all into the connection to the database, which would have taken their numbers."""
     script = "cat; for number in 0 1 2; do readlink /proc/$PPID/fd/$number; done; echo err >&2"
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMMAND, "--", "sh", "-c", script]
-    done = subprocess.run(closed, env={**os.environ, "TASKSCHEDULER_URI": uri}, timeout=40, check=False)
+    done = commands.run(closed, env={**os.environ, "TASKSCHEDULER_URI": uri}, timeout=40, check=False)
     assert done.returncode == 0
     job = only(scheduler)
     assert (job.status, sorted(job.result_value["output"].split())) == (Status.DONE, [*["/dev/null"] * 3, "err"])

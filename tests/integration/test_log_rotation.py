@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess, children
 
@@ -51,7 +51,7 @@ def test_a_node_its_manager_and_its_workers_open_their_log_again(
 def test_the_web_process_opens_its_log_again(uri: str, tmp_path: Path) -> None:
     log, old = tmp_path / "web.log", tmp_path / "web.log.1"
     with log.open("w") as output:
-        web = subprocess.Popen(
+        web = commands.Popen(
             [
                 sys.executable,
                 "-c",

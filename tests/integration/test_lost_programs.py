@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess, is_running
 from tests.support.programs import Program, tracked_program
@@ -111,9 +112,7 @@ if os.fork() == 0:
 sys.stdin.read()
 """
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True, process_group=0
-    ) as process:
+    with commands.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True, process_group=0) as process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -144,7 +143,7 @@ def start(uri: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         options = ["--solo", "--silence", "0", "--name", "import", "--"]
         pipe = subprocess.PIPE
         started.append(
-            subprocess.Popen(
+            commands.Popen(
                 [*EXEC, *options, *arguments], stdout=pipe, stderr=pipe, text=True, env=environment, process_group=0
             )
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support import commands
 from tests.support.mistakes import Mistaken
 
 from taskscheduler import Scheduler, SchedulerError, Status
@@ -153,7 +154,7 @@ def test_list_is_drawn_anew_on_a_terminal(uri: str, scheduler: Scheduler) -> Non
     scheduler.add_job("First")
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TASKSCHEDULER_URI": uri, "TERM": "xterm"}
-    process = subprocess.Popen([*COMMAND, "list", "-f"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    process = commands.Popen([*COMMAND, "list", "-f"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     try:
         _read_until(ours, b"First")
@@ -264,7 +265,7 @@ def test_a_node_in_the_background_fails_with_the_exit_code_of_one_in_the_foregro
     def ended(*more: object) -> tuple[int, str]:
         command = [*COMMAND, "node", *arguments, *map(str, more)]
         environment = {**os.environ, "TASKSCHEDULER_URI": uri}
-        ran = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        ran = commands.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         return ran.returncode, ran.stderr
 
     (foreground, why), (background, answer) = ended(), ended("--daemonize", "--pidfile", pidfile)

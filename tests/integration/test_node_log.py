@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 
@@ -159,7 +159,7 @@ def test_so_is_who_waits_on_the_command_line(
     if node is not None:
         nodes(**node)
     command = [*COMMAND, "-u", uri, "-o", form, "add", "echo", "--queue", "letters", "--wait", "--wait-timeout", "3s"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = commands.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 124
     assert ended.stderr.count(f"taskscheduler: {reason}") == 1
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from tests.support import commands
 from tests.support.eventually import eventually
 
 from taskscheduler import Scheduler
@@ -52,7 +53,7 @@ class Developer:
     def _start(self, folder: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
         environment |= {"TASKSCHEDULER_STATE_DIR": str(self.server.state_dir), **more}
-        process = subprocess.Popen(
+        process = commands.Popen(
             [sys.executable, *arguments],
             cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -136,7 +137,7 @@ def test_the_variable_names_a_database_for_all(developer: Developer) -> None:
 @pytest.mark.parametrize("form", ["json", "table"])
 def test_status_and_doctor_show_the_database(developer: Developer, command: str, form: str) -> None:
     shop = developer.project("shop")
-    out = subprocess.run(
+    out = commands.run(
         [sys.executable, "-c", COMMAND, command, "-o", form], cwd=shop, capture_output=True, text=True, timeout=60,
         env={**os.environ, "TASKSCHEDULER_STATE_DIR": str(developer.server.state_dir), "TASKSCHEDULER_URI": ""},
     ).stdout  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any, cast
 import pytest
 from bson import DatetimeMS, ObjectId
 from pymongo.errors import AutoReconnect
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.jobs import Echo, Noop
 from tests.support.nodes import NodeProcess
@@ -461,10 +461,10 @@ def test_the_plan_shows_what_the_code_would_change(scheduler: Scheduler, uri: st
     module(tmp_path, "declared_plan", "cron='30 2 28-31 3 *', timezone='Europe/Berlin'")
     program = Path(sys.executable).parent / "taskscheduler"
     command = [str(program), "schedule", "plan", "-u", uri, "--jobs", "declared_plan"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    told = commands.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
     assert told.startswith("taken   declared")
     scheduler.schedules.delete("declared")
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    told = commands.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
     first, *times = told.splitlines()
     assert first == "add     declared"
     assert len(times) == 5

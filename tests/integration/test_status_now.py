@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-c", "import sys; from taskscheduler_daemon.cli impo
 
 
 def status(uri: str, form: str) -> str:
-    ended = subprocess.run([*COMMAND, "-u", uri, "status", "-o", form], capture_output=True, text=True, timeout=60)
+    ended = commands.run([*COMMAND, "-u", uri, "status", "-o", form], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

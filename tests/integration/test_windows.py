@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 from tests.support.nodes import ROOT
@@ -54,7 +55,7 @@ def add_from_processes(uri: str, keys: int, times: int, **options: Any) -> list[
     """What 8 processes say that add the same jobs in the same order at the same time."""
     arguments = [json.dumps(one) for one in (keys, times, options)]
     processes = [
-        subprocess.Popen(
+        commands.Popen(
             [sys.executable, "-W", "error", "-c", _ADDER, uri, str(number), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

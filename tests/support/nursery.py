@@ -15,6 +15,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,7 +40,15 @@ _IMPORTED = (
     "taskscheduler_daemon.worker.worker",
 )
 
-_LOOK = 0.005
+#: and the command line
+_COMMANDS = (
+    "taskscheduler_daemon.cli.commands.jobs.add",
+    "taskscheduler_daemon.cli.commands.jobs.list",
+    "taskscheduler_daemon.cli.commands.nodes.node",
+    "taskscheduler_daemon.cli.group",
+)
+
+_LONGEST_PAUSE = 0.02  #: between two looks whether a process has ended
 
 _PR_SET_PDEATHSIG = 1
 
@@ -55,14 +64,17 @@ class Nursery:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._streams, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", __name__, str(theirs.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=_ROOT,
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            pass_fds=[theirs.fileno()],
         )
+        theirs.close()
 
     def start(self, program: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
         """Runs this program text in a new process, whose streams go to `log`."""
@@ -70,23 +82,39 @@ class Nursery:
         request = {"program": program, "arguments": [*arguments], "log": str(log), "environment": {**environment}}
         return Forked(self, self.ask(request))
 
+    def start_as(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        streams: Sequence[int],
+        environment: Mapping[str, str],
+        folder: str,
+        **more: Any,
+    ) -> int:
+        """Runs this program text as `python -c` does, with these three standard streams; returns the pid."""
+        request = {"program": program, "arguments": [*arguments], "environment": {**environment}, "folder": folder}
+        pid: int = self.ask({**request, **more}, streams)
+        return pid
+
     @property
     def is_alive(self) -> bool:
         """Whether it can start others."""
         return self._process.poll() is None
 
-    def ask(self, request: Mapping[str, Any]) -> Any:
+    def ask(self, request: Mapping[str, Any], streams: Sequence[int] = ()) -> Any:
         """Sends a request, and returns the answer. Safe to use from many threads."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
+            if streams:
+                socket.send_fds(self._streams, [b"x"], [*streams])
             return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         """Ends the nursery, and nothing that it has forked."""
-        with self._process:
+        with self._streams, self._process:
             pass
 
 
@@ -106,11 +134,12 @@ class Forked:
 
     def wait(self, timeout: float) -> int:
         """Returns how it has ended, which it does within so many seconds. Raises TimeoutExpired."""
-        deadline = time.monotonic() + timeout
+        deadline, pause = time.monotonic() + timeout, 0.001
         while (code := self.poll()) is None:
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired([str(self.pid)], timeout)
-            time.sleep(_LOOK)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
         return code
 
     def send_signal(self, number: int) -> None:
@@ -131,13 +160,17 @@ class Forked:
 
 
 def _serve() -> None:
-    for name in _IMPORTED:
+    streams = socket.socket(fileno=int(sys.argv[1]))
+    streams.set_inheritable(False)
+    for name in (*_IMPORTED, *_COMMANDS):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who reads our answers
     for line in sys.stdin:
         request = json.loads(line)
+        if "folder" in request:
+            request["streams"] = socket.recv_fds(streams, 1, 3)[1]
         answer = _ended(request["poll"]) if "poll" in request else _fork(request)
         print(json.dumps(answer), flush=True)  # noqa: T201
 
@@ -150,6 +183,8 @@ def _ended(pid: int) -> int | None:
 def _fork(request: Mapping[str, Any]) -> int:
     pid = os.fork()
     if pid:
+        for stream in request.get("streams", ()):
+            os.close(stream)
         return pid
     code = 1
     try:
@@ -159,6 +194,8 @@ def _fork(request: Mapping[str, Any]) -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)  # noqa: T201
     except BaseException:
         traceback.print_exc()
     finally:
@@ -172,14 +209,38 @@ def _prepare(request: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
-    log = os.open(request["log"], os.O_WRONLY | os.O_APPEND)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, source in enumerate((nothing, log, log)):
+    streams = request.get("streams") or _of_a_log(request["log"])
+    for number, source in enumerate(streams):
         os.dup2(source, number)
-    os.close(log)
-    os.close(nothing)
+    for source in set(streams):
+        os.close(source)
+    if "folder" in request:
+        _move(request)
     sys.argv = ["-c", *request["arguments"]]
     random.seed()
+
+
+def _of_a_log(path: str) -> list[int]:
+    log = os.open(path, os.O_WRONLY | os.O_APPEND)
+    return [os.open(os.devnull, os.O_RDONLY), log, log]
+
+
+def _move(request: Mapping[str, Any]) -> None:
+    """Does what an interpreter does that starts in another folder, with other streams."""
+    os.chdir(request["folder"])
+    if request["session"]:
+        os.setsid()
+    if request["group"] >= 0:
+        os.setpgid(0, request["group"])
+    added = request["environment"].get("PYTHONPATH", "")
+    own = [entry for entry in sys.path if Path(entry or ".").absolute() != _ROOT]
+    sys.path[:] = ["", *filter(None, added.split(os.pathsep)), *own]
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        lines = mode == "w" and (number == 2 or os.isatty(number))
+        errors = "backslashreplace" if number == 2 else "strict"
+        stream = open(number, mode, buffering=1 if lines else -1, errors=errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _leave(code: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support import commands
 from tests.support.nodes import ROOT
 
 _TRACKED = """
@@ -51,7 +52,7 @@ class Program:
 @contextmanager
 def tracked_program(uri: str, name: str, options: str = "{}", **popen: Any) -> Iterator[Program]:
     """A program with a record of this name and options (as JSON), killed in the end if it is still there."""
-    process = subprocess.Popen(
+    process = commands.Popen(
         [sys.executable, "-c", _TRACKED, uri, name, options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

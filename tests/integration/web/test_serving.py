@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.support import commands
 
 from taskscheduler_daemon.cli import main
 
@@ -23,7 +24,7 @@ SECONDS = 30
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_a_signal(uri: str, number: signal.Signals) -> None:
     environment = {**os.environ, "TASKSCHEDULER_URI": uri}
-    with subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with commands.Popen(COMMAND, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr
             address = process.stderr.readline().split()[-1]
@@ -43,7 +44,7 @@ def served(uri: str, *arguments: str, **environment: str) -> tuple[str, int]:
     """Returns what it says until it serves, and the answer to a request without the token."""
     environment = {**os.environ, "TASKSCHEDULER_URI": uri, **environment}
     command = [*COMMAND, *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with commands.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr
             said = process.stderr.readline()

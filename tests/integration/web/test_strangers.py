@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from starlette.testclient import TestClient
+from tests.support import commands
 from tests.support.web import ended
 
 from taskscheduler import Scheduler, Status
@@ -35,7 +36,7 @@ class Site:
         environment = {**os.environ, "TASKSCHEDULER_WEB_TOKEN": TOKEN, "TASKSCHEDULER_URI": uri}
         few_files = ["sh", "-c", 'ulimit -n 300; exec "$@"', "sh"]
         command = [*few_files, sys.executable, "-c", MAIN, "web", "--port", "0"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
+        self.process = commands.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
         assert self.process.stderr
         said = self.process.stderr.readline()
         found = re.search(r"(http://\S+:(\d+))/", said)

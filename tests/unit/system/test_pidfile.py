@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 
 from taskscheduler.errors import WaitTimeoutError
@@ -38,9 +39,9 @@ class Holder:
 
     def __init__(self, path: Path, stubborn: bool = False) -> None:
         command = [sys.executable, "-c", _HOLD, str(path), *(["stubborn"] if stubborn else [])]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.process = commands.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"held\n"
+        assert self.process.stdout.readline() == "held\n"
 
     def kill(self) -> None:
         self.process.kill()

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from tests.support import commands
 from tests.support.leavings import RESTORED, SPOILING
 from tests.support.tables import table
 
@@ -85,5 +86,5 @@ def test_another_root_is_noticed_by_a_worker_that_works_in_the_root() -> None:
         "os.chdir('/')\n"
         "print(*surroundings.restore())\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    ran = commands.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert "root directory" in ran.stdout
