@@ -18,7 +18,8 @@ from pymongo.database import Database
 
 from taskscheduler import Scheduler
 from taskscheduler.embedded import acquire
-from tests.support.children import end_children, pytest_runtest_makereport
+from tests.support.children import end_children, has_failed, pytest_runtest_makereport
+from tests.support.databases import Databases
 from tests.support.logging_state import logging_as_before
 from tests.support.nodes import NodeProcess
 
@@ -58,9 +59,25 @@ def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.release()
 
 
+@pytest.fixture(scope="session")
+def databases(server_uri: str) -> Iterator[Databases]:
+    """What gives each test a database."""
+    databases = Databases(server_uri)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def uri(server_uri: str) -> Iterator[str]:
-    """The URI of a fresh database."""
+def uri(databases: Databases, server_uri: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URI of an empty database of its own, with the collections and indexes that a scheduler makes."""
+    name = databases.take()
+    yield server_uri.format(name)
+    databases.give_back(name, reusable=not has_failed(request))
+
+
+@pytest.fixture
+def bare_uri(server_uri: str) -> Iterator[str]:
+    """The URI of a database that does not exist yet."""
     name = f"test_{ObjectId()}"
     yield server_uri.format(name)
     client: MongoClient[dict[str, Any]] = MongoClient(server_uri.format("admin"))

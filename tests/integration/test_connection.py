@@ -287,7 +287,13 @@ def test_one_client_is_opened_however_many_threads_begin_at_once(uri: str) -> No
     eventually(lambda: ours() <= before, 20)
 
 
-def test_a_scheduler_that_never_connected_closes(uri: str, database: Documents) -> None:
+def test_a_scheduler_that_never_connected_closes(bare_uri: str) -> None:
+    with MongoClient[dict[str, Any]](bare_uri) as client:
+        database = client.get_default_database()
+        _assert_that_it_closes(bare_uri, database)
+
+
+def _assert_that_it_closes(uri: str, database: Documents) -> None:
     for source in (uri, None, "mongodb://127.0.0.1:1/app", database):
         scheduler = Scheduler(source)
         scheduler.close()

@@ -21,6 +21,12 @@ FOR_EVER = 2**31 - 1
 DUMP = Path(__file__).parents[1] / "support" / "older" / "0.1.0.json"
 
 
+@pytest.fixture
+def uri(bare_uri: str) -> str:
+    """The URI of a database that does not exist yet."""
+    return bare_uri
+
+
 def later(value: Any, by: timedelta) -> Any:
     """The same document, written so much later."""
     if isinstance(value, datetime):

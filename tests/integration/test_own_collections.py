@@ -22,6 +22,12 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
+def uri(bare_uri: str) -> str:
+    """The URI of a database that does not exist yet."""
+    return bare_uri
+
+
+@pytest.fixture
 def run(uri: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("TASKSCHEDULER_URI", uri)
 

@@ -13,6 +13,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess
 from tests.support.tables import rarely
@@ -41,6 +42,12 @@ with scheduler:
 """
 
 
+@pytest.fixture
+def uri(bare_uri: str) -> str:
+    """The URI of a database that does not exist yet."""
+    return bare_uri
+
+
 def state(database: Documents) -> dict[str, Any]:
     """All collections and indexes, comparable."""
     collections = {entry["name"]: entry for entry in database.list_collections()}
@@ -63,7 +70,7 @@ ORDINARY, DEAD = (Status.DONE, Status.CANCELED), (Status.FAILED, Status.TIMEOUT)
 def open_in_8_processes(uri: str, options: dict[str, Any]) -> None:
     command = [sys.executable, "-W", "error", "-c", _OPENER, uri, json.dumps(options)]
     processes = [
-        subprocess.Popen(
+        commands.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
         for _ in range(8)

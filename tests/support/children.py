@@ -46,12 +46,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+def has_failed(request: pytest.FixtureRequest) -> bool:
+    """Whether the test of this fixture has failed so far."""
+    return request.node.stash.get(_FAILED, False)  # type: ignore[no-any-return]
+
+
 @pytest.fixture(autouse=True)
 def end_children(request: pytest.FixtureRequest) -> Iterator[None]:
     """Kills what a test that has failed leaves running; those of wider fixtures have begun before it."""
     before = children()
     yield
-    if request.node.stash.get(_FAILED, False):
+    if has_failed(request):
         for pid in children() - before:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
