@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def eventually(
-    condition: Callable[[], T | Literal[False] | None], timeout: float = 30.0, what: str = "", pause: float = 0.01
+    condition: Callable[[], T | Literal[False] | None], timeout: float = 30.0, what: str = "", pause: float = 0.05
 ) -> T:
     """The first true value of `condition`; AssertionError if there is none in time.
 
