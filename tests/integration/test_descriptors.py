@@ -46,13 +46,17 @@ def assert_nothing_is_mixed_up(scheduler: Scheduler, place: Path, count: int = 5
     "prelude",
     [
         pytest.param("", id="imported in the manager"),
-        pytest.param("import tests.support.opened", id="imported before the node"),
+        pytest.param("import tests.support.opened", id="imported before the node", marks=pytest.mark.faults),
         pytest.param(
             "import taskscheduler_daemon.node.node as n, taskscheduler_daemon.job_modules as m\n"
             "n.try_import = lambda names: m.TriedImport(False, ())",
             id="imported in workers",
         ),
-        pytest.param("from taskscheduler_daemon.ipc import channel; channel.posix_ipc = None", id="without queues"),
+        pytest.param(
+            "from taskscheduler_daemon.ipc import channel; channel.posix_ipc = None",
+            id="without queues",
+            marks=pytest.mark.faults,
+        ),
     ],
 )
 def test_what_a_job_module_opens_stays_open_in_the_workers(

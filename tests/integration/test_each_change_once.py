@@ -12,6 +12,7 @@ import pytest
 from bson import ObjectId
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
+from tests.support.tables import crossed
 
 from taskscheduler import AsyncScheduler, Process, Scheduler
 
@@ -45,8 +46,7 @@ def _late(process: Process) -> None:
     process.wait(20)
 
 
-@pytest.mark.parametrize("how", WAITS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "how"), crossed(list(CASES), list(WAITS)))
 def test_a_wait_announces_every_change(scheduler: Scheduler, node: NodeProcess, how: str, case: str) -> None:
     heard: list[str] = []
     scheduler.on("*", lambda event, process: heard.append(event))

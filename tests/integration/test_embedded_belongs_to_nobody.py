@@ -12,6 +12,7 @@ import pytest
 from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess, children, is_running
+from tests.support.tables import rarely
 
 from taskscheduler import Scheduler
 from taskscheduler.embedded import EmbeddedServer, acquire
@@ -71,7 +72,7 @@ def ends(server: EmbeddedServer) -> None:
     eventually(lambda: not is_running(server.address.keeper_pid), 30, "its keeper ends")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, *rarely(signal.SIGINT)])
 def test_it_outlives_the_node_that_started_it(starter: Starter, number: int) -> None:
     server = acquire(starter.state, timeout=40)
     manager = starter.manager
@@ -82,7 +83,7 @@ def test_it_outlives_the_node_that_started_it(starter: Starter, number: int) -> 
     ends(server)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGKILL, *rarely(signal.SIGTERM)])
 def test_it_outlives_the_manager_of_that_node(starter: Starter, number: int) -> None:
     server = acquire(starter.state, timeout=40)
     manager = starter.manager

@@ -253,8 +253,8 @@ def test_a_node_that_cannot_start_says_why(uri: str, pidfile: Path) -> None:
     ("arguments", "code"),
     [
         (["--jobs", "no_such_module"], 2),
-        (["--min-children", "3"], 2),
-        (["-u", "frob"], 2),
+        pytest.param(["--min-children", "3"], 2, marks=pytest.mark.faults),
+        pytest.param(["-u", "frob"], 2, marks=pytest.mark.faults),
         (["-u", "mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=200"], 4),
     ],
     ids=["module", "option", "uri", "server"],

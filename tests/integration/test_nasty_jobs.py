@@ -56,12 +56,12 @@ def works(scheduler: Scheduler) -> None:
 @pytest.mark.parametrize(
     ("job", "data", "how"),
     [
-        ("exits_as", 0, {"exit_code": 0}),
-        ("exits_as", 3, {"exit_code": 3}),
+        pytest.param("exits_as", 0, {"exit_code": 0}, marks=pytest.mark.faults),
+        pytest.param("exits_as", 3, {"exit_code": 3}, marks=pytest.mark.faults),
         ("exits_as", 71, {"exit_code": 71}),  # the code of a worker that could not be built
         ("segfault", None, {"signal": signal.SIGSEGV}),
         ("ends_by_signal", signal.SIGKILL, {"signal": signal.SIGKILL}),
-        ("ends_by_signal", signal.SIGABRT, {"signal": signal.SIGABRT}),
+        pytest.param("ends_by_signal", signal.SIGABRT, {"signal": signal.SIGABRT}, marks=pytest.mark.faults),
     ],
 )
 def test_a_job_that_ends_its_worker_is_lost_three_times_and_says_how(

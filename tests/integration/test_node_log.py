@@ -14,6 +14,7 @@ from bson import ObjectId
 from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
+from tests.support.tables import crossed
 
 from taskscheduler import AsyncScheduler, Process, Scheduler, WaitTimeoutError
 from taskscheduler.clock import SYSTEM_CLOCK
@@ -118,18 +119,17 @@ WAITS: list[tuple[dict[str, Any] | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("node", "reason"), WAITS)
-@pytest.mark.parametrize("way", ["result", "future", "coroutine"])
+@pytest.mark.parametrize(("way", "case"), crossed(["result", "future", "coroutine"], WAITS))
 def test_who_waits_is_told_why_the_job_does_not_start(
     scheduler: Scheduler,
     uri: str,
     nodes: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    node: dict[str, Any] | None,
-    reason: str,
     way: str,
+    case: tuple[dict[str, Any] | None, str],
 ) -> None:
+    node, reason = case
     for module in (waiter, completion_watcher):
         monkeypatch.setattr(module, "PATIENCE", 0.1)  # long before the wait ends, on any machine
     if node is not None:
@@ -151,11 +151,11 @@ def test_who_waits_is_told_why_the_job_does_not_start(
     assert reason in record.getMessage()
 
 
-@pytest.mark.parametrize(("node", "reason"), WAITS)
-@pytest.mark.parametrize("form", ["id", "tsv", "json"])
+@pytest.mark.parametrize(("form", "case"), crossed(["id", "tsv", "json"], WAITS))
 def test_so_is_who_waits_on_the_command_line(
-    uri: str, nodes: Callable[..., None], node: dict[str, Any] | None, reason: str, form: str
+    uri: str, nodes: Callable[..., None], form: str, case: tuple[dict[str, Any] | None, str]
 ) -> None:
+    node, reason = case
     if node is not None:
         nodes(**node)
     command = [*COMMAND, "-u", uri, "-o", form, "add", "echo", "--queue", "letters", "--wait", "--wait-timeout", "3s"]

@@ -9,14 +9,16 @@ import pytest
 from tests.support.failing import NAMES
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
+from tests.support.tables import crossed
 
 from taskscheduler import Scheduler, Status
 
 StartNode = Callable[..., NodeProcess]
 
 
-@pytest.mark.parametrize("name", ["odd", "odd_async"])
-@pytest.mark.parametrize("part", ["set_up", "start", "tear_down", "notification"])
+@pytest.mark.parametrize(
+    ("name", "part"), crossed(["odd", "odd_async"], ["set_up", "start", "tear_down", "notification"])
+)
 def test_the_attempt_fails_and_the_worker_goes_on(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, name: str, part: str
 ) -> None:

@@ -553,7 +553,7 @@ def test_two_nodes_share_the_work_and_run_each_job_once(
     nodes = [start_node(pm="static", min_children=4) for _ in range(2)]
     waiting = [("wait", {"trace": str(begun), "until": str(release)}, {"priority": 1})] * 8
     shared = scheduler.add_jobs(waiting)
-    processes = scheduler.add_jobs([("trace", str(log)) for _ in range(5000)])
+    processes = scheduler.add_jobs([("trace", str(log)) for _ in range(2000)])
     started(begun, 8)  # no node has room for all of them
     release.touch()
     scheduler.wait_for([*shared, *processes], timeout=60)

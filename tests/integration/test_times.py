@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
+from tests.support.tables import crossed
 
 from taskscheduler import Job, Process, Scheduler, Status
 
@@ -120,8 +121,10 @@ def test_thousands_of_quick_jobs_take_as_long_as_they_take(scheduler: Scheduler,
     assert len({job.started for job in jobs}) >= 5
 
 
-@pytest.mark.parametrize("job", [Works, AsyncWorks])
-@pytest.mark.parametrize("data", [{}, {"retry": 1}, {"interval": 3600, "interval_reference": "start"}])
+@pytest.mark.parametrize(
+    ("job", "data"),
+    crossed([Works, AsyncWorks], [{}, {"retry": 1}, {"interval": 3600, "interval_reference": "start"}]),
+)
 def test_the_times_are_those_of_the_worker(
     scheduler: Scheduler, start_here: StartNode, job: type[Job], data: dict[str, Any]
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
+from tests.support.tables import crossed
 
 from taskscheduler import Job, Process, Scheduler, Status
 
@@ -107,27 +108,25 @@ def values_seen(scheduler: Scheduler, job: type[Job], path: Path, limited: bool)
     return seen
 
 
-@pytest.mark.parametrize("job", [Steps, AsyncSteps])
-@pytest.mark.parametrize(
-    ("node", "worker", "limited"),
-    [
-        ({}, '{"progress_rate_limit": 0}', False),
-        ({"progress_rate_limit": 60_000}, '{"progress_rate_limit": 0}', False),
-        ({"progress_rate_limit": 0}, "{}", False),
-        ({"progress_rate_limit": 0}, "none", False),
-        ({"progress_rate_limit": 0}, '{"progress_rate_limit": 60000}', True),
-        ({"progress_rate_limit": 60_000}, "{}", True),
-    ],
-)
+PROGRESS_LIMITS: list[tuple[dict[str, Any], str, bool]] = [
+    ({}, '{"progress_rate_limit": 0}', False),
+    ({"progress_rate_limit": 60_000}, '{"progress_rate_limit": 0}', False),
+    ({"progress_rate_limit": 0}, "{}", False),
+    ({"progress_rate_limit": 0}, "none", False),
+    ({"progress_rate_limit": 0}, '{"progress_rate_limit": 60000}', True),
+    ({"progress_rate_limit": 60_000}, "{}", True),
+]
+
+
+@pytest.mark.parametrize(("job", "case"), crossed([Steps, AsyncSteps], PROGRESS_LIMITS))
 def test_the_limit_for_progress_of_the_worker_precedes_that_of_its_node(
     scheduler: Scheduler,
     start: Callable[[Mapping[str, Any], str], NodeProcess],
     tmp_path: Path,
     job: type[Job],
-    node: dict[str, Any],
-    worker: str,
-    limited: bool,
+    case: tuple[dict[str, Any], str, bool],
 ) -> None:
+    node, worker, limited = case
     start(node, worker)
     seen = values_seen(scheduler, job, tmp_path / "seen", limited)
     assert len(seen) <= 2 if limited else seen == [*range(1, _STEPS + 1)], seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,6 +17,21 @@ _LONGEST = 300  #: characters of a value, and of what is said about a row
 def rarely(*values: Any) -> list[Any]:
     """Returns values of a parameter that only `-m faults` tries: each takes long, and others stand for them."""
     return [pytest.param(value, marks=pytest.mark.faults) for value in values]
+
+
+def crossed(*columns: Sequence[Any]) -> list[Any]:
+    """Returns all combinations of the values of several parameters, of which most are only tried by `-m faults`.
+
+    The others try each value of each parameter: the first ones together, then the second ones, and so on.
+    """
+    longest = max(map(len, columns))
+    often = [tuple(number % len(column) for column in columns) for number in range(longest)]
+    every = list(product(*(range(len(column)) for column in columns)))
+    marks = {places: () if places in often else (pytest.mark.faults,) for places in every}
+    return [
+        pytest.param(*(column[place] for column, place in zip(columns, places, strict=True)), marks=marks[places])
+        for places in every
+    ]
 
 
 def table(names: str | Sequence[str], rows: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
-from tests.support.tables import table
+from tests.support.tables import crossed, table
 
 
 def test_every_row_runs_and_the_rows_of_several_tables_multiply() -> None:
@@ -74,3 +74,9 @@ def test_a_table_has_rows_and_each_fills_its_columns() -> None:
         table("name", [])
     with pytest.raises(ValueError, match="zip"):
         table(("first", "second"), [(1,)])
+
+
+def test_of_all_combinations_those_are_tried_often_that_have_each_value_once() -> None:
+    found = crossed("ab", [1, 2, 3])
+    assert [one.values for one in found] == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2), ("b", 3)]
+    assert [one.values for one in found if not one.marks] == [("a", 1), ("a", 3), ("b", 2)]
