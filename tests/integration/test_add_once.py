@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 from tests.support.nodes import ROOT, NodeProcess
@@ -22,7 +23,9 @@ from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
 
 LIVE = {"status": {"$lte": int(Status.PROCESSING)}}
-PROCESSES, THREADS = 8, 25
+
+#: processes, and how many add in each; the large one takes 20 s of CPU
+CROWDS = pytest.mark.parametrize("crowd", [(4, 12), *rarely((8, 25))], ids=str)
 
 _ADDER = """
 import json, sys, threading
@@ -50,15 +53,16 @@ def live(scheduler: Scheduler, name: str = "once") -> list[Process]:
     return list(scheduler.get_jobs({"class": name, **LIVE}))
 
 
-def add_from_processes(uri: str, same: bool, options: dict[str, Any]) -> list[tuple[str, str]]:
-    """The id and outcome of 200 simultaneous add_job_once of 8 processes."""
-    command = [sys.executable, "-W", "error", "-c", _ADDER, uri, str(THREADS)]
+def add_from_processes(uri: str, crowd: tuple[int, int], same: bool, options: dict[str, Any]) -> list[tuple[str, str]]:
+    """The id and outcome of simultaneous add_job_once, many in each of several processes."""
+    count, threads = crowd
+    command = [sys.executable, "-W", "error", "-c", _ADDER, uri, str(threads)]
     tail = ["same" if same else "differing", json.dumps(options)]
     processes = [
-        subprocess.Popen(
+        commands.Popen(
             [*command, str(number), *tail], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
-        for number in range(PROCESSES)
+        for number in range(count)
     ]
     try:
         for process in processes:
@@ -69,7 +73,7 @@ def add_from_processes(uri: str, same: bool, options: dict[str, Any]) -> list[tu
             process.stdin.write("go\n")
             process.stdin.flush()
         outputs = [process.communicate(timeout=60)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * PROCESSES
+        assert [process.returncode for process in processes] == [0] * count
     finally:
         for process in processes:
             process.kill()
@@ -294,19 +298,23 @@ def test_add_job_checks_ignore_data_but_does_not_use_it(scheduler: Scheduler) ->
 
 
 @pytest.mark.parametrize("options", [{"interval": 60, "retry": 2}, *rarely({}, {"ignore_data": True})], ids=str)
-def test_200_simultaneous_adders_store_one_job(uri: str, scheduler: Scheduler, options: dict[str, Any]) -> None:
-    added = add_from_processes(uri, same=True, options=options)
-    assert len(added) == PROCESSES * THREADS
+@CROWDS
+def test_simultaneous_adders_store_one_job(
+    uri: str, scheduler: Scheduler, options: dict[str, Any], crowd: tuple[int, int]
+) -> None:
+    added = add_from_processes(uri, crowd, same=True, options=options)
+    assert len(added) == crowd[0] * crowd[1]
     [only] = live(scheduler)
     assert {job_id for job_id, _ in added} == {str(only.id)}
     assert sorted(outcome for _, outcome in added) == ["created", *["existing"] * (len(added) - 1)]
     assert len(list(scheduler.get_jobs({"class": "once"}))) == 1
 
 
-def test_200_simultaneous_adders_with_other_data_leave_one_live_job(
-    uri: str, scheduler: Scheduler, database: Database[dict[str, Any]]
+@CROWDS
+def test_simultaneous_adders_with_other_data_leave_one_live_job(
+    uri: str, scheduler: Scheduler, database: Database[dict[str, Any]], crowd: tuple[int, int]
 ) -> None:
-    added = add_from_processes(uri, same=False, options={"ignore_data": True})
+    added = add_from_processes(uri, crowd, same=False, options={"ignore_data": True})
     [only] = live(scheduler)
     assert str(only.id) in {job_id for job_id, _ in added}
     jobs = list(database["taskscheduler.jobs"].find({"class": "once"}))
