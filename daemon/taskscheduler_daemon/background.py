@@ -47,7 +47,7 @@ def start_node(
         refusal = _refusal(command, environment)
         if refusal is None:
             return True
-        if IN_USE not in refusal or deadline.passed:
+        if IN_USE not in refusal or (deadline.passed and file.owner() is None):
             raise SchedulerError(f"the node was not started: {refusal}")
         deadline.pause(LOOK_EVERY)  # somebody else starts it, and its process is not named yet or has failed
     return False

@@ -17,7 +17,8 @@ from tests.support.eventually import eventually
 
 from taskscheduler.errors import WaitTimeoutError
 from taskscheduler.process_identity import started_at
-from taskscheduler_daemon.background import stop_node
+from taskscheduler_daemon import background
+from taskscheduler_daemon.background import start_node, stop_node
 from taskscheduler_daemon.system import pidfile
 from taskscheduler_daemon.system.pidfile import Pidfile, PidfileError
 
@@ -226,3 +227,13 @@ def test_a_lock_that_was_inherited_makes_the_owner(path: Path) -> None:
                 assert Pidfile(path).owner() == heir.pid
             finally:
                 heir.kill()
+
+
+def test_a_node_that_somebody_else_starts_runs_however_long_that_took(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = iter([None, 7, 7])
+    monkeypatch.setattr(Pidfile, "owner", lambda self: next(owners))
+    monkeypatch.setattr(background, "_refusal", lambda *_: f"{path} {pidfile.IN_USE}: process 7 runs")
+    monkeypatch.setattr(background, "_OTHERS_START_WITHIN", 0.0)
+    assert start_node(path, "mongodb://127.0.0.1:9/none") is False
