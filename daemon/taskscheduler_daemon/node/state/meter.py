@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from datetime import datetime
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.losses import NODE, WORKER
-from taskscheduler.model.metrics.counts import Sample, series_of
+from taskscheduler.model.metrics.counts import Sample, Series, series_of
 from taskscheduler.model.metrics.tally import Portion, Tally
-from taskscheduler.model.sound import sound
 from taskscheduler.operations.rescue import Rescued
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler_daemon.ipc.messages import Report
@@ -30,17 +30,23 @@ class Meter:
 
     def sample(self, attempt: Attempt, report: Report, began: float) -> Sample:
         """Returns what is counted about an attempt once its end is written; `began`: unix time, 0.0: not known."""
-        due = sound(attempt.job, "at")
-        wait = began - due.timestamp() if began and due is not None else None
-        return Sample(series_of(attempt.job), report.ending, wait, report.seconds if began else None)
+        job, ending = attempt.job, report.ending
+        name, queue = job.get("class"), job.get("queue")
+        series = Series(name, queue) if type(name) is type(queue) is str else series_of(job)
+        if not began:
+            return Sample(series, ending)
+        due = job.get("at")
+        wait = began - due.timestamp() if isinstance(due, datetime) else None
+        return Sample(series, ending, wait, report.seconds)
 
     def landed(self, completions: Iterable[Completion]) -> None:
         """Counts attempts whose ends are written, each once."""
         samples = []
         for one in completions:
-            if one.sample is not None:
-                samples.append(one.sample._replace(status=one.verdict.status))
+            sample = one.sample
+            if sample is not None:
                 one.sample = None
+                samples.append(Sample(*sample[:4], one.verdict.status))
         self.count(samples)
 
     def cancelled(self, attempt: Attempt) -> None:

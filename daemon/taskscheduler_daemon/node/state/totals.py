@@ -39,10 +39,9 @@ class Totals:
         """Counts attempts that have ended; `died`: what was lost with those that were lost."""
         with self._lock:
             for sample in samples:
-                series = self._room.place(sample.series)
-                counts = self._series.get(series)
+                counts = self._series.get(sample[0])
                 if counts is None:
-                    counts = self._series[series] = Counts()
+                    counts = self._series.setdefault(self._room.place(sample[0]), Counts())
                 counts.add(sample)
                 if sample.ending in _LOST:
                     self._lost[died] += 1

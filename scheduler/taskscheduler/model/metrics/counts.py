@@ -27,6 +27,9 @@ _REPEATED = {
 
 _LONGEST_NAME = 200
 
+#: by the number of the status that the job has then; empty: it is queued again
+_OF_STATUS = [status.label if status.is_final else "" for status in Status]
+
 OTHER = "other"  #: stands for the classes and queues for which there is no room
 
 MOST_SERIES = 200  #: pairs of class and queue that are told apart in an hour
@@ -61,7 +64,7 @@ class Sample(NamedTuple):
     @property
     def outcome(self) -> str:
         """How it ended, one of OUTCOMES."""
-        return self.status.label if self.status.is_final else _REPEATED.get(self.ending, "retried")
+        return _OF_STATUS[self.status] or _REPEATED.get(self.ending, "retried")
 
 
 class Counts:
@@ -75,12 +78,13 @@ class Counts:
         self.run = Histogram()
 
     def add(self, sample: Sample) -> None:
-        """Counts an attempt."""
-        self.outcomes[sample.outcome] += 1
-        if sample.wait is not None:
-            self.wait.add(sample.wait)
-        if sample.run is not None:
-            self.run.add(sample.run)
+        """Counts an attempt. A node does so for each of its jobs, so this is short."""
+        _, ending, wait, run, status = sample
+        self.outcomes[_OF_STATUS[status] or _REPEATED.get(ending, "retried")] += 1
+        if wait is not None:
+            self.wait.add(wait)
+        if run is not None:
+            self.run.add(run)
 
     def merge(self, other: Counts) -> None:
         """Adds what another one has counted."""

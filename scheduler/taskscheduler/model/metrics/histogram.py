@@ -29,7 +29,8 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Counts one duration; a negative one, of two clocks that differ, counts as 0."""
-        seconds = max(0.0, seconds)
+        if seconds < 0:
+            seconds = 0.0
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
         self.sum += seconds
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from taskscheduler.model.metrics.counts import Counts, Room, Sample, Series
 from taskscheduler.model.metrics.steps import HOUR, MINUTE
 
+_MOST_REMEMBERED = 1000
+
 
 class Portion:
     """What was counted in one minute since the portion before it, to be added to what is stored, exactly once."""
@@ -17,12 +19,16 @@ class Portion:
         self.number = 0  #: of the portions of this node; one that is stored is recognised by it
         self.series: dict[Series, Counts] = {}
         self._room = Room()
+        self._others: dict[Series, Counts] = {}  #: where a series is counted that has no room
 
     def add(self, sample: Sample) -> None:
         """Counts an attempt."""
-        counts = self.series.get(sample.series)
+        series = sample[0]
+        counts = self.series.get(series) or self._others.get(series)
         if counts is None:
-            counts = self.series.setdefault(self._room.place(sample.series), Counts())
+            counts = self.series.setdefault(self._room.place(series), Counts())
+            if len(self._others) < _MOST_REMEMBERED and series not in self.series:
+                self._others[series] = counts
         counts.add(sample)
 
     @property

@@ -100,7 +100,7 @@ class Completion:
     began: float = 0.0  #: when it began, a unix time by the server's clock; 0.0: when it was claimed
     ended: float = 0.0  #: when it ended; 0.0: when that is written
     commits: bool = False  #: whether the job writes it itself, in its transaction
-    sample: Sample | None = None  #: what is counted about the attempt once this is written
+    sample: Sample | None = None  #: what is counted about the attempt once this is written, but for its status
     batched: int = 0  #: how many jobs ran as one with it; 0: it ran by itself
     cost: Cost = UNKNOWN
     died: Mapping[str, Any] = field(default_factory=dict)  #: exit code or signal of its worker, if no error has it
