@@ -13,6 +13,7 @@ from tests.support.nodes import NodeProcess
 from tests.support.spending import MIB, Spends, SpendsTogether, spends_async
 
 from taskscheduler import Process, Scheduler, Status
+from taskscheduler.testing import InlineNode
 
 StartNode = Callable[..., NodeProcess]
 
@@ -72,6 +73,19 @@ def test_what_a_stopped_node_hands_back_has_its_cost(
     assert (process.status, cost["status"]) == (Status.WAITING, None)
     assert cost["cpu"] >= SPENT
     assert (cost["exit_code"], cost["signal"]) in ((0, None), (None, 9), (None, 15))
+
+
+def test_a_job_that_is_tried_again_keeps_what_it_cost_and_begins_anew(scheduler: Scheduler) -> None:
+    with InlineNode(scheduler) as node:
+        process = scheduler.add_job(Spends, {"cpu": 0.01, "fails": True})
+        node.run_due()
+        [before] = process.refresh().attempts
+        again = scheduler.retry_job(process.id)
+        assert "cpu" not in again.refresh().to_dict()
+        [kept] = again.attempts
+    for name in ("cpu", "wall", "wait"):
+        assert kept[name] == before[name] is not None, name
+    assert kept["cpu"] >= 0.01
 
 
 def test_async_jobs_and_batches_have_their_part(scheduler: Scheduler, start_node: StartNode) -> None:

@@ -63,6 +63,7 @@ GROUPS = {
         "node": "Run a queue node, or stop one.",
         "web": "Serve the web pages and the web service.",
         "nodes": "List nodes with their versions, slots and jobs.",
+        "top": "Show jobs, queues and nodes live in the terminal.",
         "status": "Show nodes, workers, queues and counts on one screen.",
         "metrics": "Show how many jobs ended, how, and how long they took.",
         "doctor": "Check everything that jobs depend on, and suggest cures.",

@@ -14,6 +14,7 @@ from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.node.state.lease import Lease
+from taskscheduler_daemon.node.state.worker_usage import WorkerUsage
 
 _MOST_NAMES = 1000  #: names of jobs that are registered; of a node with more nobody can tell
 
@@ -39,6 +40,7 @@ class NodeStatus:
         self._known = options.known
         self._pm = ""
         self._workers: dict[ObjectId, dict[str, Any]] = {}
+        self._usage = WorkerUsage()
 
     def pool_changed(self, facts: dict[str, Any]) -> bool:
         """Notes the size of the pool; returns whether it is new. The manager repeats it, as messages may be lost."""
@@ -101,14 +103,17 @@ class NodeStatus:
         now = self._clock.monotonic()
         placed = [(attempt.worker, attempt) for attempt in self._in_flight.all() if attempt.worker is not None]
         running, several = dict(placed), Counter(worker for worker, _ in placed)
+        workers = list(self._workers.items())
+        self._usage.keep(facts["pid"] for _, facts in workers)
         return [
             {
                 **facts,
+                **self._usage.measure(facts["pid"], now),
                 "job": running[worker].fence.job_id,
                 "seconds": now - running[worker].began,
                 "jobs": several[worker],
             }
             if worker in running
-            else {**facts, "job": None, "seconds": 0.0, "jobs": 0}
-            for worker, facts in list(self._workers.items())
+            else {**facts, **self._usage.measure(facts["pid"], now), "job": None, "seconds": 0.0, "jobs": 0}
+            for worker, facts in workers
         ]

@@ -8,7 +8,7 @@ from typing import Any
 from taskscheduler.model.control.known import UnknownClass
 from taskscheduler.model.nodes import NodeState, age_of, state_of
 from taskscheduler_daemon.presentation.durations import brief
-from taskscheduler_daemon.presentation.text import plural
+from taskscheduler_daemon.presentation.text import plural, size
 
 UP, SILENT, LOST = "up", "silent", "LOST"
 
@@ -74,6 +74,13 @@ def node_row(node: Mapping[str, Any]) -> tuple[str, ...]:
 def node_record(node: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a node for JSON."""
     return {**node, "state": node_state(node)}
+
+
+def worker_usage(worker: Mapping[str, Any]) -> str:
+    """Returns the memory and the CPU time of a worker at the last heartbeat, such as `88 MiB, cpu 31%`."""
+    memory, cpu = worker.get("memory"), worker.get("cpu")
+    parts = ["" if not memory else size(memory), "" if cpu is None else f"cpu {cpu:.0f}%"]
+    return ", ".join(part for part in parts if part)
 
 
 def unknown_text(unknown: UnknownClass) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from taskscheduler.embedded.launcher import is_keeper
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+
 
 def thread_count() -> int:
     """Returns the number of threads of this process, including those that Python did not start."""
@@ -93,3 +95,14 @@ def descendants(pid: int) -> list[int]:
         found += below
         todo += below
     return found
+
+
+def usage_of(pid: int) -> tuple[int, float] | None:
+    """Returns the resident memory of a process in bytes, and its CPU seconds; None if the system does not say."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        # the name of the program may hold anything, and stands in brackets
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return pages * resource.getpagesize(), (int(fields[11]) + int(fields[12])) / _TICKS
+    except (OSError, ValueError, IndexError):
+        return None

@@ -17,6 +17,8 @@ _LEASE, _GRACE = 30.0, 0.5  #: seconds, for a node whose document lacks them
 
 _LONGEST = 10**10
 
+_LARGEST = 2**50  #: bytes
+
 Shape = Callable[[Any], bool]  #: whether a stored value is what it should be
 
 
@@ -86,6 +88,8 @@ _WORKER_SHAPES: Mapping[str, Shape] = {
     "job": lambda value: isinstance(value, ObjectId),
     "jobs": _is_count,
     "seconds": _is_amount,
+    "cpu": _is_amount,
+    "memory": lambda value: is_number(value) and 0 <= value < _LARGEST,
 }
 
 

@@ -16,55 +16,21 @@ from taskscheduler.store.event_log import StatusChange
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.input.ids import resolve
+from taskscheduler_daemon.cli.output.job_facts import attempt_line, fields_of
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean, clean_lines
-from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
-    age,
-    attempt_label,
-    attempt_look,
-    attempt_note,
     error_line,
-    lasted,
     look_of,
-    news,
     record,
-    run_time,
-    spent,
-    start_by,
     state_of,
-    tries,
-    wait_time,
-)
-from taskscheduler_daemon.presentation.kinds import (
-    chosen_options,
-    how_often,
-    is_service,
-    limit_names,
-    program,
-    restarts,
-    sequence,
-    service_name,
-    sign_of_life,
-    solo_key,
-    together,
 )
 from taskscheduler_daemon.presentation.reason import is_kept_waiting
-from taskscheduler_daemon.presentation.steps import StepRow, due_date, step_rows, unheard
+from taskscheduler_daemon.presentation.steps import StepRow, step_rows
 from taskscheduler_daemon.presentation.terminal import say, say_lines
 from taskscheduler_daemon.presentation.text import iso, json_line, json_pretty, local, tsv
 
-_BAR = 40
-
 _LONGEST_STEP = 200
-
-_SECONDS = (
-    *("interval", "retry_interval", "retry_interval_max", "retry_for", "start_by"),
-    *("timeout", "silence_timeout", "unique_for", "debounce", "debounce_max"),
-)
-
-Fields = list[tuple[str, str]]
-
 
 HELP = """Show everything about one job.
 
@@ -111,12 +77,12 @@ def _show(
     say(f"{settings.paint(clean(job.job), bold=True)}  {job.id_text}  {status}")
     if reason is not None:
         _line(settings, "why", str(reason))
-    for name, value in _fields(job, now, settings.fancy):
+    for name, value in fields_of(job, now, settings.fancy):
         _line(settings, name, value)
     for number, step in enumerate(step_rows(job, now)):
         _line(settings, "" if number else "steps", _step(step))
     for number, attempt in enumerate(reversed(job.attempts)):
-        _line(settings, "" if number else "attempts", _attempt(attempt, now, settings.fancy))
+        _line(settings, "" if number else "attempts", attempt_line(attempt, now, settings.fancy))
     for number, change in enumerate(changes):
         _line(settings, "" if number else "history", _change(change))
     if job.data is not None or not job.program:
@@ -130,91 +96,15 @@ def _line(settings: Settings, name: str, value: str) -> None:
     say(f"  {settings.paint(f'{name:<9}', dim=True)} {clean(value)}")
 
 
-def _fields(job: Process, now: datetime, fancy: bool) -> Fields:
-    """Returns the fields that have a value, without attempts, data and result."""
-    times = [("age", age(job, now)), ("wait", wait_time(job, now)), ("run", run_time(job, now))]
-    times += [("try", "" if is_service(job) else tries(job))]
-    fields = [
-        ("now", news(job, now)),
-        ("reason", job.reason or ""),
-        ("service", service_name(job)),
-        ("restart", restarts(job)),
-        ("tags", ", ".join(job.tags)),
-        ("queue", str(job.options.get("queue")) + _if(job.options.get("priority"), ", priority {}")),
-        ("times", "   ".join(f"{name} {value}" for name, value in times if value)),
-        ("added", local(job.created)),
-        ("due", due_date(job)),
-        ("start by", start_by(job, now)),
-        ("claimed", local(job.claimed)),
-        ("started", local(job.started) + _if(job.node, " on {}") + _if(job.worker, ", worker {}")),
-        ("ended", local(job.ended)),
-        ("batch", together(job)),
-        ("alive", sign_of_life(job, now)),
-        ("progress", _bar(job.progress, fancy) if job.progress else ""),
-        ("options", _options(job)),
-        ("limits", limit_names(job)),
-        ("sequence", sequence(job)),
-        ("group", str(job.options.get("group") or "")),
-        ("solo", solo_key(job)),
-        ("program", program(job)),
-        ("fields", _if(job.fields, "{}") and json_line(job.fields)),
-        ("flow", _if(job.to_dict().get("flow"), "{}") + _if(job.to_dict().get("label"), ", {}")),
-        ("schedule", _if(job.schedule, "{}") + _if(job.scheduled_at, ", run of {}")),
-        ("series", _if(job.series, "{}")),
-        ("parent", _if(job.parent, "{}")),
-        ("mistake", _if(job.fingerprint, "{}")),
-        ("lost", _if(job.to_dict().get("lost"), "{} times with its worker or node")),
-        ("snoozed", how_often(job.snoozes) if job.snoozes else ""),
-        ("signals", _if(", ".join(unheard(job)), "{}: not waited for yet")),
-        ("suspect", _if(job.to_dict().get("suspect"), "runs alone: others were lost with it, too")),
-    ]
-    return [(name, value) for name, value in fields if value]
-
-
-def _if(value: Any, form: str) -> str:
-    return form.format(value) if value else ""
-
-
-def _bar(percent: float, fancy: bool) -> str:
-    full = round(percent / 100 * _BAR)
-    done, open_ = ("█", "░") if fancy else ("#", ".")
-    return f"{done * full}{open_ * (_BAR - full)} {percent:.4g}%"
-
-
-def _options(job: Process) -> str:
-    return ", ".join(f"{name} {_option(name, value)}" for name, value in chosen_options(job).items())
-
-
-def _option(name: str, value: Any) -> str:
-    if isinstance(value, datetime):
-        return local(value)
-    if name == "backoff":
-        return " ".join(map(brief, value)) if isinstance(value, list) else str(value)
-    return brief(value) if name in _SECONDS and value != -1 else str(value)
-
-
-def _attempt(attempt: dict[str, Any], now: datetime, fancy: bool) -> str:
-    status = attempt["status"]
-    look = attempt_look(status)
-    where = str(attempt.get("node") or "")
-    parts = [
-        f"#{attempt.get('attempt')}",
-        f"{look.glyph if fancy else look.ascii} {attempt_label(attempt)}",
-        local(attempt.get("started")),
-        lasted(attempt, now),
-        spent(attempt),
-        _if(where, "on {}"),
-    ]
-    return "  ".join(part for part in [*parts, attempt_note(attempt)] if part)
-
-
 def _step(step: StepRow) -> str:
     state = step.state if len(step.state) <= _LONGEST_STEP else f"{step.state[:_LONGEST_STEP]}..."
     return f"{step.name}  #{step.attempt}  {step.at}  {state}"
 
 
 def _change(change: StatusChange) -> str:
-    return f"{local(change.at)}  {change.status.label} #{change.attempt}" + _if(change.node, " on {}")
+    return f"{local(change.at)}  {change.status.label} #{change.attempt}" + (
+        f" on {change.node}" if change.node else ""
+    )
 
 
 def _logged(change: StatusChange) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from taskscheduler_daemon.presentation.node import (
     node_record,
     node_state,
     unknown_warning,
+    worker_usage,
     workers,
 )
 from taskscheduler_daemon.presentation.pause import in_words, record, what
@@ -160,13 +161,15 @@ def _work(cluster: ClusterStatus, worker: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what a worker does: the id of its job, and details."""
     job_id = worker.get("job")
     if job_id is None:
-        return "idle", ""
+        return "idle", worker_usage(worker)
     job = cluster.jobs.get(job_id, {})
     percent = f"{progress:.4g}%" if (progress := sound(job, "progress")) else ""
     seconds = brief(float(worker["seconds"])) if worker.get("seconds") is not None else ""
     others = int(worker.get("jobs") or 1) - 1
     more = f"and {others} more" if others else ""
-    return str(job_id), " ".join(part for part in (str(job.get("class", "")), seconds, percent, more) if part)
+    return str(job_id), " ".join(
+        part for part in (str(job.get("class", "")), seconds, percent, more, worker_usage(worker)) if part
+    )
 
 
 def _draw(settings: Settings, cluster: ClusterStatus) -> None:
