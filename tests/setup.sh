@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make .venv with this project in it: `sh tests/setup.sh` to use it, `sh tests/setup.sh test` to test it.
-# On Debian and Ubuntu it first installs what is missing of python3-venv and the libraries of the embedded MongoDB
-# server, as far as it may (as root, or through sudo).
+# On Debian and Ubuntu it first installs what is missing of python3-venv, the libraries of the embedded MongoDB
+# server and a browser for the tests, as far as it may (as root, or through sudo).
 set -eu
 cd "$(dirname "$0")/.."
 extra="${1:-all}"
@@ -18,6 +18,10 @@ for library in libcurl.so.4:libcurl4 libssl.so.3:libssl3; do
 done
 if [ "$extra" = test ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
     missing="$missing faketime" # for the tests with wrong clocks, which are skipped without it
+fi
+if [ "$extra" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null &&
+    ! command -v google-chrome >/dev/null; then
+    missing="$missing chromium" # for the tests of the pages in a browser, which are skipped without it
 fi
 if [ -n "$missing" ] && command -v apt-get >/dev/null; then
     as_root=""

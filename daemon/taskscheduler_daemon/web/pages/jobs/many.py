@@ -24,6 +24,8 @@ from taskscheduler_daemon.web.pages.view_models import Row
 
 AT_ONCE = 10_000  #: jobs that one request changes; the page offers to go on with the others
 
+LOOKED_AT = 1000  #: jobs that the question counts, so that it is there at once
+
 MOST_SELECTED = 500
 
 _SHOWN = 3
@@ -114,9 +116,8 @@ def confirm(request: Request, wanted: Annotated[Wanted, Depends(asked_for)]) -> 
     verb, context = wanted.verb, context_of(request)
     selection = _selection(context, wanted.where)
     with refusing_bad_input():
-        counted = _result(selection, verb.name, {"dry_run": True, "limit": AT_ONCE + 1})
-    number = more_than(AT_ONCE) if counted.total > AT_ONCE else str(counted.count)
-    some = plural(counted.count, "job") if counted.total <= AT_ONCE else f"{number} jobs"
+        counted = _result(selection, verb.name, {"dry_run": True, "limit": LOOKED_AT + 1})
+    some = f"{more_than(LOOKED_AT)} jobs" if counted.total > LOOKED_AT else plural(counted.count, "job")
     return ask(
         request,
         "jobs",
@@ -154,8 +155,8 @@ def _details(counted: SelectionResult, selection: Selection) -> list[str]:
     more = counted.total - len(found)
     texts = ["Such as: " + "; ".join(found) + (" …" if more > 0 else "")] if found else []
     texts += [f"{number} are left out: {line(why, 200)}" for why, number in counted.reasons.most_common(5)]
-    if counted.total > AT_ONCE:
-        texts.append(f"This changes the {AT_ONCE} oldest; then you can go on with the others.")
+    if counted.total > min(AT_ONCE, LOOKED_AT):
+        texts.append(f"This changes the {AT_ONCE} oldest at most; then you can go on with the others.")
     return texts
 
 

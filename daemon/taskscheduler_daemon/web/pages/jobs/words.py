@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from taskscheduler.model.filters.keys import KEYS, KINDS, STATUSES
+from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.web.http.context import context_of
 from taskscheduler_daemon.web.pages.truncate import line
 
@@ -36,9 +37,10 @@ router = APIRouter(include_in_schema=False)
 def words(request: Request) -> dict[str, Any]:
     """Returns the keys with what they mean, and known values of some of them."""
     context = context_of(request)
-    cluster, nodes = context.overview, context.overview.nodes()
+    nodes = context.overview.nodes()
     names = {name for node in nodes for name in node.get("jobs") or () if isinstance(name, str)}
-    queues = {one.queue for one in cluster.backlogs()}
+    with translated():
+        queues = set(context.scheduler.store.claims.queues())
     queues |= {name for node in nodes for name in node.get("queues") or () if isinstance(name, str)}
     values = {
         "status": list(STATUSES),

@@ -96,23 +96,26 @@
       this.changed = false;
       this.last = begun;
       this.loading = true;
-      try {
-        const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
-        const text = answer.ok && !answer.redirected ? await answer.text() : "";
-        const page = text && new DOMParser().parseFromString(text, "text/html");
-        const fresh = page && $("main", page);
-        if (!fresh) this.misses += 1;
-        else if (!this.held()) { this.misses = 0; doc.title = page.title; merge(this.main, fresh); }
-        else this.changed = true;
-      } catch { this.misses += 1; }
+      const text = await this.fetched();
       // a slow server, or many readers, are asked more seldom
       this.next = performance.now() + Math.max(0, 4 * (performance.now() - begun) - EVERY);
       this.loading = null;
+      const page = new DOMParser().parseFromString(text, "text/html"), fresh = $("main", page);
+      this.misses = fresh ? 0 : this.misses + 1;
+      if (fresh && this.held()) this.changed = true;
+      else if (fresh) { doc.title = page.title; merge(this.main, fresh); }
+    }
+
+    async fetched() {
+      try {
+        const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
+        return answer.ok && !answer.redirected ? await answer.text() : "";
+      } catch { return ""; }
     }
   }
 
   const merge = (main, fresh) => {
-    Idiomorph.morph(main, fresh, {
+    Idiomorph.morph(main, [...fresh.childNodes], {
       morphStyle: "innerHTML",
       ignoreActiveValue: true,
       callbacks: {
