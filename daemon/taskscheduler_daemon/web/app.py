@@ -24,15 +24,20 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web.api import cluster as cluster_service
 from taskscheduler_daemon.web.api import flows as flow_service
 from taskscheduler_daemon.web.api import groups as group_service
+from taskscheduler_daemon.web.api import job_actions as action_service
+from taskscheduler_daemon.web.api import jobs as job_service
 from taskscheduler_daemon.web.api import limits as limit_service
 from taskscheduler_daemon.web.api import metrics as metric_service
 from taskscheduler_daemon.web.api import prometheus
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
 from taskscheduler_daemon.web.api import stacks as stack_service
+from taskscheduler_daemon.web.api import waiting as wait_service
 from taskscheduler_daemon.web.api import why as why_service
+from taskscheduler_daemon.web.api.problems import PREFIX, Problem, ProblemError, known_problem, problem
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware
 from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
@@ -61,6 +66,10 @@ logger = logging.getLogger(__name__)
 
 _ROUTERS = (
     tasks.router,
+    job_service.router,
+    wait_service.router,
+    action_service.router,
+    cluster_service.router,
     schedule_service.router,
     flow_service.router,
     limit_service.router,
@@ -130,6 +139,7 @@ def create_app(
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
     # outermost, so that strangers get no turn, and its headers are on every answer, also on a 500
@@ -164,15 +174,20 @@ class _Application(FastAPI):
             body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
         for operations in described["paths"].values():
             for method, operation in operations.items():
-                operation["responses"].pop("422", None)
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
                 if method != "get":
                     operation.setdefault("parameters", []).append(deepcopy(_REASON))
+        schemas = described["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
-            described.get("components", {}).get("schemas", {}).pop(name, None)
+            schemas.pop(name, None)
+        schemas["Problem"] = Problem.model_json_schema()
         return described
 
 
 def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    if request.url.path.startswith(PREFIX):
+        return problem(code, message, headers=headers)
     if request.url.path.startswith(_SERVICE):
         return refusal(code, message, headers)
     message = _MESSAGES.get(message, message)
@@ -186,6 +201,11 @@ def _answer(request: Request, code: int, message: str, headers: dict[str, str] |
     )
     answer.headers.update(headers or {})
     return answer
+
+
+def _problem(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as the framework calls it
+    assert isinstance(error, ProblemError)
+    return error.answer()
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -211,6 +231,10 @@ def _allowed(request: Request) -> str:
 
 
 def _failed(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(PREFIX) and isinstance(error, SchedulerError):
+        answer = known_problem(error)
+        if answer is not None:
+            return answer
     if isinstance(error, JobNotFoundError):
         name = str(error.job_id)[:200]
         service = request.url.path.startswith(_SERVICE)

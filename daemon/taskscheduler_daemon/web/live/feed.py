@@ -15,7 +15,7 @@ from taskscheduler.model.exception_texts import loggable
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import StoreError, brief, is_transient
-from taskscheduler.store.live_changes import live_feed
+from taskscheduler.store.web.live_changes import live_feed
 from taskscheduler_daemon.web.live.changes import Change, changes_of
 from taskscheduler_daemon.web.live.reader import PacedReader, is_place, is_recent
 from taskscheduler_daemon.web.live.ring import Read, Ring
