@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -35,6 +37,7 @@ from taskscheduler_daemon.web.api import prometheus
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
 from taskscheduler_daemon.web.api import stacks as stack_service
+from taskscheduler_daemon.web.api import stream as stream_service
 from taskscheduler_daemon.web.api import waiting as wait_service
 from taskscheduler_daemon.web.api import why as why_service
 from taskscheduler_daemon.web.api.problems import PREFIX, Problem, ProblemError, known_problem, problem
@@ -68,6 +71,7 @@ _ROUTERS = (
     tasks.router,
     job_service.router,
     wait_service.router,
+    stream_service.router,
     action_service.router,
     cluster_service.router,
     schedule_service.router,
@@ -126,7 +130,14 @@ def create_app(
     addresses. With a `token`, every request needs it. `root`: the path under which a proxy serves the application.
     """
     feed = Feed(scheduler)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(feed.close)  # before the caller closes the scheduler
+
     app = _Application(
+        lifespan=lifespan,
         title="taskscheduler",
         description="Jobs as tasks, and why they wait; flows, schedules, limits, groups and blocked sequences.",
         docs_url=None,

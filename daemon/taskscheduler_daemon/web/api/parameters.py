@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
@@ -47,13 +47,19 @@ Body = Annotated[bytes, Depends(_body)]
 
 def check_parameters(request: Request) -> None:
     """Refuses parameters that the endpoint has not, as a filter with a wrong name would list everything."""
-    route = request.scope["route"]
-    known = [field.alias for field in route.dependant.query_params]
+    known = list(_parameters(request.scope["route"].dependant))
     given = request.query_params
     check_known(given, known if request.method in _SAFE else [*known, REASON], "parameter")
     for name in given:
         if len(given.getlist(name)) > 1:
             raise ProblemError(400, "repeated-parameter", f'The parameter "{name}" is given more than once')
+
+
+def _parameters(dependant: Any) -> Iterator[str]:
+    """Yields the names of the parameters of an endpoint and of what it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _parameters(inner)
 
 
 #: of all routers of the service
