@@ -40,12 +40,12 @@ from taskscheduler_daemon.web.api import stacks as stack_service
 from taskscheduler_daemon.web.api import stream as stream_service
 from taskscheduler_daemon.web.api import waiting as wait_service
 from taskscheduler_daemon.web.api import why as why_service
-from taskscheduler_daemon.web.api.problems import PREFIX, Problem, ProblemError, known_problem, problem
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware
 from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.probes import Probes
+from taskscheduler_daemon.web.http.problems import PREFIX, Problem, ProblemError, known_problem, problem
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed

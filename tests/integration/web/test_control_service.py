@@ -14,7 +14,7 @@ from tests.support.web import as_served
 from taskscheduler import Scheduler
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.web.api.control_forms import BlockedRecord, GroupRecord, LimitRecord
-from taskscheduler_daemon.web.api.problems import Problem
+from taskscheduler_daemon.web.http.problems import Problem
 
 PATH = "/api/v1/limits"
 GROUPS = "/api/v1/groups"

@@ -21,9 +21,9 @@ from taskscheduler import ScheduleNotFoundError, Scheduler
 from taskscheduler.calendars.options import SCHEDULE_CHECKS
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.web.api.job_forms import JobRecord
-from taskscheduler_daemon.web.api.problems import Problem
 from taskscheduler_daemon.web.api.schedule_forms import NextTime, ScheduleRecord
 from taskscheduler_daemon.web.app import create_app
+from taskscheduler_daemon.web.http.problems import Problem
 
 PATH = "/api/v1/schedules"
 NIGHTLY = {"job": "noop", "data": {"kind": "full"}, "cron": "30 2 * * mon-fri", "timezone": "Europe/Zurich", "retry": 3}

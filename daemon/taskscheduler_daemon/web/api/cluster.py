@@ -27,9 +27,9 @@ from taskscheduler_daemon.web.api.cluster_forms import (
 )
 from taskscheduler_daemon.web.api.job_forms import JobDetails, JobRecord
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, form_of, takes
-from taskscheduler_daemon.web.api.problems import ProblemError, problems
 from taskscheduler_daemon.web.api.records import answer, job_details, job_record
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import ProblemError, problems
 
 _V1 = "/api/v1"
 

@@ -16,10 +16,10 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.presentation.flow import detailed, failed_of, node_record, record, refusal
 from taskscheduler_daemon.web.api.flow_forms import FlowDetails, FlowJob, FlowReason, FlowRecord, RetriedFlow
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
-from taskscheduler_daemon.web.api.problems import problems
 from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 MOST_LISTED = 1000
 

@@ -25,9 +25,9 @@ from taskscheduler_daemon.web.api.job_forms import (
 )
 from taskscheduler_daemon.web.api.jobs import PATH, data_of, options_of
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, form_of, takes
-from taskscheduler_daemon.web.api.problems import ProblemError, problems
 from taskscheduler_daemon.web.api.records import answer, job_record, stored
 from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.http.problems import ProblemError, problems
 
 _ONE = PATH + "/{name}"
 

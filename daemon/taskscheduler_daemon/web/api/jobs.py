@@ -14,8 +14,8 @@ from pydantic.json_schema import SkipJsonSchema
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.filters.expression import Filter
 from taskscheduler.operations.history import history
-from taskscheduler.operations.idempotency import LONGEST_KEY, once_by_key
 from taskscheduler.process import Process
+from taskscheduler_daemon.web.api.idempotency import LONGEST_KEY, once_by_key
 from taskscheduler_daemon.web.api.job_forms import (
     AddedJob,
     Attempt,
@@ -27,7 +27,6 @@ from taskscheduler_daemon.web.api.job_forms import (
     StatusChange,
 )
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, form_of, takes
-from taskscheduler_daemon.web.api.problems import ProblemError, problems
 from taskscheduler_daemon.web.api.records import (
     FIELDS,
     answer,
@@ -40,6 +39,7 @@ from taskscheduler_daemon.web.api.records import (
 )
 from taskscheduler_daemon.web.http.bad_input import check_registered
 from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.http.problems import ProblemError, problems
 
 MOST_LISTED = 1000
 

@@ -11,11 +11,11 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.presentation.limit import record
 from taskscheduler_daemon.web.api.control_forms import LimitRecord, NewLimit
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
-from taskscheduler_daemon.web.api.problems import problems
 from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.http.bad_input import ECHO
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 _PATH = "/api/v1/limits"
 

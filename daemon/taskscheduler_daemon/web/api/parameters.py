@@ -10,9 +10,9 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 
 from taskscheduler.model.checks import near_miss
-from taskscheduler_daemon.web.api.problems import ProblemError
 from taskscheduler_daemon.web.http.bad_input import ECHO
 from taskscheduler_daemon.web.http.bodies import body_of, json_object
+from taskscheduler_daemon.web.http.problems import ProblemError
 
 F = TypeVar("F", bound=BaseModel)
 

@@ -19,12 +19,12 @@ from taskscheduler.store.schedules import STATES
 from taskscheduler_daemon.presentation.schedule import local, record
 from taskscheduler_daemon.web.api.job_forms import JobRecord
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
-from taskscheduler_daemon.web.api.problems import problems
 from taskscheduler_daemon.web.api.records import answer, job_record
 from taskscheduler_daemon.web.api.schedule_forms import NewSchedule, NextTime, Pause, ScheduleRecord
 from taskscheduler_daemon.web.http.bad_input import check_registered
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.http.problems import problems
 from taskscheduler_daemon.web.pages.schedules.actions import hindrance
 
 MOST_LISTED = 1000

@@ -7,10 +7,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from taskscheduler_daemon.presentation.sequence import record
 from taskscheduler_daemon.web.api.control_forms import BlockedRecord
 from taskscheduler_daemon.web.api.parameters import CHECKED, Name
-from taskscheduler_daemon.web.api.problems import problems
 from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.http.bad_input import ECHO
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 _PATH = "/api/v1/sequences"
 

@@ -13,10 +13,10 @@ from pydantic.json_schema import SkipJsonSchema
 
 from taskscheduler.event_names import FLOW_EVENTS, PROGRESS, STATUS_EVENTS
 from taskscheduler_daemon.web.api.parameters import CHECKED
-from taskscheduler_daemon.web.api.problems import ProblemError, problems
 from taskscheduler_daemon.web.api.records import plain
 from taskscheduler_daemon.web.http.context import context_of
 from taskscheduler_daemon.web.http.endless import endless
+from taskscheduler_daemon.web.http.problems import ProblemError, problems
 from taskscheduler_daemon.web.live.changes import FLOW, JOB, Change, latest
 from taskscheduler_daemon.web.live.feed import Batch, FeedClosedError, Subscription, TooManySubscribersError
 

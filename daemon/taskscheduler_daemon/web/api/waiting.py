@@ -14,9 +14,9 @@ from taskscheduler.process import Process
 from taskscheduler_daemon.web.api.job_forms import JobRecord
 from taskscheduler_daemon.web.api.jobs import PATH
 from taskscheduler_daemon.web.api.parameters import CHECKED, Name
-from taskscheduler_daemon.web.api.problems import ProblemError, problems
 from taskscheduler_daemon.web.api.records import answer, job_record
 from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.http.problems import ProblemError, problems
 from taskscheduler_daemon.web.live.changes import JOB, Change
 from taskscheduler_daemon.web.live.feed import FeedClosedError, TooManySubscribersError
 

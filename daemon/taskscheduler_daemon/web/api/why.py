@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 from taskscheduler_daemon.presentation.reason import record, summary_record
 from taskscheduler_daemon.web.api.control_forms import ReasonRecord
 from taskscheduler_daemon.web.api.parameters import CHECKED, Name
-from taskscheduler_daemon.web.api.problems import problems
 from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 _PATH = "/api/v1/why"
 

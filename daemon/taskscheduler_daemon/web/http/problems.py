@@ -22,12 +22,12 @@ from taskscheduler.errors import (
     InvalidOptionError,
     InvalidStateError,
     JobNotFoundError,
+    NotPermittedError,
     PayloadTooLargeError,
     ScheduleNotFoundError,
     SchedulerError,
     ServiceNotFoundError,
 )
-from taskscheduler.operations.idempotency import KeyReusedError
 
 PREFIX = "/api/"
 
@@ -43,8 +43,8 @@ _ERRORS: tuple[tuple[type[Exception], str, int], ...] = (
     (FlowNotFoundError, "flow-not-found", 404),
     (ScheduleNotFoundError, "schedule-not-found", 404),
     (ServiceNotFoundError, "service-not-found", 404),
+    (NotPermittedError, "not-permitted", 403),
     (DuplicateJobError, "duplicate-job", 409),
-    (KeyReusedError, "idempotency-key-reused", 422),
     (InvalidStateError, "invalid-state", 409),
     (PayloadTooLargeError, "payload-too-large", 413),
     (InvalidArgumentsError, "invalid-arguments", 400),
@@ -68,6 +68,7 @@ _TEXTS = {
     415: "the body is no JSON",
     422: "the Idempotency-Key was used for another request",
     500: "technical error",
+    504: "the node of the job does not answer in time",
     503: "the database does not answer, or there are too many requests; Retry-After says when to try again",
 }
 
