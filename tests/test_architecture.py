@@ -107,6 +107,8 @@ READS_AS_THEY_ARE = {
     ("taskscheduler.store.job_lists", "_few"): "the same",
     ("taskscheduler.store.job_lists", "page_boundary"): "the same",
     ("taskscheduler.store.job_lists", "_next_class"): "the same",
+    ("taskscheduler.store.web.job_pages", "_edge"): "yields cursors of undecoded documents to `each`",
+    ("taskscheduler.store.web.job_pages", "_live_classes"): "the same",
     ("taskscheduler.store.claims", "claim_one"): "decoded by `claimed_job`",
     ("taskscheduler.store.claims", "raw_document"): "for a worker, as it is stored",
     ("taskscheduler.store.control.places", "_may_run"): "asks the store of nodes",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from bson import ObjectId
+from bson import ObjectId, json_util
 from starlette.testclient import TestClient
 
 from taskscheduler import Scheduler, Status
+from taskscheduler_daemon.presentation.text import JSON_OPTIONS
+from taskscheduler_daemon.web.api.records import plain
 from taskscheduler_daemon.web.app import create_app
+
+_AWARE = JSON_OPTIONS.with_options(tz_aware=True)
 
 HOME = "http://localhost:8080"
 
@@ -45,3 +49,8 @@ def ended(scheduler: Scheduler, status: Status, **fields: Any) -> ObjectId:
     stored = scheduler.store.database[scheduler.options.job_store]
     stored.update_one({"_id": job_id}, [{"$set": {"ended": "$$NOW", "started": "$$NOW", **literal}}])
     return job_id
+
+
+def as_served(printed: str) -> Any:
+    """What the command line has printed, in the form of the web service."""
+    return plain(json_util.loads(printed, json_options=_AWARE))

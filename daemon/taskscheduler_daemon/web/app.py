@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -24,20 +26,26 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web.api import cluster as cluster_service
 from taskscheduler_daemon.web.api import flows as flow_service
 from taskscheduler_daemon.web.api import groups as group_service
+from taskscheduler_daemon.web.api import job_actions as action_service
+from taskscheduler_daemon.web.api import jobs as job_service
 from taskscheduler_daemon.web.api import limits as limit_service
 from taskscheduler_daemon.web.api import metrics as metric_service
 from taskscheduler_daemon.web.api import prometheus
 from taskscheduler_daemon.web.api import schedules as schedule_service
 from taskscheduler_daemon.web.api import sequences as sequence_service
 from taskscheduler_daemon.web.api import stacks as stack_service
+from taskscheduler_daemon.web.api import stream as stream_service
+from taskscheduler_daemon.web.api import waiting as wait_service
 from taskscheduler_daemon.web.api import why as why_service
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware
 from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.probes import Probes
+from taskscheduler_daemon.web.http.problems import PREFIX, Problem, ProblemError, known_problem, problem
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
@@ -61,6 +69,11 @@ logger = logging.getLogger(__name__)
 
 _ROUTERS = (
     tasks.router,
+    job_service.router,
+    wait_service.router,
+    stream_service.router,
+    action_service.router,
+    cluster_service.router,
     schedule_service.router,
     flow_service.router,
     limit_service.router,
@@ -117,7 +130,14 @@ def create_app(
     addresses. With a `token`, every request needs it. `root`: the path under which a proxy serves the application.
     """
     feed = Feed(scheduler)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(feed.close)  # before the caller closes the scheduler
+
     app = _Application(
+        lifespan=lifespan,
         title="taskscheduler",
         description="Jobs as tasks, and why they wait; flows, schedules, limits, groups and blocked sequences.",
         docs_url=None,
@@ -130,6 +150,7 @@ def create_app(
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
     # outermost, so that strangers get no turn, and its headers are on every answer, also on a 500
@@ -164,15 +185,20 @@ class _Application(FastAPI):
             body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
         for operations in described["paths"].values():
             for method, operation in operations.items():
-                operation["responses"].pop("422", None)
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
                 if method != "get":
                     operation.setdefault("parameters", []).append(deepcopy(_REASON))
+        schemas = described["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
-            described.get("components", {}).get("schemas", {}).pop(name, None)
+            schemas.pop(name, None)
+        schemas["Problem"] = Problem.model_json_schema()
         return described
 
 
 def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    if request.url.path.startswith(PREFIX):
+        return problem(code, message, headers=headers)
     if request.url.path.startswith(_SERVICE):
         return refusal(code, message, headers)
     message = _MESSAGES.get(message, message)
@@ -186,6 +212,11 @@ def _answer(request: Request, code: int, message: str, headers: dict[str, str] |
     )
     answer.headers.update(headers or {})
     return answer
+
+
+def _problem(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as the framework calls it
+    assert isinstance(error, ProblemError)
+    return error.answer()
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -211,6 +242,10 @@ def _allowed(request: Request) -> str:
 
 
 def _failed(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(PREFIX) and isinstance(error, SchedulerError):
+        answer = known_problem(error)
+        if answer is not None:
+            return answer
     if isinstance(error, JobNotFoundError):
         name = str(error.job_id)[:200]
         service = request.url.path.startswith(_SERVICE)

@@ -236,6 +236,8 @@ WINDOWS = "taskscheduler.windows"  #: the same for the windows of the option `un
 
 METRICS = "taskscheduler.metrics"  #: the same for what nodes have counted
 
+REQUESTS = "taskscheduler.requests"  #: the same for requests of the web service that have an Idempotency-Key
+
 FLOWS = "taskscheduler.flows"  #: the same for flows
 
 FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs of flows wait for
@@ -304,6 +306,7 @@ class SchedulerOptions:
         names |= {FLOW_RESULTS: "the collection of results of flows", METRICS: "the collection of metrics"}
         names[ANSWERS] = "the collection of answers"
         names |= {AUDIT: "the audit log"}
+        names |= {REQUESTS: "the collection of requests"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

@@ -47,6 +47,7 @@ from taskscheduler.store.services import ServiceMessageStore, ServiceStore
 from taskscheduler.store.transactions.commits import CommitStore
 from taskscheduler.store.transactions.sessions import Deployment
 from taskscheduler.store.wakeups import WakeupQueue
+from taskscheduler.store.web.keyed_requests import KeyedRequests
 
 
 class Store:
@@ -95,6 +96,7 @@ class Store:
         self.windows = WindowStore(self.database)
         self.metrics = MetricsStore(self.database)
         self.audit = AuditStore(self.database)
+        self.requests = KeyedRequests(self.database, self.clock)
         self.deployment = Deployment(self.database)
 
     def _compose_admission(self, options: SchedulerOptions, clock: Clock) -> None:

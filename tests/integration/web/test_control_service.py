@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import quote
 
@@ -10,11 +9,12 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 from tests.integration.web.test_control_pages import NAMES, blocked
+from tests.support.web import as_served
 
 from taskscheduler import Scheduler
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.web.api.control_forms import BlockedRecord, GroupRecord, LimitRecord
-from taskscheduler_daemon.web.http.answers import Error
+from taskscheduler_daemon.web.http.problems import Problem
 
 PATH = "/api/v1/limits"
 GROUPS = "/api/v1/groups"
@@ -78,7 +78,7 @@ def test_it_answers_what_the_command_line_prints(
     for command, shape in shapes.items():
         assert main(["--uri", uri, command, "-o", "json"]) == 0
         answer = client.get(f"/api/v1/{command}")
-        printed = json.loads(capsys.readouterr().out)
+        printed = as_served(capsys.readouterr().out)
         assert answer.json() == printed
         assert printed
         TypeAdapter(shape).validate_python(printed)
@@ -99,7 +99,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"rate": "fast"}, "option rate"),
     ({"rate": 1, "per": []}, "option per"),
     ({"rate": 1, "burst": 1.5}, "option burst"),
-    ({"concurrency": 1, "places": 5}, 'Unknown "places"; known are concurrency, rate, per, burst'),
+    ({"concurrency": 1, "places": 5}, 'Unknown field "places"; there are concurrency, rate, per, burst'),
     ([], "it must be an object"),
 ]
 
@@ -107,7 +107,7 @@ WRONG: list[tuple[Any, str]] = [
 def test_a_wrong_body_is_refused_with_a_reason(client: TestClient, scheduler: Scheduler) -> None:
     for body, text in WRONG:
         answer = client.put(address("x"), json=body)
-        message = Error.model_validate_json(answer.content).message
+        message = Problem.model_validate_json(answer.content).detail
         assert (answer.status_code, text in message) == (400, True), answer.text
     assert scheduler.limits.all() == []
 
@@ -117,7 +117,7 @@ WRONG_WEIGHTS: list[tuple[Any, str]] = [
     ({"weight": "3"}, "option weight"),
     ({"weight": True}, "option weight"),
     ({"weight": 0}, "option weight"),
-    ({"weight": 1, "turns": 5}, 'Unknown "turns"; known are weight'),
+    ({"weight": 1, "turns": 5}, 'Unknown field "turns"; there are weight'),
     ([], "it must be an object"),
 ]
 
@@ -125,7 +125,7 @@ WRONG_WEIGHTS: list[tuple[Any, str]] = [
 def test_a_wrong_weight_is_refused_with_a_reason(client: TestClient, scheduler: Scheduler) -> None:
     for body, text in WRONG_WEIGHTS:
         answer = client.put(address("x", GROUPS), json=body)
-        message = Error.model_validate_json(answer.content).message
+        message = Problem.model_validate_json(answer.content).detail
         assert (answer.status_code, text in message) == (400, True), answer.text
     assert scheduler.groups.all() == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -80,10 +81,28 @@ def test_a_client_resumes_where_it_was(scheduler: Scheduler, feed: Feed) -> None
         eventually(lambda: not feed.is_running, what="the stream ends after the last client")
         later = scheduler.add_job("noop")
         with feed.subscribe(place) as client:
-            found = await events_until(client, "waiting")
-            while found[-1].id != str(later.id):
+            found = (await opened(client)).changes
+            while not found or found[-1].id != str(later.id):
                 found += await events_until(client, "waiting")
             assert [one.id for one in found] == [str(missed.id), str(later.id)]
+
+    run(main)
+
+
+def test_a_thread_that_ends_leaves_the_feed_to_the_next_one(scheduler: Scheduler, feed: Feed) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            with feed.subscribe() as client:
+                await opened(client)
+                job = scheduler.add_job("noop")
+                assert [one.id for one in await events_until(client, "waiting")] == [str(job.id)]
+            eventually(lambda: not feed.is_running, pause=0.001)
+        with feed.subscribe() as client:
+            await opened(client)
+            readers = [one for one in threading.enumerate() if one.name == "taskscheduler-live"]
+            await asyncio.to_thread(eventually, lambda: sum(one.is_alive() for one in readers) == 1)
+            batch = await client.next(1.0)
+            assert not batch.lost, "another thread has begun anew"
 
     run(main)
 

@@ -8,23 +8,22 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from bson import ObjectId, json_util
+from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 from tests.integration.web.test_schedule_pages import NAMES, stored
 from tests.support.odd_schedules import ODD, some
-from tests.support.web import HOME, visit
+from tests.support.web import HOME, as_served, visit
 
 from taskscheduler import ScheduleNotFoundError, Scheduler
 from taskscheduler.calendars.options import SCHEDULE_CHECKS
 from taskscheduler_daemon.cli import main
-from taskscheduler_daemon.presentation.text import JSON_OPTIONS
+from taskscheduler_daemon.web.api.job_forms import JobRecord
 from taskscheduler_daemon.web.api.schedule_forms import NextTime, ScheduleRecord
 from taskscheduler_daemon.web.app import create_app
-from taskscheduler_daemon.web.http.answers import Error
-from taskscheduler_daemon.web.jobqueue.tasks import Task
+from taskscheduler_daemon.web.http.problems import Problem
 
 PATH = "/api/v1/schedules"
 NIGHTLY = {"job": "noop", "data": {"kind": "full"}, "cron": "30 2 * * mon-fri", "timezone": "Europe/Zurich", "retry": 3}
@@ -49,12 +48,12 @@ def test_the_life_of_a_schedule(client: TestClient, scheduler: Scheduler, name: 
     assert client.post(address(name, "/resume")).json()["state"] == "active"
     run = client.post(address(name, "/run"))
     assert run.status_code == 201
-    assert client.get(run.headers["location"]).json() == run.json()
-    assert scheduler.get_job(ObjectId(run.json()["identifier"])).schedule == name
+    assert client.get(run.headers["location"]).json()["id"] == run.json()["id"]
+    assert scheduler.get_job(ObjectId(run.json()["id"])).schedule == name
     answer = client.get(address(name, "/next?count=2"))
-    times = json_util.loads(answer.text, json_options=JSON_OPTIONS.with_options(tz_aware=True))
+    times = answer.json()
     first, second = scheduler.schedules.get(name).next_times(2)
-    assert [time["at"] for time in times] == [first, second]
+    assert [datetime.fromisoformat(time["at"]) for time in times] == [first, second]
     assert times[0]["local"] == f"{first:%Y-%m-%d %H:%M:%S}+00:00"
     assert not times[0]["clocks_change"]
     assert (client.delete(address(name)).status_code, client.delete(address(name)).status_code) == (204, 404)
@@ -68,7 +67,7 @@ def test_it_answers_what_the_command_line_prints(
     scheduler.schedules.pause("s-1", "why")
     scheduler.schedules.add("s-2", "noop", cron="0 12 * * *", end=datetime(2099, 1, 1, tzinfo=UTC))
     assert main(["--uri", uri, "schedule", "list", "-o", "json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    printed = as_served(capsys.readouterr().out)
     assert client.get(PATH).json() == printed
     pages, path = [], f"{PATH}?limit=2"
     while path:
@@ -119,8 +118,8 @@ def test_a_wrong_schedule_is_refused_with_what_is_allowed(
     client: TestClient, scheduler: Scheduler, body: Any, message: str
 ) -> None:
     answer = client.put(address("x"), json=body)
-    assert (answer.status_code, answer.json()["code"]) == (400, 400)
-    assert message in answer.json()["message"]
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert message in answer.json()["detail"]
     assert scheduler.schedules.all() == []
 
 
@@ -130,23 +129,23 @@ def test_wrong_requests_are_answered_with_a_reason(client: TestClient, scheduler
         ("GET", "?limit=0", None, 400, "Malformed limit"),
         ("GET", "?limit=x", None, 400, "Malformed limit"),
         ("GET", "?state=odd", None, 400, "it must be one of paused, undeclared"),
-        ("GET", "?nme=x", None, 400, 'Unknown "nme"; known are after, limit, state'),
-        ("GET", "/y", None, 404, "There is no schedule y"),
+        ("GET", "?sate=x", None, 400, 'Unknown parameter "sate"; did you mean state?'),
+        ("GET", "/y", None, 404, "there is no schedule 'y'"),
         ("GET", "/x/next?count=101", None, 400, "Malformed count"),
         ("GET", "/x/y", None, 404, "Not Found"),
         ("PATCH", "/x", None, 405, "Method Not Allowed"),
-        ("POST", "/y/run", None, 404, "There is no schedule y"),
-        ("POST", "/y/pause", None, 404, "There is no schedule y"),
+        ("POST", "/y/run", None, 404, "there is no schedule 'y'"),
+        ("POST", "/y/pause", None, 404, "there is no schedule 'y'"),
         ("POST", "/x/pause", "[]", 400, "Malformed JSON"),
         ("POST", "/x/pause", '{"reason": 5}', 400, "at most 500 characters"),
-        ("POST", "/x/pause", '{"resaon": "a"}', 400, 'Unknown "resaon"; known are reason'),
+        ("POST", "/x/pause", '{"resaon": "a"}', 400, 'Unknown field "resaon"; did you mean reason?'),
         ("PUT", "/" + "x" * 201, json.dumps(NIGHTLY), 400, "a printable name of at most 200 characters"),
         ("PUT", "/%00", json.dumps(NIGHTLY), 400, "a printable name of at most 200 characters"),
     ):
-        answer = client.request(verb, f"{PATH}{path}", content=body)
-        assert (answer.status_code, answer.json()["code"]) == (code, code), path
-        assert answer.headers["content-type"] == "application/json"
-        assert message in answer.json()["message"]
+        answer = client.request(verb, f"{PATH}{path}", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["status"]) == (code, code), path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert message in answer.json()["detail"]
     assert client.patch(address("x")).headers["allow"] == "DELETE, GET, HEAD, PUT"
     foreign = {"Sec-Fetch-Site": "cross-site"}
     assert client.put(address("x"), json=NIGHTLY, headers=foreign).status_code == 403
@@ -155,7 +154,7 @@ def test_wrong_requests_are_answered_with_a_reason(client: TestClient, scheduler
 
 def test_the_description_tells_what_is_answered(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
-    always, one = {"401", "403", "500"}, f"{PATH}/{{name}}"
+    always, one = {"401", "403", "500", "503"}, f"{PATH}/{{name}}"
     assert {
         (path.removeprefix(PATH), verb): set(operation["responses"]) - always
         for path, verbs in described["paths"].items()
@@ -164,9 +163,9 @@ def test_the_description_tells_what_is_answered(client: TestClient) -> None:
     } == {
         ("", "get"): {"200", "400"},
         ("/{name}", "get"): {"200", "404"},
-        ("/{name}", "put"): {"200", "201", "400", "408", "413"},
+        ("/{name}", "put"): {"200", "201", "400", "408", "413", "415"},
         ("/{name}", "delete"): {"204", "404", "409"},
-        ("/{name}/pause", "post"): {"200", "400", "404", "408", "413"},
+        ("/{name}/pause", "post"): {"200", "400", "404", "408", "413", "415"},
         ("/{name}/resume", "post"): {"200", "404", "409"},
         ("/{name}/run", "post"): {"201", "404", "409"},
         ("/{name}/next", "get"): {"200", "400", "404"},
@@ -189,7 +188,7 @@ def test_what_belongs_to_the_code_is_not_deleted(client: TestClient, scheduler: 
     scheduler.schedules.add("declared", "noop", every=3600)
     scheduler.store.schedules.change(stored(scheduler, "declared"), {"owner": "code"})
     answer = client.delete(address("declared"))
-    assert (answer.status_code, answer.json()["message"]) == (
+    assert (answer.status_code, answer.json()["detail"]) == (
         409, "It belongs to the code, and nodes declare it. Take it out of the code, or pause it."
     )  # fmt: skip
     scheduler.store.schedules.change(stored(scheduler, "declared"), {"undeclared": True})
@@ -260,16 +259,16 @@ BODIES = st.fixed_dictionaries(USUAL, optional=GOOD) | st.sampled_from(
 @given(NAME, BODIES | VALUES)
 def test_any_name_and_any_body(client: TestClient, name: str, body: Any) -> None:
     quoted = "".join(f"%{byte:02x}" for byte in name.encode("utf-8", "surrogatepass"))
-    answer = client.put(f"{PATH}/{quoted}", content=json.dumps(body))
+    answer = client.put(f"{PATH}/{quoted}", content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 201, 400), answer.text
     if answer.status_code == 400:
-        assert Error.model_validate_json(answer.content).code == 400
+        assert Problem.model_validate_json(answer.content).status == 400
         return
     assert ScheduleRecord.model_validate_json(answer.content).name == name
     for verb, more, shape in (
         ("GET", "", ScheduleRecord),
         ("GET", "/next", list[NextTime]),
-        ("POST", "/run", Task),
+        ("POST", "/run", JobRecord),
         ("POST", "/resume", ScheduleRecord),
     ):
         TypeAdapter(shape).validate_json(client.request(verb, f"{PATH}/{quoted}{more}").content)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from taskscheduler_daemon.web.api.schedule_forms import Date
 
-Id = dict[str, Any] | str
+Id = str
 
 
 class NewLimit(BaseModel):

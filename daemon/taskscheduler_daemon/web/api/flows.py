@@ -15,11 +15,11 @@ from taskscheduler.model.flows.flow import FLOW_STATUSES
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.presentation.flow import detailed, failed_of, node_record, record, refusal
 from taskscheduler_daemon.web.api.flow_forms import FlowDetails, FlowJob, FlowReason, FlowRecord, RetriedFlow
-from taskscheduler_daemon.web.api.parameters import Body, Name, takes
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import only_known, refusing_bad_input
+from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
+from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 MOST_LISTED = 1000
 
@@ -31,12 +31,12 @@ _MISSING = "no such flow"
 
 _STATES = [status.label for status in Status]
 
-router = APIRouter(tags=["flows"])
+router = APIRouter(tags=["flows"], dependencies=CHECKED)
 
 Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
 
 
-@router.get(_PATH, response_model=list[FlowRecord], responses=described_errors(400, 404, 500), summary="List flows")
+@router.get(_PATH, response_model=list[FlowRecord], responses=problems(400, 404, 500), summary="List flows")
 def list_flows(
     request: Request,
     limit: Limit = 100,
@@ -48,13 +48,11 @@ def list_flows(
 
     The header Link has the address of the next page.
     """
-    only_known(request.query_params, ("limit", "status", "name", "before"))
     context = context_of(request)
-    with refusing_bad_input():
-        found = context.scheduler.flows.list(status, limit + 1, name=begins, before=before)
+    found = context.scheduler.flows.list(status, limit + 1, name=begins, before=before)
     more = {"status": status, "name": begins, "limit": limit, "before": found[limit - 1].id if found[limit:] else None}
     headers = _next(f"{context.root}{_PATH}", more) if found[limit:] else {}
-    return json_answer([record(one) for one in found[:limit]], headers=headers)
+    return answer([record(one) for one in found[:limit]], headers=headers)
 
 
 def _next(path: str, query: dict[str, Any]) -> dict[str, str]:
@@ -62,21 +60,19 @@ def _next(path: str, query: dict[str, Any]) -> dict[str, str]:
     return {"Link": f'<{path}?{urlencode(given, errors="replace")}>; rel="next"'}
 
 
-@router.get(
-    _ONE, response_model=FlowDetails, responses=described_errors(404, 500, missing=_MISSING), summary="One flow"
-)
+@router.get(_ONE, response_model=FlowDetails, responses=problems(404, 500, missing=_MISSING), summary="One flow")
 def show_flow(request: Request, name: Name) -> Response:
     """Returns the flow with this id, its depth, and the jobs that failed."""
     context = context_of(request)
     tree = context.scheduler.flows.outline(context.flow_id(name))
     context.scheduler.flows.describe(failed_of(tree))
-    return json_answer(detailed(tree))
+    return answer(detailed(tree))
 
 
 @router.get(
     _ONE + "/jobs",
     response_model=list[FlowJob],
-    responses=described_errors(400, 404, 500, missing=_MISSING),
+    responses=problems(400, 404, 500, missing=_MISSING),
     summary="Jobs of a flow",
 )
 def list_jobs(
@@ -87,7 +83,6 @@ def list_jobs(
     state: Annotated[str | SkipJsonSchema[None], Query(json_schema_extra={"enum": _STATES})] = None,
 ) -> Response:
     """Returns jobs of a flow in the order in which they can run. The header Link has the address of the next page."""
-    only_known(request.query_params, ("limit", "skip", "state"))
     if state is not None and state not in _STATES:
         raise HTTPException(400, f"Malformed state: it must be one of {', '.join(_STATES)}")
     context = context_of(request)
@@ -97,44 +92,42 @@ def list_jobs(
     context.scheduler.flows.describe(shown)
     more = {"state": state, "limit": limit, "skip": skip + limit}
     headers = _next(f"{context.root}{_PATH}/{tree.flow['_id']}/jobs", more) if skip + limit < len(wanted) else {}
-    return json_answer([node_record(node) for node in shown], headers=headers)
+    return answer([node_record(node) for node in shown], headers=headers)
 
 
 @router.post(
     _ONE + "/cancel",
     response_model=FlowRecord,
-    responses=described_errors(400, 404, 408, 409, 413, 500, missing=_MISSING),
+    responses=problems(400, 404, 408, 409, 413, 500, missing=_MISSING),
     summary="Cancel a flow",
     openapi_extra=takes(FlowReason, required=False),
 )
 def cancel_flow(request: Request, name: Name, body: Body) -> Response:
     """Cancels all jobs of a flow that have not ended; 409 if it has ended."""
     flow, reason = context_of(request).flow(name), _reason(body)
-    with refusing_bad_input():
-        cancelled = flow.cancel(reason)
+    cancelled = flow.cancel(reason)
     if not cancelled:
         raise HTTPException(409, refusal("cancel", flow))
-    return json_answer(record(flow))
+    return answer(record(flow))
 
 
 @router.post(
     _ONE + "/retry",
     response_model=RetriedFlow,
-    responses=described_errors(400, 404, 408, 409, 413, 500, missing=_MISSING),
+    responses=problems(400, 404, 408, 409, 413, 500, missing=_MISSING),
     summary="Retry what failed",
     openapi_extra=takes(FlowReason, required=False),
 )
 def retry_flow(request: Request, name: Name, body: Body) -> Response:
     """Puts the failed jobs of a flow back in the queue, and those that were cancelled because of them."""
     flow, reason = context_of(request).flow(name), _reason(body)
-    with refusing_bad_input():
-        retried = flow.retry_failed(reason)
+    retried = flow.retry_failed(reason)
     if not retried:
         raise HTTPException(409, refusal("retry", flow))
-    return json_answer({**record(flow), "retried": retried})
+    return answer({**record(flow), "retried": retried})
 
 
 def _reason(body: bytes) -> Any:
     given = json_object(body) if body else {}
-    only_known(given, FlowReason.model_fields)
+    check_known(given, FlowReason.model_fields, "field")
     return given.get("reason")

@@ -10,11 +10,12 @@ from taskscheduler.operations.control.limits import LimitUse, limit_use
 from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.presentation.limit import record
 from taskscheduler_daemon.web.api.control_forms import LimitRecord, NewLimit
-from taskscheduler_daemon.web.api.parameters import Body, Name, takes
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import ECHO, only_known, refusing_bad_input
+from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
+from taskscheduler_daemon.web.api.records import answer
+from taskscheduler_daemon.web.http.bad_input import ECHO
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 _PATH = "/api/v1/limits"
 
@@ -22,25 +23,22 @@ _ONE = _PATH + "/{name}"
 
 _MISSING = "no such limit"
 
-router = APIRouter(tags=["limits"])
+router = APIRouter(tags=["limits"], dependencies=CHECKED)
 
 
-@router.get(_PATH, response_model=list[LimitRecord], responses=described_errors(400, 500), summary="List limits")
+@router.get(_PATH, response_model=list[LimitRecord], responses=problems(400, 500), summary="List limits")
 def list_limits(request: Request) -> Response:
     """Returns all limits by their names, each with the jobs that hold a place and how many wait for one."""
-    only_known(request.query_params, ())
-    return json_answer([record(use) for use in context_of(request).scheduler.limits.all()])
+    return answer([record(use) for use in context_of(request).scheduler.limits.all()])
 
 
-@router.get(
-    _ONE, response_model=LimitRecord, responses=described_errors(404, 500, missing=_MISSING), summary="One limit"
-)
+@router.get(_ONE, response_model=LimitRecord, responses=problems(404, 500, missing=_MISSING), summary="One limit")
 def show_limit(request: Request, name: Name) -> Response:
     """Returns the limit of this name."""
     use = _use(request, name)
     if use is None:
         raise HTTPException(404, f"There is no limit {name:.{ECHO}}")
-    return json_answer(record(use))
+    return answer(record(use))
 
 
 def _use(request: Request, name: str) -> LimitUse | None:
@@ -51,33 +49,31 @@ def _use(request: Request, name: str) -> LimitUse | None:
 @router.put(
     _ONE,
     response_model=LimitRecord,
-    responses={201: {"model": LimitRecord, "description": "it is new"}, **described_errors(400, 408, 413, 500)},
+    responses={201: {"model": LimitRecord, "description": "it is new"}, **problems(400, 408, 413, 415, 500)},
     summary="Set a limit",
     openapi_extra=takes(NewLimit),
 )
 def put_limit(request: Request, name: Name, body: Body) -> Response:
     """Sets the limit of this name in place of the one before; it holds within half a second, also for waiting jobs."""
     context, given = context_of(request), json_object(body)
-    only_known(given, NewLimit.model_fields)
+    check_known(given, NewLimit.model_fields, "field")
     is_new = _use(request, name) is None
-    with refusing_bad_input():
-        limit = context.scheduler.limits.set(name, **given)
+    limit = context.scheduler.limits.set(name, **given)
     use = _use(request, name) or LimitUse(limit, (), 0)  # somebody has deleted it since
     headers = {"Location": f"{context.root}{_PATH}/{quote(name, safe='')}"} if is_new else None
-    return json_answer(record(use), 201 if is_new else 200, headers)
+    return answer(record(use), 201 if is_new else 200, headers)
 
 
 @router.delete(
     _ONE,
     status_code=204,
     response_class=Response,
-    responses=described_errors(400, 404, 500, missing=_MISSING),
+    responses=problems(400, 404, 500, missing=_MISSING),
     summary="Delete a limit",
 )
 def delete_limit(request: Request, name: Name) -> Response:
     """Takes a limit away, so that its jobs are not limited any more."""
-    with refusing_bad_input():
-        deleted = context_of(request).scheduler.limits.delete(name)
+    deleted = context_of(request).scheduler.limits.delete(name)
     if not deleted:
         raise HTTPException(404, f"There is no limit {name:.{ECHO}}")
     return Response(status_code=204)

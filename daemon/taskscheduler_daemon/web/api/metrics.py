@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from taskscheduler.model.filters.durations import TimeError, parse_duration
 from taskscheduler_daemon.presentation.durations import parse_at
 from taskscheduler_daemon.presentation.metrics import BY, record
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import ECHO, only_known, refusing_bad_input
+from taskscheduler_daemon.web.api.parameters import check_known
+from taskscheduler_daemon.web.api.records import answer
+from taskscheduler_daemon.web.http.bad_input import ECHO
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 _PATH = "/api/v1/metrics"
 
@@ -62,7 +64,7 @@ router = APIRouter(tags=["metrics"])
     _PATH,
     response_model=list[MetricRecord],
     response_model_exclude_none=True,
-    responses=described_errors(400, 500),
+    responses=problems(400, 500),
     summary="What nodes have counted",
     openapi_extra={
         "parameters": [
@@ -74,7 +76,7 @@ router = APIRouter(tags=["metrics"])
 def read_metrics(request: Request) -> Response:
     """Returns how many attempts ended, how, and how long they waited and ran, in each step of a time or by name."""
     given = request.query_params
-    only_known(given, _PARAMETERS)
+    check_known(given, _PARAMETERS, "parameter")
     by, metrics = given.get("by", "time"), context_of(request).scheduler.metrics
     if by not in BY:
         raise HTTPException(400, f'by must be one of {", ".join(BY)}, not "{by:.{ECHO}}"')
@@ -84,9 +86,8 @@ def read_metrics(request: Request) -> Response:
         if by != "time":
             raise HTTPException(400, f"step is for by=time, not for by={by}")
         asked["step"] = _seconds("step", given["step"])
-    with refusing_bad_input():
-        found = metrics.points(**asked) if by == "time" else metrics.totals(by, limit=1000, **asked)
-    return json_answer([record(one) for one in found])
+    found = metrics.points(**asked) if by == "time" else metrics.totals(by, limit=1000, **asked)
+    return answer([record(one) for one in found])
 
 
 def _seconds(name: str, text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Texts = str | list[str]
-Date = Annotated[dict[str, Any], Field(description='a date, as {"$date": "2027-06-01T00:00:00Z"}')]
+Date = Annotated[str, Field(description="ISO 8601 in UTC, such as 2027-06-01T00:00:00.000Z")]
 _Moment = Annotated[str, Field(description="a date with a time zone, such as 2027-06-01T00:00:00Z")]
 
 
@@ -54,7 +54,7 @@ class ScheduleRecord(BaseModel):
     fault: str | None = Field(description="why it is unreadable")
     next_at: Date | None
     last_at: Date | None
-    last_id: dict[str, str] | None
+    last_id: str | None
     last_state: str | None
     runs_made: int
     skipped: int

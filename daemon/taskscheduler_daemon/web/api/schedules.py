@@ -17,13 +17,14 @@ from taskscheduler.calendars.zones import zone
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.store.schedules import STATES
 from taskscheduler_daemon.presentation.schedule import local, record
-from taskscheduler_daemon.web.api.parameters import Body, Name, takes
+from taskscheduler_daemon.web.api.job_forms import JobRecord
+from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
+from taskscheduler_daemon.web.api.records import answer, job_record
 from taskscheduler_daemon.web.api.schedule_forms import NewSchedule, NextTime, Pause, ScheduleRecord
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import check_registered, only_known, refusing_bad_input
+from taskscheduler_daemon.web.http.bad_input import check_registered
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import WebContext, context_of
-from taskscheduler_daemon.web.jobqueue.tasks import Task, task_of
+from taskscheduler_daemon.web.http.problems import problems
 from taskscheduler_daemon.web.pages.schedules.actions import hindrance
 
 MOST_LISTED = 1000
@@ -36,10 +37,10 @@ _ONE = _PATH + "/{name}"
 
 _MISSING = "no such schedule"
 
-router = APIRouter(tags=["schedules"])
+router = APIRouter(tags=["schedules"], dependencies=CHECKED)
 
 
-@router.get(_PATH, response_model=list[ScheduleRecord], responses=described_errors(400, 500), summary="List schedules")
+@router.get(_PATH, response_model=list[ScheduleRecord], responses=problems(400, 500), summary="List schedules")
 def list_schedules(
     request: Request,
     after: str = "",
@@ -50,7 +51,6 @@ def list_schedules(
 
     Those whose name is no text, which somebody else must have stored, come first, beyond the limit.
     """
-    only_known(request.query_params, ("after", "limit", "state"))
     if state is not None and state not in STATES:
         raise HTTPException(400, f"Malformed state: it must be one of {', '.join(STATES)}")
     context = context_of(request)
@@ -65,7 +65,7 @@ def list_schedules(
     ids = [last_id for one in shown if (last_id := _last_id(one)) is not None]
     last = {run["_id"]: ProcessState(run) for run in context.job_lists.progress_of(ids)}
     records = [record(Schedule(one, now, last.get(_last_id(one)))) for one in shown]
-    return json_answer(records, headers=headers)
+    return answer(records, headers=headers)
 
 
 def _last_id(document: Mapping[str, Any]) -> Any:
@@ -76,12 +76,12 @@ def _last_id(document: Mapping[str, Any]) -> Any:
 @router.get(
     _ONE,
     response_model=ScheduleRecord,
-    responses=described_errors(404, 500, missing=_MISSING),
+    responses=problems(404, 500, missing=_MISSING),
     summary="One schedule",
 )
 def show_schedule(request: Request, name: Name) -> Response:
     """Returns the schedule of this name."""
-    return json_answer(record(context_of(request).scheduler.schedules.get(name)))
+    return answer(record(context_of(request).scheduler.schedules.get(name)))
 
 
 @router.put(
@@ -89,7 +89,7 @@ def show_schedule(request: Request, name: Name) -> Response:
     response_model=ScheduleRecord,
     responses={
         201: {"model": ScheduleRecord, "description": "it is new"},
-        **described_errors(400, 408, 413, 500),
+        **problems(400, 408, 413, 415, 500),
     },
     summary="Add or change a schedule",
     openapi_extra=takes(NewSchedule),
@@ -104,11 +104,10 @@ def put_schedule(request: Request, name: Name, body: Body) -> Response:
     if given.pop("name", name) != name:
         raise HTTPException(400, "The name in the body is not the one in the path; leave it out")
     options = {option: _value(option, value) for option, value in given.items()}
-    with refusing_bad_input():
-        schedule = context.scheduler.schedules.add(name, job, data, **options)
+    schedule = context.scheduler.schedules.add(name, job, data, **options)
     is_new = schedule.to_dict().get("rev") == 0
     headers = {"Location": f"{context.root}{_PATH}/{quote(name, safe='')}"} if is_new else None
-    return json_answer(record(schedule), 201 if is_new else 200, headers)
+    return answer(record(schedule), 201 if is_new else 200, headers)
 
 
 def _value(option: str, value: Any) -> Any:
@@ -128,7 +127,7 @@ def _value(option: str, value: Any) -> Any:
     _ONE,
     status_code=204,
     response_class=Response,
-    responses=described_errors(404, 409, 500, missing=_MISSING),
+    responses=problems(404, 409, 500, missing=_MISSING),
     summary="Delete a schedule",
 )
 def delete_schedule(request: Request, name: Name) -> Response:
@@ -143,47 +142,46 @@ def delete_schedule(request: Request, name: Name) -> Response:
 @router.post(
     _ONE + "/pause",
     response_model=ScheduleRecord,
-    responses=described_errors(400, 404, 408, 413, 500, missing=_MISSING),
+    responses=problems(400, 404, 408, 413, 415, 500, missing=_MISSING),
     summary="Pause a schedule",
     openapi_extra=takes(Pause, required=False),
 )
 def pause_schedule(request: Request, name: Name, body: Body) -> Response:
     """Keeps a schedule from adding runs until it is resumed; runs that were added go on."""
     given = json_object(body) if body else {}
-    only_known(given, Pause.model_fields)
-    with refusing_bad_input():
-        return json_answer(record(context_of(request).scheduler.schedules.pause(name, given.get("reason"))))
+    check_known(given, Pause.model_fields, "field")
+    return answer(record(context_of(request).scheduler.schedules.pause(name, given.get("reason"))))
 
 
 @router.post(
     _ONE + "/resume",
     response_model=ScheduleRecord,
-    responses=described_errors(404, 409, 500, missing=_MISSING),
+    responses=problems(404, 409, 500, missing=_MISSING),
     summary="Resume a schedule",
 )
 def resume_schedule(request: Request, name: Name) -> Response:
     """Lets a schedule run again, from its next time on."""
-    return json_answer(record(context_of(request).scheduler.schedules.resume(name)))
+    return answer(record(context_of(request).scheduler.schedules.resume(name)))
 
 
 @router.post(
     _ONE + "/run",
     status_code=201,
-    response_model=Task,
-    responses=described_errors(404, 409, 500, missing=_MISSING),
+    response_model=JobRecord,
+    responses=problems(404, 409, 500, missing=_MISSING),
     summary="Run a schedule now",
 )
 def run_schedule(request: Request, name: Name) -> Response:
-    """Adds one run now, beside the plan, and returns it as a task."""
+    """Adds one run now, beside the plan, and returns it as a job."""
     context: WebContext = context_of(request)
     run = context.scheduler.schedules.run(name)
-    return json_answer(task_of(run.to_dict()), 201, {"Location": f"{context.root}/task/{run.id}"})
+    return answer(job_record(run), 201, {"Location": f"{context.root}/api/v1/jobs/{run.id}"})
 
 
 @router.get(
     _ONE + "/next",
     response_model=list[NextTime],
-    responses=described_errors(400, 404, 500, missing=_MISSING),
+    responses=problems(400, 404, 500, missing=_MISSING),
     summary="Next times of a schedule",
 )
 def next_times(request: Request, name: Name, count: Annotated[int, Query(ge=1, le=MOST_TIMES)] = 5) -> Response:
@@ -191,6 +189,6 @@ def next_times(request: Request, name: Name, count: Annotated[int, Query(ge=1, l
     schedule = context_of(request).scheduler.schedules.get(name)
     where = zone(schedule.timezone)
     times = schedule.next_times(count)
-    return json_answer(
+    return answer(
         [{"at": at, "local": local(at, schedule.timezone), "clocks_change": changes_clocks(at, where)} for at in times]
     )

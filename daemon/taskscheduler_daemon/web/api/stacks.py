@@ -9,15 +9,15 @@ from pydantic import BaseModel, Field
 
 from taskscheduler_daemon.presentation.stack import stack_record
 from taskscheduler_daemon.web.api.control_forms import Id
-from taskscheduler_daemon.web.api.parameters import Name
+from taskscheduler_daemon.web.api.parameters import CHECKED, Name
+from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.api.schedule_forms import Date
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import only_known
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 _LONGEST = 60.0  #: seconds
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=CHECKED)
 
 
 class FrameRecord(BaseModel):
@@ -53,12 +53,11 @@ class StackRecord(BaseModel):
 @router.get(
     "/api/v1/jobs/{name}/stack",
     response_model=StackRecord,
-    responses=described_errors(400, 404, 409, 500, 504, missing="no such job"),
+    responses=problems(400, 404, 409, 500, 504, missing="no such job"),
     summary="Where a running job is right now",
 )
 def show_stack(
     request: Request, name: Name, timeout: Annotated[float, Query(ge=0.1, le=_LONGEST, description="seconds")] = 10.0
 ) -> Response:
     """Asks the node of the job; 409 if no node runs it, 504 if its node does not answer in time."""
-    only_known(request.query_params, ("timeout",))
-    return json_answer(stack_record(context_of(request).job(name).stack(timeout)))
+    return answer(stack_record(context_of(request).job(name).stack(timeout)))

@@ -9,8 +9,10 @@ from typing import Any
 from bson import json_util
 from fastapi import Response
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from taskscheduler_daemon.presentation.text import JSON_OPTIONS
+from taskscheduler_daemon.web.http.problems import PREFIX, problem
 
 
 class Error(BaseModel):
@@ -50,7 +52,18 @@ def json_answer(value: Any, code: int = 200, headers: Mapping[str, str] | None =
 
 
 def refusal(code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Builds an error answer of the webservice."""
-    # ASCII, as a message may repeat characters that have no UTF-8 form
-    text = json.dumps({"message": message, "code": code})
-    return Response(text, code, headers, media_type="application/json")
+    """Builds an error answer in the form of the service that was asked: a problem under /api/."""
+    return _Refusal(code, message, headers)
+
+
+class _Refusal(Response):
+    def __init__(self, code: int, message: str, headers: Mapping[str, str] | None) -> None:
+        # ASCII, as a message may repeat characters that have no UTF-8 form
+        super().__init__(json.dumps({"message": message, "code": code}), code, headers, media_type="application/json")
+        self._problem = problem(code, message, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if PREFIX in scope["path"]:
+            await self._problem(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

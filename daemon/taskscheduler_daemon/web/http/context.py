@@ -16,6 +16,7 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
+from taskscheduler.store.web.job_pages import JobPages
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.live.feed import Feed
 
@@ -51,6 +52,12 @@ class WebContext:
         """Bounded lists of jobs."""
         store = self.scheduler.store
         return JobLists(store.database, store.options)
+
+    @property
+    def job_pages(self) -> JobPages:
+        """Pages of jobs by their ids."""
+        store = self.scheduler.store
+        return JobPages(store.database, store.options)
 
     def served(self, query: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """Returns queries that find the same jobs by indexes; None if none serves it."""

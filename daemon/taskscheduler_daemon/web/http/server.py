@@ -6,7 +6,6 @@ import asyncio
 import logging
 import resource
 import socket
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import uvicorn
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler_daemon.web.http.endless import is_endless
 
 HEADERS_WITHIN = 10.0  #: seconds from the beginning of a connection or a request to the end of its headers
 
@@ -27,21 +27,9 @@ _OTHER_FILES = 160  #: connections to the database, and what else is open
 
 _LARGEST_HEADERS = 32 * 1024  #: bytes
 
-_ENDLESS = "taskscheduler.endless"  #: in the state of a request, which middleware passes on
-
 _RARELY = 30.0  #: seconds between two warnings of a kind
 
 logger = logging.getLogger(__name__)
-
-
-def endless(scope: Scope) -> None:
-    """Lets the answer to a request go on for as long as its client takes what is sent."""
-    scope.setdefault("state", {})[_ENDLESS] = True
-
-
-def is_endless(scope: Mapping[str, Any]) -> bool:
-    """Returns whether the answer to a request may go on."""
-    return bool(scope.get("state", {}).get(_ENDLESS))
 
 
 class BoundedConnection(H11Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,6 +14,9 @@ AT_ONCE = 4  #: requests that read or write data of jobs
 _WAIT = 30.0  #: seconds that another request waits for its turn
 
 _PATHS = ("/tasks", "/task/", "/jobs/", "/schedule/", "/control", "/flows", "/api/")
+
+#: what waits for others, and so must not keep them from their turn
+_LONG = re.compile(r"/api/v1/(?:stream|jobs/[^/]+/wait)")
 
 _PATH = "/schedule"  #: of one schedule, which its page has as a parameter
 
@@ -28,7 +32,7 @@ class TurnMiddleware:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not (scope["path"] == _PATH or scope["path"].startswith(_PATHS)):
+        if scope["type"] != "http" or not _takes_turn(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -41,3 +45,7 @@ class TurnMiddleware:
             await self._app(scope, receive, send)
         finally:
             self._turns.release()
+
+
+def _takes_turn(path: str) -> bool:
+    return (path == _PATH or path.startswith(_PATHS)) and _LONG.fullmatch(path) is None

@@ -12,7 +12,7 @@ from taskscheduler.model.job_ids import id_text
 from taskscheduler.model.options import CONTROLS, FLOWS, SCHEDULES
 from taskscheduler.model.sound import is_text, sound_job
 from taskscheduler.store.change_events import ChangeEvent, changes
-from taskscheduler.store.live_changes import time_of
+from taskscheduler.store.web.live_changes import time_of
 
 JOB, FLOW, SCHEDULE, SETTING = "job", "flow", "schedule", "setting"
 

@@ -15,7 +15,7 @@ from taskscheduler.model.exception_texts import loggable
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.change_feed import GAP, ChangeFeed
 from taskscheduler.store.driver_errors import StoreError, brief, is_transient
-from taskscheduler.store.live_changes import live_feed
+from taskscheduler.store.web.live_changes import live_feed
 from taskscheduler_daemon.web.live.changes import Change, changes_of
 from taskscheduler_daemon.web.live.reader import PacedReader, is_place, is_recent
 from taskscheduler_daemon.web.live.ring import Read, Ring
@@ -227,6 +227,7 @@ class Feed:
                 place = place if is_recent(place, store.clock.now()) else None
                 with live_feed(store.streams.for_few(), store.options, place) as self._stream:
                     self._follow(PacedReader(self._stream, store.clock, MOST_PER_SECOND), place is None)
+                return
             except (SchedulerError, StoreError) as error:
                 logger.info("live data wait for the database", extra={"reason": brief(error)})
                 place = place if is_transient(error) else None  # the server may have refused the place
@@ -238,6 +239,8 @@ class Feed:
     def _is_needed(self) -> bool:
         """Returns whether the thread goes on; it ends when there was no client for a while."""
         with self._lock:
+            if self._thread is not threading.current_thread():
+                return False  # it was over already, and another one has begun
             now = self._clock.monotonic()
             self._needed_at = now if self._subscriptions else self._needed_at
             if not self._closed.is_set() and now - self._needed_at < self._linger:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 from taskscheduler_daemon.web.http.context import context_of
-from taskscheduler_daemon.web.http.server import endless
+from taskscheduler_daemon.web.http.endless import endless
 from taskscheduler_daemon.web.live.changes import FLOW, JOB, SCHEDULE, SETTING, Change
 from taskscheduler_daemon.web.live.feed import FeedClosedError, Subscription, TooManySubscribersError
 

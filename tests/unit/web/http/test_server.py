@@ -17,6 +17,7 @@ import uvicorn
 from tests.support.eventually import eventually
 
 from taskscheduler_daemon.web.http import server
+from taskscheduler_daemon.web.http.endless import endless
 from taskscheduler_daemon.web.http.server import ACCEPTED_AT_ONCE, BoundedConnection, RareWarnings, web_server
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -35,7 +36,7 @@ class App:
         path = scope["path"][1:]
         body = bytes(int(path.removeprefix("stream") or 2))
         if path.startswith("stream"):
-            server.endless(scope)
+            endless(scope)
             await send({"type": "http.response.start", "status": 200, "headers": []})
             while not self.ended:
                 await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,0 +1,1 @@
+"""What a web process reads and stores for its clients."""
