@@ -243,6 +243,8 @@ FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs o
 ANSWERS = "taskscheduler.answers"  #: the same for what nodes have answered to questions
 AUDIT = "taskscheduler.audit"  #: the same for what people have done
 
+LOGS = "taskscheduler.logs"  #: the same for the logs of attempts
+
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
 SCHEDULER_CHECKS: Mapping[str, Check] = {
@@ -304,6 +306,7 @@ class SchedulerOptions:
         names |= {FLOW_RESULTS: "the collection of results of flows", METRICS: "the collection of metrics"}
         names[ANSWERS] = "the collection of answers"
         names |= {AUDIT: "the audit log"}
+        names |= {LOGS: "the collection of logs"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:
