@@ -17,7 +17,7 @@ COLORS = {"WARNING": 3, "ERROR": 1, "CRITICAL": 1}
 def record(line: LogLine) -> dict[str, Any]:
     """Returns a line as JSON has it."""
     return {
-        "time": line.at,
+        "time": iso(line.at),
         "attempt": line.attempt,
         "stream": line.stream,
         "level": line.level,

@@ -15,7 +15,7 @@ from taskscheduler.model.logs.lines import Entry
 from taskscheduler.model.logs.tail import Log, LogTail
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.logs import reference
-from taskscheduler.store.driver_errors import StoreError, is_refusal
+from taskscheduler.store.driver_errors import StoreError, is_transient
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
@@ -167,8 +167,10 @@ class LogBook:
                 del self._trims[key]
         except StoreError as error:
             logger.info("logs of jobs not stored yet", extra={"reason": str(error)[:200]})
-            if is_refusal(error):
-                self._unwritten = []  # they never will be
+            if not is_transient(error):
+                self._unwritten = []  # they never will be: this user may not, or a document is refused
+                self._trims.clear()
+                self._release(taken)
             self._clock.pause(FLUSH_EVERY)
             return False
         with self._changed:
@@ -200,7 +202,7 @@ class LogBook:
 
     def _release(self, keys: Iterable[Key]) -> None:
         """Forgets the logs that are complete and stored."""
-        for key in keys:
+        for key in [key for key in keys if key in self._tails]:
             if key in self._complete and not self._tails[key].unsaved_size:
                 self._complete.discard(key)
                 self._dirty.discard(key)
