@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from taskscheduler.model.attempts.stack import Stack
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
+from taskscheduler.model.logs.lines import LogLine
 from taskscheduler.model.process_state import AddOutcome, ProcessState
 
 
@@ -23,8 +24,21 @@ class Inspecting(Protocol):
         ...
 
 
+class LogAccess(Protocol):
+    """The part of `scheduler.logs` that a process uses."""
+
+    def lines(self, job_id: ObjectId | str, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """Returns the lines that a job has logged and printed. See Logs.lines."""
+        ...
+
+
 class JobAccess(Protocol):
     """The part of a scheduler that a process uses."""
+
+    @property
+    def logs(self) -> LogAccess:
+        """What jobs have logged and printed."""
+        ...
 
     def get_job(self, job_id: ObjectId | str) -> Process:
         """Returns the job with this id; JobNotFoundError if there is none."""
@@ -92,6 +106,13 @@ class Process(ProcessState):
     def stack(self, timeout: Seconds = 10.0) -> Stack:
         """Returns where the job is right now, as its node says within `timeout` seconds. See Inspection.stack."""
         return self._scheduler.inspect.stack(self._key, timeout)
+
+    def logs(self, attempt: int | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """Returns what the job has logged and printed, line by line: in one attempt, or in all of them.
+
+        With `follow`, blocks for more until the job has ended. InvalidOptionError, JobNotFoundError. See Logs.lines.
+        """
+        return self._scheduler.logs.lines(self.id_text, attempt, follow)
 
     def raise_for_status(self) -> None:
         """Raises the JobError that fits a job that ended in another way than DONE."""

@@ -19,8 +19,8 @@ It runs the code of a node: jobs are claimed from a real database, and each atte
 retries, intervals, families and notifications. Features that need a process of their own are missing: a job cannot be
 killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence are not. To wait for a job
 that has not been run takes for ever. Async jobs run one at a time, too. A service is asked to stop as soon as it
-waits. A batch is made of the jobs that are due, without waiting for more. Pauses hold by the clock of the server. No
-real node should serve the database meanwhile.
+waits. A batch is made of the jobs that are due, without waiting for more. Pauses hold by the clock of the server. Logs
+have what jobs log and print in Python, not what their children print. No real node should serve the database meanwhile.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.batches import BatchRun
 from taskscheduler.jobs.executor import Container, execute
+from taskscheduler.jobs.inline_log import InlineLog
 from taskscheduler.jobs.inline_runtime import Held, InlineHooks, InlineRuntime, in_a_loop
+from taskscheduler.jobs.output import Recording
 from taskscheduler.model import lenient
 from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.attempts.cost import Cost
@@ -216,7 +218,10 @@ class InlineNode:
             return []
         store = self._scheduler.store
         began, spent = self._clock.monotonic(), process_time()
-        results = self._execute(held, InlineRuntime(self._scheduler, held, held[0].document, str(self._worker)))
+        log = InlineLog(held, self._clock)
+        with Recording(log):
+            results = self._execute(held, InlineRuntime(self._scheduler, held, held[0].document, str(self._worker)))
+        log.store(store.logs)
         lasted, ended = self._clock.monotonic() - began, store.clock.now().timestamp()
         ends = [self._end(*one, result, lasted, ended) for one, result in zip(held, results, strict=True)]
         cost = Cost(process_time() - spent).share(len(held))

@@ -23,10 +23,19 @@ def goes_to(pid: int, file: Path) -> bool:
         return False
 
 
+def logs_to(worker: int, file: Path) -> bool:
+    """Whether a worker has this file open: its standard error is a pipe, and its handlers write where that went."""
+    try:
+        opened = [*Path(f"/proc/{worker}/fd").iterdir()]
+        return any(os.path.samestat(one.stat(), file.stat()) for one in opened if one.exists())
+    except OSError:
+        return False
+
+
 def workers_of(manager: int, log: Path) -> set[int]:
-    """The workers, once all of two have their standard error in this file."""
+    """The workers, once all of two log to this file."""
     found = children(manager)
-    return set(found) if len(found) == 2 and all(goes_to(pid, log) for pid in found) else set()
+    return set(found) if len(found) == 2 and all(logs_to(pid, log) for pid in found) else set()
 
 
 def test_a_node_its_manager_and_its_workers_open_their_log_again(

@@ -17,11 +17,12 @@ from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.node.completion.aftermath import Aftermath
-from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.completer import Completer, Logs
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.output.book import LogBook
 from taskscheduler_daemon.node.state.in_flight import InFlight
 from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.node.state.meter import Meter
@@ -83,7 +84,7 @@ def test_a_job_that_is_done_is_not_made_to_fail(scheduler: Scheduler, monkeypatc
         options=NodeOptions(name="node"),
         aftermath=Aftermath(store, "node", hooks, NO_NODE, InFlight(), Meter(store.clock)),
         locks=ExclusiveLocks(store, Lease(30.0, SYSTEM_CLOCK)),
-        log=JobLog(SYSTEM_CLOCK),
+        logs=Logs(JobLog(SYSTEM_CLOCK), LogBook(store, InFlight(), SYSTEM_CLOCK, SessionThreads(lambda: None))),
         clock=SYSTEM_CLOCK,
         threads=SessionThreads(lambda: None),
     )

@@ -27,6 +27,7 @@ GROUPS = {
         "show": "Show everything about one job.",
         "stack": "Print where a running job is right now.",
         "wait": "Wait until jobs have ended, with progress bars.",
+        "logs": "Print what a job has logged and printed.",
         "listen": "Follow all status changes.",
         "counts": "Count jobs per class or queue, and status.",
         "failures": "Count failed jobs by the mistake that made them fail.",

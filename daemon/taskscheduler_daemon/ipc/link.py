@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 
+from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.begun_page import BegunPage
 from taskscheduler_daemon.ipc.channel import Channel, SocketQueue, descriptors, open_channel
 from taskscheduler_daemon.system.private_descriptors import keep_private
@@ -21,6 +23,7 @@ class ManagerSettings:
     max_payload: int  #: bytes of a result
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     keep_children: bool = False  #: whether what a job leaves running lives as long as its worker
+    capture: bool = True  #: whether what jobs print is stored
 
 
 @dataclass(slots=True)
@@ -32,6 +35,7 @@ class ManagerEnd:
     lifeline: int  #: readable as soon as the node is dead
     settings: ManagerSettings
     begun: BegunPage  #: what its workers have begun
+    outputs: socket.socket  #: to the node, for its ends of the output pipes of workers
 
     @property
     def up_writable(self) -> int:
@@ -49,19 +53,22 @@ class Link:
         self._settings = settings
         self.begun = BegunPage()
         self.manager_pid = 0  #: of the manager, once it is forked
-        keep_private(*self.manager_descriptors(), self._held)
+        self.outputs, self._outputs_of_manager = socket.socketpair(socket.AF_UNIX, packets.KIND)
+        self.outputs.setblocking(False)
+        keep_private(*self.manager_descriptors(), self._held, self.outputs.fileno())
 
     def manager_end(self) -> ManagerEnd:
         """Returns what the manager uses."""
-        return ManagerEnd(self.down, self.up, self._lifeline, self._settings, self.begun)
+        return ManagerEnd(self.down, self.up, self._lifeline, self._settings, self.begun, self._outputs_of_manager)
 
     def manager_descriptors(self) -> list[int]:
         """Returns the descriptors that the manager's process keeps open: not the node's end of the lifeline."""
-        return [*descriptors(self.down), *descriptors(self.up), self._lifeline]
+        return [*descriptors(self.down), *descriptors(self.up), self._lifeline, self._outputs_of_manager.fileno()]
 
     def forked(self, manager_pid: int) -> None:
-        """Notes the manager, and closes its end of the lifeline, in the node after the fork."""
+        """Notes the manager, and closes what only it uses, in the node after the fork."""
         self.manager_pid = manager_pid
+        self._outputs_of_manager.close()
         os.close(self._lifeline)
         self._lifeline = -1
 
@@ -70,6 +77,8 @@ class Link:
         self.down.close()
         self.up.close()
         self.begun.close()
+        self.outputs.close()
+        self._outputs_of_manager.close()
         os.close(self._held)
         if self._lifeline >= 0:
             os.close(self._lifeline)

@@ -13,6 +13,9 @@ from typing import IO
 
 PACKET = 16 * 1024  #: larger messages travel in a file whose descriptor is passed
 
+#: of sockets that keep message borders
+KIND = socket.SOCK_SEQPACKET if hasattr(os, "memfd_create") else socket.SOCK_DGRAM
+
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(4)
 
 _CUT = socket.MSG_TRUNC | socket.MSG_CTRUNC
@@ -28,8 +31,7 @@ class MalformedMessageError(ValueError):
 
 def pair() -> tuple[socket.socket, socket.socket]:
     """Returns two connected sockets that keep message borders."""
-    kind = socket.SOCK_SEQPACKET if hasattr(os, "memfd_create") else socket.SOCK_DGRAM
-    return socket.socketpair(socket.AF_UNIX, kind)
+    return socket.socketpair(socket.AF_UNIX, KIND)
 
 
 def send(end: socket.socket, message: bytes) -> bool:
@@ -45,13 +47,14 @@ def send(end: socket.socket, message: bytes) -> bool:
 
 
 def _send_file(end: socket.socket, message: bytes) -> None:
-    with _memory_file() as file:
+    with memory_file() as file:
         file.write(message)
         file.flush()
         socket.send_fds(end, [_MARK], [file.fileno()])
 
 
-def _memory_file() -> IO[bytes]:
+def memory_file() -> IO[bytes]:
+    """Opens a file that has no name, to be shared with other processes."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("taskscheduler"), "wb")
     return tempfile.TemporaryFile()

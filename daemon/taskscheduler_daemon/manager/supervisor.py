@@ -15,6 +15,7 @@ from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.link import ManagerEnd
 from taskscheduler_daemon.ipc.messages import Kind
 from taskscheduler_daemon.ipc.node_proxy import NodeProxy
+from taskscheduler_daemon.ipc.output_pipes import WorkerPipes, open_pipes
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.crash_errors import crash_reports
@@ -43,6 +44,7 @@ class BuiltWorker(Protocol):
         max_payload: int,
         limits: ResourceLimits,
         keep_children: bool,
+        output: WorkerPipes | None,
         /,
     ) -> int: ...
 
@@ -74,6 +76,7 @@ class WorkerSupervisor:
         self._builder = builder
         self._settings = link.settings
         self._begun = link.begun
+        self._outputs = link.outputs
         self._selector = selector
 
     def spawn_missing(self, now: float) -> None:
@@ -89,6 +92,7 @@ class WorkerSupervisor:
     def _spawn_one(self, forced: bool) -> None:
         worker_id, handle = ObjectId(), WorkerHandle(self._begun.row(1 + self._pool.options.async_limit))
         settings, builder = self._settings, self._builder
+        pipes = open_pipes(self._outputs, worker_id.binary, settings.capture)
 
         def main() -> int:
             settings.limits.impose()
@@ -100,14 +104,18 @@ class WorkerSupervisor:
                 settings.max_payload,
                 settings.limits,
                 settings.keep_children,
+                pipes,
             )
 
+        kept = [handle.worker_end.fileno(), handle.page.stacks.fileno(), *(pipes.writers if pipes is not None else ())]
         try:
-            kept = [handle.worker_end.fileno(), handle.page.stacks.fileno()]
             pid = spawn(main, title="ts-worker", keep=kept, die_with_parent=True)
         except ForkError:
             handle.close()
             raise
+        finally:
+            if pipes is not None:
+                pipes.close()
         self._assigner.handles[pid] = handle
         worker = self._pool.spawned(worker_id.binary, pid, forced)
         self._selector.register(handle.manager_end, selectors.EVENT_READ, partial(self._worker_messages.read, worker))

@@ -18,7 +18,7 @@ from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.claiming.successors import Successors
 from taskscheduler_daemon.node.completion.aftermath import Aftermath
-from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.completer import Completer, Logs
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
@@ -34,6 +34,7 @@ from taskscheduler_daemon.node.maintenance.flow_sweeper import FlowSweeper
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.late_sweeper import LateSweeper
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
+from taskscheduler_daemon.node.maintenance.log_sweeper import LogSweeper
 from taskscheduler_daemon.node.maintenance.maintainer import Maintainer
 from taskscheduler_daemon.node.maintenance.metrics_writer import MetricsWriter
 from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
@@ -48,6 +49,7 @@ from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
 from taskscheduler_daemon.node.maintenance.schema_keeper import SchemaKeeper
 from taskscheduler_daemon.node.maintenance.unknown_sweeper import UnknownSweeper
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.output.book import LogBook
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.controls import ControlView
 from taskscheduler_daemon.node.state.identity import NodeIdentity
@@ -94,6 +96,7 @@ class SessionParts:
 
     def _compose_completion(self) -> None:
         self.log = JobLog(self._clock)
+        self.logs = LogBook(self._store, self.in_flight, self._clock, self._threads)
         self.hooks = HookCalls(self._store, self._manager, self.node.boot)
         self.locks = ExclusiveLocks(self._store, self.lease)
         self.completer = Completer(
@@ -108,7 +111,7 @@ class SessionParts:
                 meter=self._meter,
             ),
             locks=self.locks,
-            log=self.log,
+            logs=Logs(self.log, self.logs),
             clock=self._clock,
             threads=self._threads,
         )
@@ -234,6 +237,7 @@ class SessionParts:
             ProgramSweeper(self._store, self.lease),
             UnknownSweeper(self._store, self._options.unknown_timeout, self.lease),
             LateSweeper(self._store, self._clock, self.lease),
+            LogSweeper(self._store, self.lease),
             OutboxRelay(self._store, self.hooks, self.lease, self._clock),
             FlowSweeper(self._store, self.lease),
             PlaceCheck(self._store, self.lease),

@@ -22,6 +22,7 @@ from taskscheduler_daemon.logs import NODE_READY
 from taskscheduler_daemon.node.heartbeat import Heartbeat
 from taskscheduler_daemon.node.manager_messages import ManagerMessages
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.output.reader import OutputReader
 from taskscheduler_daemon.node.parts import SessionParts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.node.state.totals import Totals
@@ -80,6 +81,7 @@ class Session:
             threads=threads,
             totals=totals,
         )
+        self._output = OutputReader(link.outputs, parts.logs, clock, threads)
         self._heartbeat = Heartbeat(
             store=store,
             node=parts.node,
@@ -109,6 +111,8 @@ class Session:
         parts.wakeups.start()  # before the first search, so that nothing added in between is missed
         parts.control_watch.start()
         self._heartbeat.start()
+        parts.logs.start()
+        self._output.start()
         parts.completer.start()
         parts.claimer.start()
         parts.maintainer.start()
@@ -261,6 +265,8 @@ class Session:
         with ExitStack() as steps:  # the last one first
             steps.callback(self._sign_off)
             steps.callback(self._heartbeat.stop)
+            steps.callback(parts.logs.stop)
+            steps.callback(self._output.stop)
             steps.callback(self._store_metrics)
             steps.callback(self._write_what_is_left)
             steps.callback(parts.log.tell)

@@ -32,6 +32,7 @@ from taskscheduler_daemon.web.api import groups as group_service
 from taskscheduler_daemon.web.api import job_actions as action_service
 from taskscheduler_daemon.web.api import jobs as job_service
 from taskscheduler_daemon.web.api import limits as limit_service
+from taskscheduler_daemon.web.api import logs as log_service
 from taskscheduler_daemon.web.api import metrics as metric_service
 from taskscheduler_daemon.web.api import prometheus
 from taskscheduler_daemon.web.api import schedules as schedule_service
@@ -56,6 +57,7 @@ from taskscheduler_daemon.web.pages.control import page as control_page
 from taskscheduler_daemon.web.pages.control import pauses as pause_forms
 from taskscheduler_daemon.web.pages.failures import routes as failure_page
 from taskscheduler_daemon.web.pages.flows import routes as flow_pages
+from taskscheduler_daemon.web.pages.jobs import log as job_logs
 from taskscheduler_daemon.web.pages.jobs import many, words
 from taskscheduler_daemon.web.pages.jobs import routes as job_pages
 from taskscheduler_daemon.web.pages.jobs import stack as stack_page
@@ -81,6 +83,7 @@ _ROUTERS = (
     sequence_service.router,
     why_service.router,
     metric_service.router,
+    log_service.router,
     stack_service.router,
     prometheus.router,
     static.router,
@@ -89,6 +92,7 @@ _ROUTERS = (
     stack_page.router,
     words.router,
     many.router,
+    job_logs.router,  # before the actions of a job
     job_pages.router,
     failure_page.router,
     node_page.router,

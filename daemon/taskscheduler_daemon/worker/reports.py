@@ -16,6 +16,9 @@ from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Kind, Report, Run
 from taskscheduler_daemon.ipc.shared_page import SharedPage
+from taskscheduler_daemon.worker.output import WorkerOutput
+
+_HOOK = int(Flag.HOOK)
 
 _ASYNC = int(Flag.ASYNC)
 
@@ -32,13 +35,20 @@ class WorkerReports:
     """Sends reports over the socket of a worker; what is not worth a message is left in the shared page."""
 
     def __init__(
-        self, worker_id: ObjectId, end: socket.socket, page: SharedPage, progress_limit: float, clock: Clock
+        self,
+        worker_id: ObjectId,
+        end: socket.socket,
+        page: SharedPage,
+        progress_limit: float,
+        clock: Clock,
+        output: WorkerOutput | None = None,
     ) -> None:
         self.progress_limit = progress_limit  #: seconds between two messages about the progress of a job
         self._worker = worker_id.binary
         self._end = end
         self._page = page
         self._clock = clock
+        self._output = output
 
     def ready(self) -> None:
         """Reports that the worker takes runs from now on, its limit for progress, and the jobs that it knows."""
@@ -46,6 +56,8 @@ class WorkerReports:
 
     def ended(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> bool:
         """Reports the end of a run; False if the manager is gone."""
+        if self._had_output(run):
+            result.content["logged"] = True
         is_heard = self._send(self._report(run.job_id, run.attempt, document, result, ran))
         if not run.flags & _ASYNC:
             self._page.row.end()
@@ -71,9 +83,15 @@ class WorkerReports:
 
     def item_ended(self, run: Run, document: Mapping[str, Any], result: AttemptResult, ran: Ran) -> None:
         """Reports the end of one job of a batch; the end of the run is that of the others."""
-        ended = AttemptResult(result.ending, dict(result.content))
+        ended = AttemptResult(result.ending, {**result.content, **({"logged": True} if self._had_output(run) else {})})
         report = self._report(document["_id"].binary, document["attempt"], document, ended, ran)
         packets.send(self._end, messages.item(run.job_id, report))
+
+    def _had_output(self, run: Run) -> bool:
+        """Ends the output of a run; returns whether there was any, which the node stores before the end of the run."""
+        if self._output is None or run.flags & _HOOK:
+            return False
+        return self._output.end_async((run.job_id, run.attempt)) if run.flags & _ASYNC else self._output.end()
 
     def unstarted(self, run: Run) -> None:
         """Hands back a run that was read and has not begun."""
@@ -93,11 +111,15 @@ class WorkerReports:
     def begin(self, run: Run, spent: float) -> None:
         """Notes that an ordinary run begins after so many CPU seconds, for whoever outlives this process."""
         self._page.begin(run.job_id, run.attempt, spent)
+        if self._output is not None and not run.flags & _HOOK:
+            self._output.begin((run.job_id, run.attempt))
 
     def begin_async(self, run: Run, spent: float) -> None:
         """Notes that an async run begins; NOT_MEASURED beside others."""
         self._page.spent = spent
         self._page.row.begin_async(run.job_id, run.attempt)
+        if self._output is not None:
+            self._output.begin_async((run.job_id, run.attempt))
 
     def end_async(self, run: Run) -> None:
         """Erases an async run, whose end was reported."""

@@ -28,6 +28,7 @@ from taskscheduler.model.readable import fault_of_decoding
 from taskscheduler.tracing import tracing_of
 from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Kind, Run
+from taskscheduler_daemon.ipc.output_pipes import WorkerPipes
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.lending import Borrower, Lendable, SchedulerLender
 from taskscheduler_daemon.system.exits import EXIT_OK
@@ -41,6 +42,7 @@ from taskscheduler_daemon.worker.batches import BatchWork, batch_work
 from taskscheduler_daemon.worker.event_loop import EventLoop
 from taskscheduler_daemon.worker.events import FINISHED, STARTED, WorkerEvents, WorkerHandler
 from taskscheduler_daemon.worker.execution import JobExecution
+from taskscheduler_daemon.worker.output import WorkerOutput
 from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 from taskscheduler_daemon.worker.runtime import JobRuntime
 
@@ -102,13 +104,17 @@ class Worker(Borrower):
         max_payload: int,
         limits: ResourceLimits = _NO_LIMITS,
         keep_children: bool = False,
+        pipes: WorkerPipes | None = None,
     ) -> int:
         """Takes runs from the socket until it is closed; returns the exit code of the process."""
-        self._connect(end, page, self._progress_limit(progress_limit), self._max_payload(max_payload), limits)
+        output = None if pipes is None else WorkerOutput(pipes, self._clock)
+        self._connect(end, page, self._progress_limit(progress_limit), self._max_payload(max_payload), limits, output)
         adopt_orphans()
         handle_but_not_in_forks(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node handles Ctrl-C
         StackAnswers(page.stacks, self).start()
+        if output is not None:
+            output.start()
         try:
             self._reports.ready()
             self._events.emit(STARTED, self)
@@ -131,6 +137,7 @@ class Worker(Borrower):
         progress_limit: float,
         max_payload: int,
         limits: ResourceLimits = _NO_LIMITS,
+        output: WorkerOutput | None = None,
     ) -> None:
         self._inbox = end
         self._execution = JobExecution(
@@ -142,7 +149,12 @@ class Worker(Borrower):
             tracing=tracing_of(bool(self._lender.given_option("tracing"))),
         )
         self._reports = WorkerReports(
-            worker_id=self.id, end=end, page=page, progress_limit=progress_limit, clock=self._clock
+            worker_id=self.id,
+            end=end,
+            page=page,
+            progress_limit=progress_limit,
+            clock=self._clock,
+            output=output,
         )
         self._runtime = JobRuntime(self._lender, self._reports, self._clock)
         self.meter = UsageMeter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 from bson import ObjectId
@@ -11,6 +11,7 @@ from taskscheduler.model.attempts.stack import Stack
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
+from taskscheduler.model.logs.lines import LogLine
 from taskscheduler.model.process_state import AddOutcome, ProcessState
 
 
@@ -22,8 +23,21 @@ class AsyncInspecting(Protocol):
         ...
 
 
+class AsyncLogAccess(Protocol):
+    """The part of `scheduler.logs` that a process uses."""
+
+    def lines(self, job_id: ObjectId | str, attempt: int | None = None, follow: bool = False) -> AsyncIterator[LogLine]:
+        """Yields the lines that a job has logged and printed. See Logs.lines."""
+        ...
+
+
 class AsyncJobAccess(Protocol):
     """The part of an asyncio scheduler that a process uses."""
+
+    @property
+    def logs(self) -> AsyncLogAccess:
+        """What jobs have logged and printed."""
+        ...
 
     async def get_job(self, job_id: ObjectId | str) -> AsyncProcess:
         """Returns the job with this id; JobNotFoundError if there is none."""
@@ -93,6 +107,10 @@ class AsyncProcess(ProcessState):
     async def stack(self, timeout: Seconds = 10.0) -> Stack:
         """Returns where the job is right now. See Process.stack."""
         return await self._scheduler.inspect.stack(self._key, timeout)
+
+    def logs(self, attempt: int | None = None, follow: bool = False) -> AsyncIterator[LogLine]:
+        """Yields what the job has logged and printed. See Process.logs."""
+        return self._scheduler.logs.lines(self.id_text, attempt, follow)
 
     def raise_for_status(self) -> None:
         """Raises the JobError that fits a job that ended in another way than DONE."""

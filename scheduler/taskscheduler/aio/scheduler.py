@@ -22,6 +22,7 @@ from taskscheduler.aio.handlers import AsyncHandler, AsyncHandlers
 from taskscheduler.aio.inspection import AsyncInspection
 from taskscheduler.aio.limits import AsyncLimits, AsyncSequences
 from taskscheduler.aio.listener import AsyncListener, Listening
+from taskscheduler.aio.logs import AsyncLogs
 from taskscheduler.aio.metrics import AsyncMetrics
 from taskscheduler.aio.process import AsyncProcess, AsyncProcesses
 from taskscheduler.aio.record import AsyncRecord
@@ -94,6 +95,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.metrics = AsyncMetrics(blocking.metrics, threads, processes)
         self.inspect = AsyncInspection(blocking.inspect, threads, processes)
         self.audit = AsyncAudit(blocking.audit, threads, processes)
+        self.logs = AsyncLogs(blocking.logs, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes, self.flows)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None

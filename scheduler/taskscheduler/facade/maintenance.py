@@ -12,7 +12,7 @@ from taskscheduler.facade.methods import Methods
 from taskscheduler.model.checks import Seconds, integer, past, queue_name, seconds
 from taskscheduler.model.failures import Failure
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.delete import flush
+from taskscheduler.operations.delete import delete_old, flush
 from taskscheduler.operations.rescue import restore
 from taskscheduler.operations.stats import COUNTED_BY, statistics
 from taskscheduler.process import Process
@@ -63,7 +63,7 @@ class MaintenanceMethods(Methods):
         older = timedelta(seconds=seconds("age", age))
         query = _of_job(job)
         with translated():
-            return self._core.store.jobs.delete_old(query, older)
+            return delete_old(self._core.store, query, older)
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
         """Returns how many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""

@@ -10,6 +10,7 @@ from taskscheduler.facade.groups import Groups
 from taskscheduler.facade.inspection import Inspection
 from taskscheduler.facade.jobs import JobMethods
 from taskscheduler.facade.limits import Limits, Sequences
+from taskscheduler.facade.logs import Logs
 from taskscheduler.facade.maintenance import MaintenanceMethods
 from taskscheduler.facade.metrics import Metrics
 from taskscheduler.facade.schedules import Schedules
@@ -30,3 +31,4 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.inspect = Inspection(self._core)
         self.metrics = Metrics(self._core)
         self.audit = Audit(self._core)
+        self.logs = Logs(self._core)

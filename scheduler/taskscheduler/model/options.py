@@ -245,6 +245,8 @@ FLOW_RESULTS = "taskscheduler.flow_results"  #: the same for results that jobs o
 ANSWERS = "taskscheduler.answers"  #: the same for what nodes have answered to questions
 AUDIT = "taskscheduler.audit"  #: the same for what people have done
 
+LOGS = "taskscheduler.logs"  #: the same for the logs of attempts
+
 STORED_OPTIONS = ("interval", "interval_reference", "retry", "retry_interval", "timeout", "force_spawn", "ignore_data")
 
 SCHEDULER_CHECKS: Mapping[str, Check] = {
@@ -307,6 +309,7 @@ class SchedulerOptions:
         names[ANSWERS] = "the collection of answers"
         names |= {AUDIT: "the audit log"}
         names |= {REQUESTS: "the collection of requests"}
+        names |= {LOGS: "the collection of logs"}
         for option in ("job_store", "job_queue", "event_queue"):
             name = getattr(self, option)
             if name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -11,6 +12,7 @@ from taskscheduler.errors import JobNotFoundError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import sound_job, status_of
 from taskscheduler.operations.cancel import JobCanceller, cancel
+from taskscheduler.operations.logs.reading import sweep_logs
 from taskscheduler.operations.termination import await_gone, await_killed
 from taskscheduler.store import Store
 
@@ -40,6 +42,7 @@ def delete(store: Store, job_id: ObjectId) -> bool:
     deleted = store.jobs.delete_one(job_id)
     if deleted is not None:
         store.admission.ended(deleted)
+        store.logs.delete([job_id])
     if deleted is not None and status_of(deleted) is Status.PROCESSING:
         store.wakeups.jobs_cancelled([job_id])
     return deleted is not None
@@ -54,6 +57,16 @@ def flush(store: Store, query: Mapping[str, Any]) -> int:
     running = store.jobs.running(query)
     deleted = store.jobs.delete(query)
     store.wakeups.jobs_cancelled(running)
+    if deleted:
+        sweep_logs(store)
+    return deleted
+
+
+def delete_old(store: Store, query: Mapping[str, Any], age: timedelta) -> int:
+    """Deletes jobs that match and ended longer ago than `age`; returns how many."""
+    deleted = store.jobs.delete_old(query, age)
+    if deleted:
+        sweep_logs(store)
     return deleted
 
 

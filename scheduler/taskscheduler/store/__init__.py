@@ -7,6 +7,7 @@ from pymongo.database import Database
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import FLOWS, SchedulerOptions
+from taskscheduler.store.attempts.logs import LogStore
 from taskscheduler.store.audit.log import AuditStore
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.client import StreamDatabase, check_server, durable
@@ -83,6 +84,7 @@ class Store:
         self.steps = StepStore(self.database, options, self.clock)
         self.signals = SignalStore(self.database, options, self.clock)
         self.commits = CommitStore(self.database, options)
+        self.logs = LogStore(self.database, options)
 
     def _compose_cluster(self, options: SchedulerOptions, clock: Clock) -> None:
         self.wakeups = WakeupQueue(self.database, options, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import socket
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from taskscheduler_daemon.ipc import messages, packets
 from taskscheduler_daemon.ipc.begun_page import BegunPage
 from taskscheduler_daemon.ipc.link import ManagerSettings
 from taskscheduler_daemon.ipc.messages import Flag
+from taskscheduler_daemon.ipc.output_pipes import WorkerPipes, receive_pipes
 from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager import supervisor as module
 from taskscheduler_daemon.manager.assigner import Assigner
@@ -62,7 +64,8 @@ class Scene(Scenario):
         self.selector = selectors.DefaultSelector()
         attempts = AsyncAttempts(self.assigner, self.node, 0.5)
         received = WorkerMessages(self.pool, self.assigner, attempts, self.node, READER, FakeClock(self.now))
-        link: Any = SimpleNamespace(settings=SETTINGS, begun=BegunPage(1000))
+        self.read, self.outputs = socket.socketpair(socket.AF_UNIX, packets.KIND)
+        link: Any = SimpleNamespace(settings=SETTINGS, begun=BegunPage(1000), outputs=self.outputs)
         self.supervisor = WorkerSupervisor(
             self.pool, self.assigner, received, self.node, self.builder, link, self.selector
         )
@@ -96,6 +99,8 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     for handle in scene.assigner.handles.values():
         handle.close()
     scene.selector.close()
+    scene.read.close()
+    scene.outputs.close()
 
 
 # -- start ------------------------------------------------------------------------------------------------------------
@@ -108,7 +113,15 @@ def test_a_worker_is_built_in_its_process_and_gets_its_socket_its_page_and_the_s
     [(worker_id, built)] = scene.builder.built
     handle = scene.assigner.handles[worker.pid]
     assert worker_id.binary == worker.id
-    assert built.given == (handle.worker_end, handle.page, 0.25, 4096, SETTINGS.limits, True)
+    *given, pipes = built.given
+    assert tuple(given) == (handle.worker_end, handle.page, 0.25, 4096, SETTINGS.limits, True)
+    assert isinstance(pipes, WorkerPipes)
+    received = receive_pipes(scene.read)
+    assert received is not None
+    assert received.worker == worker.id
+    received.page.close()
+    for reader in received.readers:
+        os.close(reader)
 
 
 def test_each_start_is_reported_and_the_socket_of_the_worker_is_watched(scene: Scene) -> None:

@@ -52,6 +52,11 @@ _OPTIONS = [
         default=None,
         help="Let what a job leaves running go on until its worker ends.  [default: kill it with the job]",
     ),
+    click.option(
+        "--capture/--no-capture",
+        default=None,
+        help="Store what jobs print with what they log, or let the node print it.  [default: --capture]",
+    ),
     click.option("--max-jobs", type=int, help="End after this many jobs; 0: never.  [default: 0]"),
     click.option("--max-lost", type=int, help="Give up on a job after this many lost workers.  [default: 3]"),
     click.option(

@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from taskscheduler.clock import NEVER, Clock
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
@@ -23,6 +24,7 @@ from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.completion.report_content import fault_of_content
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.output.book import LogBook
 from taskscheduler_daemon.node.state.in_flight import Attempt
 from taskscheduler_daemon.system.threads import SessionThreads
 
@@ -37,6 +39,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _LOOK_EVERY = 0.1
 
 _PATIENT = 3.0  #: seconds after which the log says what a node that stops is waiting for
+
+_MENTIONS_LOGGED = b"\x08logged\0"  #: in a report, as BSON: the attempt has a log
+
+_KILLED = (Ending.LOST, Ending.SUSPECTED, Ending.TIMED_OUT)  #: endings of attempts whose worker has not said that
 
 Entry = Completion | Sign | threading.Event | None
 
@@ -71,6 +77,13 @@ def _is_of_flow(entry: Entry) -> bool:
     return isinstance(entry, Completion) and entry.member is not None
 
 
+class Logs(NamedTuple):
+    """Where ends are logged, and what the jobs themselves have logged."""
+
+    ends: JobLog
+    of_jobs: LogBook
+
+
 class Completer:
     """Queues ends of attempts and signs of life; whatever gathers during one write goes into the next."""
 
@@ -80,12 +93,12 @@ class Completer:
         options: NodeOptions,
         aftermath: Aftermath,
         locks: ExclusiveLocks,
-        log: JobLog,
+        logs: Logs,
         clock: Clock,
         threads: SessionThreads,
     ) -> None:
         self._store = store
-        self._log = log
+        self._logs = logs
         self._options = options
         self._aftermath = aftermath
         self._locks = locks
@@ -117,7 +130,10 @@ class Completer:
     def end(self, attempt: Attempt, report: Report) -> None:
         """Logs the reported end of an attempt, and queues it to be written soon."""
         completion = self.completion_of(attempt, report)
-        self._log.ended(attempt, report, completion)
+        self._logs.ends.ended(attempt, report, completion)
+        has_output = _MENTIONS_LOGGED in report.body
+        if has_output or report.ending in _KILLED:
+            self._logs.of_jobs.expect(attempt, has_output)
         self.submit(completion)
 
     def cancelled(self, attempt: Attempt) -> None:
@@ -160,6 +176,7 @@ class Completer:
             if signs:
                 self._write_progress(signs)
             if completions:
+                self._logs.of_jobs.settle()  # who waits for a job finds its log
                 self._finish(completions)
             for entry in entries:
                 if isinstance(entry, threading.Event):

@@ -38,6 +38,7 @@ class ManyDeletions:
         left = {job["_id"] for job in jobs} - set(quick)
         if deleted < len(quick):  # some owe effects, have started meanwhile, or were deleted by others
             left |= self._store.jobs.statuses(quick).keys()
+        self._store.logs.delete([job_id for job_id in quick if job_id not in left])
         for job_id in sorted(left):
             self._alone(job_id, result)
 

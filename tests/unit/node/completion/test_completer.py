@@ -18,11 +18,12 @@ from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.node.completion.aftermath import Aftermath
-from taskscheduler_daemon.node.completion.completer import Completer, steps_to_wait
+from taskscheduler_daemon.node.completion.completer import Completer, Logs, steps_to_wait
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.output.book import LogBook
 from taskscheduler_daemon.node.state.in_flight import Attempt, InFlight
 from taskscheduler_daemon.node.state.meter import Meter
 
@@ -40,7 +41,7 @@ class Bench:
             options=NodeOptions(name="node", max_lost=2),
             aftermath=Aftermath(self.store.store, "node", hooks, NO_NODE, self.in_flight, self.meter),
             locks=self.locks,
-            log=JobLog(self.clock),
+            logs=Logs(JobLog(self.clock), LogBook(self.store.store, self.in_flight, self.clock, self.threads)),
             clock=self.clock,
             threads=self.threads,
         )

@@ -18,6 +18,7 @@ from taskscheduler_daemon.web.pages.actions import ACTIONS, Action, actions_of, 
 from taskscheduler_daemon.web.pages.control.reasons import reason_view
 from taskscheduler_daemon.web.pages.filters import JobFilter
 from taskscheduler_daemon.web.pages.jobs.bar import chips, tabs
+from taskscheduler_daemon.web.pages.jobs.log import log_view
 from taskscheduler_daemon.web.pages.jobs.views import job_page
 from taskscheduler_daemon.web.pages.questions import Form, Question, ask, checked
 from taskscheduler_daemon.web.pages.templates import page
@@ -75,7 +76,7 @@ def _paging(root: str, wanted: JobFilter, last: ObjectId | None) -> dict[str, An
 
 
 @router.get("/jobs/{identifier}")
-def show_job(request: Request, identifier: str, done: str = "") -> Response:
+def show_job(request: Request, identifier: str, done: str = "", attempt: str = "", level: str = "") -> Response:
     """Shows everything about one job."""
     context = context_of(request)
     job, now = context.job(identifier), context.scheduler.store.clock.now()
@@ -89,6 +90,7 @@ def show_job(request: Request, identifier: str, done: str = "") -> Response:
         more_children=len(children) > CHILDREN,
         why=reason_view(job.why()) if is_kept_waiting(job) else None,
         message=done_text(done, job),
+        log=log_view(context, job, attempt, level),
     )
 
 

@@ -1,0 +1,1 @@
+"""Reads the logs of attempts, and deletes those of jobs that are gone."""
