@@ -23,6 +23,7 @@ class Frame(NamedTuple):
 
     root: str = ""
     database: str = "app"
+    can_log_out: bool = False
 
 
 FRAME = Frame()

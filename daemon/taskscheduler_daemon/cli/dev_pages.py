@@ -20,7 +20,9 @@ _HOST, _PORT = "127.0.0.1", 8080
 _NEEDED = ("fastapi", "uvicorn", "jinja2")
 
 #: options of `taskscheduler web` that its environment might set, and that do not fit pages for one developer
-_NOT_FOR_US = ("TOKEN_FILE", "ROOT_PATH")
+_NOT_FOR_US = (
+    "TOKEN_FILE", "ROOT_PATH", "USERS", "PROXY_USER_HEADER", "PROXY_ROLE_HEADER", "PROXY_ROLE", "PROXY_FROM",
+)  # fmt: skip
 
 
 def can_serve() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,6 +27,7 @@ from taskscheduler.errors import (
     SchedulerError,
 )
 from taskscheduler.scheduler import Scheduler
+from taskscheduler_daemon.web.api import audit as audit_service
 from taskscheduler_daemon.web.api import cluster as cluster_service
 from taskscheduler_daemon.web.api import flows as flow_service
 from taskscheduler_daemon.web.api import groups as group_service
@@ -41,7 +43,8 @@ from taskscheduler_daemon.web.api import stacks as stack_service
 from taskscheduler_daemon.web.api import stream as stream_service
 from taskscheduler_daemon.web.api import waiting as wait_service
 from taskscheduler_daemon.web.api import why as why_service
-from taskscheduler_daemon.web.http.access_control import AccessMiddleware
+from taskscheduler_daemon.web.http.access.policies import Access, SharedToken
+from taskscheduler_daemon.web.http.access_control import AccessMiddleware, Doors, is_service
 from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
@@ -51,6 +54,7 @@ from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
 from taskscheduler_daemon.web.pages import live, static
+from taskscheduler_daemon.web.pages.access import login as login_page
 from taskscheduler_daemon.web.pages.audit import routes as audit_page
 from taskscheduler_daemon.web.pages.control import groups as group_forms
 from taskscheduler_daemon.web.pages.control import page as control_page
@@ -86,6 +90,8 @@ _ROUTERS = (
     log_service.router,
     stack_service.router,
     prometheus.router,
+    audit_service.router,
+    login_page.router,
     static.router,
     live.router,
     overview_page.router,
@@ -105,7 +111,6 @@ _ROUTERS = (
     group_forms.router,
 )
 
-_SERVICE = ("/task", "/api/", "/openapi.json", "/metrics")  #: paths of the webservice; all others are pages
 #: a parameter of every request that changes something; see `operations.audit`
 _REASON = {
     "name": "reason",
@@ -127,12 +132,16 @@ def create_app(
     token: str | None = None,
     hosts: Iterable[str] = (),
     root: str = "",
+    *,
+    access: Access | None = None,
 ) -> WebApplication:
-    """Builds the application.
+    """Builds the application, to be served by itself or mounted in another one, under any path.
 
     `jobs`: the names of jobs that may be posted. `hosts`: the host names that requests may use, besides localhost and
-    addresses. With a `token`, every request needs it. `root`: the path under which a proxy serves the application.
+    addresses. With a `token`, every request needs it; `access` is another way to know who sends a request. `root`: the
+    path under which a proxy serves the application, if that is not where it is mounted.
     """
+    access = access or SharedToken(token)
     feed = Feed(scheduler)
 
     @asynccontextmanager
@@ -147,18 +156,20 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        servers=[{"url": root}] if root else None,
+        openapi_url=None,
     )
-    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), feed, root)
+    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), feed, access)
     for router in _ROUTERS:
         app.include_router(router)
+    app.add_route("/openapi.json", _description, include_in_schema=False)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(SchedulerError, _failed)
     app.add_exception_handler(Exception, _failed)
     # outermost, so that strangers get no turn, and its headers are on every answer, also on a 500
-    admitted = AccessMiddleware(TurnMiddleware(app), token, hosts, root)
+    doors = Doors(access, hosts, root)
+    admitted = AccessMiddleware(TurnMiddleware(app), doors, scheduler.core.audit_trail)
     return WebApplication(admitted, feed, Probes(scheduler, root))
 
 
@@ -200,10 +211,16 @@ class _Application(FastAPI):
         return described
 
 
+def _description(request: Request) -> Response:
+    """Answers the OpenAPI description, with the path under which the application is served."""
+    root = context_of(request).root
+    return JSONResponse({**request.app.openapi(), **({"servers": [{"url": root}]} if root else {})})
+
+
 def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    if request.url.path.startswith(PREFIX):
+    if request.scope["path"].startswith(PREFIX):
         return problem(code, message, headers=headers)
-    if request.url.path.startswith(_SERVICE):
+    if is_service(request.scope["path"]):
         return refusal(code, message, headers)
     message = _MESSAGES.get(message, message)
     answer = page(
@@ -246,13 +263,13 @@ def _allowed(request: Request) -> str:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    if request.url.path.startswith(PREFIX) and isinstance(error, SchedulerError):
+    if request.scope["path"].startswith(PREFIX) and isinstance(error, SchedulerError):
         answer = known_problem(error)
         if answer is not None:
             return answer
     if isinstance(error, JobNotFoundError):
         name = str(error.job_id)[:200]
-        service = request.url.path.startswith(_SERVICE)
+        service = is_service(request.scope["path"])
         return _answer(request, 404, f"Task {name} does not exists" if service else f"There is no job {name}")
     if isinstance(error, FlowNotFoundError):
         return _answer(request, 404, f"There is no flow {str(error.flow_id)[:200]}")

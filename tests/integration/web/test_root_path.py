@@ -58,7 +58,8 @@ def test_an_action_leads_back_to_the_job_under_the_root(client: TestClient, sche
     job = scheduler.add_job("noop")
     form = client.get(f"{sent}/jobs/{job.id}/cancel").text
     [field] = re.findall(r'name="csrf" value="([^"]+)"', form)
-    answer = client.post(f"{sent}/jobs/{job.id}/cancel", data={"csrf": field})
+    cookies = {"Cookie": "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)}  # also to a stripped path
+    answer = client.post(f"{sent}/jobs/{job.id}/cancel", data={"csrf": field}, headers=cookies)
     assert (answer.status_code, answer.headers["location"]) == (303, f"{ROOT}/jobs/{job.id}?done=cancel")
     assert scheduler.get_job(job.id).status is Status.CANCELED
     assert client.get(answer.headers["location"]).status_code == 200

@@ -1,24 +1,30 @@
-"""Admits requests with the right Host and the token, and refuses those that pages of other sites send."""
+"""Admits requests with the right Host from known users, and refuses those that pages of other sites send."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import ipaddress
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import quote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskscheduler_daemon.web.http.acting import SAFE, act_as, shared_actor
+from taskscheduler.model.audit.actions import Role
+from taskscheduler.model.audit.actors import WEB, Acting, Actor
+from taskscheduler.operations.audit.trail import AuditTrail
+from taskscheduler_daemon.web.http.access.policies import Access, Stranger
+from taskscheduler_daemon.web.http.access.visits import Visit
+from taskscheduler_daemon.web.http.acting import SAFE, act_as
 from taskscheduler_daemon.web.http.answers import refusal
+from taskscheduler_daemon.web.http.mounting import Mount
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -31,9 +37,16 @@ _HOST = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-_WITH_NAMES = "/api/"  #: its endpoints decode the names in a path
+LOGIN, LOGOUT = "/login", "/logout"
 
-_CHALLENGE = 'Basic realm="taskscheduler", charset="UTF-8"'
+_OPEN = (LOGIN, "/static/", "/robots.txt")  #: paths for which nobody has to be known
+
+_SERVICE = ("/task", "/api/", "/openapi.json", "/metrics")  #: paths of the web service; all others are pages
+
+
+def is_service(path: str) -> bool:
+    """Returns whether programs ask for this path, and no people."""
+    return path.startswith(_SERVICE)
 
 
 def is_loopback(host: str) -> bool:
@@ -46,18 +59,27 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class Doors(NamedTuple):
+    """Who gets in, by which names of this host, and under which path."""
+
+    access: Access
+    names: Iterable[str] = ()
+    root: str = ""
+
+
 class AccessMiddleware:
-    """Admits or refuses every request, and adds security headers to every answer.
+    """Admits or refuses every request, says on whose behalf it acts, and adds security headers to every answer.
 
     Refusals are JSON, like the errors of the webservice. starlette's TrustedHostMiddleware would not do, as it knows no
     addresses: each of them would need an entry of its own.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, names: Iterable[str], root: str = "") -> None:
+    def __init__(self, app: ASGIApp, doors: Doors, trail: AuditTrail) -> None:
         self._app = app
-        self._token = token.encode() if token else None
-        self._root = root
-        self._names = {name.lower() for name in names} | {"localhost"}
+        self._access = doors.access
+        self._mount = Mount(doors.root)
+        self._trail = trail
+        self._names = {name.lower() for name in doors.names} | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,37 +94,37 @@ class AccessMiddleware:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        headers = Headers(scope=scope)
-        refused = self._refusal(str(scope["method"]), headers)
-        if refused is not None:
-            await refused(scope, receive, send_with_headers)
-            return
-        user = _credentials(headers.get("authorization", ""))[0]
-        actor = shared_actor(user, self._token is not None, scope)
-        if scope["method"] == "HEAD":  # the server leaves the body out
+        visit, place = Visit.of(scope, self._access.proxies), self._mount.place(scope)
+        method = str(scope["method"])
+        if method == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await act_as(actor, self._app, {**scope, "path": self._path(scope)}, receive, send_with_headers)
+        found = self._found(method, visit, place.path, place.root)
+        if isinstance(found, Actor) and found.role is Role.VIEWER and method not in SAFE and place.path not in _SESSION:
+            found = await self._refused(found, f"{method} {place.path}")
+        if isinstance(found, Response):
+            await found(scope, receive, send_with_headers)
+            return
+        await act_as(found, self._app, {**place.inside(scope), SECURE: visit.is_secure}, receive, send_with_headers)
 
-    def _path(self, scope: Scope) -> str:
-        """Returns the path below the root: decoded, but that of the service with names, which may have slashes."""
-        path = self._within(scope["path"])
-        raw = scope.get("raw_path")
-        return self._within(raw.decode("latin-1")) if raw and path.startswith(_WITH_NAMES) else path
+    async def _refused(self, actor: Actor, request: str) -> Response:
+        """Refuses a request that changes something to who may change nothing, whatever it may be."""
+        message = f"{actor.name} is {actor.role.label} and may not change anything"
+        about = {"target": request[:500], "error": message}
+        await run_in_threadpool(self._trail.note_refusal, Acting(actor), "request", about)
+        return refusal(403, message)
 
-    def _within(self, path: str) -> str:
-        """Returns the path below the root, which a proxy may keep or strip."""
-        below = path.removeprefix(self._root)
-        return path if below and not below.startswith("/") else below or "/"
-
-    def _refusal(self, method: str, headers: Headers) -> Response | None:
-        hosts = headers.getlist("host")
+    def _found(self, method: str, visit: Visit, path: str, root: str) -> Actor | Response:
+        hosts = visit.headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(hosts[0]):
             return refusal(400, "Unknown host; allow it with --allow-host")
-        if not self._has_token(headers.get("authorization", "")):
-            return refusal(401, "This request needs a token", {"WWW-Authenticate": _CHALLENGE})
-        if method not in SAFE and _is_foreign(headers):
+        found = self._access.admit(visit)
+        if isinstance(found, Stranger):
+            if not found.may_log_in or not path.startswith(_OPEN):
+                return _stranger(found, method, path, root)
+            found = Actor(NOT_KNOWN, Role.VIEWER, WEB, visit.address or None)
+        if method not in SAFE and _is_foreign(visit.headers):
             return refusal(403, "Cross-site requests are not allowed")
-        return None
+        return found
 
     def _is_known(self, host: str) -> bool:
         """Returns whether requests may use this host.
@@ -114,25 +136,19 @@ class AccessMiddleware:
             return False
         return found["name"].lower() in self._names if found["name"] else _is_address(found["address"])
 
-    def _has_token(self, authorization: str) -> bool:
-        if self._token is None:
-            return True
-        return hmac.compare_digest(_credentials(authorization)[1], self._token)
+
+NOT_KNOWN = "not logged in"
+
+SECURE = "taskscheduler.secure"  #: the key in a scope that says whether the client speaks TLS
+
+_SESSION = (LOGIN, LOGOUT)
 
 
-def _credentials(authorization: str) -> tuple[str, bytes]:
-    """Returns the user, who may be anything, and the token of a header: a password of basic authentication is one."""
-    kind, _, value = authorization.partition(" ")
-    given = value.strip().encode("latin-1", "replace")  # the bytes that were sent
-    if kind.lower() == "bearer":
-        return "", given
-    if kind.lower() != "basic":
-        return "", b""
-    try:
-        user, _, password = base64.b64decode(given, validate=True).partition(b":")
-    except (binascii.Error, ValueError):
-        return "", b""
-    return user.decode("utf-8", "replace"), password
+def _stranger(found: Stranger, method: str, path: str, root: str) -> Response:
+    if found.may_log_in and method in SAFE and not is_service(path):
+        after = "" if path == "/" else f"?next={quote(path)}"
+        return RedirectResponse(f"{root}{LOGIN}{after}", 303)
+    return refusal(found.code, found.message, found.headers)
 
 
 def _is_address(name: str) -> bool:

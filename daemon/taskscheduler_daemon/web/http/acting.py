@@ -11,28 +11,11 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskscheduler.errors import InvalidOptionError
-from taskscheduler.model.audit.actors import WEB, Actor
+from taskscheduler.model.audit.actors import Actor
 from taskscheduler.operations.audit.acting import acting_as
 from taskscheduler_daemon.web.http.answers import refusal
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-
-ANYONE = "anyone"  #: who needs no token
-
-SHARED = "shared token"
-
-
-def client_of(scope: Scope) -> str | None:
-    """Returns the address from which a request came."""
-    client = scope.get("client")
-    return str(client[0]) if client else None
-
-
-def shared_actor(user: str, with_token: bool, scope: Scope) -> Actor:
-    """Returns who acts where all share one token, or need none: a name that they give is in front, and not checked."""
-    name = SHARED if with_token else ANYONE
-    given = user[:80] if user.isprintable() else ""
-    return Actor(f"{given} ({name})" if given else name, via=WEB, address=client_of(scope))
 
 
 async def act_as(actor: Actor, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bson import ObjectId
@@ -17,7 +17,9 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.store.web.job_pages import JobPages
+from taskscheduler_daemon.web.http.access.policies import Access, UserAccess
 from taskscheduler_daemon.web.http.csrf import Csrf
+from taskscheduler_daemon.web.http.mounting import ROOT
 from taskscheduler_daemon.web.live.feed import Feed
 
 BODY_SLACK = 64 * 1024  #: bytes of a request beyond the data of a job
@@ -31,7 +33,8 @@ class WebContext:
     jobs: frozenset[str]  #: the registered names; nothing else can be posted
     csrf: Csrf
     feed: Feed  #: what changes, for live pages and streams
-    root: str = ""  #: the path under which a proxy serves the pages
+    access: Access  #: how it is known who sends a request
+    root: str = ""  #: the path with which links begin
 
     @property
     def database(self) -> str:
@@ -40,6 +43,11 @@ class WebContext:
             return self.scheduler.store.database.name
         except SchedulerError:
             return ""
+
+    @property
+    def can_log_out(self) -> bool:
+        """Whether people log in and out."""
+        return isinstance(self.access, UserAccess)
 
     @property
     def overview(self) -> ClusterOverview:
@@ -90,4 +98,5 @@ class WebContext:
 def context_of(request: Request) -> WebContext:
     """Returns the context of the application that a request came to."""
     context: WebContext = request.app.state.context
-    return context
+    root = request.scope.get(ROOT)
+    return replace(context, root=root) if root else context

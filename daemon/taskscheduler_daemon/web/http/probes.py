@@ -13,6 +13,7 @@ from taskscheduler.errors import SchedulerError
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.store.client import within
 from taskscheduler.store.driver_errors import translated
+from taskscheduler_daemon.web.http.mounting import Mount
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +27,12 @@ class Probes:
 
     def __init__(self, scheduler: Scheduler, root: str) -> None:
         self._scheduler = scheduler
-        self._root = root
+        self._mount = Mount(root)
 
     def is_for(self, scope: Scope) -> bool:
         """Whether a request is a probe."""
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        return is_read and scope["path"].removeprefix(self._root) in _PATHS
+        return is_read and self._mount.place(scope).path in _PATHS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers `ok`, or what is wrong."""

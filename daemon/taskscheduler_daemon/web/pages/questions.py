@@ -55,12 +55,12 @@ def ask(request: Request, place: str, question: Question) -> Response:
     cookie = context.csrf.cookie(request.cookies.get(COOKIE))
     token = context.csrf.field(cookie, question.signed or question.action)
     answer = page(context, "question.html", place=place, question=question, field=FIELD, token=token)
-    return with_cookie(answer, cookie)
+    return with_cookie(answer, cookie, context.root)
 
 
-def with_cookie(answer: Response, cookie: str) -> Response:
+def with_cookie(answer: Response, cookie: str, root: str) -> Response:
     """Adds the cookie that the fields of forms are signed for."""
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+    answer.set_cookie(COOKIE, cookie, path=root or "/", httponly=True, samesite="strict")
     return answer
 
 
@@ -72,9 +72,11 @@ def checked(request: Request, form: Mapping[str, str], signed: str) -> WebContex
     return context
 
 
-def signed_page(request: Request, name: str, signed: Mapping[str, str], **values: Any) -> Response:
+def signed_page(
+    request: Request, name: str, signed: Mapping[str, str], status_code: int = 200, **values: Any
+) -> Response:
     """Renders a page with forms of its own: `tokens` has the field of each, by the name of what it is signed for."""
     context = context_of(request)
     cookie = context.csrf.cookie(request.cookies.get(COOKIE))
     tokens = {key: context.csrf.field(cookie, what) for key, what in signed.items()}
-    return with_cookie(page(context, name, field=FIELD, tokens=tokens, **values), cookie)
+    return with_cookie(page(context, name, status_code, field=FIELD, tokens=tokens, **values), cookie, context.root)

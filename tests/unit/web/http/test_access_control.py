@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from typing import Any, cast
 
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from tests.support.tables import table
 
-from taskscheduler_daemon.web.http.access_control import HEADERS, AccessMiddleware, is_loopback
+from taskscheduler_daemon.web.http.access.policies import SharedToken
+from taskscheduler_daemon.web.http.access_control import HEADERS, AccessMiddleware, Doors, is_loopback
 from taskscheduler_daemon.web.http.answers import refusal
 
 SAME = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
@@ -17,7 +19,8 @@ SAME = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
 
 def client(token: str | None = None, host: str = "localhost") -> TestClient:
     app = PlainTextResponse("inside", headers={"X-Frame-Options": "ALLOW"})
-    return TestClient(AccessMiddleware(app, token, ["Jobs.Example"]), f"http://{host}")
+    doors = Doors(SharedToken(token), ["Jobs.Example"])
+    return TestClient(AccessMiddleware(app, doors, cast(Any, None)), f"http://{host}")
 
 
 @table(

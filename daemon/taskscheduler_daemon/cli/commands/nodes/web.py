@@ -7,13 +7,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.command import on_command_line
 from taskscheduler_daemon.cli.database import serve_database
+from taskscheduler_daemon.cli.input.access import access_options, chosen_access
 from taskscheduler_daemon.cli.input.job_modules import registered_jobs
 from taskscheduler_daemon.cli.input.parameters import ROOT_PATH, PortOption
 from taskscheduler_daemon.cli.settings import Settings
@@ -29,9 +30,11 @@ _LONGEST_TOKEN = 4096
 HELP = """Serve the web pages and the web service until SIGTERM or Ctrl-C.
 
 The web service adds only jobs that the modules of --jobs register. With a token, programs send "Authorization: Bearer
-TOKEN", and browsers ask for the token as the password of any user. Without a token it listens on loopback only. It
-speaks plain HTTP: put a TLS proxy before it where others could read along. GET /openapi.json describes the web service.
-After a rotation of its log file, SIGHUP opens the file again.
+TOKEN", and browsers ask for the token as the password of any user. With --users, each user logs in and has a role. With
+--proxy-user-header, a proxy says who it is. Without any of them it listens on loopback only.
+
+It speaks plain HTTP: put a TLS proxy before it where others could read along. GET /openapi.json describes the web
+service. After a rotation of its log file, SIGHUP opens the file again.
 """
 
 
@@ -60,6 +63,7 @@ After a rotation of its log file, SIGHUP opens the file again.
     "--root-path", type=ROOT_PATH, default="", metavar="PATH", envvar="TASKSCHEDULER_WEB_ROOT_PATH",
     help="Path under which a proxy serves this, such as /scheduler; it may keep the path or strip it.",
 )  # fmt: skip
+@access_options
 @click.option("--jobs", multiple=True, metavar="MODULE", help="Module that registers jobs; repeatable, or a,b.")
 @click.option("--fd", type=int, hidden=True, allow_from_autoenv=False, help="Inherited socket that listens already.")
 def command(
@@ -72,17 +76,21 @@ def command(
     root_path: str,
     jobs: Sequence[str],
     fd: int | None,
+    **given: Any,
 ) -> None:
-    token = _checked_token(token, token_file)
-    if not token and not is_loopback(host):
-        raise click.UsageError(f"other machines can reach {host}: set TASKSCHEDULER_WEB_TOKEN, or leave out --host")
+    access = chosen_access(_checked_token(token, token_file), **given)
+    if not access.is_guarded and not is_loopback(host):
+        raise click.UsageError(
+            f"other machines can reach {host}: set TASKSCHEDULER_WEB_TOKEN, or leave out --host; --users FILE and "
+            "--proxy-user-header guard it, too"
+        )
     if remember_log_files():
         signal.signal(signal.SIGHUP, lambda *_: reopen_log_files())
     signal.signal(signal.SIGTERM, _exit)  # the server raises it again when it has finished its requests
     names_of_jobs = [entry.name for entry in registered_jobs(jobs)]
     with serve_database(settings) as database, _listening(host, port, fd) as server_socket:
         database.overview.server()
-        app = create_app(database.scheduler, names_of_jobs, token, [host, *names], root_path)
+        app = create_app(database.scheduler, names_of_jobs, hosts=[host, *names], root=root_path, access=access)
         if fd is None:
             remark(f"taskscheduler: http://{_address(host, server_socket.getsockname()[1])}{root_path}/")
         log_to_stderr(settings.verbose)

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from taskscheduler.operations.audit.acting import may_act
+from taskscheduler.operations.audit.acting import acting, may_act
 from taskscheduler_daemon.web.pages.static import VERSION
 
 _TEMPLATES = Environment(
@@ -31,6 +31,10 @@ class Frame(Protocol):
     @property
     def database(self) -> str:
         """The name of the database."""
+
+    @property
+    def can_log_out(self) -> bool:
+        """Whether people log in and out."""
 
 
 class Place(NamedTuple):
@@ -63,11 +67,18 @@ def _breakable(name: str) -> Markup:
 
 
 _TEMPLATES.filters["breakable"] = _breakable
+_TEMPLATES.globals["acting"] = acting  # who looks at it: `acting().actor.name`
 _TEMPLATES.globals["may"] = may_act  # `{% if may("job.cancel") %}`: whether the role of who looks at it allows that
 
 
 def page(frame: Frame, name: str, code: int = 200, /, **values: Any) -> HTMLResponse:
     """Renders a page whose links begin with the root; characters that have no UTF-8 form become question marks."""
-    around = {"root": frame.root, "database": frame.database, "places": PLACES, "version": VERSION}
+    around = {
+        "root": frame.root,
+        "database": frame.database,
+        "can_log_out": frame.can_log_out,
+        "places": PLACES,
+        "version": VERSION,
+    }
     text = _TEMPLATES.get_template(name).render(around | values)
     return HTMLResponse(text.encode("utf-8", "replace"), code)

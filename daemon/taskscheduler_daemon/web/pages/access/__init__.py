@@ -1,0 +1,1 @@
+"""The pages by which people log in and out."""
