@@ -19,18 +19,21 @@ done
 if [ "$extra" = test ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
     missing="$missing faketime" # for the tests with wrong clocks, which are skipped without it
 fi
+browser=""
 if [ "$extra" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null &&
     ! command -v google-chrome >/dev/null; then
-    missing="$missing chromium" # for the tests of the pages in a browser, which are skipped without it
+    browser=chromium # for the tests of the pages, which are skipped without it; Ubuntu has no such package
 fi
-if [ -n "$missing" ] && command -v apt-get >/dev/null; then
-    as_root=""
-    [ "$(id -u)" = 0 ] || as_root="sudo"
-    echo "installing$missing"
-    # shellcheck disable=SC2086  # a list of package names
-    { $as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
-        --no-install-recommends $missing >/dev/null; } || echo "could not install$missing; trying without" >&2
-fi
+for wanted in "$missing" "$browser"; do
+    if [ -n "$wanted" ] && command -v apt-get >/dev/null; then
+        as_root=""
+        [ "$(id -u)" = 0 ] || as_root="sudo"
+        echo "installing $wanted"
+        # shellcheck disable=SC2086  # a list of package names
+        { $as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
+            --no-install-recommends $wanted >/dev/null; } || echo "could not install $wanted; trying without" >&2
+    fi
+done
 
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
 .venv/bin/pip install --quiet --disable-pip-version-check --editable ".[$extra]"
