@@ -52,8 +52,8 @@ def _refusal(job: Document) -> str:
     if program is not None and status_of(job) is Status.PROCESSING:
         pid, host = program.get("pid"), program.get("host")
         return (
-            f"job {name} is a program that no node runs: process {pid} on {host}; "
-            f"look at it there, for example with `py-spy dump --pid {pid}`"
+            f"job {name} is a program that no node runs: process {pid!r:.20} on {host!r:.100}; "
+            f"look at it there, for example with `py-spy dump --pid {pid!r:.20}`"
         )
     return f"job {name} is {status_of(job).label}; only a job that runs has a stack"
 
