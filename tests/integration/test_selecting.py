@@ -290,7 +290,7 @@ def test_wrong_values_change_nothing(scheduler: Scheduler) -> None:
         ({"spread": -1}, "option spread must be between 0 and"),
         ({"limit": 0}, "option limit must be between 1 and"),
         ({"dry_run": 1}, "option dry_run must be a boolean"),
-        ({"reason": ""}, "option reason must be a text of 1 to 500 characters"),
+        ({"reason": ""}, "option reason must be a text of at least one and at most 500 characters"),
     ):
         with pytest.raises(InvalidOptionError, match=message):
             selection.retry(**given)

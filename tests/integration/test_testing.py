@@ -79,7 +79,8 @@ def told(scheduler: Scheduler, process: Process) -> dict[str, Any]:
         "result": None if process.job == "uses_scheduler" else process.result_value,
         "progress": (process.progress, process.message),
         "following": following,
-        "fields": sorted(process.to_dict().keys() - {"wake", "pending"}),
+        # a worker does not always know its peak
+        "fields": sorted(process.to_dict().keys() - {"wake", "pending", "cpu", "peak_memory"}),
     }
 
 
