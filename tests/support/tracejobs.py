@@ -24,7 +24,9 @@ def set_up() -> TracerProvider:
     provider.add_span_processor(SimpleSpanProcessor(MEMORY))
     if FILE is not None:
         output = Path(FILE).open("a")  # noqa: SIM115 - as long as the worker lives
-        provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=output)))
+        # it never sends by itself, so what is in the file was sent as the worker ended
+        never = 36_000_000
+        provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=output), schedule_delay_millis=never))
     trace.set_tracer_provider(provider)
     return provider
 
