@@ -49,7 +49,7 @@ from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.probes import Probes
-from taskscheduler_daemon.web.http.problems import PREFIX, Problem, ProblemError, known_problem, problem
+from taskscheduler_daemon.web.http.problems import PREFIX, Problem, ProblemError, known_problem, problem, problems_in
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
@@ -198,8 +198,10 @@ class _Application(FastAPI):
         for path, verb in (("/tasks", "post"), ("/api/v1/schedules/{name}", "put")):
             body = described["paths"][path][verb]["requestBody"]["content"]["application/json"]["schema"]
             body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
-        for operations in described["paths"].values():
+        for path, operations in described["paths"].items():
             for method, operation in operations.items():
+                if path.startswith(PREFIX):
+                    operation["responses"].update(problems_in(operation["responses"]))
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
                 if method != "get":

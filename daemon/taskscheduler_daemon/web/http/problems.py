@@ -119,8 +119,16 @@ def known_problem(error: SchedulerError) -> Response | None:
     return None
 
 
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def problems_in(responses: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the errors among described answers as the problems that they are."""
+    errors = {code: told for code, told in responses.items() if code[0] in "45"}
+    return {code: {"description": told["description"], "content": _CONTENT} for code, told in errors.items()}
+
+
 def problems(*codes: int, missing: str | None = None) -> dict[int | str, dict[str, Any]]:
     """Returns the description of these answers, and of those that any request may get."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     texts = {**_TEXTS, **({404: missing} if missing else {})}
-    return {code: {"description": texts[code], "content": content} for code in sorted({*codes, *_ALWAYS})}
+    return {code: {"description": texts[code], "content": _CONTENT} for code in sorted({*codes, *_ALWAYS})}

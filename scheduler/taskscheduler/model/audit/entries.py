@@ -126,6 +126,8 @@ def new_entry(acting: Acting, what: str, now: datetime, kept: float) -> Document
 
 def fact(value: Any) -> Any:
     """Returns a value in a form that is short: never data of a job, which may be secret."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "a number beyond 64 bits"  # the option refuses it, and the database does as well
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, timedelta):

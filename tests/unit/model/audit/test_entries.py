@@ -65,3 +65,8 @@ def test_an_error_is_one_text() -> None:
 def test_an_entry_of_somebody_else_can_be_read() -> None:
     odd = AuditEntry({"_id": 1, "at": "today", "who": 7, "what": None, "facts": [1], "count": -1, "more": "many"})
     assert (odd.at, odd.who, odd.what, odd.facts, odd.count, odd.more) == (None, "7", "", {}, None, 0)
+
+
+def test_a_number_that_the_database_cannot_hold_is_told() -> None:
+    assert [fact(value) for value in (2**63, -(2**63) - 1, 10**5000)] == ["a number beyond 64 bits"] * 3
+    assert (fact(2**63 - 1), fact(-(2**63))) == (2**63 - 1, -(2**63))
