@@ -284,3 +284,18 @@ def test_a_client_of_a_proxy_that_speaks_tls_gets_a_secure_cookie(client: TestCl
     form = {"csrf": csrf_in(client.get("/login").text), "name": "ada", "password": PASSWORD}
     client.base_url = client.base_url.copy_with(scheme="https")
     assert "Secure" in client.post("/login", data=form, headers=SAME).headers["set-cookie"]
+
+
+def test_pages_offer_nothing_that_the_role_may_not_do(client: TestClient, scheduler: Scheduler) -> None:
+    things = Things(scheduler)
+    pages = [f"/jobs/{things.job}", f"/jobs/{things.failed}", "/control", "/schedule?name=s", f"/flows/{things.flow}"]
+    pages.append("/jobs?status=failed")
+    offers = re.compile(r'method="post"|name="selected"|/(cancel|retry|delete|reset|pause|run)(?:\?[^"]*)?"')
+
+    def offered(name: str) -> list[int]:
+        return [len(offers.findall(client.get(page, headers=by_token(name)).text)) for page in pages]
+
+    assert offered("vera") == [0] * len(pages)
+    viewer, operator, admin = offered("vera"), offered("otto"), offered("ada")
+    assert all(less < more <= most for less, more, most in zip(viewer, operator, admin, strict=True))
+    assert operator != admin
