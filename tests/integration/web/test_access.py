@@ -99,10 +99,8 @@ def test_a_viewer_changes_nothing_by_any_route(client: TestClient, scheduler: Sc
     for method, path in wanted:
         for headers in (SAME, by_token("vera"), {}):
             answer = client.request(method, things.filled(path), headers=headers, content=b"{}")
-            assert (answer.status_code, answer.json()["message"]) == (
-                403,
-                "vera is viewer and may not change anything",
-            ), (method, path)
+            told = "vera is viewer and may not change anything" in answer.text
+            assert (answer.status_code, told) == (403, True), (method, path)
     assert things.stored() == before
     refused = scheduler.audit.entries(who="vera", outcome="refused", limit=1000)
     assert len(refused) == 3 * len(wanted)
