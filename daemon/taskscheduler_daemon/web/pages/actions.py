@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from taskscheduler.operations.audit.acting import may_act
 from taskscheduler.process import Process
 from taskscheduler_daemon.presentation.kinds import is_service
 
@@ -100,8 +101,8 @@ def noun(job: Process) -> str:
 
 
 def offered(job: Process) -> list[Action]:
-    """Returns the actions that the status of the job allows."""
-    return [action for action in actions_of(job).values() if action.allows(job)]
+    """Returns the actions that the status of the job allows, and the role of who looks at it."""
+    return [action for action in actions_of(job).values() if action.allows(job) and may_act(f"job.{action.name}")]
 
 
 def done_text(name: str, job: Process | None = None) -> str:

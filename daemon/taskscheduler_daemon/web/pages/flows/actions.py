@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskscheduler.flow_state import FlowState
+from taskscheduler.operations.audit.acting import may_act
 from taskscheduler_daemon.presentation.flow import hindrance
 
 
@@ -39,8 +40,9 @@ ACTIONS = {
 
 
 def offered(flow: FlowState) -> list[FlowAction]:
-    """Returns the actions that are possible now."""
-    return [action for name, action in ACTIONS.items() if not hindrance(name, flow)]
+    """Returns the actions that are possible now, and that the role of who looks at it allows."""
+    possible = [action for name, action in ACTIONS.items() if not hindrance(name, flow)]
+    return [action for action in possible if may_act(f"flow.{action.name}")]
 
 
 def done_text(name: str) -> str:

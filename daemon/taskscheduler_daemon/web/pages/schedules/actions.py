@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskscheduler.calendars.schedule import Schedule
+from taskscheduler.operations.audit.acting import may_act
 
 
 class ScheduleAction(NamedTuple):
@@ -59,8 +60,9 @@ def hindrance(action: str, schedule: Schedule) -> str:
 
 
 def offered(schedule: Schedule) -> list[ScheduleAction]:
-    """Returns the actions that are possible now."""
-    return [action for name, action in ACTIONS.items() if not hindrance(name, schedule)]
+    """Returns the actions that are possible now, and that the role of who looks at it allows."""
+    possible = [action for name, action in ACTIONS.items() if not hindrance(name, schedule)]
+    return [action for action in possible if may_act(f"schedule.{action.name}")]
 
 
 def done_text(name: str) -> str:
