@@ -145,7 +145,10 @@ def test_many_are_deleted_after_a_question(
         (["--where", 'class:"a'], "a quote is not closed"),
         (["--where", "\udc80"], "a text of Unicode characters"),
         (["--where", "status:done"], "no index serves 'status:done'"),
-        (["--where", "status:failed", "--reason", ""], "option reason must be a text of at least one and at most 500 characters"),
+        (
+            ["--where", "status:failed", "--reason", ""],
+            "option reason must be a text of at least one and at most 500 characters",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(run: Run, command: str, arguments: list[str], message: str) -> None:
