@@ -1,4 +1,4 @@
-"""The web service of the audit log, `/api/v1/audit`: the same records as `taskscheduler audit -o json`."""
+"""The web service of the audit log, `/api/v1/audit`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from taskscheduler.model.audit.entries import AuditEntry
 from taskscheduler.model.filters.durations import TimeError, parse_duration
 from taskscheduler_daemon.presentation.audit import record
 from taskscheduler_daemon.web.api.control_forms import Id
+from taskscheduler_daemon.web.api.parameters import CHECKED
+from taskscheduler_daemon.web.api.records import answer
 from taskscheduler_daemon.web.api.schedule_forms import Date
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import only_known, refusing_bad_input
+from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
 MOST_LISTED = 1000
 
 _PATH = "/api/v1/audit"
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(tags=["audit"], dependencies=CHECKED)
 
 
 class AuditRecord(BaseModel):
-    """What somebody did, as `taskscheduler audit -o json` prints it."""
+    """What somebody did."""
 
     id: Id
     at: Date | None
@@ -83,7 +85,7 @@ def _seconds(text: str) -> float | int:
         raise HTTPException(400, f"Malformed since: {error}") from None
 
 
-@router.get(_PATH, response_model=list[AuditRecord], responses=described_errors(400, 500), summary="Who did what")
+@router.get(_PATH, response_model=list[AuditRecord], responses=problems(400), summary="Who did what")
 def list_entries(
     request: Request,
     wanted: Annotated[AuditFilter, Depends()],
@@ -93,11 +95,10 @@ def list_entries(
 
     The header Link has the address of the next page.
     """
-    only_known(request.query_params, ("who", "what", "target", "outcome", "since", "before", "limit"))
     context = context_of(request)
     found = wanted.find(context.scheduler.audit, limit + 1)
     headers = {}
     if found[limit:]:
         more = urlencode({**wanted.given, "limit": limit, "before": str(found[limit - 1].id)}, errors="replace")
         headers["Link"] = f'<{context.root}{_PATH}?{more}>; rel="next"'
-    return json_answer([record(entry) for entry in found[:limit]], headers=headers)
+    return answer([record(entry) for entry in found[:limit]], headers=headers)
