@@ -109,9 +109,9 @@ def test_nodes_with_a_factory_run_jobs(uri: str, tmp_path: Path) -> None:
     stage = Stage(tmp_path, uri)
     try:
         log = stage.start(sys.executable, "imagesnode.py", ready="started")
-        stage.run(COMMAND, "add", "thumbnail", '{"path": ""}', "--queue", "images")
-        told = re.compile(r"^failed [0-9a-f]{24} [0-9a-f]{24}$", re.MULTILINE)
-        eventually(lambda: told.search(log.read_text()), 20, "a handler of the worker")
+        job = stage.run(COMMAND, "-o", "id", "add", "thumbnail", '{"path": ""}', "--queue", "images").strip()
+        told = re.compile(rf"\bfailed [0-9a-f]{{24}} {job}\b")
+        eventually(lambda: told.search(stage.run(COMMAND, "logs", job)), 20, "a handler of the worker")
         stage.start(sys.executable, "newsletternode.py", ready="worker")
         stage.run(COMMAND, "add", "newsletter.CleanTemp", '{"max_age": 1}', "--wait")
     finally:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 from tests.support.talking import say_each
 
-from taskscheduler import Process, Scheduler
+from taskscheduler import Process, Scheduler, Status
 
 StartNode = Callable[..., NodeProcess]
 
@@ -97,3 +99,53 @@ def test_the_jobs_of_a_batch_share_its_log(scheduler: Scheduler, start_node: Sta
     scheduler.wait_for(processes, timeout=30)
     logs = [texts(process) for process in processes]
     assert logs == [["together 3", "item 0", "item 1", "item 2"]] * 3
+
+
+def test_who_follows_reads_lines_while_the_job_runs(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    start_node(jobs=JOBS)
+    process, stop = scheduler.add_job("print_until_told", str(tmp_path / "stop")), tmp_path / "stop"
+    followed = process.logs(follow=True)
+    assert next(followed).text == "tick 0"
+    assert process.refresh().status is Status.PROCESSING
+    stop.touch()
+    rest = [line.text for line in followed]
+    assert rest == [f"tick {number}" for number in range(1, len(rest) + 1)]
+    assert process.refresh().status is Status.DONE
+
+
+def test_without_capture_the_node_prints_and_records_are_stored(scheduler: Scheduler, start_node: StartNode) -> None:
+    node = start_node(jobs=JOBS, capture=False)
+    process = scheduler.add_job("talk").wait(timeout=20)
+    assert texts(process) == ["told something order=42", "aside"]
+    eventually(lambda: "a child" in node.log.read_text(), 20)
+
+
+def test_of_a_flood_the_newest_is_kept_and_others_go_on(scheduler: Scheduler, start_node: StartNode) -> None:
+    start_node(jobs=JOBS, pm="static", min_children=2)
+    flood = scheduler.add_job("print_lines", {"text": "x" * 90, "times": 60_000})
+    others = [scheduler.add_job("say", {"text": "beside"}) for _ in range(20)]
+    scheduler.wait_for([flood, *others], timeout=120)
+    assert [texts(process) for process in others] == [["beside 0"]] * 20
+    lines = list(flood.logs())
+    assert lines[0].stream == "gap"
+    assert lines[-1].text == f"{'x' * 90} 59999"
+    assert sum(len(line.text) for line in lines) <= 1024 * 1024
+
+
+def test_what_was_stored_before_the_node_died_stays(
+    scheduler: Scheduler, start_node: StartNode, tmp_path: Path
+) -> None:
+    node, stop = start_node(jobs=JOBS, orphaned_timeout=1), tmp_path / "stop"
+    process = scheduler.add_job("print_until_told", str(stop))
+    eventually(lambda: len(texts(process)) > 3, 30)
+    stored = len(texts(process, attempt=1))
+    node.kill()
+    stop.touch()
+    start_node(jobs=JOBS, orphaned_timeout=1)
+    process.wait(timeout=60)
+    kept = texts(process, attempt=1)
+    assert len(kept) >= stored
+    assert kept == [f"tick {number}" for number in range(len(kept))]
+    assert texts(process, attempt=2) == []

@@ -9,6 +9,7 @@ import inspect
 import io
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,12 +19,15 @@ from typing import Any
 import click
 
 from taskscheduler import AsyncScheduler, Job, Process, Scheduler, Service, Status
+from taskscheduler.model.audit.actions import Role
 from taskscheduler.model.batches.options import BATCH_CHECKS
+from taskscheduler.model.control.reasons import Code
 from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS
 from taskscheduler.operations.programs import Record
 from taskscheduler_daemon import QueueNode, Worker, WorkerManager
 from taskscheduler_daemon.cli.group import cli
 from taskscheduler_daemon.manager.pool.options import POOL_CHECKS
+from taskscheduler_daemon.monitoring.families import FAMILIES
 from taskscheduler_daemon.node.options import NODE_CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +40,12 @@ _SPAN = re.compile(r"`([^`]+)`")
 _KEYWORD = re.compile(r"(\w+)=(.+)")
 _OPTION = re.compile(r"--[a-z-]+")
 
+_SCHEDULER = Scheduler("mongodb://host/app")
+
 #: what the pages call their objects
 _OBJECTS: dict[str, Any] = {
     "scheduler": Scheduler,
-    "process": Process(Scheduler("mongodb://host/app"), {"_id": None, "status": Status.WAITING}),
+    "process": Process(_SCHEDULER, {"_id": None, "status": Status.WAITING}),
     "self": Service,  # a job, too
     "record": Record,
     "worker": Worker,
@@ -109,7 +115,8 @@ def wrong_names(page: str) -> list[str]:
     own |= {word for block in blocks(page) if block.language == "js" for word in re.findall(r'"(\w+)"', block.text)}
     spans = list(_spans(page))
     wrong = [span for span, theirs in spans if not _is_right(span, own | theirs)]
-    lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]
+    shell = [block.text.replace("\\\n", " ") for block in blocks(page) if block.language == "sh"]
+    lines = [line for text in shell for line in text.splitlines()]
     commands = [line for line in lines if line.startswith("taskscheduler ")]
     return wrong + [line for line in commands if not _is_command(line)]
 
@@ -151,7 +158,8 @@ def _exists(node: ast.AST) -> bool:
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _OBJECTS:
         owner = _OBJECTS[node.value.id]
         declared = [vars(cls).get("__annotations__", {}) for cls in getattr(owner, "__mro__", ())]
-        return hasattr(owner, node.attr) or any(node.attr in names for names in declared)
+        namespaces = vars(_SCHEDULER) if owner is Scheduler else {}
+        return hasattr(owner, node.attr) or node.attr in namespaces or any(node.attr in names for names in declared)
     if isinstance(node, ast.Call):
         taken = _parameters(_called(node.func))
         return taken is None or all(keyword.arg in taken for keyword in node.keywords if keyword.arg)
@@ -220,7 +228,8 @@ def _commands(group: click.Group) -> Iterator[click.Command]:
 
 @cache
 def _flags() -> set[str]:
-    return {flag for command in _commands(cli) for parameter in command.params for flag in parameter.opts}
+    options = [parameter for command in _commands(cli) for parameter in command.params]
+    return {flag for parameter in options for flag in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @cache
@@ -234,8 +243,10 @@ def _flag_words() -> set[str]:
 def _all_identifiers() -> set[str]:
     """Every identifier in the sources, also as a text."""
     sources = [*ROOT.glob("scheduler/**/*.py"), *ROOT.glob("daemon/**/*.py")]
-    labels = (status.label for status in Status)
-    return {*dir(builtins), *labels, *(name for path in sources for name in _identifiers(ast.parse(path.read_text())))}
+    words = [*(status.label for status in Status), *(one.name.lower() for names in (Code, Role) for one in names)]
+    words += [*tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]]
+    words += [family.full_name for family in FAMILIES.values()]
+    return {*dir(builtins), *words, *(name for path in sources for name in _identifiers(ast.parse(path.read_text())))}
 
 
 def _identifiers(tree: ast.AST) -> Iterator[str]:

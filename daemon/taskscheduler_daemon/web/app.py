@@ -200,10 +200,10 @@ class _Application(FastAPI):
             body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
         for path, operations in described["paths"].items():
             for method, operation in operations.items():
-                if path.startswith(PREFIX):
-                    operation["responses"].update(problems_in(operation["responses"]))
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
+                if path.startswith(PREFIX):
+                    operation["responses"].update(problems_in(operation["responses"]))
                 if method != "get":
                     operation.setdefault("parameters", []).append(deepcopy(_REASON))
         schemas = described["components"]["schemas"]

@@ -65,6 +65,8 @@ SCHEDULER_DEFAULTS = {
     "max_payload": 1024 * 1024,
     "job_retention": 7 * 24 * 3600,
     "failed_retention": 30 * 24 * 3600,
+    "audit_retention": 400 * 24 * 3600,
+    "tracing": False,
 }
 
 SECONDS = "must be an integer, a float or a timedelta (in seconds)"
