@@ -328,6 +328,7 @@ def test_what_a_node_reads_does_not_grow_with_the_jobs_of_a_group(scheduler: Sch
     client: MongoClient[dict[str, Any]] = MongoClient(uri, event_listeners=[explainer])
     with client, Scheduler(client.get_default_database()) as watched:
         taker, scope = TurnTaker(watched.store, SYSTEM_CLOCK), Scope(["default"])
+        explainer.plans.clear()  # to connect reads, too
         for _ in range(3):
             assert taker.look(scope) == {"default"}
             jobs = taker.find(scope, 6)

@@ -22,6 +22,7 @@ from tests.support.nodes import ROOT, NodeProcess
 
 from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
+from taskscheduler.model.logs.lines import chunk_document
 from taskscheduler.model.metrics.counts import Sample, Series
 from taskscheduler.model.metrics.steps import MINUTE
 from taskscheduler.model.metrics.tally import Portion
@@ -147,6 +148,8 @@ def live(uri: str) -> None:
             process = scheduler.add_job_once("noop")
             store.claims.claim([process.id], "claim", boot, "n")
             assert len(store.claims.claimed("claim", boot)) == 1
+            store.logs.write([chunk_document(process.id, 1, 0, 0, [])])
+            store.logs.delete([process.id])
             store.completions.write([Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED))])
             assert process.wait(30).status is Status.DONE
             eventually(feed.next, 30, "a message")

@@ -97,7 +97,8 @@ def test_everything_is_made_on_first_use_and_nothing_before(uri: str, database: 
         assert database.list_collection_names() == []
         scheduler.add_job("noop")
         names = set(database.list_collection_names())
-        assert names == {"taskscheduler.jobs", *CAPPED, "taskscheduler.nodes", "taskscheduler.metrics"}
+        others = {f"taskscheduler.{name}" for name in ("jobs", "nodes", "metrics", "logs")}
+        assert names == {*CAPPED, *others}
         assert missing_indexes(database, scheduler.options) == []
 
 

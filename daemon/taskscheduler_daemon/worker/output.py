@@ -226,6 +226,8 @@ class JobStream(io.TextIOWrapper):
         self._output = output
 
     def write(self, text: str, /) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
         if self._output.is_handling:
             return self._original.write(text)
         if isinstance(text, str) and self._output.printed(self._pipe, text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.errors import DatabaseError
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
-from taskscheduler.model.options import FLOWS, METRICS, NODES, SEQUENCES, SchedulerOptions
+from taskscheduler.model.options import FLOWS, LOGS, METRICS, NODES, SEQUENCES, SchedulerOptions
 from taskscheduler.store.driver_errors import brief, is_not_allowed
 from taskscheduler.store.lenient_reads import ONLY_ID, read_one
 
@@ -205,21 +205,29 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset
     of_flows = flow_indexes() if FLOWS in existing else []
     _create_lacking(database, options.job_store, [*wanted, *of_flows], present)
     ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
-    if METRICS not in existing:
-        _create_metrics(database)
+    for name, create in ((METRICS, ensure_metrics), (LOGS, ensure_logs)):
+        if name not in existing:
+            _try_to_create(database, name, create)
     _apply_chosen(database, options)
     _retire_older(database, options, present)
     return frozenset(existing)
 
 
-def _create_metrics(database: Database[Document]) -> None:
-    """Creates the collection of metrics; without the right to do so, everything but the history of jobs works."""
+def _try_to_create(database: Database[Document], name: str, create: Callable[[Database[Document]], None]) -> None:
+    """Creates a collection; without the right to do so, everything works but what is kept there."""
     try:
-        ensure_metrics(database)
+        create(database)
     except OperationFailure as error:
         if not is_not_allowed(error):
             raise
-        logger.info("the collection of metrics is not created", extra={"reason": brief(error)})
+        logger.info("a collection is not created", extra={"collection": name, "reason": brief(error)})
+
+
+def ensure_logs(database: Database[Document]) -> None:
+    """Creates the indexes of logs that are missing."""
+    order = [("job", ASCENDING), ("attempt", ASCENDING), ("n", ASCENDING)]
+    shared = _index("shared", [("shared", ASCENDING)], _present("shared"))
+    ensure_indexes(database, LOGS, [IndexModel(order, name="place", unique=True), shared])
 
 
 def ensure_metrics(database: Database[Document]) -> None:

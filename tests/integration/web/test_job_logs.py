@@ -82,4 +82,4 @@ def test_a_wrong_parameter_is_named(client: TestClient, scheduler: Scheduler, qu
     process = scheduler.add_job(print_bytes, {"data": b""})
     answer = client.get(f"/api/v1/jobs/{process.id}/logs?{query}")
     assert answer.status_code == 400
-    assert said in answer.json()["message"]
+    assert said in answer.json()["detail"]

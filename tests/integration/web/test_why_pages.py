@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 
 import pytest
 from bson import ObjectId
+from bson.json_util import loads
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 from tests.integration.web.test_control_pages import NAMES, blocked
@@ -15,6 +15,7 @@ from tests.integration.web.test_control_pages import NAMES, blocked
 from taskscheduler import Scheduler
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.web.api.control_forms import ReasonRecord
+from taskscheduler_daemon.web.api.records import plain
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_the_service_answers_what_the_command_line_prints(
     for arguments, path in (([str(following.id)], f"/{following.id}"), (["--summary"], "")):
         assert main(["--uri", uri, "why", *arguments, "-o", "json"]) == 0
         answer = client.get(f"/api/v1/why{path}")
-        assert (answer.status_code, answer.json()) == (200, json.loads(capsys.readouterr().out))
+        assert (answer.status_code, answer.json()) == (200, plain(loads(capsys.readouterr().out)))
     TypeAdapter(ReasonRecord).validate_python(client.get(f"/api/v1/why/{following.id}").json())
     assert client.get("/api/v1/why").json() == {"SEQUENCE": 1}
 
@@ -79,6 +80,6 @@ def test_the_service_answers_what_the_command_line_prints(
 @pytest.mark.parametrize(("path", "code"), [("/6b0b6b0b6b0b6b0b6b0b6b0b", 404), ("/a%2Fb", 404), ("?limit=5", 400)])
 def test_what_is_not_there_or_not_known_is_refused(client: TestClient, path: str, code: int) -> None:
     answer = client.get(f"/api/v1/why{path}")
-    assert (answer.status_code, answer.json()["code"]) == (code, code)
+    assert (answer.status_code, answer.json()["status"]) == (code, code)
     described = client.get("/openapi.json").json()["paths"]
     assert set(described["/api/v1/why/{name}"]["get"]["responses"]) >= {"200", "404"}

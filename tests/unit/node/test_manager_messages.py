@@ -39,6 +39,7 @@ class Bench:
             "capacity": SimpleNamespace(unknown=self._part("forget")),
             "claimer": self._part("look_everywhere"),
             "family_signs": self._part("ask"),
+            "stacks": self._part("answered"),
         }
 
     def _receive(self, most_frames: int = 2) -> list[bytes]:

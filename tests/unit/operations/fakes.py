@@ -246,6 +246,7 @@ class FakeConnection:
             nodes=self.nodes,
             windows=self.windows,
             flows=SimpleNamespace(are_used=lambda: False),
+            logs=SimpleNamespace(sweep=lambda after: (0, None), delete=lambda jobs: None),
             events=SimpleNamespace(append=self.log.extend),
             clock=self.clock,
         )

@@ -98,7 +98,7 @@ def in_show(job: Process) -> None:
 
 
 def on_pages(job: Process) -> None:
-    more = {"children": [], "more_children": False, "why": None, "message": ""}
+    more = {"children": [], "more_children": False, "why": None, "log": None, "message": ""}
     page(FRAME, "job.html", place="jobs", job=job_page(job, NOW), **more)
     for make in (view_models.job_row, view_models.service_row, view_models.program_row):
         make(job, NOW)

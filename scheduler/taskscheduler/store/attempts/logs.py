@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -19,14 +19,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.logs.tail import Log
 from taskscheduler.model.options import LOGS, SchedulerOptions
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read, read_ids, read_one, undecoded
-from taskscheduler.store.schema import ensure_indexes
-
-_ORDER = [("job", ASCENDING), ("attempt", ASCENDING), ("n", ASCENDING)]
-
-_INDEXES = [
-    IndexModel(_ORDER, name="place", unique=True),
-    IndexModel([("shared", ASCENDING)], name="shared", partialFilterExpression={"shared": {"$exists": True}}),
-]
+from taskscheduler.store.schema import ensure_logs
 
 _DUPLICATE_KEY = 11000
 
@@ -46,7 +39,7 @@ class LogStore:
     def write(self, chunks: Sequence[Document]) -> None:
         """Stores chunks, or references as `reference` makes them."""
         if not self._ensured:
-            ensure_indexes(self._logs.database, LOGS, _INDEXES)
+            ensure_logs(self._logs.database)
             self._ensured = True
         try:
             self._logs.insert_many(chunks, ordered=False)
