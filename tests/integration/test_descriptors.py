@@ -152,7 +152,7 @@ def test_workers_have_nothing_open_that_is_the_nodes_or_the_managers(
     files.add("/memfd:taskscheduler (deleted)")
     worker = scheduler.add_job("open_here")
     here = set(worker.result(timeout=20)) - files
-    assert not here & of(node.pid)
+    assert here & of(node.pid) == set()
     shared = here & of(node.manager)
     (socket,) = [name for name in shared if name.startswith("socket:")]
     pipe = {name for name in shared if name.startswith("pipe:")}

@@ -55,7 +55,10 @@ def failed(uri: str, request: pytest.FixtureRequest) -> Iterator[tuple[Scheduler
         multiply(scheduler, [fail(scheduler, one) for one in MISTAKES], request.param - len(MISTAKES))
         explainer = Explainer(uri, scheduler.store.options.job_store)
     with MongoClient[dict[str, Any]](uri, event_listeners=[explainer]) as client:
-        yield Scheduler(client.get_default_database()), explainer
+        scheduler = Scheduler(client.get_default_database())
+        assert scheduler.store
+        explainer.plans.clear()  # to connect reads, too
+        yield scheduler, explainer
     explainer.close()
 
 

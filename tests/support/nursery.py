@@ -171,7 +171,7 @@ def _serve() -> None:
         request = json.loads(line)
         if "folder" in request:
             request["streams"] = socket.recv_fds(streams, 1, 3)[1]
-        answer = _ended(request["poll"]) if "poll" in request else _fork(request)
+        answer = _ended(request["poll"]) if "poll" in request else _fork(request, streams)
         print(json.dumps(answer), flush=True)  # noqa: T201
 
 
@@ -180,7 +180,7 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def _fork(request: Mapping[str, Any]) -> int:
+def _fork(request: Mapping[str, Any], own: socket.socket) -> int:
     pid = os.fork()
     if pid:
         for stream in request.get("streams", ()):
@@ -188,6 +188,7 @@ def _fork(request: Mapping[str, Any]) -> int:
         return pid
     code = 1
     try:
+        own.close()
         _prepare(request)
         program = compile(request["program"], "<program>", "exec")
         exec(program, {"__name__": "__main__"})  # noqa: S102  # as `python -c` does
