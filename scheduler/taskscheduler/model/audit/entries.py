@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -132,12 +133,18 @@ def fact(value: Any) -> Any:
         return value
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, datetime) and value.utcoffset() is not None:
-        return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
-        return value.isoformat()
+        return _moment(value)
     text = value if isinstance(value, str) else getattr(value, "__qualname__", None) or str(value)
     return text[:_LONGEST_FACT].encode("utf-8", "replace").decode()
+
+
+def _moment(value: date) -> str:
+    """Returns a date in UTC if it has a time zone, unless that is beyond the calendar: then the action refuses it."""
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        with suppress(OverflowError):
+            return value.astimezone(UTC).isoformat()
+    return value.isoformat()
 
 
 def outcome_of(result: Any) -> Document:

@@ -38,6 +38,7 @@ def test_ids_follow_the_clock_of_the_server() -> None:
         (True, True),
         (timedelta(minutes=1), 60.0),
         (NOW, "2026-11-30T12:00:00+00:00"),
+        (datetime.fromisoformat("0001-01-01T00:00:00+05:00"), "0001-01-01T00:00:00+05:00"),
         (Noop, "Noop"),
         ("x" * 1000, "x" * 500),
         ("\ud800", "?"),
