@@ -45,7 +45,7 @@ def observe(history: History) -> None:
 
     def rescued(*args: Any) -> Any:
         jobs = rescue(*args)
-        history.write("reaped", jobs=[str(job) for job, _ in jobs])
+        history.write("reaped", jobs=[str(one.job_id) for one in jobs])
         return jobs
 
     Aftermath.follow, Completer._report_fenced = followed, refused  # type: ignore[method-assign]
