@@ -53,7 +53,7 @@ class Metrics(Methods):
         """Returns what was counted in a time for each class (`by="job"`) or each queue (`by="queue"`).
 
         Those with the most attempts come first, at most `limit`, 1 to 1000. `since`, `until`, `job` and `queue`: as for
-        `points`. Of a time for which minutes are not kept any more, it counts whole hours. InvalidOptionError.
+        `points`. Before the last 72 hours it counts whole hours. InvalidOptionError.
         """
         if not isinstance(by, str) or by not in BY:
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')

@@ -124,7 +124,7 @@ def _fitting(since: datetime, until: datetime, now: datetime) -> int:
 def spans(since: datetime, until: datetime, now: datetime) -> list[Span]:
     """Returns the fewest documents that are about a time, to the minute: whole hours, and minutes before and after.
 
-    Of a time for which minutes are not kept, it begins and ends at whole hours. InvalidOptionError.
+    Minutes are kept for 72 hours. A time before that is rounded to whole hours. InvalidOptionError.
     """
     _check_order(since, until)
     since, until = MINUTE.begins(since), ceiling(until, MINUTE.seconds)
