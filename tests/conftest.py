@@ -22,8 +22,9 @@ from tests.support.children import end_children, has_failed, pytest_runtest_make
 from tests.support.databases import Databases
 from tests.support.logging_state import logging_as_before
 from tests.support.nodes import NodeProcess
+from tests.support.temporary import pytest_configure, pytest_unconfigure
 
-__all__ = ["end_children", "logging_as_before", "pytest_runtest_makereport"]
+__all__ = ["end_children", "logging_as_before", "pytest_configure", "pytest_runtest_makereport", "pytest_unconfigure"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for all that a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else no process that a test starts hears Ctrl-C

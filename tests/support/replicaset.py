@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -81,6 +82,8 @@ class ReplicaSet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        for port in self.ports:
+            shutil.rmtree(self._directory / str(port), ignore_errors=True)
 
     # -- members ----------------------------------------------------------------------------------------------------
 
