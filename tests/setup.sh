@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make .venv with this project in it: `sh tests/setup.sh` to use it, `sh tests/setup.sh test` to test it.
 # On Debian and Ubuntu it first installs what is missing of python3-venv, the libraries of the embedded MongoDB
-# server and a browser for the tests, as far as it may (as root, or through sudo).
+# server and a browser for the tests, as far as it may (as root, or through sudo). For the tests of the alerts it
+# unpacks promtool into .venv/bin.
 set -eu
 cd "$(dirname "$0")/.."
 extra="${1:-all}"
@@ -37,3 +38,14 @@ done
 
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
 .venv/bin/pip install --quiet --disable-pip-version-check --editable ".[$extra]"
+
+if [ "$extra" = test ] && ! command -v promtool >/dev/null && [ ! -x .venv/bin/promtool ] && command -v apt-get >/dev/null; then
+    # for the tests of the alerts, which are skipped without it; the package is unpacked only: installed it runs a server
+    (
+        unpacked="$(mktemp -d)"
+        trap 'rm -rf "$unpacked"' EXIT
+        target="$PWD/.venv/bin"
+        cd "$unpacked" && apt-get download -qq -o APT::Sandbox::User=root prometheus >/dev/null && dpkg-deb -x prometheus_*.deb . &&
+            cp usr/bin/promtool "$target"
+    ) || echo "could not fetch promtool; trying without" >&2
+fi

@@ -1,6 +1,7 @@
 """Each alert fires for its cause, as Prometheus itself evaluates what was scraped; and none for a sound cluster.
 
-The rules are evaluated by `promtool`, which the package `prometheus` of Debian has: on the path, or named by PROMTOOL.
+The rules are evaluated by `promtool`, which the package `prometheus` of Debian has: named by PROMTOOL, on the path, or
+beside the interpreter, where `tests/setup.sh` puts it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -29,11 +31,13 @@ from taskscheduler_daemon.monitoring.cluster_gauges import ClusterGauges
 from taskscheduler_daemon.monitoring.exposition import exposition
 from taskscheduler_daemon.node.state.totals import Totals
 
-PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
+PROMTOOL = os.environ.get("PROMTOOL") or shutil.which(
+    "promtool", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
+)
 RULES = ROOT / "daemon" / "deploy" / "alerts.yml"
 ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: sh tests/setup.sh test")
 
 Samples = dict[str, float]
 
