@@ -22,7 +22,13 @@ MAIN = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 
 WITHOUT_WEB = "import sys; sys.modules['fastapi'] = None; " + MAIN
 
-JOBS = "from taskscheduler import job\n@job(name='greet')\ndef greet(name: str): return f'Hello {name}'\n"
+JOBS = """
+from taskscheduler import job
+@job(name='greet')
+def greet(name: str):
+    print(f'greets {name}\x1b[2J')
+    return f'Hello {name}'
+"""
 
 
 class Dev:
@@ -125,6 +131,7 @@ def test_a_developer_goes_on_by_a_click_and_by_pasted_lines(dev: Callable[..., D
     done = subprocess.run(["sh", "-c", added], cwd="/", env=elsewhere, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "greet" in running.page("/jobs?status=done")
+    assert re.search(r"^greet [0-9a-f]{6} \| greets Ada\\x1b\[2J$", running.said, re.MULTILINE)
     assert (running.state / "key").read_text() not in running.said
 
 

@@ -66,10 +66,10 @@ class QueueNode:
 
     `scheduler` says where the jobs are and must not have been used yet: the manager is forked before anything
     connects. Options as keywords: those of the node (name, version, queues, jobs, orphaned_timeout, stop_timeout,
-    kill_grace, keep_children, capture, max_jobs, max_lost, unknown_timeout, progress_rate_limit, tracing, metrics_port,
-    metrics_host, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of the pool (pm,
-    min_children, max_children, max_forced, async_jobs, worker_max_jobs, worker_max_age, worker_max_growth, idle_ttl);
-    InvalidOptionError for anything else.
+    kill_grace, keep_children, capture, echo, max_jobs, max_lost, unknown_timeout, progress_rate_limit, tracing,
+    metrics_port, metrics_host, max_memory, max_cpu, max_files, max_processes) and, for the default factory, those of
+    the pool (pm, min_children, max_children, max_forced, async_jobs, worker_max_jobs, worker_max_age,
+    worker_max_growth, idle_ttl); InvalidOptionError for anything else.
     `emitter` is a blinker Namespace of yours.
     """
 

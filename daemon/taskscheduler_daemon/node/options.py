@@ -50,6 +50,7 @@ NODE_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "kill_grace": seconds,
     "keep_children": boolean,
     "capture": boolean,
+    "echo": boolean,
     "max_jobs": lambda name, value: integer(name, value, least=0),
     "max_lost": lambda name, value: integer(name, value, least=1),
     "progress_rate_limit": lambda name, value: integer(name, value, least=0),
@@ -82,6 +83,7 @@ class NodeOptions:
     kill_grace: float = 0.5  #: seconds between SIGTERM and SIGKILL for a job that must end
     keep_children: bool = False  #: whether the processes that a job leaves running live as long as its worker
     capture: bool = True  #: whether what jobs print is stored with what they log
+    echo: bool = False  #: whether the node also prints what jobs print, each line after its job
     max_jobs: int = 0  #: end after so many jobs; 0: never
     max_lost: int = 3  #: a job fails after it was charged with the loss of this many workers or nodes
     unknown_timeout: float = 3600  #: seconds that a job waits for a node that knows its class; 0: it fails at once

@@ -22,6 +22,7 @@ from taskscheduler_daemon.logs import NODE_READY
 from taskscheduler_daemon.node.heartbeat import Heartbeat
 from taskscheduler_daemon.node.manager_messages import ManagerMessages
 from taskscheduler_daemon.node.options import NodeOptions
+from taskscheduler_daemon.node.output.echo import JobEcho
 from taskscheduler_daemon.node.output.reader import OutputReader
 from taskscheduler_daemon.node.parts import SessionParts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
@@ -81,7 +82,8 @@ class Session:
             threads=threads,
             totals=totals,
         )
-        self._output = OutputReader(link.outputs, parts.logs, clock, threads)
+        echo = JobEcho(parts.logs) if options.echo else None
+        self._output = OutputReader(link.outputs, parts.logs, clock, threads, echo)
         self._heartbeat = Heartbeat(
             store=store,
             node=parts.node,

@@ -57,6 +57,11 @@ _OPTIONS = [
         default=None,
         help="Store what jobs print with what they log, or let the node print it.  [default: --capture]",
     ),
+    click.option(
+        "--echo/--no-echo",
+        default=None,
+        help="Print what jobs print also here, each line after its job.  [default: only with dev]",
+    ),
     click.option("--max-jobs", type=int, help="End after this many jobs; 0: never.  [default: 0]"),
     click.option("--max-lost", type=int, help="Give up on a job after this many lost workers.  [default: 3]"),
     click.option(

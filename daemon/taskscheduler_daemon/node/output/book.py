@@ -119,6 +119,13 @@ class LogBook:
             self._awaited[key] = attempt
             self._patience = max(self._patience, _PATIENCE if has_output else _LITTLE_PATIENCE)
 
+    def attempt_of(self, key: Key) -> Attempt | None:
+        """Returns the attempt whose log this is, of a batch its first one; None if nobody knows it any more."""
+        attempt, batch = self._in_flight.get(key[0]), self._in_flight.batches.get(key[0])
+        if attempt is not None and attempt.fence.attempt == key[1]:
+            return attempt
+        return batch.attempts[0] if batch is not None else self._awaited.get(key)
+
     def settle(self) -> None:
         """Waits until the logs of the attempts that were expected are stored; not for long."""
         with self._changed:

@@ -16,6 +16,7 @@ import threading
 from taskscheduler.clock import Clock
 from taskscheduler_daemon.ipc.output_pipes import ERR, OUT, PIPES, ReceivedPipes, receive_pipes
 from taskscheduler_daemon.node.output.book import LogBook
+from taskscheduler_daemon.node.output.echo import JobEcho
 from taskscheduler_daemon.node.output.streams import Output, WorkerStreams
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
@@ -46,10 +47,13 @@ class _Worker:
 class OutputReader:
     """Reads pipes, finds out whose output it is, and gives it to the log book; the node prints what is of nobody."""
 
-    def __init__(self, inbox: socket.socket, book: LogBook, clock: Clock, threads: SessionThreads) -> None:
-        """`inbox` is where the manager sends the pipes of each worker."""
+    def __init__(
+        self, inbox: socket.socket, book: LogBook, clock: Clock, threads: SessionThreads, echo: JobEcho | None = None
+    ) -> None:
+        """`inbox` is where the manager sends the pipes of each worker; `echo` prints what comes as well."""
         self._inbox = inbox
         self._book = book
+        self._echo = echo
         self._clock = clock
         self._threads = threads
         self._thread: threading.Thread | None = None
@@ -160,6 +164,8 @@ class OutputReader:
 
     def _take(self, worker: _Worker, found: list[Output]) -> None:
         worker.streams.took(found)
+        if self._echo is not None and found:
+            self._echo.show(found)
         for output in found:
             if output.key is not None:
                 self._book.add(output.key, output.entry)

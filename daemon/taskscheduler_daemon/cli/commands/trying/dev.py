@@ -20,8 +20,9 @@ from taskscheduler_daemon.presentation.terminal import remark, say
 
 HELP = """Run a node and the web pages for development until Ctrl-C.
 
-It prints the database, the address of the pages and commands to go on with. Without a URI, it uses the embedded server
-of this user, with a database for this project. The server stops at the end, unless other programs use it.
+It prints the database, the address of the pages, commands to go on with, and what jobs print. Without a URI, it uses
+the embedded server of this user, with a database for this project. The server stops at the end, unless other programs
+use it.
 """
 
 
@@ -29,7 +30,7 @@ of this user, with a database for this project. The server stops at the end, unl
 @node_options
 def command(settings: Settings, **given: Any) -> int:
     log_to_stderr(settings.verbose)
-    options = given_options(given)
+    options = {"echo": True, **given_options(given)}
     modules: Sequence[str] = options.get("jobs", ())
     place = chosen_place(settings)
     with ExitStack() as stack:
