@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.browser.conftest import Site, serving
 from tests.browser.filling import FINGERPRINT, SCRIPT
 from tests.browser.proxy import proxy
+from tests.support.web import ended, says
 
 from taskscheduler import Status
 
@@ -123,6 +124,28 @@ def test_a_job_is_followed_as_it_changes(page: Page, site: Site) -> None:
     job.cancel()
     expect(page.locator(".head .status")).to_contain_text("canceled")
     assert page.evaluate("window.same === document.querySelector('h1')"), "the page is changed, not loaded again"
+
+
+def test_the_log_of_a_job_grows_while_it_runs(page: Page, site: Site) -> None:
+    job = ended(site.scheduler, Status.PROCESSING)
+    open_page(page, site, f"/jobs/{job}")
+    log = page.locator("#log pre")
+    expect(log).to_have_text("Nothing yet.")
+    page.route(f"**/jobs/{job}", lambda route: route.fulfill(status=204))  # so that the page itself brings no line
+    for number in range(3):
+        says(site.scheduler, job, number, SCRIPT, *(f"line {number} {line}" for line in range(99)))
+        expect(log).to_contain_text(f"line {number} 98")
+    expect(log.locator("span")).to_have_count(200)
+    expect(log).not_to_contain_text("line 0")
+    expect(log).not_to_contain_text("Nothing yet")
+    assert log.evaluate("it => it.scrollHeight - it.scrollTop - it.clientHeight") < 40, "the newest line is seen"
+    log.evaluate("it => { it.scrollTop = 0; }")
+    says(site.scheduler, job, 3, "last words")
+    expect(log).to_contain_text("last words")
+    assert log.evaluate("it => it.scrollTop") < 40, "who reads is not carried away"
+    texts = log.locator("span").all_inner_texts()
+    numbered = [text for text in texts if SCRIPT not in text]
+    assert len(set(numbered)) == len(numbered), "no line twice"
 
 
 def test_nothing_that_was_typed_or_selected_is_lost_by_an_update(page: Page, site: Site) -> None:

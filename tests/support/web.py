@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bson import ObjectId, json_util
 from starlette.testclient import TestClient
 
 from taskscheduler import Scheduler, Status
+from taskscheduler.model.logs.lines import LEAST_SIZE, STDOUT, Entry, chunk_document
 from taskscheduler_daemon.presentation.text import JSON_OPTIONS
 from taskscheduler_daemon.web.api.records import plain
 from taskscheduler_daemon.web.app import create_app
@@ -50,6 +52,13 @@ def ended(scheduler: Scheduler, status: Status, **fields: Any) -> ObjectId:
     stored = scheduler.store.database[scheduler.options.job_store]
     stored.update_one({"_id": job_id}, [{"$set": {"ended": "$$NOW", "started": "$$NOW", **literal}}])
     return job_id
+
+
+def says(scheduler: Scheduler, job: ObjectId, number: int, *lines: str) -> None:
+    """Stores what the first attempt of a job has printed, as the part of its log with this number."""
+    entries = [Entry(datetime.now(UTC).timestamp(), STDOUT, f"{line}\n".encode()) for line in lines]
+    start = number * LEAST_SIZE * len(lines)
+    scheduler.store.logs.write([chunk_document(job, 1, number, start, entries)])
 
 
 def as_served(printed: str) -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 from tests.support.talking import fail_talking, print_bytes, say, silent
+from tests.support.web import ended, says
 
-from taskscheduler import Process, Scheduler
+from taskscheduler import Process, Scheduler, Status
 from taskscheduler.testing import InlineNode
 from taskscheduler_daemon.web.api.logs import LogRecords
 
@@ -65,6 +67,30 @@ def test_the_service_answers_a_page_from_either_end(client: TestClient, schedule
     oldest = client.get(f"/api/v1/jobs/{process.id}/logs?attempt=1").json()
     assert (len(oldest["lines"]), oldest["next"]) == (25, None)
     assert oldest["lines"][0]["level"] == "INFO"
+
+
+def test_the_page_of_a_job_that_runs_asks_for_what_follows(client: TestClient, scheduler: Scheduler) -> None:
+    job = ended(scheduler, Status.PROCESSING)
+    page = client.get(f"/jobs/{job}").text
+    assert "<i>Nothing yet.</i>" in page
+    more = f"/jobs/{job}/log?attempt=&level="
+    assert f'data-at="" data-more="{html.escape(more)}"' in page
+    assert client.get(f"{more}&after=").status_code == 204
+
+    says(scheduler, job, 0, "one", "two")
+    answer = client.get(f"{more}&after=").text
+    assert re.findall(r"stdout (\w+)\n", answer) == ["one", "two"]
+    assert 'data-at="1.0.1"' in answer
+    assert client.get(f"{more}&after=1.0.1").status_code == 204
+    says(scheduler, job, 1, "three <b>", "four")
+    assert re.findall(r"stdout (.+)\n", client.get(f"{more}&after=1.0.1").text) == ["three &lt;b&gt;", "four"]
+    assert "stdout" not in client.get(f"/jobs/{job}/log?attempt=&level=ERROR&after=").text
+
+    says(scheduler, job, 2, *map(str, range(1000)))
+    flood = re.findall(r"stdout (\d+)\n", client.get(f"{more}&after=1.0.1").text)
+    assert flood == [str(number) for number in range(800, 1000)]
+    assert client.get(f"{more}&after=nowhere").status_code == 400
+    assert "data-more" not in client.get(f"/jobs/{ended(scheduler, Status.DONE)}").text
 
 
 @pytest.mark.parametrize(

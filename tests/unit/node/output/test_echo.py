@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from bson import ObjectId
@@ -49,8 +50,13 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
+def named(name: str) -> Attempt:
+    fields: dict[str, Any] = {"class": name}
+    return attempt(**fields)
+
+
 def running(bench: Bench, name: str) -> Attempt:
-    one = attempt(**{"class": name})
+    one = named(name)
     bench.in_flight.add([one])
     return one
 
@@ -82,7 +88,7 @@ def test_no_job_steers_the_terminal_or_speaks_for_another_one(bench: Bench) -> N
 
 
 def test_a_job_that_has_ended_a_batch_and_an_unknown_one_are_named_as_far_as_known(bench: Bench) -> None:
-    ended, member, stranger = attempt(**{"class": "Mail"}), running(bench, "Each"), ObjectId()
+    ended, member, stranger = named("Mail"), running(bench, "Each"), ObjectId()
     bench.book.expect(ended, has_output=True)
     batch = Batch([member])
     bench.in_flight.batches[batch.id.binary] = batch

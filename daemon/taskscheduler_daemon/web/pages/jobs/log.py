@@ -1,4 +1,4 @@
-"""The log on the page of a job: its newest lines, and all of them as a text."""
+"""The log on the page of a job: its newest lines, those that follow while it runs, and all of them as a text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import logging
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.logs.lines import GAP, LOG, LogLine
+from taskscheduler.operations.logs.reading import LogPage
 from taskscheduler.process import Process
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.log import source
+from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.pages.templates import page as rendered
 
 SHOWN = 200  #: lines
 
@@ -28,21 +33,40 @@ router = APIRouter(include_in_schema=False)
 
 
 def log_view(context: WebContext, job: Process, attempt: str, level: str) -> dict[str, Any] | None:
-    """Returns what the template shows of the log of a job; None if it has none."""
-    logs = context.scheduler.logs
-    attempts = logs.attempts(job.id_text)
-    if not attempts:
+    """Returns what the template shows of the log of a job; None if it has none, and no more lines can follow."""
+    attempts = context.scheduler.logs.attempts(job.id_text)
+    runs = job.status is Status.PROCESSING and not job.program
+    if not attempts and not runs:
         return None
-    number = int(attempt) if attempt.isdecimal() and len(attempt) < 9 and int(attempt) in attempts else None
+    number = _number(attempt)
+    number = number if number in attempts else None
     least = level if level in _LEVELS else ""
-    page = logs.page(job.id_text, number, limit=SHOWN, newest_first=True)
+    page = _newest(context, job, number)
     return {
         "attempts": attempts,
         "attempt": number,
         "levels": _LEVELS,
         "level": least,
         "earlier": page.next is not None,
-        "lines": [_shown(line) for line in reversed(page.lines) if _is_of(line, least)],
+        "more": urlencode({"attempt": number or "", "level": least}) if runs else None,
+        **_lines(page, least),
+    }
+
+
+def _number(attempt: str) -> int | None:
+    return int(attempt) if attempt.isdecimal() and 0 < len(attempt) < 9 and int(attempt) else None
+
+
+def _newest(context: WebContext, job: Process, attempt: int | None) -> LogPage:
+    page = context.scheduler.logs.page(job.id_text, attempt, limit=SHOWN, newest_first=True)
+    return LogPage(page.lines[::-1], page.next)
+
+
+def _lines(page: LogPage, level: str) -> dict[str, Any]:
+    """Returns the lines of at least this level, and the place behind all of them."""
+    return {
+        "at": str(page.lines[-1].cursor) if page.lines else "",
+        "lines": [_shown(line) for line in page.lines if _is_of(line, level)],
     }
 
 
@@ -63,13 +87,26 @@ def _shown(line: LogLine) -> dict[str, str]:
     }
 
 
+@router.get("/jobs/{identifier}/log")
+def following_lines(request: Request, identifier: str, attempt: str = "", level: str = "", after: str = "") -> Response:
+    """Answers the lines behind those that a page shows, the newest of them if there are many; 204 if there are none."""
+    context = context_of(request)
+    job, number = context.job(identifier), _number(attempt)
+    with refusing_bad_input():
+        page = context.scheduler.logs.page(job.id_text, number, after or None, SHOWN)
+    if page.next is not None:
+        page = _newest(context, job, number)
+    if not page.lines:
+        return Response(status_code=204)
+    return rendered(context, "job_log_lines.html", log=_lines(page, level if level in _LEVELS else ""))
+
+
 @router.get("/jobs/{identifier}/log.txt")
 def download(request: Request, identifier: str, attempt: str = "") -> Response:
     """Answers the whole log, or that of one attempt, as a text file."""
     context = context_of(request)
     job = context.job(identifier)
-    number = int(attempt) if attempt.isdecimal() and 0 < len(attempt) < 9 and int(attempt) else None
-    lines = context.scheduler.logs.lines(job.id_text, number)
+    lines = context.scheduler.logs.lines(job.id_text, _number(attempt))
     name = f'attachment; filename="{job.id}.log"' if job.id_text.isalnum() else "attachment"
     return StreamingResponse(
         _text(lines), media_type="text/plain; charset=utf-8", headers={"Content-Disposition": name}

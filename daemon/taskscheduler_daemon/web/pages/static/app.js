@@ -87,6 +87,7 @@
       this.button.dataset.state = state;
       this.button.setAttribute("aria-pressed", String(this.on));
       const now = performance.now();
+      if (!why) this.follow();
       if (why || this.loading || now < this.next) return;
       if (this.changed || now > this.last + SLOWLY || this.last === undefined) this.load(now);
     }
@@ -106,15 +107,28 @@
       else if (fresh) { doc.title = page.title; merge(this.main, fresh); }
     }
 
-    async fetched() {
+    async fetched(address = location.href) {
       try {
-        const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
+        const answer = await fetch(address, { headers: { "X-Live": "1" } });
         return answer.ok && !answer.redirected ? await answer.text() : "";
       } catch { return ""; }
+    }
+
+    // The log of a job that runs: only the lines that follow those that are shown
+    async follow() {
+      const log = $("#log [data-more]", this.main), at = log && log.dataset.at;
+      if (!log || this.following) return;
+      this.following = true;
+      const page = new DOMParser().parseFromString(await this.fetched(log.dataset.more + "&after=" + at), "text/html");
+      this.following = false;
+      const fresh = $("pre", page);
+      // else the page was fetched meanwhile, or the reader selects something
+      if (fresh && log.isConnected && log.dataset.at === at && !this.held()) append(log, fresh);
     }
   }
 
   const merge = (main, fresh) => {
+    const log = $("#log [data-more]", main), follows = log && isAtEnd(log);
     Idiomorph.morph(main, [...fresh.childNodes], {
       morphStyle: "innerHTML",
       ignoreActiveValue: true,
@@ -125,6 +139,21 @@
       },
     });
     ready(main);
+    if (follows && log.isConnected) toEnd(log);
+  };
+
+  const LINES = 200; // as many as the server shows
+  const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const toEnd = (log) => { log.scrollTop = log.scrollHeight; };
+
+  const append = (log, fresh) => {
+    const follows = isAtEnd(log), lines = $$("span", fresh);
+    log.dataset.at = fresh.dataset.at;
+    if (!lines.length) return;
+    $$("i", log).forEach((one) => one.remove());
+    log.append(...lines);
+    while (log.childElementCount > LINES) log.firstElementChild.remove();
+    if (follows) toEnd(log);
   };
 
   // A selection of rows: how many, all of a page, and a range with Shift
@@ -292,6 +321,7 @@
     ready(main);
     const current = $(".pages [aria-current]");
     if (current) { const strip = $(".pages"); strip.scrollLeft = current.offsetLeft - strip.clientWidth / 2 + current.clientWidth / 2; }
+    $$("#log [data-more]", main).forEach(toEnd);
     if (main.hasAttribute("data-live")) new Live(main, $("#live"));
   });
 })();
