@@ -33,32 +33,40 @@ class Server:
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=env)
         try:
-            self.client: MongoClient[dict[str, Any]] = MongoClient(
-                f"mongodb://127.0.0.1:{self.port}/?directConnection=true&appname=test&serverSelectionTimeoutMS=5000"
-            )
-            self._initiate()
+            with self._connected() as client:
+                self._initiate(client)
+            # the driver starts no session on a connection that is older than the replica set
+            self.client = self._connected()
         except BaseException:
-            self.stop()
+            self._end()
             raise
 
     def uri(self, name: str) -> str:
         return f"mongodb://127.0.0.1:{self.port}/{name}?replicaSet=steps"
 
     def stop(self) -> None:
-        self._process.kill()
-        self._process.wait(10)
+        self._end()
         self.client.close()
 
-    def _initiate(self) -> None:
-        eventually(self._answers, 30, "an answer")
-        members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
-        self.client.admin.command("replSetInitiate", {"_id": "steps", "members": members})
-        eventually(lambda: self.client.admin.command("hello")["isWritablePrimary"], 30, "a primary")
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
 
-    def _answers(self) -> bool:
+    def _connected(self) -> MongoClient[dict[str, Any]]:
+        return MongoClient(
+            f"mongodb://127.0.0.1:{self.port}/?directConnection=true&appname=test&serverSelectionTimeoutMS=5000"
+        )
+
+    def _initiate(self, client: MongoClient[dict[str, Any]]) -> None:
+        eventually(lambda: self._answers(client), 30, "an answer")
+        members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
+        client.admin.command("replSetInitiate", {"_id": "steps", "members": members})
+        eventually(lambda: client.admin.command("hello")["isWritablePrimary"], 30, "a primary")
+
+    def _answers(self, client: MongoClient[dict[str, Any]]) -> bool:
         assert self._process.poll() is None, "mongod has ended"
         try:
-            return bool(self.client.admin.command("ping"))
+            return bool(client.admin.command("ping"))
         except PyMongoError:
             return False
 
