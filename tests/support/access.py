@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
+from functools import cache
 from pathlib import Path
 
 from starlette.testclient import TestClient
@@ -10,7 +13,7 @@ from starlette.testclient import TestClient
 from taskscheduler import Scheduler
 from taskscheduler.model.audit.actions import Role
 from taskscheduler_daemon.web import UserAccess, UsersFile, create_app
-from taskscheduler_daemon.web.http.access.passwords import hashed, token_hash
+from taskscheduler_daemon.web.http.access.passwords import token_hash
 from taskscheduler_daemon.web.http.access.users import User, changing
 from tests.support.web import HOME
 
@@ -21,11 +24,19 @@ NAMES = {"vera": Role.VIEWER, "otto": Role.OPERATOR, "ada": Role.ADMIN}
 
 def users_file(folder: Path) -> Path:
     """A file with a user of each role, whose token is `token of NAME`."""
-    path, password = folder / "users.json", hashed(PASSWORD)
+    path, password = folder / "users.json", _quickly_hashed(PASSWORD)
     with changing(path) as users:
         for name, role in NAMES.items():
             users[name] = User(name, role, password, {"test": token_hash(token_of(name))})
     return path
+
+
+@cache
+def _quickly_hashed(password: str) -> str:
+    """A hash as a file holds it, but of little cost: one of the usual cost takes 0.2 s of CPU, at each login again."""
+    salt, cost, block, parallel = b"salt", 16, 8, 1
+    key = hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=parallel, dklen=32)
+    return f"scrypt${cost}${block}${parallel}${b64encode(salt).decode()}${b64encode(key).decode()}"
 
 
 def token_of(name: str) -> bytes:

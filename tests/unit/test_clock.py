@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -14,22 +12,6 @@ import pytest
 from taskscheduler.clock import SYSTEM_CLOCK, Backoff, Deadline, ServerClock, SystemClock
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-
-_FROZEN = """
-import time
-time.monotonic = lambda: 5.0  # as a library does that freezes time for a test
-from taskscheduler.clock import SYSTEM_CLOCK, Deadline
-began, deadline = SYSTEM_CLOCK.monotonic(), Deadline(0.05)
-while not deadline.passed:
-    SYSTEM_CLOCK.pause(0.01)
-print(SYSTEM_CLOCK.monotonic() - began >= 0.05)
-"""
-
-
-def test_time_goes_on_where_a_test_has_frozen_the_clock_before_the_import() -> None:
-    ran = subprocess.run([sys.executable, "-c", _FROZEN], capture_output=True, text=True, timeout=10, check=True)
-    assert ran.stdout == "True\n"
 
 
 def test_time_goes_on_where_a_test_freezes_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

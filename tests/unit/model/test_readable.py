@@ -193,7 +193,7 @@ def copied(job: dict[str, Any]) -> dict[str, Any]:
     return {name: copied(value) if isinstance(value, dict) else value for name, value in job.items()}
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     st.one_of(
         changed_jobs(claimed()),
@@ -217,14 +217,13 @@ def test_whatever_passes_can_be_run_ended_and_rescued(job: Any) -> None:
             completion_update(completion)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(changed_jobs(ENDED))
 def test_whatever_passes_has_a_next_run_that_can_be_stored(job: Any) -> None:
     if fault_of_ended(job) is None and "next" in job.get("pending", ()):
         bson.encode(successor(job), codec_options=CODEC)
 
 
-@settings(max_examples=100)
 @given(st.lists(changed_jobs({"_id": ObjectId(), "queue": "default", "priority": 0, "at": NOW}), max_size=4))
 def test_whatever_passes_can_be_searched_for(jobs: list[Any]) -> None:
     found = [job for job in jobs if fault_of_waiting(job) is None]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
-import subprocess
-import sys
 from collections import OrderedDict
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -22,13 +20,12 @@ from bson.raw_bson import RawBSONDocument
 from pydantic import BaseModel
 from tests.support.tables import table
 
-import taskscheduler
 from taskscheduler.errors import InvalidDataError
 from taskscheduler.model.document import new_document
 from taskscheduler.model.options import JobOptions
 from taskscheduler.model.payload import CODEC, encode, payload
 from taskscheduler.model.stored_values import bson_form
-from taskscheduler.model.uniqueness import fingerprint, once_key
+from taskscheduler.model.uniqueness import fingerprint
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 MIB = 1024 * 1024
@@ -204,25 +201,3 @@ def test_an_error_of_the_values_own_code_is_told() -> None:
     Broken.model_validate = Broken.model_dump  # type: ignore[assignment]
     with pytest.raises(InvalidDataError, match="cannot be stored: KeyError: 'no value'"):
         payload("the result", "result", Broken(), MIB)
-
-
-def test_equal_sets_are_equal_data_in_every_process() -> None:
-    """The order of a set of texts differs from process to process."""
-    program = (
-        "import sys, types\n"
-        "sys.modules['taskscheduler'] = package = types.ModuleType('taskscheduler')  # alone, else it imports all\n"
-        "package.__path__ = [sys.argv[1]]\n"
-        "from taskscheduler.model.uniqueness import once_key\n"
-        "print(once_key('mail', {'tags': {'a', 'b', 'c', 'd', 'e', 1, 2.5, (1, 'x'), None}}, False))"
-    )
-    keys = {
-        subprocess.run(
-            [sys.executable, "-c", program, *taskscheduler.__path__],
-            env={"PYTHONHASHSEED": str(seed)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in range(1, 5)
-    }
-    assert keys == {once_key("mail", {"tags": {"e", "d", "c", "b", "a", None, (1, "x"), 2.5, 1}}, False) + "\n"}

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 from tests.support.odd_documents import IDS, JOBS, NODE, Change, changed, changes_of, stored
+from tests.support.tables import rarely
 from tests.support.web import FRAME
 
 from taskscheduler.model import lenient
@@ -45,16 +46,18 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 SEED = int(os.environ.get("TASKSCHEDULER_FUZZ_SEED", "7"))
 
-PART = int(os.environ.get("TASKSCHEDULER_FUZZ_PART", "12"))  #: one in so many of all odd jobs is tried; 1: all
+PART = int(os.environ.get("TASKSCHEDULER_FUZZ_PART", "40"))  #: one in so many of all odd jobs is tried; 1: all
+
+PARTS = [PART, *rarely(4)]
 
 GOOD = Process(cast(Any, None), {**JOBS["waiting"], "_id": ObjectId()})
 
 
 @cache
-def sample() -> list[tuple[str, Change]]:
-    """The kind and the change of one in PART of all odd jobs, in any order and others with each seed."""
+def sample(part: int) -> list[tuple[str, Change]]:
+    """The kind and the change of one in so many of all odd jobs, in any order and others with each seed."""
     every = [(kind, change) for kind, sound in JOBS.items() for change in changes_of(sound)]
-    return random.Random(SEED).sample(every, len(every) // PART)
+    return random.Random(SEED).sample(every, len(every) // part)
 
 
 def properties(job: Process) -> None:
@@ -134,12 +137,13 @@ def failures(what: str, raw: bytes, views: Iterable[str]) -> list[tuple[str, str
     return failed
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("kind", JOBS)
-def test_an_odd_job_is_shown(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_odd_job_is_shown(kind: str, part: int, capsys: pytest.CaptureFixture[str]) -> None:
     failed: list[tuple[str, str, str]] = []
-    for number, (of, change) in enumerate(sample()):
+    for number, (of, change) in enumerate(sample(part)):
         if of == kind:
-            views = [view for view, (_, part) in VIEWS.items() if number * part < len(sample())]
+            views = [view for view, (_, of_these) in VIEWS.items() if number * of_these < len(sample(part))]
             failed += failures(change.what, stored(change.of(JOBS[kind])), views)
     capsys.readouterr()
     assert failed == []
@@ -203,9 +207,10 @@ NODE_VIEWS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def test_an_odd_node_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_an_odd_node_is_shown(part: int, capsys: pytest.CaptureFixture[str]) -> None:
     failed: list[tuple[str, str, str]] = []
-    for what, document in [*changed({**NODE, "silent": 3.0})][:: max(1, PART // 4)]:
+    for what, document in [*changed({**NODE, "silent": 3.0})][:: max(1, part // 4)]:
         node = lenient.decode(stored(document))
         for view, show_it in NODE_VIEWS.items():
             try:

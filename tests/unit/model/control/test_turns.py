@@ -102,13 +102,13 @@ def test_a_plan_gives_the_turns_of_short_lists_to_the_others() -> None:
     assert turns.order({A: 1, B: 3}) == [A, B, B, B]
 
 
-def test_ten_thousand_groups_have_a_turn_each() -> None:
-    lists = [of(f"g{number}") for number in range(10_000)]
+def test_thousands_of_groups_have_a_turn_each() -> None:
+    lists = [of(f"g{number}") for number in range(2000)]
     turns = Turns()
     turns.wait(lists, {})
-    for _ in range(100):
+    for _ in range(20):
         turns.took(turns.plan(100, {}).elements())
-    assert turns.plan(10_001, {}).most_common(1)[0][1] == 2, "all are even again"
+    assert turns.plan(2001, {}).most_common(1)[0][1] == 2, "all are even again"
 
 
 def test_nothing_is_kept_of_lists_that_have_ended() -> None:

@@ -76,8 +76,8 @@ def test_an_attempt_that_writes_too_much_is_stored_slowly_until_its_end() -> Non
     log = tail(most=1024 * KIB)
     now = written = 0.0
     for _ in range(40):  # ten seconds
-        for _ in range(2048):
-            log.add(entry(KIB))
+        for _ in range(512):
+            log.add(entry(4 * KIB))
         written += sum(one["size"] for one in log.chunks(now, NEVER))
         now += 0.25
     assert 1024 * KIB + 9 * EACH_SECOND <= written <= 1024 * KIB + 11 * EACH_SECOND + CHUNK * 40

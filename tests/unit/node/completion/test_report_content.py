@@ -79,11 +79,11 @@ def test_progress_holds_what_it_may_hold_alone() -> None:
     assert progress_of({"progress": "5", "message": 7}) == {}
 
 
-@pytest.mark.parametrize("levels", [100, 2000, 20_000])
+@pytest.mark.parametrize("levels", [100, 5000])
 def test_a_deep_report_is_decoded_or_refused(levels: int) -> None:
-    body = b"\x05\0\0\0\0"
-    for _ in range(levels):
-        body = (len(body) + 8).to_bytes(4, "little") + b"\x03a\0" + body + b"\0"
+    empty = b"\x05\0\0\0\0"
+    sizes = [len(empty) + 8 * level for level in range(levels, 0, -1)]
+    body = b"".join(size.to_bytes(4, "little") + b"\x03a\0" for size in sizes) + empty + b"\0" * levels
     one = attempt()
     completion = completion_of_report(one, report(one, Ending.SUCCEEDED)._replace(body=body), 3)
     assert completion.verdict.move in (Transition.SUCCEED, Transition.FAIL)

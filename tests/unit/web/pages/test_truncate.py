@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bson import ObjectId
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskscheduler_daemon.web.pages.truncate import (
@@ -54,6 +54,7 @@ def test_bytes_are_shown_by_their_beginning() -> None:
     assert shown(bytes(100)) == f'"<100 bytes: {" ".join(["00"] * 24)}…>"'
 
 
+@settings(max_examples=20)  # large ones cost most of the time
 @given(
     st.recursive(
         st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

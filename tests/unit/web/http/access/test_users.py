@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskscheduler.model.audit.actions import Role
+from taskscheduler_daemon.web.http.access import passwords
 from taskscheduler_daemon.web.http.access.passwords import hashed, verifies
 from taskscheduler_daemon.web.http.access.users import User, UsersFile, UsersFileError, changing, read_users
 
@@ -79,7 +80,9 @@ def test_changes_are_seen_at_once_and_so_are_wrong_rights(path: Path) -> None:
         file.users()
 
 
-def test_passwords_are_salted_and_verified() -> None:
+def test_passwords_are_salted_and_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hashed("correct horse").startswith("scrypt$16384$8$5$"), "as slow as it should be"
+    monkeypatch.setattr(passwords, "_COST", 16)
     one, other = hashed("correct horse"), hashed("correct horse")
     assert one != other
     assert verifies("correct horse", one)

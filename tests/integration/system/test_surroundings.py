@@ -43,7 +43,8 @@ print(json.dumps(found))
 
 @cache
 def found() -> dict[str, Any]:
-    ran = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command = [sys.executable, "-c", _PROGRAM]
+    ran = commands.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert ran.returncode == 0, ran.stderr
     answer: dict[str, Any] = json.loads(ran.stdout)
     return answer
@@ -59,7 +60,7 @@ surroundings = Surroundings()
 signal.alarm(1000)
 print(surroundings.restore(), *(signal.getitimer(timer)[0] > 0 for timer in (0, 1, 2)))
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    ran = commands.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ran.stdout.split() == ["[]", "False", "True", "False"], ran.stderr
 
 

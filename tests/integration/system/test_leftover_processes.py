@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import children, is_running
 
@@ -65,5 +66,5 @@ leftovers = LeftoverProcesses()
 pid = int(subprocess.check_output(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!"]))
 print(leftovers.end(), os.path.exists(f"/proc/{pid}"))
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    ran = commands.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ran.stdout.split() == ["True", "False"], ran.stderr

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 from tests.support.tables import table
@@ -91,7 +92,7 @@ def test_a_process_that_asks_is_not_what_is_left() -> None:
     """A script that starts a program again and again has them all in one group."""
     question = "from taskscheduler.process_identity import *; print(is_gone({**identify_self(), 'pid': 2**22 + 1}))"
     command = [sys.executable, "-c", question]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, process_group=0)
+    answer = commands.run(command, capture_output=True, text=True, check=True, process_group=0, timeout=60)
     assert answer.stdout == "True\n"
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
@@ -82,7 +83,8 @@ def test_the_keeper_of_an_embedded_server_and_its_server_are_not(started: list[i
 def test_an_adopted_process_is_killed_unless_it_is_a_keeper(
     started: list[int], arguments: list[str], killed: bool
 ) -> None:
-    told = subprocess.run([sys.executable, "-c", _ADOPTER, *arguments], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _ADOPTER, *arguments]
+    told = commands.run(command, capture_output=True, text=True, check=True, timeout=60)
     was_killed, again, orphan = told.stdout.split()
     started.append(int(orphan))
     assert (was_killed, again) == (str(killed), "False")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import is_running
 
@@ -114,5 +115,5 @@ def test_it_dies_with_its_parent() -> None:
 
 def test_a_parent_that_is_gone_already_is_noticed() -> None:
     program = die_with("1").replace("threading.Event().wait()\n", "")
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    ran = commands.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert ran.stdout == "False\n"
