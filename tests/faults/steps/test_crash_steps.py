@@ -36,17 +36,18 @@ MAKING_READY = [
     "listCollections 1",
     "create taskscheduler.queue",
     "create taskscheduler.events",
-    "listIndexes taskscheduler.jobs",
-    "createIndexes taskscheduler.jobs",
-    "listIndexes taskscheduler.nodes",
-    "createIndexes taskscheduler.nodes",
+    *[
+        f"{call} taskscheduler.{name}"
+        for name in ("jobs", "nodes", "metrics", "logs")
+        for call in ("listIndexes", "find", "listIndexes", "createIndexes")
+    ],
     "aggregate 1",
 ]
 #: what its threads begin with, in any order: it registers, and looks for jobs, for debts and for lost nodes
 BEGINNING = Counter(["update taskscheduler.nodes", *["find taskscheduler.jobs"] * 3, "aggregate taskscheduler.nodes"])
 
-#: two collections, two sets of indexes, and its registration
-WRITES_OF_ITS_START = 5
+#: two collections, four sets of indexes, and its registration
+WRITES_OF_ITS_START = 7
 
 
 def test_a_node_may_crash_after_every_call_of_its_start(stages: list[Stage]) -> None:
