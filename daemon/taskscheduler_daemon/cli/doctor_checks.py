@@ -114,7 +114,8 @@ def _nodes(overview: ClusterOverview, node_command: str = "taskscheduler node") 
             yield Finding(WARNING, "nodes", text, "check its log; other nodes take over its jobs")
     for queue in backlogs if up else ():
         if not any(serves(node, queue.queue) for node in up):
-            text = f"no node that is up serves the queue {queue.queue}; jobs waiting in it: {count(queue.waiting)}"
+            waiting = count(queue.waiting, queue.is_complete)
+            text = f"no node that is up serves the queue {queue.queue}; jobs waiting in it: {waiting}"
             yield Finding(BAD, "queues", text, f"start a node with --queue {queue.queue}")
     for one in unknown_classes(overview, up):
         yield Finding(WARNING, "jobs", unknown_text(one), UNKNOWN_CURE)

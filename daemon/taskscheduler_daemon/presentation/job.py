@@ -250,9 +250,11 @@ def interval(job: Process) -> str:
     return "again and again" if every == -1 else f"every {brief(every)}"
 
 
-def count(number: int) -> str:
-    """Returns a count, or `10k+` above CAP, up to which jobs are counted."""
-    return "10k+" if number > CAP else str(number)
+def count(number: int, is_complete: bool = True) -> str:
+    """Returns a count, or `10k+` above CAP, up to which jobs are counted; `200+` if not all were counted."""
+    if number > CAP:
+        return "10k+"
+    return str(number) if is_complete else f"{number - 1}+"
 
 
 def _between(earlier: datetime, later: datetime) -> float:

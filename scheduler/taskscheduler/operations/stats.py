@@ -8,8 +8,9 @@ from typing import Any
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import silence_of, state_of
+from taskscheduler.store.backlogs import Backlog
 from taskscheduler.store.job_lists import CAP
-from taskscheduler.store.overview import Backlog, ClusterOverview
+from taskscheduler.store.overview import ClusterOverview
 
 #: the groups that jobs are counted by, and their fields
 COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}
@@ -18,7 +19,8 @@ COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}
 def statistics(overview: ClusterOverview) -> dict[str, Any]:
     """Returns jobs per status, queues, nodes with their slots, and the seconds until the next postponed job is due.
 
-    Counts stop at `capped_at`: a greater number means "more than that".
+    Counts stop at `capped_at`: a greater number means "more than that". If many queues have many jobs, fewer of each
+    are counted, and `is_complete` is false.
     """
     return {
         "jobs": by_status(overview.counts()),
@@ -35,8 +37,8 @@ def by_status(counts: Mapping[Status, int]) -> dict[str, int]:
 
 
 def of_queue(backlog: Backlog) -> dict[str, Any]:
-    """Returns how many jobs wait in a queue, and for how many seconds the oldest one has."""
-    return {"waiting": backlog.waiting, "oldest": backlog.oldest}
+    """Returns how many jobs wait in a queue, if that are all, and for how many seconds the oldest one has."""
+    return {"waiting": backlog.waiting, "oldest": backlog.oldest, "is_complete": backlog.is_complete}
 
 
 def of_nodes(documents: Iterable[Document]) -> dict[str, Any]:

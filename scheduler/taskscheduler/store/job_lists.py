@@ -111,15 +111,10 @@ class JobLists:
         if (ids := self._few(query)) is not None:
             chosen = self._jobs.find({**query, "_id": {"$in": ids}}, dict(fields)).hint("_id_")
             return chosen.sort("_id", -1).limit(limit).max_time_ms(_MAX_TIME_MS)
-        cursor = self._jobs.find({**query, **self._classes(query)}, dict(fields)).sort("_id", -1)
-        wanted = _wanted(query)
-        if "service.name" in query:
-            return cursor.hint("service").limit(limit).max_time_ms(_MAX_TIME_MS)
-        if "program" in query and wanted == {Status.PROCESSING}:
-            return cursor.hint("tracked").limit(limit).max_time_ms(_MAX_TIME_MS)
-        if len(wanted) == 1 and (index := _LIST_INDEX.get(min(wanted))):
-            cursor = cursor.hint(index)
-        return cursor.limit(limit).max_time_ms(_MAX_TIME_MS)
+        index = _list_index(query)
+        also = {} if index else self._classes(query)
+        cursor = self._jobs.find({**query, **also}, dict(fields)).sort("_id", -1).limit(limit)
+        return (cursor.hint(index) if index else cursor).max_time_ms(_MAX_TIME_MS)
 
     def _few(self, query: Mapping[str, Any]) -> list[ObjectId] | None:
         """Returns the live jobs of the queue in a query; None if it asks for ended jobs, too, or there are too many.
@@ -234,6 +229,16 @@ def _created(job: Mapping[str, Any]) -> datetime:
     if isinstance(created, datetime):
         return created
     return job["_id"].generation_time if isinstance(job["_id"], ObjectId) else _LONG_AGO
+
+
+def _list_index(query: Mapping[str, Any]) -> str | None:
+    """Returns the index of few jobs that has all that a query asks for; None if the server is to choose."""
+    wanted = _wanted(query)
+    if "service.name" in query:
+        return "service"
+    if "program" in query and wanted == {Status.PROCESSING}:
+        return "tracked"
+    return _LIST_INDEX.get(min(wanted)) if len(wanted) == 1 else None
 
 
 def _own_index(query: Mapping[str, Any]) -> str | None:

@@ -24,16 +24,15 @@ from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import is_text
+from taskscheduler.store.backlogs import Backlog, BacklogReader
 from taskscheduler.store.client import check_server, durable
 from taskscheduler.store.control.queue_place import QueuePlaces
 from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import CAP, COUNT_INDEX
-from taskscheduler.store.lenient_reads import each, read, seconds_since, seconds_until, undecoded
+from taskscheduler.store.lenient_reads import each, read, seconds_until, undecoded
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes, retention_index
-
-_MAX_QUEUES = 50
 
 _FAILURES = "failures"
 
@@ -59,15 +58,6 @@ class Server:
     address: str  #: empty for a sharded cluster
     ping: float  #: seconds
     ahead: float  #: seconds by which this host's clock is ahead of the server's
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The waiting jobs of one queue, counted up to CAP + 1."""
-
-    queue: str
-    waiting: int
-    oldest: float  #: seconds since the first of them was due
 
 
 class ClusterOverview:
@@ -148,20 +138,8 @@ class ClusterOverview:
 
     @translated()
     def backlogs(self) -> list[Backlog]:
-        """Returns the backlog of the first queues by name."""
-        found: list[Backlog] = []
-        while len(found) < _MAX_QUEUES:
-            after = found[-1].queue if found else ""
-            queue = self._next_queue(after)
-            if queue is None or queue == after:
-                break
-            found.append(self._backlog(queue))
-        return found
-
-    def _next_queue(self, after: str) -> str | None:
-        query = as_stored({"status": int(Status.WAITING), "queue": {"$gt": after}})
-        found = read(self._jobs, lambda jobs: jobs.find(query, {"queue": 1}).sort("queue", 1).limit(1))
-        return smallest_name(found[0]["queue"], after) if found else None
+        """Returns the backlog of the first queues by name; see `BacklogReader`."""
+        return BacklogReader(self._jobs).first()
 
     @translated()
     def live_class(self, after: str, but: Group[str]) -> str | None:
@@ -184,15 +162,6 @@ class ClusterOverview:
         )
         waiting = (job.get("queue") for job in oldest if job.get("status") == Status.WAITING)
         return next(filter(is_text, waiting), None)
-
-    def _backlog(self, queue: str) -> Backlog:
-        stages: list[Mapping[str, Any]] = [
-            {"$match": as_stored({"status": int(Status.WAITING), "queue": queue})},
-            {"$limit": CAP + 1},
-            {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$max": seconds_since("$at")}}},
-        ]
-        entry: Document = next(iter(self._jobs.aggregate(stages)), {"count": 0, "oldest": 0})
-        return Backlog(queue, int(entry["count"]), max(0.0, float(entry["oldest"] or 0)))
 
     @translated()
     def next_due(self) -> float | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from taskscheduler.store.overview import Backlog, Server
+from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.overview import Server
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from tests.support.tables import table
 
 from taskscheduler import Status
 from taskscheduler.operations.stats import by_status, of_node, of_nodes, of_queue
-from taskscheduler.store.overview import Backlog
+from taskscheduler.store.backlogs import Backlog
 
 NODE: dict[str, Any] = {"name": "a", "host": "h", "queues": ["x"], "running": 1, "slots": 3, "silent": 2.0, "lease": 9}
 
@@ -21,7 +21,7 @@ def test_every_status_is_counted_by_its_label() -> None:
 
 
 def test_a_queue_tells_its_backlog() -> None:
-    assert of_queue(Backlog("x", 7, 1.5)) == {"waiting": 7, "oldest": 1.5}
+    assert of_queue(Backlog("x", 7, 1.5)) == {"waiting": 7, "oldest": 1.5, "is_complete": True}
 
 
 @table(

@@ -63,7 +63,7 @@ class Snapshot(NamedTuple):
                         f"queue {one.queue}",
                         (
                             clean(one.queue),
-                            count(one.waiting),
+                            count(one.waiting, one.is_complete),
                             brief(one.oldest),
                             "paused" if one.queue in paused else "",
                         ),
@@ -89,12 +89,12 @@ _NODE_COLUMNS = (("NODE", 0), ("STATE", 8), ("CPU", 5), ("MEMORY", 8), ("WORK", 
 def _summary(view: DatabaseView, nodes: Sequence[Any], queues: Sequence[Any], pauses: Sequence[Pause]) -> str:
     up = [node for node in nodes if node_state(node) == UP]
     slots, running = (sum(int(node.get(name) or 0) for node in up) for name in ("slots", "running"))
-    waiting = sum(one.waiting for one in queues)
+    waiting, more = sum(one.waiting for one in queues), not all(one.is_complete for one in queues)
     parts = [
         clean(view.overview.name),
         f"{len(up)} of {len(nodes)} nodes up",
         load(sum(map(busy, up)), f"{slots} slots", running, " of "),
-        f"{waiting} waiting",
+        f"{waiting}{'+' if more else ''} waiting",
     ]
     return "  ".join([*parts, *([f"{len(pauses)} paused"] if pauses else [])])
 

@@ -12,8 +12,8 @@ from pydantic.json_schema import SkipJsonSchema
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.control.pauses import ALL, QUEUE, Pause
 from taskscheduler.operations.stats import by_status, of_nodes
+from taskscheduler.store.backlogs import Backlog
 from taskscheduler.store.job_lists import CAP
-from taskscheduler.store.overview import Backlog
 from taskscheduler_daemon.presentation.failure import record as failure_record
 from taskscheduler_daemon.presentation.pause import record as pause_record
 from taskscheduler_daemon.web.api.cluster_forms import (
@@ -87,6 +87,7 @@ def _queues(backlogs: Iterable[Backlog], pauses: Iterable[Pause]) -> list[dict[s
         {
             "name": one.queue,
             "waiting": one.waiting,
+            "is_complete": one.is_complete,
             "oldest_seconds": one.oldest,
             "paused": one.queue in paused or any(pause.kind == ALL for pause in pauses),
         }

@@ -33,7 +33,8 @@ class QueueRecord(BaseModel):
     """A queue in which jobs wait."""
 
     name: str
-    waiting: int = Field(description="up to 10 001")
+    waiting: int = Field(description="up to 10 001; fewer if many queues have many jobs")
+    is_complete: bool = Field(description="false if more jobs wait than were counted")
     oldest_seconds: float = Field(description="how long the first of them has been due")
     paused: bool
 

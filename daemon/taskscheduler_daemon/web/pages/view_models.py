@@ -9,7 +9,7 @@ from typing import Any
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import serves
 from taskscheduler.process import Process
-from taskscheduler.store.overview import Backlog
+from taskscheduler.store.backlogs import Backlog
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     FAILING_LABEL,
@@ -99,7 +99,7 @@ def queue_row(backlog: Backlog, nodes: Sequence[Mapping[str, Any]]) -> Row:
     served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
     return {
         "name": line(backlog.queue, 80),
-        "waiting": count(backlog.waiting),
+        "waiting": count(backlog.waiting, backlog.is_complete),
         "oldest": brief(backlog.oldest),
         "served": served,
     }

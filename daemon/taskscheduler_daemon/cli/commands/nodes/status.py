@@ -15,7 +15,8 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import sound
 from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.operations.control.summary import kept_back
-from taskscheduler.store.overview import Backlog, Server
+from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.overview import Server
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import DatabaseView, node_command, view_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
@@ -141,7 +142,10 @@ def _rows(cluster: ClusterStatus) -> list[tuple[str, ...]]:
         ("server", server.replica_set, server.version, server.address),
     ]
     rows += [("jobs", status.label, count(number), "") for status, number in cluster.counts.items()]
-    rows += [("queue", one.queue, count(one.waiting), f"oldest {brief(one.oldest)}") for one in cluster.queues]
+    rows += [
+        ("queue", one.queue, count(one.waiting, one.is_complete), f"oldest {brief(one.oldest)}")
+        for one in cluster.queues
+    ]
     rows += [("pause", what(one), one.reason or "", one.by or "") for one in cluster.pauses]
     rows += [("unknown", one.name, one.queue, "no node of this queue knows it") for one in cluster.unknown]
     rows += [("why", *cells) for cells in reason_rows(cluster.why)]
@@ -182,7 +186,7 @@ def _draw(settings: Settings, cluster: ClusterStatus) -> None:
             (
                 clean(one.queue),
                 _bar(one.waiting, most, settings.fancy),
-                count(one.waiting),
+                count(one.waiting, one.is_complete),
                 f"oldest {brief(one.oldest)}",
             )
             for one in cluster.queues
