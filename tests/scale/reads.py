@@ -29,19 +29,19 @@ ROUNDS = 20
 
 _PROFILE = "system.profile"
 
-#: queries that find one job of each kind
-KINDS: dict[str, dict[str, Any]] = {
-    "done": {"status": 3},
-    "failed": {"status": 4, "fingerprint": {"$exists": True}},
-    "waiting": {"status": 0},
-    "running": {"status": 2, "boot": {"$exists": True}},
-    "tagged": {"status": 3, "tags": "eu"},
-    "run": {"schedule": {"$exists": True}},
-    "signal": {"awaits.name": "approved"},
-    "full": {"blocked": "limit:stripe-0"},
-    "turn": {"group": "customer-1", "status": 1},
-    "behind": {"blocked": "sequence:stuck-1"},
-    "paused": {"blocked": "pause:job:trace"},
+#: queries that find one job of each kind, and the index by which
+KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "done": ({"status": 3}, "retention_done"),
+    "failed": ({"fingerprint": {"$gt": ""}}, "failures"),
+    "waiting": ({"status": 0}, "claim"),
+    "running": ({"status": 2, "boot": {"$exists": True}}, "held"),
+    "tagged": ({"tags": "eu"}, "tags"),
+    "run": ({"schedule": "nightly-1"}, "schedule"),
+    "signal": ({"status": 1, "awaits.name": "approved"}, "awaits"),
+    **{
+        name: ({"blocked": {"$gte": text}, "parked_at": {"$exists": True}}, "blocked")
+        for name, text in (("full", "limit:s"), ("turn", "group:"), ("behind", "sequence:"), ("paused", "pause:job:"))
+    },
 }
 
 EXPRESSIONS = (
@@ -98,7 +98,7 @@ class Cost(NamedTuple):
 def landmarks(scheduler: Scheduler) -> dict[str, Any]:
     """The ids of a job of each kind, of a flow and of the large one."""
     jobs, flows = scheduler.store.jobs.collection, scheduler.store.flows.collection
-    found = {name: jobs.find_one(query, {"_id": 1}) for name, query in KINDS.items()}
+    found = {name: jobs.find_one(query, {"_id": 1}, hint=index) for name, (query, index) in KINDS.items()}
     ids = {name: str(job["_id"]) for name, job in found.items() if job is not None}
     small, large = flows.find_one({"status": "done"}), flows.find_one({"total": {"$gt": 1000}})
     assert small is not None
@@ -110,7 +110,7 @@ def addresses(known: dict[str, Any]) -> Iterator[str]:
     """The addresses of all pages and routes that only read."""
     jobs = [known[name] for name in KINDS if name in known]
     yield from ("/", "/?range=6h", "/?range=72h", "/nodes", "/control", "/schedules", "/schedules?name=nightly-1")
-    yield from (f"/schedules?state={state}" for state in ("active", "paused"))
+    yield from (f"/schedules?state={state}" for state in ("paused", "undeclared"))
     yield "/schedule?name=nightly-1"
     yield from ("/failures", "/failures?since=30d", "/failures?job=app.mail.job_00", "/audit", "/audit?who=ops@web-1")
     yield from (
@@ -127,7 +127,7 @@ def addresses(known: dict[str, Any]) -> Iterator[str]:
     yield "/jobs"
     yield from (f"/jobs?status={one}" for one in ("live", "waiting", "postponed", "processing", "done", "failed"))
     yield from (f"/jobs?status={one}" for one in ("canceled", "timeout"))
-    yield from (f"/jobs?kind={one}" for one in ("service", "program", "solo", "async"))
+    yield from (f"/jobs?kind={one}" for one in ("service", "program", "solo"))
     yield from (f"/jobs?{urlencode({'q': one})}" for one in EXPRESSIONS)
     yield from (f"/jobs?status=live&{urlencode({'q': one})}" for one in ("data.n:77", "tag:eu"))
     yield from (

@@ -13,6 +13,7 @@ from taskscheduler.model.control.keys import SEQUENCE, key
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.sound import sound, status_of
 from taskscheduler.store import Store
+from taskscheduler.store.control.sequences import MOST_LISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,16 @@ class BlockedSequence:
     waiting: int  #: how many jobs wait behind it, 1000 at most
 
 
-def blocked_sequences(store: Store) -> list[BlockedSequence]:
-    """Returns the blocked sequences by their keys."""
-    return [_blocked(store, job) for job in store.sequences.blocked() if sound(job, "sequence") is not None]
+def blocked_sequences(store: Store, most: int = MOST_LISTED) -> list[BlockedSequence]:
+    """Returns the blocked sequences by their keys, so many at most."""
+    jobs = [job for job in store.sequences.blocked(most) if sound(job, "sequence") is not None]
+    waiting = store.sequences.waiting([job["sequence"] for job in jobs])
+    return [_blocked(job, waiting[job["sequence"]]) for job in jobs]
 
 
-def _blocked(store: Store, job: Mapping[str, Any]) -> BlockedSequence:
-    name = job["sequence"]
+def _blocked(job: Mapping[str, Any], waiting: int) -> BlockedSequence:
     ended, error = sound(job, "ended"), sound(job, "error")
-    waiting = store.sequences.waiting(name)
-    return BlockedSequence(name, job["_id"], sound(job, "class", ""), status_of(job), ended, error, waiting)
+    return BlockedSequence(job["sequence"], job["_id"], sound(job, "class", ""), status_of(job), ended, error, waiting)
 
 
 def release_sequence(store: Store, name: str) -> bool:

@@ -10,16 +10,18 @@ first the index, then the collection of the counters, then the turn. So where th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bson import ObjectId
+from bson import MinKey, ObjectId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from taskscheduler.model.document import Document
+from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import DEAD_LETTERS
 from taskscheduler.model.options import SEQUENCES, SchedulerOptions
 from taskscheduler.store.lenient_reads import read
@@ -36,6 +38,8 @@ _INDEX = str(_BY_TURN.document["name"])
 _BLOCKING = {"$in": sorted(map(int, DEAD_LETTERS))}
 
 MOST_LISTED = 1000  #: blocked sequences, and jobs of one that wait
+
+_AT_ONCE = 100  #: sequences whose jobs one question counts
 
 _BULKY = dict.fromkeys(("data", "result", "attempts", "error"), 0)
 
@@ -84,31 +88,66 @@ class SequenceStore:
         query = {"sequence": name, "turn": {"$exists": True}}
         return next(iter(self._found(query, _BULKY, 1)), None)
 
-    def blocked(self) -> list[Document]:
-        """Returns the ended jobs that block their sequence."""
-        query = {"turn": {"$exists": True}, "sequence": {"$exists": True}, "status": _BLOCKING}
-        return self._found(query, _SHOWN, MOST_LISTED)
+    def blocked(self, most: int) -> list[Document]:
+        """Returns the ended jobs that block their sequence, so many at most.
+
+        The server skips from one sequence to the next, and looks at the first job of each.
+        """
+        firsts = {name: {"$first": f"${name}"} for name in _SHOWN if name != "sequence"}
+        stages: list[Document] = [
+            {"$match": {"sequence": {"$gt": ""}, "turn": {"$gte": MinKey()}}},
+            {"$sort": dict(TURN_ORDER)},
+            {"$group": {"_id": "$sequence", "job": {"$first": "$_id"}, **firsts}},
+            {"$match": {"status": _BLOCKING}},
+            {"$sort": {"_id": 1}},
+            {"$limit": most},
+            {"$project": {"_id": "$job", "sequence": "$_id", **dict.fromkeys(firsts, 1)}},
+        ]
+        try:
+            return read(self._jobs, lambda jobs: jobs.aggregate(stages, hint=_INDEX))
+        except OperationFailure as error:
+            return self._none_if_unused(error)
 
     def blocking(self, name: str) -> Document | None:
         """Returns the ended job that blocks a sequence; None if none does."""
         query = {"sequence": name, "turn": {"$exists": True}, "status": _BLOCKING}
         return next(iter(self._found(query, _SHOWN, 1)), None)
 
-    def waiting(self, name: str) -> int:
-        """Returns how many live jobs of a blocked sequence there are, besides the one that blocks it."""
-        query = {"sequence": name, "turn": {"$exists": True}, "status": {"$not": _BLOCKING}}
-        return self._jobs.count_documents(query, hint=_INDEX, limit=MOST_LISTED)
+    def waiting(self, names: Sequence[str]) -> Counter[str]:
+        """Returns how many live jobs of each of these blocked sequences there are, 1000 at most."""
+        found = Counter[str]()
+        for start in range(0, len(names), _AT_ONCE):
+            first, *others = [_counting(name) for name in names[start : start + _AT_ONCE]]
+            stages = [*first, *({"$unionWith": {"coll": self._jobs.name, "pipeline": other}} for other in others)]
+            found.update({one["_id"]: int(one["jobs"]) for one in self._aggregated(stages)})
+        return found
+
+    def _aggregated(self, stages: Sequence[Document]) -> list[Document]:
+        return read(self._jobs, lambda jobs: jobs.aggregate(list(stages)))
 
     def _found(self, query: Document, fields: Mapping[str, int], most: int) -> list[Document]:
-        """Reads by the index of sequences. If it is not there, nobody has used a sequence, or somebody dropped it."""
         try:
             return read(self._jobs, lambda jobs: jobs.find(query, fields).sort(TURN_ORDER).hint(_INDEX).limit(most))
         except OperationFailure as error:
-            if error.code != _NO_SUCH_HINT or has_sequences(self._jobs.database):
-                raise  # nodes make it again
-            return []
+            return self._none_if_unused(error)
+
+    def _none_if_unused(self, error: OperationFailure) -> list[Document]:
+        """Returns nothing if the index of sequences is not there since nobody has used one; else raises the error."""
+        if error.code != _NO_SUCH_HINT or has_sequences(self._jobs.database):
+            raise error  # somebody dropped the index, and nodes make it again
+        return []
 
     def release(self, job_id: ObjectId) -> bool:
         """Lets the others of its sequence pass an ended job; returns whether it was in their way."""
         query = {"_id": job_id, "turn": {"$exists": True}, "status": _BLOCKING}
         return self._jobs.update_one(query, {"$unset": {"turn": ""}}).modified_count == 1
+
+
+def _counting(name: str) -> list[Document]:
+    """Returns the stages that count the live jobs of a sequence, under its name."""
+    query: Document = {"sequence": name, "turn": {"$exists": True}, "status": {"$not": _BLOCKING}}
+    return [
+        {"$match": as_stored(query)},
+        {"$limit": MOST_LISTED},
+        {"$group": {"_id": {"$literal": name}, "jobs": {"$sum": 1}}},
+    ]

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from taskscheduler.model.control.pauses import KINDS, Pause
 from taskscheduler.operations.control.groups import groups
+from taskscheduler.operations.control.sequences import blocked_sequences
 from taskscheduler.store.driver_errors import translated
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import WebContext, context_of
@@ -37,9 +38,10 @@ def show(
     """Shows what is set and what is blocked, and the forms for the limit of this name and for this group."""
     context = context_of(request)
     paused = context.scheduler.pauses()
-    uses, blocked = context.scheduler.limits.all(), context.scheduler.sequences.blocked()
+    uses = context.scheduler.limits.all()
     with translated():
         shared = groups(context.scheduler.store, SHOWN)
+        blocked = blocked_sequences(context.scheduler.store, SHOWN + 1)
     now = context.scheduler.store.clock.now()
     known = next((use.limit for use in uses if use.name == name), None)
     return signed_page(
@@ -60,7 +62,7 @@ def show(
         group=line(group, 200),
         weight=next((f"{use.weight:g}" for use in shared if use.name == group), ""),
         sequences=[sequence_row(one, now) for one in blocked[:SHOWN]],
-        more_sequences=max(0, len(blocked) - SHOWN),
+        more_sequences=len(blocked) > SHOWN,
         message=done_text(done),
     )
 
