@@ -86,6 +86,14 @@ class ServiceNotFoundError(SchedulerError, LookupError):
         self.name = name
 
 
+class NodeNotFoundError(SchedulerError, LookupError):
+    """No node of this name or id runs."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(f"no node {name!r:.120} runs; list them with stats()")
+        self.name = name
+
+
 class ScheduleNotFoundError(SchedulerError, LookupError):
     """There is no schedule of this name."""
 

@@ -15,6 +15,7 @@ from taskscheduler.errors import (
     InvalidStateError,
     JobNotFoundError,
     NoAnswerError,
+    NodeNotFoundError,
     NotPermittedError,
     ScheduleNotFoundError,
     SchedulerError,
@@ -33,7 +34,7 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1  #: a job failed, or only a part was done
     USAGE = 2  #: wrong options or arguments
-    NOT_FOUND = 3  #: no such job, flow, service or schedule
+    NOT_FOUND = 3  #: no such job, flow, service, schedule or node
     DATABASE = 4  #: MongoDB cannot be reached or refuses us
     REFUSED = 5  #: not allowed, or not confirmed
     ALREADY_RUNNING = 75  #: a solo program runs already; EX_TEMPFAIL of sysexits
@@ -43,7 +44,10 @@ class ExitCode(IntEnum):
 
 CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((InvalidOptionError, InvalidDataError, InvalidJobError), ExitCode.USAGE),
-    ((JobNotFoundError, FlowNotFoundError, ServiceNotFoundError, ScheduleNotFoundError), ExitCode.NOT_FOUND),
+    (
+        (JobNotFoundError, FlowNotFoundError, NodeNotFoundError, ServiceNotFoundError, ScheduleNotFoundError),
+        ExitCode.NOT_FOUND,
+    ),
     ((DatabaseError, EmbeddedServerError), ExitCode.DATABASE),
     ((DuplicateJobError, InvalidStateError, NotPermittedError), ExitCode.REFUSED),
     ((AlreadyRunningError,), ExitCode.ALREADY_RUNNING),
@@ -73,6 +77,8 @@ def _message(error: SchedulerError) -> str:
     """Returns the text of an error, with a command as its cure."""
     if isinstance(error, ServiceNotFoundError):
         return f"Given service {error.name!r} does not exist; start it with: taskscheduler service start"
+    if isinstance(error, NodeNotFoundError):
+        return f"no node {error.name!r:.120} runs; list them with: taskscheduler nodes"
     if isinstance(error, ScheduleNotFoundError):
         return f"there is no schedule {error.name!r:.120}; add it with: taskscheduler schedule add"
     if isinstance(error, FlowNotFoundError):

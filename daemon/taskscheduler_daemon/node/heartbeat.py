@@ -33,6 +33,10 @@ class LeaseHolder(Protocol):
         """The lease was extended; `lapsed`: after a time without it."""
         ...
 
+    def drain(self) -> None:
+        """Somebody has asked this node to drain; called with each heartbeat from then on."""
+        ...
+
     def lease_lost(self) -> None:
         """Another node has declared this one lost."""
         ...
@@ -120,13 +124,15 @@ class Heartbeat:
     def _beat(self) -> bool:
         """Returns whether the lease is still ours."""
         sent = self._clock.monotonic()
-        server_now = self._store.nodes.beat(self._boot, self._status.all())
-        if server_now is None:
+        answer = self._store.nodes.beat(self._boot, self._status.all())
+        if answer is None:
             self._lease.lost()
             self._holder.lease_lost()
             return False
-        self._set_clock(server_now, sent)
+        self._set_clock(answer.at, sent)
         self._renewed(sent)
+        if answer.drains:
+            self._holder.drain()
         return True
 
     def _set_clock(self, server_now: datetime, sent: float) -> None:

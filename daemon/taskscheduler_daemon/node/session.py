@@ -25,6 +25,7 @@ from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.output.echo import JobEcho
 from taskscheduler_daemon.node.output.reader import OutputReader
 from taskscheduler_daemon.node.parts import SessionParts
+from taskscheduler_daemon.node.state.drain import Drain
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.node.state.totals import Totals
 from taskscheduler_daemon.node.vitals import Vitals
@@ -69,6 +70,7 @@ class Session:
         self._begun: Begun = frozenset()  #: what ran when the manager died
         self._manager_was_asked = False  #: to end, by the signal of somebody else
         self._why = "its node stopped while it ran"  #: why attempts are handed back at the end
+        self._drain = Drain(options.name)
         self._stopping = 0  #: how many signals asked for it
         self._nothing_runs = self._is_written = False  #: how far `close` has come
         self._threads = threads = SessionThreads(self._crashed)
@@ -125,7 +127,8 @@ class Session:
             selector.register(self._signals, selectors.EVENT_READ)
             end = self._loop(selector)
         # a node that was asked to stop begins no other session, whatever happened in between
-        return SessionEnd.STOPPED if self._stopping and end is not SessionEnd.BROKEN else end
+        is_over = self._stopping or self._drain.is_asked
+        return SessionEnd.STOPPED if is_over and end is not SessionEnd.BROKEN else end
 
     def _loop(self, selector: selectors.BaseSelector) -> SessionEnd:
         writing, manager = False, self._manager
@@ -158,6 +161,8 @@ class Session:
         parts.claimer.slots_free()
         parts.capacity.speed.rate(now)
         if parts.capacity.budget.is_exhausted and not len(parts.in_flight) and not self._stopping:
+            self.stop()
+        if self._drain.is_done(parts.in_flight) and not self._stopping:
             self.stop()
         parts.log.keep_time(now)
 
@@ -222,6 +227,16 @@ class Session:
         self._parts.claimer.stop()
         self._parts.watchdog.kill_within(self._options.stop_timeout + _STOP_MARGIN)
         self._manager.stop(self._options.stop_timeout)
+
+    def drain(self) -> None:
+        """Takes no new jobs; the main loop stops the node when those that it has are done."""
+        if self._drain.ask():
+            self._threads.start("drain", self._claim_no_more)
+
+    def _claim_no_more(self) -> None:
+        self._parts.claimer.stop()
+        self._drain.claims_none = True
+        self._signals.wake()
 
     def lease_renewed(self, lapsed: bool) -> None:
         """Allows jobs to run for longer; after a time without a lease, searches for those added meanwhile."""

@@ -10,7 +10,7 @@ from taskscheduler.model.nodes import NodeState, age_of, state_of
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.text import plural, size
 
-UP, SILENT, LOST = "up", "silent", "LOST"
+UP, DRAINING, SILENT, LOST = "up", "draining", "silent", "LOST"
 
 COLUMNS = ("NAME", "HOST", "VERSION", "STATE", "QUEUES", "SLOTS", "SINCE", "JOBS")
 
@@ -18,7 +18,10 @@ UNKNOWN_CURE = "start a node with --jobs and the module that defines it"
 
 
 def node_state(node: Mapping[str, Any]) -> str:
-    """Returns `up`, `silent` (its lease has expired) or `LOST` (other nodes have rescued its jobs)."""
+    """Returns `up`, `draining` (it takes no new jobs), `silent` (its lease has expired) or `LOST`.
+
+    The other nodes have rescued the jobs of one that is lost.
+    """
     state = state_of(node)
     return LOST if state is NodeState.LOST else str(state)
 

@@ -21,6 +21,7 @@ from taskscheduler.errors import (
     InvalidStateError,
     JobNotFoundError,
     NoAnswerError,
+    NodeNotFoundError,
     NotPermittedError,
     ScheduleNotFoundError,
     SchedulerError,
@@ -243,6 +244,8 @@ def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 404, f"There is no flow {str(error.flow_id)[:200]}")
     if isinstance(error, ScheduleNotFoundError):
         return _answer(request, 404, f"There is no schedule {str(error.name)[:200]}")
+    if isinstance(error, NodeNotFoundError):
+        return _answer(request, 404, f"There is no node {str(error.name)[:200]} that runs")
     if isinstance(error, NotPermittedError):
         return _answer(request, 403, str(error))
     if isinstance(error, InvalidStateError):

@@ -24,6 +24,7 @@ from taskscheduler.aio.limits import AsyncLimits, AsyncSequences
 from taskscheduler.aio.listener import AsyncListener, Listening
 from taskscheduler.aio.logs import AsyncLogs
 from taskscheduler.aio.metrics import AsyncMetrics
+from taskscheduler.aio.nodes import AsyncNodes
 from taskscheduler.aio.process import AsyncProcess, AsyncProcesses
 from taskscheduler.aio.record import AsyncRecord
 from taskscheduler.aio.schedules import AsyncSchedules
@@ -96,6 +97,7 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         self.inspect = AsyncInspection(blocking.inspect, threads, processes)
         self.audit = AsyncAudit(blocking.audit, threads, processes)
         self.logs = AsyncLogs(blocking.logs, threads, processes)
+        self.nodes = AsyncNodes(blocking.nodes, threads, processes)
         self._handlers = AsyncHandlers(foundation.events, threads, processes, self.flows)
         self._listeners: weakref.WeakSet[AsyncListener] = weakref.WeakSet()
         self._database: AsyncDatabase[Any] | None = None

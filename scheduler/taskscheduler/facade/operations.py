@@ -13,6 +13,7 @@ from taskscheduler.facade.limits import Limits, Sequences
 from taskscheduler.facade.logs import Logs
 from taskscheduler.facade.maintenance import MaintenanceMethods
 from taskscheduler.facade.metrics import Metrics
+from taskscheduler.facade.nodes import Nodes
 from taskscheduler.facade.schedules import Schedules
 from taskscheduler.facade.services import ServiceMethods
 from taskscheduler.facade.waiting import WaitingMethods
@@ -32,3 +33,4 @@ class Operations(JobMethods, ControlMethods, MaintenanceMethods, ServiceMethods,
         self.metrics = Metrics(self._core)
         self.audit = Audit(self._core)
         self.logs = Logs(self._core)
+        self.nodes = Nodes(self._core)

@@ -1,4 +1,4 @@
-"""Reads the document of a node: its lease, and whether it is up, silent or lost."""
+"""Reads the document of a node: its lease, and whether it is up, draining, silent or lost."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class NodeState(StrEnum):
     """The state of a node, by its heartbeat."""
 
     UP = "up"
+    DRAINING = "draining"  #: it takes no new jobs, and ends when those that it has are done
     SILENT = "silent"  #: its lease has ended
     LOST = "lost"  #: other nodes rescue its jobs
 
@@ -119,7 +120,9 @@ def state_of(node: Mapping[str, Any]) -> NodeState:
     """Returns the state of a node from its document, as `NodeStore.all` reads it."""
     if node.get("lost"):
         return NodeState.LOST
-    return NodeState.SILENT if silence_of(node) > lease_of(node) else NodeState.UP
+    if silence_of(node) > lease_of(node):
+        return NodeState.SILENT
+    return NodeState.DRAINING if node.get("drain") else NodeState.UP
 
 
 def serves(node: Mapping[str, Any], queue: str) -> bool:

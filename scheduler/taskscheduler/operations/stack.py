@@ -40,7 +40,7 @@ def _check_node(store: Store, job: Document, boot: ObjectId) -> None:
     node, name = store.nodes.find(boot), sound(job, "node", "?")
     if node is None:
         raise NoAnswerError(f"the node {name} that runs job {job['_id']} is gone; other nodes take the job over")
-    if state_of(node) is not NodeState.UP:
+    if state_of(node) not in (NodeState.UP, NodeState.DRAINING):
         raise NoAnswerError(
             f"the node {name} that runs job {job['_id']} has been silent for {silence_of(node):.0f} s; "
             "other nodes take the job over when its lease has ended"

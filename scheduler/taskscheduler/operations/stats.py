@@ -49,7 +49,9 @@ def of_nodes(documents: Iterable[Document]) -> dict[str, Any]:
 
 
 def of_node(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one node: `state` is up, silent (its lease has ended) or lost (other nodes have rescued its jobs).
+    """Returns one node: `state` is up, draining (it takes no new jobs), silent (its lease has ended) or lost.
+
+    Other nodes have rescued the jobs of one that is lost.
 
     `workers` counts its processes; `ended` counts the attempts since its start by their end: succeeded, failed,
     timed_out, lost, returned. `running` counts its attempts and `free` its unused slots; async attempts share a slot,

@@ -7,9 +7,9 @@ the node then stops its jobs and goes on under a new identity.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from pymongo import ReturnDocument
@@ -21,6 +21,13 @@ from taskscheduler.model.options import NODES
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.lenient_reads import change_one, read, seconds_since
 from taskscheduler.store.schema import SCHEMA
+
+
+class Beat(NamedTuple):
+    """The answer to a heartbeat."""
+
+    at: datetime  #: the time of the server
+    drains: bool  #: whether somebody has asked the node to drain
 
 
 class NodeStore:
@@ -37,8 +44,8 @@ class NodeStore:
             upsert=True,
         )
 
-    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> datetime | None:
-        """Renews the lease and returns the server's time; None if the node was declared lost or is not there."""
+    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> Beat | None:
+        """Renews the lease; None if the node was declared lost or is not there."""
         moved: Document = {"$set": dict(facts), "$currentDate": {"alive": True}}
         try:
             return self._beaten(boot, {**moved, "$inc": {"beat": 1}})
@@ -49,11 +56,14 @@ class NodeStore:
         moved["$set"]["beat"] = secrets.randbelow(2**31)
         return self._beaten(boot, moved)
 
-    def _beaten(self, boot: ObjectId, update: Document) -> datetime | None:
+    def _beaten(self, boot: ObjectId, update: Document) -> Beat | None:
         query, after = {"_id": boot, "lost": {"$exists": False}}, ReturnDocument.AFTER
-        node = change_one(self._collection, query, update, projection={"alive": 1}, return_document=after)
-        beaten: datetime | None = None if node is None else node["alive"]
-        return beaten
+        node = change_one(self._collection, query, update, projection={"alive": 1, "drain": 1}, return_document=after)
+        return None if node is None else Beat(node["alive"], bool(node.get("drain")))
+
+    def drain(self, boots: Sequence[ObjectId]) -> None:
+        """Asks nodes to drain: each learns it from the answer to its next heartbeat."""
+        self._collection.update_many({"_id": {"$in": list(boots)}}, {"$set": {"drain": True}})
 
     def remove(self, boot: ObjectId) -> None:
         """Removes a node that has stopped and handed everything back."""

@@ -20,7 +20,7 @@ from taskscheduler.store.attempts import bad_ends, ending
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.nodes import Beat, NodeStore
 from taskscheduler.store.postponed_jobs import LateJobs
 from taskscheduler_daemon.ipc.begun_page import BegunPage
 from taskscheduler_daemon.ipc.messages import Run
@@ -58,9 +58,9 @@ def no_fence() -> None:
 def no_mark() -> None:
     """A node that was declared lost renews its lease as if nothing had happened."""
 
-    def beat(self: NodeStore, boot: ObjectId, facts: Mapping[str, Any]) -> datetime:
+    def beat(self: NodeStore, boot: ObjectId, facts: Mapping[str, Any]) -> Beat:
         self._collection.update_one({"_id": boot}, {"$inc": {"beat": 1}, "$currentDate": {"alive": True}})
-        return datetime.now(UTC)
+        return Beat(datetime.now(UTC), False)
 
     replace_in(NodeStore, "beat", beat)
 

@@ -33,6 +33,9 @@ def test_a_heartbeat_from_the_future_is_no_silence() -> None:
         ({"silent": 29}, NodeState.UP),
         ({"silent": 31}, NodeState.SILENT),
         ({"lease": 5, "silent": 0, "lost": True}, NodeState.LOST),
+        ({"drain": True}, NodeState.DRAINING),
+        ({"drain": True, "silent": 31}, NodeState.SILENT),
+        ({"drain": True, "lost": True}, NodeState.LOST),
         ({}, NodeState.UP),
     ],
 )
@@ -41,7 +44,7 @@ def test_a_node_is_up_until_its_lease_ends_or_others_rescue_its_jobs(node: dict[
 
 
 def test_a_state_is_shown_by_its_word() -> None:
-    assert [str(state) for state in NodeState] == ["up", "silent", "lost"]
+    assert [str(state) for state in NodeState] == ["up", "draining", "silent", "lost"]
 
 
 START = datetime(2026, 11, 29, tzinfo=UTC)

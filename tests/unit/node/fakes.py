@@ -33,6 +33,7 @@ from taskscheduler.store.control.admission import Refused
 from taskscheduler.store.control.group_lists import Part
 from taskscheduler.store.control.rates import Granted
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.nodes import Beat
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import Kind, Report, Run, body
 from taskscheduler_daemon.node.state.in_flight import Attempt
@@ -278,16 +279,17 @@ class FakeNodes:
         self._faults = faults
         self.registered: dict[ObjectId, dict[str, Any]] = {}
         self.lost: list[ObjectId] = []
+        self.drains = False
         self.beats: list[Mapping[str, Any]] = []
 
     def register(self, boot: ObjectId, facts: Mapping[str, Any]) -> None:
         self._faults.note("nodes.register")
         self.registered[boot] = {"_id": boot, "silent": 0.0, "beat": 0, **facts}
 
-    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> datetime | None:
+    def beat(self, boot: ObjectId, facts: Mapping[str, Any]) -> Beat | None:
         self._faults.note("nodes.beat")
         self.beats.append(facts)
-        return None if boot in self.lost else SERVER_NOW
+        return None if boot in self.lost else Beat(SERVER_NOW, self.drains)
 
     def all(self) -> list[dict[str, Any]]:
         self._faults.note("nodes.all")

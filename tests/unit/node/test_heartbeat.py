@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.tables import table
 from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeStore, Threads, lease
 
+from taskscheduler.store.nodes import Beat
 from taskscheduler_daemon.node import heartbeat
 from taskscheduler_daemon.node.heartbeat import BeatPlan, Heartbeat
 from taskscheduler_daemon.node.state.identity import NodeIdentity
@@ -30,6 +30,7 @@ class Bench:
         self.lease = lease(self.clock, 3000.0)
         self.renewed: list[bool] = []
         self.lost = 0
+        self.drained = 0
         self.heartbeat = Heartbeat(
             store=self.store.store,
             node=self.node,
@@ -45,6 +46,9 @@ class Bench:
     def lease_renewed(self, lapsed: bool) -> None:
         assert self.lease.is_safe
         self.renewed.append(lapsed)
+
+    def drain(self) -> None:
+        self.drained += 1
 
     def lease_lost(self) -> None:
         self.lost += 1
@@ -82,7 +86,7 @@ def test_a_beat_renews_the_lease_from_when_it_was_sent(bench: Bench) -> None:
     bench.heartbeat.start()
     beat = bench.store.nodes.beat
 
-    def slow(*facts: Any) -> datetime | None:
+    def slow(*facts: Any) -> Beat | None:
         answer = beat(*facts)
         bench.clock.seconds += 5.0
         return answer
@@ -100,6 +104,15 @@ def test_a_renewal_after_the_lease_had_lapsed_says_so(bench: Bench) -> None:
     bench.clock.seconds += 2800.0
     bench.beat()
     eventually(lambda: bench.renewed == [False, True])
+
+
+def test_a_node_that_is_asked_to_drain_learns_it_with_the_next_beat(bench: Bench) -> None:
+    bench.heartbeat.start()
+    bench.beat()
+    assert bench.drained == 0
+    bench.store.nodes.drains = True
+    bench.beat()
+    eventually(lambda: bench.drained == 1)
 
 
 def test_a_node_that_was_declared_lost_ends_and_claims_nothing_more(bench: Bench) -> None:
@@ -128,7 +141,7 @@ def test_a_beat_that_was_answered_late_is_followed_at_once(bench: Bench) -> None
     """The lease counts from when a beat was sent, so the next one is planned from there too."""
     beat, sent = bench.store.nodes.beat, []
 
-    def slow(*facts: Any) -> datetime | None:
+    def slow(*facts: Any) -> Beat | None:
         sent.append(bench.clock.seconds)
         if len(sent) == 1:
             bench.clock.seconds += 1600.0
@@ -220,7 +233,7 @@ def test_one_that_was_never_started_can_be_stopped(bench: Bench) -> None:
 def test_an_answer_that_comes_soon_sets_the_clock_of_the_server(bench: Bench) -> None:
     beat, takes = bench.store.nodes.beat, iter([0.08, 5.0])
 
-    def slow(*facts: Any) -> datetime | None:
+    def slow(*facts: Any) -> Beat | None:
         bench.clock.seconds += next(takes)
         return beat(*facts)
 

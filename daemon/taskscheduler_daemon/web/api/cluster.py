@@ -19,13 +19,14 @@ from taskscheduler_daemon.presentation.pause import record as pause_record
 from taskscheduler_daemon.web.api.cluster_forms import (
     CappedCounts,
     ClusterStatus,
+    Drained,
     FailureRecord,
     NewPause,
     NodeRecord,
     PauseRecord,
     QueueRecord,
 )
-from taskscheduler_daemon.web.api.job_forms import JobDetails, JobRecord
+from taskscheduler_daemon.web.api.job_forms import JobDetails, JobRecord, Reason
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, form_of, takes
 from taskscheduler_daemon.web.api.records import answer, job_details, job_record
 from taskscheduler_daemon.web.http.context import context_of
@@ -99,6 +100,19 @@ def _queues(backlogs: Iterable[Backlog], pauses: Iterable[Pause]) -> list[dict[s
 def list_nodes(request: Request) -> Response:
     """Returns the nodes of the last day."""
     return answer([_node(one) for one in of_nodes(context_of(request).overview.nodes())["nodes"]])
+
+
+@router.post(
+    _V1 + "/nodes/{name}/drain",
+    response_model=Drained,
+    responses=problems(404, missing="no such node runs"),
+    summary="Drain a node",
+    openapi_extra=takes(Reason, required=False),
+)
+def drain_node(request: Request, name: Name, body: Body) -> Response:
+    """Has the nodes of this name, or the one of this id, take no new jobs, finish those that they have, and end."""
+    given = form_of(body, Reason)
+    return answer({"draining": context_of(request).scheduler.nodes.drain(name, given.reason)})
 
 
 def _node(node: Mapping[str, Any]) -> dict[str, Any]:

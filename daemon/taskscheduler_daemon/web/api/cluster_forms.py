@@ -45,7 +45,7 @@ class NodeRecord(BaseModel):
     name: str
     host: str
     version: str
-    state: Literal["up", "silent", "lost"]
+    state: Literal["up", "draining", "silent", "lost"]
     queues: list[str] = Field(description="those that it serves; none: all")
     running: int
     free: int
@@ -53,6 +53,12 @@ class NodeRecord(BaseModel):
     workers: int
     silent_seconds: float = Field(description="since its last heartbeat")
     ended: dict[str, int] = Field(description="its attempts since its start, by their end")
+
+
+class Drained(BaseModel):
+    """Nodes that drain."""
+
+    draining: int = Field(description="how many nodes have this name")
 
 
 class ClusterStatus(CappedCounts):

@@ -181,7 +181,7 @@ class StatusChange(BaseModel):
 class Reason(Form):
     """A body that says why, and may be empty."""
 
-    reason: str | None = Field(None, max_length=LONGEST_REASON, description="it is stored in the job")
+    reason: str | None = Field(None, max_length=LONGEST_REASON, description="everybody sees it")
 
 
 class Retry(Form):

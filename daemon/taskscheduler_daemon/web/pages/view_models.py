@@ -28,7 +28,7 @@ from taskscheduler_daemon.presentation.kinds import (
     program,
     service_name,
 )
-from taskscheduler_daemon.presentation.node import UP, busy, load, node_state
+from taskscheduler_daemon.presentation.node import DRAINING, SILENT, UP, busy, load, node_state
 from taskscheduler_daemon.presentation.text import iso
 from taskscheduler_daemon.web.pages.truncate import line
 
@@ -111,7 +111,7 @@ def node_row(node: Mapping[str, Any]) -> Row:
     return {
         "name": line(node.get("name") or node["_id"], 80),
         "version": line(node.get("version") or "", 40),
-        "state": "lost" if state not in (UP, "silent") else state,
+        "state": "lost" if state not in (UP, DRAINING, SILENT) else state,
         "pool": line(node.get("pm") or "", 20),
         "busy": line(load(busy(node), node.get("slots", "?"), int(node.get("running") or 0), " of "), 60),
         "queues": line(", ".join(map(str, node.get("queues") or [])) or "all", 200),

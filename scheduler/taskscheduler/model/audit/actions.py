@@ -39,6 +39,7 @@ _OPERATOR = (
     "flow.cancel", "flow.retry",
     "job.cancel", "job.retry", "job.signal", "job.update",
     "jobs.cancel", "jobs.restore", "jobs.retry",
+    "node.drain",
     "pause", "programs.end_silent", "resume",
     "schedule.backfill", "schedule.pause", "schedule.resume", "schedule.run",
     "sequence.release",

@@ -12,15 +12,17 @@ from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.background import stop_node
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.daemonize import in_background, with_pidfile
-from taskscheduler_daemon.cli.database import given_uri
+from taskscheduler_daemon.cli.database import given_uri, open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.job_modules import look_here
 from taskscheduler_daemon.cli.input.node_options import given_options, node_options
 from taskscheduler_daemon.cli.input.parameters import DURATION
+from taskscheduler_daemon.cli.input.reason import REASON
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.logs import log_to_stderr
 from taskscheduler_daemon.node.node import QueueNode
 from taskscheduler_daemon.presentation.terminal import remark, say
+from taskscheduler_daemon.presentation.text import plural
 
 STOP_HELP = """Stop the node that a pidfile names, and wait until it has ended.
 
@@ -38,6 +40,23 @@ def stop(settings: Settings, pidfile: str, timeout: float) -> int:  # noqa: ARG0
         return ExitCode.OK
     remark(f"taskscheduler: no node runs for the pidfile {pidfile}")
     return ExitCode.NOT_FOUND
+
+
+DRAIN_HELP = """Have a node take no new jobs, finish those that it has, and end.
+
+NAME is a name or an id that `taskscheduler nodes` lists; all nodes of that name drain. A node obeys at its next
+heartbeat, within a third of its lease. It waits for its jobs however long they take; its services go on elsewhere. It
+cannot be called back. Exit code 3 if no such node runs.
+"""
+
+
+@cli_command("drain", example="taskscheduler node drain web-1 --reason 'new kernel'", output=False, help=DRAIN_HELP)
+@click.argument("name")
+@REASON
+def drain(settings: Settings, name: str) -> None:
+    with open_database(settings) as database:
+        count = database.scheduler.nodes.drain(name)
+    say(f"draining {plural(count, 'node')}; taskscheduler nodes shows when they are gone")
 
 
 HELP = """Run a queue node in the foreground until SIGTERM or Ctrl-C.
@@ -102,6 +121,7 @@ def _place(settings: Settings, embedded: bool) -> str | EmbeddedDatabase:
 command = cast("click.Group", node)
 
 command.add_command(stop)
+command.add_command(drain)
 
 
 def serve(scheduler: Scheduler, options: dict[str, Any]) -> int:

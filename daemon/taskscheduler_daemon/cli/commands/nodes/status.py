@@ -25,6 +25,7 @@ from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import LOOKS, count, glyph
 from taskscheduler_daemon.presentation.node import (
+    DRAINING,
     LOST,
     SILENT,
     UP,
@@ -48,7 +49,7 @@ _SHOWN_WORKERS = 50
 
 _BAR = 20
 
-_COLORS = {UP: 2, SILENT: 3, LOST: 1}
+_COLORS = {UP: 2, DRAINING: 3, SILENT: 3, LOST: 1}
 
 HELP = """Show the server, nodes, workers, queues and counts on one screen.
 
@@ -131,7 +132,7 @@ def _check(settings: Settings, name: str, nodes: Sequence[Mapping[str, Any]]) ->
     states = [node_state(node) for node in nodes if node.get("name") == name]
     state = UP if UP in states else states[-1] if states else "not known"
     say(f"{clean(name)} is {settings.paint(state, _COLORS.get(state, 1))}")
-    return ExitCode.OK if state == UP else ExitCode.FAILED
+    return ExitCode.OK if state in (UP, DRAINING) else ExitCode.FAILED
 
 
 def _rows(cluster: ClusterStatus) -> list[tuple[str, ...]]:
@@ -206,7 +207,7 @@ def _summary(settings: Settings, cluster: ClusterStatus) -> list[str]:
     up = [node for node in cluster.nodes if node_state(node) == UP]
     slots, running = (sum(int(node.get(name) or 0) for node in up) for name in ("slots", "running"))
     slots_busy = load(sum(map(busy, up)), f"{slots} slots", running, " of ")
-    nodes = ", ".join(f"{states.count(state)} {state}" for state in (UP, SILENT, LOST) if state in states)
+    nodes = ", ".join(f"{states.count(state)} {state}" for state in (UP, DRAINING, SILENT, LOST) if state in states)
     due = "" if cluster.next_due is None else f" (next {brief(cluster.next_due)})" if cluster.next_due > 0 else ""
     each = [_count(settings, status, counts[status]) for status in Status]
     each[Status.POSTPONED] += due.replace("(next ", "(next in ")

@@ -14,7 +14,7 @@ from taskscheduler.store.backlogs import Backlog
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import count, progress, run_time
 from taskscheduler_daemon.presentation.kinds import is_service, service_name
-from taskscheduler_daemon.presentation.node import LOST, SILENT, UP, busy, node_state
+from taskscheduler_daemon.presentation.node import DRAINING, LOST, SILENT, UP, busy, node_state
 from taskscheduler_daemon.web.pages.truncate import line
 from taskscheduler_daemon.web.pages.view_models import Row, status_view
 
@@ -76,7 +76,7 @@ def _tile(status: Status, number: int, text: str, within: str = "") -> Row:
 def node_tile(nodes: Sequence[Mapping[str, Any]]) -> Row:
     """Returns how many nodes are up, and how many are not."""
     states = [node_state(node) for node in nodes]
-    missing = [f"{states.count(state)} {state.lower()}" for state in (SILENT, LOST) if state in states]
+    missing = [f"{states.count(state)} {state.lower()}" for state in (DRAINING, SILENT, LOST) if state in states]
     level = "up" if not missing and UP in states else "silent" if UP in states else "lost"
     return {"up": states.count(UP), "text": ", ".join(missing), "level": level}
 
