@@ -10,7 +10,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
-from tests.support.spending import MIB, Spends, SpendsTogether, spends_async
+from tests.support.spending import MIB, Spends, SpendsAndCommits, SpendsTogether, burn, spends_async
 
 from taskscheduler import Process, Scheduler, Status
 from taskscheduler.testing import InlineNode
@@ -86,6 +86,28 @@ def test_a_job_that_is_tried_again_keeps_what_it_cost_and_begins_anew(scheduler:
     for name in ("cpu", "wall", "wait"):
         assert kept[name] == before[name] is not None, name
     assert kept["cpu"] >= 0.01
+
+
+@pytest.mark.parametrize("name", ["spends_and_commits", "spends_and_commits_async"])
+def test_a_commit_stores_what_the_job_has_cost_until_then(scheduler: Scheduler, node: NodeProcess, name: str) -> None:
+    process = scheduler.add_job(name, SPENT).wait(60)
+    assert SPENT <= last(process)["cpu"] < last(process)["wall"] + 1
+    assert last(process)["peak_memory"] > MIB
+
+
+def test_a_commit_beside_a_test_stores_what_the_job_has_cost_until_then(scheduler: Scheduler) -> None:
+    process = scheduler.add_job(SpendsAndCommits, LITTLE)
+    with InlineNode(scheduler) as node:
+        node.run_due()
+    assert last(process)["cpu"] >= LITTLE
+
+
+def test_a_program_has_its_cost(scheduler: Scheduler) -> None:
+    with scheduler.track("import") as record:
+        burn(LITTLE)
+    cost = last(scheduler.get_job(record.id))
+    assert LITTLE <= cost["cpu"] < cost["wall"] + 1
+    assert cost["peak_memory"] > MIB
 
 
 def test_async_jobs_and_batches_have_their_part(scheduler: Scheduler, start_node: StartNode) -> None:

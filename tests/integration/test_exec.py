@@ -63,6 +63,15 @@ def test_output_and_exit_code_pass_through_and_are_stored(scheduler: Scheduler, 
     assert (job.result_value["exit_code"], job.result_value["output_bytes"]) == (0, 17)
 
 
+def test_what_a_command_costs_is_stored_however_it_ends(scheduler: Scheduler, start: Start) -> None:
+    burning = "import time\nheld = b'x' * (1 << 26)\nwhile time.process_time() < 0.3: pass\nraise SystemExit(3)"
+    process = start("--", sys.executable, "-S", "-c", burning)
+    assert process.wait(60) == 3
+    [cost] = only(scheduler).attempts
+    assert 0.3 <= cost["cpu"] < cost["wall"] + 1
+    assert cost["peak_memory"] > 1 << 26
+
+
 def test_a_secret_in_the_arguments_reaches_the_command_but_not_the_database(scheduler: Scheduler, start: Start) -> None:
     process = start("--", "sh", "-c", 'echo "$2"', "sh", "--token", "hunter2", "mongodb://u:hunter2@h/d")
     assert process.communicate(timeout=30) == ("hunter2\n", "")

@@ -9,18 +9,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tests.support.jobs  # noqa: F401 - registers what runs here
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 from tests.support.eventually import eventually
 from tests.support.fortress import Fortress
 from tests.support.nodes import ROOT, NodeProcess
 
-from taskscheduler import AuthenticationError, Scheduler, SchedulerError, Status
+from taskscheduler import AuthenticationError, Flow, Scheduler, SchedulerError, Status
+from taskscheduler.model.control.questions import Question
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.model.logs.lines import chunk_document
 from taskscheduler.model.metrics.counts import Sample, Series
@@ -32,6 +35,7 @@ from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import ChangeFeed
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.overview import ClusterOverview
+from taskscheduler.testing import InlineNode
 
 PAGE = ROOT / "daemon" / "docs" / "explanation" / "security.md"
 COMMAND = Path(sys.executable).with_name("taskscheduler")
@@ -241,35 +245,102 @@ def sequences(scheduler: Scheduler) -> None:
     scheduler.add_jobs([("noop", None, {"sequence": "account-42"})] * 2)
 
 
+def schedules(scheduler: Scheduler) -> None:
+    for again in range(2):
+        scheduler.schedules.add("nightly", "noop", every=3600, priority=again)
+    assert scheduler.schedules.run("nightly")
+    scheduler.schedules.delete("nightly")
+
+
+def messages(scheduler: Scheduler) -> None:
+    service = scheduler.start_service("noop", name=str(ObjectId()))
+    store = scheduler.store.service_messages
+    store.put(service.id, "in", "hello")
+    assert (store.take(service.id, "in") or {})["value"] == "hello"
+
+
+def windows(scheduler: Scheduler) -> None:
+    scheduler.add_job("noop", unique_for=60, unique_key=str(ObjectId()))
+
+
+def requests(scheduler: Scheduler) -> None:
+    def act(session: Any) -> str:
+        return str(scheduler.add_job("noop", session=session).id)
+
+    key = str(ObjectId())
+    answers = [scheduler.store.requests.carry_out(key, "request", act) for _ in range(2)]
+    assert [one.is_repeated for one in answers] == [False, True]
+
+
+def stacks(scheduler: Scheduler) -> None:
+    boot, until = ObjectId(), datetime.now(UTC) + timedelta(seconds=9)
+    question = Question(ObjectId(), ObjectId(), 1, boot, until)
+    for _ in range(2):
+        scheduler.store.questions.ask(question)
+        scheduler.store.questions.answer(question, {"error": "none"})
+    assert scheduler.store.questions.answered(question.id)
+    scheduler.store.questions.forget(question)
+
+
+def flows(scheduler: Scheduler) -> None:
+    flow = Flow("order")
+    first = flow.add("echo", {"order": 1})
+    flow.add("echo", {"sheet": first.result}, after=[first, flow.add("noop")])
+    running = scheduler.flows.add(flow)
+    with InlineNode(scheduler) as node:
+        node.run_until_idle()
+    assert running.refresh().status == "done"
+
+
 Rights = dict[str, tuple[str, ...]]  #: actions on a collection, by role
 
 RUN, SETUP = "taskscheduler_run", "taskscheduler_setup"
 COUNTING = {RUN: ("insert", "update", "listIndexes"), SETUP: ("createIndex",)}
 
-#: what controls jobs, and the rights that it needs more than others, on which collection
-CONTROLS: list[tuple[Callable[[Scheduler], None], str, Rights]] = [
-    (settings, "controls", {RUN: ("insert", "update", "remove")}),
+CHANGING = ("insert", "update", "remove")
+KEEPING = {RUN: (*CHANGING, "listIndexes"), SETUP: ("createIndex",)}
+
+#: what needs more rights than others, on which collection
+MORE: list[tuple[Callable[[Scheduler], None], str, Rights]] = [
+    (settings, "controls", {RUN: CHANGING}),
     (rates, "rates", COUNTING),
     (sequences, "sequences", COUNTING),
+    (schedules, "schedules", KEEPING),
+    (messages, "messages", {RUN: ("insert", "remove", "listIndexes"), SETUP: ("createIndex",)}),
+    (windows, "windows", COUNTING),
+    (requests, "requests", COUNTING),
+    (stacks, "answers", {RUN: CHANGING}),
+    (flows, "flows", COUNTING),
+    (flows, "flow_results", KEEPING),
 ]
+
+#: the rights that these need on other collections, too
+BESIDE: dict[Callable[[Scheduler], None], dict[str, Rights]] = {
+    rates: {"controls": {RUN: ("insert", "update")}},
+    stacks: {"controls": {RUN: CHANGING}},
+    flows: {"flows": COUNTING, "flow_results": KEEPING},
+}
 
 LACKING = [
     pytest.param(
         deed, collection, rights, lacking,
-        id=f"{deed.__name__}-{'-'.join(lacking)}", marks=marks(lacking[1]) if any(lacking) else (),
+        id=f"{collection}-{'-'.join(lacking)}",
+        marks=() if not any(lacking) else marks(lacking[1]) if deed is settings else (pytest.mark.faults,),
     )
-    for deed, collection, rights in CONTROLS
+    for deed, collection, rights in MORE
     for lacking in [("", ""), *((role, action) for role, actions in rights.items() for action in actions)]
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("deed", "collection", "rights", "lacking"), LACKING)
-def test_what_controls_jobs_needs_what_the_page_says(
+def test_what_needs_more_rights_needs_those_that_the_page_says(
     place: Place, deed: Callable[[Scheduler], None], collection: str, rights: Rights, lacking: tuple[str, str]
 ) -> None:
     """Once as the user that sets up, which creates what is not there; then as the one that runs."""
     roles = deepcopy(ROLES)
-    grant(roles, RUN, "controls" if deed is rates else "", ("insert", "update"))
+    for other, beside in BESIDE.get(deed, {}).items():
+        for role, actions in beside.items() if other != collection else ():
+            grant(roles, role, other, actions)
     for role, actions in rights.items():
         grant(roles, role, collection, [action for action in actions if (role, action) != lacking])
     place.create(roles)
@@ -284,14 +355,14 @@ def test_what_controls_jobs_needs_what_the_page_says(
 
 
 def grant(roles: dict[str, Role], name: str, collection: str, actions: Sequence[str]) -> None:
-    if collection and actions:
+    if actions:
         resource = {"db": "app", "collection": f"taskscheduler.{collection}"}
         roles[name]["privileges"].append({"resource": resource, "actions": list(actions)})
 
 
-def test_the_page_says_what_controls_jobs_needs() -> None:
+def test_the_page_says_what_needs_more_rights() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    for _, collection, rights in CONTROLS:
+    for _, collection, rights in MORE:
         for actions in rights.values():
             *some, last = (f"`{action}`" for action in actions)
             text = f"{', '.join(some)}{' and ' if some else ''}{last} on `taskscheduler.{collection}`"

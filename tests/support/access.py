@@ -43,6 +43,11 @@ def token_of(name: str) -> bytes:
     return f"token-of-{name}".encode()
 
 
+def by_token(name: str) -> dict[str, str]:
+    """The headers of a program that acts for a user."""
+    return {"Authorization": f"Bearer {token_of(name).decode()}"}
+
+
 def guarded(scheduler: Scheduler, folder: Path, root: str = "") -> TestClient:
     """A client of an application with these users, who is nobody yet."""
     app = create_app(scheduler, ["noop"], root=root, access=UserAccess(UsersFile(users_file(folder))))

@@ -53,6 +53,28 @@ async def spends_async(cpu: float) -> None:
     await asyncio.sleep(0.05)
 
 
+class SpendsAndCommits(Job):
+    """Burns so many seconds of CPU, then ends by a commit."""
+
+    name = "spends_and_commits"
+
+    def start(self) -> None:
+        burn(self.data)
+        with self.commit():
+            pass
+
+
+class SpendsAndCommitsAsync(Job):
+    """The same in an event loop."""
+
+    name = "spends_and_commits_async"
+
+    async def start(self) -> None:
+        burn(self.data)
+        async with self.commit():
+            pass
+
+
 class SpendsTogether(Job):
     """Burns CPU for all jobs of a batch, the last of which fails."""
 

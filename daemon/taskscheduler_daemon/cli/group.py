@@ -63,6 +63,7 @@ GROUPS = {
     "Nodes": {
         "node": "Run a queue node, or stop one.",
         "web": "Serve the web pages and the web service.",
+        "openapi": "Print the OpenAPI description of the web service.",
         "web-user": "List users of the web pages, add and delete them.",
         "audit": "List who did what, when and why.",
         "nodes": "List nodes with their versions, slots and jobs.",

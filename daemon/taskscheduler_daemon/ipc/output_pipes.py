@@ -28,6 +28,10 @@ OUT, ERR = 0, 1  #: the pipes
 
 PIPES = (OUT, ERR)
 
+_FLAGS_END = _FLAGS + len(PIPES)
+
+_ALL_ENDED = bytes(len(PIPES))
+
 
 class OutputPage:
     """Shared memory of a worker and the node: whose raw bytes come now, and whether some were read."""
@@ -55,6 +59,11 @@ class OutputPage:
     def has_unended(self, pipe: int) -> bool:
         """Returns what was noted last."""
         return bool(self._page[_FLAGS + pipe])
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether that holds for no pipe."""
+        return self._page[_FLAGS:_FLAGS_END] == _ALL_ENDED
 
     def close(self) -> None:
         """Unmaps it in this process."""

@@ -43,13 +43,20 @@ class UsageMeter:
         The peak is that of this process, or of a program that it has waited for if that was larger than all before.
         """
         own, below = resource.getrusage(_SELF), resource.getrusage(_CHILDREN)
+        cost = self._since(own, below)
+        self.spent, self._peak_below = _cpu(own) + _cpu(below), below.ru_maxrss
+        self._has_grown |= own.ru_maxrss - self._peak >= _GROWN
+        return cost
+
+    def so_far(self) -> Cost:
+        """Returns the same and goes on."""
+        return self._since(resource.getrusage(_SELF), resource.getrusage(_CHILDREN))
+
+    def _since(self, own: resource.struct_rusage, below: resource.struct_rusage) -> Cost:
         spent, peak = _cpu(own) + _cpu(below), own.ru_maxrss
         grown_below = below.ru_maxrss if below.ru_maxrss > self._peak_below else 0
         is_known = self._is_reset or peak > self._peak
-        cost = Cost(max(0.0, spent - self.spent), max(peak, grown_below) * 1024 if is_known else None)
-        self.spent, self._peak_below = spent, below.ru_maxrss
-        self._has_grown |= peak - self._peak >= _GROWN
-        return cost
+        return Cost(max(0.0, spent - self.spent), max(peak, grown_below) * 1024 if is_known else None)
 
     def peak(self) -> int:
         """Returns the peak memory of this process in bytes, since it was last reset."""
@@ -79,7 +86,13 @@ class Metered(Generic[T]):
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.coroutine = coroutine
-        self.cpu = 0.0
+        self._cpu = 0.0
+        self._resumed: float | None = None  #: when it was resumed, in CPU seconds of the thread; None if it waits
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds until now. For the thread of the event loop."""
+        return self._cpu if self._resumed is None else self._cpu + time.thread_time() - self._resumed
 
     def __await__(self) -> Metered[T]:
         return self
@@ -92,19 +105,22 @@ class Metered(Generic[T]):
 
     def send(self, value: Any) -> Any:
         """Runs the coroutine to its next await."""
-        began = time.thread_time()
+        self._resumed = time.thread_time()
         try:
             return self.coroutine.send(value)
         finally:
-            self.cpu += time.thread_time() - began
+            self._count()
 
     def throw(self, *error: Any) -> Any:
         """Raises an error in the coroutine, and runs it to its next await."""
-        began = time.thread_time()
+        self._resumed = time.thread_time()
         try:
             return self.coroutine.throw(*error)
         finally:
-            self.cpu += time.thread_time() - began
+            self._count()
+
+    def _count(self) -> None:
+        self._cpu, self._resumed = self.cpu, None
 
     def close(self) -> None:
         """Closes the coroutine."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -43,13 +42,14 @@ from taskscheduler_daemon.web.api import stacks as stack_service
 from taskscheduler_daemon.web.api import stream as stream_service
 from taskscheduler_daemon.web.api import waiting as wait_service
 from taskscheduler_daemon.web.api import why as why_service
+from taskscheduler_daemon.web.description import Described
 from taskscheduler_daemon.web.http.access.policies import Access, SharedToken
 from taskscheduler_daemon.web.http.access_control import AccessMiddleware, Doors, is_service
 from taskscheduler_daemon.web.http.answers import refusal
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.http.csrf import Csrf
 from taskscheduler_daemon.web.http.probes import Probes
-from taskscheduler_daemon.web.http.problems import PREFIX, Problem, ProblemError, known_problem, problem, problems_in
+from taskscheduler_daemon.web.http.problems import PREFIX, ProblemError, known_problem, problem
 from taskscheduler_daemon.web.http.turns import TurnMiddleware
 from taskscheduler_daemon.web.jobqueue import tasks
 from taskscheduler_daemon.web.live.feed import Feed
@@ -111,15 +111,6 @@ _ROUTERS = (
     group_forms.router,
 )
 
-#: a parameter of every request that changes something; see `operations.audit`
-_REASON = {
-    "name": "reason",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 500},
-    "description": "why; it is in the audit log",
-}
-
 _TITLES = {400: "That is not possible", 403: "Not allowed", 404: "Not found", 409: "Not possible now"}
 _MESSAGES = {"Not Found": "There is no such page.", "Method Not Allowed": "This page does not take such requests."}
 _TECHNICAL = "Technical error"
@@ -149,18 +140,9 @@ def create_app(
         yield
         await asyncio.to_thread(feed.close)  # before the caller closes the scheduler
 
-    app = _Application(
-        lifespan=lifespan,
-        title="taskscheduler",
-        description="Jobs as tasks, and why they wait; flows, schedules, limits, groups and blocked sequences.",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        openapi_url=None,
-    )
-    app.state.context = WebContext(scheduler, frozenset(jobs), Csrf(), feed, access)
-    for router in _ROUTERS:
-        app.include_router(router)
+    names = frozenset(jobs)
+    app = Described(_ROUTERS, names, lifespan)
+    app.state.context = WebContext(scheduler, names, Csrf(), feed, access)
     app.add_route("/openapi.json", _description, include_in_schema=False)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -189,34 +171,14 @@ class WebApplication:
         self._feed.close()
 
 
-class _Application(FastAPI):
-    """Describes itself with the jobs that can be posted, and without the answer 422, which it never gives."""
-
-    def openapi(self) -> dict[str, Any]:
-        """Returns the OpenAPI description."""
-        described = deepcopy(super().openapi())
-        for path, verb in (("/tasks", "post"), ("/api/v1/schedules/{name}", "put")):
-            body = described["paths"][path][verb]["requestBody"]["content"]["application/json"]["schema"]
-            body["properties"]["job"]["enum"] = sorted(self.state.context.jobs)
-        for path, operations in described["paths"].items():
-            for method, operation in operations.items():
-                if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    del operation["responses"]["422"]
-                if path.startswith(PREFIX):
-                    operation["responses"].update(problems_in(operation["responses"]))
-                if method != "get":
-                    operation.setdefault("parameters", []).append(deepcopy(_REASON))
-        schemas = described["components"]["schemas"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        schemas["Problem"] = Problem.model_json_schema()
-        return described
+def openapi(jobs: Iterable[str] = (), root: str = "") -> dict[str, Any]:
+    """Returns the OpenAPI description, as `GET /openapi.json` answers it. Needs no database."""
+    return Described(_ROUTERS, frozenset(jobs)).under(root)
 
 
 def _description(request: Request) -> Response:
     """Answers the OpenAPI description, with the path under which the application is served."""
-    root = context_of(request).root
-    return JSONResponse({**request.app.openapi(), **({"servers": [{"url": root}]} if root else {})})
+    return JSONResponse(request.app.under(context_of(request).root))
 
 
 def _answer(request: Request, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -252,7 +214,11 @@ def _malformed(request: Request, error: Exception) -> Response:
     """Answers a parameter that the framework refuses in the form of all other errors."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()[0]
-    return _answer(request, 400, f"Malformed {found['loc'][-1]}: {found['msg']}")
+    place = found["loc"]  # such as query, limit and the type that it may have
+    message = f"Malformed {place[min(1, len(place) - 1)]}: {found['msg']}"
+    if request.scope["path"].startswith(PREFIX):
+        return problem(400, message, "invalid-parameter")
+    return _answer(request, 400, message)
 
 
 def _allowed(request: Request) -> str:

@@ -143,7 +143,7 @@ class AsyncAttempt(AsyncBorrower):
 
     def attempt(self) -> RunningAttempt:
         """Returns this attempt."""
-        return RunningAttempt(self.document, self._reports.worker, self.began, self.progress)
+        return RunningAttempt(self.document, self._reports.worker, self.began, self.progress, self.ran().cost)
 
     @property
     def stop_request(self) -> StopRequest | None:

@@ -13,6 +13,7 @@ from taskscheduler.model import lenient
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.ipc.messages import Flag, Run
 from taskscheduler_daemon.lending import Borrower, SchedulerLender
+from taskscheduler_daemon.system.usage import UsageMeter
 from taskscheduler_daemon.worker.progress import encode_progress, merge_progress
 from taskscheduler_daemon.worker.reports import WorkerReports
 
@@ -22,8 +23,9 @@ _HOOK = int(Flag.HOOK)
 class JobRuntime(Borrower):
     """Lends the running job the scheduler of its worker, and reports its progress. One for all jobs in turn."""
 
-    def __init__(self, lender: SchedulerLender, reports: WorkerReports, clock: Clock) -> None:
+    def __init__(self, lender: SchedulerLender, reports: WorkerReports, clock: Clock, meter: UsageMeter) -> None:
         super().__init__(lender)
+        self._meter = meter
         self.stop_request: StopRequest | None = None  #: that of the service which runs here
         self.progress: dict[str, Any] = {}  #: what the running job has reported, to go with its end
         self.began = 0.0  #: when it began, in monotonic time
@@ -65,7 +67,8 @@ class JobRuntime(Borrower):
         """Returns the attempt that runs."""
         if self._run is None or self._run.flags & _HOOK:
             raise SchedulerError("a job can commit only while it runs")
-        return RunningAttempt(lenient.decode(self._run.body), self._reports.worker, self.began, self.progress)
+        document, cost = lenient.decode(self._run.body), self._meter.so_far()
+        return RunningAttempt(document, self._reports.worker, self.began, self.progress, cost)
 
     def async_scheduler(self) -> NoReturn:
         """Raises SchedulerError: only async jobs run in an event loop."""

@@ -156,8 +156,8 @@ class Worker(Borrower):
             clock=self._clock,
             output=output,
         )
-        self._runtime = JobRuntime(self._lender, self._reports, self._clock)
         self.meter = UsageMeter()
+        self._runtime = JobRuntime(self._lender, self._reports, self._clock, self.meter)
 
     def _progress_limit(self, limit: float) -> float:
         """Returns the seconds that hold here: what is set on the scheduler of this worker precedes the node's."""

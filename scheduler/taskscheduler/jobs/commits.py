@@ -13,6 +13,7 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import DatabaseUnavailableError, InvalidStateError
 from taskscheduler.model.attempt_result import AttemptResult
+from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.payload import payload
 from taskscheduler.model.raised import AttemptLost
@@ -37,6 +38,7 @@ class RunningAttempt(NamedTuple):
     worker: str
     began: float  #: in monotonic time
     progress: Mapping[str, Any]  #: what the job has reported last
+    cost: Cost = UNKNOWN  #: what it has cost until now
 
 
 class Committing(Protocol):
@@ -204,7 +206,8 @@ class Commit:
             content["said"] = dict(attempt.progress)
         if REGISTRY.has_hook(attempt.document["class"]):
             content["hook"] = True
-        end = AttemptEnd(Ending.SUCCEEDED, content, attempt.worker, self._clock.monotonic() - attempt.began)
+        lasted = self._clock.monotonic() - attempt.began
+        end = AttemptEnd(Ending.SUCCEEDED, content, attempt.worker, lasted, cost=attempt.cost)
         completion = completion_of(self._fence, attempt.document, end, _NOT_LOST)
         completion.began, completion.commits = self._store.clock.at(attempt.began), True
         return completion

@@ -8,6 +8,7 @@ import math
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from inspect import iscoroutine
+from time import process_time
 from typing import Any, NamedTuple, TypeVar
 
 from bson import ObjectId
@@ -18,6 +19,7 @@ from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import SchedulerError
 from taskscheduler.jobs.commits import RunningAttempt
 from taskscheduler.jobs.executor import Container, notify
+from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.raised import AttemptLost, JobSnoozed
@@ -112,7 +114,7 @@ class InlineRuntime:
         self.said: dict[str, Any] = {}
         self.is_interrupted = False
         self._document = document
-        self._began = SYSTEM_CLOCK.monotonic()
+        self._began, self._spent = SYSTEM_CLOCK.monotonic(), process_time()
         self._twin: AsyncScheduler | None = None
 
     def report(self, progress: float | None, message: str | None) -> None:
@@ -129,7 +131,7 @@ class InlineRuntime:
         if not self._held:
             raise SchedulerError("a job can commit only while it runs")
         document = {**self._document, "claim": self._held[0].fence.claim}
-        return RunningAttempt(document, self._worker, self._began, self.said)
+        return RunningAttempt(document, self._worker, self._began, self.said, Cost(process_time() - self._spent))
 
     def scheduler(self) -> Scheduler:
         return self._scheduler

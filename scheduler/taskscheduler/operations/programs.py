@@ -31,6 +31,7 @@ from taskscheduler.model.payload import CODEC, encode, stored_form
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.progress import checked_progress
 from taskscheduler.model.solo import Solo, solo_key, solo_option
+from taskscheduler.process_cost import ProgramCost
 from taskscheduler.process_identity import identify_self
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.completion import Completion
@@ -80,6 +81,7 @@ class Record(ProcessState):
         self._started = self._over = False
         self._lost = self._deleted = False  #: whether others have ended it, or deleted it, and the program has heard so
         self._pid = os.getpid()  #: of the process that started the record
+        self._cost: ProgramCost | None = None
         self._take(tracked.fields)
 
     # -- life -------------------------------------------------------------------------------------------------------
@@ -92,6 +94,7 @@ class Record(ProcessState):
         if self._started:
             raise InvalidStateError(f"record {self.id} was started already")
         self._started = True
+        self._cost = ProgramCost(supervises)
         program = identify_self() | ({"group": None} if supervises else {})
         self._pid = program["pid"]
         self.replace({**self._document, "program": program})
@@ -152,6 +155,8 @@ class Record(ProcessState):
         deadline, again = Deadline(0 if once else PATIENCE, self._clock), False
         with self._lock:
             self._check_running()
+            if self._cost is not None and os.getpid() == self._pid:  # a fork has not spent what it was before
+                completion.cost = self._cost.so_far()
             while True:
                 try:
                     self._write_end(completion, again)

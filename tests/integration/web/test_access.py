@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.support.access import PASSWORD, csrf_in, guarded, log_in, token_of
-from tests.support.flowing import order
-from tests.support.web import ended
+from tests.support.access import PASSWORD, by_token, csrf_in, guarded, log_in
+from tests.support.changing import Things, application, writing_routes
 
-from taskscheduler import Scheduler, Status
+from taskscheduler import Scheduler
 from taskscheduler.clock import SystemClock
 from taskscheduler.model.audit import refusals
 from taskscheduler_daemon.web import UserAccess
 from taskscheduler_daemon.web.http import access_control
-from taskscheduler_daemon.web.http.acting import SAFE
 from taskscheduler_daemon.web.http.context import WebContext
 
 ROOTS = ["", "/ops/jobs"]
@@ -36,56 +34,6 @@ def client(scheduler: Scheduler, tmp_path: Path) -> Iterator[TestClient]:
 def every_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "EACH", 10_000)
     monkeypatch.setattr(refusals, "ALL", 10_000)
-
-
-def application(client: TestClient) -> Any:
-    app: Any = client.app
-    while not hasattr(app, "router"):
-        app = app._app
-    return app
-
-
-def writing_routes(app: Any) -> set[tuple[str, str]]:
-    """All routes of the application that may change something, from its own table."""
-    found, left = set[tuple[str, str]](), [*app.router.routes]
-    while left:
-        route = left.pop()
-        inner = getattr(route, "original_router", None) or getattr(route, "app", None)
-        left += [*getattr(inner, "routes", ())] if not hasattr(route, "methods") else []
-        found |= {(method, route.path) for method in getattr(route, "methods", None) or () if method not in SAFE}
-    return found
-
-
-class Things:
-    """Something of each kind that there is to change."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self.job = str(scheduler.add_job("noop").id)
-        self.failed = str(ended(scheduler, Status.FAILED, error={"type": "x"}))
-        self.flow = str(scheduler.flows.add(order(2)).id)
-        scheduler.schedules.add("s", "noop", every=3600)
-        scheduler.limits.set("l", concurrency=1)
-        scheduler.groups.set("g", 2)
-        scheduler.pause(queue="mail")
-
-    def filled(self, path: str) -> str:
-        identifier = self.flow if path.startswith("/flows") else self.job
-        named = {"identifier": identifier, "name": "cancel", "action": "pause", "kind": "limit"}
-        if path.startswith("/api/v1/flows"):
-            named["name"] = self.flow
-        elif path.startswith("/api/"):
-            named["name"] = next((one[0] for one in ("schedules", "limits", "groups") if one in path), self.job)
-        return re.sub(r"\{(\w+)[^}]*\}", lambda part: named.get(part[1], self.job), path)
-
-    def stored(self) -> dict[str, list[Any]]:
-        database = self.scheduler.database
-        names = [name for name in database.list_collection_names() if name != "taskscheduler.audit"]
-        return {name: [*database[name].find().sort("_id", 1)] for name in sorted(names)}
-
-
-def by_token(name: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token_of(name).decode()}"}
 
 
 @pytest.mark.usefixtures("every_refusal")

@@ -96,12 +96,12 @@ def test_the_page_of_a_job_that_runs_asks_for_what_follows(client: TestClient, s
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("attempt=x", 'attempt must be a number, not "x"'),
-        ("attempt=0", "option attempt must"),
-        ("limit=20000", "option limit must"),
-        ("order=up", 'order must be one of oldest, newest, not "up"'),
+        ("attempt=x", "Malformed attempt: Input should be a valid integer"),
+        ("attempt=0", "Malformed attempt: Input should be greater than or equal to 1"),
+        ("limit=20000", "Malformed limit: Input should be less than or equal to 10000"),
+        ("order=up", "Malformed order: Input should be 'oldest' or 'newest'"),
         ("cursor=9", "cursor '9' is none"),
-        ("level=INFO", 'Unknown "level"'),
+        ("level=INFO", 'Unknown parameter "level"'),
     ],
 )
 def test_a_wrong_parameter_is_named(client: TestClient, scheduler: Scheduler, query: str, said: str) -> None:

@@ -19,6 +19,7 @@ from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.lending import AsyncBorrower, SchedulerLender
 from taskscheduler_daemon.system.exits import EXIT_OK
 from taskscheduler_daemon.system.resource_limits import ResourceLimits
+from taskscheduler_daemon.system.usage import UsageMeter
 from taskscheduler_daemon.worker.events import EXECUTED, FAILED, FETCHED, WorkerEvents
 from taskscheduler_daemon.worker.execution import JobExecution
 from taskscheduler_daemon.worker.reports import WorkerReports
@@ -72,7 +73,7 @@ class Scene:
         for event in (FETCHED, EXECUTED, FAILED):
             self.events.on(event, self._note)
         reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, LIMIT, FakeClock())
-        self.runtime = JobRuntime(SchedulerLender(), reports, FakeClock())
+        self.runtime = JobRuntime(SchedulerLender(), reports, FakeClock(), UsageMeter())
         self.execution = JobExecution(self.source, self.events, None, 1024, ResourceLimits())
 
     def _note(self, event: str, worker: object, job: ProcessState | None) -> None:

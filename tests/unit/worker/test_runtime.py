@@ -16,6 +16,7 @@ from taskscheduler.jobs.service import StopRequest
 from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.lending import SchedulerLender
+from taskscheduler_daemon.system.usage import UsageMeter
 from taskscheduler_daemon.worker import runtime
 from taskscheduler_daemon.worker.progress import encode_progress
 from taskscheduler_daemon.worker.reports import WorkerReports
@@ -28,7 +29,7 @@ class Scene:
     def __init__(self, manager: FakeManager, limit: float = LIMIT) -> None:
         self.manager, self.clock = manager, FakeClock()
         reports = WorkerReports(ObjectId(), manager.worker_end, manager.page, limit, self.clock)
-        self.runtime = JobRuntime(SchedulerLender(), reports, self.clock)
+        self.runtime = JobRuntime(SchedulerLender(), reports, self.clock, UsageMeter())
 
     def begin(self) -> Run:
         run = a_run("unit-runs")

@@ -25,7 +25,7 @@ FLUSH_EVERY = 0.25  #: seconds
 
 _PAUSE = 0.01
 
-_MOST_UNSAVED = 64 * 1024 * 1024  #: bytes of all attempts; beyond that no pipe is read
+MOST_UNSAVED = 64 * 1024 * 1024  #: bytes of all attempts; beyond that, those that print the most have to wait
 
 _MOST_DONE = 10_000  #: ended logs that are remembered until somebody asks
 
@@ -74,8 +74,16 @@ class LogBook:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more can be taken for now."""
-        return sum(tail.unsaved_size for tail in list(self._tails.values())) > _MOST_UNSAVED
+        """Whether no more should be taken for now."""
+        return sum(self._sizes()) > MOST_UNSAVED
+
+    def heaviest(self, keys: Iterable[Key]) -> bool:
+        """Returns whether one of these attempts has at least as much unsaved as they all have on average."""
+        sizes, tails = self._sizes(), [self._tails.get(key) for key in keys]
+        return any(tail.unsaved_size * len(sizes) >= sum(sizes) for tail in tails if tail is not None)
+
+    def _sizes(self) -> list[int]:
+        return [tail.unsaved_size for tail in list(self._tails.values())]
 
     # -- what the pipes give -------------------------------------------------------------------------------------------
 

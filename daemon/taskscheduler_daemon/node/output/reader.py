@@ -1,7 +1,7 @@
 """OutputReader: the thread that reads the output pipes of the workers.
 
-It reads what has gathered within a hundredth of a second at once, and no more of it than the node can take: a job that
-prints faster waits.
+It reads what has gathered within a hundredth of a second at once, so a job that prints faster waits. While the node
+has taken all that it can and the database takes nothing, those that print the most wait, and the others go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskscheduler.clock import Clock
 from taskscheduler_daemon.ipc.output_pipes import ERR, OUT, PIPES, ReceivedPipes, receive_pipes
 from taskscheduler_daemon.node.output.book import LogBook
 from taskscheduler_daemon.node.output.echo import JobEcho
-from taskscheduler_daemon.node.output.streams import Output, WorkerStreams
+from taskscheduler_daemon.node.output.streams import Key, Output, WorkerStreams
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _GATHER = 0.01  #: seconds
 
 _AT_ONCE = 64 * 1024  #: bytes, what a pipe holds
+
+_LOOK_EVERY = 0.05  #: seconds between two looks whether there is room again
 
 _TICK = 0.5  #: seconds between two looks at lines that are not complete
 
@@ -42,6 +44,8 @@ class _Worker:
         self.descriptors = list(received.readers)
         self.streams = WorkerStreams()
         self.open = set(PIPES)
+        self.wrote: set[Key] = set()  #: the attempts whose output was read last
+        self.waits = False  #: whether its pipes are not read for now
 
 
 class OutputReader:
@@ -58,6 +62,7 @@ class OutputReader:
         self._threads = threads
         self._thread: threading.Thread | None = None
         self._workers: set[_Worker] = set()
+        self._waiting: set[_Worker] = set()  #: those that are not read for now
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = os.pipe()
         self._stop_at: float | None = None
@@ -90,19 +95,21 @@ class OutputReader:
                     self._welcome()
                 elif key.data is not None:
                     worker, pipe = key.data
-                    self._read(worker, pipe)
-                    read = True
+                    if not worker.waits:  # since this very round
+                        self._read(worker, pipe)
+                        read = True
             self._book.read_until(began)
             self._complete_lines()
             if read:
                 self._book.hurry.wait(_GATHER)
-            while self._book.is_full and self._stop_at is None:
-                self._clock.pause(_GATHER)
+            self._resume()
 
     def _longest_wait(self, has_read: bool) -> float | None:
         """Returns the seconds until it looks again: soon after it has read, to know that there was no more."""
         if self._stop_at is not None or has_read:
             return 0.0 if has_read else _GATHER
+        if self._waiting:
+            return _LOOK_EVERY
         waits = any(pipe.has_beginnings for worker in self._workers for pipe in worker.streams.pipes)
         return _TICK if waits else None
 
@@ -126,6 +133,7 @@ class OutputReader:
     def _read(self, worker: _Worker, pipe: int) -> None:
         """Reads a pipe once, or again where it is not clear whose the bytes are."""
         reader, page = worker.streams.pipes[pipe], worker.page
+        worker.wrote.clear()
         page.note(pipe, True)  # before the read: the worker looks at the pipe first
         for _ in range(3):
             before = page.current()
@@ -146,15 +154,36 @@ class OutputReader:
                 break
         self._book.end(worker.streams.ended(pipe))
         page.note(pipe, reader.has_unended)
+        if self._stop_at is None and self._book.is_full and self._book.heaviest(worker.wrote):
+            self._let_wait(worker)
+
+    def _let_wait(self, worker: _Worker) -> None:
+        """Stops reading a worker, so that its job waits when its pipes are full."""
+        worker.waits = True
+        self._waiting.add(worker)
+        for pipe in worker.open:
+            self._selector.unregister(worker.descriptors[pipe])
+
+    def _resume(self) -> None:
+        """Reads all workers again as soon as there is room, or when this node stops."""
+        if not self._waiting or (self._stop_at is None and self._book.is_full):
+            return
+        for worker in self._waiting:
+            worker.waits = False
+            for pipe in worker.open:
+                self._selector.register(worker.descriptors[pipe], selectors.EVENT_READ, (worker, pipe))
+        self._waiting.clear()
 
     def _closed(self, worker: _Worker, pipe: int) -> None:
-        self._selector.unregister(worker.descriptors[pipe])
+        if not worker.waits:
+            self._selector.unregister(worker.descriptors[pipe])
         os.close(worker.descriptors[pipe])
         worker.open.discard(pipe)
         self._book.end(worker.streams.ended(pipe))
         if not worker.open:
             self._book.end(worker.streams.close(worker.page.current()))
             self._workers.discard(worker)
+            self._waiting.discard(worker)
             worker.page.close()
 
     def _forget(self, worker: _Worker) -> None:
@@ -168,6 +197,7 @@ class OutputReader:
             self._echo.show(found)
         for output in found:
             if output.key is not None:
+                worker.wrote.add(output.key)
                 self._book.add(output.key, output.entry)
             else:
                 _print(output)

@@ -85,7 +85,7 @@ def _seconds(text: str) -> float | int:
         raise HTTPException(400, f"Malformed since: {error}") from None
 
 
-@router.get(_PATH, response_model=list[AuditRecord], responses=problems(400), summary="Who did what")
+@router.get(_PATH, response_model=list[AuditRecord], responses=problems(), summary="Who did what")
 def list_entries(
     request: Request,
     wanted: Annotated[AuditFilter, Depends()],

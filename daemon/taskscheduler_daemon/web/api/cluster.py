@@ -40,7 +40,7 @@ router = APIRouter(tags=["cluster"], dependencies=CHECKED)
 Text = str | SkipJsonSchema[None]
 
 
-@router.get(_V1 + "/status", response_model=ClusterStatus, responses=problems(400), summary="The cluster")
+@router.get(_V1 + "/status", response_model=ClusterStatus, responses=problems(), summary="The cluster")
 def show_status(request: Request) -> Response:
     """Returns the cluster in numbers: jobs by status, queues, nodes and their slots."""
     cluster = context_of(request).overview
@@ -61,7 +61,7 @@ def show_status(request: Request) -> Response:
 @router.get(
     _V1 + "/counts",
     response_model=CappedCounts,
-    responses=problems(400),
+    responses=problems(),
     summary="Count jobs by status",
 )
 def show_counts(request: Request) -> Response:
@@ -72,7 +72,7 @@ def show_counts(request: Request) -> Response:
 @router.get(
     _V1 + "/queues",
     response_model=list[QueueRecord],
-    responses=problems(400),
+    responses=problems(),
     summary="List queues",
 )
 def list_queues(request: Request) -> Response:
@@ -94,7 +94,7 @@ def _queues(backlogs: Iterable[Backlog], pauses: Iterable[Pause]) -> list[dict[s
     ]
 
 
-@router.get(_V1 + "/nodes", response_model=list[NodeRecord], responses=problems(400), summary="List nodes")
+@router.get(_V1 + "/nodes", response_model=list[NodeRecord], responses=problems(), summary="List nodes")
 def list_nodes(request: Request) -> Response:
     """Returns the nodes of the last day."""
     return answer([_node(one) for one in of_nodes(context_of(request).overview.nodes())["nodes"]])
@@ -107,7 +107,7 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
 @router.get(
     _V1 + "/failures",
     response_model=list[FailureRecord],
-    responses=problems(400),
+    responses=problems(),
     summary="Failures by mistake",
 )
 def list_failures(
@@ -143,7 +143,7 @@ def _moment(name: str, given: str | float) -> datetime | float:
 @router.get(
     _V1 + "/pauses",
     response_model=list[PauseRecord],
-    responses=problems(400),
+    responses=problems(),
     summary="List pauses",
 )
 def list_pauses(request: Request) -> Response:
@@ -155,7 +155,7 @@ def list_pauses(request: Request) -> Response:
     _V1 + "/pauses",
     status_code=201,
     response_model=PauseRecord,
-    responses=problems(400, 408, 413, 415),
+    responses=problems(),
     summary="Pause",
     openapi_extra=takes(NewPause, required=False),
 )
@@ -172,7 +172,7 @@ def add_pause(request: Request, body: Body) -> Response:
     _V1 + "/pauses",
     status_code=204,
     response_class=Response,
-    responses=problems(400, 404, missing="it is not paused"),
+    responses=problems(404, missing="it is not paused"),
     summary="Resume",
 )
 def end_pause(request: Request, queue: Text = None, job: Text = None, tag: Text = None) -> Response:
@@ -188,7 +188,7 @@ def end_pause(request: Request, queue: Text = None, job: Text = None, tag: Text 
 @router.get(
     _V1 + "/services",
     response_model=list[JobRecord],
-    responses=problems(400),
+    responses=problems(),
     summary="List services",
 )
 def list_services(request: Request) -> Response:
@@ -199,7 +199,7 @@ def list_services(request: Request) -> Response:
 @router.get(
     _V1 + "/services/{name}",
     response_model=JobDetails,
-    responses=problems(400, 404, missing=_NO_SERVICE),
+    responses=problems(404, missing=_NO_SERVICE),
     summary="One service",
 )
 def show_service(request: Request, name: Name) -> Response:
@@ -210,7 +210,7 @@ def show_service(request: Request, name: Name) -> Response:
 @router.post(
     _V1 + "/services/{name}/stop",
     response_model=JobRecord,
-    responses=problems(400, 404, 409, missing=_NO_SERVICE),
+    responses=problems(404, 409, missing=_NO_SERVICE),
     summary="Stop a service",
 )
 def stop_service(request: Request, name: Name) -> Response:
@@ -221,7 +221,7 @@ def stop_service(request: Request, name: Name) -> Response:
 @router.post(
     _V1 + "/services/{name}/restart",
     response_model=JobRecord,
-    responses=problems(400, 404, 409, missing=_NO_SERVICE),
+    responses=problems(404, 409, missing=_NO_SERVICE),
     summary="Restart a service",
 )
 def restart_service(request: Request, name: Name) -> Response:

@@ -36,7 +36,7 @@ router = APIRouter(tags=["flows"], dependencies=CHECKED)
 Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
 
 
-@router.get(_PATH, response_model=list[FlowRecord], responses=problems(400, 404, 500), summary="List flows")
+@router.get(_PATH, response_model=list[FlowRecord], responses=problems(404), summary="List flows")
 def list_flows(
     request: Request,
     limit: Limit = 100,
@@ -60,7 +60,7 @@ def _next(path: str, query: dict[str, Any]) -> dict[str, str]:
     return {"Link": f'<{path}?{urlencode(given, errors="replace")}>; rel="next"'}
 
 
-@router.get(_ONE, response_model=FlowDetails, responses=problems(404, 500, missing=_MISSING), summary="One flow")
+@router.get(_ONE, response_model=FlowDetails, responses=problems(404, missing=_MISSING), summary="One flow")
 def show_flow(request: Request, name: Name) -> Response:
     """Returns the flow with this id, its depth, and the jobs that failed."""
     context = context_of(request)
@@ -72,7 +72,7 @@ def show_flow(request: Request, name: Name) -> Response:
 @router.get(
     _ONE + "/jobs",
     response_model=list[FlowJob],
-    responses=problems(400, 404, 500, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="Jobs of a flow",
 )
 def list_jobs(
@@ -98,7 +98,7 @@ def list_jobs(
 @router.post(
     _ONE + "/cancel",
     response_model=FlowRecord,
-    responses=problems(400, 404, 408, 409, 413, 500, missing=_MISSING),
+    responses=problems(404, 409, missing=_MISSING),
     summary="Cancel a flow",
     openapi_extra=takes(FlowReason, required=False),
 )
@@ -114,7 +114,7 @@ def cancel_flow(request: Request, name: Name, body: Body) -> Response:
 @router.post(
     _ONE + "/retry",
     response_model=RetriedFlow,
-    responses=problems(400, 404, 408, 409, 413, 500, missing=_MISSING),
+    responses=problems(404, 409, missing=_MISSING),
     summary="Retry what failed",
     openapi_extra=takes(FlowReason, required=False),
 )

@@ -24,15 +24,13 @@ _ONE = _PATH + "/{name}"
 router = APIRouter(tags=["groups"], dependencies=CHECKED)
 
 
-@router.get(_PATH, response_model=list[GroupRecord], responses=problems(400, 500), summary="List groups")
+@router.get(_PATH, response_model=list[GroupRecord], responses=problems(), summary="List groups")
 def list_groups(request: Request) -> Response:
     """Returns the groups that have a weight or waiting jobs by their names, each with how many jobs wait."""
     return answer([record(use) for use in context_of(request).scheduler.groups.all()])
 
 
-@router.get(
-    _ONE, response_model=GroupRecord, responses=problems(404, 500, missing="no such group"), summary="One group"
-)
+@router.get(_ONE, response_model=GroupRecord, responses=problems(404, missing="no such group"), summary="One group")
 def show_group(request: Request, name: Name) -> Response:
     """Returns the group of this name, if it has a weight or waiting jobs."""
     use = _use(request, name)
@@ -49,7 +47,7 @@ def _use(request: Request, name: str) -> GroupUse | None:
 @router.put(
     _ONE,
     response_model=GroupRecord,
-    responses={201: {"model": GroupRecord, "description": "it is new"}, **problems(400, 408, 413, 415, 500)},
+    responses={201: {"model": GroupRecord, "description": "it is new"}, **problems()},
     summary="Set the weight of a group",
     openapi_extra=takes(NewGroup),
 )
@@ -68,7 +66,7 @@ def put_group(request: Request, name: Name, body: Body) -> Response:
     _ONE,
     status_code=204,
     response_class=Response,
-    responses=problems(400, 404, 500, missing="it has no weight"),
+    responses=problems(404, missing="it has no weight"),
     summary="Delete the weight of a group",
 )
 def delete_group(request: Request, name: Name) -> Response:

@@ -35,9 +35,9 @@ _MISSING = "no such job"
 
 router = APIRouter(tags=["jobs"], dependencies=CHECKED)
 
-_of_one = problems(400, 404, 408, 409, 413, 415, missing=_MISSING)
+_of_one = problems(404, 409, missing=_MISSING)
 
-_of_many = problems(400, 408, 412, 413, 415)
+_of_many = problems(412)
 
 
 @router.post(
@@ -110,7 +110,7 @@ def signal_job(request: Request, name: Name, body: Body) -> Response:
     _ONE,
     status_code=204,
     response_class=Response,
-    responses=problems(400, 404, 409, missing=_MISSING),
+    responses=problems(404, 409, missing=_MISSING),
     summary="Delete a job",
 )
 def delete_job(request: Request, name: Name) -> Response:

@@ -62,7 +62,7 @@ Expression = Annotated[
     PATH,
     response_model=JobList,
     response_model_exclude_unset=True,
-    responses=problems(400),
+    responses=problems(),
     summary="List jobs",
 )
 def list_jobs(
@@ -110,7 +110,7 @@ def _fields(given: str | None) -> tuple[str, ...]:
 @router.get(
     PATH + "/count",
     response_model=JobCount,
-    responses=problems(400),
+    responses=problems(),
     summary="Count jobs",
 )
 def count_jobs(request: Request, q: Expression = None) -> Response:
@@ -123,7 +123,7 @@ def count_jobs(request: Request, q: Expression = None) -> Response:
 @router.get(
     PATH + "/{name}",
     response_model=JobDetails,
-    responses=problems(400, 404, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="One job",
 )
 def show_job(request: Request, name: Name) -> Response:
@@ -134,7 +134,7 @@ def show_job(request: Request, name: Name) -> Response:
 @router.get(
     PATH + "/{name}/attempts",
     response_model=list[Attempt],
-    responses=problems(400, 404, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="Attempts of a job",
 )
 def list_attempts(request: Request, name: Name) -> Response:
@@ -145,7 +145,7 @@ def list_attempts(request: Request, name: Name) -> Response:
 @router.get(
     PATH + "/{name}/history",
     response_model=list[StatusChange],
-    responses=problems(400, 404, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="History of a job",
 )
 def list_history(request: Request, name: Name) -> Response:
@@ -159,7 +159,7 @@ def list_history(request: Request, name: Name) -> Response:
 @router.get(
     PATH + "/{name}/result",
     response_model=JobResult,
-    responses=problems(400, 404, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="Result of a job",
 )
 def show_result(request: Request, name: Name) -> Response:
@@ -185,7 +185,7 @@ Key = Annotated[
     PATH,
     status_code=201,
     response_model=AddedJob,
-    responses=problems(400, 408, 409, 413, 415, 422),
+    responses=problems(409, 422),
     summary="Add a job",
     openapi_extra=takes(NewJob),
 )

@@ -26,13 +26,13 @@ _MISSING = "no such limit"
 router = APIRouter(tags=["limits"], dependencies=CHECKED)
 
 
-@router.get(_PATH, response_model=list[LimitRecord], responses=problems(400, 500), summary="List limits")
+@router.get(_PATH, response_model=list[LimitRecord], responses=problems(), summary="List limits")
 def list_limits(request: Request) -> Response:
     """Returns all limits by their names, each with the jobs that hold a place and how many wait for one."""
     return answer([record(use) for use in context_of(request).scheduler.limits.all()])
 
 
-@router.get(_ONE, response_model=LimitRecord, responses=problems(404, 500, missing=_MISSING), summary="One limit")
+@router.get(_ONE, response_model=LimitRecord, responses=problems(404, missing=_MISSING), summary="One limit")
 def show_limit(request: Request, name: Name) -> Response:
     """Returns the limit of this name."""
     use = _use(request, name)
@@ -49,7 +49,7 @@ def _use(request: Request, name: str) -> LimitUse | None:
 @router.put(
     _ONE,
     response_model=LimitRecord,
-    responses={201: {"model": LimitRecord, "description": "it is new"}, **problems(400, 408, 413, 415, 500)},
+    responses={201: {"model": LimitRecord, "description": "it is new"}, **problems()},
     summary="Set a limit",
     openapi_extra=takes(NewLimit),
 )
@@ -68,7 +68,7 @@ def put_limit(request: Request, name: Name, body: Body) -> Response:
     _ONE,
     status_code=204,
     response_class=Response,
-    responses=problems(400, 404, 500, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="Delete a limit",
 )
 def delete_limit(request: Request, name: Name) -> Response:

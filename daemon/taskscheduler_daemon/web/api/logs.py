@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
 from taskscheduler_daemon.presentation.log import record
-from taskscheduler_daemon.web.api.parameters import Name
-from taskscheduler_daemon.web.http.answers import described_errors, json_answer
-from taskscheduler_daemon.web.http.bad_input import ECHO, only_known, refusing_bad_input
+from taskscheduler_daemon.web.api.parameters import CHECKED, Name
+from taskscheduler_daemon.web.http.answers import json_answer
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.problems import problems
 
-_ORDERS = ("oldest", "newest")
+MOST_LINES = 10_000
 
-_PARAMETERS = {
-    "attempt": "only this attempt",
-    "cursor": "the lines after this one, or before it with `order=newest`",
-    "order": "`oldest` (default) or `newest` first",
-    "limit": "how many lines at most: 1000 by default, up to 10000",
-}
+MOST_ATTEMPT = 2**31 - 1
 
 
 class LineRecord(BaseModel):
@@ -42,45 +39,30 @@ class LogRecords(BaseModel):
     next: str | None
 
 
-router = APIRouter(tags=["logs"])
+router = APIRouter(tags=["logs"], dependencies=CHECKED)
 
 
 @router.get(
     "/api/v1/jobs/{name}/logs",
     response_model=LogRecords,
-    responses=described_errors(400, 404, 500, missing="no such job"),
+    responses=problems(404, missing="no such job"),
     summary="What a job has logged and printed",
-    openapi_extra={
-        "parameters": [
-            {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
-            for name, text in _PARAMETERS.items()
-        ]
-    },
 )
-def read_logs(request: Request, name: Name) -> Response:
+def read_logs(
+    request: Request,
+    name: Name,
+    attempt: Annotated[
+        int | SkipJsonSchema[None], Query(ge=1, le=MOST_ATTEMPT, description="only this attempt")
+    ] = None,
+    cursor: Annotated[
+        str | SkipJsonSchema[None], Query(description="the lines after this one, or before it with `order=newest`")
+    ] = None,
+    order: Annotated[Literal["oldest", "newest"], Query(description="which lines come first")] = "oldest",
+    limit: Annotated[int, Query(ge=1, le=MOST_LINES, description="how many lines at most")] = 1000,
+) -> Response:
     """Returns lines of a job, of one attempt or of all, from either end."""
-    given, context = request.query_params, context_of(request)
-    only_known(given, _PARAMETERS)
-    order = given.get("order", "oldest")
-    if order not in _ORDERS:
-        raise HTTPException(400, f'order must be one of {", ".join(_ORDERS)}, not "{order:.{ECHO}}"')
-    process = context.job(name)
-    with refusing_bad_input():
-        page = context.scheduler.logs.page(
-            process.id_text,
-            number(given.get("attempt"), "attempt"),
-            given.get("cursor"),
-            number(given.get("limit"), "limit") or 1000,
-            order == "newest",
-        )
+    context = context_of(request)
+    job = context.job(name)
+    page = context.scheduler.logs.page(job.id_text, attempt, cursor, limit, order == "newest")
     following = None if page.next is None else str(page.next)
     return json_answer({"lines": [record(line) for line in page.lines], "next": following})
-
-
-def number(text: str | None, name: str) -> int | None:
-    """Returns the number in a parameter, None if it is not given; answers 400 for anything else."""
-    if text is None:
-        return None
-    if not text.isdecimal() or len(text) > 9:
-        raise HTTPException(400, f'{name} must be a number, not "{text:.{ECHO}}"')
-    return int(text)

@@ -64,7 +64,7 @@ router = APIRouter(tags=["metrics"])
     _PATH,
     response_model=list[MetricRecord],
     response_model_exclude_none=True,
-    responses=problems(400, 500),
+    responses=problems(),
     summary="What nodes have counted",
     openapi_extra={
         "parameters": [

@@ -40,7 +40,7 @@ _MISSING = "no such schedule"
 router = APIRouter(tags=["schedules"], dependencies=CHECKED)
 
 
-@router.get(_PATH, response_model=list[ScheduleRecord], responses=problems(400, 500), summary="List schedules")
+@router.get(_PATH, response_model=list[ScheduleRecord], responses=problems(), summary="List schedules")
 def list_schedules(
     request: Request,
     after: str = "",
@@ -76,7 +76,7 @@ def _last_id(document: Mapping[str, Any]) -> Any:
 @router.get(
     _ONE,
     response_model=ScheduleRecord,
-    responses=problems(404, 500, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="One schedule",
 )
 def show_schedule(request: Request, name: Name) -> Response:
@@ -89,7 +89,7 @@ def show_schedule(request: Request, name: Name) -> Response:
     response_model=ScheduleRecord,
     responses={
         201: {"model": ScheduleRecord, "description": "it is new"},
-        **problems(400, 408, 413, 415, 500),
+        **problems(),
     },
     summary="Add or change a schedule",
     openapi_extra=takes(NewSchedule),
@@ -127,7 +127,7 @@ def _value(option: str, value: Any) -> Any:
     _ONE,
     status_code=204,
     response_class=Response,
-    responses=problems(404, 409, 500, missing=_MISSING),
+    responses=problems(404, 409, missing=_MISSING),
     summary="Delete a schedule",
 )
 def delete_schedule(request: Request, name: Name) -> Response:
@@ -142,7 +142,7 @@ def delete_schedule(request: Request, name: Name) -> Response:
 @router.post(
     _ONE + "/pause",
     response_model=ScheduleRecord,
-    responses=problems(400, 404, 408, 413, 415, 500, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="Pause a schedule",
     openapi_extra=takes(Pause, required=False),
 )
@@ -156,7 +156,7 @@ def pause_schedule(request: Request, name: Name, body: Body) -> Response:
 @router.post(
     _ONE + "/resume",
     response_model=ScheduleRecord,
-    responses=problems(404, 409, 500, missing=_MISSING),
+    responses=problems(404, 409, missing=_MISSING),
     summary="Resume a schedule",
 )
 def resume_schedule(request: Request, name: Name) -> Response:
@@ -168,7 +168,7 @@ def resume_schedule(request: Request, name: Name) -> Response:
     _ONE + "/run",
     status_code=201,
     response_model=JobRecord,
-    responses=problems(404, 409, 500, missing=_MISSING),
+    responses=problems(404, 409, missing=_MISSING),
     summary="Run a schedule now",
 )
 def run_schedule(request: Request, name: Name) -> Response:
@@ -181,7 +181,7 @@ def run_schedule(request: Request, name: Name) -> Response:
 @router.get(
     _ONE + "/next",
     response_model=list[NextTime],
-    responses=problems(400, 404, 500, missing=_MISSING),
+    responses=problems(404, missing=_MISSING),
     summary="Next times of a schedule",
 )
 def next_times(request: Request, name: Name, count: Annotated[int, Query(ge=1, le=MOST_TIMES)] = 5) -> Response:

@@ -20,7 +20,7 @@ router = APIRouter(tags=["sequences"], dependencies=CHECKED)
 @router.get(
     _PATH,
     response_model=list[BlockedRecord],
-    responses=problems(400, 500),
+    responses=problems(),
     summary="List blocked sequences",
 )
 def list_blocked(request: Request) -> Response:
@@ -32,7 +32,7 @@ def list_blocked(request: Request) -> Response:
     _PATH + "/{name}/release",
     status_code=204,
     response_class=Response,
-    responses=problems(400, 404, 500, missing="no failed job blocks it"),
+    responses=problems(404, missing="no failed job blocks it"),
     summary="Release a sequence",
 )
 def release(request: Request, name: Name) -> Response:

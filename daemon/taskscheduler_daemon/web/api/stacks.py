@@ -53,7 +53,7 @@ class StackRecord(BaseModel):
 @router.get(
     "/api/v1/jobs/{name}/stack",
     response_model=StackRecord,
-    responses=problems(400, 404, 409, 500, 504, missing="no such job"),
+    responses=problems(404, 409, 504, missing="no such job"),
     summary="Where a running job is right now",
 )
 def show_stack(

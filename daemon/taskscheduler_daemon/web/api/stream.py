@@ -105,7 +105,7 @@ async def _subscription(
 @router.get(
     "/api/v1/stream",
     response_class=EventSourceResponse,
-    responses=problems(400),
+    responses=problems(),
     summary="Follow changes",
 )
 async def stream(

@@ -39,7 +39,7 @@ class _OfJob:
 @router.get(
     PATH + "/{name}/wait",
     response_model=JobRecord,
-    responses={202: {"model": JobRecord, "description": "it has not ended yet"}, **problems(400, 404)},
+    responses={202: {"model": JobRecord, "description": "it has not ended yet"}, **problems(404)},
     summary="Wait for a job",
 )
 async def wait_for_job(

@@ -16,7 +16,7 @@ _PATH = "/api/v1/why"
 router = APIRouter(tags=["why"], dependencies=CHECKED)
 
 
-@router.get(_PATH, response_model=dict[str, int], responses=problems(400, 500), summary="Count live jobs by reason")
+@router.get(_PATH, response_model=dict[str, int], responses=problems(), summary="Count live jobs by reason")
 def count_reasons(request: Request) -> Response:
     """Returns how many live jobs there are of each code, up to 1001; a code of no job is left out."""
     return answer(summary_record(context_of(request).scheduler.why()))
@@ -25,7 +25,7 @@ def count_reasons(request: Request) -> Response:
 @router.get(
     _PATH + "/{name}",
     response_model=ReasonRecord,
-    responses=problems(404, 500, missing="no such job"),
+    responses=problems(404, missing="no such job"),
     summary="Why a job does not run",
 )
 def show_reason(request: Request, name: Name) -> Response:

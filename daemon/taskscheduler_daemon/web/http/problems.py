@@ -72,7 +72,10 @@ _TEXTS = {
     503: "the database does not answer, or there are too many requests; Retry-After says when to try again",
 }
 
-_ALWAYS = (401, 403, 500, 503)
+#: any request may have an unknown parameter, come from a stranger, or find no database
+_ALWAYS = (400, 401, 403, 500, 503)
+
+_OF_BODIES = (408, 413, 415)
 
 
 class Problem(BaseModel):
@@ -126,6 +129,11 @@ def problems_in(responses: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the errors among described answers as the problems that they are."""
     errors = {code: told for code, told in responses.items() if code[0] in "45"}
     return {code: {"description": told["description"], "content": _CONTENT} for code, told in errors.items()}
+
+
+def of_bodies() -> dict[str, dict[str, Any]]:
+    """Returns the description of the answers that any request with a body may get."""
+    return {str(code): {"description": _TEXTS[code]} for code in _OF_BODIES}
 
 
 def problems(*codes: int, missing: str | None = None) -> dict[int | str, dict[str, Any]]:
