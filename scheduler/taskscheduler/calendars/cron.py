@@ -8,11 +8,13 @@ minutes or hours are `*` follows elapsed time.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from taskscheduler.calendars.minutes import minutes_of
 from taskscheduler.calendars.stable import stable_number
 from taskscheduler.calendars.zones import at_wall_time
 from taskscheduler.errors import InvalidOptionError
@@ -105,20 +107,14 @@ class CronTimes:
                 return moment
         return None
 
-    def matches(self, moment: datetime) -> bool:
-        """Tells whether the clocks of the zone show one of the times."""
-        wall, dial = moment.astimezone(self._zone), self._dial
-        if wall.month not in dial.months or wall.hour not in dial.hours or wall.minute not in dial.minutes:
-            return False
-        in_second = wall.second in dial.seconds or len(self._fields) < len(_FIELDS)
-        return in_second and dial.match_day(wall.date())
+    def minutes_on(self, day: date) -> int:
+        """Returns the minutes of a day at which the clocks of the zone show one of the times, as the bits of an int."""
+        dial = self._dial
+        return self._minutes if day.month in dial.months and dial.match_day(day) else 0
 
-    def whole(self) -> timedelta:
-        """Returns how long a time lasts that matches: a whole day or hour if all their minutes match, else a minute."""
-        minute, hour = self._fields[-5:-3]
-        if minute != "*":
-            return _MINUTE
-        return timedelta(days=1) if hour == "*" else timedelta(hours=1)
+    @cached_property
+    def _minutes(self) -> int:
+        return minutes_of(self._dial.hours, self._dial.minutes)
 
     def in_words(self) -> str:
         """Returns the times as a sentence."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from taskscheduler.calendars.minutes import EVERY_MINUTE
 from taskscheduler.calendars.stable import stable_number
 from taskscheduler.model.checks import seconds
 
@@ -24,6 +25,10 @@ class IntervalTimes:
     def after(self, moment: datetime) -> datetime:
         """Returns the first time later than an aware moment, in UTC."""
         return self._first + ((moment - self._first) // self.every + 1) * self.every
+
+    def minutes_on(self, _day: date) -> int:
+        """Returns all minutes of a day: any may be one of them."""
+        return EVERY_MINUTE
 
     def in_words(self) -> str:
         """Returns the distance of the times as a text, in the largest unit that fits."""

@@ -9,9 +9,10 @@ from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from taskscheduler.calendars.cron import CronTimes
+from taskscheduler.calendars.exclusions import Exclusions
 from taskscheduler.calendars.intervals import IntervalTimes
 from taskscheduler.calendars.recurrence import RuleTimes
-from taskscheduler.calendars.timetable import Exclusions, Times, Timetable
+from taskscheduler.calendars.timetable import Times, Timetable
 from taskscheduler.calendars.zones import zone
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import Check, aware, boolean, checked, integer, near_miss, seconds

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from taskscheduler.calendars.minutes import EVERY_MINUTE
 from taskscheduler.calendars.zones import at_wall_time
 from taskscheduler.errors import InvalidOptionError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HELP = "write a rule such as FREQ=WEEKLY;INTERVAL=2;BYDAY=TU;BYHOUR=9;BYMINUTE=0;BYSECOND=0"
 _LONGEST = timedelta(days=100 * 366)
 _MOST_A_DAY = 24  #: every look goes through all times from the start of the rule on
+_LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  #: days
 _TOO_OFTEN = ("HOURLY", "MINUTELY", "SECONDLY")
 
 
@@ -57,6 +59,10 @@ class RuleTimes:
             self._next = next(self._times, None)
         return None
 
+    def minutes_on(self, _day: date) -> int:
+        """Returns all minutes of a day: any may be one of them."""
+        return EVERY_MINUTE
+
     def in_words(self) -> str:
         """Returns the rule."""
         return f"By the rule {self.text}"
@@ -75,6 +81,8 @@ def _read(text: str, start: datetime) -> rrule | rruleset:
         raise InvalidOptionError(
             f"option rrule: {often} times a day are too often for a rule ({_MOST_A_DAY} at most); use cron or every"
         )
+    if _has_no_day(upper):
+        raise InvalidOptionError(f"option rrule: {text!r:.80} never comes: none of these months has such a day")
     if "TZID" in upper or _is_utc(upper):
         raise InvalidOptionError("option rrule: times in a rule have no zone; give it by the option timezone")
     try:
@@ -93,6 +101,18 @@ def _times_a_day(text: str) -> int:
     """Returns how many times a rule may have on one day, all its lines together."""
     lists = re.findall(r"BY(?:HOUR|MINUTE|SECOND)=([\d,]+)", text)
     return math.prod(len(one.split(",")) for one in lists)
+
+
+def _has_no_day(text: str) -> bool:
+    """Tells whether no month of a rule has one of its days, which dateutil finds out in a walk of a hundred years."""
+    months, days = (re.findall(rf"BY{part}=([-+\d,]+)", text) for part in ("MONTH", "MONTHDAY"))
+    if len(months) != 1 or len(days) != 1 or text.count("FREQ=") != 1 or "RDATE" in text:
+        return False
+    try:
+        longest = max(_LONGEST_MONTHS[int(month) - 1] for month in months[0].split(","))
+        return min(abs(int(day)) for day in days[0].split(",")) > longest
+    except (ValueError, IndexError):
+        return False  # dateutil says what is wrong
 
 
 def _is_utc(text: str) -> bool:

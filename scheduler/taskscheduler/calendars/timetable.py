@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from taskscheduler.calendars.cron import CronTimes
+from taskscheduler.calendars.exclusions import LONGEST_EXCLUDED, Exclusions, lowered
+from taskscheduler.calendars.minutes import HasMinutes
 from taskscheduler.calendars.stable import stable_number
-from taskscheduler.calendars.zones import at_wall_time
 
 _INSTANT = timedelta(microseconds=1)
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-_QUARTER = timedelta(minutes=15)  #: the clocks of all zones change at one
-_NAMED = 5  #: dates without runs that a text for people names
-#: a timetable counts as ended after so many times in a row that are excluded, or if all are for so long
-_MOST_EXCLUDED, _LONGEST_EXCLUDED = 50_000, timedelta(days=50 * 366)
+#: a timetable counts as ended after so many times in a row that are excluded, or if all are for LONGEST_EXCLUDED
+_MOST_EXCLUDED = 50_000
 
 
-class Times(Protocol):
+class Times(HasMinutes, Protocol):
     """Where times come from."""
 
     def after(self, moment: datetime) -> datetime | None:
@@ -31,44 +28,6 @@ class Times(Protocol):
     def in_words(self) -> str:
         """Returns the times as a text for people."""
         ...
-
-
-class Exclusions:
-    """Dates and cron expressions on which nothing runs, in a time zone."""
-
-    def __init__(self, dates: frozenset[date], expressions: Sequence[CronTimes], where: ZoneInfo) -> None:
-        self._dates = dates
-        self._expressions = expressions
-        self._zone = where
-
-    def until(self, moment: datetime) -> datetime | None:
-        """Returns until when a moment is excluded at least; None if it is not."""
-        if not self._dates and not self._expressions:
-            return None
-        today = moment.astimezone(self._zone).date()
-        matching = [one.whole() for one in self._expressions if one.matches(moment)]
-        if today in self._dates or _DAY in matching:
-            midnight = datetime.combine(today + timedelta(days=1), datetime.min.time())
-            return at_wall_time(midnight, self._zone)
-        return _rounded_up(moment, _QUARTER if _HOUR in matching else _MINUTE) if matching else None
-
-    def in_words(self) -> str:
-        """Returns when nothing runs, such as `except on 2027-12-25`; empty if nothing is excluded."""
-        dates = [str(day) for day in sorted(self._dates)]
-        if len(dates) > _NAMED:
-            dates[_NAMED:] = [f"{len(dates) - _NAMED} other dates"]
-        parts = [f"on {', '.join(dates)}"] if dates else []
-        parts += [_lowered(one.in_words()) for one in self._expressions]
-        return f"except {' and '.join(parts)}" if parts else ""
-
-
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
-def _rounded_up(moment: datetime, unit: timedelta) -> datetime:
-    """Returns the first multiple of a unit of time that is later than a moment."""
-    return moment + unit - (moment - datetime.min.replace(tzinfo=UTC)) % unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +54,10 @@ class Timetable:
             found = min((time for one in self.sources if (time := one.after(moment)) is not None), default=None)
             if found is None or (self.end is not None and found > self.end):
                 return None
-            until = self.exclusions.until(found)
+            until = self.exclusions.until(found, self.sources)
             if until is None:
                 return found
-            if until - begun > _LONGEST_EXCLUDED:
+            if until - begun > LONGEST_EXCLUDED:
                 return None
             moment = max(found, until - _INSTANT)
         return None
@@ -117,7 +76,7 @@ class Timetable:
     def in_words(self) -> str:
         """Returns the times as a text for people, without their zone."""
         parts = [one.in_words() for one in self.sources]
-        return " and ".join([*parts[:1], *map(_lowered, parts[1:])])
+        return " and ".join([*parts[:1], *map(lowered, parts[1:])])
 
 
 def delay(jitter: float, name: str, time: datetime) -> timedelta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from tests.support.tables import table
@@ -165,11 +165,10 @@ def test_an_expression_is_a_text(expression: object) -> None:
         CronTimes(expression, zone("UTC"))
 
 
-def test_a_moment_matches_if_the_clocks_show_a_time() -> None:
-    christmas = CronTimes("* * 25 12 *", zone("Europe/Berlin"))
-    assert christmas.matches(datetime(2027, 12, 24, 23, 0, 30, tzinfo=UTC))
-    assert not christmas.matches(datetime(2027, 12, 24, 22, 59, 59, tzinfo=UTC))
-    assert not christmas.matches(datetime(2027, 12, 25, 23, 0, tzinfo=UTC))
+def test_the_minutes_of_a_day_are_those_of_the_clocks() -> None:
+    christmas = CronTimes("0,59 9-10 25 12 *", zone("Europe/Berlin"))
+    assert christmas.minutes_on(date(2027, 12, 24)) == 0
+    assert christmas.minutes_on(date(2027, 12, 25)) == sum(1 << minute for minute in (540, 599, 600, 659))
 
 
 def test_an_expression_can_be_told_in_words() -> None:

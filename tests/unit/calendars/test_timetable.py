@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from time import process_time
 from typing import Any
 
 import pytest
@@ -48,21 +49,37 @@ def test_the_times_end_with_the_calendar() -> None:
 
 
 def test_a_long_exclusion_is_passed_over_quickly() -> None:
-    assert next_times(1, cron="* * * * * *", seconds=True, exclude=["* * * 6-11 *"]) == ["2027-12-01 00:00:00"]
+    for exclude in ("* * * 6-11 *", "0-59 * * 6-11 *"):
+        assert next_times(1, cron="* * * * * *", seconds=True, exclude=exclude) == ["2027-12-01 00:00:00"]
 
 
 @table(
     "given",
     [
-        {"cron": "@daily", "exclude": "@daily"},
+        {"cron": "@daily", "exclude": "@daily", "timezone": "Europe/Zurich"},
+        {"cron": "0 */2 * * *", "exclude": "0 * * * *"},
         {"cron": "0 0 29 2 *", "exclude": "* * 29 2 *"},
         {"every": 60, "exclude": ["0-58 * * * *", "59 * * * *"]},
         {"rrule": "FREQ=DAILY", "exclude": "* * * * *"},
     ],
 )
 def test_an_exclusion_of_everything_is_refused(given: dict[str, Any]) -> None:
+    began = process_time()
     with pytest.raises(InvalidOptionError, match="option exclude leaves no time"):
         ScheduleOptions.of("x", given, NOW)
+    assert process_time() - began < 2, "50 years are looked at day by day"
+
+
+def test_what_is_left_on_the_days_on_which_the_clocks_change_is_a_time() -> None:
+    """At midnight the clocks there go on to one o'clock, when a daily run makes up for the time that was skipped."""
+    found = next_times(2, cron="@daily", exclude="@daily", timezone="America/Santiago")
+    assert found == ["2027-09-05 04:00:00", "2028-09-03 04:00:00"]
+
+
+def test_a_minute_that_comes_twice_is_excluded_twice() -> None:
+    night = datetime(2027, 10, 31, 0, 20, tzinfo=UTC)
+    found = next_times(3, night, every=60, exclude=["* 0-1,3-23 * * *", "0-57 2 * * *"], timezone="Europe/Berlin")
+    assert [time[:16] for time in found] == ["2027-10-31 00:58", "2027-10-31 00:59", "2027-10-31 01:58"]
 
 
 @table("given", ["2027-02-30", "christmas", "2027-12-25T00:00", "* * * *", "0 * * * * *", "99 * * * *"])
@@ -140,7 +157,8 @@ def test_a_rule_keeps_the_time_on_the_wall_when_the_clocks_change() -> None:
         ("FREQ=DAILY;INTERVAL=0", "INTERVAL must be at least 1"),
         ("FREQ=DAILY;BYHOUR=1,2,3,4,5;BYMINUTE=0,10,20,30,40", "25 times a day are too often"),
         ("FREQ=YEARLY;COUNT=0", "never comes"),
-        ("FREQ=MONTHLY;BYDAY=MO;BYMONTHDAY=31;BYMONTH=2", "never comes"),
+        ("FREQ=MONTHLY;BYDAY=MO;BYMONTHDAY=31;BYMONTH=2", "never comes: none of these months"),
+        ("FREQ=DAILY;BYMONTH=4,6;BYMONTHDAY=-31", "never comes: none of these months"),
     ],
 )
 def test_a_bad_rule_is_refused(rule: Any, reason: str) -> None:
