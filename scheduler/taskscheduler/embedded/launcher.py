@@ -12,7 +12,7 @@ from typing import IO
 
 from taskscheduler.embedded.binary import ENVIRONMENT, find_mongod
 from taskscheduler.embedded.locks import FileLock, StartTimeout
-from taskscheduler.embedded.state_dir import StateDir, last_line, open_log, trim
+from taskscheduler.embedded.state_dir import StateDir, last_line, log_size, open_log, trim
 from taskscheduler.errors import EmbeddedServerError
 
 _KEEPER = "taskscheduler.embedded.keeper"
@@ -33,7 +33,7 @@ def launch_keeper(state: StateDir, timeout: StartTimeout) -> None:
     """
     binary = find_mongod()
     trim(state.keeper_log)
-    log_start = state.keeper_log.stat().st_size if state.keeper_log.exists() else 0
+    log_start = log_size(state.keeper_log)
     with open_log(state.keeper_log) as log, _launch(state, binary, log) as launcher:
         assert launcher.stdout is not None
         try:

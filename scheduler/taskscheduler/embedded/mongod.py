@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from taskscheduler.embedded.locks import FileLock
-from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, StateDir, last_line, shorten
+from taskscheduler.embedded.state_dir import HOST, REPLICA_SET, StateDir, last_line, log_size, shorten
 from taskscheduler.errors import EmbeddedServerError
 
 STOP_SECONDS = 30.0
@@ -37,8 +37,8 @@ class Mongod:
         self.port = port
         self.key = state.ensure_key()
         self._state = state
-        self._log_start = _size(state.mongod_log)
-        self._output_start = _size(state.keeper_log)
+        self._log_start = log_size(state.mongod_log)
+        self._output_start = log_size(state.keeper_log)
         self.process = subprocess.Popen(
             _command(binary, state, port, replicated=replicated),
             stdin=subprocess.DEVNULL,
@@ -111,10 +111,6 @@ def _die_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask_kernel
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def first_error(log: Path, start: int) -> str:

@@ -12,7 +12,7 @@ from taskscheduler.clock import Deadline
 from taskscheduler.embedded.launcher import launch_keeper
 from taskscheduler.embedded.locks import POLL_SECONDS, FileLock, StartTimeout
 from taskscheduler.embedded.replica_set import Access, access_to
-from taskscheduler.embedded.state_dir import DATABASE, ServerAddress, StateDir, last_line, open_state_dir
+from taskscheduler.embedded.state_dir import DATABASE, ServerAddress, StateDir, last_line, log_size, open_state_dir
 from taskscheduler.embedded.users import ServerUser, join_users
 from taskscheduler.errors import EmbeddedServerError
 
@@ -65,6 +65,8 @@ class _AcquireTimeout(StartTimeout):
         super().__init__(seconds)
         self._state = state
         self._seconds = seconds
+        # what is there already is about earlier servers
+        self._logs = [(log, log_size(log)) for log in (state.keeper_log, state.mongod_log)]
         self._reports = [(Deadline(after), report) for after, report in ((1.0, self._name), (5.0, self._explain))]
 
     def pause(self, seconds: float = POLL_SECONDS) -> None:
@@ -80,7 +82,8 @@ class _AcquireTimeout(StartTimeout):
         logger.warning("the embedded MongoDB server is not ready yet; last log line: %s", self._last_line())
 
     def _last_line(self) -> str:
-        return last_line(self._state.keeper_log) or last_line(self._state.mongod_log) or "nothing was logged"
+        found = (last_line(log, start) for log, start in self._logs)
+        return next(filter(None, found), "nothing was logged yet")
 
     def failure(self) -> str:
         keeper_log, mongod_log = self._state.keeper_log, self._state.mongod_log

@@ -156,6 +156,11 @@ def open_state_dir(root: Path | str | None) -> StateDir:
 _WAY_OUT = "name another one with TASKSCHEDULER_STATE_DIR"
 
 
+def log_size(log: Path) -> int:
+    """Returns the number of bytes that are in a log by now."""
+    return log.stat().st_size if log.exists() else 0
+
+
 def last_line(log: Path, start: int = 0) -> str:
     """Returns the last line of a log after byte `start`, empty if there is none."""
     try:
