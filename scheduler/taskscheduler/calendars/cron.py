@@ -8,6 +8,7 @@ minutes or hours are `*` follows elapsed time.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from importlib.util import find_spec
@@ -51,7 +52,7 @@ _DAY, _WEEKDAY = 3, 5
 #: from here it must find a time within 50 years, or it never does
 _ANY_MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
 _YEARS = 50
-_SECOND, _MINUTE, _QUARTER = timedelta(seconds=1), timedelta(minutes=1), timedelta(minutes=15)
+_SECOND, _QUARTER = timedelta(seconds=1), timedelta(minutes=15)
 
 
 class CronTimes:
@@ -88,7 +89,7 @@ class CronTimes:
         return None
 
     def _after_elapsed(self, moment: datetime) -> datetime | None:
-        """Looks at every minute of the days that match; cronsim loses some where clocks change by half an hour."""
+        """Looks at each quarter of an hour of matching days; cronsim loses times where half an hour is skipped."""
         dial, last = self._dial, moment.year + _YEARS
         moment = moment.astimezone(UTC).replace(microsecond=0) + _SECOND
         while moment.year <= last:
@@ -100,9 +101,10 @@ class CronTimes:
             elif wall.hour not in dial.hours:
                 moment += _QUARTER - (moment - _ANY_MOMENT) % _QUARTER  # where clocks may change
             elif wall.minute not in dial.minutes:
-                moment += _MINUTE - timedelta(seconds=wall.second)
+                quarter = wall.minute - wall.minute % 15 + 15
+                moment += timedelta(minutes=_ahead(wall.minute, dial.minutes, quarter), seconds=-wall.second)
             elif wall.second not in dial.seconds:
-                moment += _SECOND
+                moment += timedelta(seconds=_ahead(wall.second, dial.seconds, 60))
             else:
                 return moment
         return None
@@ -126,6 +128,11 @@ class CronTimes:
         if len(self._fields) == len(_FIELDS):
             simulation.seconds = _parsed(self.expression, self._fields, _ANY_MOMENT).seconds
         return simulation
+
+
+def _ahead(place: int, chosen: Collection[int], end: int) -> int:
+    """Returns how far away the next one of the chosen places is, or the end of those that may be passed over."""
+    return next((other for other in range(place + 1, end) if other in chosen), end) - place
 
 
 def _next_day(wall: datetime) -> datetime:
