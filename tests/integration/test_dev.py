@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import descendants, is_running
+from tests.support.tables import rarely
 
 MAIN = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 
@@ -135,7 +136,7 @@ def test_a_developer_goes_on_by_a_click_and_by_pasted_lines(dev: Callable[..., D
     assert (running.state / "key").read_text() not in running.said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, *rarely(signal.SIGINT)])
 def test_the_end_leaves_nothing(dev: Callable[..., Dev], number: signal.Signals) -> None:
     running = dev("--jobs", "shopjobs")
     eventually(lambda: "taskscheduler" in running.page("/"), 30, "the pages are served")

@@ -18,6 +18,7 @@ from pymongo.database import Database
 from tests.integration.test_waiting import in_thread, streams
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
+from tests.support.tables import rarely
 
 from taskscheduler import AsyncScheduler, Process, Scheduler, SchedulerError, Status
 from taskscheduler.model.matching import condition
@@ -141,7 +142,7 @@ def test_a_node_with_a_single_connection_runs_jobs_and_stops(uri: str, tmp_path:
         node.destroy()
 
 
-@pytest.mark.parametrize("size", [2, SMALLEST_POOL])
+@pytest.mark.parametrize("size", [2, *rarely(SMALLEST_POOL)])
 def test_many_schedulers_on_one_client_leave_room_for_other_calls(
     uri: str, database: Documents, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:

@@ -17,6 +17,7 @@ from tests.integration.test_odd_documents import insert, insert_jobs, some
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 from tests.support.odd_documents import IDS, JOBS, LATIN, LATIN_1, MESSAGES, NO_UUID, NODE, PAST, stored
+from tests.support.tables import rarely
 
 from taskscheduler import AsyncScheduler, InvalidStateError, Process, Scheduler, Status, WaitTimeoutError
 from taskscheduler.testing import InlineNode
@@ -28,20 +29,21 @@ StartNode = Callable[..., NodeProcess]
 SETTLED = 120.0  #: seconds
 
 
+@pytest.mark.parametrize("count", [40, *rarely(120)])
 def test_jobs_nodes_and_messages_of_any_shape_cost_only_themselves(
-    scheduler: Scheduler, database: Documents, uri: str, start_node: StartNode
+    scheduler: Scheduler, database: Documents, uri: str, start_node: StartNode, count: int
 ) -> None:
     jobs = database["taskscheduler.jobs"]
     before = scheduler.add_jobs([("noop", number) for number in range(50)])
-    odd = insert_jobs(database, 120)
+    odd = insert_jobs(database, count)
     for odd_id in IDS:
         insert(database, "taskscheduler.jobs", stored({**JOBS["waiting"], "dedupe": f"{odd_id!r}"}, odd_id))
-    for other in some(NODE, 80):
+    for other in some(NODE, count * 2 // 3):
         insert(database, "taskscheduler.nodes", stored(other))
     node = start_node(orphaned_timeout=6)
     good = list(before)
     for sound in MESSAGES.values():
-        for message in some(sound, 100):
+        for message in some(sound, count):
             insert(database, "taskscheduler.queue", stored(message))
     for other in some({**NODE, "lease": 1.0}, 40):
         insert(database, "taskscheduler.nodes", stored(other))

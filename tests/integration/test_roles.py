@@ -141,7 +141,7 @@ def connect(where: Any, **options: Any) -> None:
         assert scheduler.store
 
 
-def live(uri: str) -> None:
+def live(uri: str, patience: float = 30) -> None:
     """Everything that applications, nodes and the command line do, in one process."""
     with Scheduler(uri) as scheduler:
         store, boot = scheduler.store, ObjectId()
@@ -155,8 +155,8 @@ def live(uri: str) -> None:
             store.logs.write([chunk_document(process.id, 1, 0, 0, [])])
             store.logs.delete([process.id])
             store.completions.write([Completion(Fence(process.id, "claim", 1), Verdict(Transition.SUCCEED))])
-            assert process.wait(30).status is Status.DONE
-            eventually(feed.next, 30, "a message")
+            assert process.wait(patience).status is Status.DONE
+            eventually(feed.next, patience, "a message")
         token = scheduler.listen(lambda process: True, timeout=0.01)
         scheduler.cancel_job(scheduler.add_job("noop").id)
         scheduler.listen(lambda process: process.status is Status.CANCELED, timeout=5, after=token)
@@ -216,7 +216,7 @@ def test_every_privilege_is_needed(place: Place, name: str, number: int, action:
         return
     with place.fortress.admin(place.name) as client:
         act(client[place.name])
-    assert not works(lambda: live(place.uri("taskscheduler_run")))
+    assert not works(lambda: live(place.uri("taskscheduler_run"), patience=5))
 
 
 def test_who_may_only_run_is_told_what_is_missing(place: Place) -> None:

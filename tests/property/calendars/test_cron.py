@@ -61,13 +61,14 @@ MONTHS = st.one_of(EVERY, EVERY, field(1, 12))
 EXPRESSIONS = st.tuples(field(0, 59), field(0, 23), DAYS, MONTHS, WEEKDAYS).map(" ".join)
 
 
-def members(text: str, lowest: int, highest: int) -> set[int]:
+@cache
+def members(text: str, lowest: int, highest: int) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):
         span, _, step = part.partition("/")
         first, _, last = (f"{lowest}-{highest}" if span == "*" else span).partition("-")
         found |= set(range(int(first), int(last or first) + 1, int(step or 1)))
-    return found
+    return frozenset(found)
 
 
 class Dial:
