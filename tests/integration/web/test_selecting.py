@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 from tests.support.web import ended
 
 from taskscheduler import Scheduler, Status
-from taskscheduler_daemon.web.pages.jobs import routes
+from taskscheduler.store.web import job_pages
 
 
 def ids(client: TestClient, **parameters: str) -> list[str]:
@@ -62,7 +62,7 @@ def test_the_page_lists_jobs_by_an_expression(client: TestClient, scheduler: Sch
 def test_the_page_reads_a_part_at_a_time_if_no_index_serves_the_expression(
     client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "MOST_SEARCHED", 2)
+    monkeypatch.setattr(job_pages, "MOST_SEARCHED", 2)
     oldest, *others = (ended(scheduler, Status.DONE) for _ in range(4))
     page = client.get("/jobs", params={"q": "status:done class:noop"}).text
     assert str(others[-1]) in page
@@ -70,6 +70,19 @@ def test_the_page_reads_a_part_at_a_time_if_no_index_serves_the_expression(
     assert "2 jobs were searched" in page
     older = client.get("/jobs", params={"q": "status:done class:noop", "before": str(others[1])}).text
     assert str(oldest) in older
+
+
+def test_jobs_that_wait_in_a_queue_are_found_behind_all_others(
+    client: TestClient, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = scheduler.add_job("noop", queue="rare")
+    scheduler.add_jobs(["noop"] * 9)
+    monkeypatch.setattr(job_pages, "_FIRST_LOOK", 2)
+    monkeypatch.setattr(job_pages, "MOST_SEARCHED", 5)
+    page = client.get("/jobs", params={"q": "status:waiting queue:rare"}).text
+    assert str(rare.id) in page
+    assert "jobs were searched" not in page
+    assert "5 jobs were searched" in client.get("/jobs", params={"q": "queue:rare"}).text
 
 
 def test_the_page_goes_on_below_an_id(client: TestClient, scheduler: Scheduler) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bson import ObjectId
 from fastapi import Request
@@ -13,7 +11,6 @@ from taskscheduler.errors import FlowNotFoundError, InvalidOptionError, JobNotFo
 from taskscheduler.flow_state import RunningFlow
 from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
-from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import JobLists
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.store.web.job_pages import JobPages
@@ -66,11 +63,6 @@ class WebContext:
         """Pages of jobs by their ids."""
         store = self.scheduler.store
         return JobPages(store.database, store.options)
-
-    def served(self, query: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-        """Returns queries that find the same jobs by indexes; None if none serves it."""
-        with translated():
-            return self.scheduler.store.search.served(query)
 
     @property
     def most_bytes(self) -> int:

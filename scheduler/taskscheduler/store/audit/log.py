@@ -1,4 +1,4 @@
-"""The audit log: one document for each action of somebody, indexed by who, what and target, each from newest to oldest.
+"""The audit log: one document for each action, indexed by who, what, target and outcome, each from the newest.
 
 The collection and its indexes are made with the first entry, so that who has none pays nothing.
 """
@@ -21,7 +21,7 @@ from taskscheduler.store.lenient_reads import read
 from taskscheduler.store.schema import ensure_indexes
 
 _INDEXES = [
-    *(IndexModel([(name, ASCENDING), ("_id", DESCENDING)], name=name) for name in ("who", "what", "target")),
+    *(IndexModel([(name, ASCENDING), ("_id", DESCENDING)], name=name) for name in ("who", "what", "target", "outcome")),
     IndexModel([("expires", ASCENDING)], name="expires", expireAfterSeconds=0),
 ]
 

@@ -70,6 +70,8 @@ def ways(query: Mapping[str, Any], classes: Sequence[str] | None, present: Mappi
     ]
     if statuses and statuses <= {Status.PROCESSING}:
         found.append(Way("held", {}, False))
+    if statuses and statuses <= {Status.WAITING} and isinstance(query.get("queue"), str):
+        found.append(Way("claim", {}, False))
     if statuses and statuses <= UNSUCCESSFUL:
         found.append(Way("unsuccessful", {}, True))
     if statuses and statuses <= LIVE and _is_value(query.get("class")):
@@ -175,6 +177,7 @@ def _leading(query: Document, way: Way) -> Document:
         **{index: {field, "_id"} for field, index in _BY_ID.items()},
         **{index: {field} for field, index in _FEW.items()},
         "held": {"status"},
+        "claim": {"status", "queue"},
         "unsuccessful": {"status", "_id"},
         "live_list": {"class", "_id"},
         "_id_": {"_id"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from bson import ObjectId
@@ -12,6 +14,7 @@ from fastapi.responses import RedirectResponse
 from taskscheduler.model.filters.expression import all_of
 from taskscheduler.process import Process
 from taskscheduler.store.job_lists import by_id
+from taskscheduler.store.web import job_pages
 from taskscheduler_daemon.presentation.reason import is_kept_waiting
 from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.pages.actions import ACTIONS, Action, actions_of, done_text, noun
@@ -27,11 +30,19 @@ from taskscheduler_daemon.web.pages.view_models import job_row, state_view
 
 PAGE = 50  #: jobs on one page of the list
 
-MOST_SEARCHED = 50_000  #: jobs that one page reads at most, if no index finds the matching ones
+MOST_SEARCHED = 20_000  #: jobs that one page reads at most, if no index finds the matching ones
 
 CHILDREN = 20
 
 router = APIRouter(include_in_schema=False)
+
+
+class Found(NamedTuple):
+    """The jobs of a page."""
+
+    jobs: list[dict[str, Any]]
+    last: ObjectId | None  #: where the next page begins; None: there is none
+    searched: int | None  #: how many jobs were searched if that were not all, and the page is not full
 
 
 @router.get("/jobs")
@@ -39,22 +50,13 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: s
     """Shows the newest jobs that match, a page at a time."""
     context = context_of(request)
     now = context.scheduler.store.clock.now()
-    query = wanted.query(now)
-    queries = context.served(query) if wanted.q else None if wanted.reads_all else [query]
-    boundary = context.job_lists.page_boundary(wanted.before_id(), MOST_SEARCHED) if queries is None else None
-    within = {"_id": {"$gte": boundary}} if boundary else {}
-    found = context.job_lists.recent_of(queries or [all_of([query, within])], PAGE + 1)
-    # in the order of ids, so that the next page begins where this one ends
-    found = sorted(found, key=by_id, reverse=True)
-    rest, documents = found[PAGE:], found[:PAGE]
-    last = documents[-1]["_id"] if rest else boundary
-    last = last if isinstance(last, ObjectId) else None
+    found = _expressed(context, wanted, now) if wanted.q and not wanted.kind else _chosen(context, wanted, now)
     return page(
         context,
         "jobs.html",
         place="jobs",
-        jobs=[job_row(Process(context.scheduler, document), now) for document in documents],
-        searched=MOST_SEARCHED if boundary and not rest else None,
+        jobs=[job_row(Process(context.scheduler, document), now) for document in found.jobs],
+        searched=found.searched,
         message=done_text(done),
         tabs=tabs(wanted, context.overview.counts()),
         chips=chips(wanted),
@@ -62,8 +64,30 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: s
         q=line(wanted.q, 2000),
         filtered=bool(wanted.given),
         everything=urlencode(wanted.given, errors="replace"),
-        **_paging(context.root, wanted, last),
+        **_paging(context.root, wanted, found.last),
     )
+
+
+def _expressed(context: WebContext, wanted: JobFilter, now: datetime) -> Found:
+    """Finds the jobs of an expression, by the best index, or among as many jobs as a page may read."""
+    found = context.job_pages.page(replace(wanted, before="").query(now), wanted.before_id(), PAGE)
+    is_short = found.next is not None and len(found.jobs) < PAGE
+    return Found(found.jobs, found.next, job_pages.MOST_SEARCHED if is_short else None)
+
+
+def _chosen(context: WebContext, wanted: JobFilter, now: datetime) -> Found:
+    """Finds the jobs with the chosen values."""
+    query = wanted.query(now)
+    is_part = wanted.reads_all or (bool(wanted.q) and wanted.kind != "service")
+    boundary = context.job_lists.page_boundary(wanted.before_id(), MOST_SEARCHED) if is_part else None
+    within = {"_id": {"$gte": boundary}} if boundary else {}
+    found = context.job_lists.recent(all_of([query, within]), PAGE + 1)
+    # in the order of ids, so that the next page begins where this one ends
+    found = sorted(found, key=by_id, reverse=True)
+    rest, documents = found[PAGE:], found[:PAGE]
+    last = documents[-1]["_id"] if rest else boundary
+    searched = MOST_SEARCHED if boundary and not rest else None
+    return Found(documents, last if isinstance(last, ObjectId) else None, searched)
 
 
 def _paging(root: str, wanted: JobFilter, last: ObjectId | None) -> dict[str, Any]:
