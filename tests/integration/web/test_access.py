@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from starlette.testclient import TestClient
 from tests.support.access import PASSWORD, by_token, csrf_in, guarded, log_in
 from tests.support.changing import Things, application, writing_routes
@@ -15,9 +16,11 @@ from tests.support.changing import Things, application, writing_routes
 from taskscheduler import Scheduler
 from taskscheduler.clock import SystemClock
 from taskscheduler.model.audit import refusals
+from taskscheduler.model.control.pauses import Pause
 from taskscheduler_daemon.web import UserAccess
 from taskscheduler_daemon.web.http import access_control
 from taskscheduler_daemon.web.http.context import WebContext
+from taskscheduler_daemon.web.http.csrf import COOKIE, FIELD
 
 ROOTS = ["", "/ops/jobs"]
 
@@ -61,45 +64,87 @@ def form_of(client: TestClient, page: str, field: int = 0) -> dict[str, str]:
     return {"csrf": fields[field]}
 
 
-Send = Callable[[TestClient, Things], Any]
+def changes(scheduler: Scheduler) -> Things:
+    """What there is to change, and a node beside."""
+    scheduler.store.nodes.register(NODE, {"name": "n", "host": "h", "lease": 86_400.0})
+    return Things(scheduler)
 
 
-def post(page: str, path: str | None = None, **more: str) -> Send:
-    def send(client: TestClient, things: Things) -> Any:
-        known = {"job": things.job, "failed": things.failed, "flow": things.flow}
-        at = page.format(**known)
-        form = {**form_of(client, at), **more}
-        return client.post(path or at.partition("?")[0] + at[len(at.partition("?")[0]) :], data=form, headers=SAME)
+NODE = ObjectId()
 
-    return send
+RELEASE = "control/sequence/release q"
+MANY = "jobs/many cancel jobs status:waiting"
+
+#: requests that are right in all but the role, and the action that each of them is: the route, its parameters, and what
+#: is sent: the body of a request to the service, or the fields of a form and what that form is signed for
+REQUESTS: list[tuple[str, str, str, Any, str]] = [
+    ("job.add", "POST /tasks", "", {"profile": "default", "job": "noop"}, ""),
+    ("job.add", "POST /api/v1/jobs", "", {"job": "noop"}, ""),
+    ("job.update", "PATCH /api/v1/jobs/{name}", "{job}", {"priority": 1}, ""),
+    ("job.rewrite", "PATCH /api/v1/jobs/{name}", "{job}", {"data": 1}, ""),
+    ("job.delete", "DELETE /api/v1/jobs/{name}", "{job}", None, ""),
+    ("job.cancel", "POST /api/v1/jobs/{name}/cancel", "{job}", None, ""),
+    ("job.retry", "POST /api/v1/jobs/{name}/retry", "{failed}", None, ""),
+    ("job.rewrite", "POST /api/v1/jobs/{name}/retry", "{failed}", {"data": 1}, ""),
+    ("job.update", "POST /api/v1/jobs/{name}/run-now", "{job}", None, ""),
+    ("job.signal", "POST /api/v1/jobs/{name}/signal", "{job}", {"name": "s"}, ""),
+    ("jobs.cancel", "POST /api/v1/jobs:cancel", "", {"everything": True}, ""),
+    ("jobs.delete", "POST /api/v1/jobs:delete", "", {"everything": True}, ""),
+    ("jobs.retry", "POST /api/v1/jobs:retry", "", {"everything": True}, ""),
+    ("flow.cancel", "POST /api/v1/flows/{name}/cancel", "{flow}", None, ""),
+    ("flow.retry", "POST /api/v1/flows/{name}/retry", "{flow}", None, ""),
+    ("group.set", "PUT /api/v1/groups/{name}", "g", {"weight": 3}, ""),
+    ("group.delete", "DELETE /api/v1/groups/{name}", "g", None, ""),
+    ("limit.set", "PUT /api/v1/limits/{name}", "l", {"concurrency": 2}, ""),
+    ("limit.delete", "DELETE /api/v1/limits/{name}", "l", None, ""),
+    ("node.drain", "POST /api/v1/nodes/{name}/drain", "n", None, ""),
+    ("pause", "POST /api/v1/pauses", "", {"queue": "x"}, ""),
+    ("resume", "DELETE /api/v1/pauses", "?queue=mail", None, ""),
+    ("schedule.add", "PUT /api/v1/schedules/{name}", "s", {"job": "noop", "every": 60}, ""),
+    ("schedule.delete", "DELETE /api/v1/schedules/{name}", "s", None, ""),
+    ("schedule.pause", "POST /api/v1/schedules/{name}/pause", "s", None, ""),
+    ("schedule.resume", "POST /api/v1/schedules/{name}/resume", "s", None, ""),
+    ("schedule.run", "POST /api/v1/schedules/{name}/run", "s", None, ""),
+    ("sequence.release", "POST /api/v1/sequences/{name}/release", "q", None, ""),
+    ("service.restart", "POST /api/v1/services/{name}/restart", "x", None, ""),
+    ("service.stop", "POST /api/v1/services/{name}/stop", "x", None, ""),
+    ("group.set", "POST /control/group", "", {"name": "g", "weight": "3"}, "control/group"),
+    ("limit.set", "POST /control/limit", "", {"name": "l", "concurrency": "2"}, "control/limit"),
+    ("pause", "POST /control/pause", "", {"kind": "queue", "name": "x"}, "control/pause"),
+    ("resume", "POST /control/resume", "", {"key": Pause("queue", "mail").key}, "control/resume"),
+    ("limit.delete", "POST /control/{kind}/{action}", "limit delete", {"name": "l"}, "control/limit/delete l"),
+    ("group.delete", "POST /control/{kind}/{action}", "group reset", {"name": "g"}, "control/group/reset g"),
+    ("sequence.release", "POST /control/{kind}/{action}", "sequence release", {"name": "q"}, RELEASE),
+    ("flow.cancel", "POST /flows/{identifier}/{name}", "{flow} cancel", {}, "flows/{flow}/cancel"),
+    ("jobs.cancel", "POST /jobs/many", "", {"do": "cancel", "where": "status:waiting", "back": "jobs"}, MANY),
+    ("job.cancel", "POST /jobs/{identifier}/{name}", "{job} cancel", {}, "{job}/cancel"),
+    ("job.retry", "POST /jobs/{identifier}/{name}", "{failed} retry", {}, "{failed}/retry"),
+    ("job.delete", "POST /jobs/{identifier}/{name}", "{job} delete", {}, "{job}/delete"),
+    ("node.drain", "POST /nodes/{identifier}/drain", str(NODE), {}, f"nodes/{NODE}/drain"),
+    ("schedule.pause", "POST /schedule/{action}", "pause ?name=s", {}, "schedule/pause?name=s"),
+    ("schedule.run", "POST /schedule/{action}", "run ?name=s", {}, "schedule/run?name=s"),
+    ("schedule.delete", "POST /schedule/{action}", "delete ?name=s", {}, "schedule/delete?name=s"),
+]  # fmt: skip
+
+NOBODYS = {("POST", "/login"), ("POST", "/logout")}
 
 
-def call(method: str, path: str, body: Any = None) -> Send:
-    def send(client: TestClient, things: Things) -> Any:
-        at = path.format(job=things.job, failed=things.failed, flow=things.flow)
-        return client.request(method, at, json=body, headers=SAME)
+def send(client: TestClient, things: Things, request: tuple[str, str, str, Any, str]) -> Any:
+    """Sends one of them as it is, or as the form of a page would."""
+    _, route, parameters, sent, signed = request
+    known = {"job": things.job, "failed": things.failed, "flow": things.flow}
+    words = iter(parameters.format(**known).split())
+    method, _, path = route.partition(" ")
+    path = re.sub(r"\{\w+\}", lambda _: next(words), path) + next(words, "")
+    if not signed:
+        return client.request(method, path, json=sent, headers=SAME)
+    csrf = application(client).state.context.csrf
+    form = {**sent, FIELD: csrf.field(client.cookies[COOKIE], signed.format(**known))}
+    return client.post(path, data=form, headers=SAME)
 
-    return send
 
-
-#: requests that are right in all but the role, and the action that each of them is
-REQUESTS: list[tuple[str, Send]] = [
-    ("job.cancel", post("/jobs/{job}/cancel")),
-    ("job.retry", post("/jobs/{failed}/retry")),
-    ("job.delete", post("/jobs/{job}/delete")),
-    ("flow.cancel", post("/flows/{flow}/cancel")),
-    ("job.add", call("POST", "/tasks", {"profile": "default", "job": "noop"})),
-    ("limit.set", call("PUT", "/api/v1/limits/l", {"concurrency": 2})),
-    ("limit.delete", call("DELETE", "/api/v1/limits/l")),
-    ("group.set", call("PUT", "/api/v1/groups/g", {"weight": 3})),
-    ("group.delete", call("DELETE", "/api/v1/groups/g")),
-    ("schedule.add", call("PUT", "/api/v1/schedules/s", {"job": "noop", "every": 60})),
-    ("schedule.pause", call("POST", "/api/v1/schedules/s/pause")),
-    ("schedule.run", call("POST", "/api/v1/schedules/s/run")),
-    ("schedule.delete", call("DELETE", "/api/v1/schedules/s")),
-    ("flow.cancel", call("POST", "/api/v1/flows/{flow}/cancel")),
-    ("sequence.release", call("POST", "/api/v1/sequences/q/release")),
-]
+def test_every_route_that_changes_something_is_among_the_requests(client: TestClient) -> None:
+    assert {tuple(route.split(" ", 1)) for _, route, *_ in REQUESTS} == writing_routes(application(client)) - NOBODYS
 
 
 class Everything:
@@ -113,18 +158,16 @@ def test_rights_are_checked_where_actions_are_defined(
 ) -> None:
     """Also without the door that refuses all requests of a viewer."""
     monkeypatch.setattr(access_control, "_SESSION", Everything())
-    things = Things(scheduler)
+    things = changes(scheduler)
     before = things.stored()
     log_in(client, "vera")
-    for action, send in REQUESTS:
-        answer = send(client, things)
-        assert (answer.status_code, f"vera is viewer and may not do this ({action})" in answer.text) == (403, True), (
-            action,
-            answer.text,
-        )
+    for request in REQUESTS:
+        answer = send(client, things, request)
+        told = f"vera is viewer and may not do this ({request[0]})" in answer.text
+        assert (answer.status_code, told) == (403, True), (request, answer.text)
     assert things.stored() == before
-    found = scheduler.audit.entries(who="vera", outcome="refused")
-    assert [entry.what for entry in reversed(found)] == [action for action, _ in REQUESTS]
+    found = scheduler.audit.entries(who="vera", outcome="refused", limit=1000)
+    assert [entry.what for entry in reversed(found)] == [action for action, *_ in REQUESTS]
 
 
 def test_what_a_role_may_do_is_done_and_written_down(client: TestClient, scheduler: Scheduler) -> None:
