@@ -50,6 +50,26 @@ def print_lines(text: str, times: int = 1) -> None:
         print(text, number)
 
 
+@job(name="say_slowly")
+def say_slowly(times: int, *, job: Job) -> None:
+    """Its log is stored in several parts."""
+    for number in range(times):
+        threading.Event().wait(0.3)
+        print("printed", number)
+        job.logger.info("logged %d", number)
+
+
+@job(name="print_blocks")
+def print_blocks(count: int, until: str = os.devnull + "/never") -> None:
+    """64,000 bytes each."""
+    block = (b"x" * 99 + b"\n") * 640
+    for _ in range(count):
+        os.write(1, block)
+        if os.path.exists(until):
+            break
+    print("the last line")
+
+
 @job(name="silent")
 def silent() -> str:
     return "nothing said"
@@ -87,6 +107,12 @@ def say_each(items: list[Any], *, job: Job) -> None:
 def fail_talking(*, job: Job) -> None:
     print("attempt", job.attempt)
     raise ValueError("as expected")
+
+
+@job(name="hold")
+def hold(path: str) -> None:
+    while not os.path.exists(path):
+        threading.Event().wait(0.05)
 
 
 @job(name="print_until_told")

@@ -20,13 +20,13 @@ from typing import Any
 
 from bson import ObjectId
 
-import tests.faults.steps.orders
-import tests.faults.steps.spans
-import tests.support.batching
-import tests.support.commits
-import tests.support.jobs  # noqa: F401  (every child has it then)
-from taskscheduler import DatabaseUnavailableError, Flow, Scheduler
+from taskscheduler import DatabaseUnavailableError, Flow, Scheduler, Status
+from taskscheduler.model.lifecycle import Ending
+from taskscheduler.model.metrics.counts import Sample, Series
+from taskscheduler.model.metrics.steps import MINUTE
+from taskscheduler.model.metrics.tally import Portion
 from taskscheduler.operations.schedule_runs import add_due_runs
+from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon import QueueNode
 from tests.faults.steps import ambiguous, crashing
 from tests.faults.steps.removals import REMOVALS
@@ -41,6 +41,7 @@ _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
 JOBS = [
     *("tests.support.jobs", "tests.support.batching", "tests.support.commits", "tests.support.flowing"),
+    "tests.support.talking",
     *("tests.faults.steps.spans", "tests.faults.steps.orders"),
 ]
 
@@ -247,6 +248,32 @@ def _retry_flow(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId
     return [process.id for process in scheduler.flows.processes(facts["id"])]
 
 
+def _cancel_for_ana(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    with scheduler.audit.acting("ana"):
+        return _cancel(scheduler, facts)
+
+
+def _count(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
+    """Count some jobs that have ended, as a node does: each portion again until it is known to be stored."""
+    boot, minute = ObjectId(), MINUTE.begins(scheduler.store.clock.now())
+    for number in range(1, facts["portions"] + 1):
+        portion = Portion(minute)
+        portion.number = number
+        portion.add(Sample(Series("trace", "default"), Ending.SUCCEEDED, 0.02, 3.0, Status.DONE))
+        while not _is_counted(scheduler, boot, portion):
+            pass
+        trace(facts["counted"], number)
+    return [boot]
+
+
+def _is_counted(scheduler: Scheduler, boot: ObjectId, portion: Portion) -> bool:
+    try:
+        scheduler.store.metrics.add(boot, portion)
+    except StoreError:
+        return False
+    return True
+
+
 def _flush(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     scheduler.flush()
     return []
@@ -261,6 +288,8 @@ ACTS: Mapping[str, Callable[[Orders], int]] = {
     "order": _operation(_order),
     "add_runs": _operation(_add_runs),
     "cancel": _operation(_cancel),
+    "cancel_for_ana": _operation(_cancel_for_ana),
+    "count": _operation(_count),
     "add_flow": _operation(_add_flow),
     "cancel_flow": _operation(_cancel_flow),
     "retry_flow": _operation(_retry_flow),

@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from taskscheduler.model.control.keys import FAR
+from taskscheduler.model.metrics.steps import HOUR, MINUTE
+from taskscheduler.model.metrics.tally import Portion
 from taskscheduler.operations.flows.extend import Additions
 from taskscheduler.store.attempts.completion import Again
+from taskscheduler.store.attempts.logs import LogStore
+from taskscheduler.store.audit.log import AuditStore
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.additions import FlowAdditions
 from taskscheduler.store.flows.effects import FlowEffects
@@ -19,9 +24,12 @@ from taskscheduler.store.flows.flow_store import FlowStore
 from taskscheduler.store.flows.joins import Joins
 from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.job_inserts import JobInserts
+from taskscheduler.store.metrics import history
+from taskscheduler.store.metrics.history import MetricsStore
 from taskscheduler.store.postponed_jobs import PostponedJobs
 from taskscheduler.store.resumable import steps, tries
 from taskscheduler.store.resumable.steps import StepStore
+from taskscheduler.store.schema import ensure_metrics
 from taskscheduler.store.transactions import commits
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.successor_claims import SuccessorClaims
@@ -32,6 +40,7 @@ from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
 from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
 from taskscheduler_daemon.node.maintenance.pause_keeper import PauseKeeper
 from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
+from taskscheduler_daemon.node.output.book import LogBook
 
 
 def _nothing(*_args: Any, **_options: Any) -> None:
@@ -80,6 +89,19 @@ def _one_late(
     return all(add(self, fence, one) for one in late)
 
 
+def _store_once(self: LogStore, chunks: Any, write: Callable[..., None] = LogStore.write) -> None:
+    """Take what was sent for stored."""
+    with suppress(PyMongoError):
+        write(self, chunks)
+
+
+def _count_again(self: MetricsStore, boot: ObjectId, portion: Portion) -> None:
+    """Add a portion without looking whether it is there."""
+    ensure_metrics(self._collection.database)
+    for step, begins in ((MINUTE, portion.minute), (HOUR, portion.hour)):
+        self._collection.update_one({"_id": step.key(begins)}, history._change(boot, portion), upsert=True)
+
+
 REMOVALS: Mapping[str, Callable[[], None]] = {
     "debts paid by others": _out(OutboxRelay, "run"),
     "taking back": _out(Rescuer, "run"),
@@ -105,5 +127,9 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "adding a flow in one transaction": _out(FlowStore, "in_one_transaction", lambda _, write: write(None)),
     "noting the session that adds to a flow": _out(FlowAdditions, "_mark"),
     "asking for the outcome of a commit": _out(commits, "_UNKNOWN_FOR", 0.0),
+    "storing logs before an end": _out(LogBook, "settle"),
+    "storing logs until it is known": _out(LogStore, "write", _store_once),
+    "counting a portion once": _out(MetricsStore, "add", _count_again),
+    "an entry before the action": _out(AuditStore, "add", lambda _, entry: entry),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

@@ -35,6 +35,8 @@ JOBS, NODES, SCHEDULES = "taskscheduler.jobs", "taskscheduler.nodes", "tasksched
 CONTROLS = "taskscheduler.controls"
 WINDOWS = "taskscheduler.windows"
 FLOWS, FLOW_RESULTS = "taskscheduler.flows", "taskscheduler.flow_results"
+LOGS, METRICS, AUDIT = "taskscheduler.logs", "taskscheduler.metrics", "taskscheduler.audit"
+_KEPT = (JOBS, SCHEDULES, CONTROLS, WINDOWS, FLOWS, FLOW_RESULTS, LOGS, METRICS, AUDIT)
 _MARK = "mark"
 
 #: which status may follow which, written down here once more; None: the job is new
@@ -77,7 +79,7 @@ class Stage:
             self.database.client.drop_database(self.database.name)
             self.scheduler = Scheduler(self.database)
         else:
-            for name in (JOBS, SCHEDULES, CONTROLS, WINDOWS, FLOWS, FLOW_RESULTS, *([] if but_nodes else [NODES])):
+            for name in (*_KEPT, *([] if but_nodes else [NODES])):
                 self.database[name].delete_many({})
         for path in self.directory.iterdir():
             if but_nodes and path.name == "node.log":
