@@ -15,7 +15,7 @@ class PlaceCheck(Duty):
     """Sets aside queued jobs that no search finds. Those whose place is odd in another way are found, and fail then."""
 
     def __init__(self, store: Store, lease: Lease) -> None:
-        super().__init__(lease, polls=2)
+        super().__init__(lease, polls=5)
         self._store = store
 
     def run(self) -> None:
