@@ -10,6 +10,7 @@ model/raised.py.
     ├── InvalidJobError (TypeError)          not a job, or a job that nobody registered
     ├── JobNotFoundError (LookupError)       no job with this id
     ├── ServiceNotFoundError (LookupError)   no service of this name was started
+    ├── NodeNotFoundError (LookupError)      no node of this name or id runs
     ├── ScheduleNotFoundError (LookupError)  no schedule of this name
     ├── FlowNotFoundError (LookupError)      no flow with this id
     ├── DuplicateJobError                    the chosen id is taken
