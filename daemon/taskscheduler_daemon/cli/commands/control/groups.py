@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import click
 
-from taskscheduler.operations.control.groups import GroupUse
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.reason import REASON
+from taskscheduler_daemon.cli.output.listing import Item, print_list
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.group import COLUMNS, record, row
-from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
-from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
+from taskscheduler_daemon.presentation.terminal import remark
 
 HELP = """List the groups that have a weight or waiting jobs; set and delete weights.
 
@@ -73,21 +70,5 @@ for _subcommand in (list_all, set_one, delete):
 
 def _list(settings: Settings) -> None:
     with open_database(settings) as database:
-        _print(settings, database.scheduler.groups.all())
-
-
-def _print(settings: Settings, found: Sequence[GroupUse]) -> None:
-    form, rows = settings.form(), [row(use) for use in found]
-    if form == "json":
-        say_lines(json_pretty([record(use) for use in found]))
-    elif form == "table":
-        header, *lines = aligned([COLUMNS, *([clean(cell) for cell in cells] for cells in rows)])
-        say(settings.paint(header, bold=True))
-        for line in lines:
-            say(line)
-    elif form == "tsv":
-        for cells in (COLUMNS, *rows):
-            say(tsv(cells))
-    else:
-        for use in found:
-            say(clean(use.name) if form == "id" else json_line(record(use)))
+        found = database.scheduler.groups.all()
+    print_list(settings, COLUMNS, [Item(use.name, row(use), record(use)) for use in found])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import cast
 
 import click
 
-from taskscheduler.operations.control.sequences import BlockedSequence
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.input.reason import REASON
+from taskscheduler_daemon.cli.output.listing import Item, print_list
 from taskscheduler_daemon.cli.settings import Settings
-from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.sequence import COLUMNS, record, row
-from taskscheduler_daemon.presentation.terminal import remark, say, say_lines
-from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
+from taskscheduler_daemon.presentation.terminal import remark
 
 HELP = """List the sequences that a failed job blocks, and release them.
 
@@ -60,21 +56,5 @@ for _subcommand in (list_all, release):
 
 def _list(settings: Settings) -> None:
     with open_database(settings) as database:
-        _print(settings, database.scheduler.sequences.blocked(), database.scheduler.store.clock.now())
-
-
-def _print(settings: Settings, found: Sequence[BlockedSequence], now: datetime) -> None:
-    form, rows = settings.form(), [row(one, now) for one in found]
-    if form == "json":
-        say_lines(json_pretty([record(one) for one in found]))
-    elif form == "table":
-        header, *lines = aligned([COLUMNS, *([clean(cell) for cell in cells] for cells in rows)])
-        say(settings.paint(header, bold=True))
-        for line in lines:
-            say(line)
-    elif form == "tsv":
-        for cells in (COLUMNS, *rows):
-            say(tsv(cells))
-    else:
-        for one in found:
-            say(clean(one.key) if form == "id" else json_line(record(one)))
+        found, now = database.scheduler.sequences.blocked(), database.scheduler.store.clock.now()
+    print_list(settings, COLUMNS, [Item(one.key, row(one, now), record(one)) for one in found])

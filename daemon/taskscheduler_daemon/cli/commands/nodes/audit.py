@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from taskscheduler.model.audit.entries import OUTCOMES, AuditEntry
+from taskscheduler.model.audit.entries import OUTCOMES
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import serve_database
 from taskscheduler_daemon.cli.input.parameters import DURATION
+from taskscheduler_daemon.cli.output.listing import Item, print_list
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.audit import COLUMNS, record, row
-from taskscheduler_daemon.presentation.clean import clean
-from taskscheduler_daemon.presentation.terminal import say, say_lines
-from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
 
 HELP = """List who did what, when and why, newest first.
 
@@ -35,21 +32,4 @@ kind such as limit, or a verb such as cancel.
 def command(settings: Settings, **wanted: Any) -> None:
     with serve_database(settings) as database:
         found = database.scheduler.audit.entries(**wanted)
-    _print(settings, found)
-
-
-def _print(settings: Settings, found: Sequence[AuditEntry]) -> None:
-    form, rows = settings.form(), [row(entry) for entry in found]
-    if form == "json":
-        say_lines(json_pretty([record(entry) for entry in found]))
-    elif form == "table":
-        header, *lines = aligned([COLUMNS, *([clean(cell) for cell in cells] for cells in rows)])
-        say(settings.paint(header, bold=True))
-        for line in lines:
-            say(line)
-    elif form == "tsv":
-        for cells in (COLUMNS, *rows):
-            say(tsv(cells))
-    else:
-        for entry in found:
-            say(str(entry.id) if form == "id" else json_line(record(entry)))
+    print_list(settings, COLUMNS, [Item(str(entry.id), row(entry), record(entry)) for entry in found])
