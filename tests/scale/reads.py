@@ -146,7 +146,6 @@ def addresses(known: dict[str, Any]) -> Iterator[str]:
     )
     yield from (f"/jobs/{job}" for job in jobs)
     yield from (f"/jobs/words?{urlencode({'q': one})}" for one in ("status:", "class:", "queue:"))
-    yield from (f"/jobs/many?{urlencode({'action': 'retry', 'q': one})}" for one in ("status:failed", "tag:eu"))
     yield from ("/metrics", "/tasks", "/tasks?status=waiting")
     yield from (
         f"/api/v1/{name}"
@@ -271,6 +270,7 @@ def cost(database: Database[dict[str, Any]], read: Read, rounds: int = ROUNDS) -
 
 @contextmanager
 def _profiled(database: Database[dict[str, Any]]) -> Iterator[None]:
+    database.command("profile", 0)
     database.drop_collection(_PROFILE)
     database.create_collection(_PROFILE, capped=True, size=64 * 2**20)
     database.command("profile", 2)

@@ -12,7 +12,7 @@ from fastapi import HTTPException
 
 from taskscheduler.model.filters.expression import Filter, all_of
 from taskscheduler.model.filters.keys import KINDS
-from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler.model.lifecycle import LIVE, UNSUCCESSFUL, Status
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.pages.truncate import line
 
@@ -63,6 +63,12 @@ class JobFilter:
         if self.before and not ObjectId.is_valid(self.before):
             raise HTTPException(400, f'"{line(self.before)}" is not the id of a job')
         return ObjectId(self.before) if self.before else None
+
+    @property
+    def passes_over_many(self) -> bool:
+        """Whether an index finds more jobs than match: those of an expression, or failed ones of a class or queue."""
+        is_unsuccessful = STATUSES.get(self.status, LIVE) <= UNSUCCESSFUL
+        return not self.kind and (bool(self.q) or (bool(self.job or self.queue) and is_unsuccessful))
 
     @property
     def reads_all(self) -> bool:

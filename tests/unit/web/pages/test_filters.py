@@ -72,3 +72,19 @@ def test_unknown_values_are_refused(wanted: JobFilter, message: str) -> None:
 )
 def test_filters_without_an_index_are_known(wanted: JobFilter, reads_all: bool) -> None:
     assert wanted.reads_all is reads_all
+
+
+@table(
+    ("given", "expected"),
+    [
+        (JobFilter(q="data.n:1"), True),
+        (JobFilter(q="data.n:1", kind="service"), False),
+        (JobFilter(queue="mail", status="failed"), True),
+        (JobFilter(job="Mail", status="canceled"), True),
+        (JobFilter(queue="mail", status="waiting"), False),
+        (JobFilter(queue="mail"), False),
+        (JobFilter(status="failed"), False),
+    ],
+)
+def test_jobs_that_many_others_stand_between_are_searched_a_part_at_a_time(given: JobFilter, expected: bool) -> None:
+    assert given.passes_over_many is expected

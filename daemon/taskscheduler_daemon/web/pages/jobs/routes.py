@@ -50,7 +50,7 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: s
     """Shows the newest jobs that match, a page at a time."""
     context = context_of(request)
     now = context.scheduler.store.clock.now()
-    found = _expressed(context, wanted, now) if wanted.q and not wanted.kind else _chosen(context, wanted, now)
+    found = _searched(context, wanted, now) if wanted.passes_over_many else _chosen(context, wanted, now)
     return page(
         context,
         "jobs.html",
@@ -68,8 +68,8 @@ def list_jobs(request: Request, wanted: Annotated[JobFilter, Depends()], done: s
     )
 
 
-def _expressed(context: WebContext, wanted: JobFilter, now: datetime) -> Found:
-    """Finds the jobs of an expression, by the best index, or among as many jobs as a page may read."""
+def _searched(context: WebContext, wanted: JobFilter, now: datetime) -> Found:
+    """Finds jobs by the best index, or among as many jobs as a page may read."""
     found = context.job_pages.page(replace(wanted, before="").query(now), wanted.before_id(), PAGE)
     is_short = found.next is not None and len(found.jobs) < PAGE
     return Found(found.jobs, found.next, job_pages.MOST_SEARCHED if is_short else None)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from taskscheduler.model.filters.durations import parse_duration
 from taskscheduler.model.filters.keys import KINDS
-from taskscheduler.model.lifecycle import Status
+from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.operations.control.summary import kept_back
 from taskscheduler.process import Process
@@ -58,7 +58,7 @@ def overview(request: Request, range_: Annotated[str, Query(alias="range")] = RA
     cluster = context.overview
     found = cluster.nodes()
     nodes = as_of_now(found, context.job_lists.running_on(boots_of(found)))
-    counts, queues, pauses = cluster.counts(), cluster.backlogs(), cluster.pauses()
+    counts, queues, pauses = cluster.counts(sorted(LIVE)), cluster.backlogs(), cluster.pauses()
     facts = Facts(nodes, queues, unknown_classes(cluster, found), pauses)
     next_due = cluster.next_due() if counts[Status.POSTPONED] else None
     return page(
@@ -72,7 +72,7 @@ def overview(request: Request, range_: Annotated[str, Query(alias="range")] = RA
         reasons=[reason_row(*one) for one in kept_back(cluster, counts, queues, found, pauses).items()],
         queues=[queue_row(backlog, nodes) for backlog in queues],
         nodes=[node_row(node) for node in nodes],
-        is_new=not any(counts.values()),
+        is_new=not any(counts.values()) and not context.job_lists.recent({}, 1),
         **_history(context, range_),
         **_jobs(context),
     )
