@@ -360,7 +360,8 @@ def test_status_counts_and_tells_whether_a_node_is_up(run: Run, scheduler: Sched
 
 def test_a_class_that_no_node_knows_is_named_wherever_nodes_are(run: Run, scheduler: Scheduler) -> None:
     assert run("nodes", "-o", "table")[2].startswith("taskscheduler: no node runs; start one: taskscheduler node ")
-    facts = {"name": "web-1", "lease": 30, "slots": 2, "jobs": ["Mail"], "host": "a", "version": "1.4.2", "queues": []}
+    facts = {"name": "web-1", "lease": 30, "slots": 2, "jobs": ["Mail"], "host": "a", "version": "1.4.2", "queues": [],
+             "workers": [{"pid": 4711}]}  # fmt: skip
     scheduler.store.nodes.register(boot := ObjectId(), facts)
     scheduler.add_job("Mail")
     scheduler.add_job("Later", at=4_000_000_000)
@@ -371,6 +372,7 @@ def test_a_class_that_no_node_knows_is_named_wherever_nodes_are(run: Run, schedu
     what, cure = "no node that serves the queue mail knows the job New, which waits there", "start a node with --jobs"
     assert run("nodes")[2].startswith(f"taskscheduler: {what}; {cure}")
     assert run("nodes", "-o", "id")[1] == [str(boot)]
+    assert run("nodes", "-o", "table")[1][2] == "  - 4711    idle"
     (node,) = json.loads("\n".join(run("nodes", "-o", "json")[1]))
     assert (node["state"], node["jobs"], json.loads(run("nodes", "-o", "ndjson")[1][0])["version"]) == (
         "up", ["Mail"], "1.4.2"

@@ -12,7 +12,6 @@ from taskscheduler.model.control.known import UnknownClass
 from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.control.reasons import Code
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.model.sound import sound
 from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.operations.control.summary import kept_back
 from taskscheduler.store.backlogs import Backlog
@@ -20,6 +19,7 @@ from taskscheduler.store.overview import Server
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import DatabaseView, node_command, view_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
+from taskscheduler_daemon.cli.output.worker_tree import pid, tree, work
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
@@ -35,7 +35,6 @@ from taskscheduler_daemon.presentation.node import (
     node_record,
     node_state,
     unknown_warning,
-    worker_usage,
     workers,
 )
 from taskscheduler_daemon.presentation.pause import in_words, record, what
@@ -44,8 +43,6 @@ from taskscheduler_daemon.presentation.reason import rows as reason_rows
 from taskscheduler_daemon.presentation.running import as_of_now, boots_of
 from taskscheduler_daemon.presentation.terminal import say, say_lines
 from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
-
-_SHOWN_WORKERS = 50
 
 _BAR = 20
 
@@ -153,28 +150,8 @@ def _rows(cluster: ClusterStatus) -> list[tuple[str, ...]]:
     for node in cluster.nodes:
         details = " ".join(f"{name} {value}".strip() for name, value in describe(node) if value)
         rows.append(("node", str(node.get("name")), node_state(node), details))
-        rows += [("worker", f"{node.get('name')}/{_pid(worker)}", *_work(cluster, worker)) for worker in workers(node)]
+        rows += [("worker", f"{node.get('name')}/{pid(one)}", *work(one, cluster.jobs)) for one in workers(node)]
     return rows
-
-
-def _pid(worker: Mapping[str, Any]) -> str:
-    """Returns the process of a worker; `?` for a job that began a moment ago, on a worker that is not known yet."""
-    return str(worker.get("pid") or "?")
-
-
-def _work(cluster: ClusterStatus, worker: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns what a worker does: the id of its job, and details."""
-    job_id = worker.get("job")
-    if job_id is None:
-        return "idle", worker_usage(worker)
-    job = cluster.jobs.get(job_id, {})
-    percent = f"{progress:.4g}%" if (progress := sound(job, "progress")) else ""
-    seconds = brief(float(worker["seconds"])) if worker.get("seconds") is not None else ""
-    others = int(worker.get("jobs") or 1) - 1
-    more = f"and {others} more" if others else ""
-    return str(job_id), " ".join(
-        part for part in (str(job.get("class", "")), seconds, percent, more, worker_usage(worker)) if part
-    )
 
 
 def _draw(settings: Settings, cluster: ClusterStatus) -> None:
@@ -247,13 +224,5 @@ def _draw_nodes(settings: Settings, cluster: ClusterStatus) -> None:
         name = settings.paint(clean(str(node.get("name"))), bold=True)
         say(f"  {name}  {settings.paint(state, _COLORS[state])}  {clean(details)}")
         if state != LOST:
-            _draw_workers(settings, cluster, workers(node))
-
-
-def _draw_workers(settings: Settings, cluster: ClusterStatus, found: Sequence[Mapping[str, Any]]) -> None:
-    for number, worker in enumerate(found[:_SHOWN_WORKERS]):
-        last = number == min(len(found), _SHOWN_WORKERS) - 1
-        branch = ("└" if last else "├") if settings.fancy else "-"
-        say(clean(f"   {branch} {_pid(worker):<7} {'  '.join(_work(cluster, worker))}".rstrip()))
-    if len(found) > _SHOWN_WORKERS:
-        say(f"     and {len(found) - _SHOWN_WORKERS} more workers")
+            for line in tree(node, cluster.jobs, settings.fancy):
+                say(f" {line}")
