@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -15,7 +14,7 @@ from taskscheduler.model.filters.durations import TimeError, parse_duration
 from taskscheduler_daemon.presentation.audit import record
 from taskscheduler_daemon.web.api.control_forms import Id
 from taskscheduler_daemon.web.api.parameters import CHECKED
-from taskscheduler_daemon.web.api.records import answer
+from taskscheduler_daemon.web.api.records import answer, next_page
 from taskscheduler_daemon.web.api.schedule_forms import Date
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
@@ -99,6 +98,6 @@ def list_entries(
     found = wanted.find(context.scheduler.audit, limit + 1)
     headers = {}
     if found[limit:]:
-        more = urlencode({**wanted.given, "limit": limit, "before": str(found[limit - 1].id)}, errors="replace")
-        headers["Link"] = f'<{context.root}{_PATH}?{more}>; rel="next"'
+        more = {**wanted.given, "limit": limit, "before": str(found[limit - 1].id)}
+        headers = next_page(f"{context.root}{_PATH}", more)
     return answer([record(entry) for entry in found[:limit]], headers=headers)

@@ -6,7 +6,6 @@ No answer grows with a flow: its jobs come a page at a time.
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
@@ -16,7 +15,7 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler_daemon.presentation.flow import detailed, failed_of, node_record, record, refusal
 from taskscheduler_daemon.web.api.flow_forms import FlowDetails, FlowJob, FlowReason, FlowRecord, RetriedFlow
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
-from taskscheduler_daemon.web.api.records import answer
+from taskscheduler_daemon.web.api.records import answer, next_page
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import context_of
 from taskscheduler_daemon.web.http.problems import problems
@@ -51,13 +50,8 @@ def list_flows(
     context = context_of(request)
     found = context.scheduler.flows.list(status, limit + 1, name=begins, before=before)
     more = {"status": status, "name": begins, "limit": limit, "before": found[limit - 1].id if found[limit:] else None}
-    headers = _next(f"{context.root}{_PATH}", more) if found[limit:] else {}
+    headers = next_page(f"{context.root}{_PATH}", more) if found[limit:] else {}
     return answer([record(one) for one in found[:limit]], headers=headers)
-
-
-def _next(path: str, query: dict[str, Any]) -> dict[str, str]:
-    given = {name: value for name, value in query.items() if value is not None}
-    return {"Link": f'<{path}?{urlencode(given, errors="replace")}>; rel="next"'}
 
 
 @router.get(_ONE, response_model=FlowDetails, responses=problems(404, missing=_MISSING), summary="One flow")
@@ -91,7 +85,7 @@ def list_jobs(
     shown = wanted[skip : skip + limit]
     context.scheduler.flows.describe(shown)
     more = {"state": state, "limit": limit, "skip": skip + limit}
-    headers = _next(f"{context.root}{_PATH}/{tree.flow['_id']}/jobs", more) if skip + limit < len(wanted) else {}
+    headers = next_page(f"{context.root}{_PATH}/{tree.flow['_id']}/jobs", more) if skip + limit < len(wanted) else {}
     return answer([node_record(node) for node in shown], headers=headers)
 
 

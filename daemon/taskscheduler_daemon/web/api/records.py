@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from bson import ObjectId, json_util
 from fastapi import Response
@@ -23,6 +24,12 @@ JSON = "application/json"
 def answer(value: Any, code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answers a value of plain JSON types, ids and dates."""
     return Response(json.dumps(plain(value), allow_nan=False), code, headers, media_type=JSON)
+
+
+def next_page(path: str, query: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the header that leads to the next page; what is None in the query is left out."""
+    given = {name: value for name, value in query.items() if value is not None}
+    return {"Link": f'<{path}?{urlencode(given, errors="replace")}>; rel="next"'}
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from bson import ObjectId
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -19,7 +19,7 @@ from taskscheduler.store.schedules import STATES
 from taskscheduler_daemon.presentation.schedule import local, record
 from taskscheduler_daemon.web.api.job_forms import JobRecord
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
-from taskscheduler_daemon.web.api.records import answer, job_record
+from taskscheduler_daemon.web.api.records import answer, job_record, next_page
 from taskscheduler_daemon.web.api.schedule_forms import NewSchedule, NextTime, Pause, ScheduleRecord
 from taskscheduler_daemon.web.http.bad_input import check_registered
 from taskscheduler_daemon.web.http.bodies import json_object
@@ -60,8 +60,8 @@ def list_schedules(
     shown = [*odd, *found[:limit]]
     headers = {}
     if len(found) > limit:
-        more = {"after": found[limit - 1]["_id"], "limit": limit, **({"state": state} if state else {})}
-        headers["Link"] = f'<{context.root}{_PATH}?{urlencode(more, errors="replace")}>; rel="next"'
+        more = {"after": found[limit - 1]["_id"], "limit": limit, "state": state or None}
+        headers = next_page(f"{context.root}{_PATH}", more)
     ids = [last_id for one in shown if (last_id := _last_id(one)) is not None]
     last = {run["_id"]: ProcessState(run) for run in context.job_lists.progress_of(ids)}
     records = [record(Schedule(one, now, last.get(_last_id(one)))) for one in shown]
