@@ -20,6 +20,9 @@ done
 if [ "$extra" = test ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
     missing="$missing faketime" # for the tests with wrong clocks, which are skipped without it
 fi
+if [ "$extra" = test ] && ! command -v curl >/dev/null; then
+    missing="$missing curl" # for the test of the page that shows the web service step by step
+fi
 browser=""
 if [ "$extra" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null &&
     ! command -v google-chrome >/dev/null; then
