@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from tests.support import commands
+from tests.support.nodes import is_running
 from tests.support.tables import rarely
 
 from taskscheduler.embedded import acquire
@@ -52,15 +53,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {SECONDS} s: {what}"
         threading.Event().wait(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")  # where init reaps slowly, a dead process still has its pid
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def is_open(pid: int, file: Path) -> bool:
@@ -112,8 +104,8 @@ class Place:
             return False
 
     def until_stopped(self, address: Address) -> None:
-        until(lambda: not alive(address["mongod_pid"]), "mongod ends")
-        until(lambda: not alive(address["keeper_pid"]), "the keeper ends")
+        until(lambda: not is_running(address["mongod_pid"]), "mongod ends")
+        until(lambda: not is_running(address["keeper_pid"]), "the keeper ends")
         # The kernel closes the files of a process a moment after it has become a zombie.
         until(self.is_idle, "the locks are released")
 
@@ -128,7 +120,7 @@ class Place:
         try:
             until(self.is_idle, "all ends")
         finally:
-            for pid in filter(alive, self.started):
+            for pid in filter(is_running, self.started):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -189,7 +181,7 @@ def test_second_process_joins_and_keeps_the_server_when_the_first_ends(place: Pl
     address, joined = place.address(first), place.address(second)
     assert joined == address
     place.end(first)
-    assert alive(address["mongod_pid"])
+    assert is_running(address["mongod_pid"])
     insert(joined["uri"], 1)
     assert place.published()
     place.end(second)
@@ -223,7 +215,7 @@ def test_killed_keeper_takes_mongod_along_and_the_next_user_starts_anew(place: P
     os.kill(address["keeper_pid"], signal.SIGKILL)
     again = place.address(place.user())
     assert again["keeper_pid"] != address["keeper_pid"]
-    assert not alive(address["mongod_pid"])
+    assert not is_running(address["mongod_pid"])
     assert keys(again["uri"]) == [1]
 
 

@@ -92,7 +92,7 @@ def test_without_message_queues_sockets_do_the_same(
     prepend(monkeypatch, how)
     node, log = start_node(pm="static", min_children=2, **nodes.TOLD), tmp_path / "log"
     descriptors = [path.readlink() for path in Path(f"/proc/{node.pid}/fd").iterdir()]
-    assert not [path for path in descriptors if "taskscheduler-" in str(path)], "no message queue"
+    assert not [path for path in descriptors if str(path).startswith("/taskscheduler-")], "no message queue"
     processes = scheduler.add_jobs([("trace", str(log)) for _ in range(2000)])
     large = scheduler.add_job("large", 500_000)
     waiting = scheduler.add_job("wait", {"trace": str(tmp_path / "other")})
