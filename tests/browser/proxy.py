@@ -26,14 +26,25 @@ class _Proxy:
     def __init__(self, target: int, path: str) -> None:
         self.ready = threading.Event()
         self._target, self._path = target, path
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         self.loop, self.ending = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = int(server.sockets[0].getsockname()[1])
         self.ready.set()
         await self.ending.wait()
         server.close()
+        while self._connections:  # also those that were accepted meanwhile
+            for task in self._connections:
+                task.cancel()
+            await asyncio.wait(self._connections)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._pass_on(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())  # also if it was cancelled before it began
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Passes one request on, with its path shortened; the connection ends with it."""
@@ -45,7 +56,6 @@ class _Proxy:
                 await asyncio.gather(_copied(reader, there[1]), _copied(there[0], writer))
             finally:
                 there[1].transport.abort()
-        writer.transport.abort()
 
     def _shortened(self, head: str) -> bytes:
         first, _, rest = head.partition("\r\n")
