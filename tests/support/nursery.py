@@ -30,6 +30,9 @@ _ROOT = Path(__file__).parents[2]
 #: variables that only count when a process begins
 _EARLY = ("LD_", "PYTHON", "FAKETIME", "GLIBC", "MALLOC")
 
+#: the environment that tests begin with; some change it for a while
+_FIRST = dict(os.environ)
+
 #: what all parts of a node need, and what the driver imports when it first connects
 _IMPORTED = (
     "pymongo.synchronous.auth",
@@ -54,9 +57,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def is_ordinary(environment: Mapping[str, str]) -> bool:
-    """Whether a process of this environment may be forked from one that began in the present one."""
-    names = {name for name in {*environment, *os.environ} if name.startswith(_EARLY)} - {"PYTHONPATH"}
-    return all(environment.get(name) == os.environ.get(name) for name in names)
+    """Whether a process of this environment may be forked from one that began in the first one."""
+    late = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    names = {name for name in {*environment, *_FIRST} if name.startswith(_EARLY)} - late
+    return all(environment.get(name) == _FIRST.get(name) for name in names)
 
 
 class Nursery:
