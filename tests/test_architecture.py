@@ -23,17 +23,22 @@ SPEAKS_TO_MONGODB = ("taskscheduler.store", "taskscheduler.embedded.replica_set"
 PROCESSES = {"fork", "forkpty", "kill", "killpg", "wait", "waitpid", "wait3", "wait4", "waitid", "posix_spawn"}
 
 
-def modules(root: Path) -> dict[str, ast.Module]:
-    """All modules under a source root, parsed, by their names."""
+def modules(root: Path) -> dict[str, Path]:
+    """The files of all modules under a source root, by the names of the modules."""
     found = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = ast.parse(path.read_text(), str(path))
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 ALL = modules(LIBRARY) | modules(DAEMON)
+
+
+@cache
+def parsed() -> dict[str, ast.Module]:
+    """All modules, parsed: only by the process that runs these tests, not by all that collect them."""
+    return {name: ast.parse(path.read_text(), str(path)) for name, path in ALL.items()}
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -47,7 +52,10 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 yield node.module or "", alias.name
 
 
-IMPORTS = {name: list(imports(tree)) for name, tree in ALL.items()}
+@cache
+def imported() -> dict[str, list[tuple[str, str]]]:
+    """The imports of each module."""
+    return {name: list(imports(tree)) for name, tree in parsed().items()}
 
 
 def belongs(module: str, package: str) -> bool:
@@ -69,11 +77,11 @@ def test_the_source_roots_are_no_packages(folder: Path) -> None:
 
 def importing(foreign: str) -> set[str]:
     """The modules that import this package or a part of it."""
-    return {name for name, found in IMPORTS.items() if any(belongs(module, foreign) for module, _ in found)}
+    return {name for name, found in imported().items() if any(belongs(module, foreign) for module, _ in found)}
 
 
 def test_every_module_says_in_its_first_line_what_it_is_for() -> None:
-    first = {name: (ast.get_docstring(tree) or "").split("\n")[0] for name, tree in ALL.items()}
+    first = {name: (ast.get_docstring(tree) or "").split("\n")[0] for name, tree in parsed().items()}
     assert {name for name, line in first.items() if len(line) <= 15} == set()
 
 
@@ -132,7 +140,7 @@ def strict_reads(tree: ast.Module) -> Iterator[str]:
 
 
 def test_the_store_reads_documents_so_that_an_odd_one_hides_no_other() -> None:
-    store = {name: tree for name, tree in ALL.items() if belongs(name, "taskscheduler.store")}
+    store = {name: tree for name, tree in parsed().items() if belongs(name, "taskscheduler.store")}
     del store["taskscheduler.store.lenient_reads"]
     found = {(name, function) for name, tree in store.items() for function in strict_reads(tree)}
     assert found == set(READS_AS_THEY_ARE)
@@ -140,7 +148,7 @@ def test_the_store_reads_documents_so_that_an_odd_one_hides_no_other() -> None:
 
 def test_only_one_folder_forks_kills_and_waits() -> None:
     assert importing("multiprocessing") == set()
-    for name, tree in ALL.items():
+    for name, tree in parsed().items():
         if belongs(name, "taskscheduler_daemon.system"):
             continue
         called = {
@@ -148,12 +156,12 @@ def test_only_one_folder_forks_kills_and_waits() -> None:
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
         }
-        taken = {taken for module, taken in IMPORTS[name] if module == "os"}
+        taken = {taken for module, taken in imported()[name] if module == "os"}
         assert not (called | taken) & PROCESSES, name
 
 
 def test_the_folder_that_forks_is_found_by_this_rule() -> None:
-    trees = [tree for name, tree in ALL.items() if belongs(name, "taskscheduler_daemon.system")]
+    trees = [tree for name, tree in parsed().items() if belongs(name, "taskscheduler_daemon.system")]
     used = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert {"fork", "kill", "killpg", "waitpid"} <= used & PROCESSES
 
@@ -190,7 +198,7 @@ def dependencies() -> dict[str, set[str]]:
     for name in ALL:
         found = {
             module if not taken or f"{module}.{taken}" not in ALL else f"{module}.{taken}"
-            for module, taken in IMPORTS[name]
+            for module, taken in imported()[name]
         }
         graph[name] = {module for module in found if module in ALL and module != name}
     return graph
@@ -247,7 +255,7 @@ def test_no_folder_is_too_wide_to_look_through() -> None:
 def test_no_module_imports_what_another_one_keeps_to_itself() -> None:
     taken = {
         f"{name}: {module}.{one}"
-        for name, found in IMPORTS.items()
+        for name, found in imported().items()
         for module, one in found
         if one.startswith("_") and module in ALL
     }
@@ -255,7 +263,7 @@ def test_no_module_imports_what_another_one_keeps_to_itself() -> None:
 
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:
-    for name, tree in ALL.items():
+    for name, tree in parsed().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 yield f"{name}.{node.name}", node
@@ -337,7 +345,7 @@ def test_importing_the_library_loads_neither_the_daemon_nor_what_only_it_needs()
 def test_what_is_logged_does_not_hide_what_every_record_has() -> None:
     """`logging` raises KeyError for these, and only when the line is logged: in the worst moment."""
     taken = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-    for module, tree in ALL.items():
+    for module, tree in parsed().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
                 names = {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
