@@ -6,14 +6,22 @@ import pytest
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler
-from taskscheduler.store import backlogs
-from taskscheduler.store.backlogs import BacklogReader
+from taskscheduler.store.counts import by_key, one_by_one
+from taskscheduler.store.counts.backlogs import FIRST
+from taskscheduler.store.counts.keys import KeyCounts
+from taskscheduler.store.counts.one_by_one import BacklogsOneByOne
+from taskscheduler.store.counts.queues import read_backlogs
 
 
 def read(scheduler: Scheduler) -> list[tuple[str, int, bool]]:
-    found = BacklogReader(scheduler.store.jobs.collection).first()
+    """What either way to count finds."""
+    jobs = scheduler.store.jobs.collection
+    found, slow = read_backlogs(jobs, KeyCounts(jobs)), BacklogsOneByOne(jobs).first()
     assert all(0 <= one.oldest < 600 for one in found)
-    return [(one.queue, one.waiting, one.is_complete) for one in found]
+    assert [one.oldest for one in found] == [pytest.approx(one.oldest, abs=60) for one in slow]
+    counted, slowly = ([(one.queue, one.waiting, one.is_complete) for one in some] for some in (found, slow))
+    assert counted == slowly
+    return counted
 
 
 def add(scheduler: Scheduler, **queues: int) -> None:
@@ -26,8 +34,10 @@ def test_nothing_waits(scheduler: Scheduler) -> None:
 
 
 def test_long_queues_share_what_is_counted(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlogs, "_FIRST", 2)
-    monkeypatch.setattr(backlogs, "CAP", 6)
+    for one in (by_key, one_by_one):
+        monkeypatch.setattr(one, "FIRST", 2)
+        monkeypatch.setattr(one, "CAP", 6)
+    monkeypatch.setattr(by_key, "_AT_ONCE", 4)
     add(scheduler, a=1, b=9, c=2)
     assert read(scheduler) == [("a", 1, True), ("b", 7, False), ("c", 2, True)]
     add(scheduler, d=5, e=20)
@@ -35,8 +45,8 @@ def test_long_queues_share_what_is_counted(scheduler: Scheduler, monkeypatch: py
 
 
 def test_a_long_queue_is_counted_to_its_end(scheduler: Scheduler) -> None:
-    add(scheduler, mail=backlogs._FIRST + 7, files=3)
-    assert read(scheduler) == [("files", 3, True), ("mail", backlogs._FIRST + 7, True)]
+    add(scheduler, mail=FIRST + 7, files=3)
+    assert read(scheduler) == [("files", 3, True), ("mail", FIRST + 7, True)]
 
 
 def test_names_of_queues_may_be_anything(scheduler: Scheduler) -> None:

@@ -1,10 +1,12 @@
 """What people read: every page, route and command, how long each takes and what it costs the server.
 
-`.venv/bin/python -m tests.scale.reads URI` prints that for a database that `tests.scale.cluster` has filled.
+`.venv/bin/python -m tests.scale.reads URI [ROUNDS [TEXT]]` prints that for a database that `tests.scale.cluster` has
+filled: of all, or of those whose names contain a text. The times are on the wall, and of the processors.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -23,6 +25,7 @@ from taskscheduler_daemon.cli.database import DatabaseView
 from taskscheduler_daemon.cli.group import cli
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.cli.top.snapshot import Snapshot
+from tests.benchmarks.processes import cpu_seconds
 from tests.support.web import visit
 
 ROUNDS = 20
@@ -87,6 +90,7 @@ class Cost(NamedTuple):
 
     name: str
     seconds: float
+    processor: float  #: seconds of this process and of the server for one read; other programs do not lengthen it
     statements: int
     keys: int  #: that the most costly statement has examined
     documents: int  #: the same
@@ -252,11 +256,13 @@ def refresh(scheduler: Scheduler) -> Read:
 def cost(database: Database[dict[str, Any]], read: Read, rounds: int = ROUNDS) -> Cost:
     """Reads it so often, and once more for the server's profiler."""
     read.act()
-    times = []
+    times, at_work = [], [os.getpid(), int(database.client.admin.command("serverStatus")["pid"])]
+    before = cpu_seconds(at_work)
     for _ in range(rounds):
         began = time.perf_counter()
         read.act()
         times.append(time.perf_counter() - began)
+    processor = (cpu_seconds(at_work) - before) / rounds
     with _profiled(database):
         read.act()
     noted = list(database[_PROFILE].find({"op": {"$ne": "getmore"}, "ns": {"$not": {"$regex": r"\.system\."}}}))
@@ -265,7 +271,7 @@ def cost(database: Database[dict[str, Any]], read: Read, rounds: int = ROUNDS) -
     keys, documents = (max((one.get(name, 0) for one in noted), default=0) for name in ("keysExamined", "docsExamined"))
     told = f"{worst.get('planSummary', '')} {str(worst.get('command', ''))[:300]}"
     median = statistics.median(times)
-    return Cost(read.name, median, len(noted), keys, documents, max(looks, default=0), told, read.most)
+    return Cost(read.name, median, processor, len(noted), keys, documents, max(looks, default=0), told, read.most)
 
 
 @contextmanager
@@ -291,9 +297,8 @@ def _main(uri: str, rounds: str = "5", wanted: str = "") -> None:
                     print("FAILED", str(error)[:400])  # noqa: T201
                     continue
                 late = "LATE" if one.seconds > one.most else "    "
-                figures = (
-                    f"{one.seconds * 1000:6.0f} ms {one.statements:3} {one.keys:7} {one.documents:7} {one.scans:6}"
-                )
+                times = f"{one.seconds * 1000:6.0f} ms {one.processor * 1000:6.0f} ms"
+                figures = f"{times} {one.statements:3} {one.keys:7} {one.documents:7} {one.scans:6}"
                 told = one.worst if late.strip() or max(one.keys, one.documents) > 2000 else ""
                 print(late, figures, one.name, told[:330], flush=True)  # noqa: T201
 

@@ -273,6 +273,21 @@ def test_the_status_page_looks_at_a_bounded_number_of_jobs(site: Site) -> None:
 
     _, plans = site.plans(page)
     assert not any(plan.scans for plan in plans), plans
-    for plan in plans:
-        assert plan.documents <= CAP + 1, plan
-        assert plan.keys <= CAP + 1, plan
+    assert sum(plan.documents for plan in plans) <= SPARE, plans
+    assert max(plan.keys for plan in plans) <= CAP + 1, plans
+
+
+@crowds
+def test_what_ended_lately_is_counted_by_keys(site: Site) -> None:
+    _, plans = site.plans(lambda site: site.overview.ended_within(86_400))
+    assert not any(plan.scans for plan in plans), plans
+    assert sum(plan.documents for plan in plans) == 0, plans
+    assert max(plan.keys for plan in plans) <= CAP + 1, plans
+
+
+@crowds
+def test_a_class_that_waits_is_found_among_a_thousand_jobs_of_it(site: Site) -> None:
+    queue, plans = site.plans(lambda site: site.overview.waits_in(NAME))
+    assert queue == "default"
+    assert not any(plan.scans for plan in plans), plans
+    assert sum(plan.documents for plan in plans) <= 1000 + SPARE, plans

@@ -38,7 +38,8 @@ def costs(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         found = [cost(database, read) for read in reads]
         for one in sorted(found, key=lambda one: -one.seconds):
             figures = f"{one.statements:4} statements {one.keys:6} keys {one.documents:6} documents"
-            print(f"{1000 * one.seconds:7.1f} ms {figures}  {one.name}")  # noqa: T201
+            times = f"{1000 * one.seconds:7.1f} ms, processors {1000 * one.processor:7.1f} ms"
+            print(f"{times} {figures}  {one.name}")  # noqa: T201
         yield found
         database.client.drop_database(database.name)
 

@@ -17,8 +17,8 @@ from taskscheduler.model.metrics.counts import name_of
 from taskscheduler.model.nodes import NodeState, state_of
 from taskscheduler.operations.control.summary import kept_back
 from taskscheduler.store import Store
-from taskscheduler.store.backlogs import Backlog
 from taskscheduler.store.client import within
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.driver_errors import StoreError, brief, translated
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.monitoring.families import Value

@@ -8,7 +8,7 @@ from typing import Any
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import silence_of, state_of
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.overview import ClusterOverview
 

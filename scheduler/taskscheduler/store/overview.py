@@ -24,15 +24,16 @@ from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import is_text
-from taskscheduler.store.backlogs import Backlog, BacklogReader
 from taskscheduler.store.client import check_server, durable
 from taskscheduler.store.control.queue_place import QueuePlaces
 from taskscheduler.store.control.settings import ControlStore
+from taskscheduler.store.counts.backlogs import Backlog
+from taskscheduler.store.counts.keys import KeyCounts
+from taskscheduler.store.counts.queues import read_backlogs
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.job_lists import CAP, COUNT_INDEX
 from taskscheduler.store.lenient_reads import each, read, seconds_until, undecoded
 from taskscheduler.store.nodes import NodeStore
-from taskscheduler.store.schema import missing_indexes, retention_index
+from taskscheduler.store.schema import missing_indexes
 
 _FAILURES = "failures"
 
@@ -42,7 +43,7 @@ _BLOCKED = "blocked"
 
 _LIVE: Mapping[str, Any] = {"status": {"$lte": int(Status.PROCESSING)}}
 
-_MOST_OLDEST, _A_FEW = 1000, 10  #: live jobs of one class that are looked at, and in one answer
+_OLDEST = (10, 1000)  #: live jobs of one class that are looked at, first and if none of them waits
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -68,6 +69,7 @@ class ClusterOverview:
         self._options = options
         self._clock = clock
         self._jobs = self._database[options.job_store]
+        self._keys = KeyCounts(self._jobs)
 
     @translated()
     def server(self) -> Server:
@@ -116,30 +118,18 @@ class ClusterOverview:
     @translated()
     def counts(self, statuses: Iterable[Status] = tuple(Status)) -> dict[Status, int]:
         """Counts the jobs in each of these statuses, up to CAP + 1."""
-        present = self._jobs.index_information()
-        return {status: self._count(status, present) for status in statuses}
-
-    def _count(self, status: Status, present: Mapping[str, Any]) -> int:
-        index = COUNT_INDEX.get(status, "unsuccessful")
-        hint: dict[str, Any] = {"hint": index} if index in present else {}
-        return int(self._jobs.count_documents({"status": int(status)}, limit=CAP + 1, **hint))
+        return self._keys.of(statuses)
 
     @translated()
     def ended_within(self, seconds: float) -> dict[Status, int]:
         """Counts the jobs that ended so many seconds ago at most, in each final status up to CAP + 1."""
-        present = self._jobs.index_information()
         since = self._clock.now() - timedelta(seconds=seconds)
-        return {status: self._count_ended(status, since, present) for status in sorted(FINAL)}
-
-    def _count_ended(self, status: Status, since: datetime, present: Mapping[str, Any]) -> int:
-        query, index = {"status": int(status), "ended": {"$gte": since}}, retention_index(status)
-        hint: dict[str, Any] = {"hint": index} if index in present else {}
-        return int(self._jobs.count_documents(query, limit=CAP + 1, **hint))
+        return {status: self._keys.ended_since(status, since) for status in sorted(FINAL)}
 
     @translated()
     def backlogs(self) -> list[Backlog]:
-        """Returns the backlog of the first queues by name; see `BacklogReader`."""
-        return BacklogReader(self._jobs).first()
+        """Returns the backlog of the first queues by name; see `read_backlogs`."""
+        return read_backlogs(self._jobs, self._keys)
 
     @translated()
     def live_class(self, after: str, but: Group[str]) -> str | None:
@@ -147,7 +137,7 @@ class ClusterOverview:
 
         The server skips the jobs of those classes.
         """
-        if _LIVE_LIST not in self._jobs.index_information():  # of an older version
+        if not self._keys.has(_LIVE_LIST):  # of an older version
             return None
         query = as_stored({**_LIVE, "class": {"$gt": after, "$nin": sorted(but)}})
         found = read(self._jobs, lambda jobs: jobs.find(query, {"class": 1}).hint(_LIVE_LIST).sort("class", 1).limit(1))
@@ -156,12 +146,20 @@ class ClusterOverview:
     @translated()
     def waits_in(self, name: str) -> str | None:
         """Returns the queue in which a job of a class waits; None if none of its oldest live jobs does."""
-        query, jobs = as_stored({**_LIVE, "class": name}), undecoded(self._jobs)
-        oldest = each(
-            jobs.find(query, {"queue": 1, "status": 1}, batch_size=_A_FEW).hint(_LIVE_LIST).limit(_MOST_OLDEST)
-        )
-        waiting = (job.get("queue") for job in oldest if job.get("status") == Status.WAITING)
-        return next(filter(is_text, waiting), None)
+        found = (self._waiting_among(most, name) for most in _OLDEST)
+        return next((queue for queue in found if is_text(queue)), None)
+
+    def _waiting_among(self, most: int, name: str) -> Any:
+        """Returns the queue of the first that waits among so many live jobs of a class."""
+        stages: list[Document] = [
+            {"$match": as_stored({**_LIVE, "class": name})},
+            {"$limit": most},
+            {"$match": {"status": int(Status.WAITING), "queue": {"$type": "string"}}},
+            {"$limit": 1},
+            {"$project": {"queue": 1}},
+        ]
+        found = read(self._jobs, lambda jobs: jobs.aggregate(stages, hint=_LIVE_LIST))
+        return found[0]["queue"] if found else None
 
     @translated()
     def next_due(self) -> float | None:
@@ -178,7 +176,7 @@ class ClusterOverview:
     @translated()
     def parked(self) -> dict[str, int]:
         """Returns how many jobs are parked in the lists of controls, by their kinds, each up to CAP + 1."""
-        if _BLOCKED not in self._jobs.index_information():  # of an older version
+        if not self._keys.has(_BLOCKED):  # of an older version
             return {}
         return QueuePlaces(self._database, self._options).parked()
 

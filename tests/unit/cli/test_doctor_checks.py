@@ -10,7 +10,7 @@ from tests.support.tables import table
 from tests.unit.cli.fakes import FakeOverview
 
 from taskscheduler.errors import AuthenticationError, DatabaseUnavailableError, EmbeddedServerError
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.overview import Server
 from taskscheduler_daemon.cli import doctor_checks
 from taskscheduler_daemon.cli.doctor_checks import BAD, GOOD, WARNING, Finding, database_findings, host_findings

@@ -8,7 +8,7 @@ from tests.support.tables import table
 
 from taskscheduler import Status
 from taskscheduler.operations.stats import by_status, of_node, of_nodes, of_queue
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 
 NODE: dict[str, Any] = {"name": "a", "host": "h", "queues": ["x"], "running": 1, "slots": 3, "silent": 2.0, "lease": 9}
 

@@ -23,8 +23,8 @@ from taskscheduler.model.nodes import grace_of, lease_of, sound_node, state_of
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.operations.stats import of_nodes
 from taskscheduler.process import Process
-from taskscheduler.store.backlogs import Backlog
 from taskscheduler.store.change_events import changes
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.overview import ClusterOverview, Server
 from taskscheduler_daemon.cli import doctor_checks
 from taskscheduler_daemon.cli.commands.jobs import list as list_command

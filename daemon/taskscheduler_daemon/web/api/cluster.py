@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.control.pauses import ALL, QUEUE, Pause
 from taskscheduler.operations.stats import by_status, of_nodes
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.failure import record as failure_record
 from taskscheduler_daemon.presentation.pause import record as pause_record

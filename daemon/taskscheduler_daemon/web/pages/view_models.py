@@ -9,7 +9,7 @@ from typing import Any
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import serves
 from taskscheduler.process import Process
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import (
     FAILING_LABEL,

@@ -11,7 +11,7 @@ from taskscheduler.model.control.reasons import Code
 from taskscheduler.model.control.summary import by_code, capped, queues_by_code
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.overview import ClusterOverview
 
 

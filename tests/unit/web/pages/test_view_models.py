@@ -10,7 +10,7 @@ from tests.support.tables import table
 from tests.unit.presentation.fakes import NOW, ago, job
 
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.web.pages.jobs.views import job_page
 from taskscheduler_daemon.web.pages.view_models import (
     count_tiles,

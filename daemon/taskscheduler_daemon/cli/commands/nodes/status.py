@@ -14,7 +14,7 @@ from taskscheduler.model.control.reasons import Code
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.operations.control.summary import kept_back
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.overview import Server
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import DatabaseView, node_command, view_database

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from taskscheduler.model.control.known import CURE, UnknownClass
 from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.nodes import serves
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UNKNOWN_CURE, UP, node_state, unknown_text
 from taskscheduler_daemon.presentation.pause import what

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from taskscheduler.model.failures import Failure
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import count, progress, run_time
 from taskscheduler_daemon.presentation.kinds import is_service, service_name

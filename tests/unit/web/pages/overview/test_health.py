@@ -8,7 +8,7 @@ from tests.support.tables import table
 
 from taskscheduler.model.control.known import UnknownClass
 from taskscheduler.model.control.pauses import Pause
-from taskscheduler.store.backlogs import Backlog
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.web.pages.overview.health import WARN, WRONG, Facts, problems
 
 UP: dict[str, Any] = {"_id": "boot", "name": "web-1", "silent": 1.0, "lease": 30}

@@ -1,9 +1,8 @@
-"""Counts the jobs that wait in queues, with few questions to the server, and few jobs looked at, however many wait."""
+"""Counts the jobs that wait in queues by queries, a queue at a time: for names that are no texts, and older indexes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pymongo.collection import Collection
@@ -11,42 +10,28 @@ from pymongo.collection import Collection
 from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.store.counts.backlogs import FIRST, MOST_QUEUES, Backlog
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.lenient_reads import read, seconds_since
-
-_MAX_QUEUES, _FIRST = 50, 200  #: queues, and jobs of each that are counted at first
 
 _NEXT = "next"  #: the id of what is found of the next queue
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The waiting jobs of one queue."""
-
-    queue: str
-    waiting: int  #: CAP + 1 at most; fewer if there are many queues, see `is_complete`
-    oldest: float  #: seconds since the first of them was due
-    is_complete: bool = True  #: whether all of them are counted
-
-
-class BacklogReader:
-    """Reads the backlogs of one job store."""
+class BacklogsOneByOne:
+    """Reads the backlogs of one job store. Raises the driver's errors."""
 
     def __init__(self, jobs: Collection[Document]) -> None:
         self._jobs = jobs
 
     def first(self) -> list[Backlog]:
-        """Returns the backlog of the first queues by name.
-
-        Of each it counts 200 jobs, and where there are more, CAP more of all these queues together, in equal parts.
-        """
+        """Returns the backlogs of the first queues by name; `read_backlogs` says how they are counted."""
         found: dict[str, Backlog] = {}
         name = self._next_queue("")
-        while name is not None and name not in found and len(found) < _MAX_QUEUES:
+        while name is not None and name not in found and len(found) < MOST_QUEUES:
             found[name], name = self._backlog_and_next(name)
         longer = [one.queue for one in found.values() if not one.is_complete]
         if longer:
-            found |= self._longer(longer, min(CAP, _FIRST + CAP // len(longer)))
+            found |= self._longer(longer, min(CAP, FIRST + CAP // len(longer)))
         return list(found.values())
 
     def _backlog_and_next(self, queue: str) -> tuple[Backlog, str | None]:
@@ -57,10 +42,10 @@ class BacklogReader:
             {"$limit": 1},
             {"$project": {"_id": {"$literal": _NEXT}, "queue": 1}},
         ]
-        found = self._together([_counting(0, queue, _FIRST), following])
+        found = self._together([_counting(0, queue, FIRST), following])
         counted, behind = found.get(0), found.get(_NEXT)
         name = None if behind is None else smallest_name(behind["queue"], queue)
-        return Backlog(queue, 0, 0.0) if counted is None else _backlog(queue, counted, _FIRST), name
+        return Backlog(queue, 0, 0.0) if counted is None else _backlog(queue, counted, FIRST), name
 
     def _longer(self, queues: Sequence[str], most: int) -> dict[str, Backlog]:
         found = self._together([_counting(number, queue, most) for number, queue in enumerate(queues)])

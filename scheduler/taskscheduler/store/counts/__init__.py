@@ -1,0 +1,1 @@
+"""Counts jobs for people, each count up to a limit, by the keys of indexes."""

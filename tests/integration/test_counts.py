@@ -1,0 +1,92 @@
+"""Jobs are counted by the keys of the index of their status, and by a query where that index is another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bson import ObjectId, encode
+from bson.raw_bson import RawBSONDocument
+from tests.support.jobs import Noop
+
+from taskscheduler import Scheduler, Status
+from taskscheduler.model.lenient import Unreadable
+from taskscheduler.model.payload import CODEC
+from taskscheduler.store.counts import keys
+from taskscheduler.store.counts.keys import KeyCounts
+from taskscheduler.store.counts.queues import read_backlogs
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+COUNTED = {Status.WAITING: 3, Status.POSTPONED: 2, Status.DONE: 4, Status.FAILED: 1, Status.CANCELED: 0}
+
+ENDED = {Status.DONE: 2, Status.FAILED: 1, Status.CANCELED: 0}  #: of them, within the hour
+
+
+@pytest.fixture
+def filled(scheduler: Scheduler) -> Scheduler:
+    """As many jobs in each status, of which some ended long ago."""
+    jobs = scheduler.store.jobs.collection
+    for status, number in COUNTED.items():
+        for one in range(number):
+            ended = {"ended": NOW - timedelta(minutes=40 * one)} if status.is_final else {}
+            job = {"_id": ObjectId(), "class": "noop", "queue": "default", "status": int(status), "at": NOW, **ended}
+            jobs.insert_one(job)
+    return scheduler
+
+
+def check(scheduler: Scheduler) -> None:
+    counts = KeyCounts(scheduler.store.jobs.collection)
+    assert counts.of(COUNTED) == COUNTED
+    assert {one: counts.ended_since(one, NOW - timedelta(hours=1)) for one in ENDED} == ENDED
+
+
+def narrow(scheduler: Scheduler) -> None:
+    """Somebody has made the indexes anew, with another condition."""
+    for name, status in (("claim", Status.WAITING), ("retention_done", Status.DONE)):
+        scheduler.store.jobs.collection.drop_index(name)
+        other = {"status": int(status), "queue": "mail"}
+        scheduler.store.jobs.collection.create_index([("ended", 1)], name=name, partialFilterExpression=other)
+
+
+WAYS: dict[str, Callable[[Scheduler], object]] = {
+    "all indexes": lambda scheduler: None,
+    "none": lambda scheduler: scheduler.store.jobs.collection.drop_indexes(),
+    "others": narrow,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_jobs_are_counted(filled: Scheduler, way: str) -> None:
+    WAYS[way](filled)
+    check(filled)
+
+
+def test_jobs_are_counted_while_an_index_is_dropped(filled: Scheduler) -> None:
+    counts = KeyCounts(filled.store.jobs.collection)
+    assert counts.has("claim")
+    filled.store.jobs.collection.drop_indexes()
+    assert counts.of([Status.WAITING]) == {Status.WAITING: 3}
+
+
+def test_counts_have_a_limit(filled: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "CAP", 1)
+    monkeypatch.setattr(keys, "_FEW", 1)
+    counts = KeyCounts(filled.store.jobs.collection)
+    assert counts.of([Status.WAITING, Status.FAILED]) == {Status.WAITING: 2, Status.FAILED: 1}
+    assert counts.ended_since(Status.DONE, NOW - timedelta(hours=2)) == 2
+    assert counts.ended_since(Status.FAILED, NOW - timedelta(hours=2)) == 1
+
+
+def test_queues_are_found_whose_names_cannot_be_read(scheduler: Scheduler) -> None:
+    for name in ("mail", "post"):
+        scheduler.add_job(Noop, queue=name)
+    jobs, job = scheduler.store.jobs.collection, scheduler.add_job(Noop, queue="notext")
+    stored = jobs.find_one({"_id": job.id})
+    assert stored is not None
+    jobs.delete_one({"_id": job.id})
+    odd = encode(stored, codec_options=CODEC).replace(b"notext", b"no\xff\xfe\xfdt")
+    jobs.insert_one(RawBSONDocument(odd))
+    found = read_backlogs(jobs, KeyCounts(jobs))
+    assert [(type(one.queue), one.waiting) for one in found] == [(str, 1), (Unreadable, 1), (str, 1)]
