@@ -6,11 +6,11 @@ import pytest
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler
-from taskscheduler.store.counts import by_key, one_by_one
-from taskscheduler.store.counts.backlogs import FIRST
+from taskscheduler.store.counts import by_key, one_by_one, shares
 from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.one_by_one import BacklogsOneByOne
 from taskscheduler.store.counts.queues import read_backlogs
+from taskscheduler.store.counts.shares import FIRST
 
 
 def read(scheduler: Scheduler) -> list[tuple[str, int, bool]]:
@@ -34,9 +34,9 @@ def test_nothing_waits(scheduler: Scheduler) -> None:
 
 
 def test_long_queues_share_what_is_counted(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    for one in (by_key, one_by_one):
+    for one in (by_key, one_by_one, shares):
         monkeypatch.setattr(one, "FIRST", 2)
-        monkeypatch.setattr(one, "CAP", 6)
+    monkeypatch.setattr(shares, "CAP", 6)
     monkeypatch.setattr(by_key, "_AT_ONCE", 4)
     add(scheduler, a=1, b=9, c=2)
     assert read(scheduler) == [("a", 1, True), ("b", 7, False), ("c", 2, True)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from pymongo.database import Database
 from tests.support.jobs import Noop
@@ -15,6 +16,7 @@ from tests.support.nodes import NodeProcess
 
 from taskscheduler import AsyncScheduler, Scheduler, Status
 from taskscheduler.model.failures import Failure, fingerprint_of
+from taskscheduler.store.counts import failures
 from taskscheduler.testing import InlineNode
 
 Documents = Database[dict[str, Any]]
@@ -59,6 +61,20 @@ def test_jobs_that_failed_by_one_mistake_are_one_row(scheduler: Scheduler) -> No
     assert (once.example, once.first, once.last) == (last.id, last.refresh().ended, last.ended)
     found = scheduler.get_jobs({"fingerprint": often.fingerprint})
     assert sorted(process.data for process in found) == [0, 3, 6, 9]
+
+
+def test_counts_of_many_jobs_end_at_a_limit(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = scheduler.store.jobs.collection
+    numbers = {"aaaaaaaaaaaa": 2, "bbbbbbbbbbbb": 9, "cccccccccccc": 3, "dddddddddddd": 20}
+    for fingerprint, number in numbers.items():
+        common = {"class": "mail", "status": int(Status.FAILED), "fingerprint": fingerprint, "ended": datetime.now(UTC)}
+        jobs.insert_many([{"_id": ObjectId(), **common} for _ in range(number)])
+    assert {one.fingerprint: one.count for one in scheduler.failures() if one.is_complete} == numbers
+    monkeypatch.setattr(failures, "FIRST", 3)
+    monkeypatch.setattr(failures, "CAP", 8)
+    monkeypatch.setattr(failures, "share", lambda number, together: {2: 10}[number])
+    found = [(one.fingerprint[0], one.count, one.is_complete) for one in scheduler.failures()]
+    assert found == [("d", 11, False), ("b", 9, True), ("c", 3, True), ("a", 2, True)]
 
 
 def test_rows_are_those_of_a_class_a_time_and_a_number(scheduler: Scheduler) -> None:

@@ -18,6 +18,7 @@ from taskscheduler import Scheduler
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.job_lists import CAP
 from tests.scale.explaining import Explainer
 
 MISTAKES = ("0123456789ab", "456789abcdef", "89abcdef0123")
@@ -65,16 +66,18 @@ def failed(uri: str, request: pytest.FixtureRequest) -> Iterator[tuple[Scheduler
 def check(scheduler: Scheduler, explainer: Explainer, many: int) -> None:
     rows = scheduler.failures()
     assert {row.fingerprint for row in rows} == set(MISTAKES)
-    assert sum(row.count for row in rows) == many
+    assert all(row.is_complete == (row.count <= CAP) for row in rows)
+    assert sum(row.count for row in rows) == min(many, len(MISTAKES) * (CAP + 1))
     assert not explainer.errors
     last, first, *counts = explainer.plans
     for plan in (last, first):
         assert "DISTINCT_SCAN" in plan.stages, plan
         assert max(plan.keys, plan.documents) <= 2 * len(MISTAKES), plan
-    assert len(counts) == len(MISTAKES)
+    assert counts
     for plan in counts:
         assert not plan.scans, plan
         assert plan.documents == 0, plan
+        assert plan.keys <= CAP + 2, plan
     explainer.plans.clear()
     assert scheduler.failures(since=0) == []
     assert all("DISTINCT_SCAN" in plan.stages for plan in explainer.plans), explainer.plans

@@ -8,7 +8,7 @@ from typing import Any
 
 from taskscheduler.model.failures import Failure
 from taskscheduler_daemon.presentation.durations import brief
-from taskscheduler_daemon.presentation.job import error_line
+from taskscheduler_daemon.presentation.job import count, error_line
 from taskscheduler_daemon.presentation.text import iso
 
 COLUMNS = ("FINGERPRINT", "COUNT", "FIRST", "LAST", "JOB", "PLACE", "EXAMPLE", "ERROR")
@@ -33,4 +33,13 @@ def row_with_ages(failure: Failure, now: datetime) -> tuple[str, ...]:
 def _cells(failure: Failure, first: str, last: str) -> tuple[str, ...]:
     error = error_line({"type": failure.type, "message": failure.message})
     place, example = failure.place or "", str(failure.example)
-    return (failure.fingerprint, str(failure.count), first, last, failure.job, place, example, error)
+    return (
+        failure.fingerprint,
+        count(failure.count, failure.is_complete),
+        first,
+        last,
+        failure.job,
+        place,
+        example,
+        error,
+    )

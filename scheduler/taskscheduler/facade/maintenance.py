@@ -16,8 +16,9 @@ from taskscheduler.operations.delete import delete_old, flush
 from taskscheduler.operations.rescue import restore
 from taskscheduler.operations.stats import COUNTED_BY, statistics
 from taskscheduler.process import Process
+from taskscheduler.store.counts.failures import FailureCounts
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.overview import ClusterOverview, FailureCounts
+from taskscheduler.store.overview import ClusterOverview
 
 
 class MaintenanceMethods(Methods):
@@ -77,7 +78,7 @@ class MaintenanceMethods(Methods):
 
         One mistake is one class, type of exception and place in the job's own code. `job` names one class. `since` is
         an aware datetime, or seconds or a timedelta before now: only jobs that failed after that are counted. Returns
-        at most `limit` mistakes, 1 to 1000: those seen last.
+        at most `limit` mistakes, 1 to 1000: those seen last. Counts have a limit, see `Failure.count`.
         """
         earliest = None if since is None else past("since", since)
         name, most = None if job is None else job_name(job), integer("limit", limit, least=1, most=1000)

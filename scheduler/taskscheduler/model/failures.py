@@ -38,10 +38,11 @@ class Failure:
     type: str  #: of the exception, such as `ValueError`
     place: str | None  #: in the job's own code, such as `mail.py:42 in Mail.start`; None if nothing of it was running
     message: str  #: of the last failure
-    count: int  #: how many jobs
+    count: int  #: how many jobs; 10 001 at most, fewer if many mistakes have many jobs, see `is_complete`
     first: datetime  #: when the first of those that are kept failed
     last: datetime
     example: ObjectId  #: the id of the job that failed last
+    is_complete: bool = True  #: whether all of them are counted
 
 
 def place_of(error: BaseException, module: str) -> Place | None:

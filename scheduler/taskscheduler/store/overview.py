@@ -1,4 +1,4 @@
-"""Reads the state of a cluster for tools: server, collections, nodes, counts, backlogs and failures.
+"""Reads the state of a cluster for tools: server, collections, nodes, counts and backlogs.
 
 Every read is bounded.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection as Group
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
-from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
@@ -19,7 +18,6 @@ from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.document import Document
-from taskscheduler.model.failures import Failure
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import FINAL, Status
 from taskscheduler.model.options import SchedulerOptions
@@ -31,11 +29,9 @@ from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.queues import read_backlogs
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.lenient_reads import each, read, seconds_until, undecoded
+from taskscheduler.store.lenient_reads import read, seconds_until
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
-
-_FAILURES = "failures"
 
 _LIVE_LIST = "live_list"
 
@@ -44,10 +40,6 @@ _BLOCKED = "blocked"
 _LIVE: Mapping[str, Any] = {"status": {"$lte": int(Status.PROCESSING)}}
 
 _OLDEST = (10, 1000)  #: live jobs of one class that are looked at, first and if none of them waits
-
-_EVER = datetime(1, 1, 1, tzinfo=UTC)
-
-_TEXTS = {"job": "$class", "type": "$error.type", "place": "$error.place", "message": "$error.message"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,70 +176,3 @@ class ClusterOverview:
     def pauses(self) -> tuple[Pause, ...]:
         """Returns what is paused now."""
         return ControlStore(self._database, self._clock).load().at(self._clock.now()).pauses
-
-
-class FailureCounts:
-    """Counts dead letters by mistake. The index `failures` has them in order, so no read looks at all of them.
-
-    Raises the driver's errors.
-    """
-
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
-        self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
-
-    def newest(self, since: datetime | None, job: str | None, limit: int) -> list[Failure]:
-        """Returns the `limit` mistakes that were seen last, of one class or all, the most frequent of them first.
-
-        With `since`, only mistakes seen since then, and the count of those jobs alone.
-        """
-        since = since or _EVER
-        newest = self._newest(since, job, limit)
-        first = self._first(list(newest))
-        rows = [_row(found, first, self._count(name, since)) for name, found in newest.items()]
-        return sorted((row for row in rows if row.count), key=lambda row: (-row.count, row.fingerprint))
-
-    def _newest(self, since: datetime, job: str | None, limit: int) -> dict[str, Document]:
-        """Returns the last failure of each mistake: the server skips from one fingerprint to the next."""
-        fields = {"last": "$ended", "example": "$_id", **_TEXTS}
-        wanted: Document = {"last": {"$gte": since}, **({} if job is None else {"job": {"$eq": job}})}
-        stages: list[Document] = [
-            {"$match": {"fingerprint": {"$gt": ""}, "ended": _dates(_EVER)}},
-            {"$sort": {"fingerprint": 1, "ended": -1}},
-            {"$group": {"_id": "$fingerprint", **{name: {"$first": field} for name, field in fields.items()}}},
-            {"$match": wanted},
-            {"$sort": {"last": -1, "_id": 1}},
-            {"$limit": limit},
-        ]
-        rows = each(self._jobs.aggregate(stages, hint=_FAILURES))
-        return {row["_id"]: row for row in rows if is_text(row["_id"])}
-
-    def _first(self, fingerprints: list[str]) -> dict[str, datetime]:
-        stages: list[Document] = [
-            {"$match": {"fingerprint": {"$in": fingerprints}, "ended": _dates(_EVER)}},
-            {"$sort": {"fingerprint": -1, "ended": 1}},
-            {"$group": {"_id": "$fingerprint", "first": {"$first": "$ended"}}},
-        ]
-        return {found["_id"]: found["first"] for found in each(self._jobs.aggregate(stages, hint=_FAILURES))}
-
-    def _count(self, fingerprint: str, since: datetime) -> int:
-        query = {"fingerprint": fingerprint, "ended": _dates(since)}
-        return int(self._jobs.count_documents(query, hint=_FAILURES))
-
-
-def _dates(since: datetime) -> Document:
-    return {"$gte": since, "$lte": FAR}
-
-
-def _row(found: Mapping[str, Any], first: Mapping[str, datetime], count: int) -> Failure:
-    texts = {name: found[name] if is_text(found.get(name)) else "" for name in _TEXTS}
-    return Failure(
-        fingerprint=found["_id"],
-        job=texts["job"],
-        type=texts["type"],
-        place=texts["place"] or None,
-        message=texts["message"],
-        count=count,
-        first=first.get(found["_id"], found["last"]),
-        last=found["last"],
-        example=found["example"],
-    )

@@ -79,7 +79,8 @@ class FailureRecord(BaseModel):
     type: str
     place: str | None = Field(description="line of the job's own code")
     message: str
-    count: int
+    count: int = Field(description="up to 10 001; fewer if many mistakes have many jobs")
+    is_complete: bool = Field(description="false if more jobs failed by it than were counted")
     first: Date
     last: Date
     example: str = Field(description="id of the job that failed last")

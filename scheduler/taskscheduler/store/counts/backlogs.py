@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 MOST_QUEUES = 50
 
-FIRST = 200  #: jobs of each queue that are counted at first
-
 
 @dataclass(frozen=True, slots=True)
 class Backlog:

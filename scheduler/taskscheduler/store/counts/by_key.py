@@ -13,9 +13,9 @@ from bson.errors import BSONError
 from pymongo.collection import Collection
 
 from taskscheduler.model.document import Document
-from taskscheduler.store.counts.backlogs import FIRST, MOST_QUEUES, Backlog
+from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
 from taskscheduler.store.counts.keys import Edge, KeyCounts
-from taskscheduler.store.job_lists import CAP
+from taskscheduler.store.counts.shares import FIRST, share
 
 _AT_ONCE = 1000  #: keys that one answer has
 
@@ -50,7 +50,7 @@ class KeyBacklogs:
         if not found:
             return []
         longer, now = [one.queue for one, is_complete in found if not is_complete], self._now()
-        most = min(CAP, FIRST + CAP // max(1, len(longer)))
+        most = share(len(longer))
         return [self._backlog(one, is_complete, most, now) for one, is_complete in found]
 
     def _sweep(self) -> Iterator[tuple[Counted, bool]]:

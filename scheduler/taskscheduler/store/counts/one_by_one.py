@@ -10,8 +10,8 @@ from pymongo.collection import Collection
 from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.store.counts.backlogs import FIRST, MOST_QUEUES, Backlog
-from taskscheduler.store.job_lists import CAP
+from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
+from taskscheduler.store.counts.shares import FIRST, share
 from taskscheduler.store.lenient_reads import read, seconds_since
 
 _NEXT = "next"  #: the id of what is found of the next queue
@@ -31,7 +31,7 @@ class BacklogsOneByOne:
             found[name], name = self._backlog_and_next(name)
         longer = [one.queue for one in found.values() if not one.is_complete]
         if longer:
-            found |= self._longer(longer, min(CAP, FIRST + CAP // len(longer)))
+            found |= self._longer(longer, share(len(longer)))
         return list(found.values())
 
     def _backlog_and_next(self, queue: str) -> tuple[Backlog, str | None]:

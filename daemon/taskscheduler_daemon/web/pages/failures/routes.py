@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from taskscheduler.model.failures import Failure
 from taskscheduler.model.filters.durations import TimeError, parse_duration
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
@@ -36,10 +38,15 @@ def failures(request: Request, since: str = "24h", job: Annotated[str, Query(max
         "failures.html",
         place="failures",
         failures=[failure_row(one, now) for one in found],
-        most=max((one.count for one in found), default=0),
-        total=sum(one.count for one in found),
+        total=_total(found),
         is_cut=len(found) == PAGE,
         ranges=RANGES,
         since=since,
         job=line(job, 300),
     )
+
+
+def _total(found: Sequence[Failure]) -> str:
+    """Returns how many jobs failed by these mistakes, and whether more did than were counted."""
+    is_complete = all(one.is_complete for one in found)
+    return f"{sum(one.count for one in found)}{'' if is_complete else '+'}"

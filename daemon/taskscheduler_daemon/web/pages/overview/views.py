@@ -98,7 +98,7 @@ def failure_row(failure: Failure, now: datetime) -> Row:
     query = urlencode({"q": f"fingerprint:{failure.fingerprint}"}, errors="replace")
     return {
         "key": query,
-        "count": count(failure.count),
+        "count": count(failure.count, failure.is_complete),
         "job": line(failure.job, 80),
         "type": line(failure.type, 80),
         "message": line(failure.message, 200),

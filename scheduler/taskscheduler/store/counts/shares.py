@@ -1,0 +1,12 @@
+"""How far to count each of many: all of them together cost no more than a few large ones."""
+
+from __future__ import annotations
+
+from taskscheduler.store.job_lists import CAP
+
+FIRST = 200  #: of each that are counted at first
+
+
+def share(number: int, together: int | None = None) -> int:
+    """Returns how far to count each of so many that have more than FIRST: `together`, or CAP, more in equal parts."""
+    return min(CAP, FIRST + (CAP if together is None else together) // max(1, number))
