@@ -368,6 +368,24 @@ def test_a_node_that_dies_leaves_them_to_the_sweeps_of_others(scheduler: Schedul
     assert statuses(flow) == ["waiting"] * 2
 
 
+def test_a_sweep_finds_what_is_left_to_do_among_many_chains(scheduler: Scheduler) -> None:
+    """Whoever ended these jobs died before he did what follows, and before he could note that."""
+    flow = Flow("chains")
+    firsts = [flow.add(Noop, label=f"first-{number}") for number in range(70)]
+    nexts = [flow.add(Noop, label=f"next-{number}", after=[first]) for number, first in enumerate(firsts)]
+    joined = flow.add(Noop, after=firsts[5:8])
+    running, jobs = scheduler.flows.add(flow), scheduler.store.jobs.collection
+    done = {"$set": {"status": int(Status.DONE)}, "$unset": {"open": ""}}
+    jobs.update_many({"_id": {"$in": [one.id for one in (*firsts[:2], *firsts[5:8])]}}, done)
+    jobs.update_one({"_id": firsts[3].id}, {"$set": {"status": int(Status.FAILED)}})
+    jobs.update_one({"_id": firsts[4].id}, {"$set": {"open": firsts[4].id}})  # somebody else has written that
+    sweep_all_flows(scheduler.store)
+    stored = {process.id: process.status.label for process in running.refresh().processes}
+    expected = {0: "waiting", 1: "waiting", 3: "canceled", 5: "waiting", 6: "waiting", 7: "waiting"}
+    assert [stored[one.id] for one in nexts] == [expected.get(number, "postponed") for number in range(70)]
+    assert stored[joined.id] == "waiting"
+
+
 def test_what_comes_after_a_failure_is_cancelled(scheduler: Scheduler, bench: Bench) -> None:
     flow = begun(scheduler, bench, one_and_then(2))
     bench.end(*bench.dispatched, ending=Ending.FAILED)

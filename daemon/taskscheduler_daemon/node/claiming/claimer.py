@@ -132,7 +132,7 @@ class Claimer:
         if self._finder.is_paused:
             self._successors.release()
             return
-        self._search.look_unheard()
+        self._successors.look_unheard(has_room=self._wanted() > 0)
         self._claim_forced()
         self._claim_async()
         self._claim_overdue()

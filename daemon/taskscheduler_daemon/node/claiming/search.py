@@ -68,10 +68,9 @@ class Search:
             self._pace.measure()
             self._tell_idle()
 
-    def look_unheard(self) -> None:
-        """Has the next search look for jobs that nobody hears of, if it is time."""
-        if self._pace.is_look_due():
-            self.look_everywhere()
+    def is_look_due(self) -> bool:
+        """Returns whether it is time to look for jobs that nobody hears of; then the next time is a moment later."""
+        return self._pace.is_look_due()
 
     def _tell_idle(self) -> None:
         if self.has_backlog or self._pace.is_fast:

@@ -53,6 +53,22 @@ class SuccessorClaims:
             self._successors.give_back(self._taken)  # to be released: the next search begins everywhere
             raise
 
+    def look_unheard(self, has_room: bool) -> None:
+        """Has the next search look for jobs of which nobody hears while flows are fast, if it is time. StoreError.
+
+        Without room there is no search, and until there is one no job of a flow is claimed here. So it has to be known
+        that others wait.
+        """
+        if self._search.is_look_due() and (has_room or self._any_wait()):
+            self._search.look_everywhere()
+
+    def _any_wait(self) -> bool:
+        """Whether jobs wait for a slot, or for the turn of their group, that this node may claim."""
+        finder = self._finder
+        queues = finder.queues() if finder.serves_all else self._search.served
+        found = finder.candidates(queues, 1, None, but_async=False, but_forced=False) if queues else []
+        return bool(found or finder.group_queues())
+
     def settle(self) -> None:
         """Releases what the last claims did not get, as far as it still waits. Raises StoreError."""
         if self._taken:

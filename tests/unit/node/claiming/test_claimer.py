@@ -266,6 +266,25 @@ def test_once_it_has_stopped_it_claims_nothing(bench: Bench) -> None:
     assert not bench.claimer._thread.is_alive()
 
 
+@pytest.mark.parametrize("waits", ["nothing", "a job", "a job of a group"])
+def test_while_flows_are_fast_and_no_slot_is_free_their_jobs_wait_for_others_only_if_there_are_some(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, waits: str
+) -> None:
+    bench.at_rest()
+    monkeypatch.setattr(bench.search, "is_look_due", lambda: True)
+    bench.in_flight.add([attempt() for _ in range(bench.capacity.target())])
+    if waits == "a job":
+        bench.store.claims.add()
+    elif waits == "a job of a group":
+        bench.store.claims.add_to_group("x")
+    assert bench.look() == []
+    assert bench.search.more == (waits != "nothing")
+    if waits == "nothing":
+        bench.end_all()
+        bench.look()
+        assert "claims.queues" in bench.store.faults.calls, "with room it looks everywhere"
+
+
 def test_forced_jobs_beyond_the_limit_wait_until_one_has_ended(bench: Bench) -> None:
     bench.capacity.set_slots(2, 10, 3)
     ids = bench.store.claims.add(5, options={"force_spawn": True})

@@ -141,14 +141,10 @@ def test_fast_flows_make_news_useless_and_other_jobs_are_looked_for_now_and_then
         search.followed(100)
     assert not search.idle.is_set()
     assert not search.has_backlog
-    search.look_unheard()
-    assert search.begin_everywhere()
-    search.found([], 1)
-    search.look_unheard()
-    assert not search.begin_everywhere(), "it is too early for another look"
+    assert search.is_look_due()
+    assert not search.is_look_due(), "it is too early for another look"
     clock.seconds += 1.0
-    search.look_unheard()
-    assert search.begin_everywhere()
+    assert search.is_look_due()
     search.check_pace()
     assert search.idle.is_set(), "nothing has followed for a second"
 
@@ -160,9 +156,7 @@ def test_slow_flows_leave_a_node_to_its_news() -> None:
         clock.seconds += 0.1
         search.followed(10)
     assert search.idle.is_set()
-    search.begin_everywhere()
-    search.look_unheard()
-    assert not search.begin_everywhere()
+    assert not search.is_look_due()
 
 
 def test_news_that_come_during_a_look_are_not_forgotten_when_it_finds_nothing() -> None:
