@@ -188,6 +188,7 @@ def test_many_changes_cost_a_page_no_more_than_one_a_second(page: Page, site: Si
     page.wait_for_timeout(1500)
     assert len(asked) <= 6
     assert page.evaluate("document.querySelectorAll('*').length") < before + 400, "as many rows as before"
+    assert page.locator("ul.suggest").count() == 1, "updates do not begin to complete the filter again"
 
 
 def test_back_links_and_places_of_a_page_work(page: Page, site: Site) -> None:

@@ -69,7 +69,7 @@ def test_the_list_has_pages(client: TestClient, scheduler: Scheduler, monkeypatc
     address, seen = "/flows?name=x+%26&status=running", list[str]()
     while address:
         text = client.get(address).text
-        seen += re.findall(r'<a class="name" dir="auto" href="/flows/([0-9a-f]{24})"', text)
+        seen += re.findall(r'<a class="name clamped" dir="auto" href="/flows/([0-9a-f]{24})"', text)
         address = html.unescape(next(iter(re.findall(r'href="([^"]+)" rel="next"', text)), ""))
     assert seen == added[::-1]
     assert "Newest</a>" in client.get(f"/flows?before={added[2]}").text
@@ -88,7 +88,7 @@ def test_a_flow_shows_its_graph_and_what_failed(client: TestClient, scheduler: S
     assert re.findall(r'<text class="step"[^>]*>([^<]+)<', drawn) == ["Step 1", "Step 2", "Step 3"]
     assert re.findall(r">✗</text>.*?>(failed)", drawn), "by a sign and a word, not by colour alone"
     assert f'href="/jobs/{flow.processes[8].id}"' in drawn
-    labels = re.findall(r'<a class="name" dir="auto" href="/jobs/[0-9a-f]{24}">([^<]+)<', text)
+    labels = re.findall(r'<a class="name clamped" dir="auto" href="/jobs/[0-9a-f]{24}">([^<]+)<', text)
     assert (labels[0], len(labels)) == ("Pack 7", 20)
     assert "ValueError: part 7 is broken" in text
     assert "20 of 22 jobs" in text

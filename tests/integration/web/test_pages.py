@@ -108,8 +108,8 @@ def test_the_overview_has_counts_queues_and_nodes(client: TestClient, scheduler:
     scheduler.store.nodes.register(lost, {"name": "web-2"})
     scheduler.store.nodes.declare_lost(lost, 0)
     text = client.get("/").text
-    assert re.search(r"web-1.*status up.*web-2.*status lost", text, re.DOTALL)
-    assert "by a node that is up" in text
+    assert re.search(r"web-2.*status lost.*web-1.*status up", text, re.DOTALL)
+    assert '<td data-label="Served"><span class="quiet">yes</span></td>' in text
     assert "no node is up" not in text
 
 

@@ -165,7 +165,7 @@ def test_odd_schedules_cost_only_their_rows_and_can_be_deleted(client: TestClien
     count, seen, path = collection.count_documents({}), [], "/schedules"
     while path:
         text = client.get(path).text
-        seen += re.findall(r'<th scope="row">.*?class="name"', text)
+        seen += re.findall(r'<th scope="row">.*?class="name clamped"', text)
         more = re.search(r'href="([^"]+)" rel="next"', text)
         path = html.unescape(more[1]) if more else ""
     assert len(seen) == count
@@ -191,7 +191,7 @@ def test_the_list_is_filtered_and_paged_without_a_gap(
         found: list[str] = []
         while path:
             text = client.get(path).text
-            found += re.findall(r'class="name" href="[^"]+">([^<]+)<', text)
+            found += re.findall(r'class="name clamped" href="[^"]+">([^<]+)<', text)
             more = re.search(r'href="([^"]+)" rel="next"', text)
             path = html.unescape(more[1]) if more else ""
         return found

@@ -2,69 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import re
 import resource
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from starlette.testclient import TestClient
-from tests.support import commands
 from tests.support.web import ended
+from tests.support.web_process import WebProcess
 
 from taskscheduler import Scheduler, Status
 from taskscheduler_daemon.web.pages.jobs.views import MOST_ATTEMPTS
 
-MAIN = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 TOKEN = "a-long-token"
 MB = 1 << 20
 
 
-class Site:
-    """The pages as a process."""
+class Site(WebProcess):
+    """The pages as a process that may open few files."""
 
     def __init__(self, uri: str) -> None:
-        environment = {**os.environ, "TASKSCHEDULER_WEB_TOKEN": TOKEN, "TASKSCHEDULER_URI": uri}
-        few_files = ["sh", "-c", 'ulimit -n 300; exec "$@"', "sh"]
-        command = [*few_files, sys.executable, "-c", MAIN, "web", "--port", "0"]
-        self.process = commands.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
-        assert self.process.stderr
-        said = self.process.stderr.readline()
-        found = re.search(r"(http://\S+:(\d+))/", said)
-        if not found:
-            self.process.kill()
-            pytest.fail(f"no address: {said}{self.end()}")
-        self.address, self.port = said.split()[-1], int(found[2])
+        super().__init__(uri, TOKEN, ["sh", "-c", 'ulimit -n 300; exec "$@"', "sh"])
 
     def get(self, path: str, token: str = TOKEN) -> bytes:
         request = Request(self.address + path, headers={"Authorization": f"Bearer {token}"})
         with urlopen(request, timeout=60) as answer:
             found: bytes = answer.read()
             return found
-
-    def memory(self, what: str) -> int:
-        """VmRSS or VmHWM in bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"{what}:\s+(\d+) kB", status)
-        assert found
-        return int(found[1]) * 1024
-
-    def end(self) -> str:
-        """Ends it; returns its log."""
-        self.process.terminate()
-        try:
-            return self.process.communicate(timeout=20)[1]
-        finally:
-            self.process.kill()
 
 
 @pytest.fixture

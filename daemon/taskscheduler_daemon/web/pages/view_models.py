@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,11 +28,15 @@ from taskscheduler_daemon.presentation.kinds import (
     program,
     service_name,
 )
-from taskscheduler_daemon.presentation.node import DRAINING, SILENT, UP, busy, load, node_state
+from taskscheduler_daemon.presentation.node import DRAINING, LOST, SILENT, UP, busy, load, node_state
 from taskscheduler_daemon.presentation.text import iso
 from taskscheduler_daemon.web.pages.truncate import line
 
 Row = dict[str, Any]
+
+_URGENT = (LOST, SILENT, DRAINING, UP)
+
+_LATELY = 3600  #: seconds for which a lost node is news
 
 
 def status_view(status: Status) -> Row:
@@ -94,26 +98,40 @@ def program_row(job: Process, now: datetime) -> Row:
     }
 
 
-def queue_row(backlog: Backlog, nodes: Sequence[Mapping[str, Any]]) -> Row:
-    """Returns the waiting jobs of a queue, and whether a node serves it."""
+def queue_row(backlog: Backlog, nodes: Sequence[Mapping[str, Any]], paused: Container[str | None] = ()) -> Row:
+    """Returns the waiting jobs of a queue, whether a node serves it, and whether it is one of the paused queues."""
     served = any(node_state(node) == UP and serves(node, backlog.queue) for node in nodes)
     return {
         "name": line(backlog.queue, 80),
         "waiting": count(backlog.waiting, backlog.is_complete),
         "oldest": brief(backlog.oldest),
         "served": served,
+        "paused": backlog.queue in paused,
     }
+
+
+def urgent_first(nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns nodes in the order in which somebody should look at them; those lost long ago are last."""
+    return sorted(nodes, key=_urgency)
+
+
+def _urgency(node: Mapping[str, Any]) -> int:
+    state = node_state(node)
+    if state == LOST and float(node.get("silent") or 0) > _LATELY:
+        return len(_URGENT)
+    return _URGENT.index(state) if state in _URGENT else 0
 
 
 def node_row(node: Mapping[str, Any]) -> Row:
     """Returns a node and its load."""
     state = node_state(node)
+    taken = load(busy(node), node.get("slots", "?"), int(node.get("running") or 0), " of ")
     return {
         "name": line(node.get("name") or node["_id"], 80),
         "version": line(node.get("version") or "", 40),
         "state": "lost" if state not in (UP, DRAINING, SILENT) else state,
         "pool": line(node.get("pm") or "", 20),
-        "busy": line(load(busy(node), node.get("slots", "?"), int(node.get("running") or 0), " of "), 60),
+        "busy": "" if state == LOST else line(taken, 60),
         "queues": line(", ".join(map(str, node.get("queues") or [])) or "all", 200),
         "process": line(f"{node.get('pid', '?')} on {node.get('host', '?')}", 80),
         "beat": brief(max(0.0, float(node.get("silent") or 0))),

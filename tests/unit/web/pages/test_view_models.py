@@ -20,6 +20,7 @@ from taskscheduler_daemon.web.pages.view_models import (
     queue_row,
     service_row,
     status_view,
+    urgent_first,
 )
 
 NODE = {"_id": "boot", "name": "web-1", "silent": 1.0, "lease": 30}
@@ -111,7 +112,8 @@ def test_rows_of_services_and_programs() -> None:
 )
 def test_a_queue_is_served_by_a_node_that_is_up(nodes: list[dict[str, Any]], served: bool) -> None:
     row = queue_row(Backlog("mail", 10_001, 60.0), list(nodes))
-    assert row == {"name": "mail", "waiting": "10k+", "oldest": "1m", "served": served}
+    assert row == {"name": "mail", "waiting": "10k+", "oldest": "1m", "served": served, "paused": False}
+    assert queue_row(Backlog("mail", 1, 60.0), [], {"mail"})["paused"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,12 @@ def test_a_queue_is_served_by_a_node_that_is_up(nodes: list[dict[str, Any]], ser
 def test_a_node_has_a_state_and_a_load(node: dict[str, Any], state: str) -> None:
     row = node_row({**node, "slots": 2, "running": 1, "pid": 7, "host": "a", "version": "1.4.2"})
     assert (row["version"], node_row(node)["version"]) == ("1.4.2", "")
-    assert (row["state"], row["busy"], row["process"], row["queues"]) == (state, "1 of 2 busy", "7 on a", "all")
+    assert (row["state"], row["busy"], row["process"], row["queues"]) == (
+        state,
+        "" if state == "lost" else "1 of 2 busy",
+        "7 on a",
+        "all",
+    )
 
 
 def test_tiles_are_counted_per_status() -> None:
@@ -137,3 +144,13 @@ def test_a_failing_service_has_the_colour_of_failure() -> None:
     failing = job(Status.POSTPONED, attempt=9, at=NOW, service={"name": "feed", "failures": 8})
     assert service_row(failing, NOW)["status"] == {"name": "failed", "sign": "✗", "text": "failing"}
     assert service_row(failing, NOW)["note"].startswith("failing (8 times), again ")
+
+
+def test_the_nodes_that_need_somebody_come_first() -> None:
+    up: dict[str, Any] = {"_id": "boot", "name": "up", "silent": 1.0, "lease": 30}
+    lost = {**up, "name": "lost", "silent": 60.0, "lost": True}
+    old, silent = {**lost, "name": "old", "silent": 7200.0}, {**up, "name": "silent", "silent": 31.0}
+    draining = {**up, "name": "draining", "drain": True}
+    found = urgent_first([up, old, draining, silent, lost])
+    assert [node["name"] for node in found] == ["lost", "silent", "draining", "up", "old"]
+    assert (node_row(lost)["busy"], node_row({**up, "slots": 4})["busy"]) == ("", "0 of 4 busy")

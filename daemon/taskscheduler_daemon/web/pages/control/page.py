@@ -71,10 +71,7 @@ def _queues(context: WebContext, paused: Iterable[Pause]) -> list[Row]:
     """Returns the queues in which jobs wait, and whether somebody has paused them."""
     names = {one.name for one in paused if one.kind == QUEUE}
     nodes = context.overview.nodes()
-    return [
-        {**queue_row(one, nodes), "key": _pausing(one.queue), "paused": one.queue in names}
-        for one in context.overview.backlogs()
-    ]
+    return [{**queue_row(one, nodes, names), "key": _pausing(one.queue)} for one in context.overview.backlogs()]
 
 
 def _pausing(queue: str) -> str:

@@ -14,6 +14,8 @@ _LEAST = 0.6  #: percent of a bar that can be seen
 
 _TICKS = 4  #: at least, of a time line of some seconds
 
+_TEXT, _LONG_TEXT = 24, 37  #: percent of the narrowest time line that the text of a mark takes
+
 _MOST_LEAD = 0.25  #: how much of the time line is left to the time before the first attempt
 
 #: seconds between two marks
@@ -161,8 +163,11 @@ def _ticks(span: _Span) -> Iterator[dict[str, str]]:
     zone = span.start.astimezone()
     midnight = zone.replace(hour=0, minute=0, second=0, microsecond=0)
     at = midnight + timedelta(seconds=-(-(zone - midnight).total_seconds() // step) * step)
+    wide, free = (_LONG_TEXT if step < 60 else _TEXT), 0.0
     while at <= span.end:
         x = span.percent(at)
         if x < 97:
-            yield {"x": f"{x:.2f}", "text": at.strftime(form), "anchor": "end" if x > 82 else "start"}
+            anchor = "start" if free <= x <= 100 - wide else "end" if x - wide >= free else ""
+            yield {"x": f"{x:.2f}", "text": at.strftime(form) if anchor else "", "anchor": anchor}
+            free = {"start": x + wide, "end": x}.get(anchor, free)
         at += timedelta(seconds=step)

@@ -146,11 +146,12 @@ def _step(step: StepRow) -> Row:
 def _error(error: Mapping[str, Any] | None) -> Row | None:
     if not error:
         return None
-    known = ("type", "message", "traceback")
+    known = ("type", "message", "traceback", "place")
     extra = {name: value for name, value in error.items() if name not in known}
     traceback = clip(str(error.get("traceback") or ""), _MOST_TRACEBACK)
     return {
         "line": line(error_line(error), 500),
+        "place": line(error.get("place") or "", 200),
         "message": clip("\n".join(clean_lines(str(error.get("message") or ""))), 2000),
         "extra": shown(extra) if extra else "",
         "traceback": "\n".join(clean_lines(traceback)),

@@ -13,11 +13,14 @@ from taskscheduler.operations.audit.acting import may_act
 from taskscheduler_daemon.presentation.running import as_of_now, boots_of
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import context_of
-from taskscheduler_daemon.web.pages.nodes.views import node_view
+from taskscheduler_daemon.web.pages.nodes.views import counted, node_view
 from taskscheduler_daemon.web.pages.questions import REASON, Form, Question, ask, checked
 from taskscheduler_daemon.web.pages.templates import page
+from taskscheduler_daemon.web.pages.view_models import urgent_first
 
 PAGE = 200  #: nodes
+
+MOST_UNFOLDED = 40  #: workers; on a page with more, those of each node are folded away
 
 _WARNING = (
     "It takes no new jobs, finishes those that it has however long they take, and ends. Its services go on elsewhere. "
@@ -36,12 +39,15 @@ def nodes(request: Request, done: str = "") -> Response:
     found = context.overview.nodes()
     running = context.job_lists.running_on(boots_of(found))
     classes = {job["_id"]: str(job.get("class") or "") for job in running}
-    shown = as_of_now(found, running)
+    shown = urgent_first(as_of_now(found, running))
+    views = [node_view(node, classes) for node in shown[:PAGE]]
     return page(
         context,
         "nodes.html",
         place="nodes",
-        nodes=[node_view(node, classes) for node in shown[:PAGE]],
+        nodes=views,
+        states=counted(shown),
+        folded=sum(len(view["workers"]) for view in views) > MOST_UNFOLDED,
         more=max(0, len(shown) - PAGE),
         may_drain=may_act("node.drain"),
         message=_DONE if done == "drain" else "",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from taskscheduler.model.control.known import CURE, UnknownClass
 from taskscheduler.model.control.pauses import Pause
+from taskscheduler.model.failures import Failure
+from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import serves
 from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.presentation.durations import brief
+from taskscheduler_daemon.presentation.job import count
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UNKNOWN_CURE, UP, node_state, unknown_text
 from taskscheduler_daemon.presentation.pause import what
 from taskscheduler_daemon.presentation.text import local, plural
@@ -19,6 +23,10 @@ from taskscheduler_daemon.web.pages.truncate import line
 WRONG, WARN = "wrong", "warn"  #: nothing gets done, or not all; somebody should know
 
 SHOWN = 5  #: problems of one kind
+
+_MANY_QUEUES = 3  #: are named together
+
+_MANY_FAILURES, _LARGE_PART = 10, 0.1  #: jobs, and their part of all that ended
 
 _LATELY = 3600  #: seconds for which a lost node is told
 
@@ -41,6 +49,8 @@ class Facts(NamedTuple):
     queues: Sequence[Backlog]
     unknown: Sequence[UnknownClass]
     pauses: Sequence[Pause]
+    ended: Mapping[Status, int] = MappingProxyType({})  #: within the hour
+    mistakes: Sequence[Failure] = ()  #: of the last day, the most frequent first
 
 
 def problems(facts: Facts) -> list[Problem]:
@@ -49,6 +59,7 @@ def problems(facts: Facts) -> list[Problem]:
         *_without_nodes(facts),
         *_unserved(facts),
         *_unknown(facts.unknown),
+        *_failing(facts.ended, facts.mistakes),
         *_lost(facts.nodes),
         *_silent(facts.nodes),
         *_pauses(facts.pauses),
@@ -68,7 +79,13 @@ def _without_nodes(facts: Facts) -> Iterable[Problem]:
 def _unserved(facts: Facts) -> Iterable[Problem]:
     up = _up(facts)
     left = [one for one in facts.queues if up and not any(serves(node, one.queue) for node in up)]
-    for one in left[:SHOWN]:
+    if len(left) > _MANY_QUEUES:
+        names = ", ".join(line(one.queue, 60) for one in left[:_MANY_QUEUES])
+        more, oldest = len(left) - _MANY_QUEUES, brief(max(one.oldest for one in left))
+        text = f"No node that is up serves {names} and {more} more. The oldest job has waited for {oldest}."
+        yield Problem(WRONG, f"{len(left)} queues are not served", text, link="control#queues", button="Show queues")
+        return
+    for one in left:
         name = line(one.queue, 80)
         text = f"No node that is up serves it, and its oldest job has waited for {brief(one.oldest)}."
         where = urlencode({"status": "waiting", "queue": one.queue}, errors="replace")
@@ -81,6 +98,18 @@ def _unknown(unknown: Sequence[UnknownClass]) -> Iterable[Problem]:
         said = line(unknown_text(one), 300)
         text = f"{said[:1].upper()}{said[1:]}; {UNKNOWN_CURE}."
         yield Problem(WRONG, "Unknown job", text, link=f"jobs?{where}", button="Show its jobs")
+
+
+def _failing(ended: Mapping[Status, int], mistakes: Sequence[Failure]) -> Iterable[Problem]:
+    """Tells of failures that are more than the usual few: that every queue is served would be no comfort."""
+    failed, total = sum(ended.get(status, 0) for status in (Status.FAILED, Status.TIMEOUT)), sum(ended.values())
+    if failed < _MANY_FAILURES or failed < _LARGE_PART * total:
+        return
+    text = f"{100 * failed / total:.0f} % of the jobs that ended within the hour."
+    for one in mistakes[:1]:
+        text += f" The most frequent mistake: {line(one.job, 80)} {line(one.type, 80)}, {plural(one.count, 'job')}."
+    level = WRONG if 2 * failed >= total else WARN
+    yield Problem(level, f"{count(failed)} jobs failed", text, link="failures?since=1h", button="Show failures")
 
 
 def _lost(nodes: Sequence[Mapping[str, Any]]) -> Iterable[Problem]:
@@ -108,11 +137,11 @@ def _silent_for(node: Mapping[str, Any]) -> float:
 
 def _pauses(pauses: Sequence[Pause]) -> Iterable[Problem]:
     for one in pauses[:SHOWN]:
-        who = f"by {line(one.by, 80)} " if one.by else ""
+        who = f"by {line(one.by, 60)} " if one.by else ""
         until = f" until {local(one.until)}" if one.until else ""
-        why = f": {line(one.reason, 300)}" if one.reason else ""
+        why = f": {line(one.reason, 200)}" if one.reason else ""
         text = f"{who}since {local(one.at)}{until}{why}"
-        yield Problem(WARN, f"Paused: {line(what(one), 200)}", text, link="control#pauses", button="Resume…")
+        yield Problem(WARN, f"Paused: {line(what(one), 100)}", text, link="control#pauses", button="Resume…")
     if len(pauses) > SHOWN:
         text = f"{len(pauses) - SHOWN} more pauses are in force."
         yield Problem(WARN, "Paused", text, link="control#pauses", button="Show")

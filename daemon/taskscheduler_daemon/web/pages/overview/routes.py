@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from taskscheduler.model.failures import Failure
 from taskscheduler.model.filters.durations import parse_duration
 from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import LIVE, Status
@@ -24,17 +25,20 @@ from taskscheduler_daemon.web.pages.overview.views import (
     ended_tiles,
     failure_row,
     live_tiles,
+    most_urgent,
     node_tile,
     running_row,
 )
 from taskscheduler_daemon.web.pages.templates import page
-from taskscheduler_daemon.web.pages.view_models import node_row, program_row, queue_row, service_row
+from taskscheduler_daemon.web.pages.view_models import node_row, program_row, queue_row, service_row, urgent_first
 
 SHOWN = 20  #: services, and programs
 
 RUNNING = 10  #: jobs
 
-MISTAKES = 5
+MISTAKES, SEARCHED = 5, 50  #: those of most jobs, among those seen last
+
+QUEUES, NODES = 10, 10  #: those that need somebody first
 
 BUSIEST = 8  #: classes
 
@@ -59,7 +63,11 @@ def overview(request: Request, range_: Annotated[str, Query(alias="range")] = RA
     found = cluster.nodes()
     nodes = as_of_now(found, context.job_lists.running_on(boots_of(found)))
     counts, queues, pauses = cluster.counts(sorted(LIVE)), cluster.backlogs(), cluster.pauses()
-    facts = Facts(nodes, queues, unknown_classes(cluster, found), pauses)
+    ended = cluster.ended_within(HOUR)
+    mistakes = context.scheduler.failures(since=_DAY, limit=SEARCHED)[:MISTAKES]
+    facts = Facts(nodes, queues, unknown_classes(cluster, found), pauses, ended, mistakes)
+    paused = {one.name for one in pauses if one.kind == "queue"}
+    rows = most_urgent(queue_row(backlog, nodes, paused) for backlog in sorted(queues, key=lambda one: -one.oldest))
     next_due = cluster.next_due() if counts[Status.POSTPONED] else None
     return page(
         context,
@@ -67,14 +75,16 @@ def overview(request: Request, range_: Annotated[str, Query(alias="range")] = RA
         place="overview",
         problems=problems(facts),
         tiles=live_tiles(counts, queues, nodes, next_due),
-        ended=ended_tiles(cluster.ended_within(HOUR)),
+        ended=ended_tiles(ended),
         node_tile=node_tile(nodes),
         reasons=[reason_row(*one) for one in kept_back(cluster, counts, queues, found, pauses).items()],
-        queues=[queue_row(backlog, nodes) for backlog in queues],
-        nodes=[node_row(node) for node in nodes],
+        queues=rows[:QUEUES],
+        more_queues=len(rows) > QUEUES,
+        nodes=[node_row(node) for node in urgent_first(nodes)[:NODES]],
+        more_nodes=len(nodes) > NODES,
         is_new=not any(counts.values()) and not context.job_lists.recent({}, 1),
         **_history(context, range_),
-        **_jobs(context),
+        **_jobs(context, mistakes),
     )
 
 
@@ -91,7 +101,7 @@ def _history(context: WebContext, name: str) -> dict[str, Any]:
     }
 
 
-def _jobs(context: WebContext) -> dict[str, Any]:
+def _jobs(context: WebContext, mistakes: Sequence[Failure]) -> dict[str, Any]:
     """Returns what runs and what failed."""
     scheduler = context.scheduler
     now = scheduler.store.clock.now()
@@ -99,7 +109,6 @@ def _jobs(context: WebContext) -> dict[str, Any]:
         [Process(scheduler, job) for job in context.job_lists.recent(query, most + 1)]
         for query, most in ((KINDS["service"], SHOWN), (_PROGRAMS, SHOWN), (_JOBS, RUNNING))
     )
-    mistakes = scheduler.failures(since=_DAY, limit=MISTAKES)
     return {
         "services": [service_row(job, now) for job in services[:SHOWN]],
         "more_services": len(services) > SHOWN,

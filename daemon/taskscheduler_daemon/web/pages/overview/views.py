@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -79,6 +79,11 @@ def node_tile(nodes: Sequence[Mapping[str, Any]]) -> Row:
     missing = [f"{states.count(state)} {state.lower()}" for state in (DRAINING, SILENT, LOST) if state in states]
     level = "up" if not missing and UP in states else "silent" if UP in states else "lost"
     return {"up": states.count(UP), "text": ", ".join(missing), "level": level}
+
+
+def most_urgent(queues: Iterable[Row]) -> list[Row]:
+    """Returns queues in the order in which somebody should look at them: not served, paused, the others."""
+    return sorted(queues, key=lambda one: 0 if not one["served"] else 1 if one["paused"] else 2)
 
 
 def running_row(job: Process, now: datetime) -> Row:

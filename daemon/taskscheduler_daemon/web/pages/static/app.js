@@ -135,12 +135,18 @@
       callbacks: {
         beforeNodeMorphed: (old) => !(old.nodeType === 1 && (old.hasAttribute("data-keep") || old.id === "notice")),
         beforeNodeRemoved: (old) => !(old.nodeType === 1 && old.hasAttribute("data-keep")),
-        beforeAttributeUpdated: (name, element) => !(name === "open" && element.tagName === "DETAILS") && !(name === "hidden" && element.matches("[data-copy], #pickall")),
+        beforeAttributeUpdated: (name, element) => !isOurs(name, element),
       },
     });
     ready(main);
     if (follows && log.isConnected) toEnd(log);
   };
+
+  // What scripts or the reader have set, and the server does not know
+  const isOurs = (name, element) =>
+    (name === "open" && element.tagName === "DETAILS")
+    || (name === "hidden" && element.matches("[data-copy], #pickall"))
+    || (/^(role|aria-.*)$/.test(name) && element.matches("input[data-words]"));
 
   const LINES = 200; // as many as the server shows
   const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;

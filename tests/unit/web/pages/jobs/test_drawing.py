@@ -72,7 +72,9 @@ def test_marks_stand_at_whole_units(seconds: float, text: str) -> None:
     drawn = timeline([attempt(Status.DONE, ago(seconds), NOW)], None, NOW)
     assert drawn is not None
     assert 1 <= len(drawn["ticks"]) <= 5
-    assert all(re.fullmatch(text, tick["text"]) for tick in drawn["ticks"])
+    found = [tick["text"] for tick in drawn["ticks"] if tick["text"]]
+    assert found
+    assert all(re.fullmatch(text, one) for one in found)
 
 
 @table(
@@ -87,3 +89,16 @@ def test_dates_at_the_edge_of_the_calendar_do_not_matter() -> None:
     for year in (1, 9999):
         edge = datetime(year, 12 if year > 1 else 1, 31 if year > 1 else 1, tzinfo=UTC)
         timeline([attempt(Status.DONE, edge, edge + timedelta(hours=1))], edge - timedelta(0), NOW)
+
+
+@table(("before",), [(number,) for number in range(1, 400, 7)])
+def test_texts_of_marks_do_not_run_into_each_other_nor_over_the_edge(before: float) -> None:
+    drawn = timeline([attempt(Status.DONE, ago(before), NOW)], None, NOW)
+    assert drawn is not None
+    free = 0.0
+    for tick in filter(lambda one: one["text"], drawn["ticks"]):
+        width, x = 37 if len(tick["text"]) > 5 else 24, float(tick["x"])
+        begin = x - width if tick["anchor"] == "end" else x
+        assert free <= begin + 0.01
+        assert begin + width <= 100
+        free = begin + width

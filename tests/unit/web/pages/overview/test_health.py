@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from bson import ObjectId
 from tests.support.tables import table
 
 from taskscheduler.model.control.known import UnknownClass
 from taskscheduler.model.control.pauses import Pause
+from taskscheduler.model.failures import Failure
+from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler_daemon.web.pages.overview.health import WARN, WRONG, Facts, problems
 
+NOW = datetime.now(UTC)
 UP: dict[str, Any] = {"_id": "boot", "name": "web-1", "silent": 1.0, "lease": 30}
 LOST = {**UP, "name": "web-3", "silent": 41.0, "lost": True}
 MAIL = Backlog("mail", 14, 360.0)
@@ -27,6 +32,11 @@ def facts(**given: Any) -> Facts:
         (facts(nodes=[], queues=[MAIL]), WRONG, "No node is up", ""),
         (facts(nodes=[{**UP, "queues": ["files"]}], queues=[MAIL]), WRONG, "Queue mail is not served",
          "jobs?status=waiting&queue=mail"),
+        (facts(nodes=[{**UP, "queues": ["files"]}], queues=[Backlog(f"q{n}", 1, 9.0) for n in range(50)]), WRONG,
+         "50 queues are not served", "control#queues"),
+        (facts(ended={Status.DONE: 9, Status.FAILED: 90, Status.TIMEOUT: 1}), WRONG, "91 jobs failed",
+         "failures?since=1h"),
+        (facts(ended={Status.DONE: 900, Status.FAILED: 100}), WARN, "100 jobs failed", "failures?since=1h"),
         (facts(unknown=[UnknownClass("Thumb", "mail")]), WRONG, "Unknown job", "jobs?status=live&job=Thumb"),
         (facts(nodes=[UP, LOST]), WRONG, "1 node lost", "nodes"),
         (facts(nodes=[UP, {**UP, "silent": 31.0}]), WARN, "1 node silent", "nodes"),
@@ -45,6 +55,15 @@ def test_the_worst_comes_first_and_nothing_is_said_when_all_is_well() -> None:
     assert [one.level for one in found] == [WRONG, WRONG, WARN]
     assert problems(facts(queues=[MAIL])) == []
     assert problems(facts(nodes=[UP, {**LOST, "silent": 7200.0}])) == [], "a node that was lost long ago is no news"
+
+
+def test_few_failures_are_no_news_and_of_many_the_most_frequent_is_named() -> None:
+    assert problems(facts(ended={Status.DONE: 1, Status.FAILED: 9})) == []
+    assert problems(facts(ended={Status.DONE: 5000, Status.FAILED: 500, Status.CANCELED: 5})) == []
+    mistake = Failure("f", "Mail", "SMTPServerDisconnected", None, "closed", 5000, NOW, NOW, ObjectId())
+    [found] = problems(facts(ended={Status.FAILED: 5031}, mistakes=[mistake]))
+    assert "100 % of the jobs" in found.text
+    assert found.text.endswith("The most frequent mistake: Mail SMTPServerDisconnected, 5000 jobs.")
 
 
 def test_a_pause_says_who_why_and_for_how_long() -> None:
