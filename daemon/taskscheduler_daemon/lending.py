@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from taskscheduler.aio.scheduler import AsyncScheduler
+from taskscheduler.jobs.default import default_scheduler, set_default_scheduler
 from taskscheduler.scheduler import Scheduler
 
 Lendable: TypeAlias = Scheduler  #: what a factory may give a worker to lend
@@ -16,11 +17,13 @@ class SchedulerLender:
     def __init__(self, scheduler: Lendable | None = None) -> None:
         self._scheduler = scheduler
         self._async_scheduler: AsyncScheduler | None = None
+        if scheduler is not None:
+            set_default_scheduler(scheduler)  # jobs that add jobs use it, too
 
     def scheduler(self) -> Scheduler:
         """Returns the scheduler that the factory gave, else a default one, created on first use."""
         if self._scheduler is None:
-            self._scheduler = Scheduler()
+            self._scheduler = default_scheduler()
         return self._scheduler
 
     def given_option(self, name: str) -> Any:

@@ -40,7 +40,9 @@ from taskscheduler.errors import (
 )
 from taskscheduler.facade.selections import Selection
 from taskscheduler.flow_state import RunningFlow
-from taskscheduler.jobs.functions import job
+from taskscheduler.jobs.default import default_scheduler, set_default_scheduler
+from taskscheduler.jobs.function_calls import AsyncJobFunction, FunctionCalls, JobFunction
+from taskscheduler.jobs.functions import CURRENT_JOB, job
 from taskscheduler.jobs.job import Job
 from taskscheduler.jobs.schedules import schedule
 from taskscheduler.jobs.service import Service
@@ -72,7 +74,9 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 
 __all__ = [
+    "CURRENT_JOB",
     "AlreadyRunningError",
+    "AsyncJobFunction",
     "AsyncProcess",
     "AsyncRecord",
     "AsyncRunningFlow",
@@ -91,6 +95,7 @@ __all__ = [
     "Flow",
     "FlowJob",
     "FlowNotFoundError",
+    "FunctionCalls",
     "Group",
     "GroupUse",
     "Histogram",
@@ -106,6 +111,7 @@ __all__ = [
     "JobError",
     "JobFailedError",
     "JobFailure",
+    "JobFunction",
     "JobNotFoundError",
     "JobTimeoutError",
     "Limit",
@@ -140,8 +146,10 @@ __all__ = [
     "WaitTimeoutError",
     "call",
     "chain",
+    "default_scheduler",
     "group",
     "job",
     "previous",
     "schedule",
+    "set_default_scheduler",
 ]

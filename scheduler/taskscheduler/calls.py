@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.declarations.signature import of_class, undeclared
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import JobOptions
+from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.operations.add import merged
 from taskscheduler.process import Process
 from taskscheduler.store.transactions.steps import AnySession
@@ -26,6 +27,14 @@ class Call(NamedTuple):
 
     job: Any
     data: Any
+
+
+@overload
+def call(job: TypedJob[P, Any], /, *args: P.args, **named: P.kwargs) -> Call: ...
+
+
+@overload
+def call(job: type | str, /, *args: Any, **named: Any) -> Call: ...
 
 
 def call(job: Any, /, *args: Any, **named: Any) -> Call:
@@ -114,9 +123,21 @@ class Calls:
         self._session = session
         self._options = checked_options(options, given)
 
+    @overload
+    def submit(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> Process[R_co]: ...
+
+    @overload
+    def submit(self, job: type | str, /, *args: Any, **named: Any) -> Process: ...
+
     def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
         """Adds the job and returns at once. See Scheduler.submit."""
         return self._scheduler.add_job(*call(job, *args, **named), self._options, session=self._session)
+
+    @overload
+    def run(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> R_co: ...
+
+    @overload
+    def run(self, job: type | str, /, *args: Any, **named: Any) -> Any: ...
 
     def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
         """Adds the job and waits for its result. See Scheduler.run."""

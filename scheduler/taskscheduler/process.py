@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 from bson import ObjectId
 
@@ -14,6 +14,7 @@ from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.logs.lines import LogLine
 from taskscheduler.model.process_state import AddOutcome, ProcessState
+from taskscheduler.model.typed import R_co
 
 
 class Inspecting(Protocol):
@@ -68,14 +69,17 @@ class JobAccess(Protocol):
         ...
 
 
-class Process(ProcessState):
-    """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`."""
+class Process(ProcessState, Generic[R_co]):
+    """One job: its data and options, how far it is, and how it ended. A snapshot until `refresh` or `wait`.
+
+    Type checkers know a `Process[R]`, whose result is an R, from jobs that were added with `submit` or `options`.
+    """
 
     def __init__(self, scheduler: JobAccess, document: Mapping[str, Any], outcome: AddOutcome | None = None) -> None:
         super().__init__(document, outcome)
         self._scheduler = scheduler
 
-    def refresh(self) -> Process:
+    def refresh(self) -> Process[R_co]:
         """Reads the job again; JobNotFoundError if it was deleted."""
         self.replace(self._scheduler.get_job(self._key).to_dict())
         return self
@@ -89,15 +93,16 @@ class Process(ProcessState):
         self.refresh()
         return canceled
 
-    def wait(self, timeout: Seconds | None = None, throw: bool = False) -> Process:
+    def wait(self, timeout: Seconds | None = None, throw: bool = False) -> Process[R_co]:
         """Blocks until the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
         self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
-    def result(self, timeout: Seconds | None = None) -> Any:
+    def result(self, timeout: Seconds | None = None) -> R_co:
         """Waits, then returns the job's result; JobFailedError, JobTimeoutError or JobCanceledError if it has none."""
         self.wait(timeout=timeout, throw=True)
-        return self.result_value
+        result: R_co = self.result_value
+        return result
 
     def why(self) -> Reason:
         """Returns why the job does not run now, in a word and a sentence; or that it runs, or has ended."""
@@ -118,7 +123,7 @@ class Process(ProcessState):
         """Raises the JobError that fits a job that ended in another way than DONE."""
         raise_for_status(self)
 
-    def future(self) -> Future[Any]:
+    def future(self) -> Future[R_co]:
         """Returns the job's result as a future for `concurrent.futures`. See JobFuture."""
         return self._scheduler.future(self)
 

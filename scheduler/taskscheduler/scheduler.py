@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from blinker import Namespace
 
@@ -18,6 +18,7 @@ from taskscheduler.facade.operations import Operations
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.solo import Solo
+from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Record, Tracked
 from taskscheduler.operations.service_messages import ServiceMessages
@@ -64,12 +65,24 @@ class Scheduler(Operations):
         """
         return Calls(self, options, given, session)
 
+    @overload
+    def submit(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> Process[R_co]: ...
+
+    @overload
+    def submit(self, job: type | str, /, *args: Any, **named: Any) -> Process: ...
+
     def submit(self, job: Any, /, *args: Any, **named: Any) -> Process:
         """Adds a job with plain arguments and returns at once: `submit(resize, "a.png", width=100)`. See `call`.
 
         All that is given goes to the job; job options stand before: `with_options(retry=3).submit(...)`.
         """
         return Calls(self).submit(job, *args, **named)
+
+    @overload
+    def run(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> R_co: ...
+
+    @overload
+    def run(self, job: type | str, /, *args: Any, **named: Any) -> Any: ...
 
     def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
         """Adds a job with plain arguments, waits until it has ended, and returns its result.

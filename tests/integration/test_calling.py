@@ -95,7 +95,7 @@ def test_a_job_that_fails_raises_where_it_is_run(calls: Scheduler) -> None:
 def test_what_is_wrong_is_said_at_the_call_and_nothing_is_written(calls: Scheduler) -> None:
     before = calls.counts()
     with pytest.raises(InvalidArgumentsError, match="job hello does not take these arguments"):
-        calls.submit(hello)
+        calls.submit(hello)  # type: ignore[call-overload]
     with pytest.raises(InvalidOptionError, match="option retry must be an integer"):
         calls.with_options(retry="often")
     with pytest.raises(InvalidOptionError, match="invalid option tries given"):

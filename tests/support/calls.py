@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskscheduler import Job, job
+from taskscheduler import CURRENT_JOB, Job, job
 
 
 @job(name="hello")
@@ -19,7 +19,7 @@ def collected(*args: Any, **named: Any) -> dict[str, Any]:
 
 
 @job(name="resize")
-def resize(name: str, width: int = 100, *, mode: str = "fit", job: Job) -> dict[str, Any]:
+def resize(name: str, width: int = 100, *, mode: str = "fit", job: Job = CURRENT_JOB) -> dict[str, Any]:
     return {"name": name, "width": width, "mode": mode, "attempt": job.attempt}
 
 

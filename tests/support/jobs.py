@@ -15,7 +15,7 @@ from typing import Any
 
 from bson import Binary, ObjectId
 
-from taskscheduler import Discard, Job, Process, Retry, Status, job
+from taskscheduler import CURRENT_JOB, Discard, Job, Process, Retry, Status, job
 from taskscheduler.embedded import acquire
 
 
@@ -259,7 +259,7 @@ class Undecodable(Job):
 
 
 @job(name="sum")
-def add_up(a: int, b: int = 0, *, job: Job) -> dict[str, Any]:
+def add_up(a: int, b: int = 0, *, job: Job = CURRENT_JOB) -> dict[str, Any]:
     return {"sum": a + b, "attempt": job.attempt}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.calls import NO_OPTIONS, call, check_callbacks, check_no_session, checked_options, with_common
 from taskscheduler.model.checks import Seconds, waiting_time
+from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import batch
 from taskscheduler.waiting.batch import BatchProgress
@@ -55,9 +56,21 @@ class AsyncCalls:
         self._session = session
         self._options = checked_options(options, given)
 
+    @overload
+    async def submit(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> AsyncProcess[R_co]: ...
+
+    @overload
+    async def submit(self, job: type | str, /, *args: Any, **named: Any) -> AsyncProcess: ...
+
     async def submit(self, job: Any, /, *args: Any, **named: Any) -> AsyncProcess:
         """Adds the job; it runs in the background. See Scheduler.submit."""
         return await self._scheduler.add_job(*call(job, *args, **named), self._options, session=self._session)
+
+    @overload
+    async def run(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> R_co: ...
+
+    @overload
+    async def run(self, job: type | str, /, *args: Any, **named: Any) -> Any: ...
 
     async def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
         """Adds the job and waits for its result. See Scheduler.run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 from bson import ObjectId
 
@@ -13,6 +13,7 @@ from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.logs.lines import LogLine
 from taskscheduler.model.process_state import AddOutcome, ProcessState
+from taskscheduler.model.typed import R_co
 
 
 class AsyncInspecting(Protocol):
@@ -63,7 +64,7 @@ class AsyncJobAccess(Protocol):
         ...
 
 
-class AsyncProcess(ProcessState):
+class AsyncProcess(ProcessState, Generic[R_co]):
     """A Process for asyncio: the same properties, coroutines instead of blocking methods.
 
     `await process` returns the process when it has ended, however it did; `await process.result()` the result of the
@@ -76,10 +77,10 @@ class AsyncProcess(ProcessState):
         super().__init__(document, outcome)
         self._scheduler = scheduler
 
-    def __await__(self) -> Generator[Any, None, AsyncProcess]:
+    def __await__(self) -> Generator[Any, None, AsyncProcess[R_co]]:
         return self.wait().__await__()
 
-    async def refresh(self) -> AsyncProcess:
+    async def refresh(self) -> AsyncProcess[R_co]:
         """Reads the job again; JobNotFoundError if it was deleted."""
         self.replace((await self._scheduler.get_job(self._key)).to_dict())
         return self
@@ -90,15 +91,16 @@ class AsyncProcess(ProcessState):
         await self.refresh()
         return canceled
 
-    async def wait(self, timeout: Seconds | None = None, throw: bool = False) -> AsyncProcess:
+    async def wait(self, timeout: Seconds | None = None, throw: bool = False) -> AsyncProcess[R_co]:
         """Returns when the job is DONE, FAILED, CANCELED or TIMEOUT. See Scheduler.wait_for."""
         await self._scheduler.wait_for([self], throw=throw, timeout=timeout)
         return self
 
-    async def result(self, timeout: Seconds | None = None) -> Any:
+    async def result(self, timeout: Seconds | None = None) -> R_co:
         """Waits, then returns the job's result; JobFailedError, JobTimeoutError or JobCanceledError if it has none."""
         await self.wait(timeout=timeout, throw=True)
-        return self.result_value
+        result: R_co = self.result_value
+        return result
 
     async def why(self) -> Reason:
         """Returns why the job does not run now. See Process.why."""

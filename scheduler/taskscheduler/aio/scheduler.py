@@ -41,6 +41,7 @@ from taskscheduler.model.control.reasons import Code, Reason
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.solo import Solo
+from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Tracked
 from taskscheduler.scheduler import Scheduler
@@ -175,9 +176,21 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         """Returns calls with these job options. See Scheduler.with_options."""
         return AsyncCalls(self, options, given, session)
 
+    @overload
+    async def submit(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> AsyncProcess[R_co]: ...
+
+    @overload
+    async def submit(self, job: type | str, /, *args: Any, **named: Any) -> AsyncProcess: ...
+
     async def submit(self, job: Any, /, *args: Any, **named: Any) -> AsyncProcess:
         """Adds a job with plain arguments; it runs in the background. See Scheduler.submit."""
         return await AsyncCalls(self).submit(job, *args, **named)
+
+    @overload
+    async def run(self, job: TypedJob[P, R_co], /, *args: P.args, **named: P.kwargs) -> R_co: ...
+
+    @overload
+    async def run(self, job: type | str, /, *args: Any, **named: Any) -> Any: ...
 
     async def run(self, job: Any, /, *args: Any, **named: Any) -> Any:
         """Adds a job with plain arguments and waits for its result. See Scheduler.run."""

@@ -37,7 +37,7 @@ class FlowJob:
         self._after: dict[Any, None] = {}
 
     @property
-    def result(self) -> JobResult:
+    def result(self) -> Any:
         """Stands in the data of another job for the result of this one, anywhere in mappings and lists."""
         return JobResult(self)
 
@@ -80,7 +80,7 @@ class _Previous(Pending):
 
 
 #: stands in a call of a chain for the result of the call before it, and after a list for the list of their results
-previous = _Previous()
+previous: Any = _Previous()
 
 
 class Flow:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, NoReturn, TypeVar, overload
 
 from taskscheduler.declarations.batches import wants_job
 from taskscheduler.declarations.class_options import decorated_options
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.declarations.signature import Signature
-from taskscheduler.errors import InvalidJobError
+from taskscheduler.errors import InvalidJobError, InvalidStateError
+from taskscheduler.jobs.function_calls import AsyncJobFunction, JobDecorator, JobFunction, attach_calls
 from taskscheduler.jobs.job import (
     ASYNC_BATCH_FUNCTION_JOB,
     ASYNC_FUNCTION_JOB,
@@ -22,8 +23,23 @@ from taskscheduler.jobs.job import (
 )
 from taskscheduler.model.raised import Exceptions
 from taskscheduler.model.solo import Solo
+from taskscheduler.model.typed import P
 
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+
+
+class _NoJob:
+    """Stands for the running job in a function that was called directly."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InvalidStateError("no job runs here: the function was called directly; call it with job=...")
+
+    def __repr__(self) -> str:
+        return "CURRENT_JOB"
+
+
+#: the default of the parameter `job` of a `@job` function: callers leave it out, and the worker gives the running job
+CURRENT_JOB: Any = _NoJob()
 
 
 class FunctionJob(Job):
@@ -86,7 +102,22 @@ class AsyncBatchFunctionJob(BatchFunctionJob):
 
 
 @overload
-def job(function: F) -> F: ...
+def job(function: Callable[P, Coroutine[Any, Any, R]]) -> AsyncJobFunction[P, R]: ...
+
+
+@overload
+def job(function: Callable[P, R]) -> JobFunction[P, R]: ...
+
+
+@overload
+def job(  # one argument stands for the data of many jobs
+    *,
+    batch: int,
+    name: str | None = None,
+    retry_on: Exceptions = (),
+    discard_on: Exceptions = (),
+    **options: Any,
+) -> Callable[[Callable[..., Any]], JobFunction[..., Any]]: ...
 
 
 @overload
@@ -97,23 +128,26 @@ def job(
     retry_on: Exceptions = (),
     discard_on: Exceptions = (),
     **options: Any,
-) -> Callable[[F], F]: ...
+) -> JobDecorator: ...
 
 
 def job(
-    function: F | None = None,
+    function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
     solo: Solo = False,
     retry_on: Exceptions = (),
     discard_on: Exceptions = (),
     **options: Any,
-) -> F | Callable[[F], F]:
-    """Registers a function as a job; it stays an ordinary function and is added with `add_job(function, data)`.
+) -> Any:
+    """Registers a function as a job; it stays an ordinary function, and gets `add`, `add_async` and `options`.
 
-    The data becomes its arguments: a mapping by name, a list by position, anything else as the only one. A keyword-only
-    parameter `job` receives the running Job (id, attempt, update_progress, logger, fail, snooze, scheduler). Data that
-    do not fit the signature and its annotations are refused when the job is added, and before it runs.
+    `resize.options(retry=3).add("a.png", width=9)` adds a job with these arguments by the default scheduler,
+    `scheduler.add_job(resize, data)` one with data. The data becomes the arguments: a mapping by name, a list by
+    position, anything else as the only one. A keyword-only parameter `job` receives the running Job (id, attempt,
+    update_progress, logger, fail, snooze, scheduler); its default CURRENT_JOB tells type checkers that callers leave
+    it out. Data that do not fit the signature and its annotations are refused when the job is added, and before it
+    runs.
 
     `solo` and `options`, job options such as `retry=3`, are the defaults of this job, as they are on a class. So are
     the exceptions `retry_on` and `discard_on`. InvalidOptionError for an unknown one or a wrong value.
@@ -122,7 +156,7 @@ def job(
     """
     checked = decorated_options(options)
 
-    def register(function: F) -> F:
+    def register(function: Any) -> Any:
         _check_function(function)
         if name is None and function.__name__ == "<lambda>":
             raise InvalidJobError(
@@ -142,7 +176,8 @@ def job(
         }
         base = _base_of(function, "batch" in checked)
         made: type[FunctionJob] = type(function.__name__, (base,), body)
-        function.__job__ = made.__job__  # type: ignore[attr-defined]
+        function.__job__ = made.__job__
+        attach_calls(function)
         return function
 
     return register if function is None else register(function)
