@@ -74,7 +74,6 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 
 __all__ = [
-    "CURRENT_JOB",
     "AlreadyRunningError",
     "AsyncJobFunction",
     "AsyncProcess",
@@ -85,6 +84,7 @@ __all__ = [
     "AuditEntry",
     "AuthenticationError",
     "BlockedSequence",
+    "CURRENT_JOB",
     "Call",
     "Code",
     "DatabaseError",

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol, overload
 
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.declarations.signature import of_class, undeclared
+from taskscheduler.declarations.typed import P, R_co, TypedJob
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import JobOptions
-from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.operations.add import merged
 from taskscheduler.process import Process
 from taskscheduler.store.transactions.steps import AnySession

@@ -12,13 +12,13 @@ from blinker import Namespace
 from taskscheduler.calls import Calls
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Connection, Source
+from taskscheduler.declarations.typed import P, R_co, TypedJob
 from taskscheduler.events import Handler
 from taskscheduler.facade.core import Foundation
 from taskscheduler.facade.operations import Operations
 from taskscheduler.model.checks import Seconds, waiting_time
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.solo import Solo
-from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Record, Tracked
 from taskscheduler.operations.service_messages import ServiceMessages

@@ -43,6 +43,7 @@ from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
 from taskscheduler.jobs.async_executor import execute_async
 from taskscheduler.jobs.batches import BatchRun
+from taskscheduler.jobs.default import lent
 from taskscheduler.jobs.executor import Container, execute
 from taskscheduler.jobs.inline_log import InlineLog
 from taskscheduler.jobs.inline_runtime import Held, InlineHooks, InlineRuntime, in_a_loop
@@ -219,7 +220,7 @@ class InlineNode:
         store = self._scheduler.store
         began, spent = self._clock.monotonic(), process_time()
         log = InlineLog(held, self._clock)
-        with Recording(log):
+        with Recording(log), lent(self._scheduler):
             results = self._execute(held, InlineRuntime(self._scheduler, held, held[0].document, str(self._worker)))
         log.store(store.logs)
         lasted, ended = self._clock.monotonic() - began, store.clock.now().timestamp()

@@ -71,3 +71,14 @@ class Mail(Job):
 
     def start(self) -> Any:
         return self.data
+
+
+@job(name="hands-on")
+def hands_on(name: str) -> str:
+    """Adds another job, which goes where this one came from."""
+    return hello.add(name).id_text
+
+
+@job(name="hands-on-async")
+async def hands_on_async(name: str) -> str:
+    return (await hello.add_async(name)).id_text

@@ -9,8 +9,8 @@ from typing import Any, Protocol, overload
 
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.calls import NO_OPTIONS, call, check_callbacks, check_no_session, checked_options, with_common
+from taskscheduler.declarations.typed import P, R_co, TypedJob
 from taskscheduler.model.checks import Seconds, waiting_time
-from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.store.transactions.steps import AnySession
 from taskscheduler.validation import batch
 from taskscheduler.waiting.batch import BatchProgress

@@ -7,13 +7,13 @@ from typing import Any, Generic, Protocol
 
 from bson import ObjectId
 
+from taskscheduler.declarations.typed import R_co
 from taskscheduler.model.attempts.stack import Stack
 from taskscheduler.model.checks import Seconds
 from taskscheduler.model.control.reasons import Reason
 from taskscheduler.model.job_errors import raise_for_status
 from taskscheduler.model.logs.lines import LogLine
 from taskscheduler.model.process_state import AddOutcome, ProcessState
-from taskscheduler.model.typed import R_co
 
 
 class AsyncInspecting(Protocol):

@@ -33,6 +33,7 @@ from taskscheduler.aio.threads import LoopThreads
 from taskscheduler.aio.waiting import AsyncWait, as_completed, wait_for
 from taskscheduler.clock import SYSTEM_CLOCK, Clock, Deadline
 from taskscheduler.connection import Source
+from taskscheduler.declarations.typed import P, R_co, TypedJob
 from taskscheduler.facade.core import Foundation
 from taskscheduler.facade.methods import AsyncMethods, coroutine
 from taskscheduler.facade.operations import Operations
@@ -41,7 +42,6 @@ from taskscheduler.model.control.reasons import Code, Reason
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.process_state import ProcessState
 from taskscheduler.model.solo import Solo
-from taskscheduler.model.typed import P, R_co, TypedJob
 from taskscheduler.operations.add import merged
 from taskscheduler.operations.programs import Tracked
 from taskscheduler.scheduler import Scheduler

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 from taskscheduler.aio.scheduler import AsyncScheduler
@@ -17,9 +20,13 @@ class _Default:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._scheduler: Scheduler | None = None
-        self._twins: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncScheduler] = WeakKeyDictionary()
+        self._twins: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Scheduler, AsyncScheduler]] = (
+            WeakKeyDictionary()
+        )
 
     def get(self) -> Scheduler:
+        if (running := _OF_THE_JOB.get()) is not None:
+            return running
         with self._lock:
             if self._scheduler is None:
                 self._scheduler = Scheduler()
@@ -33,13 +40,26 @@ class _Default:
         """Returns the one for the running event loop."""
         loop, scheduler = asyncio.get_running_loop(), self.get()
         with self._lock:
-            twin = self._twins.get(loop)
-            if twin is None:
-                twin = self._twins[loop] = AsyncScheduler.of(scheduler)
-            return twin
+            known = self._twins.get(loop)
+            if known is None or known[0] is not scheduler:
+                known = self._twins[loop] = (scheduler, AsyncScheduler.of(scheduler))
+            return known[1]
 
 
 _DEFAULT = _Default()
+
+#: that of the job that runs in this context, where jobs of several schedulers may run in one process
+_OF_THE_JOB: ContextVar[Scheduler | None] = ContextVar("taskscheduler_default", default=None)
+
+
+@contextmanager
+def lent(scheduler: Scheduler) -> Iterator[None]:
+    """Makes this the default scheduler of what runs in this context."""
+    token = _OF_THE_JOB.set(scheduler)
+    try:
+        yield
+    finally:
+        _OF_THE_JOB.reset(token)
 
 
 def default_scheduler() -> Scheduler:

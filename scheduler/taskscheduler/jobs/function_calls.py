@@ -7,8 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
 
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.calls import checked_options
+from taskscheduler.declarations.typed import JobOptionArguments, P, R_co, TypedJob
 from taskscheduler.jobs.default import default_async_scheduler, default_scheduler
-from taskscheduler.model.typed import JobOptionArguments, P, R_co, TypedJob
 from taskscheduler.process import Process
 
 R = TypeVar("R")
@@ -21,14 +21,14 @@ class FunctionCalls(Generic[P, R_co]):
         self._job = job
         self._options = checked_options(None, options)
 
-    def add(self, *args: P.args, **named: P.kwargs) -> Process[R_co]:
+    def add(self, /, *args: P.args, **named: P.kwargs) -> Process[R_co]:
         """Adds the job with these arguments and returns at once. Raises as Scheduler.add_job does.
 
         See default_scheduler for where it goes.
         """
         return default_scheduler().with_options(self._options).submit(self._job, *args, **named)
 
-    async def add_async(self, *args: P.args, **named: P.kwargs) -> AsyncProcess[R_co]:
+    async def add_async(self, /, *args: P.args, **named: P.kwargs) -> AsyncProcess[R_co]:
         """Does the same in an event loop."""
         return await default_async_scheduler().with_options(self._options).submit(self._job, *args, **named)
 
@@ -59,13 +59,13 @@ class _Declared(TypedJob[P, R_co], Protocol[P, R_co]):
 class JobFunction(_Declared[P, R_co], Protocol[P, R_co]):
     """A `@job` function: called, it runs here and now, as any function."""
 
-    def __call__(self, *args: P.args, **named: P.kwargs) -> R_co: ...
+    def __call__(self, /, *args: P.args, **named: P.kwargs) -> R_co: ...
 
 
 class AsyncJobFunction(_Declared[P, R_co], Protocol[P, R_co]):
     """A `@job` coroutine function; the result of its job is what the coroutine returns."""
 
-    def __call__(self, *args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+    def __call__(self, /, *args: P.args, **named: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
 
 
 class JobDecorator(Protocol):

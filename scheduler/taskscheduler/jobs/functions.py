@@ -10,6 +10,7 @@ from taskscheduler.declarations.batches import wants_job
 from taskscheduler.declarations.class_options import decorated_options
 from taskscheduler.declarations.registry import JobSpec
 from taskscheduler.declarations.signature import Signature
+from taskscheduler.declarations.typed import P
 from taskscheduler.errors import InvalidJobError, InvalidStateError
 from taskscheduler.jobs.function_calls import AsyncJobFunction, JobDecorator, JobFunction, attach_calls
 from taskscheduler.jobs.job import (
@@ -23,7 +24,6 @@ from taskscheduler.jobs.job import (
 )
 from taskscheduler.model.raised import Exceptions
 from taskscheduler.model.solo import Solo
-from taskscheduler.model.typed import P
 
 R = TypeVar("R")
 

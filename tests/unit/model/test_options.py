@@ -11,6 +11,7 @@ import pytest
 from bson import ObjectId
 from tests.support.tables import table
 
+from taskscheduler.declarations.typed import JobOptionArguments
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.options import JOB_CHECKS, SCHEDULER_CHECKS, STORED_OPTIONS, JobOptions, SchedulerOptions
 from taskscheduler_daemon.manager.pool.options import POOL_CHECKS, PoolOptions, ProcessManagement
@@ -688,3 +689,7 @@ def test_bad_tags_are_refused(given: Any, what: str) -> None:
 
 def test_a_tag_is_not_too_long() -> None:
     assert "of 1 to 100 characters" in refusal(JobOptions.of, {"tags": ["x" * 101]})
+
+
+def test_type_checkers_know_each_option() -> None:
+    assert JobOptionArguments.__annotations__.keys() == JOB_CHECKS.keys()

@@ -28,7 +28,7 @@ P = ParamSpec("P")
 class TypedJob(Protocol[P, R_co]):
     """A `@job` function: it takes these arguments, and its job has this result."""
 
-    def __declared__(self, *args: P.args, **named: P.kwargs) -> R_co:
+    def __declared__(self, /, *args: P.args, **named: P.kwargs) -> R_co:
         """Exists for type checkers alone."""
         ...
 
