@@ -20,6 +20,7 @@ from taskscheduler.declarations.flows import FlowJob
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 from tests.support.nodes import NodeProcess
+from tests.support.web import visit
 
 pytestmark = [pytest.mark.scale, pytest.mark.timeout(600)]
 
@@ -32,6 +33,8 @@ ROUNDS = 3
 QUICKLY = 3.0  #: seconds in which ten thousand jobs are added
 
 SHARE = 0.8  #: of the rate of independent jobs
+
+PAGES, ONE_PAGE = 20, 0.2  #: how often a page is asked for, and seconds of CPU time that it takes in the median
 
 LIVE = {"status": {"$lte": int(Status.PROCESSING)}}
 
@@ -145,3 +148,16 @@ def test_a_flow_runs_nearly_as_fast_as_independent_jobs(
     rate, other = statistics.median(flows), statistics.median(independent)
     show(f"{shape.__name__}: {rate:.0f} jobs a second, independent ones {other:.0f}: {rate / other:.0%}")
     assert rate >= SHARE * other
+
+
+@pytest.mark.parametrize("shape", [chains, layers, fan_in], ids=lambda shape: shape.__name__)
+def test_the_page_of_a_flow_of_ten_thousand_jobs_takes_little_time(server_uri: str, shape: Callable[[], Flow]) -> None:
+    took = []
+    with fresh(server_uri) as (_, scheduler), visit(scheduler) as client:
+        flow = scheduler.flows.add(shape())
+        for _ in range(PAGES):
+            began = time.process_time()
+            assert client.get(f"/flows/{flow.id}").status_code == 200
+            took.append(time.process_time() - began)
+    show(f"{shape.__name__}: its page takes {1000 * statistics.median(took):.0f} ms of CPU time")
+    assert statistics.median(took) < ONE_PAGE

@@ -137,8 +137,9 @@ def nodes_of(documents: Sequence[Document]) -> list[FlowNode]:
     """Returns the jobs of a flow in the order in which they can run."""
     numbers = _Numbers()
     nodes = [FlowNode(document, _quick_status(document)) for document in documents]
-    joins = [[numbers[join] for join in _ids(document.get("joins"))] for document in documents]
-    after = [None if (join := node.join) is None else numbers[join] for node in nodes]
+    joins = [_numbered(document.get("joins"), numbers) for document in documents]
+    owns = (document.get("after") for document in documents)
+    after = [numbers[own] if isinstance(own, ObjectId) else None for own in owns]
     members: list[list[FlowNode]] = [[] for _ in numbers]
     for node, listed in zip(nodes, joins, strict=True):
         for number in listed:
@@ -163,5 +164,6 @@ class _Numbers(dict[ObjectId, int]):
         return number
 
 
-def _ids(value: Any) -> list[ObjectId]:
-    return [one for one in value if isinstance(one, ObjectId)] if isinstance(value, list) else []
+def _numbered(joins: Any, numbers: _Numbers) -> list[int]:
+    """Returns the numbers of joins, which anybody may have stored."""
+    return [numbers[join] for join in joins if isinstance(join, ObjectId)] if isinstance(joins, list) else []

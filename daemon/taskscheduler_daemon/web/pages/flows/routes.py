@@ -11,8 +11,9 @@ from fastapi.responses import RedirectResponse
 from taskscheduler.flow_state import FlowState, RunningFlow
 from taskscheduler.model.flows.flow import FLOW_STATUSES
 from taskscheduler_daemon.presentation.flow import hindrance, refusal
+from taskscheduler_daemon.system.garbage import collector_paused
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
-from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.context import WebContext, context_of
 from taskscheduler_daemon.web.pages.flows.actions import ACTIONS, FlowAction, done_text
 from taskscheduler_daemon.web.pages.flows.graph import draw
 from taskscheduler_daemon.web.pages.flows.views import (
@@ -72,8 +73,14 @@ def show_flow(
 ) -> Response:
     """Shows a flow, its graph and its most important jobs. With `live` the browser loads it again and again."""
     context = context_of(request)
+    flow_id = context.flow_id(identifier)
+    with collector_paused():  # it would look at all jobs of the flow, which takes as long as all the rest
+        return _flow_page(context, flow_id, step, bool(live), done)
+
+
+def _flow_page(context: WebContext, flow_id: ObjectId, step: int | None, live: bool, done: str) -> Response:
     flows, now = context.scheduler.flows, context.scheduler.store.clock.now()
-    tree = flows.outline(context.flow_id(identifier))
+    tree = flows.outline(flow_id)
     graph, rows, flow = draw(tree, step), listed(tree), FlowState(tree.flow)
     flows.describe(to_describe(graph, rows))
     return page(
@@ -84,9 +91,9 @@ def show_flow(
         graph=graph_view(graph, flow, context.scheduler, now),
         jobs=[job_row(node, context.scheduler, now) for node in rows],
         stored=len(tree.nodes),
-        live=bool(live) and not flow.has_ended,
+        live=live and not flow.has_ended,
         reload=RELOAD,
-        toggled=links_of({"step": step, "live": 1 - live}),
+        toggled=links_of({"step": step, "live": 0 if live else 1}),
         message=done_text(done),
     )
 
