@@ -61,16 +61,21 @@ _BUSY, _LONG = 64, 10  #: so many ends at once mean that more arrive within so m
 
 _AT_WORK, _SHORT = 8, 2  #: while so many attempts are in flight, some end within so many steps
 
+_QUIET, _QUIET_IN_FLOWS = 1, 2  #: steps in a row in which no end arrives, after which none is waited for any more
+
 
 def steps_to_wait(ends: int, running: int, of_flows: bool) -> int:
     """Returns for how many steps at most to wait for more ends while so many attempts are in flight.
 
     If none is, nothing more arrives: then all jobs of a layer have ended, and the next ones wait for this write. What
-    comes after jobs `of_flows` is found and claimed as these ends were written, so the fewer writes the better.
+    comes after jobs `of_flows` is found and claimed as these ends were written, so the fewer writes the better, and the
+    last jobs of a layer are waited for a little, too.
     """
     if not running:
         return 0
-    return _LONG if ends >= _BUSY or (of_flows and running >= _AT_WORK) else _SHORT if running >= _AT_WORK else 0
+    if ends >= _BUSY or (of_flows and running >= _AT_WORK):
+        return _LONG
+    return _SHORT if running >= _AT_WORK or (of_flows and ends >= _AT_WORK) else 0
 
 
 def _is_of_flow(entry: Entry) -> bool:
@@ -186,12 +191,15 @@ class Completer:
         """Takes what is queued; under load also what arrives a moment later, since larger writes cost less per job."""
         entries = [self._queue.get()]
         self._take_more(entries)
-        steps = steps_to_wait(len(entries), self._aftermath.running, any(map(_is_of_flow, entries)))
+        of_flows, quiet = any(map(_is_of_flow, entries)), 0
+        steps = steps_to_wait(len(entries), self._aftermath.running, of_flows)
         while steps and len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
-            known = len(entries)
+            known, none_runs = len(entries), not self._aftermath.running  # before: the last one may be on its way
             self._dropping.wait(_STEP)
             self._take_more(entries)
-            steps = steps - 1 if len(entries) > known else 0
+            quiet = 0 if len(entries) > known else quiet + 1
+            is_over = none_runs or quiet == (_QUIET_IN_FLOWS if of_flows else _QUIET)
+            steps = 0 if is_over else steps - 1
         return entries
 
     def _take_more(self, entries: list[Entry]) -> None:

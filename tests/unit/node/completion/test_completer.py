@@ -285,9 +285,34 @@ def test_more_ends_are_waited_for_only_while_jobs_run(ends: int, running: int, s
     assert steps_to_wait(ends, running, of_flows=False) == steps
 
 
-@table(("running", "steps"), [(0, 0), (7, 0), (8, 10)])
-def test_more_ends_of_a_flow_are_waited_for_while_many_of_its_jobs_run(running: int, steps: int) -> None:
-    assert steps_to_wait(1, running, of_flows=True) == steps
+@table(("ends", "running", "steps"), [(1, 0, 0), (1, 7, 0), (1, 8, 10), (8, 7, 2), (7, 7, 0), (8, 0, 0)])
+def test_more_ends_of_a_flow_are_waited_for_while_many_of_its_jobs_run(ends: int, running: int, steps: int) -> None:
+    assert steps_to_wait(ends, running, of_flows=True) == steps
+
+
+@table(
+    ("of_flows", "runs_on", "steps", "ends"),
+    [(True, True, 4, 2), (False, True, 1, 1), (True, False, 2, 2)],
+)
+def test_ends_of_flows_are_waited_for_through_a_quiet_moment_while_jobs_run(
+    of_flows: bool, runs_on: bool, steps: int, ends: int
+) -> None:
+    bench, waited = Bench(), list[float]()
+    fields: dict[str, Any] = {"flow": ObjectId(), "joins": [ObjectId()]} if of_flows else {}
+    bench.in_flight.add([attempt() for _ in range(8)])
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        if len(waited) == 1 and not runs_on:
+            bench.in_flight.clear()
+        if len(waited) == 2:
+            bench.end(attempt(**fields))
+        return False
+
+    bench.completer._dropping.wait = wait  # type: ignore[method-assign, assignment]  # time passes as the test wants
+    bench.end(attempt(**fields))
+    gathered = bench.completer._gather()
+    assert (len(waited), len(gathered)) == (steps, ends)
 
 
 def test_ends_that_arrive_while_others_run_are_written_together(bench: Bench) -> None:
