@@ -11,9 +11,9 @@ from fastapi.responses import RedirectResponse
 from taskscheduler.flow_state import FlowState, RunningFlow
 from taskscheduler.model.flows.flow import FLOW_STATUSES
 from taskscheduler_daemon.presentation.flow import hindrance, refusal
-from taskscheduler_daemon.system.garbage import collector_paused
 from taskscheduler_daemon.web.http.bad_input import refusing_bad_input
 from taskscheduler_daemon.web.http.context import WebContext, context_of
+from taskscheduler_daemon.web.http.garbage import collector_paused
 from taskscheduler_daemon.web.pages.flows.actions import ACTIONS, FlowAction, done_text
 from taskscheduler_daemon.web.pages.flows.graph import draw
 from taskscheduler_daemon.web.pages.flows.views import (

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from taskscheduler_daemon.system.garbage import collector_paused
+from taskscheduler_daemon.web.http.garbage import collector_paused
 
 
 def test_the_collector_rests_and_runs_again_also_after_an_error() -> None:
