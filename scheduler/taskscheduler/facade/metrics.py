@@ -60,7 +60,7 @@ class Metrics(Methods):
         asked, which = _asked(since, until), _which(job, queue)
         most = integer("limit", limit, least=1, most=1000)
         with translated():
-            return metric_rows(self._core.store, asked, which, by)[:most]
+            return metric_rows(self._core.store, asked, which, [by])[by][:most]
 
 
 def _asked(since: Seconds | datetime, until: Seconds | datetime | None) -> Asked:

@@ -23,7 +23,7 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and not isinstance(value, Code)
 
 
-_MOST_COUNTED = 2**53
+MOST_COUNTED = 2**53
 
 _TEXT, _ID, _DATE, _MAPPING, _WHOLE = is_text, _is(ObjectId), _is(datetime), _is(Mapping), _is(int)
 
@@ -52,7 +52,7 @@ def is_number(value: Any) -> bool:
 
 def is_count(value: Any) -> bool:
     """Whether a stored value is a number of things that can still be counted up."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_COUNTED
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_COUNTED
 
 
 def sound(document: Mapping[str, Any], name: str, default: Any = None) -> Any:

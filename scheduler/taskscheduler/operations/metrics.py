@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -50,8 +51,8 @@ def metric_points(store: Store, asked: Asked, which: Which, seconds: int | None)
     )
 
 
-def metric_rows(store: Store, asked: Asked, which: Which, by: str) -> list[MetricRow]:
-    """Returns what was counted in a time by `job` or `queue`, the busiest first. InvalidOptionError."""
+def metric_rows(store: Store, asked: Asked, which: Which, by: Sequence[str]) -> dict[str, list[MetricRow]]:
+    """Returns what was counted in a time by `job`, by `queue` or by both, the busiest first. InvalidOptionError."""
     now = store.clock.now()
     parts = spans(*asked.moments(now), now)
     return rows((document for part in parts for document in store.metrics.read_series(part, *which)), by)

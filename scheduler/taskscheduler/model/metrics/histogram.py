@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-from taskscheduler.model.sound import is_count, is_number
+from collections.abc import Iterable
 
 #: the upper bounds of the buckets, in seconds. They are stored by their numbers, so none may ever be added or removed.
 BOUNDS = (
@@ -71,15 +68,3 @@ class Histogram:
 
     def __repr__(self) -> str:
         return f"Histogram({self.buckets}, {self.sum})"
-
-
-def stored_histogram(buckets: Any, total: Any) -> Histogram:
-    """Returns a histogram from stored counts by the numbers of buckets; leaves out what is none."""
-    found = Histogram(total=float(total) if is_number(total) and total > 0 else 0.0)
-    for number, count in buckets.items() if isinstance(buckets, Mapping) else ():
-        if number in _NUMBERS and is_count(count):
-            found.buckets[int(number)] = count
-    return found
-
-
-_NUMBERS = frozenset(map(str, range(OVERFLOW + 1)))

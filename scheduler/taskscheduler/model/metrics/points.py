@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from taskscheduler.model.metrics.counts import OUTCOMES, Counts, Series
-from taskscheduler.model.metrics.histogram import Histogram, stored_histogram
+from taskscheduler.model.metrics.counts import Counts, Series
+from taskscheduler.model.metrics.histogram import Histogram
 from taskscheduler.model.metrics.steps import HOUR, MINUTE, Range, floor
-from taskscheduler.model.sound import is_count, is_text
+from taskscheduler.model.metrics.sums import StoredSum
+from taskscheduler.model.sound import is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,50 +70,50 @@ class MetricRow(Counted):
 
 def points(time: Range, documents: Iterable[Mapping[str, Any]]) -> list[MetricPoint]:
     """Returns a point for each step of a time, also for those in which nothing was counted."""
-    found = {begins: Counts() for begins in time.begins()}
+    found = {begins: StoredSum() for begins in time.begins()}
     for document in documents:
         began = MINUTE.began(document.get("_id")) or HOUR.began(document.get("_id"))
         into = None if began is None else found.get(floor(began, time.seconds))
         if into is not None:
-            for counts in _counted(document):
-                into.merge(counts)
-    return [MetricPoint(counts, begins, time.seconds) for begins, counts in found.items()]
+            for entry in _counted(document):
+                into.add(entry)
+    return [MetricPoint(total.counts(), begins, time.seconds) for begins, total in found.items()]
 
 
-def _counted(document: Mapping[str, Any]) -> Iterator[Counts]:
-    """Yields what a document counts: in its total, or in its series if it has been read for some of these."""
+def _counted(document: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields what a document counts: its total, or its series if it has been read for some of these."""
     if "total" in document:
-        yield stored_counts(document["total"])
+        yield document["total"]
     else:
-        yield from (counts for _, counts in stored_series(document))
+        yield from (entry for _, entry in stored_series(document))
 
 
-def rows(documents: Iterable[Mapping[str, Any]], by: str) -> list[MetricRow]:
-    """Returns a row for each `job` or `queue`, those with the most attempts first."""
-    found: defaultdict[str, Counts] = defaultdict(Counts)
+def rows(documents: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[str, list[MetricRow]]:
+    """Returns a row for each `job` or `queue`, or both, those with the most attempts first."""
+    found: dict[str, defaultdict[str, StoredSum]] = {field: defaultdict(StoredSum) for field in by}
+    for series, total in _sums(documents).items():
+        for field, sums in found.items():
+            sums[getattr(series, field)].merge(total)
+    return {field: _ordered(sums) for field, sums in found.items()}
+
+
+def _sums(documents: Iterable[Mapping[str, Any]]) -> dict[Series, StoredSum]:
+    found: defaultdict[Series, StoredSum] = defaultdict(StoredSum)
     for document in documents:
-        for series, counts in stored_series(document):
-            found[getattr(series, by)].merge(counts)
-    ordered = sorted(found.items(), key=lambda item: (-item[1].attempts, item[0]))
-    return [MetricRow(counts, name) for name, counts in ordered]
+        for series, entry in stored_series(document):
+            found[series].add(entry)
+    return found
 
 
-def stored_series(document: Mapping[str, Any]) -> Iterator[tuple[Series, Counts]]:
-    """Yields the series of a stored document; leaves out what is none."""
+def _ordered(sums: Mapping[str, StoredSum]) -> list[MetricRow]:
+    found = [MetricRow(total.counts(), name) for name, total in sums.items()]
+    return sorted(found, key=lambda row: (-row.counts.attempts, row.name))
+
+
+def stored_series(document: Mapping[str, Any]) -> Iterator[tuple[Series, dict[str, Any]]]:
+    """Yields the series of a stored document, each with its counts; leaves out what is none."""
     stored = document.get("series")
-    entries: Iterable[Any] = (
-        stored.values() if isinstance(stored, Mapping) else stored if isinstance(stored, list) else ()
-    )
+    entries: Iterable[Any] = stored.values() if isinstance(stored, dict) else stored if isinstance(stored, list) else ()
     for entry in entries:
-        if isinstance(entry, Mapping) and is_text(entry.get("job")) and is_text(entry.get("queue")):
-            yield Series(entry["job"], entry["queue"]), stored_counts(entry)
-
-
-def stored_counts(entry: Any) -> Counts:
-    """Returns the stored counts of one series; leaves out what is none."""
-    counts = Counts()
-    if isinstance(entry, Mapping):
-        counts.outcomes |= {name: entry[name] for name in OUTCOMES if is_count(entry.get(name))}
-        counts.wait = stored_histogram(entry.get("wait"), entry.get("wait_sum"))
-        counts.run = stored_histogram(entry.get("run"), entry.get("run_sum"))
-    return counts
+        if isinstance(entry, dict) and is_text(entry.get("job")) and is_text(entry.get("queue")):
+            yield Series(entry["job"], entry["queue"]), entry

@@ -7,7 +7,7 @@ import random
 import pytest
 from tests.support.tables import table
 
-from taskscheduler.model.metrics.histogram import BOUNDS, OVERFLOW, Histogram, stored_histogram
+from taskscheduler.model.metrics.histogram import BOUNDS, OVERFLOW, Histogram
 
 
 def of(*durations: float) -> Histogram:
@@ -64,16 +64,3 @@ def test_a_quantile_is_within_the_bucket_of_the_true_one() -> None:
 )
 def test_quantiles(durations: tuple[float, ...], share: float, expected: float | None) -> None:
     assert of(*durations).quantile(share) == expected
-
-
-@table(
-    ("buckets", "total", "expected"),
-    [
-        ({"0": 2, "20": 1}, 7.5, Histogram([2, *[0] * 19, 1], 7.5)),
-        ({"0": 2, "21": 1, "x": 3, "1": -1, "2": "3", "3": True}, float("nan"), Histogram([2, *[0] * 20], 0.0)),
-        ([1, 2], "much", Histogram()),
-        (None, None, Histogram()),
-    ],
-)
-def test_what_is_stored_and_is_no_count_is_left_out(buckets: object, total: object, expected: Histogram) -> None:
-    assert stored_histogram(buckets, total) == expected

@@ -47,11 +47,11 @@ def test_rows_are_those_of_classes_or_queues_with_the_busiest_first() -> None:
         minutes_ago(1, series={"a": series("Mail", done=1), "b": series("Report", "slow", retried=5)}),
         minutes_ago(2, series={"a": series("Mail", failed=1)}),
     ]
-    assert [(row.name, row.ended, row.counts.attempts) for row in rows(stored, "job")] == [
+    assert [(row.name, row.ended, row.counts.attempts) for row in rows(stored, ["job"])["job"]] == [
         ("Report", 0, 5),
         ("Mail", 2, 2),
     ]
-    assert [row.name for row in rows(stored, "queue")] == ["slow", "default"]
+    assert [row.name for row in rows(stored, ["job", "queue"])["queue"]] == ["slow", "default"]
 
 
 def test_an_odd_document_hides_no_other() -> None:
@@ -66,7 +66,7 @@ def test_an_odd_document_hides_no_other() -> None:
         minutes_ago(1, total={"done": 7}),
     ]
     assert [point.ended for point in points(time, odd)] == [0, 7]
-    assert rows(odd, "job") == []
+    assert rows(odd, ["job"]) == {"job": []}
 
 
 # -- what is to be stored ---------------------------------------------------------------------------------------------
