@@ -122,7 +122,6 @@ READS_AS_THEY_ARE = {
     ("taskscheduler.store.control.places", "_may_run"): "asks the store of nodes",
     ("taskscheduler.store.control.rates", "take"): "only numbers, which the update has written",
     ("taskscheduler.store.control.sequences", "turns"): "the same",
-    ("taskscheduler.store.counts.by_key", "_part"): "the queues are read one by one if a name cannot be decoded",
     ("taskscheduler.store.overview", "next_due"): "only a number",
     ("taskscheduler.store.postponed_jobs", "seconds_until_next"): "only a number",
 }

@@ -13,6 +13,7 @@ from tests.support.jobs import Fail, Noop
 from taskscheduler import Process, Scheduler, Status
 from taskscheduler.operations.selections import batches
 from taskscheduler.store.selections.bulk import BulkChanges
+from taskscheduler.store.web import job_pages
 from taskscheduler.testing import InlineNode
 from taskscheduler_daemon.cli import main
 from taskscheduler_daemon.cli.commands.changes import delete as delete_command
@@ -42,6 +43,16 @@ def failed(scheduler: Scheduler) -> list[Process]:
     with InlineNode(scheduler) as node:
         node.run_until_idle()
     return jobs
+
+
+def test_failed_jobs_of_a_queue_are_listed_to_the_last(
+    run: Run, scheduler: Scheduler, failed: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_pages, "MOST_SEARCHED", 1)
+    scheduler.store.jobs.collection.update_one({"_id": failed[0].id}, {"$set": {"queue": "rare"}})
+    for where in (("--status", "failed", "--queue", "rare"), ("--where", "status:failed queue:rare")):
+        code, out, error = run("list", *where, "--limit", 5, "-o", "id")
+        assert (code, out, error) == (0, [str(failed[0].id)], "")
 
 
 def states(jobs: list[Process]) -> list[str]:

@@ -63,4 +63,6 @@ def test_a_page_searches_so_many_jobs_and_goes_on(scheduler: Scheduler, monkeypa
         if before is None:
             break
     assert ([job["_id"] for job in found], looks) == ([jobs[1].id], 3)
+    assert [job["_id"] for job in pages.newest(query, 5)] == [jobs[1].id]
+    assert [job["_id"] for job in pages.newest({}, 5)] == [job.id for job in jobs[:4:-1]]
     assert not pages.count(query).is_complete

@@ -114,7 +114,7 @@ class SequenceStore:
         return next(iter(self._found(query, _SHOWN, 1)), None)
 
     def waiting(self, names: Sequence[str]) -> Counter[str]:
-        """Returns how many live jobs of each of these blocked sequences there are, 1000 at most."""
+        """Returns how many jobs of each of these blocked sequences come after the first one, 1000 at most."""
         found = Counter[str]()
         for start in range(0, len(names), _AT_ONCE):
             first, *others = [_counting(name) for name in names[start : start + _AT_ONCE]]
@@ -144,10 +144,11 @@ class SequenceStore:
 
 
 def _counting(name: str) -> list[Document]:
-    """Returns the stages that count the live jobs of a sequence, under its name."""
-    query: Document = {"sequence": name, "turn": {"$exists": True}, "status": {"$not": _BLOCKING}}
+    """Returns the stages that count the jobs of a sequence behind its first one, under its name, by keys alone."""
+    query: Document = {"sequence": name, "turn": {"$gte": 0}}
     return [
         {"$match": as_stored(query)},
-        {"$limit": MOST_LISTED},
+        {"$limit": MOST_LISTED + 1},
         {"$group": {"_id": {"$literal": name}, "jobs": {"$sum": 1}}},
+        {"$set": {"jobs": {"$subtract": ["$jobs", 1]}}},
     ]

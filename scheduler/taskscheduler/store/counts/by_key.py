@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
-from bson import MaxKey, MinKey
+from bson import MaxKey, MinKey, decode
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from pymongo.collection import Collection
 
+from taskscheduler.clock import NEVER
 from taskscheduler.model.document import Document
 from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
-from taskscheduler.store.counts.keys import Edge, KeyCounts
+from taskscheduler.store.counts.keys import Edge, KeyCounts, length_at
 from taskscheduler.store.counts.shares import FIRST, share
 
 _AT_ONCE = 1000  #: keys that one answer has
 
 CLAIM = "claim"
 
-#: decodes four times as fast as what a job needs; all dates are without a time zone
 _BARE: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP)
+
+_DATE = b"\x09at\0"  #: what comes before the value of the field `at` if that is a date
+
+_VALUE = 9  #: bytes of the date, and the end of the document
+
+_LAST = _VALUE + len(_DATE)
 
 
 class Counted(NamedTuple):
@@ -30,7 +38,7 @@ class Counted(NamedTuple):
 
     queue: str
     jobs: int
-    due: datetime | None  #: when the first of them was due
+    due: float  #: when the first of them was due, a unix time
 
 
 class OddNameError(Exception):
@@ -41,7 +49,7 @@ class KeyBacklogs:
     """Reads backlogs by keys. Raises OddNameError, and the driver's errors."""
 
     def __init__(self, jobs: Collection[Document], keys: KeyCounts) -> None:
-        self._bare: Collection[Document] = jobs.with_options(codec_options=_BARE)
+        self._jobs = jobs
         self._keys = keys
 
     def first(self) -> list[Backlog]:
@@ -72,40 +80,62 @@ class KeyBacklogs:
     def _part(self, start: Edge, size: int) -> list[Counted]:
         """Returns the queues of so many keys from a place in the index; of the last one there may be more."""
         fields = {"_id": 0, "queue": 1, "at": 1}
-        keys = self._bare.find({}, fields).hint(CLAIM).min(start).max(_END).limit(size).batch_size(size)
-        try:
-            return counted(keys)
-        except BSONError:
-            raise OddNameError from None
+        keys = self._jobs.find_raw_batches({}, fields).hint(CLAIM).min(start).max(_END)
+        batches: Iterable[Any] = keys.limit(size).batch_size(size)
+        return counted(batches)
 
-    def _backlog(self, one: Counted, is_complete: bool, most: int, now: datetime) -> Backlog:
-        found = Backlog(one.queue, one.jobs, 0.0 if one.due is None else max(0.0, (now - one.due).total_seconds()))
+    def _backlog(self, one: Counted, is_complete: bool, most: int, now: float) -> Backlog:
+        found = Backlog(one.queue, one.jobs, max(0.0, now - one.due))
         if is_complete:
             return found
         number = self._keys.between(CLAIM, before(one.queue), behind(one.queue), most)
         return replace(found, waiting=number, is_complete=number <= most)
 
-    def _now(self) -> datetime:
+    def _now(self) -> float:
         """Returns the time of the server, by which jobs are due."""
-        now: datetime = self._bare.database.command("hello", codec_options=_BARE)["localTime"]
-        return now
+        hello = self._jobs.database.command("hello", codec_options=self._jobs.codec_options)
+        now: datetime = hello["localTime"]
+        return now.timestamp()
 
 
-def counted(keys: Iterable[Document]) -> list[Counted]:
+def counted(batches: Iterable[bytes]) -> list[Counted]:
     """Returns what these keys have of each queue, in their order. OddNameError."""
-    times: dict[Any, list[Any]] = {}
+    found: dict[str, Counted] = {}
+    for run in chain.from_iterable(map(_runs, batches)):
+        known = found.get(run.queue)
+        found[run.queue] = run if known is None else Counted(run.queue, known.jobs + run.jobs, min(known.due, run.due))
+    return list(found.values())
+
+
+def _runs(batch: bytes) -> Iterator[Counted]:
+    """Yields keys of one queue that follow each other; they differ in their dates alone, which are their last fields.
+
+    So one is decoded, and the others are told by their bytes: a thousand keys take half a millisecond.
+    """
+    start, end = 0, len(batch)
+    while start < end:
+        size = length_at(batch, start)
+        stop = start + size
+        queue = _name(batch[start:stop])
+        if batch[stop - _LAST : stop - _LAST + len(_DATE)] == _DATE:
+            head = batch[start : stop - _VALUE]
+            while batch.startswith(head, stop):
+                stop += size
+            dates = struct.iter_unpack(f"<{size - _VALUE}xqx", batch[start:stop])
+            yield Counted(queue, (stop - start) // size, min(dates)[0] / 1000)
+        else:
+            yield Counted(queue, 1, NEVER)
+        start = stop
+
+
+def _name(key: bytes) -> str:
     try:
-        for key in keys:
-            times.setdefault(key.get("queue"), []).append(key.get("at"))
-    except TypeError:  # it is a list or a document
+        name = decode(key, _BARE).get("queue")
+    except BSONError:
         raise OddNameError from None
-    if any(type(queue) is not str for queue in times):
+    if type(name) is not str:
         raise OddNameError
-    return [Counted(queue, len(found), _first(found)) for queue, found in times.items()]
-
-
-def _first(times: Iterable[Any]) -> datetime | None:
-    return min((at for at in times if isinstance(at, datetime)), default=None)
+    return name
 
 
 def before(queue: Any) -> Edge:

@@ -6,7 +6,6 @@ MongoDB 6 reads each job that a query for a status finds in such an index, only 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -22,8 +21,6 @@ from taskscheduler.store.job_lists import CAP, COUNT_INDEX
 from taskscheduler.store.schema import retention_index
 
 _FEW = 100
-
-_LENGTH = struct.Struct("<i")
 
 Edge = Sequence[tuple[str, Any]]  #: a place in an index: a value for each of its fields
 
@@ -94,11 +91,16 @@ class KeyCounts:
 
 
 def number_in(batches: Iterable[bytes]) -> int:
-    """Returns how many documents these batches have, each of which begins with its length."""
+    """Returns how many documents these batches have."""
     number = 0
     for batch in batches:
         at, end = 0, len(batch)
         while at < end:
-            at += _LENGTH.unpack_from(batch, at)[0]
+            at += length_at(batch, at)
             number += 1
     return number
+
+
+def length_at(batch: bytes, at: int) -> int:
+    """Returns the length of the document that begins there in a batch."""
+    return int.from_bytes(batch[at : at + 4], "little")

@@ -112,6 +112,17 @@ class JobPages:
                 return Page(jobs[:limit], jobs[limit - 1]["_id"])
         return Page(jobs, self._edge(asked, way))
 
+    def newest(self, query: Mapping[str, Any], limit: int) -> list[Document]:
+        """Returns the newest jobs that match, without data and results; it searches page after page to the last job."""
+        found: list[Document] = []
+        before: ObjectId | None = None
+        while len(found) < limit:
+            page = self.page(query, before, limit - len(found))
+            found += page.jobs
+            if (before := page.next) is None:
+                break
+        return found
+
     @translated()
     def count(self, query: Mapping[str, Any]) -> Count:
         """Counts the jobs that match, among as many as a page searches; up to CAP + 1."""

@@ -11,9 +11,12 @@ import click
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.filters.expression import Filter, all_of
-from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler.model.lifecycle import LIVE, UNSUCCESSFUL, Status
 from taskscheduler.operations.selections.batches import Selected
 from taskscheduler.process import Process
+from taskscheduler.store.job_lists import by_id
+from taskscheduler.store.selections.search import wanted
+from taskscheduler.store.web.job_pages import JobPages
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import OpenDatabase, open_database
 from taskscheduler_daemon.cli.input.parameters import LIMIT, STATUS
@@ -103,13 +106,29 @@ def _show(
         jobs = _ordered(database, database.job_lists.every_of(queries), order)
         _print(settings, database, jobs, with_queue=order == "queue")
         return
-    documents = database.job_lists.recent_of(queries, limit + 1)
+    documents = _newest(database, queries, limit + 1)
     more, documents = len(documents) > limit, documents[:limit]
     _print(settings, database, _ordered(database, documents, order), with_queue=order == "queue")
     if settings.terminal and settings.form() == "table":
         _print_hint(len(documents), more, queries[0])
     elif more:  # a program that counts lines must not take a part for the whole
         remark(f"taskscheduler: only the newest {limit} jobs are listed; there are more")
+
+
+def _newest(database: OpenDatabase, queries: Sequence[dict[str, Any]], limit: int) -> list[Document]:
+    """Returns the newest jobs that match one of these queries."""
+    if not all(map(_passes_over_many, queries)):
+        return database.job_lists.recent_of(queries, limit)
+    store = database.scheduler.store
+    pages = JobPages(store.database, store.options)
+    found = {job["_id"]: job for query in queries for job in pages.newest(query, limit)}
+    return sorted(found.values(), key=by_id, reverse=True)[:limit]
+
+
+def _passes_over_many(query: Mapping[str, Any]) -> bool:
+    """Whether an index finds more jobs than match, so that they are searched in parts: failed ones of a queue."""
+    statuses = wanted(query) or LIVE
+    return statuses <= UNSUCCESSFUL and len(query) > 1
 
 
 def _ordered(database: OpenDatabase, documents: Iterable[Document], order: str) -> Iterable[Process]:
