@@ -11,6 +11,7 @@ from taskscheduler.model.failures import Failure
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
 from taskscheduler.store.counts.backlogs import Backlog
+from taskscheduler.store.job_lists import CAP
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import count, progress, run_time
 from taskscheduler_daemon.presentation.kinds import is_service, service_name
@@ -45,10 +46,13 @@ def _slots(node: Mapping[str, Any]) -> int:
 
 
 def ended_tiles(ended: Mapping[Status, int]) -> list[Row]:
-    """Returns what ended within the hour, and what part of it went wrong."""
+    """Returns what ended within the hour, and what part of it went wrong; counts end at CAP, and so the texts say."""
     total = sum(ended.values())
-    texts = {status: _part(number, total) for status, number in ended.items()}
-    texts[Status.DONE] = f"{brief_number(ended[Status.DONE] / 60)} a minute" if ended[Status.DONE] else ""
+    is_more = any(number > CAP for number in ended.values())
+    texts = {status: _part(number, total, is_more) for status, number in ended.items()}
+    done = ended[Status.DONE]
+    over = "over " if done > CAP else ""
+    texts[Status.DONE] = f"{over}{brief_number(min(done, CAP) / 60)} a minute" if done else ""
     return [_tile(status, ended[status], text, "ended:>-1h") for status, text in texts.items()]
 
 
@@ -57,8 +61,11 @@ def brief_number(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _part(number: int, total: int) -> str:
-    return f"{brief_number(100 * number / total)} %" if number else ""
+def _part(number: int, total: int, is_more: bool) -> str:
+    """Returns a part in percent; `is_more`: the total is more than that."""
+    if not number or number > CAP:
+        return ""
+    return f"{'under ' if is_more else ''}{brief_number(100 * number / total)} %"
 
 
 def _tile(status: Status, number: int, text: str, within: str = "") -> Row:
