@@ -74,6 +74,7 @@ from taskscheduler.process import Process
 from taskscheduler.scheduler import Scheduler
 
 __all__ = [
+    "CURRENT_JOB",
     "AlreadyRunningError",
     "AsyncJobFunction",
     "AsyncProcess",
@@ -84,7 +85,6 @@ __all__ = [
     "AuditEntry",
     "AuthenticationError",
     "BlockedSequence",
-    "CURRENT_JOB",
     "Call",
     "Code",
     "DatabaseError",
