@@ -86,6 +86,25 @@ def test_three_steps_lead_from_the_overview_to_a_retry_of_what_failed(page: Page
     expect(page.get_by_role("button", name="Retry 4 jobs")).to_be_focused()
 
 
+def test_two_steps_lead_from_the_overview_to_the_end_of_a_pause(page: Page, site: Site) -> None:
+    site.scheduler.pause(queue="mail", reason="SMTP is down")
+    open_page(page, site, "/")
+    expect(page.locator("#queues")).to_contain_text("paused")
+    told = page.locator("#health .note-bar").filter(has_text="Paused: queue mail")
+    expect(told).to_contain_text("SMTP is down")
+    told.get_by_role("link", name="Resume…").click()
+    page.get_by_role("button", name="Resume queue mail").click()
+    expect(page.get_by_role("status")).to_be_visible()
+    assert "mail" not in {one.name for one in site.scheduler.pauses()}
+
+
+def test_a_step_leads_from_the_overview_to_the_node_that_was_lost(page: Page, site: Site) -> None:
+    open_page(page, site, "/")
+    page.get_by_role("link", name="Show nodes").click()
+    expect(page.locator("h1")).to_have_text("Nodes 1 up, 1 lost")
+    expect(page.locator(".node").first).to_contain_text("The other nodes have taken back its jobs.")
+
+
 def test_the_keys_alone_filter_select_and_ask(page: Page, site: Site) -> None:
     open_page(page, site, "/jobs")
     page.keyboard.press("Tab")

@@ -126,6 +126,7 @@ def set_up(place: Place) -> None:
         connect(place.uri("taskscheduler_setup"))
         assert "retention" not in jobs.index_information()
         assert "retention" in client[place.name]["taskscheduler.metrics"].index_information()
+        assert "place" in client[place.name]["taskscheduler.logs"].index_information()
     act(place.uri("taskscheduler_setup"))
 
 

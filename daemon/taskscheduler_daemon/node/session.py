@@ -235,7 +235,7 @@ class Session:
 
     def _claim_no_more(self) -> None:
         self._parts.claimer.stop()
-        self._drain.claims_none = True
+        self._drain.claims_no_more()
         self._signals.wake()
 
     def lease_renewed(self, lapsed: bool) -> None:

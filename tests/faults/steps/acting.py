@@ -274,6 +274,13 @@ def _is_counted(scheduler: Scheduler, boot: ObjectId, portion: Portion) -> bool:
     return True
 
 
+def _drain_for_ana(scheduler: Scheduler, _facts: Mapping[str, Any]) -> list[ObjectId]:
+    [node] = scheduler.store.nodes.all()
+    with scheduler.audit.acting("ana"):
+        scheduler.nodes.drain(str(node["_id"]))
+    return []
+
+
 def _flush(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     scheduler.flush()
     return []
@@ -294,6 +301,7 @@ ACTS: Mapping[str, Callable[[Orders], int]] = {
     "cancel_flow": _operation(_cancel_flow),
     "retry_flow": _operation(_retry_flow),
     "flush": _operation(_flush),
+    "drain_for_ana": _operation(_drain_for_ana),
     "signal": _operation(_signal),
     "pause": _operation(_pause),
     "resume": _operation(_resume),

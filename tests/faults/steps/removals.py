@@ -41,6 +41,8 @@ from taskscheduler_daemon.node.maintenance.outbox_relay import OutboxRelay
 from taskscheduler_daemon.node.maintenance.pause_keeper import PauseKeeper
 from taskscheduler_daemon.node.maintenance.rescuer import Rescuer
 from taskscheduler_daemon.node.output.book import LogBook
+from taskscheduler_daemon.node.session import Session
+from taskscheduler_daemon.node.state.drain import Drain
 
 
 def _nothing(*_args: Any, **_options: Any) -> None:
@@ -75,6 +77,23 @@ def _always_wait(self: Again, _pause: Any) -> Any:
 def only_note(entry: Mapping[str, Any], update: Callable[..., Any] = steps.signal_update) -> Any:
     """Store a signal, and leave the job as it is."""
     return [{"$set": {"signals": update(entry)[0]["$set"]["signals"]}}]
+
+
+def _claim_on(self: Session) -> None:
+    """Say that there are no more claims, and claim."""
+    self._drain.claims_no_more()
+
+
+def _crash(self: Session) -> None:
+    """End the session by an error in one of its threads."""
+    raise RuntimeError("a trap")
+
+
+def _forget(self: Drain) -> bool:
+    """Note that somebody has asked for it only as long as nothing crashes."""
+    is_new = not self.__dict__.get("forgotten")
+    self.__dict__["forgotten"] = True
+    return is_new
 
 
 def _one_late(
@@ -130,6 +149,10 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "storing logs before an end": _out(LogBook, "settle"),
     "storing logs until it is known": _out(LogStore, "write", _store_once),
     "counting a portion once": _out(MetricsStore, "add", _count_again),
+    "claiming no more while it drains": _out(Session, "_claim_no_more", _claim_on),
+    "waiting for jobs while it drains": _out(Drain, "is_done", lambda self, _: self.claims_none),
+    "trap: crash while it drains": _out(Session, "_claim_no_more", _crash),
+    "ending after a crash while it drains": _out(Drain, "ask", _forget),
     "an entry before the action": _out(AuditStore, "add", lambda _, entry: entry),
     "recognizing one's own insert": _out(JobInserts, "_is_ours", lambda *_: False),
 }

@@ -15,9 +15,11 @@ from taskscheduler import Scheduler
 FEW = settings(max_examples=1, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=100, derandomize=False)
 
+LONG = (pytest.mark.faults, pytest.mark.timeout(3600))
+
 
 @pytest.mark.parametrize("name", ["ada", "vera"])
-@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.faults)], ids=["few", "many"])
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=LONG)], ids=["few", "many"])
 def test_any_request_is_answered_as_described(
     scheduler: Scheduler, tmp_path: Path, examples: settings, name: str
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from taskscheduler.operations.control.unknown import end_unknown
 from taskscheduler.store import Store
-from taskscheduler_daemon.node.maintenance.duty import Duty
+from taskscheduler_daemon.node.maintenance.duty import POLL, Duty
 from taskscheduler_daemon.node.state.lease import Lease
+
+_PART, _MOST_POLLS = 0.01, 15  #: of the timeout between two looks: who waits for an hour may wait for seconds more
 
 
 class UnknownSweeper(Duty):
@@ -13,7 +15,7 @@ class UnknownSweeper(Duty):
 
     def __init__(self, store: Store, timeout: float, lease: Lease) -> None:
         """`timeout` is in seconds; 0: they fail at once."""
-        super().__init__(lease)
+        super().__init__(lease, polls=min(_MOST_POLLS, max(1.0, _PART * timeout / POLL)))
         self._store = store
         self._timeout = timeout
 

@@ -22,8 +22,12 @@ class Drain:
         if self.is_asked:
             return False
         self.is_asked = True
-        logger.info("node drains: it takes no new jobs, and ends after its last one", extra={"node": self._node})
         return True
+
+    def claims_no_more(self) -> None:
+        """Notes that the last claim is over."""
+        logger.info("node drains: it takes no new jobs, and ends after its last one", extra={"node": self._node})
+        self.claims_none = True
 
     def is_done(self, in_flight: InFlight) -> bool:
         """Whether nothing runs but services, which have no end of their own: these go on elsewhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ from taskscheduler.store.lenient_reads import NO_TEXT, read, read_some
 
 _KEYS_PER_SWEEP = 200
 
+_ADOPT_EVERY = 8  #: sweeps; only programs of an old version, in a cluster that is being upgraded, leave such jobs
+
 _MOST_RECALLED = 1000  #: jobs that are looked at in one sweep
 
 _SHOWN = dict.fromkeys((*ROOM_FIELDS, "gate"), 1)
@@ -46,6 +49,7 @@ class AdmissionSweeps:
         self._invalid = invalid
         self._rooms = rooms
         self._admission = admission
+        self._numbers = itertools.count()
         self._swept = ""  #: the last list that a sweep has looked at
         self._recalled = ""  #: the last place of which a sweep has looked at the holder
 
@@ -64,7 +68,8 @@ class AdmissionSweeps:
 
     def sweep(self) -> float | None:
         """Admits jobs that were forgotten; of many lists only some per sweep. Returns what `admit_next` does."""
-        self._adopt()
+        if next(self._numbers) % _ADOPT_EVERY == 0:
+            self._adopt()
         self._recall_stranded()
         return self._admission.admit_next(self._parked_keys())
 

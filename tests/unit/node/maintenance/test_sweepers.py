@@ -16,6 +16,7 @@ from taskscheduler_daemon.node.maintenance.late_sweeper import LateSweeper
 from taskscheduler_daemon.node.maintenance.place_check import PlaceCheck
 from taskscheduler_daemon.node.maintenance.program_sweeper import ProgramSweeper
 from taskscheduler_daemon.node.maintenance.rescan import Rescan
+from taskscheduler_daemon.node.maintenance.unknown_sweeper import UnknownSweeper
 
 
 def test_a_rescan_searches_all_queues() -> None:
@@ -94,3 +95,9 @@ def test_queued_jobs_that_no_search_finds_fail_by_their_field() -> None:
     for job_id, field, status in zip(ids, ("at", "queue", "solo"), (1, 0, 1), strict=False):
         assert f"its field {field} " in failed[job_id][0]
         assert failed[job_id][1] == status
+
+
+@pytest.mark.parametrize(("timeout", "polls"), [(0.0, 1.0), (60.0, 1.0), (1000.0, 5.0), (3600.0, 15.0), (NEVER, 15.0)])
+def test_jobs_that_may_wait_long_for_a_node_are_looked_for_seldom(timeout: float, polls: float) -> None:
+    sweeper = UnknownSweeper(FakeStore().store, timeout, lease())
+    assert 0.75 * polls * sweeper.poll <= sweeper.interval <= 1.25 * polls * sweeper.poll
