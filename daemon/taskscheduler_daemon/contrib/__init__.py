@@ -1,1 +1,1 @@
-"""Helpers for web frameworks. Nothing here is imported but by the application that uses the framework."""
+"""Helpers for web frameworks and for pytest. Nothing here is imported but by who uses the framework."""

@@ -32,9 +32,12 @@ class _Default:
                 self._scheduler = Scheduler()
             return self._scheduler
 
-    def set(self, scheduler: Scheduler | None) -> None:
+    def set(self, scheduler: Scheduler | None) -> Scheduler | None:
+        """Returns the one before."""
         with self._lock:
+            before = self._scheduler
             self._scheduler, self._twins = scheduler, WeakKeyDictionary()
+        return before
 
     def twin(self) -> AsyncScheduler:
         """Returns the one for the running event loop."""
@@ -79,6 +82,16 @@ def set_default_scheduler(scheduler: Scheduler | None) -> None:
     if scheduler is not None and not isinstance(scheduler, Scheduler):
         raise InvalidOptionError(f"the default scheduler must be a Scheduler, not {type(scheduler).__name__}")
     _DEFAULT.set(scheduler)
+
+
+@contextmanager
+def as_default(scheduler: Scheduler) -> Iterator[None]:
+    """Makes this the default scheduler of the process for a while; afterwards it is the one before."""
+    before = _DEFAULT.set(scheduler)
+    try:
+        yield
+    finally:
+        _DEFAULT.set(before)
 
 
 def default_async_scheduler() -> AsyncScheduler:

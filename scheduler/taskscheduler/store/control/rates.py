@@ -78,6 +78,14 @@ class RateStore:
         earlier = {"$subtract": [fed, count * limit.milliseconds]}
         self._collection.update_one({"_id": name}, [{"$set": {FED: {"$max": [earlier, tat]}}}])
 
+    def bring_forward(self, seconds: float) -> None:
+        """Makes all starts so many seconds older; for tests."""
+        older: Document = {
+            counter: {"$cond": [{"$isNumber": f"${counter}"}, {"$subtract": [f"${counter}", seconds * 1000]}, 0]}
+            for counter in (STARTS, FED)
+        }
+        self._collection.update_many({}, [{"$set": older}])
+
 
 def _take_update(counter: str, count: int, every: float, burst: int) -> list[Document]:
     """Takes as many of `count` starts as are allowed; times in milliseconds, a start `every` so many."""

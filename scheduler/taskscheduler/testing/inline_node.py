@@ -1,34 +1,10 @@
-"""Runs jobs in this process, for tests and small programs: no node, no fork, and a time that can be advanced.
-
-    @pytest.fixture
-    def scheduler():
-        with fresh_scheduler() as scheduler:
-            yield scheduler
-
-    def test_a_mail_is_tried_again_after_an_hour(scheduler):
-        with InlineNode(scheduler) as node:
-            process = scheduler.add_job(MailJob, {"to": "nobody"}, retry=1, retry_interval=3600)
-            node.run_due()
-            assert process.refresh().status is Status.POSTPONED
-            node.advance(3600)
-            node.run_due()
-            assert process.wait().status is Status.FAILED
-            assert len(process.attempts) == 2
-
-It runs the code of a node: jobs are claimed from a real database, and each attempt is completed in the same way, with
-retries, intervals, families and notifications. Features that need a process of their own are missing: a job cannot be
-killed, so a `timeout` is noticed only when the job returns, and limits of memory or silence are not. To wait for a job
-that has not been run takes for ever. Async jobs run one at a time, too. A service is asked to stop as soon as it
-waits. A batch is made of the jobs that are due, without waiting for more. Pauses hold by the clock of the server. Logs
-have what jobs log and print in Python, not what their children print. No real node should serve the database meanwhile.
-"""
+"""InlineNode: a node that runs jobs when a test calls it, in the thread of the test."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import process_time
 from types import TracebackType
@@ -36,8 +12,6 @@ from typing import Any
 
 from bson import ObjectId
 
-from taskscheduler import embedded
-from taskscheduler.calendars.agenda import ON_TIME
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.declarations.registry import REGISTRY
 from taskscheduler.errors import InvalidOptionError, SchedulerError
@@ -53,7 +27,6 @@ from taskscheduler.model.attempt_result import AttemptResult
 from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.batches.options import batch_of
 from taskscheduler.model.checks import integer, names, queue_name
-from taskscheduler.model.checks import seconds as checked_seconds
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Ending, Status
@@ -72,6 +45,7 @@ from taskscheduler.store.claims import WAITING_OR_IN_TURN, Scope
 from taskscheduler.store.driver_errors import StoreError, is_rejection, is_transient, translated
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.outbox import ALL_EFFECTS
+from taskscheduler.testing.passing_time import PassingTime
 
 logger = logging.getLogger(__name__)
 
@@ -79,18 +53,7 @@ _MAX_LOST = 3  #: no attempt is lost here
 
 _WAITING = {"status": int(Status.WAITING)}
 
-_STEPS = 100  #: in which time is let pass at most, beside the times of schedules
 _ROUND = 10_000  #: jobs that run in one round at most
-
-
-@contextmanager
-def fresh_scheduler(**options: Any) -> Iterator[Scheduler]:
-    """Yields a scheduler on a new database of the embedded server, deleted at the end. Takes scheduler options."""
-    with embedded.acquire() as server, Scheduler(server.uri_of(f"test_{ObjectId()}"), options=options) as scheduler:
-        try:
-            yield scheduler
-        finally:
-            scheduler.store.drop()
 
 
 class InlineNode:
@@ -115,7 +78,7 @@ class InlineNode:
         self._name = name
         self._clock = clock
         self._boot = ObjectId()
-        self._ahead = timedelta()  #: how much time was let pass for schedules
+        self._time = PassingTime(scheduler)
         self._worker = ObjectId()
         self._hooks = InlineHooks(scheduler, container)
         self._turns = TurnTaker(scheduler.store, clock)
@@ -150,29 +113,19 @@ class InlineNode:
         return ran
 
     def advance(self, seconds: float | timedelta) -> None:
-        """Lets time pass for the jobs that are queued now: they are due so much earlier. Schedules add their runs.
+        """Lets time pass: the jobs that are queued now are due so much earlier, and schedules add their runs.
 
-        The clock of the server stays as it is; jobs that you add later count from it.
+        Rates have room again, and pauses end. The clock of the server stays as it is; jobs that you add later count
+        from it.
         """
-        passed = timedelta(seconds=checked_seconds("seconds", seconds))
         with translated():
             self._settle()
-            self._scheduler.store.jobs.bring_forward(passed.total_seconds())
-            self._scheduler.store.windows.bring_forward(passed.total_seconds())
-            self._advance_schedules(passed)
-
-    def _advance_schedules(self, passed: timedelta) -> None:
-        """Adds the runs of schedules as a node does that is there all the time, one time after the other."""
-        store, until = self._scheduler.store, self._ahead + passed
-        while (due := store.schedules.next_due()) is not None and due <= store.clock.now() + until:
-            self._ahead = min(until, max(self._ahead + passed / _STEPS, due - store.clock.now()))
-            add_due_runs(store, self._ahead, max(passed, ON_TIME))
-        self._ahead = until
+            self._time.advance(seconds)
 
     def _due(self) -> list[ObjectId]:
         store = self._scheduler.store
         self._settle()
-        add_due_runs(store, self._ahead)
+        add_due_runs(store, self._time.passed)
         while end_late_jobs(store):
             self._settle()
         while due := store.postponed_jobs.find():
