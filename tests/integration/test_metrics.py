@@ -17,8 +17,9 @@ from tests.support.nodes import NodeProcess
 from taskscheduler import AsyncScheduler, InvalidOptionError, Scheduler, Status
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.metrics.counts import Room, Sample, Series
-from taskscheduler.model.metrics.steps import HOUR, MINUTE
+from taskscheduler.model.metrics.steps import DAY, HOUR, MINUTE
 from taskscheduler.model.metrics.tally import Portion
+from taskscheduler.operations.metrics import BY
 
 Documents = Database[dict[str, Any]]
 StartNode = Callable[..., NodeProcess]
@@ -128,6 +129,53 @@ def test_every_read_is_served_by_the_index_of_ids(scheduler: Scheduler, database
     examined = [(entry["planSummary"], entry["docsExamined"]) for entry in reads]
     assert len(examined) == 2
     assert all(plan == "IXSCAN { _id: 1 }" and count <= 6 for plan, count in examined), examined
+
+
+def test_past_days_are_read_from_one_document_each_and_count_the_same(
+    scheduler: Scheduler, database: Documents
+) -> None:
+    metrics, now = scheduler.store.metrics, scheduler.store.clock.now()
+    for days in range(6):
+        for hours, jobs in ((1, (MAIL, SLOW)), (2, (MAIL, ODD))):
+            metrics.add(ObjectId(), portion(now - timedelta(days=days, hours=hours), 1, *jobs))
+
+    def read() -> list[Any]:
+        points = [scheduler.metrics.points(7 * 86_400, step=86_400, job=job) for job in (None, "Mail")]
+        rows = [scheduler.metrics.totals(by, 7 * 86_400, queue=queue) for by in BY for queue in (None, "slow")]
+        return [[(getattr(one, "at", ""), getattr(one, "name", ""), _counted(one)) for one in e] for e in points + rows]
+
+    unfolded, stored = read(), database["taskscheduler.metrics"]
+    assert metrics.fold_a_day(now)
+    assert read() == unfolded
+    while metrics.fold_a_day(now):
+        pass
+    assert read() == unfolded
+    folded = {document["_id"] for document in stored.find({"_id": {"$regex": "^day "}})}
+    today = DAY.begins(now)
+    assert folded >= {DAY.key(today - timedelta(days=number)) for number in (2, 3, 4, 5)}
+    assert not any(day >= DAY.key(today - timedelta(days=1)) for day in folded)
+    stored.delete_many({"_id": {"$regex": "^hour ", "$lt": HOUR.key(today - timedelta(days=1))}})
+    assert read() == unfolded  # the days alone tell it
+
+
+def _counted(one: Any) -> tuple[Any, ...]:
+    return (one.outcomes, one.wait.buckets, one.run.buckets, round(one.run.sum, 6))
+
+
+def test_nodes_that_fold_a_day_at_once_store_it_once(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, now = scheduler.store.metrics, scheduler.store.clock.now()
+    metrics.add(ObjectId(), portion(now - timedelta(days=4), 1, MAIL))
+    insert = metrics._collection.insert_one
+
+    def after_another(document: Any) -> None:
+        insert({**document})
+        insert(document)
+
+    with monkeypatch.context() as context:
+        context.setattr(metrics._collection, "insert_one", after_another)
+        assert metrics.fold_a_day(now)
+    assert not metrics.fold_a_day(now)
+    assert [row.ended for row in scheduler.metrics.totals(since=7 * 86_400)] == [1]
 
 
 def test_odd_documents_hide_no_other(scheduler: Scheduler, database: Documents) -> None:

@@ -164,6 +164,8 @@ def history(scheduler: Scheduler) -> None:
         model = metrics.find_one({"_id": step.key(step.begins(now))})
         times = [step.begins(now) - timedelta(seconds=step.seconds * number) for number in range(1, count)]
         metrics.insert_many([{**(model or {}), "_id": step.key(at), "expires": step.expires(at)} for at in times])
+    while store.metrics.fold_a_day(now):  # as nodes do
+        pass
     (model,) = store.database[AUDIT].find({"expires": {"$exists": True}}).limit(1)
     for _ in range(10):
         store.database[AUDIT].insert_many([{**model, "_id": ObjectId()} for _ in range(BATCH)])

@@ -45,14 +45,13 @@ def metric_points(store: Store, asked: Asked, which: Which, seconds: int | None)
     """Returns a point for each step of a time; without a length of steps, some hundred. InvalidOptionError."""
     now = store.clock.now()
     time = range_of(*asked.moments(now), seconds, now)
+    parts = store.metrics.folded(time.span) if time.has_whole_days else [time.span]
     read_all = which == Which()
-    return points(
-        time, store.metrics.read_totals(time.span) if read_all else store.metrics.read_series(time.span, *which)
-    )
+    return points(time, store.metrics.read_totals(parts) if read_all else store.metrics.read_series(parts, *which))
 
 
 def metric_rows(store: Store, asked: Asked, which: Which, by: Sequence[str]) -> dict[str, list[MetricRow]]:
     """Returns what was counted in a time by `job`, by `queue` or by both, the busiest first. InvalidOptionError."""
     now = store.clock.now()
-    parts = spans(*asked.moments(now), now)
-    return rows((document for part in parts for document in store.metrics.read_series(part, *which)), by)
+    parts = [part for span in spans(*asked.moments(now), now) for part in store.metrics.folded(span)]
+    return rows(store.metrics.read_series(parts, *which), by)

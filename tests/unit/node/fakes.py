@@ -661,6 +661,12 @@ class FakeMetrics:
         self._faults = faults
         self.series: set[Series] = set()
         self.portions: list[Portion] = []
+        self.days = 0  #: past days that are not folded
+
+    def fold_a_day(self, now: datetime) -> bool:
+        self._faults.note("metrics.fold_a_day")
+        self.days -= 1
+        return self.days >= 0
 
     def room(self, hour: datetime) -> Room:
         self._faults.note("metrics.room")

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskscheduler.model.metrics.counts import Counts, Series
 from taskscheduler.model.metrics.histogram import Histogram
-from taskscheduler.model.metrics.steps import HOUR, MINUTE, Range, floor
+from taskscheduler.model.metrics.steps import DAY, HOUR, MINUTE, Range, floor
 from taskscheduler.model.metrics.sums import StoredSum
 from taskscheduler.model.sound import is_text
 
@@ -72,15 +72,15 @@ def points(time: Range, documents: Iterable[Mapping[str, Any]]) -> list[MetricPo
     """Returns a point for each step of a time, also for those in which nothing was counted."""
     found = {begins: StoredSum() for begins in time.begins()}
     for document in documents:
-        began = MINUTE.began(document.get("_id")) or HOUR.began(document.get("_id"))
+        began = next(filter(None, (step.began(document.get("_id")) for step in (MINUTE, HOUR, DAY))), None)
         into = None if began is None else found.get(floor(began, time.seconds))
         if into is not None:
-            for entry in _counted(document):
+            for entry in counted(document):
                 into.add(entry)
     return [MetricPoint(total.counts(), begins, time.seconds) for begins, total in found.items()]
 
 
-def _counted(document: Mapping[str, Any]) -> Iterator[Any]:
+def counted(document: Mapping[str, Any]) -> Iterator[Any]:
     """Yields what a document counts: its total, or its series if it has been read for some of these."""
     if "total" in document:
         yield document["total"]

@@ -1,8 +1,8 @@
-"""Steps of time: minutes and hours, how long they are kept, and which of them answer a question."""
+"""Steps of time: minutes, hours and days, how long they are kept, and which of them answer a question."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -43,6 +43,9 @@ class Step:
 
 MINUTE = Step("minute", 60, timedelta(hours=72))
 HOUR = Step("hour", 3600, timedelta(days=90))
+DAY = Step("day", 86_400, timedelta(days=90))
+
+FOLDED_AFTER = timedelta(days=1)  #: after its end a day is folded: by then no node stores a portion of it any more
 
 MOST_POINTS = 1500
 
@@ -71,6 +74,32 @@ class Span(NamedTuple):
     since: datetime
     until: datetime
 
+    @property
+    def days(self) -> Span:
+        """The whole days in it; none if it does not end after it begins."""
+        return Span(DAY, ceiling(self.since, DAY.seconds), DAY.begins(self.until))
+
+    def without(self, days: Collection[datetime]) -> list[Span]:
+        """Returns the parts of it that are left without the days that begin at these moments."""
+        parts, since = [], self.since
+        for begins in sorted(days):
+            parts.append(self._replace(since=since, until=begins))
+            since = begins + timedelta(seconds=DAY.seconds)
+        parts.append(self._replace(since=since))
+        return [part for part in parts if part.since < part.until]
+
+
+def joined(days: Collection[datetime]) -> list[Span]:
+    """Returns the fewest spans of days that have exactly the days that begin at these moments."""
+    found: list[Span] = []
+    for begins in sorted(days):
+        until = begins + timedelta(seconds=DAY.seconds)
+        if found and found[-1].until == begins:
+            found[-1] = found[-1]._replace(until=until)
+        else:
+            found.append(Span(DAY, begins, until))
+    return found
+
 
 class Range(NamedTuple):
     """A time, divided into steps of equal length that begin at whole multiples of it."""
@@ -83,6 +112,11 @@ class Range(NamedTuple):
     def span(self) -> Span:
         """The documents that are about this time."""
         return Span(MINUTE if self.seconds < HOUR.seconds else HOUR, self.since, self.until)
+
+    @property
+    def has_whole_days(self) -> bool:
+        """Whether each step consists of whole days."""
+        return self.seconds % DAY.seconds == 0
 
     def begins(self) -> Iterator[datetime]:
         """Yields when each step begins."""

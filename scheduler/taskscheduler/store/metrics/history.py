@@ -1,17 +1,18 @@
-"""What nodes have counted: one document for each minute and each hour of the whole cluster.
+"""What nodes have counted: one document for each minute, hour and past day of the whole cluster.
 
     {_id: "minute 2026-11-30T02:10", expires, total: {…}, series: {<key>: {job, queue, …}}, stored: {<boot>: <number>}}
 
 `…` stands for the outcomes with their counts, `wait` and `run` with counts by the numbers of buckets, `wait_sum` and
 `run_sum`. A node adds each portion of what it has counted to the minute and to the hour, in one command. The hour is so
-complete at any time, and nobody has to fold minutes. A portion has a number, which the same update notes for the node:
-an update that is repeated after an uncertain answer finds its number there and changes nothing.
+complete at any time, and nobody has to fold minutes. The hours of past days are folded, see `days`.
+
+A portion has a number, which the same update notes for the node: an update that is repeated after an uncertain answer
+finds its number there and changes nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +23,14 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.metrics.counts import Counts, Room, Series
+from taskscheduler.model.metrics.counts import Room
 from taskscheduler.model.metrics.points import stored_series
-from taskscheduler.model.metrics.steps import HOUR, MINUTE, Span
+from taskscheduler.model.metrics.steps import HOUR, MINUTE, Span, joined
 from taskscheduler.model.metrics.tally import Portion
 from taskscheduler.model.options import METRICS
 from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.metrics.days import days_of, fold_a_day
+from taskscheduler.store.metrics.stored import numbers, series_key, within
 from taskscheduler.store.schema import ensure_metrics
 
 _DUPLICATE_KEY = 11000
@@ -70,31 +73,37 @@ class MetricsStore:
             # the documents are: they have this portion already, or another node has inserted them just now
             self._collection.bulk_write([UpdateOne(*update) for update in updates], ordered=False)
 
-    def read_totals(self, span: Span) -> list[Document]:
-        """Returns the totals of the steps in a span, oldest first."""
-        return self._find(span, {"total": 1})
+    def fold_a_day(self, now: datetime) -> bool:
+        """Folds the hours of the oldest past day that is not folded; returns whether there was such a day."""
+        return fold_a_day(self._collection, now)
 
-    def read_series(self, span: Span, job: str | None = None, queue: str | None = None) -> list[Document]:
-        """Returns the series of the steps in a span, oldest first: of one class, of one queue, or all."""
+    def folded(self, span: Span) -> list[Span]:
+        """Returns spans that are about the same time: with days where these are folded, else with hours."""
+        fields, days = {"_id": 1}, span.days
+        if span.step is not HOUR or days.since >= days.until:
+            return [span]
+        query = within([days])
+        found = days_of(read(self._collection, lambda metrics: metrics.find(query, fields, max_time_ms=_MOST_TIME_MS)))
+        return [*joined(found), *span.without(found)]
+
+    def read_totals(self, spans: Sequence[Span]) -> list[Document]:
+        """Returns the totals of the steps in these spans."""
+        return self._find(spans, {"total": 1})
+
+    def read_series(self, spans: Sequence[Span], job: str | None = None, queue: str | None = None) -> list[Document]:
+        """Returns the series of the steps in these spans: of one class, of one queue, or all."""
         wanted = {name: value for name, value in (("job", job), ("queue", queue)) if value is not None}
         if not wanted:
-            return self._find(span, {"series": 1})
+            return self._find(spans, {"series": 1})
         are_wanted = [{"$eq": [f"$$this.v.{name}", {"$literal": value}]} for name, value in wanted.items()]
         found = {"$filter": {"input": _entries("$series"), "cond": {"$and": are_wanted}}}
         series = {"$map": {"input": found, "in": "$$this.v"}}
-        stages: list[Document] = [{"$match": _within(span)}, {"$sort": {"_id": 1}}, {"$project": {"series": series}}]
+        stages: list[Document] = [{"$match": within(spans)}, {"$project": {"series": series}}]
         return read(self._collection, lambda metrics: metrics.aggregate(stages, maxTimeMS=_MOST_TIME_MS))
 
-    def _find(self, span: Span, fields: Mapping[str, Any]) -> list[Document]:
-        query = _within(span)
-        return read(
-            self._collection, lambda metrics: metrics.find(query, fields, max_time_ms=_MOST_TIME_MS).sort("_id")
-        )
-
-
-def _within(span: Span) -> Document:
-    step, since, until = span
-    return {"_id": {"$gte": step.key(since), "$lt": step.key(until)}}
+    def _find(self, spans: Sequence[Span], fields: Mapping[str, Any]) -> list[Document]:
+        query = within(spans)
+        return read(self._collection, lambda metrics: metrics.find(query, fields, max_time_ms=_MOST_TIME_MS))
 
 
 def _entries(field: str) -> Document:
@@ -109,26 +118,12 @@ def _are_there(error: BulkWriteError) -> bool:
     return not details.get("writeConcernErrors") and all(fault.get("code") == _DUPLICATE_KEY for fault in faults)
 
 
-def series_key(series: Series) -> str:
-    """Returns the field of a series: names of classes and queues may hold anything, so they are no names of fields."""
-    return hashlib.blake2b("\0".join(series).encode(), digest_size=8).hexdigest()
-
-
 def _change(boot: ObjectId, portion: Portion) -> Document:
     """Returns the update that adds a portion and notes its number."""
     names: Document = {f"stored.{boot}": portion.number}
-    counted: Document = {f"total.{name}": count for name, count in _numbers(portion.total)}
+    counted: Document = {f"total.{name}": count for name, count in numbers(portion.total)}
     for series, counts in portion.series.items():
         place = f"series.{series_key(series)}"
         names |= {f"{place}.job": series.job, f"{place}.queue": series.queue}
-        counted |= {f"{place}.{name}": count for name, count in _numbers(counts)}
+        counted |= {f"{place}.{name}": count for name, count in numbers(counts)}
     return {"$inc": counted, "$set": names}
-
-
-def _numbers(counts: Counts) -> Iterator[tuple[str, int | float]]:
-    """Yields what is to be added, by the names of fields; nothing for zeros."""
-    yield from ((name, count) for name, count in counts.outcomes.items() if count)
-    for name, histogram in (("wait", counts.wait), ("run", counts.run)):
-        if histogram.count:
-            yield f"{name}_sum", histogram.sum
-            yield from ((f"{name}.{number}", count) for number, count in enumerate(histogram.buckets) if count)

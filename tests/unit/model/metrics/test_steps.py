@@ -8,7 +8,7 @@ import pytest
 from tests.support.tables import table
 
 from taskscheduler import InvalidOptionError
-from taskscheduler.model.metrics.steps import HOUR, MINUTE, MOST_POINTS, Span, range_of, spans
+from taskscheduler.model.metrics.steps import DAY, HOUR, MINUTE, MOST_POINTS, Span, joined, range_of, spans
 
 NOW = datetime(2026, 11, 30, 10, 20, 30, tzinfo=UTC)
 
@@ -98,3 +98,28 @@ def test_a_sum_reads_whole_hours_and_the_minutes_around_them(
 ) -> None:
     expected = [(step, at(first), at(last)) for step, first, last in parts]
     assert [tuple(part) for part in spans(since, until, NOW)] == expected
+
+
+def test_whole_days_of_a_span_are_those_that_lie_in_it() -> None:
+    assert Span(HOUR, at("02T05:00"), at("05T07:00")).days == Span(DAY, at("03T00:00"), at("05T00:00"))
+    assert Span(HOUR, at("02T00:00"), at("05T00:00")).days == Span(DAY, at("02T00:00"), at("05T00:00"))
+    within_a_day = Span(HOUR, at("02T05:00"), at("02T07:00")).days
+    assert within_a_day.since >= within_a_day.until
+
+
+def test_the_rest_of_a_span_is_what_its_days_leave() -> None:
+    span = Span(HOUR, at("02T05:00"), at("06T07:00"))
+    days = [at("05T00:00"), at("03T00:00")]
+    assert span.without(days) == [
+        Span(HOUR, at("02T05:00"), at("03T00:00")),
+        Span(HOUR, at("04T00:00"), at("05T00:00")),
+        Span(HOUR, at("06T00:00"), at("06T07:00")),
+    ]
+    assert span.without([]) == [span]
+    assert Span(HOUR, at("03T00:00"), at("04T00:00")).without([at("03T00:00")]) == []
+
+
+def test_days_in_a_row_are_one_span() -> None:
+    days = [at("05T00:00"), at("02T00:00"), at("03T00:00")]
+    assert joined(days) == [Span(DAY, at("02T00:00"), at("04T00:00")), Span(DAY, at("05T00:00"), at("06T00:00"))]
+    assert joined([]) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bson import ObjectId
@@ -132,6 +132,37 @@ def test_a_node_that_may_not_store_it_says_so_once_and_goes_on(bench: Bench, cap
         bench.writer.run()
     assert bench.calls.count("metrics.add") == 1
     assert caplog.text.count("this user needs insert, update and listIndexes on taskscheduler.metrics") == 1
+
+
+def test_past_days_are_folded_one_at_a_time_then_looked_for_once_an_hour(bench: Bench) -> None:
+    bench.fake.metrics.days = 2
+    for folds in (1, 2, 3, 3, 3):
+        bench.done()
+        bench.writer.run()
+        assert bench.calls.count("metrics.fold_a_day") == folds
+    bench.fake.clock = cast(Any, bench.clock)
+    bench.done()
+    bench.writer.run()
+    assert bench.calls.count("metrics.fold_a_day") == 4
+    bench.clock.pause(3600)
+    bench.done()
+    bench.writer.run_last()
+    assert bench.calls.count("metrics.fold_a_day") == 4
+
+
+def test_a_day_that_cannot_be_folded_keeps_no_portion_from_being_stored(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.fake.faults.fail("metrics.fold_a_day", AutoReconnect("cut"), WriteError("too large", 10334))
+    bench.done()
+    with pytest.raises(AutoReconnect):
+        bench.writer.run()
+    for _ in range(2):
+        bench.done()
+        bench.writer.run()
+    assert bench.stored == [(1, 1), (2, 1), (3, 1)]
+    assert bench.calls.count("metrics.fold_a_day") == 2
+    assert caplog.text.count("is not folded") == 1
 
 
 # -- what an attempt counts -------------------------------------------------------------------------------------------
