@@ -15,7 +15,10 @@ from tests.support.pages import DOCS, modules, script, wrong_names
 
 from taskscheduler import Code
 
-EXAMPLES = ["batches", "flows", "look-into-jobs", "retries", "steps-and-signals", "transactions", "windows"]
+EXAMPLES = [
+    *["batches", "flows", "look-into-jobs", "retries", "steps-and-signals", "transactions", "windows"],
+    *["coming-from/celery"],
+]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
