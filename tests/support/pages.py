@@ -9,6 +9,7 @@ import inspect
 import io
 import re
 import shlex
+import threading
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _EXPECTED = re.compile(r"  # -> (.+)$")
 _SPAN = re.compile(r"`([^`]+)`")
 _KEYWORD = re.compile(r"(\w+)=(.+)")
 _OPTION = re.compile(r"--[a-z-]+")
+
+_PARSING = threading.Lock()  #: Python 3.11 counts how deep it is for all threads together, and gives up if it differs
 
 _SCHEDULER = Scheduler("mongodb://host/app")
 
@@ -82,10 +85,11 @@ def modules(page: str) -> dict[str, str]:
 def script(page: str) -> str:
     """The other Python blocks of a page as one program, in which every `expression  # -> value` is an assertion."""
     program = []
-    for block in blocks(page):
-        if block.language == "python" and not block.module:
-            tree = _Asserting(block.text.splitlines()).visit(ast.parse(block.text))
-            program.append(ast.unparse(ast.fix_missing_locations(tree)))
+    with _PARSING:
+        for block in blocks(page):
+            if block.language == "python" and not block.module:
+                tree = _Asserting(block.text.splitlines()).visit(ast.parse(block.text))
+                program.append(ast.unparse(ast.fix_missing_locations(tree)))
     return "\n".join(program)
 
 
