@@ -75,6 +75,7 @@ GROUPS = {
         "bench": "Measure how fast this database adds and runs jobs.",
     },
     "Try it": {
+        "init": "Write a small project that runs.",
         "dev": "Run a node for development, with an embedded server.",
         "demo": "Run sample jobs in every state.",
         "completion": "Print a script that lets a shell complete commands.",
