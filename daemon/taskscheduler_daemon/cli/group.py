@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from taskscheduler_daemon.cli.command import CONTEXT, CommandGroup, global_options, nearest
 from taskscheduler_daemon.cli.output.connection_remarks import shown_as_remarks
@@ -74,8 +75,10 @@ GROUPS = {
         "bench": "Measure how fast this database adds and runs jobs.",
     },
     "Try it": {
+        "init": "Write a small project that runs.",
         "dev": "Run a node for development, with an embedded server.",
         "demo": "Run sample jobs in every state.",
+        "completion": "Print a script that lets a shell complete commands.",
         "help": "Show the help of a command.",
     },
 }
@@ -122,6 +125,11 @@ class LazyGroup(CommandGroup):
         for group, commands in GROUPS.items():
             with formatter.section(group):
                 formatter.write_dl([(name.ljust(widest), text) for name, text in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Returns the commands and options that begin like this, without importing the commands."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command; a reader that closes the pipe is not an error."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from bson import ObjectId, json_util
 from bson.errors import BSONError
+from click.shell_completion import CompletionItem
 
 from taskscheduler.model.checks import near_miss
 from taskscheduler.model.filters.durations import TimeError, parse_duration
@@ -155,6 +156,10 @@ class StatusName(ParsedType):
             labels = [status.label for status in Status]
             raise ValueError(f"{text!r} is not one of {', '.join(labels)}{near_miss(text, labels)}")
         return Status[name]
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+        """Returns the statuses that begin like this."""
+        return [CompletionItem(status.label) for status in Status if status.label.startswith(incomplete.lower())]
 
 
 class Data(ParsedType):

@@ -1,0 +1,1 @@
+"""What `taskscheduler init` writes: a small project with jobs, a schedule and tests."""
