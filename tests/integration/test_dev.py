@@ -10,6 +10,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -18,6 +19,9 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.nodes import descendants, is_running
 from tests.support.tables import rarely
+
+from taskscheduler import Scheduler
+from taskscheduler_daemon.cli import main
 
 MAIN = "import sys; from taskscheduler_daemon.cli import main; sys.exit(main())"
 
@@ -35,10 +39,13 @@ def greet(name: str):
 class Dev:
     """A `taskscheduler dev` in a folder, with an embedded server of its own."""
 
-    def __init__(self, directory: Path, script: str, *arguments: str) -> None:
+    def __init__(
+        self, directory: Path, script: str, *arguments: str, prepare: Callable[[], None] = lambda: None
+    ) -> None:
         self.directory = directory / "shop's"
         self.directory.mkdir()
         (self.directory / "shopjobs.py").write_text(JOBS)
+        prepare()
         self.state, self._log = directory / "state", directory / "log"
         self._noted: set[int] = set()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCHEDULER_")}
@@ -97,8 +104,8 @@ class Dev:
 def dev(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     started: list[Dev] = []
 
-    def start(*arguments: str, script: str = MAIN) -> Dev:
-        started.append(Dev(tmp_path, script, *arguments))
+    def start(*arguments: str, script: str = MAIN, **more: Any) -> Dev:
+        started.append(Dev(tmp_path, script, *arguments, **more))
         return started[-1]
 
     yield start
@@ -165,3 +172,54 @@ def test_a_second_one_takes_another_port(dev: Callable[..., Dev], tmp_path: Path
         assert urlsplit(first.address).password != urlsplit(second.address).password
     finally:
         second.end()
+
+
+RELOADED = """
+import time
+from taskscheduler import job
+from words import WORD
+@job(name='greet')
+def greet(seconds: float = 0):
+    print('begins')
+    time.sleep(seconds)
+    return WORD
+"""
+
+
+def test_new_code_restarts_the_node_and_broken_code_does_not_run_the_old(
+    dev: Callable[..., Dev], uri: str, scheduler: Scheduler, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop's"
+    words = folder / "words.py"
+
+    def prepare() -> None:
+        (folder / "shopjobs.py").write_text(RELOADED)
+        words.write_text("WORD = 'one'")
+
+    running = dev("--uri", uri, "--jobs", "shopjobs", "--reload", "--stop-timeout", "60", prepare=prepare)
+    long = scheduler.add_job("greet", {"seconds": 2})
+    eventually(lambda: "begins" in running.said, 60, "it runs")
+    words.write_text("WORD = 'second'")
+    eventually(lambda: running.said.count("node ready") == 2, 60, "the node restarts")
+    assert long.refresh().result_value == "one"  # it had its time to finish
+    assert len(long.attempts) == 1
+    assert scheduler.add_job("greet").result(timeout=60) == "second"
+    assert "words.py changed; the node restarts" in running.said
+
+    words.write_text("WORD = = 'broken'")
+    eventually(lambda: "no node runs until a file changes" in running.said, 60, "it says what is broken")
+    assert "cannot import the job module 'shopjobs': SyntaxError: invalid syntax (words.py, line 1)" in running.said
+    assert running.said.count("node stopped") == 2
+    waiting = scheduler.add_job("greet")
+    words.write_text("WORD = 'repaired'")
+    assert waiting.result(timeout=60) == "repaired"
+    assert "words.py changed; the node starts" in running.said
+    assert "Traceback" not in running.said
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(60) == 0
+    assert running.said.count("node stopped") == 3
+
+
+def test_reload_needs_modules_to_watch(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["dev", "--reload"]) == 2
+    assert "--reload needs the modules to watch: --jobs yourapp.jobs" in capfd.readouterr().err

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 
 from taskscheduler.connection import URI_VARIABLE
 from taskscheduler_daemon.cli.settings import Settings
@@ -30,23 +31,41 @@ def can_serve() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
 
 
-@contextmanager
-def dev_pages(settings: Settings, uri: str, modules: Sequence[str]) -> Iterator[str]:
-    """Serves the pages until the end; gives their address, with the token that every request needs.
+class DevPages:
+    """The pages of one developer, at one address; without the token in it, other users of this host could read jobs.
 
-    Without a token, other users of this host could read the jobs. The port is 8080, or a free one if that is taken.
+    The port is 8080, or a free one if that is taken. It is kept until the end, however often the pages are served.
     """
-    token = secrets.token_urlsafe(16)
-    with _listening() as listener:
-        descriptor = listener.fileno()
-        arguments = ["web", "--fd", str(descriptor), *(f"--jobs={name}" for name in modules)]
-        arguments += [f"--{name.replace('_', '-')}={value}" for name, value in settings.collections.items()]
-        environment = {f"TASKSCHEDULER_WEB_{name}": "" for name in _NOT_FOR_US}
-        environment |= {URI_VARIABLE: uri, "TASKSCHEDULER_WEB_TOKEN": token}
+
+    def __init__(self, settings: Settings, uri: str) -> None:
+        self._token = secrets.token_urlsafe(16)
+        self._environment = {f"TASKSCHEDULER_WEB_{name}": "" for name in _NOT_FOR_US}
+        self._environment |= {URI_VARIABLE: uri, "TASKSCHEDULER_WEB_TOKEN": self._token}
+        self._collections = [f"--{name.replace('_', '-')}={value}" for name, value in settings.collections.items()]
+        self._listener = _listening()
+
+    def __enter__(self) -> DevPages:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.close()
+
+    @property
+    def address(self) -> str:
+        """Where the pages are, with the token that every request needs."""
+        return f"http://dev:{self._token}@{_HOST}:{self._listener.getsockname()[1]}/"
+
+    @contextmanager
+    def serve(self, modules: Sequence[str]) -> Iterator[None]:
+        """Serves them for a while, with the jobs of these modules."""
+        descriptor = self._listener.fileno()
+        arguments = ["web", "--fd", str(descriptor), *(f"--jobs={name}" for name in modules), *self._collections]
         with NodeSubprocess(
-            _CHILD, arguments, log=sys.stderr.buffer, environment=environment, descriptors=[descriptor]
+            _CHILD, arguments, log=sys.stderr.buffer, environment=self._environment, descriptors=[descriptor]
         ):
-            yield f"http://dev:{token}@{_HOST}:{listener.getsockname()[1]}/"
+            yield
 
 
 def _listening() -> socket.socket:

@@ -34,12 +34,14 @@ class NodeSubprocess:
         environment: Mapping[str, str],
         directory: Path | None = None,
         descriptors: Sequence[int] = (),
+        ends_within: float = _ENDS_WITHIN,
     ) -> None:
         """Starts the process. `environment` is added to that of this process, and `descriptors` are passed on.
 
-        `log` must be open for reading, too, if `check` is called.
+        `log` must be open for reading, too, if `check` is called. `ends_within`: seconds from SIGTERM to SIGKILL.
         """
         self._log = log
+        self._ends_within = ends_within
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         self._process = subprocess.Popen(
             # -P: nothing in the working directory may be taken for a module
@@ -61,6 +63,10 @@ class NodeSubprocess:
     ) -> None:
         self.stop()
 
+    def ended(self) -> int | None:
+        """Returns the exit code if the process has ended by itself."""
+        return self._process.poll()
+
     def check(self) -> None:
         """Raises SchedulerError, with the last line of the log, if the node has ended by itself."""
         code = self._process.poll()
@@ -76,7 +82,7 @@ class NodeSubprocess:
         """Sends SIGTERM, and after a while SIGKILL to the node and everything below it; returns when it has ended."""
         self._process.terminate()
         try:
-            self._process.wait(_ENDS_WITHIN)
+            self._process.wait(self._ends_within)
         except subprocess.TimeoutExpired:
             kill_tree(self._process.pid)
             self._process.wait()

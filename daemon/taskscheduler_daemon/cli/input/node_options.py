@@ -107,3 +107,17 @@ def given_options(given: dict[str, Any]) -> dict[str, Any]:
     if "progress_rate_limit" in options:
         options["progress_rate_limit"] = round(options["progress_rate_limit"] * 1000)  # milliseconds, as in Python
     return options
+
+
+def as_arguments(given: dict[str, Any]) -> list[str]:
+    """Returns the arguments that give these options to another command, whose node is to have the same ones."""
+    return [word for name, value in given.items() if value not in (None, ()) for word in _words(name, value)]
+
+
+def _words(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if isinstance(value, tuple):
+        return [f"--{flag}={item}" for item in value]
+    return [f"--{flag}={value}"]

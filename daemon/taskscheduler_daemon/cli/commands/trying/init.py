@@ -28,7 +28,7 @@ def command(settings: Settings, folder: Path) -> None:  # noqa: ARG001 - every c
     remark("Next:")
     if folder.resolve() != Path.cwd().resolve():
         remark(f"  cd {shlex.quote(str(folder))}")
-    remark("  taskscheduler dev --jobs jobs")
+    remark("  taskscheduler dev --jobs jobs --reload")
     remark("and in another terminal, in the same folder:")
     remark("""  taskscheduler add jobs.greet '{"name": "Ada"}' --wait""")
     remark("  pytest")
