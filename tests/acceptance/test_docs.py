@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.llms import FILE, llms_text
 from tests.support.pages import DOCS, ROOT, blocks, wrong_names
 
 import taskscheduler
@@ -194,6 +195,13 @@ def test_each_promise_names_a_test_or_the_soak() -> None:
     rows = [line for line in promises.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 10
     assert [row for row in rows if not re.search(r"`test_\w+`|tests\.faults", row)] == []
+
+
+def test_the_list_for_language_models_is_that_of_the_index() -> None:
+    made = llms_text((DOCS / "index.md").read_text())
+    assert FILE.read_text() == made, "run python -m tests.support.llms"
+    listed = {(DOCS / link).resolve() for link in links(made)}
+    assert listed == set(PAGES) - {README, DOCS / "index.md"}
 
 
 # -- README ------------------------------------------------------------------------------------------------------------
