@@ -17,7 +17,7 @@ from taskscheduler import Code
 
 EXAMPLES = [
     *["batches", "flows", "look-into-jobs", "retries", "steps-and-signals", "transactions", "windows"],
-    *["coming-from/celery"],
+    *(f"coming-from/{name}" for name in ("apscheduler", "celery", "dramatiq", "procrastinate", "rq")),
 ]
 
 
