@@ -169,7 +169,7 @@ def test_to_count_under_a_limit_reads_no_other_jobs(uri: str, scheduler: Schedul
         use = other.limits.all()[0]
     explainer.close()
     assert (use.name, use.taken, use.waiting) == ("tenant:*", 1, 1)
-    held, *waiting = explainer.plans[:3]
+    held, _, *waiting = explainer.plans[:4]  # all limits are counted together
     assert not any(plan.scans or plan.sorts for plan in explainer.plans)
     assert (held.documents, sum(plan.documents for plan in waiting)) == (1, 0)
     assert max(plan.keys for plan in (held, *waiting)) <= 4
@@ -377,3 +377,20 @@ def test_a_change_of_a_star_lets_in_jobs_of_the_name_that_ends_before_it(schedul
     assert {one.refresh().status for one in (bare, other)} == {Status.POSTPONED}
     scheduler.limits.set("tenant:*", concurrency=1)
     assert {one.refresh().status for one in (bare, other)} == {Status.WAITING}
+
+
+def test_all_limits_and_all_groups_are_asked_about_at_once(scheduler: Scheduler) -> None:
+    for number in range(6):
+        scheduler.limits.set(f"l{number}", concurrency=1)
+        scheduler.add_jobs([("noop", None, {"limits": f"l{number}"})] * (number + 1))
+        scheduler.add_jobs([("noop", None, {"group": f"g{number}"})] * (number + 1))
+    database = scheduler.store.database
+    database.command("profile", 2)
+    limits, groups = scheduler.limits.all(), scheduler.groups.all()
+    database.command("profile", 0)
+    assert [(use.taken, use.waiting) for use in limits] == [(1, number) for number in range(6)]
+    assert [(use.name, use.waiting) for use in groups] == [(f"g{number}", number + 1) for number in range(6)]
+    jobs = {"ns": f"{database.name}.taskscheduler.jobs", "op": {"$in": ["query", "command"]}}
+    asked = list(database["system.profile"].find(jobs))
+    assert len(asked) == 4
+    assert not any("COLLSCAN" in one["planSummary"] for one in asked)

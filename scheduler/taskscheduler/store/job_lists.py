@@ -23,7 +23,7 @@ from taskscheduler.store.attempts.ending import KEPT_ATTEMPTS
 from taskscheduler.store.client import durable
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.jobs import LIVE_FILTER, LIVE_JOBS
-from taskscheduler.store.lenient_reads import NO_TEXT, each, undecoded
+from taskscheduler.store.lenient_reads import NO_TEXT, each, together, undecoded
 from taskscheduler.store.schema import retention_index
 
 CAP = 10_000  #: the limit of every count
@@ -201,10 +201,18 @@ class JobLists:
         return list(each(self._jobs.find(as_stored({"_id": {"$in": list(ids)}}), _BULKY)))
 
     @translated()
-    def runs(self, schedule: Any, limit: int) -> list[Document]:
-        """Returns the latest runs of a schedule by their times, the oldest first, without data and results."""
-        query = {"schedule": {"$eq": schedule}}
-        return list(each(self._jobs.find(query, _RUN).hint("schedule").sort("_id", -1).limit(limit)))[::-1]
+    def runs(self, schedules: Sequence[Any], limit: int) -> list[list[Document]]:
+        """Returns the latest runs of each of these schedules by their times, the oldest first, with a few fields."""
+        found: list[list[Document]] = [[] for _ in schedules]
+        named = [(number, name) for number, name in enumerate(schedules) if type(name) is str]
+        for stages in together(self._jobs, [_latest_runs(number, name, limit) for number, name in named]):
+            for run in each(self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)):
+                found[run.pop("part")].append(run)
+        for number, odd in enumerate(schedules):  # not every value may stand in a pipeline
+            if type(odd) is not str:
+                query = {"schedule": {"$eq": odd}}
+                found[number] += each(self._jobs.find(query, _RUN).hint("schedule").sort("_id", -1).limit(limit))
+        return [runs[::-1] for runs in found]
 
     @translated()
     def running_on(self, boots: Sequence[ObjectId]) -> list[Document]:
@@ -222,6 +230,16 @@ class JobLists:
             {"$sort": {"seconds": -1}},
         ]
         return list(each(self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)))
+
+
+def _latest_runs(number: int, schedule: str, limit: int) -> list[Document]:
+    """Returns a search for the latest runs of a schedule, with this number as their `part`."""
+    return [
+        {"$match": {"schedule": schedule}},
+        {"$sort": {"_id": -1}},
+        {"$limit": limit},
+        {"$project": {**_RUN, "part": {"$literal": number}}},
+    ]
 
 
 def _created(job: Mapping[str, Any]) -> datetime:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
@@ -18,6 +19,8 @@ from taskscheduler.model.checks import LONGEST
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.document import Document
 from taskscheduler.model.payload import CODEC
+
+_SEARCHES_AT_ONCE = 100
 
 
 class _OfNoType(TypeDecoder):
@@ -112,6 +115,39 @@ def read(collection: Collection[Document], query: Callable[[Collection[Any]], It
         return list(query(collection))
     except BSONError:
         return list(each(query(undecoded(collection))))
+
+
+def together(collection: Collection[Document], searches: Sequence[Sequence[Document]]) -> list[list[Document]]:
+    """Returns the stages that do these searches, some in each question to the server; it answers in their order."""
+    parts = [searches[start : start + _SEARCHES_AT_ONCE] for start in range(0, len(searches), _SEARCHES_AT_ONCE)]
+    return [
+        [*first, *({"$unionWith": {"coll": collection.name, "pipeline": [*other]}} for other in others)]
+        for first, *others in parts
+    ]
+
+
+def read_together(collection: Collection[Document], searches: Sequence[Sequence[Document]]) -> list[Document]:
+    """Returns what these searches find, one after the other, with one question to the server or a few.
+
+    A search is the stages of a pipeline; it says in each document which search has found it.
+    """
+    found: list[Document] = []
+    for stages in together(collection, searches):
+        found += read(collection, partial(_aggregated, stages))
+    return found
+
+
+def _aggregated(stages: Sequence[Document], collection: Collection[Any]) -> Iterable[Any]:
+    return collection.aggregate(list(stages))
+
+
+def counting(number: int, query: Mapping[str, Any], most: int) -> list[Document]:
+    """Returns a search that counts jobs up to `most`, as `jobs`, with this number as `_id`; none gives no document."""
+    return [
+        {"$match": query},
+        {"$limit": most},
+        {"$group": {"_id": {"$literal": number}, "jobs": {"$sum": 1}}},
+    ]
 
 
 def read_some(

@@ -223,3 +223,18 @@ def test_the_runs_of_a_schedule_are_found_by_an_index_that_only_they_enter(sched
     plan = jobs.find({"schedule": "nightly"}).sort("_id", -1).explain()["executionStats"]
     assert (plan["totalKeysExamined"], plan["totalDocsExamined"]) == (1, 1)
     assert jobs.index_information()["schedule"]["partialFilterExpression"] == {"schedule": {"$exists": True}}
+
+
+def test_the_runs_of_all_schedules_on_a_page_are_one_question(client: TestClient, scheduler: Scheduler) -> None:
+    for number in range(5):
+        scheduler.schedules.add(f"s{number}", "noop", every=3600)
+    runs = {name: scheduler.schedules.run(name).id_text for name in ("s1", "s3")}
+    database = scheduler.store.database
+    database.command("profile", 2)
+    text = client.get("/schedules").text
+    database.command("profile", 0)
+    jobs = {"ns": f"{database.name}.taskscheduler.jobs", "op": {"$in": ["query", "command"]}}
+    assert database["system.profile"].count_documents(jobs) == 1
+    for number, job in ((1, runs["s1"]), (3, runs["s3"])):
+        row, next_row = (text.index(f"schedule?name=s{one}") for one in (number, number + 1))
+        assert row < text.index(job) < next_row

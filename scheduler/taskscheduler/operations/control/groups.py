@@ -65,8 +65,6 @@ def group_use(store: Store, name: str) -> GroupUse | None:
 
 def _counts(store: Store, lists: list[GroupList]) -> Counter[str]:
     counts = Counter[str]()
-    for one in lists:
-        left = MOST_COUNTED - counts[one.group]
-        if left > 0:
-            counts[one.group] += store.group_lists.count(one, left)
+    for one, waiting in store.group_lists.counts(lists, MOST_COUNTED).items():
+        counts[one.group] = min(MOST_COUNTED, counts[one.group] + waiting)
     return counts

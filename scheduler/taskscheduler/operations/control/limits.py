@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -84,23 +84,28 @@ def limits(store: Store) -> list[LimitUse]:
     A limit of many names leaves out those that have a limit of their own, or one of a longer name.
     """
     controls = store.controls.load()
-    return [_use(store, limit, controls) for limit in controls.limits]
+    return _uses(store, controls.limits, controls)
 
 
 def limit_use(store: Store, name: str) -> LimitUse | None:
     """Returns the limit of this name, with who is at work under it; None if there is none."""
     controls = store.controls.load()
-    return next((_use(store, limit, controls) for limit in controls.limits if limit.name == name), None)
+    return next(iter(_uses(store, [limit for limit in controls.limits if limit.name == name], controls)), None)
 
 
-def _use(store: Store, limit: Limit, controls: Controls) -> LimitUse:
-    names = spans_of(limit, controls.limits)
-    holders = [_holder(job, limit, controls) for job in store.places.held_under(names, MOST_HOLDERS)]
-    return LimitUse(
-        limit,
-        tuple(sorted(holders, key=lambda one: (one.since is None, str(one.since), str(one.job)))),
-        store.places.waiting_under(names),
-    )
+def _uses(store: Store, limits: Sequence[Limit], controls: Controls) -> list[LimitUse]:
+    """Returns who is at work under these limits; asks about all of them at once."""
+    names = [spans_of(limit, controls.limits) for limit in limits]
+    held, waiting = store.places.held_under(names, MOST_HOLDERS), store.places.waiting_under(names)
+    return [
+        LimitUse(limit, _holders(jobs, limit, controls), count)
+        for limit, jobs, count in zip(limits, held, waiting, strict=True)
+    ]
+
+
+def _holders(jobs: Sequence[Mapping[str, Any]], limit: Limit, controls: Controls) -> tuple[Holder, ...]:
+    holders = [_holder(job, limit, controls) for job in jobs]
+    return tuple(sorted(holders, key=lambda one: (one.since is None, str(one.since), str(one.job))))
 
 
 def _holder(job: Mapping[str, Any], limit: Limit, controls: Controls) -> Holder:

@@ -15,10 +15,8 @@ from taskscheduler.model.lifecycle import Transition, target
 from taskscheduler.store.control.room import ROOM_FIELDS
 from taskscheduler.store.control_updates import own_list
 from taskscheduler.store.fence import from_statuses
-from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.lenient_reads import counting, read, read_together
 from taskscheduler.store.schema import IS_PARKED, PARKED_ORDER
-
-_LISTS_PER_READ = 100
 
 _BACKWARDS = {name: -direction for name, direction in [("blocked", 1), *PARKED_ORDER]}
 
@@ -68,13 +66,8 @@ class GroupLists:
         """Returns the first jobs of each of these lists that match `passing`, with their time as `at`."""
         heads: dict[GroupList, list[Document]] = {one: [] for one in parts}
         keys = {one.key: one for one in parts}
-        reads = [_reading(one, part, passing) for one, part in parts.items()]
-        for start in range(0, len(reads), _LISTS_PER_READ):
-            first, *others = reads[start : start + _LISTS_PER_READ]
-            name = self._collection.name
-            stages = [*first, *({"$unionWith": {"coll": name, "pipeline": other}} for other in others)]
-            for job in self._aggregated(stages):
-                heads[keys[job["blocked"]]].append({**job, "at": job["parked_at"]})
+        for job in read_together(self._collection, [_reading(one, part, passing) for one, part in parts.items()]):
+            heads[keys[job["blocked"]]].append({**job, "at": job["parked_at"]})
         return heads
 
     def _aggregated(self, stages: list[Document], **options: Any) -> list[Document]:
@@ -96,10 +89,13 @@ class GroupLists:
             as_stored(query), [{"$set": {"blocked": own_list(but_group=True)}}], hint="live_list"
         )
 
-    def count(self, one: GroupList, most: int) -> int:
-        """Returns how many jobs wait in a list; counts `most` of them at most."""
-        query = {"blocked": one.key, **IS_PARKED}
-        return self._collection.count_documents(as_stored(query), hint="blocked", limit=most)
+    def counts(self, lists: Sequence[GroupList], most: int) -> dict[GroupList, int]:
+        """Returns how many jobs wait in each of these lists; counts `most` of each at most."""
+        searches = [
+            counting(number, as_stored({"blocked": one.key, **IS_PARKED}), most) for number, one in enumerate(lists)
+        ]
+        counted = {one["_id"]: int(one["jobs"]) for one in read_together(self._collection, searches)}
+        return {one: counted.get(number, 0) for number, one in enumerate(lists)}
 
 
 def _reading(one: GroupList, part: Part, passing: Mapping[str, Any]) -> list[Document]:

@@ -15,7 +15,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.process_identity import is_gone
 from taskscheduler.store.control_updates import extend_update
 from taskscheduler.store.fence import FENCE_FIELDS, Fence
-from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.lenient_reads import counting, read, read_together
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import IS_PARKED
 
@@ -50,6 +50,20 @@ def holders_under(limit: str) -> Document:
 def _between(before: str, names: Iterable[Span]) -> list[Document]:
     """Matches texts that are made of `before`, a name of one of these spans, and what follows a name in a place."""
     return [{"$gte": before + first, "$lt": before + end} for first, end in names]
+
+
+def _holding(number: int, names: Sequence[Span], most: int) -> list[Document]:
+    """Returns a search for jobs that hold a place of a limit of these names, with this number as their `limit`."""
+    return [
+        {"$match": {"$or": [{"gate": {"$elemMatch": condition}} for condition in _between(_PLACE, names)]}},
+        {"$limit": most},
+        {"$project": {**_SHOWN, "limit": {"$literal": number}}},
+    ]
+
+
+def _waiting(kind: str, names: Sequence[Span]) -> Document:
+    """Matches the jobs that wait in the lists of limits of these names."""
+    return {"$or": [{"blocked": condition, **IS_PARKED} for condition in _between(key(kind, ""), names)]}
 
 
 class PlaceStore:
@@ -101,24 +115,27 @@ class PlaceStore:
         """Keeps the places of a cancelled attempt whose process is still there for another lease."""
         self._collection.update_one({**fence.named(), "gate_until": {"$exists": True}}, extend_update(lease))
 
-    def held_under(self, names: Sequence[Span], most: int) -> list[Document]:
-        """Returns jobs that hold a place of a limit of these names."""
-        query = {"$or": [{"gate": {"$elemMatch": condition}} for condition in _between(_PLACE, names)]}
-        return read(self._collection, lambda jobs: jobs.find(query, _SHOWN).hint("gate").limit(most)) if names else []
+    def held_under(self, limits: Sequence[Sequence[Span]], most: int) -> list[list[Document]]:
+        """Returns for each limit, given by its names, jobs that hold a place of it."""
+        found: list[list[Document]] = [[] for _ in limits]
+        searches = [_holding(number, names, most) for number, names in enumerate(limits) if names]
+        for job in read_together(self._collection, searches):
+            found[job.pop("limit")].append(job)
+        return found
 
     def holders_of(self, kind: str, name: str) -> list[Document]:
         """Returns the jobs that hold a place of a control."""
         query = holders(key(kind, name))
         return read(self._collection, lambda jobs: jobs.find(query, _SHOWN).hint("gate").limit(MOST_COUNTED))
 
-    def waiting_under(self, names: Sequence[Span]) -> int:
-        """Returns how many parked jobs wait in the lists of limits of these names; counts 1000 of them at most."""
-        lists = [_between(key(kind, ""), names) for kind in (LIMIT, RATE)] if names else []
-        return min(MOST_COUNTED, sum(map(self._waiting, lists)))
-
-    def _waiting(self, conditions: Sequence[Document]) -> int:
-        query = {"$or": [{"blocked": condition, **IS_PARKED} for condition in conditions]}
-        return self._collection.count_documents(query, hint="blocked", limit=MOST_COUNTED)
+    def waiting_under(self, limits: Sequence[Sequence[Span]]) -> list[int]:
+        """Returns for each limit, given by its names, how many parked jobs wait; counts 1000 of them at most."""
+        found = [0] * len(limits)
+        asked = [(number, kind, names) for number, names in enumerate(limits) if names for kind in (LIMIT, RATE)]
+        searches = [counting(number, _waiting(kind, names), MOST_COUNTED) for number, kind, names in asked]
+        for one in read_together(self._collection, searches):
+            found[one["_id"]] = min(MOST_COUNTED, found[one["_id"]] + int(one["jobs"]))
+        return found
 
     def is_held(self, job_id: ObjectId) -> bool:
         """Whether the process of a cancelled job may still be there, so that the job keeps its places."""

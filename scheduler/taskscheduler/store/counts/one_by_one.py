@@ -12,7 +12,7 @@ from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
 from taskscheduler.store.counts.shares import FIRST, share
-from taskscheduler.store.lenient_reads import read, seconds_since
+from taskscheduler.store.lenient_reads import read, read_together, seconds_since
 
 _NEXT = "next"  #: the id of what is found of the next queue
 
@@ -53,9 +53,7 @@ class BacklogsOneByOne:
 
     def _together(self, parts: Sequence[list[Document]]) -> dict[Any, Document]:
         """Returns what these searches find, by the ids that they give it, with one question to the server."""
-        first, *others = parts
-        stages = [*first, *({"$unionWith": {"coll": self._jobs.name, "pipeline": part}} for part in others)]
-        return {entry["_id"]: entry for entry in read(self._jobs, lambda jobs: jobs.aggregate(stages))}
+        return {entry["_id"]: entry for entry in read_together(self._jobs, parts)}
 
     def _next_queue(self, after: str) -> str | None:
         query = as_stored({"status": int(Status.WAITING), "queue": {"$gt": after}})

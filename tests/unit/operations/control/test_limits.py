@@ -31,7 +31,9 @@ def holding(*names: str, since: float | None = None, **more: Any) -> dict[str, A
 
 
 def use(limit: Limit, *jobs: dict[str, Any], waiting: int = 0, others: tuple[Limit, ...] = ()) -> LimitUse:
-    places = SimpleNamespace(held_under=lambda names, most: list(jobs), waiting_under=lambda names: waiting)
+    places = SimpleNamespace(
+        held_under=lambda names, most: [list(jobs) for _ in names], waiting_under=lambda names: [waiting for _ in names]
+    )
     controls = SimpleNamespace(load=lambda: Controls(limits=(limit, *others)))
     (found, *_) = limits(cast(Store, SimpleNamespace(places=places, controls=controls)))
     return found

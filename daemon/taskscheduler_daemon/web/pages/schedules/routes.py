@@ -5,6 +5,7 @@ A schedule is named by a parameter, not by the path: its name may have slashes, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -62,7 +63,7 @@ def list_schedules(request: Request, name: str = "", state: str = "", after: str
         context,
         "schedules.html",
         place="schedules",
-        schedules=[schedule_row(one, _runs(context, one), now) for one in shown],
+        schedules=[schedule_row(one, runs, now) for one, runs in zip(shown, _runs(context, shown), strict=True)],
         counts={one: stored.count(one, _MOST_COUNTED) for one in STATES},
         name=line(name, 300),
         state=state,
@@ -74,9 +75,10 @@ def list_schedules(request: Request, name: str = "", state: str = "", after: str
     )
 
 
-def _runs(context: WebContext, schedule: Schedule) -> list[Process]:
-    runs = context.job_lists.runs(schedule.to_dict()["_id"], LATEST)
-    return [Process(context.scheduler, run) for run in runs]
+def _runs(context: WebContext, schedules: Sequence[Schedule]) -> list[list[Process]]:
+    """Returns the latest runs of each of these schedules."""
+    found = context.job_lists.runs([schedule.to_dict()["_id"] for schedule in schedules], LATEST)
+    return [[Process(context.scheduler, run) for run in runs] for runs in found]
 
 
 def _address(context: WebContext, query: dict[str, str]) -> str:
@@ -87,7 +89,8 @@ def _address(context: WebContext, query: dict[str, str]) -> str:
 def show_schedule(request: Request, schedule: Named, done: str = "") -> Response:
     """Shows everything about one schedule."""
     context = context_of(request)
-    view = schedule_page(schedule, _runs(context, schedule), context.scheduler.store.clock.now())
+    (runs,) = _runs(context, [schedule])
+    view = schedule_page(schedule, runs, context.scheduler.store.clock.now())
     return page(context, "schedule.html", place="schedules", schedule=view, message=done_text(done))
 
 
