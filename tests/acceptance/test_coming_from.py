@@ -15,13 +15,14 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from tests.support.eventually import eventually
-from tests.support.pages import DOCS, modules, script, shells, wrong_names
+from tests.support.pages import DOCS, blocks, modules, script, shells, wrong_names
 
 from taskscheduler_daemon.background import stop_node
 
 PLACES = [*sorted((DOCS / "how-to" / "coming-from").glob("*.md")), DOCS / "tutorial" / "retries-and-progress.md"]
 TEXTS = {path.stem: path.read_text() for path in PLACES}
-PAGES = {name: text for name, text in TEXTS.items() if "InlineNode" not in text}  # others: test_example_pages
+#: those whose examples need a node; for the others see test_example_pages
+PAGES = {name: text for name, text in TEXTS.items() if not any("InlineNode" in one.text for one in blocks(text))}
 BIN = Path(sys.executable).parent
 COMMAND = BIN / "taskscheduler"
 NODES = {name for page in PAGES.values() for name in modules(page) if name.endswith("node")}

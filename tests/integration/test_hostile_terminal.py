@@ -103,6 +103,8 @@ CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
     "update": lambda stage, _: [["update", stage.of(Status.WAITING), "--priority", "5"],
                                 ["update", EVIL, "--tag", EVIL]],
     "failures": lambda stage, _: [["failures"], ["failures", "--job", EVIL], ["failures", "--since", EVIL]],
+    "init": lambda _, folder: [["init", f"{folder}/{EVIL}"], ["init", f"{folder}/{EVIL}"]],  # again: a refusal
+    "completion": lambda stage, _: [["completion", EVIL], ["completion", "fish"]],
     "counts": lambda stage, _: [["counts"], ["counts", "--by", "queue"]],
     "why": lambda stage, _: [["why", "--summary"], ["why", EVIL], *(["why", stage.of(status)] for status in Status)],
     "limits": lambda stage, _: [["limits"], ["limits", "set", EVIL, "--concurrency", "1"], ["limits", "delete", EVIL],
