@@ -54,6 +54,7 @@ def test_jobs_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Pa
         node.destroy()
 
 
+@pytest.mark.faults  # half a minute, and jobs stand for it
 def test_steps_and_signals_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Path) -> None:
     """What a job was told is done is not done again, and a signal that was acknowledged is heard."""
     uri, log = members.uri("failover", serverSelectionTimeoutMS="20000"), str(tmp_path / "log")

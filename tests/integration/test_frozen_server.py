@@ -64,6 +64,7 @@ def test_a_server_that_stands_still_for_half_of_the_lease_again_and_again_costs_
     assert "killing all jobs" not in log
 
 
+@pytest.mark.faults  # the control of the one above
 def test_one_that_stands_still_for_longer_than_the_lease_does(server: ReplicaSet, tmp_path: Path) -> None:
     """The control: a node whose lease is over has killed its jobs."""
     attempt, starts, log = run_while_frozen(server, tmp_path, [LEASE * 1.2])

@@ -21,6 +21,7 @@ from pymongo.database import Database
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import ROOT, TOLD, NodeProcess
+from tests.support.tables import rarely
 
 from taskscheduler import InvalidArgumentsError, Job, JobFailedError, Process, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
@@ -859,7 +860,7 @@ def test_a_notification_is_called_by_a_node_that_knows_the_class(
     assert "notification failed" not in stranger.log.read_text()
 
 
-@pytest.mark.parametrize("killed", ["node", "manager"])
+@pytest.mark.parametrize("killed", ["node", *rarely("manager")])
 def test_a_notification_that_a_dead_process_was_to_call_is_called(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, killed: str
 ) -> None:

@@ -14,6 +14,7 @@ PAGE = (ROOT / "daemon/docs/explanation/scale.md").read_text()
 NEAR = 0.12  #: bytes depend on the length of the name of the database; entries do not
 
 
+@pytest.mark.scale
 def test_the_page_quotes_the_simulation_as_it_is() -> None:
     assert "\n".join(simulate.report()) in PAGE
 
