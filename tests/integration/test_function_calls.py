@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import subprocess
+import sys
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -57,6 +61,37 @@ def test_a_function_adds_its_job_in_an_event_loop(default: Scheduler) -> None:
 
     assert default.get_job(asyncio.run(main()).id).to_dict()["priority"] == 2
     assert default.get_job(asyncio.run(main()).id).to_dict()["priority"] == 2, "another loop gets a twin of its own"
+
+
+def test_event_loops_that_have_ended_are_not_kept(default: Scheduler) -> None:
+    loops = []
+
+    async def main() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await hello.add_async("Will")
+
+    for _ in range(3):
+        asyncio.run(main())
+    gc.collect()
+    assert len([one for one in loops if one() is not None]) <= 1
+
+
+FORKED = """
+import os, signal
+from taskscheduler.jobs import default
+default._DEFAULT._lock.acquire()  # as if a thread were in there just now
+pid = os.fork()
+if pid == 0:
+    signal.alarm(10)
+    default.default_scheduler()
+    os._exit(0)
+raise SystemExit(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKSCHEDULER_URI", uri)
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize("function", [hands_on, hands_on_async])

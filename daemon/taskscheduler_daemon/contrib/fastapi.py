@@ -17,8 +17,9 @@ from fastapi import Depends
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
-from taskscheduler import AsyncScheduler, Scheduler, SchedulerError, set_default_scheduler
+from taskscheduler import AsyncScheduler, Scheduler, SchedulerError
 from taskscheduler.connection import Source
+from taskscheduler.jobs.default import as_default
 
 
 def scheduler_lifespan(
@@ -36,11 +37,8 @@ def scheduler_lifespan(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncScheduler.of(blocking) as scheduler:
             app.state.taskscheduler = scheduler
-            set_default_scheduler(blocking)
-            try:
+            with as_default(blocking):
                 yield
-            finally:
-                set_default_scheduler(None)
 
     return lifespan
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from weakref import WeakKeyDictionary
 
 from taskscheduler.aio.scheduler import AsyncScheduler
 from taskscheduler.errors import InvalidOptionError
@@ -20,9 +20,11 @@ class _Default:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._scheduler: Scheduler | None = None
-        self._twins: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Scheduler, AsyncScheduler]] = (
-            WeakKeyDictionary()
-        )
+        self._twins: dict[asyncio.AbstractEventLoop, tuple[Scheduler, AsyncScheduler]] = {}
+
+    def forget_threads(self) -> None:
+        """Forgets, in a forked child, that a thread of its parent may have been in here."""
+        self._lock = threading.Lock()
 
     def get(self) -> Scheduler:
         if (running := _OF_THE_JOB.get()) is not None:
@@ -36,7 +38,7 @@ class _Default:
         """Returns the one before."""
         with self._lock:
             before = self._scheduler
-            self._scheduler, self._twins = scheduler, WeakKeyDictionary()
+            self._scheduler, self._twins = scheduler, {}
         return before
 
     def twin(self) -> AsyncScheduler:
@@ -45,11 +47,14 @@ class _Default:
         with self._lock:
             known = self._twins.get(loop)
             if known is None or known[0] is not scheduler:
+                self._twins = {one: twin for one, twin in self._twins.items() if not one.is_closed()}
                 known = self._twins[loop] = (scheduler, AsyncScheduler.of(scheduler))
             return known[1]
 
 
 _DEFAULT = _Default()
+
+os.register_at_fork(after_in_child=_DEFAULT.forget_threads)
 
 #: that of the job that runs in this context, where jobs of several schedulers may run in one process
 _OF_THE_JOB: ContextVar[Scheduler | None] = ContextVar("taskscheduler_default", default=None)

@@ -1,4 +1,4 @@
-"""The backend that TASKS names: adds tasks as jobs, and reads what became of them."""
+"""The backend for Django's TASKS: adds tasks as jobs, and returns their results."""
 
 from __future__ import annotations
 
