@@ -12,9 +12,15 @@ from pathlib import Path
 
 import django
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from tests.support.calls import hello as greet
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 from tests.support.pages import DOCS, modules
+
+from taskscheduler import Scheduler, default_scheduler, set_default_scheduler
+from taskscheduler_daemon.contrib.fastapi import scheduler_lifespan
 
 PROBES = {
     "fastapi": """
@@ -180,3 +186,18 @@ def test_what_is_wrong_in_the_settings_is_said_with_the_cure(uri: str, tmp_path:
         assert message in str(project.evaluate(program))
     unknown = "try:\n    send_mail.get_result('nothing')\nexcept Exception as error:\n    found = type(error).__name__"
     assert project.evaluate(f"from shop.tasks import send_mail\n{unknown}") == "TaskResultDoesNotExist"
+
+
+def test_the_scheduler_of_a_fastapi_application_is_the_default_one_while_it_runs(
+    uri: str, scheduler: Scheduler
+) -> None:
+    set_default_scheduler(scheduler)
+    try:
+        app = FastAPI(lifespan=scheduler_lifespan(uri))
+        for _ in range(2):  # a test may start it again
+            with TestClient(app):
+                assert default_scheduler() is not scheduler
+                assert default_scheduler().get_job(greet.add("Will").id).data == ["Will"]
+            assert default_scheduler() is scheduler
+    finally:
+        set_default_scheduler(None)
