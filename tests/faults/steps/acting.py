@@ -116,7 +116,8 @@ def act(orders: Orders) -> None:
     if orders.crash_at:
         crashing.arm(orders.crash_at, Path(orders.directory, f"{orders.log}.calls"), orders.crash_since)
     if orders.fail_at:
-        ambiguous.arm(orders.fail_at, orders.fail_when, orders.fail_times)
+        record = Path(orders.directory, f"{orders.log}.faults")
+        ambiguous.arm(orders.fail_at, record, orders.fail_when, orders.fail_times)
     try:
         code = ACTS[orders.what](orders)
     except Exception:

@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pymongo.collection import Collection
@@ -31,9 +32,11 @@ MESSAGES = {"taskscheduler.queue", "taskscheduler.events"}
 
 
 class FaultyWrites:
-    """The n-th write of this process, and `times` - 1 that follow it, fail."""
+    """The n-th write of this process, and `times` - 1 that follow it, fail. Each is written down in `record`."""
 
-    def __init__(self, n: int, when: str, times: int = 1) -> None:
+    def __init__(self, n: int, record: Path, when: str, times: int = 1) -> None:
+        # no print: what a job prints goes into its own log
+        self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC)
         self._wanted = range(n, n + times)
         self._when = when
         self._pid = os.getpid()
@@ -45,7 +48,7 @@ class FaultyWrites:
             is_beside = collection.name in MESSAGES or os.getpid() != self._pid
             if is_beside or (number := next(self._numbers)) not in self._wanted:
                 return write(collection, *args, **options)
-            print("fault", self._when, write.__name__, number, flush=True)  # noqa: T201  (the log of the process)
+            os.write(self._record, f"{self._when} {write.__name__} {number}\n".encode())
             if self._when == AFTER:
                 write(collection, *args, **options)
             raise (NetworkTimeout if number % 2 else AutoReconnect)("as ordered by the test")
@@ -53,8 +56,8 @@ class FaultyWrites:
         return written
 
 
-def arm(n: int, when: str, times: int = 1) -> None:
+def arm(n: int, record: Path, when: str, times: int = 1) -> None:
     """All writes of this process go through the fault."""
-    faulty = FaultyWrites(n, when, times)
+    faulty = FaultyWrites(n, record, when, times)
     for name in WRITES:
         setattr(Collection, name, faulty.around(getattr(Collection, name)))

@@ -26,7 +26,7 @@ def _arm(job: Job) -> None:
     if "crash_at" in job.data:
         crashing.arm(job.data["crash_at"], Path(f"{job.data['trace']}.calls"))
     if "fail_at" in job.data:
-        ambiguous.arm(job.data["fail_at"], job.data["fail_when"])
+        ambiguous.arm(job.data["fail_at"], Path(f"{job.data['trace']}.faults"), job.data["fail_when"])
 
 
 class FaultyGrow(Job):

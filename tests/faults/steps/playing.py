@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.faults.steps import stage as stage_module
@@ -59,7 +60,7 @@ def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str)
         assert code == 0, said[-2000:]
     _finish(stage, scenario, node_was_well=code == 0)
     assert scenario.loses or not stage.jobs.find_one({"lost": {"$gt": 0}}), "no process has died"
-    return "fault " not in said
+    return not stage.came_to_fault("node")
 
 
 def every_crash_of_a_node(stages: list[Stage], scenario: Scenario) -> None:
@@ -102,7 +103,7 @@ def failing_write_of_a_worker(stage: Stage, scenario: Scenario, n: int, when: st
     job = attempted(stage, scenario, {"fail_at": n, "fail_when": when})
     assert not job["lost"]
     assert job["attempt"] == 1 + job.get("sleeps", 0)
-    return "fault " not in stage.said("node")
+    return not stage.came_to_fault(Path(stage.log).name)
 
 
 # -- an application ---------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def failing_write(stage: Stage, what: str, facts: dict[str, Any], n: int, when: 
     said = stage.said(what)
     assert code == 0 or "DatabaseUnavailableError" in said, said[-2000:]
     assert bool(stage.acknowledged) == (code == 0) or what == "flush"
-    return code, "fault " in said
+    return code, stage.came_to_fault(what)
 
 
 def prepared(stage: Stage, change: Change) -> dict[str, Any]:

@@ -133,6 +133,11 @@ class Stage:
         path = self.directory / f"{what}.calls"
         return path.read_text().splitlines() if path.exists() else []
 
+    def came_to_fault(self, what: str) -> bool:
+        """Whether a process has come to the write that was to fail."""
+        path = self.directory / f"{what}.faults"
+        return path.exists() and bool(path.read_text())
+
     def statuses(self, query: Mapping[str, Any] | None = None) -> Counter[Status]:
         return Counter(Status(job["status"]) for job in self.jobs.find(query or {}, {"status": 1}))
 
