@@ -93,19 +93,22 @@ def _loses_its_manager(stage: Stage, node: Actor) -> None:
         return
     worker = int(traces(stage.log)[-1][2])
     kill(int(Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[1]))
-    eventually(lambda: node.ended, 30, "it has ended", PAUSE)
     _has_begun_no_session(stage, node)
 
 
 def _session_crashes(stage: Stage, node: Actor) -> None:
     if _drain(stage, node):
-        eventually(lambda: node.ended, 30, "it has ended", PAUSE)
         _has_begun_no_session(stage, node)
 
 
+def _has_begun_anew(stage: Stage) -> bool:
+    return stage.said("node").count("node ready") > 1
+
+
 def _has_begun_no_session(stage: Stage, node: Actor) -> None:
+    eventually(lambda: node.ended or _has_begun_anew(stage), 30, "it has ended", PAUSE)
+    assert not _has_begun_anew(stage), "it has begun anew"
     if node.wait() == 0:
-        assert stage.said("node").count("node ready") == 1, "it has begun anew"
         assert stage.jobs.find_one({"_id": stage.memory["added"]})["attempt"] == 0, "it has taken a new job"
 
 
