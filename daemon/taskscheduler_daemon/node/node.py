@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from blinker import Namespace
 
@@ -30,10 +30,11 @@ from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.job_modules import try_import
 from taskscheduler_daemon.logs import listed
 from taskscheduler_daemon.node.connecting import open_store
-from taskscheduler_daemon.node.options import NodeOptions, split
+from taskscheduler_daemon.node.options import split
 from taskscheduler_daemon.node.session import Session
 from taskscheduler_daemon.node.state.manager_starts import ManagerStarts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
+from taskscheduler_daemon.node.watchers import Watchers
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
 from taskscheduler_daemon.system.log_files import remember_log_files
@@ -43,9 +44,6 @@ from taskscheduler_daemon.system.resource_limits import ResourceLimits
 from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import ForkError, adopt_orphans, spawn
 from taskscheduler_daemon.system.standard_streams import open_standard_streams
-
-if TYPE_CHECKING:
-    from taskscheduler_daemon.node.exporter import Exporter
 
 _ORPHANS_END_WITHIN = 2.0
 
@@ -99,7 +97,7 @@ class QueueNode:
         self._logger = logger or logging.getLogger(__name__)
         self._events = Events(emitter, self._logger)
         self._clock = clock
-        self._exporter = _exporter(self._options, clock)
+        self._watchers = Watchers(self._options, clock)
         self._signals: SignalPipe | None = None
         self._listener: BackgroundListener | None = None
 
@@ -135,14 +133,12 @@ class QueueNode:
         adopt_orphans()
         signals = self._signals = SignalPipe([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
         try:
-            if self._exporter is not None:
-                self._exporter.listen()
+            self._watchers.open()
             return self._serve(factory, signals)
         finally:
             self._signals = None
             with _closing() as steps:
-                if self._exporter is not None:
-                    steps.callback(self._exporter.close)
+                steps.callback(self._watchers.close)
                 steps.callback(signals.close)
                 steps.callback(self._scheduler.close)
 
@@ -183,10 +179,10 @@ class QueueNode:
     def _serve(self, factory: WorkerFactory, signals: SignalPipe) -> int:
         left, served, starts = self._options.max_jobs, False, ManagerStarts()
         while True:
+            self._watchers.before_fork()
             link = self._fork_manager(factory)
             try:
-                if self._exporter is not None:
-                    self._exporter.start()
+                self._watchers.after_fork()
                 end, finished = self._serve_once(link, signals, left)
                 served = True
             except DatabaseUnavailableError as error:
@@ -198,8 +194,7 @@ class QueueNode:
                 with _closing() as steps:
                     steps.callback(self._scheduler.disconnect)
                     steps.callback(self._end_manager, link)
-                    if self._exporter is not None:
-                        steps.callback(self._exporter.stop)
+                    steps.callback(self._watchers.session_ends)
             if end is SessionEnd.STOPPED or (end is not SessionEnd.BROKEN and _asked_to_stop(signals)):
                 return self._stopped()
             starts.ended(end)
@@ -229,10 +224,9 @@ class QueueNode:
                 signals=signals,
                 announce=self._worker_event,
                 clock=self._clock,
-                totals=None if self._exporter is None else self._exporter.totals,
+                totals=self._watchers.totals,
             )
-            if self._exporter is not None:
-                self._exporter.vitals = session.vitals
+            self._watchers.session_begins(session.vitals)
             if self._events.wanted:
                 processes = Processes(self._scheduler)
                 listener = Listener(processes, store, None, None)
@@ -301,22 +295,12 @@ class QueueNode:
             threading.Event().wait(0.01)
 
     def _worker_event(self, facts: dict[str, Any]) -> None:
-        if self._exporter is not None:
-            self._exporter.totals.worker_changed(facts)
+        self._watchers.worker_changed(facts)
         event: Any = WorkerEvent(facts["worker"], facts["pid"], facts.get("exit", ""))
         try:
             self._events.emit(facts["event"], event)
         except BaseException as error:  # also SystemExit: what ends this node are signals and `stop`
             self._logger.error("event handler failed", exc_info=loggable(error), extra={"event": facts["event"]})
-
-
-def _exporter(options: NodeOptions, clock: Clock) -> Exporter | None:
-    """Returns what serves metrics, if somebody has asked for it: others need not load a web server."""
-    if options.metrics_port is None:
-        return None
-    from taskscheduler_daemon.node.exporter import Exporter  # noqa: PLC0415 - as said above
-
-    return Exporter(options, options.metrics_port, clock)
 
 
 @contextmanager

@@ -216,6 +216,7 @@ class Session:
         self._stopping += 1
         if self._stopping == 1:
             logger.info("node stops", extra={"node": self._options.name, "running": len(self._parts.in_flight)})
+            self.vitals.is_stopping = True
             self._parts.hooks.stop()
             self._threads.start("stop", self._stop_claiming)
         else:
@@ -231,6 +232,7 @@ class Session:
     def drain(self) -> None:
         """Takes no new jobs; the main loop stops the node when those that it has are done."""
         if self._drain.ask():
+            self.vitals.is_draining = True
             self._threads.start("drain", self._claim_no_more)
 
     def _claim_no_more(self) -> None:

@@ -24,7 +24,9 @@ class Vitals:
         self._signals = signals
         self._clock = clock
         self._turns = 0
-        self._is_stopping = False
+        self._is_over = False
+        self.is_stopping = False  #: whether the session was asked to end, or ends
+        self.is_draining = False
 
     def turned(self) -> None:
         """Notes a turn of the main loop."""
@@ -32,13 +34,13 @@ class Vitals:
 
     def stops(self) -> None:
         """Notes that the session ends, so that its main loop does not turn any more."""
-        self._is_stopping = True
+        self.is_stopping = self._is_over = True
 
     def is_turning(self, seconds: float) -> bool:
         """Wakes the main loop and returns whether it turns within so many seconds; True of a session that ends."""
         before, deadline = self._turns, Deadline(seconds, self._clock)
         self._signals.wake()
-        while self._turns == before and not self._is_stopping:
+        while self._turns == before and not self._is_over:
             if deadline.passed:
                 return False
             deadline.pause(_LOOK_EVERY)
@@ -47,7 +49,7 @@ class Vitals:
     def faults(self) -> list[str]:
         """Returns why the node is not ready to run jobs; nothing if it is."""
         parts, found = self._parts, list[str]()
-        if self._is_stopping:
+        if self.is_stopping:
             found.append("the node stops")
         if parts.lease.safe_until == NEVER:
             found.append("the node is not registered yet")
@@ -59,9 +61,13 @@ class Vitals:
             found.append("the worker manager has no workers")
         return found
 
+    def workers(self) -> tuple[int, int]:
+        """Returns how many workers run jobs, and how many workers there are."""
+        return self._parts.status.workers_by_use()
+
     def values(self) -> list[Value]:
         """Returns how the workers of the node are used."""
-        busy, total = self._parts.status.workers_by_use()
+        busy, total = self.workers()
         return [
             Value("workers", (self._name, "busy"), busy),
             Value("workers", (self._name, "idle"), total - busy),

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
+from taskscheduler_daemon.monitoring.service_manager import ServiceManager
 from taskscheduler_daemon.web.http.endless import is_endless
 
 HEADERS_WITHIN = 10.0  #: seconds from the beginning of a connection or a request to the end of its headers
@@ -26,6 +27,8 @@ ACCEPTED_AT_ONCE = 64  #: connections, before those that are too many are closed
 _OTHER_FILES = 160  #: connections to the database, and what else is open
 
 _LARGEST_HEADERS = 32 * 1024  #: bytes
+
+_SIGNS = 3  #: signs of life that are due in the time after which the service manager kills this process
 
 _RARELY = 30.0  #: seconds between two warnings of a kind
 
@@ -142,14 +145,34 @@ class Application(Protocol):
 
 
 class WebServer(uvicorn.Server):
-    """Serves an application on sockets that listen already."""
+    """Serves an application on sockets that listen already, and tells systemd about it if that has started it."""
 
-    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        application: Application,
+        manager: ServiceManager | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         super().__init__(config)
         self._application = application
+        self._manager = manager
+        self._clock = clock
+        self._sign_due = float("-inf")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Gives a sign of life when one is due. Called ten times a second by the event loop, unless that hangs."""
+        manager = self._manager
+        if manager is not None and manager.watchdog is not None:
+            now = self._clock.monotonic()
+            if now >= self._sign_due and manager.alive():
+                self._sign_due = now + manager.watchdog / _SIGNS
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends the streams, then the connections that are idle or answered in time."""
+        if self._manager is not None:
+            self._manager.stopping()
         await asyncio.to_thread(self._application.end_streams)
         await super().shutdown(sockets)
 
@@ -157,6 +180,8 @@ class WebServer(uvicorn.Server):
         """Begins to accept connections."""
         asyncio.get_running_loop().set_exception_handler(_log_loop_error)
         await super().startup(sockets)
+        if self._manager is not None and self.started:
+            self._manager.ready()
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -187,6 +212,7 @@ def web_server(app: Application, verbose: bool) -> WebServer:
             timeout_graceful_shutdown=10,
         ),
         app,
+        ServiceManager.of_environment(),
     )
 
 
