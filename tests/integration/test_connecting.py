@@ -30,7 +30,7 @@ CONNECTING = ("bench", "dev", "list", "node", "web --port 0")
 CONNECTING_AS_OTHERS = (
     "add x", "exec true", "listen", "service start x", f"wait {ID}", f"cancel {ID}", "counts", f"delete {ID} --yes",
     "delete-old --age 1d --yes", "doctor", f"edit {ID} waiting", "end-silent", "flush --yes", "restore --yes",
-    f"retry {ID}", "service", f"show {ID}", "status",
+    "migrate", f"retry {ID}", "service", f"show {ID}", "status",
 )  # fmt: skip
 
 

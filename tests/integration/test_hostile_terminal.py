@@ -124,6 +124,7 @@ CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
                                ["audit", "--who", EVIL], ["audit", "--since", EVIL]],
     "top": lambda stage, _: [["top"], ["top", "--interval", EVIL]],
     "doctor": lambda stage, _: [["doctor"]],
+    "migrate": lambda stage, _: [["migrate", "--dry-run"], ["migrate"]],
     "service": lambda stage, _: [["service"], ["service", "status", "s"], ["service", "stop", EVIL],
                                  ["service", "start", EVIL], ["service", "receive", "s", "--timeout", "0"]],
     "flow": lambda stage, _: [["flow"], ["flow", "list", "--name", "e"], ["flow", "list", "--status", EVIL],

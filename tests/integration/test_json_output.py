@@ -109,6 +109,9 @@ def test_other_commands_are_as_documented(run: Run, jobs: list[str]) -> None:
     assert objections("Cluster", json.loads(run("status", "-o", "ndjson"))) == []
     findings = json.loads(run("doctor", "-o", "json"))
     assert [objections("Findings", one) for one in findings] == [[]] * len(findings)
+    steps = json.loads(run("migrate", "-o", "json"))
+    assert [objections("Steps", one) for one in steps] == [[]] * len(steps)
+    assert [json.loads(line) for line in run("migrate", "-o", "ndjson").splitlines()] == steps
     declared = json.loads(run("jobs", "--jobs", "tests.support.values", "-o", "json"))
     assert [objections("Declarations", one) for one in declared] == [[]] * len(declared)
     for by in ("job", "queue"):

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import ObjectId, json_util
+from bson import ObjectId
 from pymongo.database import Database
 from tests.support.nodes import NodeProcess
+from tests.support.older_database import load
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.schema import ensure, retention_index
 
 FOR_EVER = 2**31 - 1
-
-DUMP = Path(__file__).parents[1] / "support" / "older" / "0.1.0.json"
 
 
 @pytest.fixture
@@ -27,28 +24,10 @@ def uri(bare_uri: str) -> str:
     return bare_uri
 
 
-def later(value: Any, by: timedelta) -> Any:
-    """The same document, written so much later."""
-    if isinstance(value, datetime):
-        return value + by
-    if isinstance(value, dict):
-        return {name: later(one, by) for name, one in value.items()}
-    return [later(one, by) for one in value] if isinstance(value, list) else value
-
-
 @pytest.fixture
 def ids(database: Database[dict[str, Any]]) -> dict[str, Any]:
     """The ids of the jobs in the older database by what they were left as."""
-    dump = json_util.loads(DUMP.read_text(), json_options=json_util.JSONOptions(tz_aware=True, tzinfo=UTC))
-    by = datetime.now(UTC) - dump["at"]
-    for name in ("taskscheduler.jobs", "taskscheduler.nodes"):
-        database[name].insert_many(later(dump["collections"][name], by))
-    for name, indexes in dump["indexes"].items():
-        for index in indexes:
-            options = {option: value for option, value in index.items() if option not in ("v", "key", "ns")}
-            database[name].create_index(list(index["key"].items()), **options)
-    found: dict[str, Any] = dump["ids"]
-    return found
+    return load(database)
 
 
 def older_index(database: Database[dict[str, Any]]) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.connection import URI_VARIABLE, logger, warn_of_hidden_jobs
 from taskscheduler.embedded import EmbeddedDatabase, acquire, default_state_dir
 from taskscheduler.model.audit.actors import COMMAND_LINE, Actor
@@ -15,8 +16,9 @@ from taskscheduler.operations.audit.acting import acting_as
 from taskscheduler.process_identity import this_user
 from taskscheduler.scheduler import Scheduler
 from taskscheduler.slow_connection import SlowConnection
-from taskscheduler.store.client import connect
+from taskscheduler.store.client import check_server, connect
 from taskscheduler.store.job_lists import JobLists
+from taskscheduler.store.migration.migrations import MigrationStore
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.text import shown
@@ -67,6 +69,19 @@ def view_database(settings: Settings) -> Iterator[DatabaseView]:
                 warn_of_hidden_jobs(database, options)
             with SlowConnection(database, logger):
                 yield DatabaseView(ClusterOverview(database, options), JobLists(database, options))
+        finally:
+            database.client.close()
+
+
+@contextmanager
+def open_migration(settings: Settings) -> Iterator[MigrationStore]:
+    """Opens the migration of the database. It changes nothing by itself, and waits as long as an index takes."""
+    options = SchedulerOptions.of(settings.collections)
+    with chosen_uri(settings) as uri:
+        database = connect(uri, overrule=True, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS, socketTimeoutMS=None)
+        try:
+            check_server(database, SYSTEM_CLOCK)
+            yield MigrationStore(database, options)
         finally:
             database.client.close()
 

@@ -12,12 +12,15 @@ from typing import Any
 
 from taskscheduler.embedded import find_mongod
 from taskscheduler.errors import AuthenticationError, EmbeddedServerError, SchedulerError
+from taskscheduler.model.migration.steps import INDEXES, StepState
 from taskscheduler.model.nodes import serves
 from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.store.overview import ClusterOverview, Server
 from taskscheduler_daemon.presentation.durations import brief
 from taskscheduler_daemon.presentation.job import count
+from taskscheduler_daemon.presentation.migration import waiting_for
 from taskscheduler_daemon.presentation.node import LOST, SILENT, UNKNOWN_CURE, UP, node_state, unknown_text
+from taskscheduler_daemon.presentation.text import plural
 
 GOOD, WARNING, BAD = "ok", "warning", "problem"
 
@@ -49,6 +52,7 @@ def database_findings(overview: ClusterOverview, node_command: str) -> Iterator[
     checks: list[tuple[str, Callable[[ClusterOverview], Iterator[Finding]]]] = [
         ("streams", _streams),
         ("indexes", _indexes),
+        ("schema", _schema),
         ("capped", _capped),
         ("nodes", partial(_nodes, node_command=node_command)),
     ]
@@ -73,6 +77,21 @@ def _indexes(overview: ClusterOverview) -> Iterator[Finding]:
         yield Finding(WARNING, "indexes", f"missing: {', '.join(missing)}", cure)
     else:
         yield Finding(GOOD, "indexes", "all present")
+
+
+def _schema(overview: ClusterOverview) -> Iterator[Finding]:
+    """Says whether an older version has left something; what is missing is the finding of the check before."""
+    steps = [report for report in overview.migration() if report.step.name != INDEXES]
+    needed = [report for report in steps if report.state is StepState.NEEDED]
+    waiting = [report for report in steps if report.state is StepState.WAITS]
+    if needed:
+        does = "; ".join(report.step.does for report in needed)
+        yield Finding(WARNING, "schema", f"of an older version; to do: {does}", "run: taskscheduler migrate")
+    if waiting:
+        text = f"{plural(len(waiting), 'step')} to this version must wait for older nodes: {waiting_for(waiting)}"
+        yield Finding(WARNING, "schema", text, "replace these nodes, then run: taskscheduler migrate")
+    if not needed and not waiting:
+        yield Finding(GOOD, "schema", "of this version")
 
 
 def _capped(overview: ClusterOverview) -> Iterator[Finding]:

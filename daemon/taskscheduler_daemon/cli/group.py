@@ -72,6 +72,7 @@ GROUPS = {
         "status": "Show nodes, workers, queues and counts on one screen.",
         "metrics": "Show how many jobs ended, how, and how long they took.",
         "doctor": "Check everything that jobs depend on, and suggest cures.",
+        "migrate": "Move an older database to this version.",
         "bench": "Measure how fast this database adds and runs jobs.",
     },
     "Try it": {

@@ -16,11 +16,11 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 
 from taskscheduler.model.document import Document
+from taskscheduler.model.migration.schemas import SCHEMA
 from taskscheduler.model.nodes import NO_BEAT, lease_of, sound_node
 from taskscheduler.model.options import NODES
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.lenient_reads import change_one, read, seconds_since
-from taskscheduler.store.schema import SCHEMA
 
 
 class Beat(NamedTuple):

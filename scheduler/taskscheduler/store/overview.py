@@ -20,6 +20,7 @@ from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import FINAL, Status
+from taskscheduler.model.migration.steps import StepReport
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.sound import is_text
 from taskscheduler.store.client import check_server, durable
@@ -30,6 +31,7 @@ from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.queues import read_backlogs
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.lenient_reads import read, seconds_until
+from taskscheduler.store.migration.migrations import MigrationStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
 
@@ -89,6 +91,10 @@ class ClusterOverview:
     def missing_indexes(self) -> list[str]:
         """Returns the names of the indexes that the job store lacks."""
         return missing_indexes(self._database, self._options)
+
+    def migration(self) -> list[StepReport]:
+        """Returns the steps by which `taskscheduler migrate` moves an older database to this version."""
+        return MigrationStore(self._database, self._options).plan()
 
     @translated()
     def capped(self) -> dict[str, bool | None]:

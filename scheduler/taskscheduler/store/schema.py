@@ -32,11 +32,11 @@ _NOTHING: Document = {"_id": None}
 _NAMESPACE_EXISTS = 48
 
 #: version 0.1.0 had one TTL index for all ended jobs, and its nodes make it again if it is missing
-_OLDER_RETENTION = "retention"
-
-SCHEMA = 3  #: the version of the indexes, with which nodes are registered
+OLDER_RETENTION = "retention"
 
 Indexes = Mapping[str, Mapping[str, Any]]
+
+Collections = Mapping[str, Mapping[str, Any]]  #: the options of each, by name
 
 CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
 
@@ -151,7 +151,7 @@ def retention_index(status: Status) -> str:
 
 def _retention_indexes(options: SchedulerOptions, present: Indexes) -> list[IndexModel]:
     """Returns the indexes that delete ended jobs. Those of an older database keep them as long as it did, or longer."""
-    older = present.get(_OLDER_RETENTION, {}).get("expireAfterSeconds")
+    older = present.get(OLDER_RETENTION, {}).get("expireAfterSeconds")
     return [_ended_index(status, _seconds(status, options, older)) for status in sorted(FINAL)]
 
 
@@ -189,6 +189,17 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset
     Returns the names of the collections that were there. DatabaseError if the collection of the jobs is capped, as
     php-task-scheduler v3 made it: it would lose jobs.
     """
+    existing, present = complete(database, options)
+    _apply_chosen(database, options)
+    _retire_older(database, options, present)
+    return frozenset(existing)
+
+
+def complete(database: Database[Document], options: SchedulerOptions) -> tuple[Collections, Indexes]:
+    """Does the same, but leaves alone what is there; returns the collections and the indexes of jobs that were there.
+
+    What somebody chose for the capped collections is applied.
+    """
     existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
     if existing.get(options.job_store, {}).get("capped"):
         raise DatabaseError(
@@ -208,9 +219,7 @@ def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset
     for name, create in ((METRICS, ensure_metrics), (LOGS, ensure_logs)):
         if name not in existing:
             _try_to_create(database, name, create)
-    _apply_chosen(database, options)
-    _retire_older(database, options, present)
-    return frozenset(existing)
+    return existing, present
 
 
 def _try_to_create(database: Database[Document], name: str, create: Callable[[Database[Document]], None]) -> None:
@@ -282,14 +291,14 @@ def _retire_older(database: Database[Document], options: SchedulerOptions, prese
 
     If the server refuses that, because this user may not or somebody else does it, it is left for later.
     """
-    if _OLDER_RETENTION not in present:
+    if OLDER_RETENTION not in present:
         return
     older = {"schema": {"$exists": False}}
     try:
         if read_one(database[NODES], lambda nodes: nodes.find_one(older, ONLY_ID)) is None:
-            database[options.job_store].drop_index(_OLDER_RETENTION)
+            database[options.job_store].drop_index(OLDER_RETENTION)
         else:
-            _expire_after(database, options, _OLDER_RETENTION, _FOR_EVER, present[_OLDER_RETENTION])
+            _expire_after(database, options, OLDER_RETENTION, _FOR_EVER, present[OLDER_RETENTION])
     except OperationFailure as error:
         logger.info("the retention index of an older version is not removed yet", extra={"reason": brief(error)})
 
@@ -328,6 +337,7 @@ def _rounded(size: int) -> int:
 def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
     """Returns the names of the indexes that the job store lacks."""
     present = database[options.job_store].index_information()
-    indexes = job_indexes(options, present, has_sequences(database))
+    used = set(database.list_collection_names(filter={"name": {"$in": [SEQUENCES, FLOWS]}}))
+    indexes = job_indexes(options, present, SEQUENCES in used) + (flow_indexes() if FLOWS in used else [])
     wanted = [str(model.document["name"]) for model in indexes]
     return [name for name in wanted if name not in present]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from taskscheduler.model.migration.steps import StepReport
 from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.overview import Server
 
@@ -20,6 +21,7 @@ class FakeOverview:
     server_facts: Server | Exception = field(default_factory=lambda: Server("6.0.5", "rs0", "db:27017", 0.001, 0.0))
     stream: float | Exception = 0.002
     indexes: Sequence[str] = ()
+    steps: Sequence[StepReport] = ()
     collections: Mapping[str, bool | None] = field(default_factory=lambda: {"queue": True, "events": True})
     registered: Sequence[Mapping[str, Any]] = ({"name": "web-1", "silent": 1.0, "lease": 30},)
     waiting: Sequence[Backlog] = ()
@@ -32,6 +34,9 @@ class FakeOverview:
 
     def missing_indexes(self) -> Sequence[str]:
         return self.indexes
+
+    def migration(self) -> Sequence[StepReport]:
+        return self.steps
 
     def capped(self) -> Mapping[str, bool | None]:
         return self.collections

@@ -10,6 +10,7 @@ from tests.support.tables import table
 from tests.unit.cli.fakes import FakeOverview
 
 from taskscheduler.errors import AuthenticationError, DatabaseUnavailableError, EmbeddedServerError
+from taskscheduler.model.migration.steps import report
 from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.overview import Server
 from taskscheduler_daemon.cli import doctor_checks
@@ -28,7 +29,7 @@ def server(ahead: float = 0.0, replica_set: str = "rs0") -> Server:
 def test_a_healthy_cluster_has_only_good_findings() -> None:
     found = findings()
     assert {name: finding.result for name, finding in found.items()} == dict.fromkeys(
-        ("mongodb", "clock", "streams", "indexes", "capped", "nodes"), GOOD
+        ("mongodb", "clock", "streams", "indexes", "schema", "capped", "nodes"), GOOD
     )
     assert found["nodes"].text == "1 up: web-1"
     assert not any(finding.cure for finding in found.values())
@@ -76,6 +77,16 @@ def test_clocks_are_compared(ahead: float, result: str, text: str) -> None:
 def test_missing_indexes_are_a_warning() -> None:
     found = findings(indexes=["jobs.queue", "jobs.at"])["indexes"]
     assert (found.result, found.text) == (WARNING, "missing: jobs.queue, jobs.at")
+
+
+def test_what_an_older_version_has_left_is_a_warning() -> None:
+    old = {"name": "web", "host": "a", "silent": 1.0}
+    assert findings(steps=[report(1, "blocked", [])])["schema"].result == GOOD, "the finding of the check before"
+    needed = findings(steps=[report(5, "it is there", [])])["schema"]
+    assert (needed.result, needed.cure) == (WARNING, "run: taskscheduler migrate")
+    waiting = findings(steps=[report(5, "it is there", [old])])["schema"]
+    assert waiting.text == "1 step to this version must wait for older nodes: web on a (version 0.1.0)"
+    assert waiting.cure == "replace these nodes, then run: taskscheduler migrate"
 
 
 @pytest.mark.parametrize(("capped", "result"), [(False, BAD), (None, WARNING)])

@@ -1,0 +1,62 @@
+"""Describes the steps of a migration: what is to be done, what was done, and for which nodes a step waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from taskscheduler.model.migration.steps import StepReport, StepState
+
+COLUMNS = ("STEP", "NAME", "STATE", "CHANGED", "FOUND", "NODES")
+
+
+def row(report: StepReport) -> tuple[str, ...]:
+    """Returns a step as the cells of a list, below COLUMNS."""
+    changed = str(report.changed)
+    return str(report.number), report.step.name, str(report.state), changed, report.found, ", ".join(report.nodes)
+
+
+def record(report: StepReport) -> dict[str, Any]:
+    """Returns a step for JSON."""
+    return {
+        "step": report.number,
+        "name": report.step.name,
+        "does": report.step.does,
+        "state": str(report.state),
+        "found": report.found,
+        "changed": report.changed,
+        "nodes": list(report.nodes),
+    }
+
+
+def line(report: StepReport) -> str:
+    """Returns a step in words."""
+    return f"{report.number}. {report.step.does}: {_became(report)}"
+
+
+def _became(report: StepReport) -> str:
+    if report.state is StepState.NEEDED:
+        return f"needed ({report.found})"
+    if report.state is StepState.WAITS:
+        return f"waits for {', '.join(report.nodes)}"
+    if report.state is StepState.DONE:
+        return f"done ({report.changed})"
+    return str(report.state)
+
+
+def waiting_for(reports: Iterable[StepReport]) -> str:
+    """Names the nodes that these steps wait for."""
+    return ", ".join(sorted({name for report in reports for name in report.nodes}))
+
+
+def verdict(reports: Sequence[StepReport]) -> str:
+    """Returns the last line: what remains to be done, and how."""
+    waiting = [report for report in reports if report.state is StepState.WAITS]
+    if waiting:
+        return (
+            "Nodes of an older version need what the other steps change. Replace them, then run this again: "
+            f"{waiting_for(waiting)}"
+        )
+    if any(report.state is StepState.NEEDED for report in reports):
+        return "Nothing was changed. To do what is needed, run: taskscheduler migrate"
+    return "The database is of this version."

@@ -1,0 +1,1 @@
+"""Decides what an older database needs to become one of this version."""

@@ -1,0 +1,1 @@
+"""Moves an older database to this version."""

@@ -1,0 +1,109 @@
+"""The steps of a migration: each says cheaply what there is to do, and does it in small batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from taskscheduler.model.document import Document
+from taskscheduler.model.lenient import as_stored
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.control_updates import own_list
+from taskscheduler.store.lenient_reads import ONLY_ID, read_ids
+from taskscheduler.store.schema import complete, missing_indexes
+
+MAX_TIME_MS = 10_000
+
+BATCH = 500  #: jobs that one write changes
+
+PARKED_INDEX = "parked"
+
+_INDEX_NOT_FOUND = 27
+
+_NOT_LISTED: Document = {"blocked": None, "parked_at": {"$exists": True}, "solo": {"$type": "string"}}
+
+
+class StepWork(Protocol):
+    """What a step does in the database. Raises the driver's errors."""
+
+    def found(self) -> str:
+        """Returns what there is to do, in words; empty if there is nothing."""
+        ...
+
+    def take(self) -> Iterator[int]:
+        """Does it in batches, and yields how many each has changed. After any command it may end, and begin anew."""
+        ...
+
+
+class MissingIndexes:
+    """Makes indexes. One scan of the collection fills all of them, while jobs are added and run."""
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+        self._database = database
+        self._options = options
+
+    def found(self) -> str:
+        """Names the indexes."""
+        return ", ".join(missing_indexes(self._database, self._options))
+
+    def take(self) -> Iterator[int]:
+        """Makes them all."""
+        missing = missing_indexes(self._database, self._options)
+        complete(self._database, self._options)
+        yield len(missing)
+
+
+class ParkedJobs:
+    """Lists jobs that version 0.1.0 has parked. Nodes of this version do the same, all at once."""
+
+    def __init__(self, jobs: Collection[Document]) -> None:
+        self._jobs = jobs
+
+    def found(self) -> str:
+        """Says whether there are any."""
+        return "some are in no list" if has_index(self._jobs, PARKED_INDEX) and self._ids(PARKED_INDEX, 1) else ""
+
+    def take(self) -> Iterator[int]:
+        """Puts them into the lists of their keys."""
+        before: list[Any] = []
+        while (ids := self._ids("blocked", BATCH)) and ids != before:
+            before = ids
+            parked = as_stored({**_NOT_LISTED, "_id": {"$in": ids}})
+            yield self._jobs.update_many(parked, [{"$set": {"blocked": own_list()}}]).modified_count
+
+    def _ids(self, index: str, most: int) -> list[Any]:
+        query = as_stored(_NOT_LISTED)
+        return read_ids(
+            self._jobs, lambda jobs: jobs.find(query, ONLY_ID).hint(index).limit(most).max_time_ms(MAX_TIME_MS)
+        )
+
+
+class OlderIndex:
+    """Removes an index. The server waits for what runs just then, and gives up after some seconds."""
+
+    def __init__(self, jobs: Collection[Document], name: str) -> None:
+        self._jobs = jobs
+        self._name = name
+
+    def found(self) -> str:
+        """Says whether it is there."""
+        return "it is there" if has_index(self._jobs, self._name) else ""
+
+    def take(self) -> Iterator[int]:
+        """Removes it, unless somebody else has."""
+        try:
+            self._jobs.drop_index(self._name, maxTimeMS=MAX_TIME_MS)
+        except OperationFailure as error:
+            if error.code != _INDEX_NOT_FOUND:
+                raise
+        yield 1
+
+
+def has_index(jobs: Collection[Document], name: str) -> bool:
+    """Whether there is an index of this name."""
+    present: Mapping[str, Any] = jobs.index_information()
+    return name in present
