@@ -162,14 +162,23 @@ def log_size(log: Path) -> int:
 
 
 def last_line(log: Path, start: int = 0) -> str:
-    """Returns the last line of a log after byte `start`, empty if there is none."""
+    """Returns the last line of a log after byte `start`, of an entry of mongod what it says; empty if there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, log.stat().st_size - 65536))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    return shorten(next((line.strip() for line in reversed(lines) if line.strip()), ""))
+    return shorten(_said(next((line.strip() for line in reversed(lines) if line.strip()), "")))
+
+
+def _said(line: str) -> str:
+    """Returns the message and the error of an entry of mongod, which is a line of JSON; any other line as it is."""
+    try:
+        entry = json.loads(line)
+        return ": ".join(str(part) for part in (entry["msg"], entry.get("attr", {}).get("error")) if part is not None)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return line
 
 
 def shorten(text: str) -> str:

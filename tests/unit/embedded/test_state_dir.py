@@ -134,6 +134,24 @@ def test_a_directory_that_cannot_be_made_is_refused_with_a_way_out(tmp_path: Pat
         open_state_dir(tmp_path / "file" / "below")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"t":{"$date":"2026"},"s":"I","msg":"Started","attr":{"error":"it is in use"}}', "Started: it is in use"),
+        ('{"msg":"Started","attr":{"port":1}}', "Started"),
+        ('{"msg":"Started"}', "Started"),
+        ('{"msg":"Started","attr":[1]}', '{"msg":"Started","attr":[1]}'),
+        ('{"t":1}', '{"t":1}'),
+        ('{"msg":"cut', '{"msg":"cut'),
+        ("[1]", "[1]"),
+        ("7", "7"),
+    ],
+)
+def test_an_entry_of_the_server_is_quoted_by_what_it_says(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "log").write_text(line)
+    assert last_line(tmp_path / "log") == said
+
+
 def test_the_last_line_with_text_is_quoted(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert last_line(log) == ""
