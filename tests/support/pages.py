@@ -233,7 +233,7 @@ def _commands(group: click.Group) -> Iterator[click.Command]:
 @cache
 def _flags() -> set[str]:
     options = [parameter for command in _commands(cli) for parameter in command.params]
-    return {flag for parameter in options for flag in (*parameter.opts, *parameter.secondary_opts)}
+    return {"--help", *(flag for parameter in options for flag in (*parameter.opts, *parameter.secondary_opts))}
 
 
 @cache
