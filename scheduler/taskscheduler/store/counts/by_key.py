@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
 from typing import Any, NamedTuple
 
 from bson import MaxKey, MinKey, decode
@@ -17,7 +16,7 @@ from pymongo.collection import Collection
 from taskscheduler.clock import NEVER
 from taskscheduler.model.document import Document
 from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
-from taskscheduler.store.counts.keys import Edge, KeyCounts, length_at
+from taskscheduler.store.counts.keys import Edge, KeyCounts, Keys, length_at, read_keys
 from taskscheduler.store.counts.shares import FIRST, share
 
 _AT_ONCE = 1000  #: keys that one answer has
@@ -79,10 +78,7 @@ class KeyBacklogs:
 
     def _part(self, start: Edge, size: int) -> list[Counted]:
         """Returns the queues of so many keys from a place in the index; of the last one there may be more."""
-        fields = {"_id": 0, "queue": 1, "at": 1}
-        keys = self._jobs.find_raw_batches({}, fields).hint(CLAIM).min(start).max(_END)
-        batches: Iterable[Any] = keys.limit(size).batch_size(size)
-        return counted(batches)
+        return counted(read_keys(self._jobs, Keys(CLAIM, ("queue", "at"), start, _END), size))
 
     def _backlog(self, one: Counted, is_complete: bool, most: int, now: float) -> Backlog:
         found = Backlog(one.queue, one.jobs, max(0.0, now - one.due))
@@ -98,30 +94,30 @@ class KeyBacklogs:
         return now.timestamp()
 
 
-def counted(batches: Iterable[bytes]) -> list[Counted]:
+def counted(keys: bytes) -> list[Counted]:
     """Returns what these keys have of each queue, in their order. OddNameError."""
     found: dict[str, Counted] = {}
-    for run in chain.from_iterable(map(_runs, batches)):
+    for run in _runs(keys):
         known = found.get(run.queue)
         found[run.queue] = run if known is None else Counted(run.queue, known.jobs + run.jobs, min(known.due, run.due))
     return list(found.values())
 
 
-def _runs(batch: bytes) -> Iterator[Counted]:
+def _runs(keys: bytes) -> Iterator[Counted]:
     """Yields keys of one queue that follow each other; they differ in their dates alone, which are their last fields.
 
     So one is decoded, and the others are told by their bytes: a thousand keys take half a millisecond.
     """
-    start, end = 0, len(batch)
+    start, end = 0, len(keys)
     while start < end:
-        size = length_at(batch, start)
+        size = length_at(keys, start)
         stop = start + size
-        queue = _name(batch[start:stop])
-        if batch[stop - _LAST : stop - _LAST + len(_DATE)] == _DATE:
-            head = batch[start : stop - _VALUE]
-            while batch.startswith(head, stop):
+        queue = _name(keys[start:stop])
+        if keys[stop - _LAST : stop - _LAST + len(_DATE)] == _DATE:
+            head = keys[start : stop - _VALUE]
+            while keys.startswith(head, stop):
                 stop += size
-            dates = struct.iter_unpack(f"<{size - _VALUE}xqx", batch[start:stop])
+            dates = struct.iter_unpack(f"<{size - _VALUE}xqx", keys[start:stop])
             yield Counted(queue, (stop - start) // size, min(dates)[0] / 1000)
         else:
             yield Counted(queue, 1, NEVER)

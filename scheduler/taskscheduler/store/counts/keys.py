@@ -6,13 +6,14 @@ MongoDB 6 reads each job that a query for a status finds in such an index, only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
-from pymongo.cursor import RawBatchCursor
 from pymongo.errors import OperationFailure
 
 from taskscheduler.model.document import Document
@@ -21,6 +22,10 @@ from taskscheduler.store.job_lists import CAP, COUNT_INDEX
 from taskscheduler.store.schema import retention_index
 
 _FEW = 100
+
+_UNDECODED: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+_BATCH = b"\x04firstBatch\0"  #: what comes before the documents in the answer to `find`
 
 Edge = Sequence[tuple[str, Any]]  #: a place in an index: a value for each of its fields
 
@@ -56,10 +61,15 @@ class KeyCounts:
         index = COUNT_INDEX.get(status)
         if index is not None and self.holds(index, status):
             try:
-                return int(self._jobs.count_documents({}, limit=CAP + 1, hint=index))
+                return self._counted({}, index)
             except OperationFailure:  # it is not there any more
                 self._present = None
-        return self._searched({"status": int(status)})
+        return self._counted({"status": int(status)})
+
+    def _counted(self, query: Document, index: str | None = None) -> int:
+        """Counts with the command `count`, which takes half as long as an aggregation. No transaction is under way."""
+        count: Document = {"count": self._jobs.name, "query": query, "limit": CAP + 1}
+        return int(self._jobs.database.command({**count, "hint": index} if index is not None else count)["n"])
 
     def ended_since(self, status: Status, since: datetime) -> int:
         """Returns how many jobs of a final status have ended since then."""
@@ -69,38 +79,61 @@ class KeyCounts:
                 return self.between(index, [("ended", since)], None, CAP)
             except OperationFailure:
                 self._present = None
-        return self._searched({"status": int(status), "ended": {"$gte": since}})
-
-    def _searched(self, query: Document) -> int:
-        return int(self._jobs.count_documents(query, limit=CAP + 1))
+        return self._counted({"status": int(status), "ended": {"$gte": since}})
 
     def between(self, index: str, first: Edge, end: Edge | None, most: int) -> int:
         """Returns how many keys an index has from one place to another, up to `most` + 1."""
-        keys = partial(self._keys, index, first, end)
-        few = number_in(keys().limit(_FEW))
+        keys = partial(read_keys, self._jobs, Keys(index, (first[0][0],), first, end))
+        few = sum(1 for _ in each_key(keys(limit=_FEW)))
         if few < _FEW:
             return min(few, most + 1)
-        if number_in(keys().skip(most).limit(1)):
+        if keys(skip=most, limit=1):
             return most + 1
-        return number_in(keys().limit(most).batch_size(most))
-
-    def _keys(self, index: str, first: Edge, end: Edge | None) -> RawBatchCursor[Any]:
-        """Returns a cursor on what the index itself has, so that no job is read."""
-        cursor = self._jobs.find_raw_batches({}, {"_id": 0, first[0][0]: 1}).hint(index).min(first)
-        return cursor if end is None else cursor.max(end)
+        return sum(1 for _ in each_key(keys(limit=most)))
 
 
-def number_in(batches: Iterable[bytes]) -> int:
-    """Returns how many documents these batches have."""
-    number = 0
-    for batch in batches:
-        at, end = 0, len(batch)
-        while at < end:
-            at += length_at(batch, at)
-            number += 1
-    return number
+class Keys(NamedTuple):
+    """Keys of an index, from one place in it to another, as far as these fields go."""
+
+    of: str  #: the name of the index
+    fields: Sequence[str]
+    first: Edge
+    end: Edge | None = None
+
+
+def read_keys(jobs: Collection[Document], keys: Keys, limit: int, skip: int = 0) -> bytes:
+    """Returns so many keys as BSON documents, one behind the other. They are all that the server reads.
+
+    The driver would make an object of each: that takes longer than all the rest.
+    """
+    find: Document = {"find": jobs.name, "filter": {}, "projection": {"_id": 0, **dict.fromkeys(keys.fields, 1)}}
+    find |= {"hint": keys.of, "min": dict(keys.first), "skip": skip, "limit": limit, "batchSize": limit}
+    if keys.end is not None:
+        find["max"] = dict(keys.end)
+    reply = jobs.database.command({**find, "singleBatch": True}, codec_options=_UNDECODED)
+    return _documents(bytes(reply["cursor"].raw))
+
+
+def _documents(cursor: bytes) -> bytes:
+    """Returns the documents in the batch of a cursor, without their numbers."""
+    at = cursor.index(_BATCH) + len(_BATCH)
+    end, at = at + length_at(cursor, at) - 1, at + 4
+    found = []
+    while at < end:
+        start = cursor.index(b"\0", at) + 1  # behind the type and the number
+        at = start + length_at(cursor, start)
+        found.append(cursor[start:at])
+    return b"".join(found)
+
+
+def each_key(keys: bytes) -> Iterator[int]:
+    """Yields the place of each document."""
+    at, end = 0, len(keys)
+    while at < end:
+        yield at
+        at += length_at(keys, at)
 
 
 def length_at(batch: bytes, at: int) -> int:
-    """Returns the length of the document that begins there in a batch."""
+    """Returns the length of the document that begins there."""
     return int.from_bytes(batch[at : at + 4], "little")
