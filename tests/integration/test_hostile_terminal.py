@@ -140,6 +140,7 @@ CALLS: Mapping[str, Callable[[Stage, Path], Sequence[Sequence[str]]]] = {
     "node": lambda stage, folder: [["node", "stop", "--pidfile", f"{folder}/{EVIL}"], ["node", "--jobs", EVIL],
                                    ["node", "drain", EVIL]],
     "bench": lambda stage, _: [["bench", "--jobs-count", EVIL]],
+    "mcp": lambda stage, _: [["mcp", EVIL], ["mcp", "--write", "--uri", EVIL]],
     "openapi": lambda stage, _: [["openapi"], ["openapi", "--jobs", EVIL], ["openapi", "--root-path", EVIL]],
     "web-user": lambda stage, folder: [["web-user", "list", "--users", f"{folder}/{EVIL}"], ["web-user", EVIL],
                                        ["web-user", "delete", EVIL, "--users", f"{folder}/none"]],

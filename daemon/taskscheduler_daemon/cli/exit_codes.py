@@ -25,7 +25,15 @@ from taskscheduler.errors import (
 from taskscheduler.model.job_errors import AlreadyRunningError
 from taskscheduler_daemon.presentation.terminal import one_line
 
-_EXTRAS = {"posix_ipc": "daemon", "click": "cli", "rich": "cli", "fastapi": "web", "uvicorn": "web", "jinja2": "web"}
+_EXTRAS = {
+    "posix_ipc": "daemon",
+    "click": "cli",
+    "rich": "cli",
+    "fastapi": "web",
+    "uvicorn": "web",
+    "jinja2": "web",
+    "mcp": "mcp",
+}
 
 
 class ExitCode(IntEnum):

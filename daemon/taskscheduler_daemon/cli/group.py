@@ -65,6 +65,7 @@ GROUPS = {
         "node": "Run a queue node, or stop one.",
         "web": "Serve the web pages and the web service.",
         "openapi": "Print the OpenAPI description of the web service.",
+        "mcp": "Let an assistant look at the jobs.",
         "web-user": "List users of the web pages, add and delete them.",
         "audit": "List who did what, when and why.",
         "nodes": "List nodes with their versions, slots and jobs.",

@@ -31,6 +31,7 @@ from taskscheduler_daemon.cli.commands.jobs import list as list_command
 from taskscheduler_daemon.cli.commands.jobs import show
 from taskscheduler_daemon.cli.commands.kinds import service
 from taskscheduler_daemon.cli.commands.nodes import status
+from taskscheduler_daemon.cli.reading.cluster_status import ClusterStatus
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.node.claiming.partition import Partition
 from taskscheduler_daemon.node.maintenance.failure_detector import FailureDetector
@@ -178,9 +179,7 @@ class Overview:
 def in_status(node: dict[str, Any]) -> None:
     server, counts = Server("6", "rs", "a", 0, 0), dict.fromkeys(Status, 0)
     running = {worker.get("job"): {"progress": "half"} for worker in node.get("workers", ())}
-    cluster = status.ClusterStatus(
-        "db", server, [node], counts, [Backlog("default", 1, 1.0)], None, (), [], {}, running
-    )
+    cluster = ClusterStatus("db", server, [node], counts, [Backlog("default", 1, 1.0)], None, (), [], {}, running)
     status._draw(Settings(), cluster)
     status._rows(cluster)
     json_line(cluster.to_dict())

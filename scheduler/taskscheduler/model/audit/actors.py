@@ -12,7 +12,7 @@ from taskscheduler.model.sound import is_text
 
 LONGEST_NAME = 200
 
-PROGRAM, COMMAND_LINE, WEB = "program", "cli", "web"
+PROGRAM, COMMAND_LINE, WEB, MCP = "program", "cli", "web", "mcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Actor:
 
     name: str
     role: Role = Role.ADMIN
-    via: str = PROGRAM  #: program, cli or web
+    via: str = PROGRAM  #: program, cli, web or mcp
     address: str | None = None  #: of the client of the web pages
 
     @classmethod

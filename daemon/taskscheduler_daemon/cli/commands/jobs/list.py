@@ -10,18 +10,15 @@ from typing import Any
 import click
 
 from taskscheduler.model.document import Document
-from taskscheduler.model.filters.expression import Filter, all_of
-from taskscheduler.model.lifecycle import LIVE, UNSUCCESSFUL, Status
-from taskscheduler.operations.selections.batches import Selected
+from taskscheduler.model.filters.expression import Filter
+from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
-from taskscheduler.store.job_lists import by_id
-from taskscheduler.store.selections.search import wanted
-from taskscheduler.store.web.job_pages import JobPages
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import OpenDatabase, open_database
 from taskscheduler_daemon.cli.input.parameters import LIMIT, STATUS
 from taskscheduler_daemon.cli.input.selecting import SLOW, WHERE
 from taskscheduler_daemon.cli.output.tables import draw_jobs
+from taskscheduler_daemon.cli.reading.newest_jobs import newest, query_of, searches
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.job import COLUMNS, record, row
 from taskscheduler_daemon.presentation.terminal import remark, say
@@ -80,23 +77,17 @@ def command(
     follow: bool,
 ) -> None:
     chosen = Filter.parse(where or "")
-    query = _query(status, job, queue, tags, everything or chosen.names("status"))
+    query = query_of(status, job, queue, tags, everything or chosen.names("status"))
     if follow and not (settings.terminal and settings.form() == "table"):
         raise click.UsageError("--follow draws on a terminal; in a pipe use: taskscheduler listen")
     if limit is None and settings.terminal and settings.form() == "table":
         limit = _MOST_LINES
     with open_database(settings) as database:
-        queries = [query] if where is None else _searches(database, query, chosen, slow)
+        queries = [query] if where is None else searches(database, query, chosen, slow)
         if follow:
             _follow(settings, database, queries, limit or _MOST_LINES, order)
         else:
             _show(settings, database, queries, limit, order)
-
-
-def _searches(database: OpenDatabase, query: dict[str, Any], chosen: Filter, slow: bool) -> list[dict[str, Any]]:
-    """Returns the queries that find the jobs of an expression by indexes. InvalidOptionError if none does."""
-    store = database.scheduler.store
-    return Selected(all_of([query, chosen.query(store.clock.now())]), slow, repr(str(chosen))).searches(store)
 
 
 def _show(
@@ -106,29 +97,13 @@ def _show(
         jobs = _ordered(database, database.job_lists.every_of(queries), order)
         _print(settings, database, jobs, with_queue=order == "queue")
         return
-    documents = _newest(database, queries, limit + 1)
+    documents = newest(database, queries, limit + 1)
     more, documents = len(documents) > limit, documents[:limit]
     _print(settings, database, _ordered(database, documents, order), with_queue=order == "queue")
     if settings.terminal and settings.form() == "table":
         _print_hint(len(documents), more, queries[0])
     elif more:  # a program that counts lines must not take a part for the whole
         remark(f"taskscheduler: only the newest {limit} jobs are listed; there are more")
-
-
-def _newest(database: OpenDatabase, queries: Sequence[dict[str, Any]], limit: int) -> list[Document]:
-    """Returns the newest jobs that match one of these queries."""
-    if not all(map(_passes_over_many, queries)):
-        return database.job_lists.recent_of(queries, limit)
-    store = database.scheduler.store
-    pages = JobPages(store.database, store.options)
-    found = {job["_id"]: job for query in queries for job in pages.newest(query, limit)}
-    return sorted(found.values(), key=by_id, reverse=True)[:limit]
-
-
-def _passes_over_many(query: Mapping[str, Any]) -> bool:
-    """Whether an index finds more jobs than match, so that they are searched in parts: failed ones of a queue."""
-    statuses = wanted(query) or LIVE
-    return statuses <= UNSUCCESSFUL and len(query) > 1
 
 
 def _ordered(database: OpenDatabase, documents: Iterable[Document], order: str) -> Iterable[Process]:
@@ -146,16 +121,6 @@ def _follow(
         room = max(1, shutil.get_terminal_size().lines - _OTHER_LINES)
         _show(settings, database, queries, min(limit, room), order)
         pause.wait(_REDRAWN_EVERY)
-
-
-def _query(
-    status: Sequence[Status], job: str | None, queue: str | None, tags: Sequence[str], everything: bool
-) -> dict[str, Any]:
-    query: dict[str, Any] = {"class": job, "queue": queue, "tags": {"$in": list(tags)} if tags else None}
-    wanted = status or (() if everything else tuple(LIVE))
-    if wanted:
-        query["status"] = {"$in": sorted(int(one) for one in wanted)}
-    return {name: value for name, value in query.items() if value is not None}
 
 
 def _print(settings: Settings, database: OpenDatabase, jobs: Iterable[Process], with_queue: bool) -> None:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
-from taskscheduler.model.control.known import UnknownClass
-from taskscheduler.model.control.pauses import Pause
 from taskscheduler.model.control.reasons import Code
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.control.known import unknown_classes
-from taskscheduler.operations.control.summary import kept_back
-from taskscheduler.store.counts.backlogs import Backlog
-from taskscheduler.store.overview import Server
 from taskscheduler_daemon.cli.command import command as cli_command
-from taskscheduler_daemon.cli.database import DatabaseView, node_command, view_database
+from taskscheduler_daemon.cli.database import node_command, view_database
 from taskscheduler_daemon.cli.exit_codes import ExitCode
 from taskscheduler_daemon.cli.output.worker_tree import pid, tree, work
+from taskscheduler_daemon.cli.reading.cluster_status import ClusterStatus
 from taskscheduler_daemon.cli.settings import Settings
 from taskscheduler_daemon.presentation.clean import clean
 from taskscheduler_daemon.presentation.durations import brief
@@ -32,15 +26,13 @@ from taskscheduler_daemon.presentation.node import (
     busy,
     describe,
     load,
-    node_record,
     node_state,
     unknown_warning,
     workers,
 )
-from taskscheduler_daemon.presentation.pause import in_words, record, what
-from taskscheduler_daemon.presentation.reason import counted, summary_record
+from taskscheduler_daemon.presentation.pause import in_words, what
+from taskscheduler_daemon.presentation.reason import counted
 from taskscheduler_daemon.presentation.reason import rows as reason_rows
-from taskscheduler_daemon.presentation.running import as_of_now, boots_of
 from taskscheduler_daemon.presentation.terminal import say, say_lines
 from taskscheduler_daemon.presentation.text import aligned, json_line, json_pretty, tsv
 
@@ -52,55 +44,6 @@ HELP = """Show the server, nodes, workers, queues and counts on one screen.
 
 With --node NAME, for health checks: exit code 0 if this node is up, else 1.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterStatus:
-    """Everything on the screen."""
-
-    database: str
-    server: Server
-    nodes: Sequence[Mapping[str, Any]]
-    counts: Mapping[Status, int]
-    queues: Sequence[Backlog]
-    next_due: float | None
-    pauses: Sequence[Pause]
-    unknown: Sequence[UnknownClass]
-    why: Mapping[Code, int]  #: how many due jobs something keeps back
-    jobs: Mapping[Any, Mapping[str, Any]]  #: the jobs that run now
-
-    @classmethod
-    def read(cls, view: DatabaseView) -> ClusterStatus:
-        """Reads it from a database."""
-        overview = view.overview
-        nodes, counts, queues, pauses = overview.nodes(), overview.counts(), overview.backlogs(), overview.pauses()
-        running = view.job_lists.running_on(boots_of(nodes))
-        return cls(
-            overview.name,
-            overview.server(),
-            as_of_now(nodes, running),
-            counts,
-            queues,
-            overview.next_due(),
-            pauses,
-            unknown_classes(overview, nodes),
-            kept_back(overview, counts, queues, nodes, pauses),
-            {job["_id"]: job for job in running},
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns it for JSON."""
-        return {
-            "database": self.database,
-            "server": asdict(self.server),
-            "nodes": [node_record(node) for node in self.nodes],
-            "jobs": {status.label: number for status, number in self.counts.items()},
-            "queues": [asdict(queue) for queue in self.queues],
-            "next_due": self.next_due,
-            "pauses": [record(pause) for pause in self.pauses],
-            "unknown": [one._asdict() for one in self.unknown],
-            "why": summary_record(self.why),
-        }
 
 
 @cli_command("status", example="taskscheduler status --node web-1", help=HELP)

@@ -1,0 +1,1 @@
+"""What an assistant may read and change, by the Model Context Protocol."""
