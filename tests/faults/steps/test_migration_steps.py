@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import AutoReconnect
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.failures import fingerprint_of
@@ -18,7 +21,9 @@ from taskscheduler.model.migration.steps import STEPS
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.operations.migration.migrate import migrate
 from taskscheduler.store.migration.migrations import MigrationStore
+from taskscheduler.store.schema import complete
 from tests.faults.steps.acting import CRASHED, WAITS, Actor, Orders
+from tests.faults.steps.server import Server
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import NodeProcess
@@ -88,6 +93,30 @@ def test_if_the_index_that_tells_of_the_older_version_goes_first_a_second_run_do
 ) -> None:
     with pytest.raises(AssertionError):
         every_crash(database, uri, tmp_path, backwards=True)
+
+
+def test_a_migration_waits_for_indexes_that_are_being_made_for_somebody_who_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    server = Server(tmp_path / "server")
+    try:
+        with MongoClient[dict[str, Any]](server.uri("older")) as client:
+            load(client["older"])
+            client["older"][NODES].delete_many({})
+            standing = {"configureFailPoint": "hangAfterStartingIndexBuild"}
+            server.client.admin.command({**standing, "mode": "alwaysOn"})
+            hurried = MongoClient[dict[str, Any]](server.uri("older"), socketTimeoutMS=500)
+            with hurried, pytest.raises(AutoReconnect):
+                complete(hurried["older"], SchedulerOptions())
+            store = MigrationStore(client["older"], SchedulerOptions())
+            assert "blocked (the server is making it)" in store.plan()[0].found
+            with ThreadPoolExecutor(1) as threads:
+                states = threads.submit(lambda: [str(report.state) for report in migrate(store)])
+                with pytest.raises(TimeoutError):
+                    states.result(2)
+                server.client.admin.command({**standing, "mode": "off"})
+                assert states.result(60) == ["done"] * len(STEPS)
+    finally:
+        server.stop()
 
 
 # -- beside nodes of both versions ------------------------------------------------------------------------------------
