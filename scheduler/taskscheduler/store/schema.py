@@ -335,9 +335,28 @@ def _rounded(size: int) -> int:
 
 
 def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
-    """Returns the names of the indexes that the job store lacks."""
+    """Returns the names of the indexes that the job store lacks, and of those that the server is making just now."""
     present = database[options.job_store].index_information()
     used = set(database.list_collection_names(filter={"name": {"$in": [SEQUENCES, FLOWS]}}))
     indexes = job_indexes(options, present, SEQUENCES in used) + (flow_indexes() if FLOWS in used else [])
     wanted = [str(model.document["name"]) for model in indexes]
-    return [name for name in wanted if name not in present]
+    begun = [f"{spec['name']} (the server is making it)" for spec in begun_indexes(database[options.job_store])]
+    return [*(name for name in wanted if name not in present), *begun]
+
+
+def await_indexes(collection: Collection[Document]) -> None:
+    """Returns when the server has made all indexes of a collection that it is making."""
+    if begun := begun_indexes(collection):
+        collection.database.command("createIndexes", collection.name, indexes=begun)
+
+
+def begun_indexes(collection: Collection[Document]) -> list[Document]:
+    """Returns the indexes that the server is making. It lists them with the others, and refuses to search by them.
+
+    It goes on if who has asked for them is gone.
+    """
+    try:
+        answer = collection.database.command("listIndexes", collection.name, includeBuildUUIDs=True)
+    except OperationFailure:  # there is no such collection, or this server does not tell
+        return []
+    return [entry["spec"] for entry in answer["cursor"]["firstBatch"] if "buildUUID" in entry]

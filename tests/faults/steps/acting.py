@@ -25,8 +25,13 @@ from taskscheduler.model.lifecycle import Ending
 from taskscheduler.model.metrics.counts import Sample, Series
 from taskscheduler.model.metrics.steps import MINUTE
 from taskscheduler.model.metrics.tally import Portion
+from taskscheduler.model.migration.steps import STEPS
+from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.operations.migration.migrate import migrate
 from taskscheduler.operations.schedule_runs import add_due_runs
+from taskscheduler.store.client import connect
 from taskscheduler.store.driver_errors import StoreError
+from taskscheduler.store.migration.migrations import MigrationStore
 from taskscheduler_daemon import QueueNode
 from tests.faults.steps import ambiguous, crashing
 from tests.faults.steps.removals import REMOVALS
@@ -39,6 +44,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", __name__])
 _PR_SET_PDEATHSIG = 1
 CRASHED, FAILED = -9, 1
+WAITS = 3  #: of a migration: older nodes need what it would change
 JOBS = [
     *("tests.support.jobs", "tests.support.batching", "tests.support.commits", "tests.support.flowing"),
     "tests.support.talking",
@@ -287,8 +293,23 @@ def _flush(scheduler: Scheduler, facts: Mapping[str, Any]) -> list[ObjectId]:
     return []
 
 
+def _migrate(orders: Orders) -> int:
+    """Move a database to this version; `backwards` the last step first, `heedless` without regard to older nodes."""
+    store = MigrationStore(connect(orders.uri), SchedulerOptions())
+    if orders.facts.get("backwards"):
+        for number in range(len(STEPS), 0, -1):
+            sum(store.take(number))
+    if orders.facts.get("heedless"):
+        for number in range(1, len(STEPS) + 1):
+            sum(store.take(number))
+        return 0
+    reports = list(migrate(store))
+    return 0 if all(report.is_settled for report in reports) else WAITS
+
+
 ACTS: Mapping[str, Callable[[Orders], int]] = {
     "node": _node,
+    "migrate": _migrate,
     "add": _operation(_add),
     "add_many": _operation(_add_many),
     "add_once": _operation(_add_once),

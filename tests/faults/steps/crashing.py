@@ -21,7 +21,7 @@ _UNSEEN = {"hello", "ismaster", "isMaster", "getMore", "killCursors", "endSessio
 
 _WRITES = {
     *("insert", "update", "delete", "findAndModify", "bulkWrite"),
-    *("commitTransaction", "abortTransaction", "create", "createIndexes", "collMod", "killSessions"),
+    *("commitTransaction", "abortTransaction", "create", "createIndexes", "dropIndexes", "collMod", "killSessions"),
 }
 
 #: messages, whose loss costs time only, and signs of life, whose number depends on time alone

@@ -15,7 +15,7 @@ from taskscheduler.model.lenient import as_stored, has_unreadable
 from taskscheduler.model.lifecycle import DEAD_LETTERS, Status
 from taskscheduler.model.sound import sound
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read_ids, undecoded
-from taskscheduler.store.migration.steps import BATCH, MAX_TIME_MS, PARKED_INDEX, has_index
+from taskscheduler.store.migration.steps import BATCH, MAX_TIME_MS, PARKED_INDEX, has_index, serves
 
 _FAILURES = "failures"
 
@@ -38,7 +38,7 @@ class NamelessFailures:
         if not has_index(self._jobs, PARKED_INDEX):
             return ""
         nameless = any(self._page(status, MaxKey(), 1) for status in DEAD_LETTERS)
-        stale = has_index(self._jobs, _FAILURES) and bool(self._stale(1))
+        stale = serves(self._jobs, _FAILURES) and bool(self._stale(1))
         return "some have none" if nameless else "some that are done have one" if stale else ""
 
     def take(self) -> Iterator[int]:

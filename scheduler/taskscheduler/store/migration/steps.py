@@ -14,7 +14,7 @@ from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.control_updates import own_list
 from taskscheduler.store.lenient_reads import ONLY_ID, read_ids
-from taskscheduler.store.schema import complete, missing_indexes
+from taskscheduler.store.schema import await_indexes, begun_indexes, complete, missing_indexes
 
 MAX_TIME_MS = 10_000
 
@@ -51,9 +51,10 @@ class MissingIndexes:
         return ", ".join(missing_indexes(self._database, self._options))
 
     def take(self) -> Iterator[int]:
-        """Makes them all."""
+        """Makes them all, and waits for those that somebody else has begun to make."""
         missing = missing_indexes(self._database, self._options)
         complete(self._database, self._options)
+        await_indexes(self._database[self._options.job_store])
         yield len(missing)
 
 
@@ -65,7 +66,7 @@ class ParkedJobs:
 
     def found(self) -> str:
         """Says whether there are any."""
-        return "some are in no list" if has_index(self._jobs, PARKED_INDEX) and self._ids(PARKED_INDEX, 1) else ""
+        return "some are in no list" if serves(self._jobs, PARKED_INDEX) and self._ids(PARKED_INDEX, 1) else ""
 
     def take(self) -> Iterator[int]:
         """Puts them into the lists of their keys."""
@@ -107,3 +108,8 @@ def has_index(jobs: Collection[Document], name: str) -> bool:
     """Whether there is an index of this name."""
     present: Mapping[str, Any] = jobs.index_information()
     return name in present
+
+
+def serves(jobs: Collection[Document], name: str) -> bool:
+    """Whether there is an index of this name that queries may name: one that is being made serves none."""
+    return has_index(jobs, name) and all(spec["name"] != name for spec in begun_indexes(jobs))
