@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import io
 import re
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import cache
@@ -204,6 +205,12 @@ def test_the_list_for_language_models_is_that_of_the_index() -> None:
     assert listed == set(PAGES) - {README, DOCS / "index.md"}
 
 
+def test_the_changes_begin_with_this_version() -> None:
+    changes = (DOCS / "reference" / "changelog.md").read_text()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.findall(r"^## ([\d.]+)$", changes, re.MULTILINE)[0] == version
+
+
 # -- README ------------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +230,19 @@ def test_the_two_commands_stand_alone(command: str) -> None:
     alone = [block.text for block in blocks(README.read_text()) if block.text.endswith(f"{command}\n")]
     assert len(alone) == 1
     assert re.fullmatch(r"sh tests/setup\.sh( test)? && .*\n", alone[0])
+
+
+def test_the_pictures_of_the_readme_are_there_and_small() -> None:
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README.read_text())
+    assert len(pictures) == 2
+    assert [name for name in pictures if (ROOT / name).stat().st_size > 200_000] == []
+
+
+def test_the_readme_compares_with_the_systems_whose_sources_are_named() -> None:
+    table = section(README.read_text(), "Beside others")
+    compared = [cell.strip().split()[0] for cell in table.strip().splitlines()[0].strip("|").split("|")[2:]]
+    sources = section((DOCS / "explanation" / "alternatives.md").read_text(), "Where it is from")
+    assert re.findall(r"^\| ([A-Z]\w+) \|", sources, re.MULTILINE) == compared
 
 
 def test_every_name_in_the_readme_exists() -> None:
