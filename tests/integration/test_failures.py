@@ -72,7 +72,7 @@ def test_counts_of_many_jobs_end_at_a_limit(scheduler: Scheduler, monkeypatch: p
     assert {one.fingerprint: one.count for one in scheduler.failures() if one.is_complete} == numbers
     monkeypatch.setattr(failures, "FIRST", 3)
     monkeypatch.setattr(failures, "CAP", 8)
-    monkeypatch.setattr(failures, "share", lambda number, together: {2: 10}[number])
+    monkeypatch.setattr(failures, "share", lambda number: {2: 10}[number])
     found = [(one.fingerprint[0], one.count, one.is_complete) for one in scheduler.failures()]
     assert found == [("d", 11, False), ("b", 9, True), ("c", 3, True), ("a", 2, True)]
 

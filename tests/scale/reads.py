@@ -208,7 +208,7 @@ COMMANDS = (
     "sequences list",
     "pauses",
     "why --summary",
-    "flow list",
+    "flow list --limit 50",
     "schedule list",
     "service list",
     "metrics",

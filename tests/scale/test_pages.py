@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.scale, pytest.mark.timeout(3 * 3600)]
 
 SIZE = Size(int(os.environ.get("TASKSCHEDULER_TEST_ENDED", "10_000_000")), 100_000)
 
-MOST_EXAMINED = 25_000  #: keys or documents, by one statement; a page of jobs searches 10 000
+MOST_EXAMINED = 25_000  #: keys or documents, by one statement; a page of jobs searches 5000
 
 MOST_SCANNED = 1000  #: documents of a small collection that has no index for a question, such as nodes
 

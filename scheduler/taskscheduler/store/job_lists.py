@@ -21,9 +21,10 @@ from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.ending import KEPT_ATTEMPTS
 from taskscheduler.store.client import durable
+from taskscheduler.store.counts.classes import MOST_CLASSES, live_classes
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.jobs import LIVE_FILTER, LIVE_JOBS
-from taskscheduler.store.lenient_reads import NO_TEXT, each, together, undecoded
+from taskscheduler.store.jobs import LIVE_JOBS
+from taskscheduler.store.lenient_reads import each, together, undecoded
 from taskscheduler.store.schema import retention_index
 
 CAP = 10_000  #: the limit of every count
@@ -32,9 +33,9 @@ MOST_SEARCHED = 500_000  #: jobs in which ended jobs of a queue are searched, si
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
-_MAX_CLASSES = 100
-
 _MAX_TIME_MS = 10_000
+
+_FEW = 2500  #: live jobs that are looked through for those of one queue; 10 ms
 
 _QUICK_MS = 200  #: for a search that may pass over millions of jobs where another way exists
 
@@ -128,8 +129,8 @@ class JobLists:
         for status in sorted(wanted):
             own = {"queue": query["queue"]} if status is Status.WAITING else {}
             looked = self._jobs.find({"status": int(status), **own}, {"queue": 1}).hint(COUNT_INDEX[status])
-            seen = list(each(looked.limit(CAP + 1).max_time_ms(_MAX_TIME_MS)))
-            if len(seen) > CAP:
+            seen = list(each(looked.limit(_FEW + 1).max_time_ms(_MAX_TIME_MS)))
+            if len(seen) > _FEW:
                 return None
             ids += [job["_id"] for job in seen if job.get("queue") == query["queue"]]
         return ids
@@ -146,22 +147,10 @@ class JobLists:
         """Returns a filter on classes that lets a query for live jobs use their index and skip ended ones."""
         if "class" in query or not _wanted(query) <= LIVE or not _wanted(query):
             return {}
-        if any(self._next_class(condition) is not None for condition in NO_TEXT):
+        names = live_classes(self._jobs)
+        if names is None:
             return _ANY_CLASS
-        names: list[str] = []
-        while len(names) <= _MAX_CLASSES:
-            first = self._next_class({"$gt": names[-1] if names else ""})
-            if first is None:
-                return {"class": {"$in": names}}
-            if type(first["class"]) is not str:
-                return _ANY_CLASS
-            names.append(first["class"])
-        return {}
-
-    def _next_class(self, condition: Mapping[str, Any]) -> Document | None:
-        query = {"class": condition, "status": LIVE_FILTER}
-        found = self._jobs.find(query, {"class": 1}).sort("class", 1).hint("live_list").limit(1)
-        return next(each(found), None)
+        return {"class": {"$in": names}} if len(names) <= MOST_CLASSES else {}
 
     def newest(self, queries: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Document]:
         """Yields the newest jobs that match one of these queries, with their data; each is decoded when it is yielded.

@@ -74,7 +74,7 @@ def list_jobs(
 ) -> Response:
     """Returns a page of jobs, the newest first. `next`, also in the header Link, is the address of the next page.
 
-    A page searches 10 000 jobs at most. So it may have few jobs, or none, and still a next page.
+    A page searches 5000 jobs at most. So it may have few jobs, or none, and still a next page.
     """
     context, wanted = context_of(request), _fields(fields)
     page = context.job_pages.page(_query(context, q), _place(cursor), limit)
@@ -114,7 +114,7 @@ def _fields(given: str | None) -> tuple[str, ...]:
     summary="Count jobs",
 )
 def count_jobs(request: Request, q: Expression = None) -> Response:
-    """Counts the jobs that match among the newest 10 000 that an index leads to."""
+    """Counts the jobs that match among the newest 5000 that an index leads to."""
     context = context_of(request)
     found = context.job_pages.count(_query(context, q))
     return answer({"count": found.found, "is_complete": found.is_complete})

@@ -25,10 +25,6 @@ _EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 _TEXTS = {"job": "$class", "type": "$error.type", "place": "$error.place", "message": "$error.message"}
 
-_TOGETHER = 30_000  #: jobs that are counted of all mistakes of many jobs; 20 ms
-
-_FOR_EACH = 1000  #: of these for each mistake that is asked for: a short list costs less
-
 _AT_ONCE = 100  #: mistakes whose jobs one question counts
 
 
@@ -45,13 +41,11 @@ class FailureCounts:
         """Returns the `limit` mistakes that were seen last, of one class or all, the most frequent of them first.
 
         With `since`, only mistakes seen since then, and the count of those jobs alone. Of each it counts 200 jobs, and
-        where there are more, 1000 more for each that is asked for, and 30 000 at most, of all these together, in equal
-        parts.
+        where there are more, CAP more of all these mistakes together, in equal parts.
         """
         since = since or _EVER
         newest = self._newest(since, job, limit)
-        together = min(_TOGETHER, limit * _FOR_EACH)
-        first, counts = self._first(list(newest)), self._counts(sorted(newest), since, together)
+        first, counts = self._first(list(newest)), self._counts(sorted(newest), since)
         rows = [_row(found, first, *counts[name]) for name, found in newest.items()]
         return sorted((row for row in rows if row.count), key=lambda row: (-row.count, row.fingerprint))
 
@@ -78,27 +72,26 @@ class FailureCounts:
         ]
         return {found["_id"]: found["first"] for found in each(self._jobs.aggregate(stages, hint=_FAILURES))}
 
-    def _counts(self, names: Sequence[str], since: datetime, together: int) -> dict[str, tuple[int, bool]]:
+    def _counts(self, names: Sequence[str], since: datetime) -> dict[str, tuple[int, bool]]:
         """Returns how many jobs failed by each of these mistakes, and whether all of them are counted."""
-        limit = min(CAP, together)
-        counts = self._at_once(names, since, limit)
-        if sum(counts.values()) <= limit:
+        counts = self._at_once(names, since)
+        if sum(counts.values()) <= CAP:
             return {name: (counts.get(name, 0), True) for name in names}
         cut = max(counts)  # the keys are in the order of the names, so those before it are counted to their end
         rest = [name for name in names if name >= cut]
         counts |= self._each(rest, since, FIRST)
         longer, most = [name for name in rest if counts[name] > FIRST], FIRST
         if longer:
-            most = share(len(longer), together)
+            most = share(len(longer))
             counts |= self._each(longer, since, most)
         return {name: (counts.get(name, 0), name not in longer or counts[name] <= most) for name in names}
 
-    def _at_once(self, names: Sequence[str], since: datetime, limit: int) -> dict[str, int]:
-        """Returns the counts of the first `limit` + 1 jobs in the order of the index."""
+    def _at_once(self, names: Sequence[str], since: datetime) -> dict[str, int]:
+        """Returns the counts of the first CAP + 1 jobs in the order of the index."""
         stages: list[Document] = [
             {"$match": {"fingerprint": {"$in": names}, "ended": _dates(since)}},
             {"$sort": {"fingerprint": 1, "ended": -1}},
-            {"$limit": limit + 1},
+            {"$limit": CAP + 1},
             {"$group": {"_id": "$fingerprint", "jobs": {"$sum": 1}}},
         ]
         return _numbers(each(self._jobs.aggregate(stages, hint=_FAILURES))) if names else {}

@@ -7,6 +7,6 @@ from taskscheduler.store.job_lists import CAP
 FIRST = 200  #: of each that are counted at first
 
 
-def share(number: int, together: int | None = None) -> int:
-    """Returns how far to count each of so many that have more than FIRST: `together`, or CAP, more in equal parts."""
-    return min(CAP, FIRST + (CAP if together is None else together) // max(1, number))
+def share(number: int) -> int:
+    """Returns how far to count each of so many that have more than FIRST: CAP more in equal parts."""
+    return min(CAP, FIRST + CAP // max(1, number))

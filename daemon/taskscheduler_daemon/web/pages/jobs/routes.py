@@ -30,7 +30,7 @@ from taskscheduler_daemon.web.pages.view_models import job_row, state_view
 
 PAGE = 50  #: jobs on one page of the list
 
-MOST_SEARCHED = 10_000  #: jobs that one page reads at most, if no index finds the matching ones
+MOST_SEARCHED = 5000  #: jobs that one page reads at most, if no index finds the matching ones
 
 CHILDREN = 20
 
