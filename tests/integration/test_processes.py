@@ -386,10 +386,11 @@ def test_a_second_signal_ends_a_node_at_once(scheduler: Scheduler, start_node: S
     node.send(signal.SIGINT)
     assert node.process.wait(20) == 0
     assert process.refresh().status is Status.WAITING
+    assert scheduler.store.nodes.all() == [], "it has handed everything back, so it is not taken for lost"
 
 
 def test_a_second_signal_ends_a_node_whose_manager_hangs_also_while_claims_are_under_way(
-    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+    scheduler: Scheduler, start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(support, "_MAIN", f"{claiming_ends_after(1)}\n{support._MAIN}")
     node = start_node(stop_timeout=60)
@@ -399,6 +400,7 @@ def test_a_second_signal_ends_a_node_whose_manager_hangs_also_while_claims_are_u
     eventually(lambda: "node stops" in node.log.read_text())
     node.send(signal.SIGTERM)
     assert node.process.wait(25) == 0
+    assert scheduler.store.nodes.all() == []
 
 
 _WRITES_NO_ENDS = """

@@ -80,7 +80,8 @@ def open_migration(settings: Settings) -> Iterator[MigrationStore]:
     with chosen_uri(settings) as uri:
         database = connect(uri, overrule=True, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS, socketTimeoutMS=None)
         try:
-            check_server(database, SYSTEM_CLOCK)
+            with SlowConnection(database, logger):
+                check_server(database, SYSTEM_CLOCK)
             yield MigrationStore(database, options)
         finally:
             database.client.close()

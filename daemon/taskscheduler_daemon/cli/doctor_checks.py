@@ -73,7 +73,7 @@ def _streams(overview: ClusterOverview) -> Iterator[Finding]:
 def _indexes(overview: ClusterOverview) -> Iterator[Finding]:
     missing = overview.missing_indexes()
     if missing:
-        cure = "the next node or scheduler that connects creates them"
+        cure = "taskscheduler migrate makes them, and so does the next node or scheduler that connects"
         yield Finding(WARNING, "indexes", f"missing: {', '.join(missing)}", cure)
     else:
         yield Finding(GOOD, "indexes", "all present")

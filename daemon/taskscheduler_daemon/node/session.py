@@ -310,7 +310,8 @@ class Session:
             self._parts.dispatcher.release_all(self._why, self._begun, self._manager_was_asked)
 
     def _write_what_is_left(self) -> None:
-        self._is_written = self._parts.completer.stop(self._may_drop_results)
+        is_written = self._parts.completer.stop(self._may_drop_results)
+        self._is_written = is_written and self._end is not SessionEnd.LEASE_LOST
 
     def _store_metrics(self) -> None:
         if self._parts.lease.is_safe:  # else the database does not answer

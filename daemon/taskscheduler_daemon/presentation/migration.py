@@ -40,7 +40,7 @@ def _became(report: StepReport) -> str:
     if report.state is StepState.WAITS:
         return f"waits for {', '.join(report.nodes)}"
     if report.state is StepState.DONE:
-        return f"done ({report.changed})"
+        return f"done, {report.changed} changed"
     return str(report.state)
 
 
@@ -49,14 +49,13 @@ def waiting_for(reports: Iterable[StepReport]) -> str:
     return ", ".join(sorted({name for report in reports for name in report.nodes}))
 
 
-def verdict(reports: Sequence[StepReport]) -> str:
-    """Returns the last line: what remains to be done, and how."""
+def verdict(reports: Sequence[StepReport]) -> list[str]:
+    """Returns the last lines: what remains to be done, and how."""
     waiting = [report for report in reports if report.state is StepState.WAITS]
-    if waiting:
-        return (
-            "Nodes of an older version need what the other steps change. Replace them, then run this again: "
-            f"{waiting_for(waiting)}"
-        )
+    lines = []
     if any(report.state is StepState.NEEDED for report in reports):
-        return "Nothing was changed. To do what is needed, run: taskscheduler migrate"
-    return "The database is of this version."
+        lines.append("Nothing was changed. To do what is needed, run: taskscheduler migrate")
+    if waiting:
+        names = waiting_for(waiting)
+        lines.append(f"Some steps wait for older nodes. Replace these, then run taskscheduler migrate again: {names}")
+    return lines or ["The database is of this version."]

@@ -111,6 +111,7 @@ class Completer:
         self._threads = threads
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
         self._dropping = threading.Event()  #: try to write only once, then give up
+        self._has_dropped = False
         self._thread: threading.Thread | None = None
         self.fenced = 0  #: ends that the database refused because the job was not ours any more
 
@@ -169,7 +170,7 @@ class Completer:
                 warn_at = NEVER
                 logger.warning("waiting for the database to store how jobs ended; another signal ends the node")
             self._thread.join(_LOOK_EVERY)
-        return not self._dropping.is_set()
+        return not self._has_dropped
 
     def _loop(self) -> None:
         stopping = False
@@ -244,6 +245,7 @@ class Completer:
         facts = {"count": len(completions), "reason": str(error)[:200]}
         if self._dropping.is_set():
             logger.error("ends of jobs not written", extra=facts)
+            self._has_dropped = True
             return []
         if is_refusal(error):
             logger.error("ends of jobs refused", extra=facts)

@@ -28,7 +28,7 @@ _TEXTS = {
     Ending.TIMED_OUT: "job ran out of time",
     Ending.LOST: "job lost its worker",
     Ending.SUSPECTED: "job lost its worker beside others",
-    Ending.SNOOZED: "job put off by itself",
+    Ending.SNOOZED: "job snoozes",
     Ending.RETURNED: "job handed back",
     Ending.UNSTARTED: "job handed back before it started",
 }
@@ -95,7 +95,8 @@ class JobLog:
         if report.ending in _BAD or (status.is_final and status is not Status.DONE):
             self._failed(attempt, report, completion)
         elif self._ends.take():
-            logger.info(_TEXTS[report.ending], extra={**_facts(attempt), **_seconds(report)})
+            text, waits = _waiting(completion) if report.ending is Ending.SNOOZED else (_TEXTS[report.ending], {})
+            logger.info(text, extra={**_facts(attempt), **_seconds(report), **waits})
 
     def _failed(self, attempt: Attempt, report: Report, completion: Completion) -> None:
         if not self._failures.take():
@@ -132,6 +133,14 @@ class JobLog:
 def _facts(attempt: Attempt) -> dict[str, Any]:
     fence = attempt.fence
     return {"job": str(fence.job_id), "job_name": attempt.job.get("class"), "attempt": fence.attempt}
+
+
+def _waiting(completion: Completion) -> tuple[str, dict[str, str]]:
+    """Returns what to say of an attempt that has put its job off, and for which signal it waits."""
+    awaits = completion.again.awaits if completion.again is not None else None
+    if not awaits:
+        return _TEXTS[Ending.SNOOZED], {}
+    return ("job waits for a signal", {"signal": str(awaits["name"])}) if "name" in awaits else ("job sleeps", {})
 
 
 def _seconds(report: Report) -> dict[str, float]:

@@ -22,6 +22,8 @@ _TERM = re.compile(
     r"""(?:(?P<key>[^\s":,<>]+):)?(?P<operator>>=|<=|>|<)?(?P<values>(?:"(?:[^"\\]|\\.)*"|[^\s"])*)""", re.DOTALL
 )
 
+_COMPARED = re.compile(r"(?P<key>[\w.]+)(?P<operator>[=<>]=?)(?P<value>.+)", re.DOTALL)  #: a key without its colon
+
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -172,5 +174,16 @@ def _check_is_text(value: Value) -> None:
         raise FilterError(f'did you mean {meant}? To look for the text write "{value.text}"')
     if name in KEYS or name in ALIASES:
         raise FilterError(f'did you mean {ALIASES.get(name, name)}:…? To look for the text write "{value.text}"')
+    if meant := _without_colon(value.text):
+        raise FilterError(f'did you mean {meant}? To look for the text write "{value.text}"')
     if "*" in name:
         raise FilterError(f"a text is found anywhere: leave out the *, or give a key{near_miss(name, KEYS, ALIASES)}")
+
+
+def _without_colon(text: str) -> str:
+    """Returns what was meant by a text such as `status=failed`; empty if it begins with no key."""
+    found = _COMPARED.match(text)
+    if found is None or found["key"].partition(".")[0].lower() not in {*KEYS, *ALIASES, DATA}:
+        return ""
+    operator = "" if found["operator"].startswith("=") else found["operator"]
+    return f"{canonical(found['key'])}:{operator}{found['value']}"

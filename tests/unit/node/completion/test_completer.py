@@ -245,6 +245,13 @@ def test_results_are_dropped_only_when_they_may_be(bench: Bench, caplog: pytest.
     assert bench.written == []
 
 
+def test_nothing_is_dropped_by_one_that_may_drop_and_can_write(bench: Bench) -> None:
+    bench.end(one := attempt())
+    bench.completer.start()
+    assert bench.completer.stop(lambda: True)
+    assert bench.written == [one.fence.job_id]
+
+
 def test_one_that_was_never_started_has_nothing_to_write(bench: Bench) -> None:
     assert bench.completer.stop()
 

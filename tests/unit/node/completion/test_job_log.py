@@ -13,6 +13,7 @@ from taskscheduler.jobs.executor import find
 from taskscheduler.model.attempt_result import describe
 from taskscheduler.model.lifecycle import Ending, Transition, Verdict
 from taskscheduler.operations.finish import AttemptEnd, completion_of
+from taskscheduler.store.attempts.completion import Again
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Kind, Report
 from taskscheduler_daemon.node.completion.job_log import (
@@ -134,6 +135,27 @@ def test_other_ends_are_told_as_well(
     end(log, ending)
     (record,) = caplog.records
     assert (record.levelname, record.getMessage(), vars(record)["seconds"]) == ("INFO", message, 1.235)
+
+
+@pytest.mark.parametrize(
+    ("awaits", "message", "signal"),
+    [
+        (None, "job snoozes", None),
+        ({"sleep": "pause", "until": None}, "job sleeps", None),
+        ({"name": "approved", "until": None}, "job waits for a signal", "approved"),
+    ],
+)
+def test_a_job_that_goes_on_later_says_what_it_waits_for(
+    log: JobLog, caplog: pytest.LogCaptureFixture, awaits: dict[str, Any] | None, message: str, signal: str | None
+) -> None:
+    caplog.set_level("INFO")
+    attempt = an_attempt(JOB)
+    report = Report(Kind.REPORT, Ending.SNOOZED, attempt.fence.job_id.binary, 2, NO_WORKER, 1.0, b"")
+    put_off = completion_of(attempt.fence, JOB, AttemptEnd(Ending.SNOOZED, {"after": 60}, "worker", 1.0), 3)
+    put_off.again = Again(awaits=awaits)
+    log.ended(attempt, report, put_off)
+    (record,) = caplog.records
+    assert (record.getMessage(), vars(record).get("signal")) == (message, signal)
 
 
 def test_a_job_that_is_given_up_is_a_warning_however_it_ended(log: JobLog, caplog: pytest.LogCaptureFixture) -> None:

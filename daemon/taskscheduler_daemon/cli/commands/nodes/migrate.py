@@ -50,5 +50,6 @@ def _print(settings: Settings, steps: Iterable[StepReport]) -> list[StepReport]:
     if form == "json":
         say_lines(json_pretty([record(report) for report in reports]))
     elif form == "table":
-        say(clean(verdict(reports)))
+        for text in verdict(reports):
+            say(clean(text))
     return reports
