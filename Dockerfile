@@ -15,7 +15,7 @@ RUN /opt/taskscheduler/bin/pip install --no-cache-dir --disable-pip-version-chec
 RUN /opt/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /opt/taskscheduler/sbom.cdx.json /opt/taskscheduler/bin/python
 
 FROM python:3.12-slim-bookworm
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="taskscheduler" \
     org.opencontainers.image.description="Clustered job scheduling for Python on MongoDB: a queue node, or its web pages" \
