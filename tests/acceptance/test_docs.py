@@ -205,10 +205,17 @@ def test_the_list_for_language_models_is_that_of_the_index() -> None:
     assert listed == set(PAGES) - {README, DOCS / "index.md"}
 
 
-def test_the_changes_begin_with_this_version() -> None:
-    changes = (DOCS / "reference" / "changelog.md").read_text()
+def test_changes_image_and_chart_have_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert re.findall(r"^## ([\d.]+)$", changes, re.MULTILINE)[0] == version
+    places = {
+        DOCS / "reference" / "changelog.md": r"^## ([\d.]+)$",
+        ROOT / "Dockerfile": r"^ARG VERSION=(.+)$",
+        ROOT / "daemon" / "deploy" / "helm" / "taskscheduler" / "Chart.yaml": r'^(?:appV|v)ersion: "?([\d.]+)',
+    }
+    found = {path.name: re.findall(pattern, path.read_text(), re.MULTILINE) for path, pattern in places.items()}
+    found["changelog.md"] = found["changelog.md"][:1]
+    assert {one for versions in found.values() for one in versions} == {version}
+    assert [name for name, versions in found.items() if not versions] == []
 
 
 # -- README ------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ _IMPORTS = """
 import asyncio
 from datetime import timedelta
 from taskscheduler import AsyncScheduler, Job, Scheduler, Service, Status, call, job
-from taskscheduler.testing import InlineNode, fresh_scheduler
 from taskscheduler_daemon import Worker, WorkerManager
 
 scheduler = Scheduler()
@@ -67,7 +66,12 @@ class ResizeData:
     "how-to/schedules": "",
     "how-to/services": "def fetch(url): ...\ndef measure(question): return 21\n",
     "how-to/solo-and-programs": "@job(name='report')\ndef report(data): ...\n",
-    "how-to/test-jobs": _MAILS,
+    "how-to/test-jobs": _MAILS
+    + """
+import os
+from taskscheduler import testing
+testing.fresh_scheduler = testing.FreshDatabases(os.environ["TASKSCHEDULER_URI"]).scheduler
+""",
     "how-to/wait-and-listen": _MAILS
     + """
 import threading
