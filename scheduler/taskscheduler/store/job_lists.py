@@ -21,10 +21,10 @@ from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.ending import KEPT_ATTEMPTS
 from taskscheduler.store.client import durable
-from taskscheduler.store.counts.classes import MOST_CLASSES, live_classes
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.jobs import LIVE_JOBS
 from taskscheduler.store.lenient_reads import each, together, undecoded
+from taskscheduler.store.live_classes import MOST_CLASSES, live_classes
 from taskscheduler.store.schema import retention_index
 
 CAP = 10_000  #: the limit of every count

@@ -14,10 +14,10 @@ from taskscheduler.model.filters.expression import all_of
 from taskscheduler.model.lifecycle import LIVE, UNSUCCESSFUL, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import durable
-from taskscheduler.store.counts.classes import MOST_CLASSES, live_classes
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.lenient_reads import each, undecoded
+from taskscheduler.store.live_classes import MOST_CLASSES, live_classes
 from taskscheduler.store.selections.search import wanted
 
 MOST_SEARCHED = 5000  #: jobs that one page reads; 30 ms, and 60 ms if these are scattered
