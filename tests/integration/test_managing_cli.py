@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from tests.support import commands
+from tests.support.jobs import Noop
 from tests.support.mistakes import Mistaken
 
 from taskscheduler import Scheduler, SchedulerError, Status
 from taskscheduler.store.attempts.claiming import claim_update
+from taskscheduler.store.counts import by_name
 from taskscheduler.testing import InlineNode
 from taskscheduler_daemon.background import start_node, stop_node
 from taskscheduler_daemon.cli import main
@@ -112,6 +114,28 @@ def test_counts_are_printed_per_name_and_status(run: Run, scheduler: Scheduler) 
     )
     found = json.loads("".join(run("counts", "--by", "queue", "-o", "json")[1]))
     assert {name: counts["waiting"] for name, counts in found.items()} == {"bulk": 1, "default": 2}
+
+
+def test_of_many_jobs_some_are_counted_unless_all_are_wanted(
+    run: Run, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        scheduler.add_job(Noop)
+    with InlineNode(scheduler) as node:
+        node.run_due()
+    for _ in range(2):
+        scheduler.add_job(Noop)
+    monkeypatch.setattr(by_name, "FEW", 4)
+    monkeypatch.setattr(by_name, "MOST", 2)
+    code, out, error = run("-o", "table", "counts")
+    assert (code, out[1].split()) == (0, ["noop", "2", "0", "0", "3+", "0", "0", "0"])
+    assert "are counted: done; --all counts every job" in error
+    assert run("counts", "--all")[1:] == (
+        ["JOB\tWAITING\tPOSTPONED\tPROCESSING\tDONE\tFAILED\tCANCELED\tTIMEOUT", "noop\t2\t0\t0\t3\t0\t0\t0"],
+        "",
+    )
+    scheduler.store.jobs.collection.drop_index("retention_done")
+    assert run("counts")[1][1] == "noop\t2\t0\t0\t3\t0\t0\t0"
 
 
 def test_failures_are_printed_by_mistake(run: Run, scheduler: Scheduler) -> None:

@@ -16,6 +16,7 @@ from taskscheduler.operations.delete import delete_old, flush
 from taskscheduler.operations.rescue import restore
 from taskscheduler.operations.stats import COUNTED_BY, statistics
 from taskscheduler.process import Process
+from taskscheduler.store.counts.by_name import count_all
 from taskscheduler.store.counts.failures import FailureCounts
 from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.overview import ClusterOverview
@@ -67,11 +68,14 @@ class MaintenanceMethods(Methods):
             return delete_old(self._core.store, query, older)
 
     def counts(self, by: str = "job") -> dict[str, dict[Status, int]]:
-        """Returns how many jobs there are in each status, by the name of the `"job"` or by the `"queue"`."""
+        """Returns how many jobs there are in each status, by the name of the `"job"` or by the `"queue"`.
+
+        It reads all jobs: ten million take some 15 seconds.
+        """
         if not isinstance(by, str) or by not in COUNTED_BY:
             raise InvalidOptionError(f'option by must be "job" or "queue", not {by!r:.60}')
         with translated():
-            return self._core.store.jobs.counts_by(COUNTED_BY[by])
+            return count_all(self._core.store.jobs.collection, COUNTED_BY[by]).found
 
     def failures(self, since: Seconds | datetime | None = None, job: Any = None, limit: int = 100) -> list[Failure]:
         """Counts the jobs that ended FAILED or TIMEOUT by the mistake that made them fail, the most frequent first.

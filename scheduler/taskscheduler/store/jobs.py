@@ -115,17 +115,6 @@ class JobStore:
         claimed = {**query, "status": int(Status.PROCESSING)}
         return read_ids(self.collection, lambda jobs: jobs.find(claimed, ONLY_ID))
 
-    def counts_by(self, field: str) -> dict[str, dict[Status, int]]:
-        """Counts the jobs in each status, for each value of a field that holds names."""
-        group = {"name": f"${field}", "status": "$status"}
-        found: dict[str, dict[Status, int]] = {}
-        stages: list[Document] = [{"$group": {"_id": group, "count": {"$sum": 1}}}]
-        for entry in read(self.collection, lambda jobs: jobs.aggregate(stages)):
-            counts = found.setdefault(str(entry["_id"].get("name", "")), dict.fromkeys(Status, 0))
-            status = status_of(entry["_id"])
-            counts[status] = counts.get(status, 0) + entry["count"]
-        return dict(sorted(found.items()))
-
     def cancel(self, job_id: Any, only_queued: bool = False, reason: str | None = None) -> Document | None:
         """Cancels a live job, or only a queued one; returns the document before, or None if nothing was cancelled.
 
