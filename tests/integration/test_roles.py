@@ -21,6 +21,7 @@ from pymongo.errors import PyMongoError
 from tests.support.eventually import eventually
 from tests.support.fortress import Fortress
 from tests.support.nodes import ROOT, NodeProcess
+from tests.support.older_database import load
 
 from taskscheduler import AuthenticationError, Flow, Scheduler, SchedulerError, Status
 from taskscheduler.model.control.questions import Question
@@ -29,11 +30,15 @@ from taskscheduler.model.logs.lines import chunk_document
 from taskscheduler.model.metrics.counts import Sample, Series
 from taskscheduler.model.metrics.steps import MINUTE
 from taskscheduler.model.metrics.tally import Portion
-from taskscheduler.model.options import NODES
+from taskscheduler.model.migration.steps import StepState
+from taskscheduler.model.options import NODES, SchedulerOptions
+from taskscheduler.operations.migration.migrate import migrate
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import ChangeFeed
+from taskscheduler.store.client import connect as open_database
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.migration.migrations import MigrationStore
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.testing import InlineNode
 
@@ -224,6 +229,27 @@ def test_who_may_only_run_is_told_what_is_missing(place: Place) -> None:
     place.create(ROLES)
     with pytest.raises(AuthenticationError, match=r"does not let this user run create\w* on .* taskscheduler_setup"):
         connect(place.uri("taskscheduler_run"))
+
+
+def migrated(place: Place, user: str) -> list[StepState]:
+    database = open_database(place.uri(user))
+    with database.client:
+        return [report.state for report in migrate(MigrationStore(database, SchedulerOptions()))]
+
+
+def test_a_migration_takes_the_role_that_sets_up(place: Place) -> None:
+    place.create(ROLES)
+    with place.fortress.admin() as client:
+        load(client[place.name])
+        client[place.name]["taskscheduler.nodes"].delete_many({})
+    refused = "does not let this user run {} on .* taskscheduler_setup"
+    with pytest.raises(AuthenticationError, match=refused.format("create")):
+        migrated(place, "taskscheduler_run")
+    assert set(migrated(place, "taskscheduler_setup")) == {StepState.DONE}
+    with place.fortress.admin() as client:
+        client[place.name]["taskscheduler.jobs"].create_index("solo", name="parked")
+    with pytest.raises(AuthenticationError, match=refused.format("dropIndexes")):
+        migrated(place, "taskscheduler_run")
 
 
 def settings(scheduler: Scheduler) -> None:

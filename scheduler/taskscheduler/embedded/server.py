@@ -65,8 +65,8 @@ class _AcquireTimeout(StartTimeout):
         super().__init__(seconds)
         self._state = state
         self._seconds = seconds
-        # what is there already is about earlier servers
-        self._logs = [(log, log_size(log)) for log in (state.keeper_log, state.mongod_log)]
+        # what is there already is about earlier servers; that of mongod says what a start is waiting for
+        self._logs = [(log, log_size(log)) for log in (state.mongod_log, state.keeper_log)]
         self._reports = [(Deadline(after), report) for after, report in ((1.0, self._name), (5.0, self._explain))]
 
     def pause(self, seconds: float = POLL_SECONDS) -> None:

@@ -133,7 +133,7 @@ _NOT_ALLOWED = re.compile(
     r"not authorized on (?P<database>\S+) to execute command \{ (?P<command>\w+): (?P<target>[^,]+)"
 )
 
-_CREATING = {"create", "createIndexes", "collMod", "convertToCapped"}
+_SETTING_UP = {"create", "createIndexes", "dropIndexes", "collMod", "convertToCapped"}
 
 #: words of the driver about a server that it cannot use, and the usual cure
 _CURES: tuple[tuple[str, str], ...] = (
@@ -173,8 +173,8 @@ def _not_allowed(reason: str) -> str:
         return f"MongoDB does not allow this to the user: {reason.partition('{')[0].strip()}"
     command, target = found["command"], found["target"].strip('" }')
     place = found["database"] if target == "1" else f"{found['database']}.{target}"
-    if command in _CREATING:
-        cure = "connect once as a user with the role taskscheduler_setup, which may create what is missing"
+    if command in _SETTING_UP:
+        cure = "connect once as a user with the role taskscheduler_setup, which may make and remove what is needed"
     else:
         cure = "grant it the role taskscheduler_run"
     return f"MongoDB does not let this user run {command} on {place}; {cure}"

@@ -10,6 +10,7 @@ import pytest
 from pymongo.uri_parser import parse_uri
 
 from taskscheduler import EmbeddedServerError
+from taskscheduler.embedded import server
 from taskscheduler.embedded.state_dir import (
     LOG_LIMIT,
     ServerAddress,
@@ -192,3 +193,13 @@ def test_a_log_that_is_a_link_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServerError, match="cannot be opened"):
         open_log(tmp_path / "keeper.log")
     assert (tmp_path / "precious").read_text() == "keep"
+
+
+def test_a_start_that_takes_long_is_explained_by_what_mongod_does(tmp_path: Path) -> None:
+    state = open_state_dir(tmp_path / "state")
+    timeout = server._AcquireTimeout(state, 30)
+    assert "last log line: nothing was logged yet" in timeout.failure()
+    state.keeper_log.write_text("what mongod prints before it has a log\n")
+    assert "last log line: what mongod prints before it has a log" in timeout.failure()
+    state.mongod_log.write_text('{"msg": "Opening WiredTiger"}\n')
+    assert "last log line: Opening WiredTiger" in timeout.failure()

@@ -63,6 +63,7 @@ def refusal(message: str, code: int = 13) -> str:
         ('insert: "taskscheduler.jobs"', "insert on app.taskscheduler.jobs; grant it the role taskscheduler_run"),
         ("aggregate: 1", "aggregate on app; grant it the role taskscheduler_run"),
         ('createIndexes: "j"', "createIndexes on app.j; connect once as a user with the role taskscheduler_setup"),
+        ('dropIndexes: "j"', "dropIndexes on app.j; connect once as a user with the role taskscheduler_setup"),
         ('create: "q"', "create on app.q; connect once as a user with the role taskscheduler_setup"),
     ],
 )
