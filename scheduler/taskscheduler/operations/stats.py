@@ -8,12 +8,21 @@ from typing import Any
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.nodes import silence_of, state_of
+from taskscheduler.store import Store
 from taskscheduler.store.counts.backlogs import Backlog
+from taskscheduler.store.counts.by_name import NameCounts, count_some
+from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.overview import ClusterOverview
 
 #: the groups that jobs are counted by, and their fields
 COUNTED_BY: Mapping[str, str] = {"job": "class", "queue": "queue"}
+
+
+def counts_of_some(store: Store, by: str) -> NameCounts:
+    """Returns how many jobs there are in each status, by `job` or `queue`; of many, some of each are counted."""
+    with translated():
+        return count_some(store.jobs.collection, COUNTED_BY[by])
 
 
 def statistics(overview: ClusterOverview) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from taskscheduler.store.client import check_server, durable
 from taskscheduler.store.control.queue_place import QueuePlaces
 from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.counts.backlogs import Backlog
-from taskscheduler.store.counts.by_name import NameCounts, count_some
 from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.queues import read_backlogs
 from taskscheduler.store.driver_errors import translated
@@ -118,11 +117,6 @@ class ClusterOverview:
     def counts(self, statuses: Iterable[Status] = tuple(Status)) -> dict[Status, int]:
         """Counts the jobs in each of these statuses, up to CAP + 1."""
         return self._keys.of(statuses)
-
-    @translated()
-    def counts_by(self, field: str) -> NameCounts:
-        """Counts jobs in each status by a field that holds names; see `count_some`."""
-        return count_some(self._jobs, field)
 
     @translated()
     def ended_within(self, seconds: float) -> dict[Status, int]:

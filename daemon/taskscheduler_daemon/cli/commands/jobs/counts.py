@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from taskscheduler.model.lifecycle import Status
-from taskscheduler.operations.stats import COUNTED_BY
+from taskscheduler.operations.stats import COUNTED_BY, counts_of_some
 from taskscheduler.store.counts.by_name import MOST, NameCounts
 from taskscheduler_daemon.cli.command import command as cli_command
 from taskscheduler_daemon.cli.database import open_database
@@ -31,7 +31,7 @@ def command(settings: Settings, by: str, everything: bool) -> None:
         if everything:
             counted = NameCounts(database.scheduler.counts(by))
         else:
-            counted = database.overview.counts_by(COUNTED_BY[by])
+            counted = counts_of_some(database.scheduler.store, by)
     _print(settings, by, counted)
     if counted.cut:
         cut = ", ".join(status.label for status in sorted(counted.cut))
