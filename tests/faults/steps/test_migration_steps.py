@@ -104,7 +104,7 @@ def test_a_migration_waits_for_indexes_that_are_being_made_for_somebody_who_is_g
             client["older"][NODES].delete_many({})
             standing = {"configureFailPoint": "hangAfterStartingIndexBuild"}
             server.client.admin.command({**standing, "mode": "alwaysOn"})
-            hurried = MongoClient[dict[str, Any]](server.uri("older"), socketTimeoutMS=500)
+            hurried = MongoClient[dict[str, Any]](server.uri("older"), socketTimeoutMS=5000)
             with hurried, pytest.raises(AutoReconnect):
                 complete(hurried["older"], SchedulerOptions())
             store = MigrationStore(client["older"], SchedulerOptions())
@@ -151,7 +151,7 @@ class Cluster:
 
     def add_new(self) -> NodeProcess:
         """Starts a node and a program of this version beside the others; returns the node."""
-        node = self._start_node(jobs=["tests.support.older.side_by_side"], orphaned_timeout=6)
+        node = self._start_node(jobs=["tests.support.older.side_by_side"], orphaned_timeout=60)
         self._new_program.start()
         eventually(self.acked[1].exists, 60, "jobs of this version")
         return node
@@ -217,6 +217,8 @@ def test_nothing_is_lost_or_doubled_while_nodes_of_both_versions_run(
     new_node = cluster.add_new()
     ended_again_and_again(uri, tmp_path, WAITS)
     assert {"parked", "retention"} <= database[JOBS].index_information().keys()
+    worked = {"status": int(Status.DONE), "node": {"$type": "string"}}
+    eventually(lambda: len(database[JOBS].distinct("node", worked)) == 2, 120, "nodes of both versions have worked")
     added = cluster.finish()
     unfinished = {"_id": {"$in": added}, "status": {"$ne": int(Status.DONE)}}
     eventually(lambda: database[JOBS].count_documents(unfinished) == 0, 120, "all jobs done")
@@ -227,8 +229,6 @@ def test_nothing_is_lost_or_doubled_while_nodes_of_both_versions_run(
     solo = {str(job["_id"]) for job in database[JOBS].find({"solo": "key"})}
     assert len(solo) > 2
     assert no_two_at_once(cluster.trace, solo)
-    both = {job["node"] for job in database[JOBS].find({"_id": {"$in": added}}, {"node": 1})}
-    assert len(both) == 2, "nodes of both versions have worked"
 
     cluster.end_old()
     assert ended_again_and_again(uri, tmp_path, 0) > 2, "it was killed before and after it removed indexes"

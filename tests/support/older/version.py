@@ -19,7 +19,7 @@ logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message
 from taskscheduler import Scheduler
 from taskscheduler_daemon import QueueNode
 sys.exit(QueueNode(Scheduler(sys.argv[1]), jobs=["side_by_side"], name="old", pm="static", min_children=2,
-                   orphaned_timeout=6).process())
+                   orphaned_timeout=60).process())
 """
 
 _PRODUCER = """
