@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from bson import ObjectId
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from taskscheduler.model.flows.flow import FLOW_STATUSES
 from taskscheduler.model.lifecycle import Status
+from taskscheduler.scheduler import Scheduler
 from taskscheduler_daemon.presentation.flow import detailed, failed_of, node_record, record, refusal
 from taskscheduler_daemon.web.api.flow_forms import FlowDetails, FlowJob, FlowReason, FlowRecord, RetriedFlow
 from taskscheduler_daemon.web.api.parameters import CHECKED, Body, Name, check_known, takes
 from taskscheduler_daemon.web.api.records import answer, next_page
 from taskscheduler_daemon.web.http.bodies import json_object
 from taskscheduler_daemon.web.http.context import context_of
+from taskscheduler_daemon.web.http.garbage import collector_paused
 from taskscheduler_daemon.web.http.problems import problems
 
 MOST_LISTED = 1000
@@ -58,9 +61,14 @@ def list_flows(
 def show_flow(request: Request, name: Name) -> Response:
     """Returns the flow with this id, its depth, and the jobs that failed."""
     context = context_of(request)
-    tree = context.scheduler.flows.outline(context.flow_id(name))
-    context.scheduler.flows.describe(failed_of(tree))
-    return answer(detailed(tree))
+    with collector_paused():  # it would look at all jobs of the flow, again and again
+        return answer(_details(context.scheduler, context.flow_id(name)))
+
+
+def _details(scheduler: Scheduler, flow_id: ObjectId) -> dict[str, Any]:
+    tree = scheduler.flows.outline(flow_id)
+    scheduler.flows.describe(failed_of(tree))
+    return detailed(tree)
 
 
 @router.get(
@@ -80,13 +88,19 @@ def list_jobs(
     if state is not None and state not in _STATES:
         raise HTTPException(400, f"Malformed state: it must be one of {', '.join(_STATES)}")
     context = context_of(request)
-    tree = context.scheduler.flows.outline(context.flow_id(name))
-    wanted = [node for node in tree.nodes if state is None or node.status.label == state]
-    shown = wanted[skip : skip + limit]
-    context.scheduler.flows.describe(shown)
+    flow_id = context.flow_id(name)
+    with collector_paused():  # as for one flow
+        shown, has_more = _jobs(context.scheduler, flow_id, state, slice(skip, skip + limit))
     more = {"state": state, "limit": limit, "skip": skip + limit}
-    headers = next_page(f"{context.root}{_PATH}/{tree.flow['_id']}/jobs", more) if skip + limit < len(wanted) else {}
-    return answer([node_record(node) for node in shown], headers=headers)
+    return answer(shown, headers=next_page(f"{context.root}{_PATH}/{flow_id}/jobs", more) if has_more else {})
+
+
+def _jobs(scheduler: Scheduler, flow_id: ObjectId, state: str | None, part: slice) -> tuple[list[dict[str, Any]], bool]:
+    """Returns a part of the jobs of a flow in this state, and whether there are more."""
+    wanted = [node for node in scheduler.flows.outline(flow_id).nodes if state is None or node.status.label == state]
+    shown = wanted[part]
+    scheduler.flows.describe(shown)
+    return [node_record(node) for node in shown], part.stop < len(wanted)
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -11,6 +12,7 @@ from taskscheduler.model.failures import Failure
 from taskscheduler.model.filters.durations import parse_duration
 from taskscheduler.model.filters.keys import KINDS
 from taskscheduler.model.lifecycle import LIVE, Status
+from taskscheduler.model.metrics import steps
 from taskscheduler.operations.control.known import unknown_classes
 from taskscheduler.operations.control.summary import kept_back
 from taskscheduler.process import Process
@@ -36,7 +38,7 @@ SHOWN = 20  #: services, and programs
 
 RUNNING = 10  #: jobs
 
-MISTAKES, SEARCHED = 5, 50  #: those of most jobs, among those seen last
+MISTAKES, SEARCHED = 5, 20  #: those of most jobs, among those seen last
 
 QUEUES, NODES = 10, 10  #: those that need somebody first
 
@@ -93,9 +95,12 @@ def _history(context: WebContext, name: str) -> dict[str, Any]:
     if name not in RANGES:
         raise HTTPException(400, f"range must be one of {', '.join(RANGES)}")
     seconds, metrics = parse_duration(name), context.scheduler.metrics
+    since = context.scheduler.store.clock.now() - timedelta(seconds=seconds)
+    if seconds >= steps.DAY.seconds:
+        since = steps.HOUR.begins(since)  # as its charts do: the minutes before would take longer than all the hours
     return {
         "charts": charts(metrics.points(since=seconds)),
-        "busiest": [total_row(row, "job", name) for row in metrics.totals("job", since=seconds, limit=BUSIEST)],
+        "busiest": [total_row(row, "job", name) for row in metrics.totals("job", since=since, limit=BUSIEST)],
         "ranges": RANGES,
         "range": name,
     }
