@@ -168,6 +168,7 @@ def test_a_django_project_runs_its_tasks(uri: str, tmp_path: Path) -> None:
     assert [(one["class"], one["queue"], one["priority"]) for one in listed] == [("shop.tasks.send_mail", "mail", 10)]
 
 
+@pytest.mark.faults  # Django starts six times
 def test_what_is_wrong_in_the_settings_is_said_with_the_cure(uri: str, tmp_path: Path) -> None:
     project = Project(tmp_path, uri)
     for options, message in (

@@ -192,6 +192,7 @@ def test_8_processes_can_make_it_at_once(uri: str, database: Documents, options:
     assert [database[name].options()["capped"] for name in CAPPED] == [True, True]
 
 
+@pytest.mark.faults  # eight processes more, and those that make it stand for them
 def test_8_processes_can_mend_it_at_once(uri: str, database: Documents) -> None:
     """Ordinary collections under the names of the capped ones, no indexes, another retention."""
     with Scheduler(uri) as scheduler:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.access import guarded
 from tests.support.changing import Things
+from tests.support.tables import rarely
 
 from taskscheduler import Scheduler
 
@@ -18,7 +19,7 @@ MANY = settings(FEW, max_examples=100, derandomize=False)
 LONG = (pytest.mark.faults, pytest.mark.timeout(3600))
 
 
-@pytest.mark.parametrize("name", ["ada", "vera"])
+@pytest.mark.parametrize("name", ["ada", *rarely("vera")])
 @pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=LONG)], ids=["few", "many"])
 def test_any_request_is_answered_as_described(
     scheduler: Scheduler, tmp_path: Path, examples: settings, name: str
