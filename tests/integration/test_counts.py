@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from bson import ObjectId, encode
 from bson.raw_bson import RawBSONDocument
 from tests.support.jobs import Noop
+from tests.support.replicaset import ReplicaSet
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.model.lenient import Unreadable
@@ -90,3 +92,14 @@ def test_queues_are_found_whose_names_cannot_be_read(scheduler: Scheduler) -> No
     jobs.insert_one(RawBSONDocument(odd))
     found = read_backlogs(jobs, KeyCounts(jobs))
     assert [(type(one.queue), one.waiting) for one in found] == [(str, 1), (Unreadable, 1), (str, 1)]
+
+
+@pytest.mark.parametrize("command", ["count", "find"])
+def test_a_connection_that_breaks_costs_a_second_try_as_other_reads(tmp_path: Path, command: str) -> None:
+    with ReplicaSet(tmp_path, members=1, test_commands=True) as server, Scheduler(server.uri("counts")) as scheduler:
+        scheduler.add_jobs([Noop] * 2)
+        jobs = scheduler.store.jobs.collection
+        broken = {"failCommands": [command], "closeConnection": True}
+        server.fail_point(server.primary(), "failCommand", {"times": 1}, broken)
+        assert KeyCounts(jobs).of([Status.WAITING]) == {Status.WAITING: 2}
+        assert [(one.queue, one.waiting) for one in read_backlogs(jobs, KeyCounts(jobs))] == [("default", 2)]

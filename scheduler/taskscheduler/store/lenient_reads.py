@@ -12,6 +12,7 @@ from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
 from taskscheduler.model import lenient
@@ -115,6 +116,16 @@ def read(collection: Collection[Document], query: Callable[[Collection[Any]], It
         return list(query(collection))
     except BSONError:
         return list(each(query(undecoded(collection))))
+
+
+def read_command(
+    database: Database[Document], command: Document, codec: CodecOptions[Any] | None = None
+) -> Mapping[str, Any]:
+    """Returns the answer to a command that only reads; asks once more after a fault, as the driver does for a find."""
+    try:
+        return database.command(command, codec_options=codec)
+    except AutoReconnect:
+        return database.command(command, codec_options=codec)
 
 
 def together(collection: Collection[Document], searches: Sequence[Sequence[Document]]) -> list[list[Document]]:

@@ -30,7 +30,7 @@ from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.queues import read_backlogs
 from taskscheduler.store.driver_errors import translated
-from taskscheduler.store.lenient_reads import read, seconds_until
+from taskscheduler.store.lenient_reads import read, read_command, seconds_until
 from taskscheduler.store.migration.migrations import MigrationStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.schema import missing_indexes
@@ -70,12 +70,12 @@ class ClusterOverview:
         """Returns facts about the server; UnsupportedServerError if it cannot hold jobs."""
         check_server(self._database, self._clock)
         begun, here = self._clock.monotonic(), SYSTEM_CLOCK.now()
-        hello = self._database.command("hello")
+        hello = read_command(self._database, {"hello": 1})
         ping = self._clock.monotonic() - begun
         there = hello["localTime"]
         there = there if there.tzinfo else there.replace(tzinfo=UTC)
         ahead = (here + timedelta(seconds=ping / 2) - there).total_seconds()
-        version = str(self._database.command("buildInfo")["version"])
+        version = str(read_command(self._database, {"buildInfo": 1})["version"])
         return Server(version, hello.get("setName", ""), hello.get("me", ""), ping, ahead)
 
     @translated()

@@ -18,7 +18,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
 from taskscheduler.model.options import FLOWS, LOGS, METRICS, NODES, SEQUENCES, SchedulerOptions
 from taskscheduler.store.driver_errors import brief, is_not_allowed
-from taskscheduler.store.lenient_reads import ONLY_ID, read_one
+from taskscheduler.store.lenient_reads import ONLY_ID, read_command, read_one
 
 logger = logging.getLogger(__name__)
 
@@ -356,7 +356,8 @@ def begun_indexes(collection: Collection[Document]) -> list[Document]:
     It goes on if who has asked for them is gone.
     """
     try:
-        answer = collection.database.command("listIndexes", collection.name, includeBuildUUIDs=True)
+        asked = {"listIndexes": collection.name, "includeBuildUUIDs": True}
+        answer = read_command(collection.database, asked)
     except OperationFailure:  # there is no such collection, or this server does not tell
         return []
     return [entry["spec"] for entry in answer["cursor"]["firstBatch"] if "buildUUID" in entry]

@@ -10,7 +10,7 @@ from taskscheduler.store.migration.migrations import MigrationStore
 
 
 def migrate(store: MigrationStore) -> Iterator[StepReport]:
-    """Takes the steps that are needed, in order, and yields what became of each. Jobs are added and run meanwhile.
+    """Takes the steps that are needed, in order, and yields a report of each. Jobs may be added and run meanwhile.
 
     A step that waits for older nodes is left out. DatabaseError and its subclasses; what was done then is done.
     """

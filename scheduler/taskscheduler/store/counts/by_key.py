@@ -18,6 +18,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
 from taskscheduler.store.counts.keys import Edge, KeyCounts, Keys, length_at, read_keys
 from taskscheduler.store.counts.shares import FIRST, share
+from taskscheduler.store.lenient_reads import read_command
 
 _AT_ONCE = 1000  #: keys that one answer has
 
@@ -89,7 +90,7 @@ class KeyBacklogs:
 
     def _now(self) -> float:
         """Returns the time of the server, by which jobs are due."""
-        hello = self._jobs.database.command("hello", codec_options=self._jobs.codec_options)
+        hello = read_command(self._jobs.database, {"hello": 1}, self._jobs.codec_options)
         now: datetime = hello["localTime"]
         return now.timestamp()
 

@@ -11,19 +11,16 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.job_lists import CAP, COUNT_INDEX
+from taskscheduler.store.lenient_reads import RAW, read_command
 from taskscheduler.store.schema import retention_index
 
 _FEW = 100
-
-_UNDECODED: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 _BATCH = b"\x04firstBatch\0"  #: what comes before the documents in the answer to `find`
 
@@ -69,7 +66,8 @@ class KeyCounts:
     def _counted(self, query: Document, index: str | None = None) -> int:
         """Counts with the command `count`, which takes half as long as an aggregation. No transaction is under way."""
         count: Document = {"count": self._jobs.name, "query": query, "limit": CAP + 1}
-        return int(self._jobs.database.command({**count, "hint": index} if index is not None else count)["n"])
+        command = {**count, "hint": index} if index is not None else count
+        return int(read_command(self._jobs.database, command)["n"])
 
     def ended_since(self, status: Status, since: datetime) -> int:
         """Returns how many jobs of a final status have ended since then."""
@@ -110,7 +108,7 @@ def read_keys(jobs: Collection[Document], keys: Keys, limit: int, skip: int = 0)
     find |= {"hint": keys.of, "min": dict(keys.first), "skip": skip, "limit": limit, "batchSize": limit}
     if keys.end is not None:
         find["max"] = dict(keys.end)
-    reply = jobs.database.command({**find, "singleBatch": True}, codec_options=_UNDECODED)
+    reply = read_command(jobs.database, {**find, "singleBatch": True}, RAW)
     return _documents(bytes(reply["cursor"].raw))
 
 

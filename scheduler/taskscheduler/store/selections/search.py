@@ -13,7 +13,7 @@ from pymongo.database import Database
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import LIVE, UNSUCCESSFUL, Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.lenient_reads import ONLY_ID, each, read, read_ids, undecoded
+from taskscheduler.store.lenient_reads import ONLY_ID, each, read, read_command, read_ids, undecoded
 
 #: statuses that have an index in common, or none
 _GROUPS = (LIVE, UNSUCCESSFUL, frozenset({Status.DONE}))
@@ -68,7 +68,7 @@ class JobSearch:
 
     def _is_served(self, query: Mapping[str, Any]) -> bool:
         command = {"find": self._jobs.name, "filter": query}
-        plan = self._jobs.database.command({"explain": command, "verbosity": "queryPlanner"})
+        plan = read_command(self._jobs.database, {"explain": command, "verbosity": "queryPlanner"})
         return not _scans(plan["queryPlanner"]["winningPlan"])
 
     def ids(self, queries: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
