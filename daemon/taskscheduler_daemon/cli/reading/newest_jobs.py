@@ -20,9 +20,9 @@ def query_of(
 ) -> dict[str, Any]:
     """Returns the query for jobs in these statuses, of this class and queue, with one of these tags."""
     query: dict[str, Any] = {"class": job, "queue": queue, "tags": {"$in": list(tags)} if tags else None}
-    wanted = status or (() if everything else tuple(LIVE))
-    if wanted:
-        query["status"] = {"$in": sorted(int(one) for one in wanted)}
+    statuses = status or (() if everything else tuple(LIVE))
+    if statuses:
+        query["status"] = {"$in": sorted(int(one) for one in statuses)}
     return {name: value for name, value in query.items() if value is not None}
 
 

@@ -35,7 +35,7 @@ def command(settings: Settings, by: str, everything: bool) -> None:
     _print(settings, by, counted)
     if counted.cut:
         cut = ", ".join(status.label for status in sorted(counted.cut))
-        remark(f"taskscheduler: only {MOST} jobs each of these statuses are counted: {cut}; --all counts every job")
+        remark(f"taskscheduler: only {MOST} jobs in each of these statuses are counted: {cut}; --all counts every job")
 
 
 def _print(settings: Settings, by: str, counted: NameCounts) -> None:
