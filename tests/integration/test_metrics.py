@@ -162,6 +162,35 @@ def _counted(one: Any) -> tuple[Any, ...]:
     return (one.outcomes, one.wait.buckets, one.run.buckets, round(one.run.sum, 6))
 
 
+def test_past_hours_are_added_up_once_and_anew_when_a_portion_is_late(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, now = scheduler.store.metrics, scheduler.store.clock.now()
+    past, seen = now - timedelta(hours=3), list[list[str]]()
+    metrics.add(ObjectId(), portion(past, 1, MAIL, SLOW))
+    metrics.add(ObjectId(), portion(now, 1, MAIL))
+    real = metrics.read_series
+
+    def read_series(*asked: Any) -> list[dict[str, Any]]:
+        found = real(*asked)
+        seen.append([one["_id"] for one in found])
+        return found
+
+    monkeypatch.setattr(metrics, "read_series", read_series)
+
+    def total(**which: Any) -> list[int]:
+        seen.clear()
+        return [row.ended for row in scheduler.metrics.totals(since=HOUR.begins(past), **which)]
+
+    hour = HOUR.key(HOUR.begins(past))
+    assert (total(), [hour] in seen) == ([3], True)
+    assert (total(), [hour] in seen) == ([3], False)
+    assert total(queue="slow") == [1]
+    metrics.add(ObjectId(), portion(past, 1, SLOW))
+    assert (total(), [hour] in seen) == ([4], True)
+    assert total(queue="slow") == [2]
+
+
 def test_nodes_that_fold_a_day_at_once_store_it_once(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, now = scheduler.store.metrics, scheduler.store.clock.now()
     metrics.add(ObjectId(), portion(now - timedelta(days=4), 1, MAIL))

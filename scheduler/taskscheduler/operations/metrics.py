@@ -54,4 +54,4 @@ def metric_rows(store: Store, asked: Asked, which: Which, by: Sequence[str]) -> 
     """Returns what was counted in a time by `job`, by `queue` or by both, the busiest first. InvalidOptionError."""
     now = store.clock.now()
     parts = [part for span in spans(*asked.moments(now), now) for part in store.metrics.folded(span)]
-    return rows(store.metrics.read_series(parts, *which), by)
+    return rows(store.metrics.sums(parts, now, *which), by)

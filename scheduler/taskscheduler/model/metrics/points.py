@@ -88,21 +88,23 @@ def counted(document: Mapping[str, Any]) -> Iterator[Any]:
         yield from (entry for _, entry in stored_series(document))
 
 
-def rows(documents: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[str, list[MetricRow]]:
-    """Returns a row for each `job` or `queue`, or both, those with the most attempts first."""
-    found: dict[str, defaultdict[str, StoredSum]] = {field: defaultdict(StoredSum) for field in by}
-    for series, total in _sums(documents).items():
-        for field, sums in found.items():
-            sums[getattr(series, field)].merge(total)
-    return {field: _ordered(sums) for field, sums in found.items()}
-
-
-def _sums(documents: Iterable[Mapping[str, Any]]) -> dict[Series, StoredSum]:
+def series_sums(documents: Iterable[Mapping[str, Any]]) -> dict[Series, StoredSum]:
+    """Returns what was counted of each series in these documents."""
     found: defaultdict[Series, StoredSum] = defaultdict(StoredSum)
     for document in documents:
         for series, entry in stored_series(document):
             found[series].add(entry)
     return found
+
+
+def rows(parts: Iterable[Mapping[Series, StoredSum]], by: Sequence[str]) -> dict[str, list[MetricRow]]:
+    """Returns a row for each `job` or `queue`, or both, those with the most attempts first."""
+    found: dict[str, defaultdict[str, StoredSum]] = {field: defaultdict(StoredSum) for field in by}
+    for part in parts:
+        for series, total in part.items():
+            for field, sums in found.items():
+                sums[getattr(series, field)].merge(total)
+    return {field: _ordered(sums) for field, sums in found.items()}
 
 
 def _ordered(sums: Mapping[str, StoredSum]) -> list[MetricRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -87,6 +87,13 @@ class Span(NamedTuple):
             since = begins + timedelta(seconds=DAY.seconds)
         parts.append(self._replace(since=since))
         return [part for part in parts if part.since < part.until]
+
+
+def divided(spans: Iterable[Span], at: datetime) -> tuple[list[Span], list[Span]]:
+    """Returns the parts of these spans before and after a moment, which is the begin of an hour."""
+    parts = [(span._replace(until=min(span.until, at)), span._replace(since=max(span.since, at))) for span in spans]
+    before, after = [one for one, _ in parts], [other for _, other in parts]
+    return [one for one in before if one.since < one.until], [one for one in after if one.since < one.until]
 
 
 def joined(days: Collection[datetime]) -> list[Span]:

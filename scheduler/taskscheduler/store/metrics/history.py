@@ -12,8 +12,9 @@ finds its number there and changes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -24,12 +25,13 @@ from pymongo.errors import BulkWriteError
 
 from taskscheduler.model.document import Document
 from taskscheduler.model.metrics.counts import Room
-from taskscheduler.model.metrics.points import stored_series
-from taskscheduler.model.metrics.steps import HOUR, MINUTE, Span, joined
+from taskscheduler.model.metrics.points import series_sums, stored_series
+from taskscheduler.model.metrics.steps import HOUR, MINUTE, Span, divided, joined
 from taskscheduler.model.metrics.tally import Portion
 from taskscheduler.model.options import METRICS
-from taskscheduler.store.lenient_reads import read
+from taskscheduler.store.lenient_reads import read, undecoded
 from taskscheduler.store.metrics.days import days_of, fold_a_day
+from taskscheduler.store.metrics.kept_sums import KeptSums, Sums
 from taskscheduler.store.metrics.stored import numbers, series_key, within
 from taskscheduler.store.schema import ensure_metrics
 
@@ -37,12 +39,15 @@ _DUPLICATE_KEY = 11000
 
 _MOST_TIME_MS = 5_000
 
+_GROWS_FOR = timedelta(minutes=1)  #: after its end nodes have stored most of what belongs to an hour
+
 
 class MetricsStore:
     """Adds portions to what is stored, and reads it."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._collection: Collection[Document] = database[METRICS]
+        self._kept = KeptSums()
         self._ensured = False
 
     def room(self, hour: datetime) -> Room:
@@ -100,6 +105,27 @@ class MetricsStore:
         series = {"$map": {"input": found, "in": "$$this.v"}}
         stages: list[Document] = [{"$match": within(spans)}, {"$project": {"series": series}}]
         return read(self._collection, lambda metrics: metrics.aggregate(stages, maxTimeMS=_MOST_TIME_MS))
+
+    def sums(
+        self, spans: Sequence[Span], now: datetime, job: str | None = None, queue: str | None = None
+    ) -> list[Sums]:
+        """Returns the sums of the series in these spans, in parts: those of hours that are over are kept."""
+        past, late = divided(spans, HOUR.begins(now - _GROWS_FOR))
+        found: list[Sums] = [self._past_sums(past, job, queue)] if past else []
+        return [*found, series_sums(self.read_series(late, job, queue))] if late else found
+
+    def _past_sums(self, spans: Sequence[Span], job: str | None, queue: str | None) -> Sums:
+        key, totals = (*spans, job, queue), self._totals(spans)
+        sums = self._kept.get(key, totals)
+        if sums is None:  # the totals were read first: if a node adds something now, they are other ones next time
+            sums = series_sums(self.read_series(spans, job, queue))
+            self._kept.put(key, totals, sums)
+        return sums
+
+    def _totals(self, spans: Sequence[Span]) -> bytes:
+        """Returns what is another value if any of the totals is."""
+        found = undecoded(self._collection).find(within(spans), {"total": 1}, max_time_ms=_MOST_TIME_MS)
+        return hashlib.blake2b(b"".join(sorted(bytes(one.raw) for one in found))).digest()
 
     def _find(self, spans: Sequence[Span], fields: Mapping[str, Any]) -> list[Document]:
         query = within(spans)

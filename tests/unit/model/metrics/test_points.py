@@ -7,7 +7,7 @@ from typing import Any
 
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.metrics.counts import MOST_SERIES, Counts, Room, Sample, Series
-from taskscheduler.model.metrics.points import points, rows
+from taskscheduler.model.metrics.points import MetricRow, points, rows, series_sums
 from taskscheduler.model.metrics.steps import MINUTE, range_of
 from taskscheduler.model.metrics.tally import Tally
 
@@ -20,6 +20,10 @@ def minutes_ago(count: int, **fields: Any) -> dict[str, Any]:
 
 def series(job: str, queue: str = "default", **counts: Any) -> dict[str, Any]:
     return {"job": job, "queue": queue, **counts}
+
+
+def rows_of(stored: list[dict[str, Any]], *by: str) -> dict[str, list[MetricRow]]:
+    return rows([series_sums(stored)], by)
 
 
 def test_each_step_has_a_point_and_steps_are_added_up() -> None:
@@ -47,11 +51,21 @@ def test_rows_are_those_of_classes_or_queues_with_the_busiest_first() -> None:
         minutes_ago(1, series={"a": series("Mail", done=1), "b": series("Report", "slow", retried=5)}),
         minutes_ago(2, series={"a": series("Mail", failed=1)}),
     ]
-    assert [(row.name, row.ended, row.counts.attempts) for row in rows(stored, ["job"])["job"]] == [
+    assert [(row.name, row.ended, row.counts.attempts) for row in rows_of(stored, "job")["job"]] == [
         ("Report", 0, 5),
         ("Mail", 2, 2),
     ]
-    assert [row.name for row in rows(stored, ["job", "queue"])["queue"]] == ["slow", "default"]
+    assert [row.name for row in rows_of(stored, "job", "queue")["queue"]] == ["slow", "default"]
+
+
+def test_rows_add_up_parts_and_change_none_of_them() -> None:
+    stored = [
+        minutes_ago(1, series={"a": series("Mail", done=1)}),
+        minutes_ago(2, series={"a": series("Mail", done=2)}),
+    ]
+    parts = [series_sums([one]) for one in stored]
+    for _ in range(2):
+        assert [row.ended for row in rows(parts, ["job"])["job"]] == [3]
 
 
 def test_an_odd_document_hides_no_other() -> None:
@@ -66,7 +80,7 @@ def test_an_odd_document_hides_no_other() -> None:
         minutes_ago(1, total={"done": 7}),
     ]
     assert [point.ended for point in points(time, odd)] == [0, 7]
-    assert rows(odd, ["job"]) == {"job": []}
+    assert rows_of(odd, "job") == {"job": []}
 
 
 # -- what is to be stored ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from tests.support.tables import table
 
 from taskscheduler import InvalidOptionError
-from taskscheduler.model.metrics.steps import DAY, HOUR, MINUTE, MOST_POINTS, Span, joined, range_of, spans
+from taskscheduler.model.metrics.steps import DAY, HOUR, MINUTE, MOST_POINTS, Span, divided, joined, range_of, spans
 
 NOW = datetime(2026, 11, 30, 10, 20, 30, tzinfo=UTC)
 
@@ -117,6 +117,17 @@ def test_the_rest_of_a_span_is_what_its_days_leave() -> None:
     ]
     assert span.without([]) == [span]
     assert Span(HOUR, at("03T00:00"), at("04T00:00")).without([at("03T00:00")]) == []
+
+
+def test_spans_are_divided_at_a_moment() -> None:
+    times = [at(f"{day}T00:00") for day in (10, 11, 12, 13)]
+    spans = [Span(DAY, times[0], times[1]), Span(HOUR, times[1], times[3])]
+    assert divided(spans, times[2]) == (
+        [Span(DAY, times[0], times[1]), Span(HOUR, times[1], times[2])],
+        [Span(HOUR, times[2], times[3])],
+    )
+    assert divided(spans, times[0]) == ([], spans)
+    assert divided(spans, times[3]) == (spans, [])
 
 
 def test_days_in_a_row_are_one_span() -> None:
