@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bson import ObjectId, encode
 from bson.raw_bson import RawBSONDocument
+from tests.support.claiming import SettableClock
 from tests.support.jobs import Noop
 from tests.support.replicaset import ReplicaSet
 
@@ -16,8 +17,11 @@ from taskscheduler import Scheduler, Status
 from taskscheduler.model.lenient import Unreadable
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store.counts import keys
+from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.queues import read_backlogs
+from taskscheduler.store.job_lists import CAP
+from taskscheduler.store.overview import ClusterOverview
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -79,6 +83,37 @@ def test_counts_have_a_limit(filled: Scheduler, monkeypatch: pytest.MonkeyPatch)
     assert counts.of([Status.WAITING, Status.FAILED]) == {Status.WAITING: 2, Status.FAILED: 1}
     assert counts.ended_since(Status.DONE, NOW - timedelta(hours=2)) == 2
     assert counts.ended_since(Status.FAILED, NOW - timedelta(hours=2)) == 1
+
+
+def test_a_count_that_has_reached_its_limit_is_made_again_some_seconds_later(
+    filled: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "CAP", 1)
+    monkeypatch.setattr(keys, "_FEW", 1)
+    jobs, clock = filled.store.jobs.collection, SettableClock()
+    counts = KeyCounts(jobs, clock)
+
+    def counted() -> tuple[int, int, int]:
+        found = counts.of([Status.WAITING, Status.FAILED])
+        since = NOW - timedelta(hours=2, seconds=clock.seconds)
+        return found[Status.WAITING], found[Status.FAILED], counts.ended_since(Status.DONE, since, "2 h")
+
+    assert counted() == (2, 1, 2)
+    assert counts.ended_since(Status.DONE, NOW - timedelta(minutes=1), "1 min") == 1, "another time"
+    jobs.delete_many({})
+    assert counted() == (2, 0, 2), "few are counted at any time"
+    clock.pause(5.1)
+    assert counted() == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(CAP, 3), (CAP + 1, CAP + 1)])
+def test_waiting_jobs_are_not_counted_if_the_backlogs_are_too_long(
+    filled: Scheduler, number: int, expected: int
+) -> None:
+    overview = ClusterOverview(filled.store.database, filled.options)
+    backlogs = [Backlog("files", number - 1, 0.0, is_complete=False), Backlog("mail", 1, 0.0)]
+    found = overview.counts([Status.WAITING, Status.POSTPONED], backlogs)
+    assert found == {Status.WAITING: expected, Status.POSTPONED: 2}
 
 
 def test_queues_are_found_whose_names_cannot_be_read(scheduler: Scheduler) -> None:

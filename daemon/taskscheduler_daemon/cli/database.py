@@ -54,8 +54,7 @@ def serve_database(settings: Settings) -> Iterator[OpenDatabase]:
     """Does the same for a program that acts for itself, or for others."""
     with Scheduler(chosen_place(settings), options=settings.collections) as scheduler:
         store = scheduler.store
-        overview = ClusterOverview(store.database, store.options, store.clock)
-        yield OpenDatabase(overview, JobLists(store.database, store.options), scheduler)
+        yield OpenDatabase(store.overview, JobLists(store.database, store.options), scheduler)
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from taskscheduler.store import Store
 from taskscheduler.store.client import within
 from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.driver_errors import StoreError, brief, translated
-from taskscheduler.store.overview import ClusterOverview
 from taskscheduler_daemon.monitoring.families import Value
 
 logger = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def _of_database(store: Store) -> list[Value]:
 
 
 def _read(store: Store) -> Iterator[Value]:
-    overview = ClusterOverview(store.database, store.options, store.clock)
+    overview = store.overview
     counts, backlogs, nodes, pauses = overview.counts(), overview.backlogs(), overview.nodes(), overview.pauses()
     yield from _jobs(counts, backlogs)
     kept = kept_back(overview, counts, backlogs, nodes, pauses)

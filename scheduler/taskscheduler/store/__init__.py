@@ -37,6 +37,7 @@ from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.metrics.history import MetricsStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
+from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
 from taskscheduler.store.programs import ProgramStore
 from taskscheduler.store.resumable.steps import SignalStore, StepStore
@@ -97,6 +98,7 @@ class Store:
         self.questions = QuestionStore(self.database, self.clock)
         self.windows = WindowStore(self.database)
         self.metrics = MetricsStore(self.database)
+        self.overview = ClusterOverview(self.database, options, self.clock)
         self.audit = AuditStore(self.database)
         self.requests = KeyedRequests(self.database, self.clock)
         self.deployment = Deployment(self.database)

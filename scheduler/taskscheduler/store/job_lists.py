@@ -218,7 +218,7 @@ class JobLists:
             {"$project": {**fields, "forced": "$options.force_spawn", "seconds": _SINCE_START}},
             {"$sort": {"seconds": -1}},
         ]
-        return list(each(self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)))
+        return list(each(self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS, batchSize=CAP)))
 
 
 def _latest_runs(number: int, schedule: str, limit: int) -> list[Document]:

@@ -17,6 +17,8 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.control.pauses import Pause
+from taskscheduler.model.control.reasons import MOST_COUNTED
+from taskscheduler.model.control.summary import CODES
 from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import FINAL, Status
@@ -29,7 +31,9 @@ from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.counts.backlogs import Backlog
 from taskscheduler.store.counts.keys import KeyCounts
 from taskscheduler.store.counts.queues import read_backlogs
+from taskscheduler.store.counts.reached import Reached
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.lenient_reads import read, read_command, seconds_until
 from taskscheduler.store.migration.migrations import MigrationStore
 from taskscheduler.store.nodes import NodeStore
@@ -63,7 +67,9 @@ class ClusterOverview:
         self._options = options
         self._clock = clock
         self._jobs = self._database[options.job_store]
-        self._keys = KeyCounts(self._jobs)
+        self._keys = KeyCounts(self._jobs, clock)
+        self._places = QueuePlaces(self._database, options)
+        self._reached = Reached(clock)
 
     @translated()
     def server(self) -> Server:
@@ -114,15 +120,19 @@ class ClusterOverview:
         return NodeStore(self._database).all()
 
     @translated()
-    def counts(self, statuses: Iterable[Status] = tuple(Status)) -> dict[Status, int]:
-        """Counts the jobs in each of these statuses, up to CAP + 1."""
-        return self._keys.of(statuses)
+    def counts(self, statuses: Iterable[Status] = tuple(Status), backlogs: Iterable[Backlog] = ()) -> dict[Status, int]:
+        """Counts the jobs in each of these statuses, up to CAP + 1.
+
+        With `backlogs` that were read just now, it does not count the waiting jobs if those are too many anyway.
+        """
+        known = {Status.WAITING: CAP + 1} if sum(one.waiting for one in backlogs) > CAP else {}
+        return {one: known[one] if one in known else self._keys.of([one])[one] for one in statuses}
 
     @translated()
     def ended_within(self, seconds: float) -> dict[Status, int]:
         """Counts the jobs that ended so many seconds ago at most, in each final status up to CAP + 1."""
         since = self._clock.now() - timedelta(seconds=seconds)
-        return {status: self._keys.ended_since(status, since) for status in sorted(FINAL)}
+        return {status: self._keys.ended_since(status, since, seconds) for status in sorted(FINAL)}
 
     @translated()
     def backlogs(self) -> list[Backlog]:
@@ -173,10 +183,15 @@ class ClusterOverview:
 
     @translated()
     def parked(self) -> dict[str, int]:
-        """Returns how many jobs are parked in the lists of controls, by their kinds, each up to CAP + 1."""
+        """Returns how many jobs are parked in the lists of controls, by their kinds, each up to MOST_COUNTED + 1."""
         if not self._keys.has(_BLOCKED):  # of an older version
             return {}
-        return QueuePlaces(self._database, self._options).parked()
+        left = [kind for kind in CODES if kind not in self._reached]
+        found = self._places.parked(left)
+        for kind in left:
+            if found[kind] > MOST_COUNTED:
+                self._reached.note(kind)
+        return {kind: found.get(kind, MOST_COUNTED + 1) for kind in CODES}
 
     @translated()
     def pauses(self) -> tuple[Pause, ...]:

@@ -40,7 +40,8 @@ class ClusterStatus:
     def read(cls, view: DatabaseView) -> ClusterStatus:
         """Reads it from a database."""
         overview = view.overview
-        nodes, counts, queues, pauses = overview.nodes(), overview.counts(), overview.backlogs(), overview.pauses()
+        nodes, queues, pauses = overview.nodes(), overview.backlogs(), overview.pauses()
+        counts = overview.counts(backlogs=queues)
         running = view.job_lists.running_on(boots_of(nodes))
         return cls(
             overview.name,

@@ -49,8 +49,7 @@ class WebContext:
     @property
     def overview(self) -> ClusterOverview:
         """Counts, queues and nodes."""
-        store = self.scheduler.store
-        return ClusterOverview(store.database, store.options, store.clock)
+        return self.scheduler.store.overview
 
     @property
     def job_lists(self) -> JobLists:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -66,10 +66,11 @@ class QueuePlaces:
         """Returns jobs that run: those of the first 1000 that nodes hold."""
         return read(self._jobs, lambda jobs: jobs.find(_RUNNING, _SHOWN).hint("held").limit(_FIRST_RUNNING))
 
-    def parked(self) -> dict[str, int]:
-        """Returns how many jobs are parked in the lists of controls, by their kinds."""
-        counts = self._counts({kind: _parked_in(kind) for kind in CODES})
-        return {kind: counts[kind] for kind in CODES}
+    def parked(self, kinds: Iterable[str] = tuple(CODES)) -> dict[str, int]:
+        """Returns how many jobs are parked in the lists of controls of these kinds, each up to MOST_COUNTED + 1."""
+        queries = {kind: _parked_in(kind) for kind in kinds}
+        counts = self._counts(queries) if queries else Counter[str]()
+        return {kind: counts[kind] for kind in queries}
 
     def live(self, queues: Mapping[Code, Sequence[str]]) -> LiveJobs:
         """Returns how many jobs are live, in one look; `queues`: those whose jobs wait for a slot, by their code."""

@@ -1,36 +1,30 @@
-"""Counts the jobs that wait in queues: by keys of the index `claim`, a thousand at a time, however many wait."""
+"""Counts the jobs that wait in queues: by keys of the index `claim`, a thousand or two at a time, however many wait."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import methodcaller
 from typing import Any, NamedTuple
 
-from bson import MaxKey, MinKey, decode
-from bson.codec_options import CodecOptions, DatetimeConversion
+from bson import MaxKey, MinKey
 from bson.errors import BSONError
 from pymongo.collection import Collection
 
 from taskscheduler.clock import NEVER
 from taskscheduler.model.document import Document
 from taskscheduler.store.counts.backlogs import MOST_QUEUES, Backlog
-from taskscheduler.store.counts.keys import Edge, KeyCounts, Keys, length_at, read_keys
+from taskscheduler.store.counts.keys import Edge, KeyCounts, Keys, read_keys
 from taskscheduler.store.counts.shares import FIRST, share
 from taskscheduler.store.lenient_reads import read_command
 
-_AT_ONCE = 1000  #: keys that one answer has
+_AT_ONCE = 2000  #: keys that one answer has, apart from the first: that one is to tell whether there are few at all
 
 CLAIM = "claim"
 
-_BARE: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP)
-
-_DATE = b"\x09at\0"  #: what comes before the value of the field `at` if that is a date
-
-_VALUE = 9  #: bytes of the date, and the end of the document
-
-_LAST = _VALUE + len(_DATE)
+_QUEUE = methodcaller("get", "queue")
 
 
 class Counted(NamedTuple):
@@ -63,7 +57,7 @@ class KeyBacklogs:
 
     def _sweep(self) -> Iterator[tuple[Counted, bool]]:
         """Yields the first queues, and whether all of their jobs are counted; passes over the rest of long ones."""
-        start, size, number = behind(""), _AT_ONCE, 0
+        start, size, number = behind(""), FIRST + 1, 0
         while number < MOST_QUEUES and (part := self._part(start, size)):
             *whole, last = part
             yield from ((one, True) for one in whole)
@@ -79,13 +73,17 @@ class KeyBacklogs:
 
     def _part(self, start: Edge, size: int) -> list[Counted]:
         """Returns the queues of so many keys from a place in the index; of the last one there may be more."""
-        return counted(read_keys(self._jobs, Keys(CLAIM, ("queue", "at"), start, _END), size))
+        try:
+            return counted(read_keys(self._jobs, Keys(CLAIM, ("queue", "at"), start, _END), size))
+        except BSONError:
+            raise OddNameError from None
 
     def _backlog(self, one: Counted, is_complete: bool, most: int, now: float) -> Backlog:
         found = Backlog(one.queue, one.jobs, max(0.0, now - one.due))
         if is_complete:
             return found
-        number = self._keys.between(CLAIM, before(one.queue), behind(one.queue), most)
+        keys = Keys(CLAIM, ("queue",), before(one.queue), behind(one.queue))
+        number = self._keys.between(keys, most, one.queue, one.jobs)
         return replace(found, waiting=number, is_complete=number <= most)
 
     def _now(self) -> float:
@@ -95,44 +93,22 @@ class KeyBacklogs:
         return now.timestamp()
 
 
-def counted(keys: bytes) -> list[Counted]:
+def counted(keys: Iterable[Document]) -> list[Counted]:
     """Returns what these keys have of each queue, in their order. OddNameError."""
     found: dict[str, Counted] = {}
-    for run in _runs(keys):
-        known = found.get(run.queue)
-        found[run.queue] = run if known is None else Counted(run.queue, known.jobs + run.jobs, min(known.due, run.due))
+    for queue, run in groupby(keys, key=_QUEUE):
+        if type(queue) is not str:
+            raise OddNameError
+        moments = [key.get("at") for key in run]
+        known = found.get(queue, Counted(queue, 0, NEVER))
+        found[queue] = Counted(queue, known.jobs + len(moments), min(known.due, _first(moments)))
     return list(found.values())
 
 
-def _runs(keys: bytes) -> Iterator[Counted]:
-    """Yields keys of one queue that follow each other; they differ in their dates alone, which are their last fields.
-
-    So one is decoded, and the others are told by their bytes: a thousand keys take half a millisecond.
-    """
-    start, end = 0, len(keys)
-    while start < end:
-        size = length_at(keys, start)
-        stop = start + size
-        queue = _name(keys[start:stop])
-        if keys[stop - _LAST : stop - _LAST + len(_DATE)] == _DATE:
-            head = keys[start : stop - _VALUE]
-            while keys.startswith(head, stop):
-                stop += size
-            dates = struct.iter_unpack(f"<{size - _VALUE}xqx", keys[start:stop])
-            yield Counted(queue, (stop - start) // size, min(dates)[0] / 1000)
-        else:
-            yield Counted(queue, 1, NEVER)
-        start = stop
-
-
-def _name(key: bytes) -> str:
-    try:
-        name = decode(key, _BARE).get("queue")
-    except BSONError:
-        raise OddNameError from None
-    if type(name) is not str:
-        raise OddNameError
-    return name
+def _first(moments: Iterable[Any]) -> float:
+    """Returns the first of stored dates as a unix time; NEVER if none of them is a date."""
+    dates = [at for at in moments if type(at) is datetime]
+    return min(dates).replace(tzinfo=UTC).timestamp() if dates else NEVER
 
 
 def before(queue: Any) -> Edge:

@@ -64,7 +64,8 @@ def overview(request: Request, range_: Annotated[str, Query(alias="range")] = RA
     cluster = context.overview
     found = cluster.nodes()
     nodes = as_of_now(found, context.job_lists.running_on(boots_of(found)))
-    counts, queues, pauses = cluster.counts(sorted(LIVE)), cluster.backlogs(), cluster.pauses()
+    queues, pauses = cluster.backlogs(), cluster.pauses()
+    counts = cluster.counts(sorted(LIVE), queues)
     ended = cluster.ended_within(HOUR)
     mistakes = context.scheduler.failures(since=_DAY, limit=SEARCHED)[:MISTAKES]
     facts = Facts(nodes, queues, unknown_classes(cluster, found), pauses, ended, mistakes)
