@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from taskscheduler import Scheduler
 from tests.benchmarks.floor import documents
 from tests.benchmarks.jobs import Stamp
 from tests.benchmarks.processes import cpu_seconds, pss_mb
-from tests.benchmarks.stage import Stage, await_all_ended, await_true
+from tests.benchmarks.stage import Stage, await_all_ended, await_runs, await_true
+from tests.benchmarks.versions import PRESENT, Version
 from tests.support.nodes import ROOT, NodeProcess
 
 _PRODUCERS, _PER_CALL = 2, 100
@@ -27,23 +29,40 @@ with Scheduler(sys.argv[1]) as scheduler:
 """
 
 
+class Drained(NamedTuple):
+    """How a node has drained a backlog."""
+
+    executed: float  #: jobs per second, from the first execution to the last
+    completed: float  #: until all ends are written
+    pss: float  #: MB of the node with all below it, at the end
+    cpu: dict[str, float]  #: microseconds of each part per job
+
+
 def backlog(stage: Stage) -> None:
     """Jobs that wait when the node starts: from the first execution to the last, and until all ends are written."""
-    count = stage.scaled(30_000, 5_000)
-    with stage.scheduler() as (uri, scheduler):
-        scheduler.add_jobs([Stamp] * count)
-        stamps = stage.stamps()
-        with stage.node(uri) as node:
-            await_true(lambda: stamps.count() > 0)
-            before, already = _used(stage, node), stamps.count()
-            await_true(lambda: stamps.count() >= count)
-            ended = await_all_ended(scheduler)
-            after = _used(stage, node)
-        for part, seconds in after.items():
-            stage.figures.note(f"cpu.{part}", 1e6 * (seconds - before[part]) / (count - already), "us per job")
-        stage.figures.note("product.drain_executed", stamps.rate())
-        stage.figures.note("product.drain_completed", count / (ended - stamps.times()[0]))
-        _check_once(stage, stamps.count(), count)
+    for version in stage.in_turn():
+        with stage.fresh_uri() as uri:
+            found = drained(stage, version, uri, stage.scaled(30_000, 5_000))
+        stage.figures.note(f"{version.name}.drain_executed", found.executed)
+        stage.figures.note(f"{version.name}.drain_completed", found.completed)
+        for part, used in found.cpu.items():
+            prefix = "cpu." if version is PRESENT else f"{version.name}.cpu_"
+            stage.figures.note(f"{prefix}{part}", used, "us per job")
+
+
+def drained(stage: Stage, version: Version, uri: str, count: int) -> Drained:
+    """Adds so many jobs, then starts a node of this version that drains them."""
+    version.act(uri, "many", count)
+    stamps = stage.stamps()
+    with stage.jobs(uri) as jobs, stage.node(uri, version) as node:
+        await_runs(stamps, 1, node)
+        before, already = _used(stage, node), stamps.count()
+        await_runs(stamps, count, node)
+        ended = await_all_ended(jobs)
+        after, pss = _used(stage, node), pss_mb([node.pid, *node.tree()])
+    _check_once(stage, stamps.count(), count)
+    cpu = {part: 1e6 * (seconds - before[part]) / (count - already) for part, seconds in after.items()}
+    return Drained(stamps.rate(), count / (ended - stamps.times()[0]), pss, cpu)
 
 
 def _used(stage: Stage, node: NodeProcess) -> dict[str, float]:
@@ -63,7 +82,7 @@ def flow(stage: Stage) -> None:
             for _ in range(_PRODUCERS):
                 producing.enter_context(_producer(uri, calls))
             await_true(lambda: stamps.count() >= count)
-            ended = await_all_ended(scheduler)
+            ended = await_all_ended(scheduler.store.jobs.collection)
         stage.figures.note("product.flow_completed", count / (ended - stamps.times()[0]))
         _check_once(stage, stamps.count(), count)
 
@@ -87,7 +106,7 @@ def two_nodes(stage: Stage) -> None:
         stamps = stage.stamps()
         with stage.node(uri), stage.node(uri):
             await_true(lambda: stamps.count() >= count)
-            await_all_ended(scheduler)
+            await_all_ended(scheduler.store.jobs.collection)
         if len(stamps.by_parent()) == 2:
             stage.figures.note("product.two_nodes", stamps.shared_rate())
         _check_once(stage, stamps.count(), count)
@@ -100,7 +119,7 @@ def million(stage: Stage) -> None:
     """
     for name, count in (("small", _FIRST), ("large", 1_000_000)):
         with stage.scheduler() as (uri, scheduler):
-            _fill(scheduler, count)
+            fill(scheduler, count)
             stamps = stage.stamps()
             with stage.node(uri) as node:
                 await_true(lambda: stamps.count() >= _FIRST)  # noqa: B023 - called at once
@@ -112,7 +131,7 @@ def million(stage: Stage) -> None:
                     stage.figures.note("product.backlog_further_pss", pss_mb([node.pid, *node.tree()]), "MB")
 
 
-def _fill(scheduler: Scheduler, count: int) -> None:
+def fill(scheduler: Scheduler, count: int) -> None:
     """Store jobs without waiting for the journal: that is measured elsewhere."""
     jobs = scheduler.store.database.client.get_database(scheduler.store.database.name)[
         scheduler.store.options.job_store

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from bson import CodecOptions, ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -24,6 +23,7 @@ from taskscheduler.store.attempts.ending import batch_done_update
 from taskscheduler.store.client import DURABLE, PROMPT, durable
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.schema import CLAIM_ORDER, ensure
+from tests.benchmarks.pacing import in_threads
 from tests.benchmarks.stage import Stage
 
 _BATCH = 1000
@@ -152,21 +152,3 @@ def singles(stage: Stage, threads: int, seconds: float) -> float:
     """Single inserts per second."""
     with single(stage, round(10_000 * seconds)) as insert:
         return in_threads(threads, seconds, insert)
-
-
-def in_threads(threads: int, seconds: float, act: Callable[[], Any]) -> float:
-    """How often per second `act` can be called by so many threads."""
-    ends, counts = time.monotonic() + seconds, [0] * threads
-
-    def work(number: int) -> None:
-        while time.monotonic() < ends:
-            act()
-            counts[number] += 1
-
-    running = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
-    begun = time.monotonic()
-    for one in running:
-        one.start()
-    for one in running:
-        one.join()
-    return sum(counts) / (time.monotonic() - begun)

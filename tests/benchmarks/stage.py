@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from taskscheduler import Scheduler
 from taskscheduler.store.client import connect
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.stamps import Stamps
+from tests.benchmarks.versions import PRESENT, Version
 from tests.support.nodes import NodeProcess
 
+_JOBS = "taskscheduler.jobs"
 _LIVE = {"class": {"$gte": ""}, "status": {"$in": [0, 1, 2]}}
-STATIC = {"pm": "static", "min_children": 2, "max_children": 2}
 
 
 class Stage:
     """Where a benchmark runs and where it leaves its figures."""
 
-    def __init__(self, server_uri: str, mongod: int, directory: Path, figures: Figures, quick: bool) -> None:
+    def __init__(
+        self,
+        server_uri: str,
+        mongod: int,
+        directory: Path,
+        figures: Figures,
+        quick: bool,
+        versions: Sequence[Version] = (PRESENT,),
+    ) -> None:
         self._server_uri = server_uri
+        self._versions = versions
         self.mongod = mongod  #: its pid
         self.directory = directory
         self.figures = figures
         self.quick = quick
+        self.repetition = 0
+
+    def in_turn(self) -> list[Version]:
+        """The versions to measure; which one comes first alternates, as the second one finds a warm server."""
+        return list(self._versions if self.repetition % 2 == 0 else reversed(self._versions))
 
     def scaled(self, full: int, quick: int) -> int:
         """How many: the one or the other."""
@@ -74,15 +90,32 @@ class Stage:
                 database.client.close()
 
     @contextmanager
-    def node(self, uri: str, **options: Any) -> Iterator[NodeProcess]:
+    def jobs(self, uri: str) -> Iterator[Collection[dict[str, Any]]]:
+        """The jobs of a database, by the bare driver, which makes no index in those of an older version."""
+        client: MongoClient[dict[str, Any]] = MongoClient(uri)
+        with client:
+            yield client.get_default_database()[_JOBS]
+
+    @contextmanager
+    def node(self, uri: str, version: Version = PRESENT, **options: Any) -> Iterator[NodeProcess]:
         """A node with two static workers, started but perhaps not ready; gone at the end."""
-        log = self.directory / f"node-{ObjectId()}.log"
-        node = NodeProcess(uri, log, {"jobs": ["tests.benchmarks.jobs"], **STATIC, **options})
+        node = version.node(uri, self.directory / f"node-{ObjectId()}.log", **options)
         try:
             yield node
             node.stop()
         finally:
             node.destroy()
+
+
+def await_runs(stamps: Stamps, count: int, node: NodeProcess, seconds: float = 120.0) -> None:
+    """Wait until so many jobs have run. Raises TimeoutError, or RuntimeError if the node has ended instead."""
+
+    def have_run() -> bool:
+        if node.process.poll() is not None:
+            raise RuntimeError(f"the node has ended: {node.log.read_text(errors='replace')[-500:]}")
+        return stamps.count() >= count
+
+    await_true(have_run, seconds)
 
 
 def await_true(condition: Callable[[], bool], seconds: float = 120.0, every: float = 0.005) -> None:
@@ -95,8 +128,7 @@ def await_true(condition: Callable[[], bool], seconds: float = 120.0, every: flo
         pause.wait(every)
 
 
-def await_all_ended(scheduler: Scheduler) -> float:
+def await_all_ended(jobs: Collection[Any]) -> float:
     """Wait until no job is live; the monotonic time at which that was seen."""
-    jobs = scheduler.store.jobs.collection
     await_true(lambda: jobs.find_one(_LIVE, {"_id": 1}) is None)
     return time.monotonic()

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,25 @@ def _started(program: str, arguments: list[str], log: Path, environment: dict[st
 class NodeProcess:
     """A queue node that was started with these options, after the statements of `prelude`."""
 
-    def __init__(self, uri: str, log: Path, options: dict[str, Any], scheduler: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        log: Path,
+        options: dict[str, Any],
+        scheduler: dict[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment`: whatever the node is to have instead of ours; then it starts as an interpreter of its own."""
         options = {"jobs": ["tests.support.jobs"], "name": log.stem, **options}
         scheduler = options.pop("scheduler_options", scheduler or {})
         prelude = options.pop("prelude", "")
         self.log = log
         self.seen: set[int] = set()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         arguments = [uri, json.dumps(scheduler), json.dumps(options)]
-        # what a prelude changes may have been imported in the nursery already
-        start = _started if prelude or not is_ordinary(environment) else nursery().start
-        self.process = start(f"{prelude}\n{_MAIN}", arguments, log, environment)
+        ours = dict(environment or {**os.environ, "PYTHONPATH": str(ROOT)})
+        # what a prelude changes may have been imported in the nursery already, and from another path
+        start = _started if prelude or environment or not is_ordinary(ours) else nursery().start
+        self.process = start(f"{prelude}\n{_MAIN}", arguments, log, ours)
 
     @property
     def pid(self) -> int:
