@@ -35,6 +35,8 @@ _INTERRUPT = struct.Struct("<BB12s")
 
 _JOBS = struct.Struct("<I")
 
+_PRIORITY = struct.Struct("<q")
+
 _ITEM = struct.Struct("<B12s")
 
 _ASKED = struct.Struct("<B12sI12s")
@@ -80,6 +82,7 @@ class Flag(IntFlag):
     FORCED = 1  #: in a worker of its own
     HOOK = 2  #: call `notification` instead of `start`
     ASYNC = 4  #: in the event loop of a worker, beside others
+    PRIORITY = 8  #: has a priority other than 0, which follows the header and the limits
     WATCHED = 16  #: has limits of its own, which follow the header
     SERVICE = 32  #: is asked to stop before it is interrupted
     EXCLUSIVE = 64  #: another attempt waits until nothing is left of it, which the manager reports
@@ -88,6 +91,8 @@ class Flag(IntFlag):
 
 # plain numbers: `&` with a member of a Flag takes a microsecond, and there is one for each run on its way
 _HOOK, _WATCHED, _EXCLUSIVE, _BATCH = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE), int(Flag.BATCH)
+_HAS_PRIORITY = int(Flag.PRIORITY)
+_MORE = _WATCHED | _BATCH | _HAS_PRIORITY  #: more follows the header
 
 
 class Run(NamedTuple):
@@ -103,12 +108,16 @@ class Run(NamedTuple):
     hard: float = 0.0  #: for a service: seconds until it is killed
     start_by: float = 0.0  #: the monotonic time after which it must not begin; 0.0: no limit
     jobs: int = 1  #: how many jobs it runs; with BATCH `body` holds them one after the other
+    priority: int = 0  #: those of a higher one begin first
 
     def encode(self) -> bytes:
         """Encodes the run as a message."""
         head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
+        if not self.flags & _MORE:
+            return head + self.body
         limits = _WATCH.pack(self.silence, self.soft, self.hard, self.start_by) if self.flags & _WATCHED else b""
-        return head + limits + (_JOBS.pack(self.jobs) if self.flags & _BATCH else b"") + self.body
+        priority = _PRIORITY.pack(self.priority) if self.flags & _HAS_PRIORITY else b""
+        return head + limits + priority + (_JOBS.pack(self.jobs) if self.flags & _BATCH else b"") + self.body
 
     def is_attempt_of(self, job_id: bytes) -> bool:
         """Tells whether it is an attempt of this job, not the call of its notification."""
@@ -127,15 +136,16 @@ class Run(NamedTuple):
     def decode(cls, message: bytes) -> Run:
         """Decodes a RUN message."""
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
-        if not flags & (_WATCHED | _BATCH):
+        if not flags & _MORE:
             return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
-        limits, start = (0.0, 0.0, 0.0, 0.0), _RUN.size
+        limits, priority, jobs, start = (0.0, 0.0, 0.0, 0.0), 0, 1, _RUN.size
         if flags & _WATCHED:
             limits, start = _WATCH.unpack_from(message, start), start + _WATCH.size
-        if not flags & _BATCH:
-            return cls(job_id, attempt, timeout, flags, message[start:], *limits)
-        (jobs,) = _JOBS.unpack_from(message, start)
-        return cls(job_id, attempt, timeout, flags, message[start + _JOBS.size :], *limits, jobs)
+        if flags & _HAS_PRIORITY:
+            (priority,), start = _PRIORITY.unpack_from(message, start), start + _PRIORITY.size
+        if flags & _BATCH:
+            (jobs,), start = _JOBS.unpack_from(message, start), start + _JOBS.size
+        return cls(job_id, attempt, timeout, flags, message[start:], *limits, jobs, priority)
 
     def documents(self) -> list[bytes]:
         """Returns each job as BSON; each begins with its length."""

@@ -16,7 +16,8 @@ from taskscheduler.store.lenient_reads import RAW
 #: without `attempts` and `result`, which can be large
 _FIELDS = (
     "class data attempt options retries lost hook parent series seq once async solo service suspect signalled "
-    "schedule scheduled_at expires first_started limits sequence flow label joins soft feeds batch queue at trace"
+    "schedule scheduled_at expires first_started limits sequence flow label joins soft feeds batch queue at trace "
+    "priority"
 )
 
 READ_BACK = dict.fromkeys(_FIELDS.split(), 1)

@@ -33,6 +33,17 @@ def test_limits_of_its_own_come_out_as_they_went_in_and_cost_other_runs_nothing(
     assert len(run.encode()) == len(run._replace(flags=Flag.FORCED).encode()) + 32
 
 
+@table("priority", [1, -(2**31), 2**31 - 1])
+@table("flags", [Flag.NONE, Flag.WATCHED, Flag.BATCH, Flag.WATCHED | Flag.BATCH | Flag.ASYNC])
+def test_a_priority_comes_out_as_it_went_in_and_costs_other_runs_nothing(priority: int, flags: Flag) -> None:
+    limits = (1.5, 0.0, 0.0, 77.5) if flags & Flag.WATCHED else (0.0, 0.0, 0.0, 0.0)
+    run = Run(ID.binary, 1, 5, flags, b"\0body", *limits, 3 if flags & Flag.BATCH else 1)
+    urgent = run._replace(flags=flags | Flag.PRIORITY, priority=priority)
+    assert Run.decode(urgent.encode()) == urgent
+    assert Run.decode(run.encode()) == run
+    assert len(urgent.encode()) == len(run.encode()) + 8
+
+
 @pytest.mark.parametrize("flags", [Flag.BATCH, Flag.BATCH | Flag.WATCHED | Flag.ASYNC])
 def test_a_run_of_many_jobs_comes_out_as_it_went_in(flags: Flag) -> None:
     documents = [messages.body(n=number) for number in range(3)]

@@ -60,6 +60,8 @@ class Attempt:
         if self.exclusive:
             flags |= Flag.EXCLUSIVE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
+        if priority := self.job.get("priority", 0):
+            run = run._replace(flags=flags | Flag.PRIORITY, priority=priority)
         is_watched = "silence_timeout" in options or "service" in self.job or self.start_by
         return self._watched(run) if is_watched else run
 
@@ -95,6 +97,8 @@ class Batch:
         """Returns the message that has the manager run these of its attempts. The shortest of their limits count."""
         flags = Flag.BATCH | Flag.EXCLUSIVE | Flag.WATCHED | (Flag.ASYNC if self.is_async else Flag.NONE)
         options = [attempt.job["options"] for attempt in attempts]
+        if priority := max(attempt.job.get("priority", 0) for attempt in attempts):
+            flags |= Flag.PRIORITY
         return Run(
             *self.key,
             _least(one["timeout"] for one in options),
@@ -103,6 +107,7 @@ class Batch:
             silence=_least(one.get("silence_timeout", 0) for one in options),
             start_by=_least(attempt.start_by for attempt in attempts),
             jobs=len(attempts),
+            priority=priority,
         )
 
 

@@ -29,6 +29,25 @@ def test_runs_that_are_put_back_keep_their_order_at_the_head() -> None:
     assert [entry.run for entry in queues.ordinary] == [first, second, later]
 
 
+def test_runs_of_higher_priority_wait_before_others() -> None:
+    queues = RunQueues(PoolOptions.of({}))
+    runs = {priority: [a_run()._replace(priority=priority) for _ in range(2)] for priority in (0, 5, -1, 7)}
+    for both in zip(*runs.values(), strict=True):
+        for run in both:
+            queues.add(run, 1.0)
+    assert [entry.run for entry in queues.ordinary] == [*runs[7], *runs[5], *runs[0], *runs[-1]]
+
+
+def test_runs_that_are_put_back_wait_before_those_of_their_priority() -> None:
+    queues = RunQueues(PoolOptions.of({}))
+    urgent, waiting = a_run()._replace(priority=1), a_run()
+    back = [a_run()._replace(priority=priority) for priority in (1, 0)]
+    for run in (urgent, waiting):
+        queues.add(run, 1.0)
+    queues.put_back(back, 2.0)
+    assert [entry.run for entry in queues.ordinary] == [back[0], urgent, back[1], waiting]
+
+
 def test_a_job_is_removed_from_whatever_queue_it_is_in_but_not_its_notification() -> None:
     queues = RunQueues(PoolOptions.of({}))
     runs = [a_run(), forced_run(), async_run()]

@@ -57,6 +57,18 @@ def test_a_run_carries_the_job_as_it_is_stored() -> None:
     assert bson.decode(run.body)["data"] == {"a": 1}
 
 
+def test_only_a_priority_other_than_0_is_sent() -> None:
+    assert attempt(priority=0).run().flags == Flag.NONE
+    urgent = attempt(priority=-3).run()
+    assert (urgent.flags, urgent.priority) == (Flag.PRIORITY, -3)
+
+
+def test_a_batch_has_the_highest_priority_of_its_jobs() -> None:
+    batches = [[attempt(priority=priority) for priority in both] for both in ((0, 2), (0, 0))]
+    runs = [Batch(attempts).run(attempts) for attempts in batches]
+    assert [(run.priority, bool(run.flags & Flag.PRIORITY)) for run in runs] == [(2, True), (0, False)]
+
+
 def test_a_forced_job_is_marked_and_so_is_a_hook() -> None:
     assert attempt(options={"force_spawn": True}).run().flags == Flag.FORCED
     hook = hook_run(ObjectId(), RawBSONDocument(attempt(2, status=3).raw))
