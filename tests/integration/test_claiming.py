@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -75,3 +76,31 @@ def test_two_claims_under_way_ask_for_different_jobs(
     assert sum(map(len, asked)) == len({job_id for ids in asked for job_id in ids})
     dispatched = [one.fence.job_id for one in bench.dispatched]
     assert dispatched == sorted(process.id for process in added)[: len(dispatched)]
+
+
+def test_urgent_jobs_are_claimed_before_a_backlog_and_asked_for_once(
+    scheduler: Scheduler, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search goes on behind the last place: from the head it would pass over all that was claimed there."""
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    ids = sorted(process.id for process in scheduler.add_jobs([(Noop, None, {"at": at})] * 15))
+    claim, may_go_on = scheduler.store.claims.claim, threading.Event()
+
+    def claim_later(*arguments: Any) -> int:
+        assert may_go_on.wait(30)
+        return claim(*arguments)
+
+    monkeypatch.setattr(scheduler.store.claims, "claim", claim_later)
+    found = [bench.claimer._find(4)]
+    bench.pipeline.begin(found[0], more=True)
+    urgent = scheduler.add_job(Noop, priority=1).id
+    for _ in range(2):
+        found.append(bench.claimer._find(4))
+        if len(found) == 2:
+            bench.pipeline.begin(found[1], more=True)
+    may_go_on.set()
+    bench.pipeline.end()
+    assert found == [ids[:4], [urgent, *ids[4:7]], ids[7:10]], "of the third four one is the urgent one once more"
+    assert bench.search.more
+    assert [one.job["priority"] for one in bench.dispatched] == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert [one.run().priority for one in bench.dispatched] == [0, 0, 0, 0, 1, 0, 0, 0]

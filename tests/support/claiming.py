@@ -58,6 +58,7 @@ class Bench:
         self.view = ControlView(store)
         rates = RateCheck(store, self.view, cast(Any, None))
         self.successors = Successors(store, self.search, self.in_flight)
+        self.pipeline = ClaimPipeline(store, self.node, self.capacity, dispatcher, rates, self.clock)
         self.partition = Partition(self.node.boot, self.lease.duration)
         self.claimer = Claimer(
             finder=JobFinder(
@@ -70,7 +71,7 @@ class Bench:
                 clock=self.clock,
             ),
             capacity=self.capacity,
-            pipeline=ClaimPipeline(store, self.node, self.capacity, dispatcher, rates, self.clock),
+            pipeline=self.pipeline,
             search=self.search,
             partition=self.partition,
             clock=self.clock,

@@ -159,7 +159,7 @@ class ClaimStore:
     ) -> list[Document]:
         """Returns `_id`, queue, priority and `at` of the next waiting jobs: highest priority first, then longest due.
 
-        With `after`, only jobs of its queue behind that place, unless jobs of higher priority wait there. `but_async`
+        With `after`, only jobs of its queue behind that place, and those of higher priority before them. `but_async`
         and `but_forced` pass over async and force_spawn jobs; for both the server reads every document. So it does for
         unknown classes.
         """
@@ -171,14 +171,16 @@ class ClaimStore:
         if after is None or after.queue in scope.but_queues:
             return self._in_claim_order(waiting, count, fields)
         waiting["queue"] = after.queue
-        urgent = self._in_claim_order({**waiting, "priority": {"$gt": after.priority}}, count, fields)
-        if urgent:
-            return urgent
-        waiting["priority"] = after.priority
-        same_time = self._in_claim_order({**waiting, "at": after.at, "_id": {"$gt": after.job_id}}, count, fields)
-        if len(same_time) == count:
-            return same_time
-        return same_time + self._in_claim_order({**waiting, "at": {"$gt": after.at}}, count - len(same_time), fields)
+        parts: list[Document] = [
+            {"priority": {"$gt": after.priority}},
+            {"priority": after.priority, "at": after.at, "_id": {"$gt": after.job_id}},
+            {"priority": after.priority, "at": {"$gt": after.at}},
+        ]
+        found: list[Document] = []
+        for part in parts:
+            if len(found) < count:
+                found += self._in_claim_order({**waiting, **part}, count - len(found), fields)
+        return found
 
     def _in_claim_order(self, query: Document, count: int, fields: Document) -> list[Document]:
         stored = as_stored(query)

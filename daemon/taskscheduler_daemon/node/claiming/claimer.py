@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
+from taskscheduler.store.claims import Cursor
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.batches import runs_of
 from taskscheduler_daemon.node.claiming.finder import JobFinder
@@ -248,7 +249,7 @@ class Claimer:
         placed = self._pipeline.well_placed(found)
         if len(placed) < len(found):
             self._stopped.wait(_PAUSE_FOR_OTHERS)  # if one could not be set aside it is found again
-        jobs = finder.free(placed)
+        jobs = self._unclaimed(finder.free(placed), cursor)
         look_at -= len(found) - len(jobs)
         if grouped:
             return self._with_groups(jobs, min(wanted, self._wanted()), look_at)
@@ -261,6 +262,13 @@ class Claimer:
         if cursor is not None and len(jobs) < look_at and partition.shared:
             search.look_everywhere()  # for what others left behind
         return ids
+
+    def _unclaimed(self, jobs: list[Document], after: Cursor | None) -> list[Document]:
+        """Drops jobs that are being claimed: behind a place, only those of higher priority are found once more."""
+        if after is None or not jobs or jobs[0]["priority"] == after.priority:
+            return jobs
+        under_way = self._pipeline.under_way
+        return [job for job in jobs if job["_id"] not in under_way]
 
     def _group_queues(self) -> set[str]:
         """Returns the queues in which jobs wait for the turn of their group."""

@@ -165,8 +165,7 @@ class Search:
             self._tell_idle()
             if mixed:
                 return
-            places = {(job["queue"], job["priority"]) for job in jobs}
-            if full and len(places) == 1:
+            if full and len({job["queue"] for job in jobs}) == 1:  # each search looks for higher priorities first
                 last = jobs[-1]
                 self.cursor = Cursor(last["queue"], last["priority"], last["at"], last["_id"])
             elif full or not left:

@@ -80,10 +80,15 @@ def test_a_full_look_at_one_place_is_continued_there() -> None:
     assert search.cursor is None
 
 
-def test_a_look_at_several_places_is_not_continued() -> None:
+def test_a_full_look_is_continued_behind_urgent_jobs() -> None:
+    """Else each urgent job has the next search pass over all that was taken from the head of the queue."""
+    search, waiting = at_rest(), jobs(1)
+    search.found([*jobs(1, priority=1), *waiting], 2)
+    assert search.cursor == Cursor("default", 0, waiting[0]["at"], waiting[0]["_id"])
+
+
+def test_a_look_at_several_queues_is_not_continued() -> None:
     search = at_rest()
-    search.found([*jobs(1, priority=1), *jobs(1)], 2)
-    assert search.cursor is None
     search.found([*jobs(1, queue="a"), *jobs(1, queue="b")], 2)
     assert search.cursor is None
 
