@@ -16,6 +16,8 @@ from taskscheduler_daemon.node.status import NodeStatus
 
 POOL = {"pm": "static", "slots": 2, "async_jobs": 10, "forced": 16}
 
+BUSY, IDLE = 2**22 + 1, 2**22 + 2  #: pids that Linux gives to no process: its memory would be read
+
 
 class Bench:
     """The status of a node with these attempts in flight."""
@@ -53,19 +55,19 @@ def test_a_pool_that_is_mentioned_again_is_no_news() -> None:
 
 def test_workers_with_the_jobs_that_they_run() -> None:
     bench, idle = Bench(), ObjectId()
-    for worker, pid in ((WORKER, 11), (idle, 12)):
+    for worker, pid in ((WORKER, BUSY), (idle, IDLE)):
         bench.status.worker_changed({"event": "worker_spawn", "worker": worker, "pid": pid})
     first, second = attempt(), attempt()
     first.worker = second.worker = WORKER
     second.began = 993.0
     bench.in_flight.add([first, second, attempt()])
     assert bench.workers() == [
-        {"id": str(WORKER), "pid": 11, "job": second.fence.job_id, "seconds": 7.0, "jobs": 2},
-        {"id": str(idle), "pid": 12, "job": None, "seconds": 0.0, "jobs": 0},
+        {"id": str(WORKER), "pid": BUSY, "job": second.fence.job_id, "seconds": 7.0, "jobs": 2},
+        {"id": str(idle), "pid": IDLE, "job": None, "seconds": 0.0, "jobs": 0},
     ]
-    bench.status.worker_changed({"event": "worker_kill", "worker": WORKER, "pid": 11})
-    bench.status.worker_changed({"event": "worker_kill", "worker": WORKER, "pid": 11})
-    assert [worker["pid"] for worker in bench.workers()] == [12]
+    bench.status.worker_changed({"event": "worker_kill", "worker": WORKER, "pid": BUSY})
+    bench.status.worker_changed({"event": "worker_kill", "worker": WORKER, "pid": BUSY})
+    assert [worker["pid"] for worker in bench.workers()] == [IDLE]
 
 
 def test_names_and_version_are_registered_once() -> None:
