@@ -1,4 +1,4 @@
-"""Databases that tests use one after another: to make the indexes of one takes 100 ms of CPU, to empty it 15."""
+"""Databases that tests use one after another: to make the indexes of one takes 190 ms of CPU, to empty it 15."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from taskscheduler import Scheduler
 
 _RESTING = 3  #: databases that wait: what a test has left running would be seen before the database is used again
 
+_IDLE = 1000  #: milliseconds; who follows changes asks for more all the time, and each question waits for so long
+
 Shape = dict[str, tuple[Any, dict[str, Any]]]  #: of each collection its options and indexes, by name
 
 
@@ -21,7 +23,8 @@ class Databases:
 
     def __init__(self, server_uri: str) -> None:
         self._server_uri = server_uri
-        self._client: MongoClient[dict[str, Any]] = MongoClient(server_uri.format("admin"), connect=False)
+        #: of this process, for tests as well
+        self.client: MongoClient[dict[str, Any]] = MongoClient(server_uri.format("admin"), connect=False)
         self._resting: deque[str] = deque()
         self._shape: Shape = {}
 
@@ -29,28 +32,28 @@ class Databases:
         """The name of a database that nobody else uses."""
         while len(self._resting) > _RESTING:
             name = self._resting.popleft()
-            if self._is_empty(self._client[name]):
+            if self._is_empty(self.client[name]):
                 return name
-            self._client.drop_database(name)
+            self.client.drop_database(name)
         return self._made()
 
     def give_back(self, name: str, reusable: bool) -> None:
         """Empties a database, or drops it if that is not enough to make it look as before, or not `reusable`."""
-        if reusable and self._empty(self._client[name]):
+        if reusable and self._empty(self.client[name]):
             self._resting.append(name)
         else:
-            self._client.drop_database(name)
+            self.client.drop_database(name)
 
     def close(self) -> None:
         """Ends the connection; the databases end with their server."""
-        self._client.close()
+        self.client.close()
 
     def _made(self) -> str:
         name = f"test_{ObjectId()}"
         with Scheduler(self._server_uri.format(name)) as scheduler:
             scheduler.counts()
         if not self._shape:
-            self._shape = _shape(self._client[name])
+            self._shape = _shape(self.client[name])
         return name
 
     def _empty(self, database: Database[dict[str, Any]]) -> bool:
@@ -64,29 +67,51 @@ class Databases:
                 database[collection].drop_index(index)
             if any(found[collection][1].get(index) != made for index, made in indexes.items()):
                 return False
+        for collection in self._filled(database):
             database[collection].delete_many({})
         return True
 
     def _is_empty(self, database: Database[dict[str, Any]]) -> bool:
         """Whether nobody has written to it since it was emptied, nor follows its changes."""
-        if self._has_cursors(database.name) or {*database.list_collection_names()} != self._shape.keys():
+        if self._is_followed(database.name) or {*database.list_collection_names()} != self._shape.keys():
             return False
-        return all(database[collection].find_one({}, {}) is None for collection in self._shape)
+        return not self._filled(database)
 
-    def _has_cursors(self, name: str) -> bool:
+    def _filled(self, database: Database[dict[str, Any]]) -> list[str]:
+        """The collections that have documents. One command asks for all of them."""
+        looks: dict[str, list[dict[str, Any]]] = {
+            name: [{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}] for name in self._shape
+        }
+        first, *others = looks
+        unions = [{"$unionWith": {"coll": name, "pipeline": looks[name]}} for name in others]
+        with database[first].aggregate([*looks[first], *unions]) as found:
+            return [entry["_id"] for entry in found]
+
+    def _is_followed(self, name: str) -> bool:
+        """Whether anybody follows its changes. Closes the cursors that killed processes have left open."""
         stages: list[dict[str, Any]] = [
             {"$currentOp": {"idleCursors": True, "allUsers": True}},
             {"$match": {"ns": {"$regex": f"^{name}\\."}, "cursor": {"$exists": True}}},
-            {"$limit": 1},
+            {"$project": {"type": 1, "ns": 1, "cursor": 1, "idle": {"$subtract": ["$$NOW", "$cursor.lastAccessDate"]}}},
         ]
-        with self._client.admin.aggregate(stages) as found:
-            return any(True for _ in found)
+        with self.client.admin.aggregate(stages) as entries:
+            found = list(entries)
+        if any(entry["type"] != "idleCursor" or entry["idle"] < _IDLE for entry in found):
+            return True
+        for entry in found:
+            self.client[name].command(
+                "killCursors", entry["ns"].partition(".")[2], cursors=[entry["cursor"]["cursorId"]]
+            )
+        return False
 
 
 def _shape(database: Database[dict[str, Any]]) -> Shape:
-    entries = [entry for entry in database.list_collections() if not entry["name"].startswith("system.")]
-    return {entry["name"]: (entry["options"], _indexes(database, entry["name"])) for entry in entries}
+    """What one command tells of all collections and indexes; list_indexes would take one for each collection."""
+    with database.client.admin.aggregate([{"$listCatalog": {}}, {"$match": {"db": database.name}}]) as entries:
+        return {entry["name"]: _made_of(entry) for entry in entries if not entry["name"].startswith("system.")}
 
 
-def _indexes(database: Database[dict[str, Any]], collection: str) -> dict[str, Any]:
-    return {index["name"]: dict(index) for index in database[collection].list_indexes()}
+def _made_of(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    known = entry.get("md", {"options": {}, "indexes": []})  # a view has none
+    options = {name: value for name, value in known["options"].items() if name != "uuid"}
+    return options, {index["spec"]["name"]: index["spec"] for index in known["indexes"]}
