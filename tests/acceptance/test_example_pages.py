@@ -47,7 +47,7 @@ def test_the_worked_example_of_the_order_of_evaluation(
     uri: str, tmp_path: Path, start_node: Callable[..., NodeProcess]
 ) -> None:
     write(ORDER, tmp_path)
-    start_node(jobs=["shop"], queues=["default"], prelude=f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
+    start_node(jobs=["shop"], queues=["default"], late=f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
     run(uri, tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_the_application_of_the_page_adds_jobs_and_shows_their_results(
     uri: str, folder: Path, start_node: Callable[..., NodeProcess], name: str, jobs: str, result: str
 ) -> None:
     environment = {"TASKSCHEDULER_URI": uri, "FLASK_TASKSCHEDULER_URI": uri}
-    start_node(jobs=[jobs], prelude=f"import sys; sys.path.insert(0, {str(folder)!r})")
+    start_node(jobs=[jobs], late=f"import sys; sys.path.insert(0, {str(folder)!r})")
     assert run([sys.executable, "-c", PROBES[name] + WAIT], folder, environment) == f"DONE {result}"
 
 

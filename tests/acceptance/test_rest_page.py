@@ -58,7 +58,7 @@ def test_the_commands_do_what_the_page_says(
 ) -> None:
     for name, text in modules(PAGE).items():
         (tmp_path / f"{name}.py").write_text(text)
-    start_node(jobs=["myapp"], prelude=f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
+    start_node(jobs=["myapp"], late=f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
     setup, add, wait, again, listing, many, stream, wrong = (text.replace(HERE, address) for text in shells(PAGE))
 
     with start(setup + stream, tmp_path) as following:

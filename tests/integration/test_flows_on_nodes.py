@@ -85,13 +85,13 @@ def test_a_worker_that_dies_while_it_adds_jobs_leaves_nothing_locked(
 
 
 #: a node that never looks by itself, and takes any flow for a fast one
-FAST = f"{TOLD['prelude']}; from taskscheduler_daemon.node.claiming import flow_pace; flow_pace._FAST = 1"
+FAST = f"{TOLD['late']}; from taskscheduler_daemon.node.claiming import flow_pace; flow_pace._FAST = 1"
 
 
 def test_a_node_finds_other_jobs_although_it_hears_of_none_while_a_flow_is_fast(
     scheduler: Scheduler, start_node: StartNode
 ) -> None:
-    start_node(**{**JOBS, **TOLD, "prelude": FAST}, max_children=2)
+    start_node(**{**JOBS, **TOLD, "late": FAST}, max_children=2)
     flow = Flow("chains")
     for _ in range(30):
         before: list[object] = []

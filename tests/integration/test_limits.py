@@ -286,7 +286,7 @@ def test_a_rate_lets_so_many_start(scheduler: Scheduler, start_node: StartNode, 
     scheduler.limits.set("api", rate=50, per=1, burst=10)
     added = scheduler.add_jobs([(Meter, str(path), {"limits": "api"})] * 110)
     for _ in range(2):
-        start_node(**HERE, max_children=4, prelude=NOTES_GRANTS.format(path=str(tmp_path / "grants")))
+        start_node(**HERE, max_children=4, late=NOTES_GRANTS.format(path=str(tmp_path / "grants")))
     scheduler.wait_for(added, throw=True, timeout=60)
     grants = sorted((float(words[1]), float(words[2]), int(words[0])) for words in traces(tmp_path / "grants"))
     for first, (begun, _, _) in enumerate(grants):

@@ -246,7 +246,7 @@ def test_a_node_counts_its_jobs_and_stores_them_as_it_stops(
     scheduler: Scheduler, start_node: StartNode, uri: str
 ) -> None:
     never = "from taskscheduler_daemon.node.maintenance import metrics_writer; metrics_writer._EVERY = 3600.0, 3600.0"
-    node = start_node(prelude=never)
+    node = start_node(late=never)
     done = scheduler.add_jobs(["noop"] * 20)
     failed = scheduler.add_job("fail", retry=1, retry_interval=0)
     scheduler.wait_for([*done, failed], timeout=60)

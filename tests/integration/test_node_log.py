@@ -33,7 +33,7 @@ def lines(node: NodeProcess, text: str) -> list[str]:
 
 
 def test_a_node_says_at_its_start_what_it_serves(scheduler: Scheduler, start_node: StartNode) -> None:
-    node = start_node(prelude=PLAIN, queues=["mail", "files"], pm="static", min_children=3)
+    node = start_node(late=PLAIN, queues=["mail", "files"], pm="static", min_children=3)
     (said,) = lines(node, "node starts ")
     assert f'database="{scheduler.store.database.name} at 127.0.0.1:' in said
     assert " queues=mail,files " in said
@@ -46,7 +46,7 @@ def test_a_node_says_at_its_start_what_it_serves(scheduler: Scheduler, start_nod
     ("modules", "hint"), [([], "name their modules with --jobs yourapp.jobs"), (["json"], "its modules register none")]
 )
 def test_a_node_without_jobs_warns(start_node: StartNode, modules: list[str], hint: str) -> None:
-    node = start_node(prelude=PLAIN, jobs=modules)
+    node = start_node(late=PLAIN, jobs=modules)
     (said,) = lines(node, "this node knows no jobs")
     assert " WARNING " in said
     assert hint in said
@@ -60,7 +60,7 @@ def about(node: NodeProcess, process: Process) -> list[str]:
 
 
 def test_the_start_and_the_end_of_each_job_is_logged(scheduler: Scheduler, start_node: StartNode) -> None:
-    node = start_node(prelude=PLAIN, max_lost=1)
+    node = start_node(late=PLAIN, max_lost=1)
     done, failed, retried, lost = (
         scheduler.add_job("noop"),
         scheduler.add_job("fail", "no\nway"),
@@ -79,7 +79,7 @@ def test_the_start_and_the_end_of_each_job_is_logged(scheduler: Scheduler, start
 
 
 def test_a_cancelled_job_is_logged(scheduler: Scheduler, start_node: StartNode, tmp_path: Path) -> None:
-    node = start_node(prelude=PLAIN)
+    node = start_node(late=PLAIN)
     process = scheduler.add_job("wait", {"trace": str(tmp_path / "trace")})
     eventually((tmp_path / "trace").exists)
     process.cancel()
@@ -87,7 +87,7 @@ def test_a_cancelled_job_is_logged(scheduler: Scheduler, start_node: StartNode, 
 
 
 def test_under_load_most_lines_are_left_out_and_counted(scheduler: Scheduler, start_node: StartNode) -> None:
-    node, count, began = start_node(prelude=PLAIN), 20 * MOST_AT_ONCE, SYSTEM_CLOCK.monotonic()
+    node, count, began = start_node(late=PLAIN), 20 * MOST_AT_ONCE, SYSTEM_CLOCK.monotonic()
     scheduler.wait_for(scheduler.add_jobs([("noop", number) for number in range(count)]), timeout=60)
 
     def counted() -> bool:

@@ -44,7 +44,7 @@ def fail(*_):
 
 @pytest.mark.parametrize("part", [*_PARTS, *rarely(*_OTHER_PARTS)])
 def test_it_ends(scheduler: Scheduler, start_node: StartNode, part: str) -> None:
-    node = start_node(prelude=breaking(part))
+    node = start_node(late=breaking(part))
     assert scheduler.add_job("echo", 1).result(timeout=20)
     below = node.tree()
     node.send(signal.SIGTERM)
@@ -55,7 +55,7 @@ def test_it_ends(scheduler: Scheduler, start_node: StartNode, part: str) -> None
 
 def test_it_ends_although_its_session_was_only_to_be_replaced(scheduler: Scheduler, start_node: StartNode) -> None:
     """The node would go on with a new session, beside what is left of the old one."""
-    node = start_node(prelude=breaking("taskscheduler_daemon.node.maintenance.maintainer.Maintainer.stop"))
+    node = start_node(late=breaking("taskscheduler_daemon.node.maintenance.maintainer.Maintainer.stop"))
     process = scheduler.add_job("wait", {"seconds": 1000})
     eventually(lambda: process.refresh().status.name == "PROCESSING")
     os.kill(node.manager, signal.SIGKILL)

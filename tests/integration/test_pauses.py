@@ -388,10 +388,10 @@ def test_a_node_hears_of_a_change_by_the_change_itself_and_reads_the_settings_fo
     scheduler: Scheduler, start_node: Callable[..., NodeProcess]
 ) -> None:
     """Also if the process that made it has died before it could tell anybody."""
-    prelude = "from taskscheduler_daemon.node.maintenance import control_watch as watch; watch._EVERY = 3600.0"
+    late = "from taskscheduler_daemon.node.maintenance import control_watch as watch; watch._EVERY = 3600.0"
     controls, profile = scheduler.store.controls, scheduler.store.database["system.profile"]
     controls.put("pause:all", {"kind": "pause"})
-    start_node(pm="static", min_children=1, prelude=prelude)
+    start_node(pm="static", min_children=1, late=late)
     job = scheduler.add_job("noop")
     controls.delete("pause:all")
     job.wait(timeout=30)

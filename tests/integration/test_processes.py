@@ -415,7 +415,7 @@ CompletionStore.write = away
 def test_a_node_that_stops_waits_for_its_database_no_longer_than_its_lease(
     scheduler: Scheduler, start_node: StartNode
 ) -> None:
-    node = start_node(orphaned_timeout=8, prelude=f"{_WRITES_NO_ENDS}NodeStore.beat = away")
+    node = start_node(orphaned_timeout=8, late=f"{_WRITES_NO_ENDS}NodeStore.beat = away")
     process = scheduler.add_job("echo")
     eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
     node.send(signal.SIGTERM)
@@ -428,7 +428,7 @@ def test_a_node_that_stops_waits_for_its_database_no_longer_than_its_lease(
 
 
 def test_another_signal_ends_a_node_that_waits_for_its_database(scheduler: Scheduler, start_node: StartNode) -> None:
-    node = start_node(prelude=_WRITES_NO_ENDS)
+    node = start_node(late=_WRITES_NO_ENDS)
     scheduler.add_job("echo")
     eventually(lambda: "ends of jobs not written yet" in node.log.read_text())
 

@@ -389,7 +389,7 @@ def declared(n=1):
 def module(tmp_path: Path, name: str, options: str) -> dict[str, Any]:
     """The options of a node whose job module declares a schedule."""
     (tmp_path / f"{name}.py").write_text(DECLARING.format(options=options))
-    return {"prelude": f"import sys; sys.path.insert(0, {str(tmp_path)!r})", "jobs": [name], "orphaned_timeout": 2}
+    return {"late": f"import sys; sys.path.insert(0, {str(tmp_path)!r})", "jobs": [name], "orphaned_timeout": 2}
 
 
 def state(scheduler: Scheduler) -> Any:

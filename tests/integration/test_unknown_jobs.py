@@ -67,7 +67,7 @@ def test_nodes_that_do_not_know_a_job_do_not_pass_it_round(
     scheduler: Scheduler, database: Database[dict[str, Any]], start_node: StartNode
 ) -> None:
     own = ["one", "two"]
-    nodes = [start_node(jobs=OTHER, queues=["default", queue], prelude=ASKS_ONCE) for queue in own]
+    nodes = [start_node(jobs=OTHER, queues=["default", queue], late=ASKS_ONCE) for queue in own]
     unknown = [scheduler.add_job("echo", number) for number in range(5)]
     eventually(lambda: all(map(met, nodes)), 60, "both have met one")
     run_one_each(scheduler, own)
@@ -143,7 +143,7 @@ def test_new_workers_run_what_their_modules_have_learnt(
         "@job(name='first')\ndef first(): pass\n"
     )
     path = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
-    node = start_node(jobs=["growing"], prelude=path, pm="static", min_children=1, orphaned_timeout=3600)
+    node = start_node(jobs=["growing"], late=path, pm="static", min_children=1, orphaned_timeout=3600)
     assert [one["jobs"] for one in scheduler.store.nodes.all()] == [["first"]]
     process = scheduler.add_job("second")
     eventually(lambda: met(node), 20, "it has met the job")
