@@ -12,7 +12,7 @@ import pytest
 from tests.support import commands
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, NodeProcess, children, is_running
-from tests.support.tables import rarely
+from tests.support.tables import crossed, rarely
 
 from taskscheduler import Scheduler
 from taskscheduler.embedded import EmbeddedServer, acquire
@@ -51,7 +51,11 @@ class Starter:
         self.process.wait(30)
 
 
-@pytest.fixture(params=["node --embedded", "dev"])
+#: both make the same node: the gate tries each signal with one of them
+COMMANDS = ["node --embedded", "dev"]
+
+
+@pytest.fixture
 def starter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Starter]:
     starter = Starter(request.param, tmp_path)
     yield starter
@@ -72,7 +76,14 @@ def ends(server: EmbeddedServer) -> None:
     eventually(lambda: not is_running(server.address.keeper_pid), 30, "its keeper ends")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, *rarely(signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("starter", "number"),
+    [
+        *crossed(COMMANDS, [signal.SIGTERM, signal.SIGKILL]),
+        *(pytest.param(command, signal.SIGINT, marks=pytest.mark.faults) for command in COMMANDS),
+    ],
+    indirect=["starter"],
+)
 def test_it_outlives_the_node_that_started_it(starter: Starter, number: int) -> None:
     server = acquire(starter.state, timeout=40)
     manager = starter.manager
@@ -83,6 +94,7 @@ def test_it_outlives_the_node_that_started_it(starter: Starter, number: int) -> 
     ends(server)
 
 
+@pytest.mark.parametrize("starter", [COMMANDS[0], *rarely(COMMANDS[1])], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGKILL, *rarely(signal.SIGTERM)])
 def test_it_outlives_the_manager_of_that_node(starter: Starter, number: int) -> None:
     server = acquire(starter.state, timeout=40)

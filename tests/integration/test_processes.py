@@ -104,7 +104,7 @@ def test_a_job_that_kills_its_workers_is_set_aside(
     assert scheduler.add_job("echo").result(timeout=30)
 
 
-@pytest.mark.parametrize("job", ["spin", "stubborn", "setsid"])
+@pytest.mark.parametrize("job", ["stubborn", "setsid", *rarely("spin")])  # spins: the next test
 def test_a_job_over_its_time_is_gone_with_all_it_started(
     scheduler: Scheduler, node: NodeProcess, tmp_path: Path, job: str
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_job_over_its_time_is_tried_again(scheduler: Scheduler, node: NodeProc
     assert [attempt["status"] for attempt in process.attempts] == [Status.TIMEOUT, Status.TIMEOUT]
 
 
-@pytest.mark.parametrize("job", ["spin", "stubborn", "setsid"])
+@pytest.mark.parametrize("job", ["stubborn", "setsid", *rarely("spin")])
 def test_cancelling_kills_a_running_job_within_a_second(
     scheduler: Scheduler, start_node: StartNode, tmp_path: Path, job: str
 ) -> None:
