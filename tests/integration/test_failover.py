@@ -23,14 +23,25 @@ from taskscheduler import Scheduler, Status
 from taskscheduler.store.schema import ensure_indexes
 
 
-@pytest.fixture
-def members(tmp_path: Path) -> Iterator[ReplicaSet]:
-    with ReplicaSet(tmp_path) as members:
+@pytest.fixture(scope="module")
+def replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+    with ReplicaSet(tmp_path_factory.mktemp("members")) as members:
         yield members
 
 
+@pytest.fixture
+def members(replica_set: ReplicaSet) -> ReplicaSet:
+    """Three members that are well again, whatever the test before did to them."""
+    for port in replica_set.ports:
+        if not replica_set.is_up(port):
+            replica_set.start(port)
+        replica_set.resume(port)
+    replica_set.wait_until_healthy()
+    return replica_set
+
+
 def test_jobs_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Path) -> None:
-    uri, log = members.uri("failover"), tmp_path / "log"
+    uri, log = members.uri("jobs"), tmp_path / "log"
     node = NodeProcess(uri, tmp_path / "node.log", {"pm": "static", "min_children": 2})
     try:
         node.wait_until_ready()
@@ -57,7 +68,7 @@ def test_jobs_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Pa
 @pytest.mark.faults  # half a minute, and jobs stand for it
 def test_steps_and_signals_survive_the_death_of_the_primary(members: ReplicaSet, tmp_path: Path) -> None:
     """What a job was told is done is not done again, and a signal that was acknowledged is heard."""
-    uri, log = members.uri("failover", serverSelectionTimeoutMS="20000"), str(tmp_path / "log")
+    uri, log = members.uri("steps", serverSelectionTimeoutMS="20000"), str(tmp_path / "log")
     options = {"pm": "static", "min_children": 2, "jobs": ["tests.faults.steps.orders"], "max_lost": 10}
     node = NodeProcess(uri, tmp_path / "node.log", options)
     try:
@@ -83,7 +94,7 @@ def test_steps_and_signals_survive_the_death_of_the_primary(members: ReplicaSet,
 
 def test_an_index_counts_as_there_when_an_election_cannot_take_it_away(members: ReplicaSet) -> None:
     """Whoever takes it for there names it in queries, which the server refuses if it is not."""
-    with Scheduler(members.uri("failover")) as scheduler:
+    with Scheduler(members.uri("indexes")) as scheduler:
         database, name = scheduler.database, "faults.indexed"
         database.create_collection(name)
         stopped = members.secondaries()
