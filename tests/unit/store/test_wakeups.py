@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.document import Document
@@ -109,3 +109,15 @@ def test_the_message_names_the_queues_also_if_a_node_was_told(database: Database
     queue.tell_at_once(Neighbour())
     queue.jobs_added([ObjectId()], iter(["mail"]))
     assert database.messages[0]["queues"] == ["mail"]
+
+
+def test_a_coming_job_has_the_message_of_an_added_one_and_the_time_of_the_server(
+    database: Database, queue: WakeupQueue
+) -> None:
+    one = ObjectId()
+    queue.job_comes({"_id": one, "queue": "mail"})
+    queue.close()
+    (message,) = database.messages
+    assert message.pop("ts") == Timestamp(0, 0), "which the server replaces"
+    queue.jobs_added([one], ["mail"])
+    assert {**message, "_id": 0} == {**database.messages[1], "_id": 0}
