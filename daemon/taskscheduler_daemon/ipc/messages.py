@@ -21,6 +21,8 @@ _WATCH = struct.Struct("<dddd")
 
 _REPORT = struct.Struct("<BB12sI12sdddQ")
 
+_REPORT_SIZE = _REPORT.size
+
 _HELD = struct.Struct("<12sI12sd")
 
 _GONE = struct.Struct("<B12sI")
@@ -92,7 +94,9 @@ class Flag(IntFlag):
 # plain numbers: `&` with a member of a Flag takes a microsecond, and there is one for each run on its way
 _HOOK, _WATCHED, _EXCLUSIVE, _BATCH = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE), int(Flag.BATCH)
 _HAS_PRIORITY = int(Flag.PRIORITY)
-_MORE = _WATCHED | _BATCH | _HAS_PRIORITY  #: more follows the header
+_LONGER_HEAD = _WATCHED | _BATCH | _HAS_PRIORITY  #: of these, more stands before the body
+
+_RUN_KIND = int(Kind.RUN)
 
 
 class Run(NamedTuple):
@@ -112,12 +116,13 @@ class Run(NamedTuple):
 
     def encode(self) -> bytes:
         """Encodes the run as a message."""
-        head = _RUN.pack(Kind.RUN, self.flags, self.job_id, self.attempt, self.timeout)
-        if not self.flags & _MORE:
-            return head + self.body
-        limits = _WATCH.pack(self.silence, self.soft, self.hard, self.start_by) if self.flags & _WATCHED else b""
-        priority = _PRIORITY.pack(self.priority) if self.flags & _HAS_PRIORITY else b""
-        return head + limits + priority + (_JOBS.pack(self.jobs) if self.flags & _BATCH else b"") + self.body
+        job_id, attempt, timeout, flags, body, silence, soft, hard, start_by, jobs, priority = self
+        head = _RUN.pack(_RUN_KIND, flags, job_id, attempt, timeout)
+        if not flags & _LONGER_HEAD:
+            return head + body
+        limits = _WATCH.pack(silence, soft, hard, start_by) if flags & _WATCHED else b""
+        rank = _PRIORITY.pack(priority) if flags & _HAS_PRIORITY else b""
+        return head + limits + rank + (_JOBS.pack(jobs) if flags & _BATCH else b"") + body
 
     def is_attempt_of(self, job_id: bytes) -> bool:
         """Tells whether it is an attempt of this job, not the call of its notification."""
@@ -136,7 +141,7 @@ class Run(NamedTuple):
     def decode(cls, message: bytes) -> Run:
         """Decodes a RUN message."""
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
-        if not flags & _MORE:
+        if not flags & _LONGER_HEAD:
             return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
         limits, priority, jobs, start = (0.0, 0.0, 0.0, 0.0), 0, 1, _RUN.size
         if flags & _WATCHED:
@@ -187,14 +192,14 @@ class Report(NamedTuple):
 
     def encode(self) -> bytes:
         """Encodes the report as a message."""
-        code, numbers = _CODES[self.ending], (self.seconds, self.began, self.cpu, self.peak_memory)
-        return _REPORT.pack(self.kind, code, self.job_id, self.attempt, self.worker, *numbers) + self.body
+        kind, ending, job_id, attempt, worker, seconds, body, began, cpu, peak = self
+        return _REPORT.pack(kind, _CODES[ending], job_id, attempt, worker, seconds, began, cpu, peak) + body
 
     @classmethod
     def decode(cls, message: bytes) -> Report:
         """Decodes a REPORT or PROGRESS message."""
-        kind, code, job_id, attempt, worker, seconds, *rest = _REPORT.unpack_from(message)
-        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT.size :], *rest)
+        kind, code, job_id, attempt, worker, seconds, began, cpu, peak = _REPORT.unpack_from(message)
+        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT_SIZE:], began, cpu, peak)
 
     def costing(self, cost: Cost) -> Report:
         """Returns the same with what the attempt cost."""

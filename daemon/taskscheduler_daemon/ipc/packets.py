@@ -18,7 +18,7 @@ KIND = socket.SOCK_SEQPACKET if hasattr(os, "memfd_create") else socket.SOCK_DGR
 
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(4)
 
-_CUT = socket.MSG_TRUNC | socket.MSG_CTRUNC
+_CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # a plain number: `&` with a member of a Flag takes a microsecond
 
 _MARK = b"\0"  #: the packet that comes with a descriptor; no message begins with it
 

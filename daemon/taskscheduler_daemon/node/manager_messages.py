@@ -12,6 +12,8 @@ from taskscheduler_daemon.node.heartbeat import Heartbeat
 from taskscheduler_daemon.node.parts import SessionParts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 
+_REPORT = int(Kind.REPORT)  # a plain number, as a comparison with it is faster: most messages are reports
+
 MOST_FRAMES = 1_000_000  #: more than a channel holds
 
 
@@ -51,8 +53,8 @@ class ManagerMessages:
             self._handle(message)
 
     def _handle(self, message: bytes) -> None:
-        kind = messages.kind_of(message)
-        if kind == Kind.REPORT:
+        kind = message[0]
+        if kind == _REPORT:
             self._reports.ended(Report.decode(message))
         elif kind == Kind.ITEM:
             self._reports.item_ended(message)

@@ -35,6 +35,8 @@ from taskscheduler_daemon.worker.reports import Ran, WorkerReports
 
 logger = logging.getLogger(__name__)
 
+_ASYNC = int(Flag.ASYNC)  # a plain number, as `&` with it is faster
+
 _AT_A_TIME = 64  #: messages that are read before the jobs get their turn again
 
 
@@ -253,7 +255,7 @@ class EventLoop:
                 self._attempts[job_id].interrupt(verdict)
             return
         run = Run.decode(message)
-        if run.flags & Flag.ASYNC:
+        if run.flags & _ASYNC:
             self._begin(run)
         else:
             self._others.append(run)

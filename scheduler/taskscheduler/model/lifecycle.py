@@ -70,6 +70,8 @@ DEAD_LETTERS = frozenset({Status.FAILED, Status.TIMEOUT})
 class Transition(Enum):
     """Every reason for a change of status."""
 
+    __hash__ = object.__hash__  # that of an Enum is written in Python, and there are several look-ups for each job
+
     PROMOTE = auto()  #: it is due
     CLAIM = auto()  #: a node claims it
     SUCCEED = auto()
@@ -138,6 +140,8 @@ def sources(transition: Transition) -> frozenset[Status]:
 
 class Ending(Enum):
     """How an attempt ended, as its node sees it."""
+
+    __hash__ = object.__hash__  # as above
 
     SUCCEEDED = auto()
     FAILED = auto()  #: the job raised

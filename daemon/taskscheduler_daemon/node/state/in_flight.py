@@ -16,6 +16,11 @@ from taskscheduler.model.losses import NODE, suspect_of
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import BATCH_RUN, NOT_BEGUN, Flag, Run
 
+# plain numbers: `|` and `&` with members of a Flag take a microsecond each, and there is a run for each attempt
+_FORCED, _ASYNC, _EXCLUSIVE = int(Flag.FORCED), int(Flag.ASYNC), int(Flag.EXCLUSIVE)
+
+_WATCHED, _SERVICE, _BATCH = int(Flag.WATCHED), int(Flag.SERVICE), int(Flag.BATCH)
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -56,9 +61,9 @@ class Attempt:
         """Returns the message that has the manager run it."""
         options = self.job["options"]
         own_worker = self.forced and (self.suspect != NODE or options["force_spawn"])
-        flags = Flag.FORCED if own_worker else Flag.ASYNC if self.is_async else Flag.NONE
+        flags = _FORCED if own_worker else _ASYNC if self.is_async else 0
         if self.exclusive:
-            flags |= Flag.EXCLUSIVE
+            flags |= _EXCLUSIVE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
         if priority := self.job.get("priority", 0):
             run = run._replace(flags=flags | Flag.PRIORITY, priority=priority)
@@ -69,8 +74,8 @@ class Attempt:
         service = self.job.get("service")
         silence = self.job["options"].get("silence_timeout", 0)
         if service is None:
-            return run._replace(flags=run.flags | Flag.WATCHED, silence=silence, start_by=self.start_by)
-        flags = run.flags | Flag.WATCHED | Flag.SERVICE
+            return run._replace(flags=run.flags | _WATCHED, silence=silence, start_by=self.start_by)
+        flags = run.flags | _WATCHED | _SERVICE
         return run._replace(flags=flags, silence=silence, soft=service["stop_soft"], hard=service["stop_hard"])
 
 
@@ -95,7 +100,7 @@ class Batch:
 
     def run(self, attempts: Sequence[Attempt]) -> Run:
         """Returns the message that has the manager run these of its attempts. The shortest of their limits count."""
-        flags = Flag.BATCH | Flag.EXCLUSIVE | Flag.WATCHED | (Flag.ASYNC if self.is_async else Flag.NONE)
+        flags = _BATCH | _EXCLUSIVE | _WATCHED | (_ASYNC if self.is_async else 0)
         options = [attempt.job["options"] for attempt in attempts]
         if priority := max(attempt.job.get("priority", 0) for attempt in attempts):
             flags |= Flag.PRIORITY
@@ -144,10 +149,11 @@ class InFlight:
         """Adds claimed attempts; a later attempt replaces an earlier one of the same job."""
         with self._lock:
             for attempt in attempts:
-                former = self._attempts.get(attempt.fence.job_id.binary)
+                job_id = attempt.fence.job_id.binary
+                former = self._attempts.get(job_id)
                 if former is not None:
                     self._count(former, -1)
-                self._attempts[attempt.fence.job_id.binary] = attempt
+                self._attempts[job_id] = attempt
                 self._count(attempt, 1)
 
     def _count(self, attempt: Attempt, change: int) -> None:
