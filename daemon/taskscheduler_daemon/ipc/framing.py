@@ -47,20 +47,22 @@ class FrameWriter:
 
     def frame(self) -> bytes:
         """Returns the next frame, as full as possible."""
-        parts = [bytes(self._rest[: self._room])]
-        self._rest = self._rest[self._room :]
+        room, pending = self._room, self._pending
+        parts = [bytes(self._rest[:room])]
+        self._rest = self._rest[room:]
         filled = len(parts[0])
-        start = filled if self._pending and filled + _LENGTH.size < self._room else _NO_START
-        while self._pending and not self._rest and filled + _LENGTH.size < self._room:
-            message = self._pending.popleft()
+        start = filled if pending and filled + _LENGTH.size < room else _NO_START
+        while pending and filled + _LENGTH.size < room:
+            message = pending.popleft()
             if self._urgent:
                 self._urgent -= 1
-            piece = _LENGTH.pack(len(message)) + message
-            parts.append(piece[: self._room - filled])
-            self._rest = memoryview(piece)[self._room - filled :]
-            filled += len(parts[-1])
+            parts += (_LENGTH.pack(len(message)), message)
+            filled += _LENGTH.size + len(message)
+        body = b"".join(parts)
+        if filled > room:
+            body, self._rest = body[:room], memoryview(body)[room:]
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        tail = _HEADER.pack(0, self._sequence, start)[_CRC.size :] + b"".join(parts)
+        tail = _HEADER.pack(0, self._sequence, start)[_CRC.size :] + body
         return _CRC.pack(zlib.crc32(tail)) + tail
 
 
@@ -104,16 +106,16 @@ class FrameReader:
         messages: list[bytes] = []
         position, buffer = 0, bytes(self._buffer)
         self._needed = 0
-        while position + _LENGTH.size <= len(buffer):
+        while (start := position + _LENGTH.size) <= len(buffer):
             (length,) = _LENGTH.unpack_from(buffer, position)
             if length > LARGEST_MESSAGE:
                 self._lose()
                 return messages
-            end = position + _LENGTH.size + length
+            end = start + length
             if end > len(buffer):
                 self._needed = end - position
                 break
-            messages.append(buffer[position + _LENGTH.size : end])
+            messages.append(buffer[start:end])
             position = end
         del self._buffer[:position]
         return messages
