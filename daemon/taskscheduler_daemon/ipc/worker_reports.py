@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import struct
 
+from taskscheduler.clock import NEVER
 from taskscheduler.model.attempt_result import result_size
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Kind, Report
@@ -36,18 +36,19 @@ class ReportReader:
             report = Report.decode(message)
         except (struct.error, LookupError, ValueError) as error:
             raise MalformedMessageError(f"it is no report: {error}") from error
-        if report.worker != worker:
+        kind, ending, _, _, sender, seconds, body, began, cpu, peak = report
+        if sender != worker:
             raise MalformedMessageError("it names another worker")
-        if report.ending not in _OF_WORKERS:
-            raise MalformedMessageError(f"no worker reports the ending {report.ending.name}")
-        if not 0 <= report.seconds < math.inf:
-            raise MalformedMessageError(f"no job takes {report.seconds} seconds")
-        if not 0 <= report.began <= now:
-            raise MalformedMessageError(f"no job began at {report.began}")
-        if not (0 <= report.cpu < math.inf or report.cpu == NOT_MEASURED) or report.peak_memory > _MOST_MEMORY:
-            raise MalformedMessageError(f"no job takes {report.cpu} CPU seconds and {report.peak_memory} bytes")
-        if report.kind == Kind.PROGRESS and len(report.body) > _MOST_PROGRESS:
-            raise MalformedMessageError(f"its progress takes {len(report.body)} bytes")
-        if len(report.body) > self._max_payload and (size := result_size(report.content())) > self._max_payload:
+        if ending not in _OF_WORKERS:
+            raise MalformedMessageError(f"no worker reports the ending {ending.name}")
+        if not 0 <= seconds < NEVER:
+            raise MalformedMessageError(f"no job takes {seconds} seconds")
+        if not 0 <= began <= now:
+            raise MalformedMessageError(f"no job began at {began}")
+        if not (0 <= cpu < NEVER or cpu == NOT_MEASURED) or peak > _MOST_MEMORY:
+            raise MalformedMessageError(f"no job takes {cpu} CPU seconds and {peak} bytes")
+        if kind == Kind.PROGRESS and len(body) > _MOST_PROGRESS:
+            raise MalformedMessageError(f"its progress takes {len(body)} bytes")
+        if len(body) > self._max_payload and (size := result_size(report.content())) > self._max_payload:
             raise MalformedMessageError(f"its result takes {size} bytes, more than max_payload ({self._max_payload})")
         return report

@@ -48,7 +48,7 @@ class NodeCommands:
     def handle(self, received: list[bytes], now: float) -> None:
         """Carries out commands in the order in which they arrived."""
         for message in received:
-            kind = messages.kind_of(message)
+            kind = message[0]
             if kind == Kind.RUN:
                 self._accept(Run.decode(message), now)
             elif kind == Kind.CANCEL:

@@ -82,7 +82,7 @@ class Pool:
         back = {(run.job_id, run.attempt) for run in runs}
         worker.runs = deque(run for run in worker.runs if (run.job_id, run.attempt) not in back)
         for run in runs:
-            if run.flags & Flag.ASYNC:
+            if run.flags & _ASYNC:
                 worker.async_runs.pop(run.job_id, None)
         if runs and worker.allowance <= 0:
             worker.leaving = False  # it has not had its last job yet
@@ -128,7 +128,7 @@ class Pool:
 
     def idle(self) -> list[WorkerState]:
         """Returns the workers that could begin any ordinary job now."""
-        return [worker for worker in self.workers.values() if worker.free and not worker.forced]
+        return [worker for worker in self.workers.values() if not worker.runs and worker.free and not worker.forced]
 
     def holder(self, job_id: bytes) -> WorkerState | None:
         """Returns the worker that this job was assigned to."""
@@ -151,10 +151,7 @@ class Pool:
 
     def next_event(self, now: float) -> float:
         """Returns the time of the next deadline of a worker or a run."""
-        times = [
-            min(worker.times_out_at(), worker.silent_at(), worker.interrupt_at, worker.kill_at, worker.alarm)
-            for worker in self.workers.values()
-        ]
+        times = [worker.next_event() for worker in self.workers.values()]
         if self.boot_backoff.not_before > now:
             times.append(self.boot_backoff.not_before)
         return min(times, default=NEVER)

@@ -21,7 +21,10 @@ def to_retire(pool: Pool, now: float) -> list[WorkerState]:
 
 def next_retirement(pool: Pool) -> float:
     """Returns when a worker may have to be retired although nothing happens."""
-    ends = [min(_age_ends(pool, worker), _needed_until(worker)) for worker in pool.workers.values()]
+    workers = pool.workers.values()
+    ends = [_needed_until(worker) for worker in workers if worker.forced]
+    if pool.options.worker_max_age:
+        ends += [_age_ends(pool, worker) for worker in workers]
     if _excess(pool) > 0:
         ends += [worker.since + pool.options.idle_ttl for worker in pool.idle()]
     return min(ends, default=NEVER)

@@ -132,6 +132,13 @@ class WorkerState:
         """Shortens its deadlines to the grace time, whatever its service was promised."""
         self.interrupt_at, self.kill_at = min(self.interrupt_at, now), min(self.kill_at, now + grace)
 
+    def next_event(self) -> float:
+        """Returns the time of the next deadline of it or of its runs."""
+        deadline, run = min(self.interrupt_at, self.kill_at, self.alarm), self.running
+        if run is None or not (run.timeout or run.silence):
+            return deadline  # as for most jobs: this is asked at every turn of the loop
+        return min(deadline, self.times_out_at(), self.silent_at())
+
     def times_out_at(self) -> float:
         """Returns when the running job times out; infinity if it has no limit."""
         run = self.running
