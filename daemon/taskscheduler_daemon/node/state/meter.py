@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable
 from datetime import datetime
 
+from bson.tz_util import utc
+
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.losses import NODE, WORKER
@@ -16,6 +18,8 @@ from taskscheduler.store.attempts.completion import Completion
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.state.in_flight import Attempt
 from taskscheduler_daemon.node.state.totals import Totals
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=utc)
 
 
 class Meter:
@@ -36,17 +40,17 @@ class Meter:
         if not began:
             return Sample(series, ending)
         due = job.get("at")
-        wait = began - due.timestamp() if isinstance(due, datetime) else None
+        wait = began - _unix(due) if isinstance(due, datetime) else None
         return Sample(series, ending, wait, report.seconds)
 
     def landed(self, completions: Iterable[Completion]) -> None:
         """Counts attempts whose ends are written, each once."""
         samples = []
         for one in completions:
-            sample = one.sample
-            if sample is not None:
+            if one.sample is not None:
+                series, ending, wait, run, _ = one.sample
                 one.sample = None
-                samples.append(Sample(*sample[:4], one.verdict.status))
+                samples.append(Sample(series, ending, wait, run, one.verdict.status))
         self.count(samples)
 
     def cancelled(self, attempt: Attempt) -> None:
@@ -69,3 +73,8 @@ class Meter:
         """Takes the oldest minute that was counted, to be stored; None if nothing was counted."""
         with self._lock:
             return self._tally.take()
+
+
+def _unix(date: datetime) -> float:
+    """Returns a date as a unix time. The zone of stored dates is written in Python, and asked by `timestamp` alone."""
+    return (date - _EPOCH).total_seconds() if date.tzinfo is utc else date.timestamp()

@@ -42,6 +42,9 @@ PLACE_FIELDS = ("sequence", "limits", "solo")
 #: the fields that make a job a controlled one
 CONTROL_FIELDS = (*PLACE_FIELDS, "group")
 
+# of every job that a node claims it is asked whether it has none of these, and again at its end
+_HAS_NO_PLACE, _HAS_NO_CONTROL = frozenset(PLACE_FIELDS).isdisjoint, frozenset(CONTROL_FIELDS).isdisjoint
+
 #: the fields of a job that decide in which list it waits first
 LISTED_FIELDS = dict.fromkeys((*CONTROL_FIELDS, "queue", "priority"), 1)
 
@@ -74,11 +77,13 @@ def node_key(job: Mapping[str, Any]) -> str:
 
 def is_controlled(job: Mapping[str, Any]) -> bool:
     """Whether a stored job waits for a control before it waits for a slot."""
-    return any(name in job for name in CONTROL_FIELDS)
+    return not _HAS_NO_CONTROL(job)
 
 
 def keys_of(job: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the keys of the controls that a stored job is under, in the order of evaluation; rates are limits."""
+    if _HAS_NO_PLACE(job):
+        return ()
     keys = [key(SEQUENCE, job["sequence"])] if is_text(job.get("sequence")) else []
     keys += [key(LIMIT, name) for name in sound(job, "limits", ()) if is_text(name)]
     if is_text(job.get("solo")):
