@@ -158,8 +158,8 @@ class Environment:
         # the mapping itself: os.environ decodes each name and value for each look
         self._encoded: Mapping[Any, Any] = vars(os.environ).get("_data", os.environ)
 
-    def look(self) -> dict[Any, Any]:
-        return {} if os.environ is not self._environ else dict(self._encoded)
+    def look(self) -> Mapping[Any, Any]:
+        return self._encoded if os.environ is self._environ else {}
 
     def restore(self, before: dict[Any, Any]) -> None:
         os.environ = self._environ  # noqa: B003  # it is the mapping that changes the environment
@@ -287,7 +287,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         parts = [part() for part in _PARTS]
-        self._before = [(part, part.look, part.look()) for part in parts]
+        self._before = [(part, part.look, _kept(part.look())) for part in parts]
 
     def restore(self) -> list[str]:
         """Restores what has changed; returns the names of what cannot be restored."""
@@ -299,6 +299,11 @@ class Surroundings:
         except Exception as error:  # a job has replaced a function that is called here
             spoiled.append(f"functions of Python ({type(error).__name__})")
         return spoiled
+
+
+def _kept(found: Any) -> Any:
+    """Returns what a part shows, to be kept: the environment shows the mapping itself, which changes."""
+    return dict(found) if isinstance(found, Mapping) else found
 
 
 def _restored(part: Part, before: Any) -> bool:

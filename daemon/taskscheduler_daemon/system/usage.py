@@ -42,21 +42,25 @@ class UsageMeter:
 
         The peak is that of this process, or of a program that it has waited for if that was larger than all before.
         """
-        own, below = resource.getrusage(_SELF), resource.getrusage(_CHILDREN)
-        cost = self._since(own, below)
-        self.spent, self._peak_below = _cpu(own) + _cpu(below), below.ru_maxrss
-        self._has_grown |= own.ru_maxrss - self._peak >= _GROWN
+        cost, spent, peak, self._peak_below = self._look()
+        self.spent = spent
+        if peak - self._peak >= _GROWN:
+            self._has_grown = True
         return cost
 
     def so_far(self) -> Cost:
         """Returns the same and goes on."""
-        return self._since(resource.getrusage(_SELF), resource.getrusage(_CHILDREN))
+        return self._look()[0]
 
-    def _since(self, own: resource.struct_rusage, below: resource.struct_rusage) -> Cost:
-        spent, peak = _cpu(own) + _cpu(below), own.ru_maxrss
-        grown_below = below.ru_maxrss if below.ru_maxrss > self._peak_below else 0
+    def _look(self) -> tuple[Cost, float, int, int]:
+        """Returns what was spent since the last lap, the CPU seconds until now, and both peaks in KiB."""
+        user, system, peak, *_ = resource.getrusage(_SELF)
+        user_below, system_below, peak_below, *_ = resource.getrusage(_CHILDREN)
+        spent = user + system + user_below + system_below
+        most = peak_below if peak_below > self._peak_below and peak_below > peak else peak
         is_known = self._is_reset or peak > self._peak
-        return Cost(max(0.0, spent - self.spent), max(peak, grown_below) * 1024 if is_known else None)
+        cpu = spent - self.spent
+        return Cost(cpu if cpu > 0.0 else 0.0, most * 1024 if is_known else None), spent, peak, peak_below
 
     def peak(self) -> int:
         """Returns the peak memory of this process in bytes, since it was last reset."""

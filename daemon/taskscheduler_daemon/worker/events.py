@@ -47,7 +47,7 @@ class WorkerEvents:
 
     def __init__(self) -> None:
         self._signals = Namespace()
-        self._has_handlers = False
+        self.has_handlers = False  #: whether anybody listens
 
     def on(self, event: str, handler: WorkerHandler) -> None:
         """Calls `handler(event, worker, job)` at every event of this name; InvalidOptionError for an unknown one."""
@@ -60,11 +60,11 @@ class WorkerEvents:
             handler(event, worker, job)
 
         self._signals.signal(event).connect(receive, weak=False)
-        self._has_handlers = True
+        self.has_handlers = True
 
     def emit(self, event: str, worker: EventSource, document: Mapping[str, Any] | None = None) -> None:
         """Emits an event of the job of this document, or of the worker itself."""
-        if not self._has_handlers:
+        if not self.has_handlers:
             return
         running = {"status": int(Status.PROCESSING)}
         self._emit(event, worker, None if document is None else ProcessState({**running, **document}))
@@ -73,7 +73,7 @@ class WorkerEvents:
         self, worker: EventSource, document: Mapping[str, Any], ending: Ending, content: Mapping[str, Any]
     ) -> None:
         """Emits the end of a job, with its result or error; none for one that has put itself off, or was lost."""
-        if not self._has_handlers or ending in (Ending.SNOOZED, Ending.RETURNED):
+        if not self.has_handlers or ending in (Ending.SNOOZED, Ending.RETURNED):
             return
         succeeded = ending is Ending.SUCCEEDED
         status = {"status": int(Status.DONE if succeeded else Status.FAILED)}

@@ -59,7 +59,8 @@ class JobExecution:
 
     def ordinary(self, document: dict[str, Any], runtime: JobRuntime, batch: BatchRun | None = None) -> AttemptResult:
         """Executes one attempt of an ordinary job, or of all jobs of a batch; `document` is its first job."""
-        self._fetched(document, batch)
+        if self._events.has_handlers:
+            self._fetched(document, batch)
         if self._tracing is None:
             result = execute(document, runtime, self._container, self._max_payload, self._limited, batch)
         else:
@@ -67,7 +68,8 @@ class JobExecution:
                 result = execute(document, runtime, self._container, self._max_payload, self._limited, batch)
                 span.ended(*_told(result))
         self.clean_up()
-        self._ended(document, batch, result)
+        if self._events.has_handlers:
+            self._ended(document, batch, result)
         return result
 
     async def attempt(

@@ -226,7 +226,7 @@ class Worker(Borrower):
 
     def _process(self, run: Run) -> None:
         """Executes one run and reports its end; JobInterrupted if it is the last one of this worker."""
-        if run.is_late(self._clock.monotonic()):
+        if run.start_by and run.is_late(self._clock.monotonic()):
             self._reports.unstarted(run)
             return
         runtime = self._runtime

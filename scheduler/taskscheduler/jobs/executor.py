@@ -128,12 +128,11 @@ def _execute(
         return failed(document["class"], error)
     leave_fork(owner)
     run = _worked if type(job).tear_down is Job.tear_down else _worked_and_torn_down
-    result = run(job, max_payload, guard)
+    result = run(job, max_payload, guard, owner)
     return result if job._batch is batch else of_one(job, result)
 
 
-def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
-    owner = os.getpid()
+def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any], owner: int) -> AttemptResult:
     try:
         with guard:
             job.set_up()
@@ -172,21 +171,21 @@ def committed(job: Job, error: BaseException | None = None) -> AttemptResult | N
     return result
 
 
-def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any]) -> AttemptResult:
+def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any], owner: int) -> AttemptResult:
     """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
-    pid, entered, result = os.getpid(), False, None
+    entered, result = False, None
     try:
-        result = _worked(job, max_payload, guard)
-        if os.getpid() != pid:
+        result = _worked(job, max_payload, guard, owner)
+        if os.getpid() != owner:
             return result  # the job has forked, and both come back: only the worker cleans up
         entered = True
         job.tear_down(outcome_of(result))
     except JobInterrupted:
-        if not entered and os.getpid() == pid:
+        if not entered and os.getpid() == owner:
             _tear_down_interrupted(job)
         raise
     except BaseException as error:  # as above
-        leave_fork(pid, error)
+        leave_fork(owner, error)
         return after_tear_down(job, result, error)
     return result
 
