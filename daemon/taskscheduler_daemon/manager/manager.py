@@ -17,7 +17,7 @@ from taskscheduler_daemon.ipc.worker_reports import ReportReader
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.async_attempts import AsyncAttempts
 from taskscheduler_daemon.manager.commands import NodeCommands
-from taskscheduler_daemon.manager.pool.assignment import well_supplied
+from taskscheduler_daemon.manager.pool.assignment import time_to_gather
 from taskscheduler_daemon.manager.pool.hand_back import async_to_hand_back, next_look, to_hand_back
 from taskscheduler_daemon.manager.pool.options import PoolOptions
 from taskscheduler_daemon.manager.pool.pool import Pool
@@ -33,8 +33,6 @@ from taskscheduler_daemon.system.signal_pipe import SignalPipe
 from taskscheduler_daemon.system.spawn import adopt_orphans
 
 _INVENTORY_EVERY = 1.0  #: seconds
-
-_LINGER = 0.001  #: seconds
 
 _LONGEST_WAIT = 60.0  #: seconds
 
@@ -137,10 +135,10 @@ class ManagerLoop:
             if self._pool.newly_ready:
                 self._pool.newly_ready = False
                 self._commands.introduce()
-            supplied = well_supplied(self._pool)
+            pause = time_to_gather(self._pool)
             self._node.flush()
-            if supplied:
-                self._urgent.select(_LINGER)  # what gathers in the meantime is dealt with in one go
+            if pause:
+                self._urgent.select(pause)  # what gathers in the meantime is dealt with in one go
             event_at = self._next_event(now)
             for key, _ in self._selector.select(max(0.0, min(event_at - now, _LONGEST_WAIT))):
                 key.data()

@@ -15,6 +15,10 @@ _AHEAD_SECONDS = 0.01
 
 _MOST_AHEAD = 64
 
+_MANY_AHEAD = 16  #: runs of each worker, which the manager need not be quick to follow
+
+_LONGEST_PAUSE = 0.0025  #: seconds
+
 
 class RunKind(Enum):
     """The kinds of runs, in the order in which they are assigned."""
@@ -97,10 +101,13 @@ def depth(pool: Pool) -> int:
     return min(_MOST_AHEAD, 1 + int(_AHEAD_SECONDS / pool.mean))
 
 
-def well_supplied(pool: Pool) -> bool:
-    """Tells whether all workers have so much work ahead that none runs dry if the manager pauses for a moment."""
-    enough = _MOST_AHEAD // 2
-    return bool(pool.workers) and all(len(worker.runs) >= enough for worker in pool.workers.values())
+def time_to_gather(pool: Pool) -> float:
+    """Returns for how many seconds the manager may pause: no worker runs dry in half of what it has ahead.
+
+    0.0 unless each of them has many quick jobs ahead. A turn of the loop costs about as much as two reports.
+    """
+    ahead = min((len(worker.runs) for worker in pool.workers.values()), default=0)
+    return min(_LONGEST_PAUSE, ahead * pool.mean / 2) if ahead >= _MANY_AHEAD else 0.0
 
 
 def steal_from(pool: Pool) -> WorkerState | None:

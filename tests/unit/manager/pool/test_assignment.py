@@ -6,7 +6,7 @@ import pytest
 from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, forced_run
 
-from taskscheduler_daemon.manager.pool.assignment import depth, steal_from
+from taskscheduler_daemon.manager.pool.assignment import depth, steal_from, time_to_gather
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 
 
@@ -129,3 +129,28 @@ def test_a_running_job_is_not_moved() -> None:
     one, _ = scenario.boot()
     scenario.loaded(one, 1)
     assert steal_from(scenario.pool) is None
+
+
+# -- pauses of the loop -----------------------------------------------------------------------------------------------
+
+
+@table(
+    ("ahead", "mean", "expected"),
+    [
+        ((64, 64), 0.0001, 0.0025),
+        ((64, 20), 0.0001, 0.001),
+        ((64, 16), 0.00001, 0.00008),
+        ((64, 15), 0.0001, 0.0),
+        ((64, 1), 0.0001, 0.0),
+        ((64, 0), 0.0001, 0.0),
+        ((16, 16), 0.0, 0.0),
+        ((), 0.0001, 0.0),
+    ],
+)
+def test_the_manager_pauses_while_no_worker_can_run_dry(ahead: tuple[int, ...], mean: float, expected: float) -> None:
+    scenario = Scenario(min_children=len(ahead))
+    for worker, count in zip(scenario.boot() if ahead else (), ahead, strict=True):
+        for _ in range(count):
+            scenario.pool.began(worker, a_run(), scenario.now)
+    scenario.pool.mean = mean
+    assert time_to_gather(scenario.pool) == pytest.approx(expected)
