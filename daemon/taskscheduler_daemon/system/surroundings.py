@@ -26,6 +26,9 @@ _BLOCK = int(signal.SIG_BLOCK)
 _getsignal: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 _mask: Callable[..., set[int]] = getattr(sys.modules.get("_signal"), "pthread_sigmask", signal.pthread_sigmask)
 
+# that of `locale` looks first whether it is given a list
+_locale: Callable[[int], str] = getattr(sys.modules.get("_locale"), "setlocale", locale.setlocale)
+
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 _LIMITS = (
@@ -120,29 +123,27 @@ class Directory:
     name = "working directory"
 
     def look(self) -> str | None:
-        return _directory()
+        try:
+            return os.getcwd()
+        except OSError:
+            return None  # it was removed, or is outside of the root
 
     def restore(self, before: str | None) -> None:
         if before is not None:
             os.chdir(before)
 
 
-def _directory() -> str | None:
-    try:
-        return os.getcwd()
-    except OSError:
-        return None  # it was removed, or is outside of the root
-
-
 class Umask:
-    """The mask of the modes of new files."""
+    """The mask of the modes of new files. The one call that says what it is sets it, so a look sets what it was."""
 
     name = "umask"
 
+    def __init__(self) -> None:
+        self._before = os.umask(0o077)
+        os.umask(self._before)
+
     def look(self) -> int:
-        found = os.umask(0o077)
-        os.umask(found)
-        return found
+        return os.umask(self._before)
 
     def restore(self, before: int) -> None:
         os.umask(before)
@@ -227,20 +228,23 @@ class Identity:
     name = "user, groups, root directory, niceness or processors"
 
     def __init__(self) -> None:
-        self._is_in_root = _directory() == "/"
+        self._is_in_root = Directory().look() == "/"
 
     def look(self) -> tuple[Any, ...]:
         # elsewhere a new root is a new working directory as well, and a look at that costs less
         root = os.stat("/")[1:3] if self._is_in_root else ()
-        return _processors(), os.geteuid(), os.getegid(), os.getgroups(), os.getuid(), root, os.getpriority(0, 0)
+        return _processors(0), os.geteuid(), os.getegid(), os.getgroups(), os.getuid(), root, os.getpriority(0, 0)
 
     def restore(self, before: tuple[Any, ...]) -> None:
-        if before[0] and before[0] != _processors():
+        if before[0] and before[0] != _processors(0):
             os.sched_setaffinity(0, before[0])
 
 
-def _processors() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+def _no_processors(_pid: int) -> set[int]:
+    return set()  # the system does not say on which ones a process may run
+
+
+_processors: Callable[[int], set[int]] = getattr(os, "sched_getaffinity", _no_processors)
 
 
 class Interpreter:
@@ -250,7 +254,7 @@ class Interpreter:
 
     def look(self) -> tuple[str, int, bool, float | None, float]:
         return (
-            locale.setlocale(locale.LC_ALL),
+            _locale(locale.LC_ALL),
             sys.getrecursionlimit(),
             gc.isenabled(),
             socket.getdefaulttimeout(),
