@@ -22,6 +22,8 @@ from taskscheduler_daemon.system.log_files import reopen_log_files
 
 logger = logging.getLogger(__name__)
 
+_RUN = int(Kind.RUN)  # a plain number, as a comparison with it is faster: most commands are runs
+
 
 class NodeCommands:
     """Carries out the commands of the node, and enforces its lease and its stop timeout."""
@@ -49,7 +51,7 @@ class NodeCommands:
         """Carries out commands in the order in which they arrived."""
         for message in received:
             kind = message[0]
-            if kind == Kind.RUN:
+            if kind == _RUN:
                 self._accept(Run.decode(message), now)
             elif kind == Kind.CANCEL:
                 for job_id in messages.canceled_ids(message):

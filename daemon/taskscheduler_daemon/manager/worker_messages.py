@@ -20,6 +20,8 @@ from taskscheduler_daemon.system.procfs import own_memory
 
 logger = logging.getLogger(__name__)
 
+_REPORT = int(Kind.REPORT)  # a plain number, as a comparison with it is faster: most messages are reports
+
 
 class WorkerMessages:
     """Updates the pool by the messages of workers, and passes progress and ends on to the node."""
@@ -57,12 +59,12 @@ class WorkerMessages:
 
     def _handle(self, worker: WorkerState, message: bytes, now: float) -> None:
         kind = message[0]
-        if kind == Kind.READY:
+        if kind == _REPORT:
+            self._ended(worker, message, now)
+        elif kind == Kind.READY:
             self._ready(worker, message, now)
         elif kind == Kind.PROGRESS:
             self._alive(worker, message, now)
-        elif kind == Kind.REPORT:
-            self._ended(worker, message, now)
         elif kind == Kind.ITEM:
             self._item_ended(worker, message, now)
         else:

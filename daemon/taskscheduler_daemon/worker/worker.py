@@ -57,6 +57,8 @@ _REAP_EVERY = 100  #: jobs
 # plain numbers, as `&` with them is faster
 _ASYNC, _HOOK, _SERVICE = int(Flag.ASYNC), int(Flag.HOOK), int(Flag.SERVICE)
 
+_RUN = int(Kind.RUN)
+
 
 class Worker(Borrower):
     """Runs jobs. Built by a worker factory in the new process.
@@ -120,7 +122,7 @@ class Worker(Borrower):
             self._events.emit(STARTED, self)
             self._execution.keep_surroundings(keep_children)
             while (message := self._next()) is not None:
-                if message[0] == Kind.RUN:  # an INTERRUPT comes too late
+                if message[0] == _RUN:  # an INTERRUPT comes too late
                     self._take(Run.decode(message))
         except JobInterrupted:
             pass

@@ -42,6 +42,8 @@ _PATIENT = 3.0  #: seconds after which the log says what a node that stops is wa
 
 _MENTIONS_LOGGED = b"\x08logged\0"  #: in a report, as BSON: the attempt has a log
 
+_UNSTARTED = Ending.UNSTARTED  # for the end of each attempt: as an attribute of its class it takes as long as a call
+
 _KILLED = (Ending.LOST, Ending.SUSPECTED, Ending.TIMED_OUT)  #: endings of attempts whose worker has not said that
 
 Entry = Completion | Sign | threading.Event | None
@@ -127,10 +129,9 @@ class Completer:
             ended = began + report.seconds
         completion = completion_of_report(attempt, report, self._options.max_lost, ended)
         completion.began, completion.ended = began, ended
-        if report.ending is not Ending.UNSTARTED:
+        if report.ending is not _UNSTARTED:
             completion.sample = self._aftermath.meter.sample(attempt, report, began)
-        if attempt.batch is not None and report.ending is not Ending.UNSTARTED:
-            completion.batched = attempt.batch.size
+            completion.batched = 0 if attempt.batch is None else attempt.batch.size
         return completion
 
     def end(self, attempt: Attempt, report: Report) -> None:

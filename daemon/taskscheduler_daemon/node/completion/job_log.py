@@ -33,6 +33,8 @@ _TEXTS = {
     Ending.UNSTARTED: "job handed back before it started",
 }
 
+_DONE = Status.DONE  # for the end of each attempt: as an attribute of its class it takes as long as a call
+
 _BAD = (Ending.FAILED, Ending.TIMED_OUT, Ending.LOST, Ending.SUSPECTED)
 
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d+)', re.MULTILINE)
@@ -53,6 +55,9 @@ class Quota:
 
     def take(self, wanted: int = 1) -> int:
         """Returns how many of these lines may be written."""
+        if not self._left:
+            self._left_out += wanted
+            return 0
         granted = min(wanted, self._left)
         self._left -= granted
         self._left_out += wanted - granted
@@ -92,7 +97,7 @@ class JobLog:
     def ended(self, attempt: Attempt, report: Report, completion: Completion) -> None:
         """Logs the end of an attempt: as a warning if it is not a good one, or the job is given up."""
         status = completion.verdict.status
-        if report.ending in _BAD or (status.is_final and status is not Status.DONE):
+        if report.ending in _BAD or (status is not _DONE and status.is_final):
             self._failed(attempt, report, completion)
         elif self._ends.take():
             text, waits = _waiting(completion) if report.ending is Ending.SNOOZED else (_TEXTS[report.ending], {})

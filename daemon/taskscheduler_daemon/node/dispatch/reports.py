@@ -22,6 +22,9 @@ from taskscheduler_daemon.node.state.in_flight import Attempt, Batch, InFlight
 
 logger = logging.getLogger(__name__)
 
+# by a name of their own: as attributes of their class each takes a tenth of a microsecond, as much as a call
+_SUCCEEDED, _FAILED, _UNSTARTED = Ending.SUCCEEDED, Ending.FAILED, Ending.UNSTARTED
+
 _MENTIONS_ASYNC = b"\x08async\0"  #: in a report, as BSON; only then its content is decoded for that
 
 _MENTIONS_UNKNOWN = b"\x08unknown\0"
@@ -60,7 +63,7 @@ class ReportHandler:
         if attempt is None:
             self._hooks.finished(report)  # or a cancelled job has ended, which means nothing
             return
-        if report.ending is Ending.FAILED and _MENTIONS_UNKNOWN in report.body:
+        if report.ending is _FAILED and _MENTIONS_UNKNOWN in report.body:
             report = self._unknown(attempt, report)
         self._capacity.ended(attempt, report.ending, report.seconds)
         self._end(attempt, report)
@@ -113,13 +116,14 @@ class ReportHandler:
 
     def _end(self, attempt: Attempt, report: Report) -> None:
         """Submits how an attempt has ended that is not in flight any more."""
-        if report.ending is not Ending.UNSTARTED:
-            self.ended_as[report.ending] += 1
+        ending = report.ending
+        if ending is not _UNSTARTED:
+            self.ended_as[ending] += 1
         self._locks.release_after_end(attempt)
         if _MENTIONS_ASYNC in report.body and report.content().get("async"):
             self._capacity.learn_async(attempt.job["class"])
-        if report.ending is not Ending.SUCCEEDED:
-            attempt.ended_as = report.ending
+        if ending is not _SUCCEEDED:
+            attempt.ended_as = ending
         self._completer.end(attempt, report)
 
     def _unknown(self, attempt: Attempt, report: Report) -> Report:

@@ -17,6 +17,8 @@ _FORCED_PER_CLAIM = 32
 #: to leave jobs to a search, which costs each of them a write, and to find them again takes as long as they would wait
 _TIMES_AHEAD = 2
 
+_UNSTARTED = Ending.UNSTARTED  # for the end of each attempt: as an attribute of its class it takes as long as a call
+
 
 class AsyncCapacity:
     """Room for async jobs: many share one worker slot."""
@@ -97,7 +99,7 @@ class Capacity:
         One that was handed back before it began costs no budget; if an ordinary one was, since nothing moves in the
         manager, nothing is claimed ahead until jobs finish again.
         """
-        if ending is Ending.UNSTARTED:
+        if ending is _UNSTARTED:
             self.budget.refund(1)
             if not attempt.is_async:
                 self.speed.stalled(self.slots)
