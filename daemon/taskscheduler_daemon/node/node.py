@@ -36,6 +36,7 @@ from taskscheduler_daemon.node.state.manager_starts import ManagerStarts
 from taskscheduler_daemon.node.state.session_end import SessionEnd
 from taskscheduler_daemon.node.watchers import Watchers
 from taskscheduler_daemon.system.exits import EXIT_BOOT, EXIT_OK
+from taskscheduler_daemon.system.garbage import rare_collections
 from taskscheduler_daemon.system.kill import kill_adopted, kill_tree
 from taskscheduler_daemon.system.log_files import remember_log_files
 from taskscheduler_daemon.system.procfs import children, thread_count
@@ -233,7 +234,8 @@ class QueueNode:
                 listener.open()
                 self._listener = BackgroundListener(listener, Announcer(self._events, processes), self._clock)
             try:
-                return session.run(), session.finished
+                with rare_collections():  # here, so that managers are forked without it
+                    return session.run(), session.finished
             finally:
                 with _closing() as steps:
                     steps.callback(session.close)
