@@ -13,6 +13,8 @@ _ROUNDS = 20  #: of looking for children: what is killed leaves its own children
 
 _DIES_WITHIN = 1000  #: milliseconds
 
+_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT  #: at children, dead or alive, without waiting for them or reaping them
+
 
 class LeftoverProcesses:
     """Ends the children that this process gets from now on.
@@ -46,7 +48,7 @@ class LeftoverProcesses:
 def _has_children() -> bool:
     """Tells whether this process has any child, dead or alive: one call of the system, after each job."""
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.waitid(os.P_ALL, 0, _LOOK)
     except ChildProcessError:
         return False
     return True

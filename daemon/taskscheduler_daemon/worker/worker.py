@@ -277,7 +277,8 @@ class Worker(Borrower):
 
     def _report(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> bool:
         """Reports the end of a run; False if the manager is gone."""
-        if result.content.get("error", {}).get("type") in _EXHAUSTED:
+        error = result.content.get("error")
+        if error is not None and error.get("type") in _EXHAUSTED:
             self._worn_out = True
         return self._reports.ended(run, document, result, ran)
 

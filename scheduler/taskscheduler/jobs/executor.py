@@ -154,6 +154,8 @@ def stored(job: Job, result: Any, max_payload: int) -> AttemptResult:
     """Returns how a job ended that has returned this result, or how a batch did."""
     if job._batch is not None:
         return job._batch.returned(result, max_payload)
+    if result is None:  # as of most jobs: nothing can be wrong with it, so no rules are looked up
+        return AttemptResult(Ending.SUCCEEDED, {})
     return storable(job.name, result, max_payload, rules_of(job.name))
 
 
