@@ -17,7 +17,7 @@ _MOST_AHEAD = 64
 
 _MANY_AHEAD = 16  #: runs of each worker, which the manager need not be quick to follow
 
-_LONGEST_PAUSE = 0.0025  #: seconds
+_LONGEST_PAUSE = 3  #: milliseconds
 
 
 class RunKind(Enum):
@@ -104,10 +104,10 @@ def depth(pool: Pool) -> int:
 def time_to_gather(pool: Pool) -> float:
     """Returns for how many seconds the manager may pause: no worker runs dry in half of what it has ahead.
 
-    0.0 unless each of them has many quick jobs ahead. A turn of the loop costs about as much as two reports.
+    0.0 unless each of them has many quick jobs ahead. Whole milliseconds, as the system waits for no part of one.
     """
     ahead = min((len(worker.runs) for worker in pool.workers.values()), default=0)
-    return min(_LONGEST_PAUSE, ahead * pool.mean / 2) if ahead >= _MANY_AHEAD else 0.0
+    return min(_LONGEST_PAUSE, int(ahead * pool.mean * 500)) / 1000 if ahead >= _MANY_AHEAD else 0.0
 
 
 def steal_from(pool: Pool) -> WorkerState | None:
