@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from tests.support.claiming import Bench
+from tests.support import claiming
+from tests.support.claiming import Bench, SettableClock
 from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler, Status
 from taskscheduler.store.claimed_job import ClaimedJob
+from taskscheduler.store.claims import ALL_JOBS
+from taskscheduler_daemon.node.claiming import partition
 
 
 @pytest.fixture
@@ -104,3 +107,39 @@ def test_urgent_jobs_are_claimed_before_a_backlog_and_asked_for_once(
     assert bench.search.more
     assert [one.job["priority"] for one in bench.dispatched] == [0, 0, 0, 0, 1, 0, 0, 0]
     assert [one.run().priority for one in bench.dispatched] == [0, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_nodes_of_the_same_remainder_work_off_a_deep_backlog_in_different_places(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "_WIDEST", 2)
+    monkeypatch.setattr(claiming, "SettableClock", TickingClock)
+    scheduler.add_jobs([Noop] * 600)
+    waiting = [job["_id"] for job in scheduler.store.claims.candidates(ALL_JOBS, 600)]
+    nodes = [Bench(scheduler, slots=10) for _ in range(4)]
+    for node in nodes:
+        node.partition.know([{"_id": one.node.boot, "silent": 0.0} for one in nodes], 0.0)
+        node.lease.renewed(0.0)
+    claim_in_turn(nodes)
+    firsts = sorted(waiting.index(node.dispatched[0].fence.job_id) for node in nodes)
+    assert firsts[1] < 20 <= firsts[2], "the second group begins behind the first"
+    while sum(len(node.dispatched) for node in nodes) < len(waiting):
+        claim_in_turn(nodes)
+    assert sorted(one.fence.job_id for node in nodes for one in node.dispatched) == sorted(waiting)
+
+
+class TickingClock(SettableClock):
+    """A clock on which every look takes some milliseconds."""
+
+    def monotonic(self) -> float:
+        self.seconds += 0.002
+        return self.seconds
+
+
+def claim_in_turn(nodes: list[Bench]) -> None:
+    for node in nodes:
+        node.claimer._look()
+        node.in_flight.clear()
+        node.lease.renewed(node.clock.seconds)
+        if not node.search.more:
+            node.claimer.look_everywhere()

@@ -15,7 +15,7 @@ from taskscheduler.store.claims import Cursor
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.batches import runs_of
 from taskscheduler_daemon.node.claiming.finder import JobFinder
-from taskscheduler_daemon.node.claiming.partition import Partition
+from taskscheduler_daemon.node.claiming.partition import Asked, Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.claiming.successor_claims import SuccessorClaims, know_nodes
@@ -241,7 +241,8 @@ class Claimer:
         if search.begin_everywhere() and finder.serves_all:
             search.know(finder.queues())
         grouped = self._group_queues()
-        queues, cursor, partition = search.queues, search.cursor, self._partition
+        queues, partition = search.queues, self._partition
+        cursor = search.cursor if grouped else partition.start(search.cursor)
         if cursor is None and not grouped:
             self._pipeline.end()  # a search from the head of a queue would find once more what is being claimed
             self._note_claimed()
@@ -257,12 +258,13 @@ class Claimer:
         look_at -= len(found) - len(jobs)
         if grouped:
             return self._with_groups(jobs, min(wanted, self._wanted()), look_at)
-        ids = self._own_part(jobs, most, cursor is None)
+        ids, go_on = self._own_part(jobs, most, len(jobs) >= look_at, cursor)
         if batches and (fit := runs_of(jobs, ids, wanted)) < len(ids):
             ids = ids[:fit]
             jobs = jobs[: 1 + [job["_id"] for job in jobs].index(ids[-1])]  # the search goes on behind these
             look_at = len(jobs)
-        search.found(jobs, look_at, left=len(ids) < len(jobs))
+            go_on = None
+        search.found(jobs, look_at, left=len(ids) < len(jobs), go_on=go_on)
         if cursor is not None and len(jobs) < look_at and partition.shared:
             search.look_everywhere()  # for what others left behind
         return ids
@@ -289,15 +291,20 @@ class Claimer:
         found = finder.with_groups(waiting, look_at, others * _SPARE, self._capacity.async_full)
         jobs = [job for job in found if job["_id"] not in being_claimed]
         at_head = finder.turns.at_head and search.cursor is None
-        ids = finder.take_turns(jobs, self._own_part(jobs, wanted, at_head))
+        ours = self._partition.ours(jobs, wanted, at_head, self._know_nodes(jobs))
+        if jobs and not ours:
+            self._stopped.wait(_PAUSE_FOR_OTHERS)
+        ids = finder.take_turns(jobs, ours)
         left = finder.turns.more or len(ids) < len(found)
         search.found(jobs, look_at, left, mixed=True)
         return ids
 
-    def _own_part(self, jobs: Sequence[Document], wanted: int, at_head: bool) -> list[ObjectId]:
-        """Returns the ids to ask for, while other nodes search among the same jobs."""
-        now = know_nodes(self._partition, self._finder, self._clock, len(jobs))
-        ids = self._partition.ours(jobs, wanted, at_head, now)
-        if jobs and not ids:
+    def _own_part(self, jobs: Sequence[Document], wanted: int, full: bool, cursor: Cursor | None) -> Asked:
+        """Returns what to ask for, while other nodes search among the same jobs."""
+        asked = self._partition.part(jobs, wanted, full, cursor, self._know_nodes(jobs))
+        if not asked.ids and asked.go_on is None and (jobs or (cursor is not None and self._partition.is_crowded)):
             self._stopped.wait(_PAUSE_FOR_OTHERS)
-        return ids
+        return asked
+
+    def _know_nodes(self, jobs: Sequence[Document]) -> float:
+        return know_nodes(self._partition, self._finder, self._clock, len(jobs))

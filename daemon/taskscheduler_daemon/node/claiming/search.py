@@ -150,10 +150,18 @@ class Search:
         """Notes that jobs of groups wait, so that the next search looks for them, too."""
         self.grouped = True
 
-    def found(self, jobs: Sequence[Mapping[str, Any]], wanted: int, left: bool = False, mixed: bool = False) -> None:
+    def found(
+        self,
+        jobs: Sequence[Mapping[str, Any]],
+        wanted: int,
+        left: bool = False,
+        mixed: bool = False,
+        go_on: Cursor | None = None,
+    ) -> None:
         """Notes what a search found, of so many jobs that were wanted; `left`: some of them are left for later.
 
-        `mixed`: there are jobs of groups among them, so that they do not follow each other in a queue.
+        `mixed`: there are jobs of groups among them, so that they do not follow each other in a queue. `go_on`: where
+        to search next, if not behind all of them.
         """
         with self._lock:
             full = len(jobs) >= wanted
@@ -167,6 +175,6 @@ class Search:
                 return
             if full and len({job["queue"] for job in jobs}) == 1:  # each search looks for higher priorities first
                 last = jobs[-1]
-                self.cursor = Cursor(last["queue"], last["priority"], last["at"], last["_id"])
+                self.cursor = go_on or Cursor(last["queue"], last["priority"], last["at"], last["_id"])
             elif full or not left:
                 self.cursor = None

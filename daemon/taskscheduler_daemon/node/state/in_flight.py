@@ -19,7 +19,7 @@ from taskscheduler_daemon.ipc.messages import BATCH_RUN, NOT_BEGUN, Flag, Run
 # plain numbers: `|` and `&` with members of a Flag take a microsecond each, and there is a run for each attempt
 _FORCED, _ASYNC, _EXCLUSIVE = int(Flag.FORCED), int(Flag.ASYNC), int(Flag.EXCLUSIVE)
 
-_WATCHED, _SERVICE, _BATCH = int(Flag.WATCHED), int(Flag.SERVICE), int(Flag.BATCH)
+_WATCHED, _SERVICE, _BATCH, _PRIORITY = int(Flag.WATCHED), int(Flag.SERVICE), int(Flag.BATCH), int(Flag.PRIORITY)
 
 
 @dataclass(slots=True)
@@ -57,6 +57,12 @@ class Attempt:
     def parent(self) -> ObjectId | None:
         return self.job.get("parent")
 
+    @property
+    def priority(self) -> int:
+        """That of its job; 0 also for one that is none, which anybody may have stored."""
+        priority = self.job.get("priority", 0)
+        return priority if isinstance(priority, int) else 0
+
     def run(self) -> Run:
         """Returns the message that has the manager run it."""
         options = self.job["options"]
@@ -65,8 +71,8 @@ class Attempt:
         if self.exclusive:
             flags |= _EXCLUSIVE
         run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
-        if priority := self.job.get("priority", 0):
-            run = run._replace(flags=flags | Flag.PRIORITY, priority=priority)
+        if priority := self.priority:
+            run = run._replace(flags=flags | _PRIORITY, priority=priority)
         is_watched = "silence_timeout" in options or "service" in self.job or self.start_by
         return self._watched(run) if is_watched else run
 
@@ -102,8 +108,8 @@ class Batch:
         """Returns the message that has the manager run these of its attempts. The shortest of their limits count."""
         flags = _BATCH | _EXCLUSIVE | _WATCHED | (_ASYNC if self.is_async else 0)
         options = [attempt.job["options"] for attempt in attempts]
-        if priority := max(attempt.job.get("priority", 0) for attempt in attempts):
-            flags |= Flag.PRIORITY
+        if priority := max(attempt.priority for attempt in attempts):
+            flags |= _PRIORITY
         return Run(
             *self.key,
             _least(one["timeout"] for one in options),
