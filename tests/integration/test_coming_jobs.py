@@ -15,7 +15,7 @@ from tests.support.jobs import Noop
 
 from taskscheduler import Scheduler
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.coming_jobs import ComingJobs
+from taskscheduler.store.messages.coming_jobs import ComingJobs
 
 LONG = 3.0  #: seconds; a wait for messages takes longer
 

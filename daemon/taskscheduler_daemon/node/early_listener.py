@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from taskscheduler.store import Store
-from taskscheduler.store.coming_jobs import ComingJobs
+from taskscheduler.store.messages.coming_jobs import ComingJobs
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.system.threads import SessionThreads, join

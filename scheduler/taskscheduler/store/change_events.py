@@ -13,7 +13,7 @@ from taskscheduler.model.document import COMMITTED, COMMITTED_MANY, Document
 from taskscheduler.model.lifecycle import QUEUED, Status
 from taskscheduler.model.options import CONTROLS, SCHEDULES
 from taskscheduler.model.sound import status_of
-from taskscheduler.store.coming_jobs import EARLY
+from taskscheduler.store.messages.coming_jobs import EARLY
 
 
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:

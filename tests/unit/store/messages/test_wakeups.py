@@ -11,7 +11,7 @@ from bson import ObjectId, Timestamp
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.wakeups import WakeupQueue
+from taskscheduler.store.messages.wakeups import WakeupQueue
 
 
 class Database:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from bson import ObjectId, Timestamp
+from bson.raw_bson import RawBSONDocument
 from pymongo import CursorType
 from pymongo.cursor import Cursor
 from pymongo.database import Database
@@ -22,6 +23,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import UNCONFIRMED
 from taskscheduler.store.driver_errors import brief
+from taskscheduler.store.lenient_reads import decoded, undecoded
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +42,10 @@ class ComingJobs:
     """The messages about single jobs that are being stored."""
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
-        self._queue = database.get_collection(options.job_queue)
+        self._database = database
+        self._queue = undecoded(database.get_collection(options.job_queue))
         self._unconfirmed = database.get_collection(options.job_queue, write_concern=UNCONFIRMED)
-        self._cursor: Cursor[Document] | None = None
+        self._cursor: Cursor[RawBSONDocument] | None = None
         self._stopped = threading.Event()
 
     def tell(self, jobs: Sequence[tuple[ObjectId, str]]) -> None:
@@ -58,7 +61,7 @@ class ComingJobs:
         """Waits up to 5 s for the next message; nothing in it if there was none. Raises nothing."""
         try:
             cursor = self._cursor = self._cursor or self._open()
-            message = next(cursor, None)
+            message = decoded(next(cursor, None))
             lives = cursor.alive
         except PyMongoError as error:
             logger.debug("messages about coming jobs not read", extra={"reason": brief(error)})
@@ -68,9 +71,9 @@ class ComingJobs:
             self._stopped.wait(_PAUSE)
         return _NOTHING if message is None else _read(message)
 
-    def _open(self) -> Cursor[Document]:
+    def _open(self) -> Cursor[RawBSONDocument]:
         """Opens a cursor on what is written from now on."""
-        now: Timestamp = self._queue.database.command("ping")["operationTime"]
+        now: Timestamp = self._database.command("ping")["operationTime"]
         query: Document = {EARLY: {"$gt": now}}
         return self._queue.find(query, cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT_MS)
 

@@ -26,8 +26,8 @@ from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import FAREWELL, VISIBLE
-from taskscheduler.store.coming_jobs import ComingJobs, about
 from taskscheduler.store.driver_errors import brief
+from taskscheduler.store.messages.coming_jobs import ComingJobs, about
 
 logger = logging.getLogger(__name__)
 
