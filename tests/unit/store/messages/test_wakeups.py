@@ -23,6 +23,9 @@ class Database:
     def get_collection(self, *_: Any, **__: Any) -> Database:
         return self
 
+    def with_options(self, **_: Any) -> Database:
+        return self
+
     def insert_one(self, message: Document) -> None:
         self.messages.append(message)
 
