@@ -27,6 +27,8 @@ BIN = Path(sys.executable).parent
 COMMAND = BIN / "taskscheduler"
 NODES = {name for page in PAGES.values() for name in modules(page) if name.endswith("node")}
 
+BENCHMARKS = DOCS.parents[1] / "tests/benchmarks/__main__.py"
+
 
 class Stage:
     """A directory with the modules of all pages, an environment that names a database, and nodes."""
@@ -103,8 +105,10 @@ def test_the_examples_do_what_the_page_says(name: str, runs: dict[str, Future[No
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
 def test_every_name_on_a_page_exists(page: Path) -> None:
-    named = wrong_names(page.read_text())
-    assert [name for name in named if not name.startswith("test_")] == []  # of tests: see test_docs
+    named = [name for name in wrong_names(page.read_text()) if not name.startswith("test_")]  # of tests: see test_docs
+    if page.name == "contribute.md":  # which has the options of the benchmarks
+        named = [name for name in named if name.split()[0] not in BENCHMARKS.read_text()]
+    assert named == []
 
 
 def test_nodes_with_a_factory_run_jobs(uri: str, tmp_path: Path) -> None:

@@ -114,8 +114,8 @@ def test_nodes_of_the_same_remainder_work_off_a_deep_backlog_in_different_places
 ) -> None:
     monkeypatch.setattr(partition, "_WIDEST", 2)
     monkeypatch.setattr(claiming, "SettableClock", TickingClock)
-    scheduler.add_jobs([Noop] * 600)
-    waiting = [job["_id"] for job in scheduler.store.claims.candidates(ALL_JOBS, 600)]
+    scheduler.add_jobs([Noop] * 240)
+    waiting = [job["_id"] for job in scheduler.store.claims.candidates(ALL_JOBS, 240)]
     nodes = [Bench(scheduler, slots=10) for _ in range(4)]
     for node in nodes:
         node.partition.know([{"_id": one.node.boot, "silent": 0.0} for one in nodes], 0.0)
