@@ -120,7 +120,6 @@ READS_AS_THEY_ARE = {
     ("taskscheduler.store.control.places", "_may_run"): "asks the store of nodes",
     ("taskscheduler.store.control.rates", "take"): "only numbers, which the update has written",
     ("taskscheduler.store.control.sequences", "turns"): "the same",
-    ("taskscheduler.store.messages.coming_jobs", "_open"): "yields undecoded messages to `decoded`",
     ("taskscheduler.store.metrics.history", "_totals"): "compares undecoded documents",
     ("taskscheduler.store.overview", "next_due"): "only a number",
     ("taskscheduler.store.postponed_jobs", "seconds_until_next"): "only a number",

@@ -27,7 +27,6 @@ from taskscheduler_daemon.node.dispatch.family_signs import FamilySigns
 from taskscheduler_daemon.node.dispatch.manager_watchdog import ManagerWatchdog
 from taskscheduler_daemon.node.dispatch.reports import ReportHandler
 from taskscheduler_daemon.node.dispatch.stacks import StackQuestions
-from taskscheduler_daemon.node.early_listener import EarlyListener
 from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
 from taskscheduler_daemon.node.maintenance.declarer import Declarer
 from taskscheduler_daemon.node.maintenance.duty import Duty
@@ -219,7 +218,6 @@ class SessionParts:
             due=DueWork(self._promoter, self._planner, self._gatekeeper, self.control_watch),
             dispatcher=self.dispatcher,
             threads=self._threads,
-            early=EarlyListener(self._store, self._search, self.claimer, self._threads),
         )
 
     def _sweeps(self) -> list[Duty]:

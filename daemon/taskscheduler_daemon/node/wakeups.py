@@ -21,7 +21,6 @@ from taskscheduler.store.driver_errors import StoreError
 from taskscheduler_daemon.node.claiming.claimer import Claimer
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
-from taskscheduler_daemon.node.early_listener import EarlyListener
 from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.planner import Planner
@@ -78,7 +77,6 @@ class WakeupListener:
         due: DueWork,
         dispatcher: Dispatcher,
         threads: SessionThreads,
-        early: EarlyListener,
     ) -> None:
         names = store.options.job_store, store.options.job_queue
         self._feed = ChangeFeed(store.streams.for_few(), message_pipeline(*names))
@@ -89,7 +87,6 @@ class WakeupListener:
         self._due = due
         self._dispatcher = dispatcher
         self._threads = threads
-        self._early = early
         self._announced = AnnouncedJobs()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -99,7 +96,6 @@ class WakeupListener:
         self._feed.open()
         self._store.wakeups.tell_at_once(self)
         self._thread = self._threads.start("follow", self._loop)
-        self._early.start()
 
     def stop(self) -> None:
         """Closes the stream and ends the thread."""
@@ -108,7 +104,6 @@ class WakeupListener:
         self._idle.set()
         self._feed.close()
         join(self._thread)
-        self._early.stop()
 
     def jobs_announced(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
         """Has jobs claimed that this node itself announces; their message says nothing new. Called from any thread."""
@@ -166,8 +161,6 @@ class WakeupListener:
 
     def _inserted(self, job: dict[str, Any]) -> None:
         ids, options = _ids([job.get("_id")]), job.get("options")
-        if self._claimer.has_claimed(ids):
-            return  # it was heard of while it was being stored
         forced = "async" in job or not isinstance(options, dict) or bool(options.get("force_spawn"))
         later = job.get("status") == Status.POSTPONED
         if job.get("wake") in (COMMITTED, COMMITTED_MANY):

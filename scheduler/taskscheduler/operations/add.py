@@ -26,7 +26,7 @@ from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.contention import PATIENCE, Added, check_contention
 from taskscheduler.operations.control.naming import put_in_lists
 from taskscheduler.operations.job_request import JobRequest
-from taskscheduler.operations.wake import is_plain, wake_nodes
+from taskscheduler.operations.wake import wake_nodes
 from taskscheduler.operations.windows import add_debounced, add_unique
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
@@ -70,17 +70,11 @@ class JobAdder:
 
     def _add(self, request: JobRequest) -> Added:
         store = self._connection.store
-        is_quiet = store.wakeups.is_quiet()
-        new = self._new(store, request, wake=is_quiet)
+        new = self._new(store, request, wake=store.wakeups.is_quiet())
         if request.options.is_compared:
             return self._joined(store, self._compared(store, request, new))
-        if is_quiet and is_plain(new.document):
-            store.wakeups.job_comes(new.document)
-            store.inserts.insert(new)
-            store.wakeups.job_stored(new.document)
-        else:
-            store.inserts.insert(new)
-            wake_nodes(store, [new.document])
+        store.inserts.insert(new)
+        wake_nodes(store, [new.document])
         return self._joined(store, (new.document, "created"))
 
     @property

@@ -24,9 +24,3 @@ def wake_nodes(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
     later = any(job["status"] == Status.POSTPONED for job in others)
     forced = any(job["options"]["force_spawn"] or "async" in job for job in others)
     store.wakeups.jobs_added([job["_id"] for job in others], {job["queue"] for job in others}, later, forced)
-
-
-def is_plain(job: Mapping[str, Any]) -> bool:
-    """Returns whether a new job waits for a slot of any worker, and for nothing else."""
-    is_forced = job["options"]["force_spawn"] or "async" in job
-    return job["status"] == Status.WAITING and "blocked" not in job and not is_forced

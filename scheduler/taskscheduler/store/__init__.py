@@ -34,7 +34,6 @@ from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.jobs import InvalidJobs, JobStore, QueuedJobs
 from taskscheduler.store.leases import LeaseStore
-from taskscheduler.store.messages.wakeups import WakeupQueue
 from taskscheduler.store.metrics.history import MetricsStore
 from taskscheduler.store.nodes import NodeStore
 from taskscheduler.store.outbox import Outbox
@@ -49,6 +48,7 @@ from taskscheduler.store.selections.search import JobSearch
 from taskscheduler.store.services import ServiceMessageStore, ServiceStore
 from taskscheduler.store.transactions.commits import CommitStore
 from taskscheduler.store.transactions.sessions import Deployment
+from taskscheduler.store.wakeups import WakeupQueue
 from taskscheduler.store.web.keyed_requests import KeyedRequests
 
 

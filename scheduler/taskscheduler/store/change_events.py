@@ -13,7 +13,6 @@ from taskscheduler.model.document import COMMITTED, COMMITTED_MANY, Document
 from taskscheduler.model.lifecycle import QUEUED, Status
 from taskscheduler.model.options import CONTROLS, SCHEDULES
 from taskscheduler.model.sound import status_of
-from taskscheduler.store.messages.coming_jobs import EARLY
 
 
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
@@ -25,7 +24,7 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
     """
     waking = {"$in": [True, COMMITTED, COMMITTED_MANY]}
     woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": waking}
-    messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}, f"fullDocument.{EARLY}": {"$exists": False}}
+    messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
     changed = {"ns.coll": CONTROLS}
     added = [{f"{part}.woken": {"$exists": True}} for part in ("fullDocument", "updateDescription.updatedFields")]
     scheduled = {"ns.coll": SCHEDULES, "$or": added}

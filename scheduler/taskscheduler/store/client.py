@@ -57,11 +57,7 @@ DURABLE = WriteConcern(w="majority", j=True, wtimeout=10_000)
 #: for writes that may be lost: they only save time
 PROMPT = WriteConcern(w=1)
 
-#: the same, without an answer
-UNCONFIRMED = WriteConcern(w=0)
-
-#: the same as PROMPT, but in the journal at once: change streams show nothing else, and the server writes it only
-#: every 100 ms
+#: the same, but in the journal at once: change streams show nothing else, and the server writes it only every 100 ms
 VISIBLE = WriteConcern(w=1, j=True)
 
 

@@ -34,7 +34,7 @@ from taskscheduler.store.flows.effects import Ended, FlowEffects, FlowEnd, end_o
 from taskscheduler.store.flows.flow_node import NO_NODE, FlowNode
 from taskscheduler.store.jobs import InvalidJobs, JobStore
 from taskscheduler.store.lenient_reads import ONLY_ID, read, read_one
-from taskscheduler.store.messages.wakeups import WakeupQueue
+from taskscheduler.store.wakeups import WakeupQueue
 
 logger = logging.getLogger(__name__)
 

@@ -72,8 +72,8 @@ def test_the_messages_that_wake_nodes_are_not_needed(
     scheduler: Scheduler, start_node: Callable[..., NodeProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No job wakes a node, no message is sent: everything that jobs do comes to its end, only later."""
-    monkeypatch.setattr("taskscheduler.store.messages.wakeups.WakeupQueue._send", lambda *_: None)
-    monkeypatch.setattr("taskscheduler.store.messages.wakeups.WakeupQueue.is_quiet", lambda *_: False)
+    monkeypatch.setattr("taskscheduler.store.wakeups.WakeupQueue._send", lambda *_: None)
+    monkeypatch.setattr("taskscheduler.store.wakeups.WakeupQueue.is_quiet", lambda *_: False)
     start_node()
     processes = [scheduler.add_job("noop"), scheduler.add_job("flaky", 2, retry=1, retry_interval=0.1)]
     processes.append(scheduler.add_job("wait", {}))

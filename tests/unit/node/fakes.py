@@ -642,26 +642,6 @@ class FakeFeed:
         return event
 
 
-NOTHING_COMES: tuple[list[ObjectId], list[str]] = ([], [])
-
-
-class FakeComing:
-    """Messages about jobs that are being stored, and how often nobody followed them."""
-
-    def __init__(self, *_: object) -> None:
-        self.coming: queue.SimpleQueue[tuple[list[ObjectId], list[str]]] = queue.SimpleQueue()
-        self.rests = 0
-
-    def next(self) -> tuple[list[ObjectId], list[str]]:
-        return self.coming.get()
-
-    def rest(self) -> None:
-        self.rests += 1
-
-    def close(self) -> None:
-        self.coming.put(NOTHING_COMES)
-
-
 class FakeCommits:
     """Notes which jobs were broken off in their commit."""
 

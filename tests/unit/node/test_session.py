@@ -11,15 +11,15 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.support.eventually import eventually
-from tests.unit.node.fakes import FakeClock, FakeComing, FakeFeed, FakeStore, attempt, report
+from tests.unit.node.fakes import FakeClock, FakeFeed, FakeStore, attempt, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.channel import Receiver, Sender
 from taskscheduler_daemon.ipc.link import Link, ManagerSettings
 from taskscheduler_daemon.ipc.messages import Kind
-from taskscheduler_daemon.node import early_listener, wakeups
 from taskscheduler_daemon.node import session as session_module
+from taskscheduler_daemon.node import wakeups
 from taskscheduler_daemon.node.dispatch import manager_watchdog
 from taskscheduler_daemon.node.maintenance.rescan import Rescan
 from taskscheduler_daemon.node.options import NodeOptions
@@ -44,7 +44,6 @@ class Bench:
         self.killed: list[int] = []
         self.how: ChildExit | None = None  #: how the manager has ended
         monkeypatch.setattr(wakeups, "ChangeFeed", FakeFeed)
-        monkeypatch.setattr(early_listener, "ComingJobs", FakeComing)
         monkeypatch.setattr(manager_watchdog, "kill_tree", self.killed.append)
         monkeypatch.setattr(session_module, "ended", lambda pid: self.how)
         monkeypatch.setattr(session_module, "reap_strangers", lambda known: None)

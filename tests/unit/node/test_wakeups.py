@@ -34,7 +34,6 @@ class Bench:
         self.followed: list[bool] = []
         self.cancelled: list[ObjectId] = []
         self.lists: list[str] = []
-        self.claimed: set[ObjectId] = set()
         self.store = FakeStore()
         self.listener = WakeupListener(
             store=self.store.store,
@@ -48,17 +47,11 @@ class Bench:
             ),
             dispatcher=cast(Any, SimpleNamespace(cancel=self.cancelled.extend)),
             threads=self.threads,
-            early=cast(Any, SimpleNamespace(start=lambda: None, stop=lambda: None)),
         )
         self.feed = cast(FakeFeed, self.listener._feed)
 
     def _claimer(self) -> SimpleNamespace:
-        return SimpleNamespace(
-            hint=self._hint,
-            look_everywhere=self._look_everywhere,
-            groups_wait=self.groups.append,
-            has_claimed=lambda ids: self.claimed.issuperset(ids),
-        )
+        return SimpleNamespace(hint=self._hint, look_everywhere=self._look_everywhere, groups_wait=self.groups.append)
 
     def _hint(self, ids: list[ObjectId], queues: list[str], forced: bool, later: bool) -> None:
         self.hints.append((ids, queues, forced, later))
@@ -121,14 +114,6 @@ def test_a_node_hears_of_its_own_jobs_from_its_start_to_its_end(bench: Bench) ->
     assert bench.store.wakeups.neighbour is bench.listener
     bench.listener.stop()
     assert bench.store.wakeups.neighbour is None
-
-
-def test_a_job_that_was_claimed_while_it_was_stored_is_not_tried_again(bench: Bench) -> None:
-    one, other = inserted(), inserted()
-    bench.claimed.add(one["_id"])
-    bench.listener.received(one)
-    bench.listener.received(other)
-    assert [ids for ids, *_ in bench.hints] == [[other["_id"]]]
 
 
 def test_queues_with_jobs_of_groups_are_told_to_the_claimer(bench: Bench) -> None:

@@ -151,20 +151,12 @@ class FakeWakeups:
         self.quiet = False
         self.added: list[tuple[list[ObjectId], set[str], bool, bool]] = []
         self.cancelled: list[ObjectId] = []
-        self.coming: list[ObjectId] = []
-        self.stored: list[ObjectId] = []
 
     def is_quiet(self) -> bool:
         return self.quiet
 
     def jobs_added(self, ids: list[ObjectId], queues: set[str], later: bool, forced: bool) -> None:
         self.added.append((ids, queues, later, forced))
-
-    def job_comes(self, job: Mapping[str, Any]) -> None:
-        self.coming.append(job["_id"])
-
-    def job_stored(self, job: Mapping[str, Any]) -> None:
-        self.stored.append(job["_id"])
 
     def jobs_cancelled(self, ids: Iterable[ObjectId]) -> None:
         self.cancelled += ids

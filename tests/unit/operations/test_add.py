@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -90,30 +89,10 @@ def test_a_job_that_is_added_in_a_quiet_moment_wakes_nodes_by_itself(
     adder: JobAdder, connection: FakeConnection
 ) -> None:
     connection.wakeups.quiet = True
-    document = adder.add(Mail, None, {})[0]
-    assert document["wake"] is True
+    assert adder.add(Mail, None, {})[0]["wake"] is True
     assert "wake" not in adder.add(Lonely, None, {})[0]  # it is parked, and a message follows
     connection.wakeups.quiet = False
     assert "wake" not in adder.add(Mail, None, {})[0]
-    assert connection.wakeups.coming == [document["_id"]]
-
-
-@pytest.mark.parametrize("options", [{}, {"force_spawn": True}, {"at": datetime(2096, 1, 1, tzinfo=UTC)}], ids=str)
-def test_nodes_are_told_of_a_single_job_before_or_after_it_is_stored(
-    adder: JobAdder, connection: FakeConnection, options: dict[str, Any]
-) -> None:
-    connection.wakeups.quiet = True
-    job_id = adder.add(Mail, None, options)[0]["_id"]
-    early, after = connection.wakeups.coming, [job for ids, *_ in connection.wakeups.added for job in ids]
-    assert (early, after) == (([], [job_id]) if options else ([job_id], []))
-    assert connection.wakeups.stored == early, "a node of this process need not hear it from the server"
-
-
-def test_nodes_are_told_of_a_single_job_before_it_is_stored(adder: JobAdder, connection: FakeConnection) -> None:
-    connection.wakeups.quiet, told = True, list[int]()
-    connection.jobs.before_insert.append(lambda: told.append(len(connection.wakeups.coming)))
-    adder.add(Mail, None, {})
-    assert told == [1]
 
 
 @pytest.mark.parametrize(

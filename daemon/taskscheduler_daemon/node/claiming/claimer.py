@@ -80,10 +80,6 @@ class Claimer:
         if self._search.hint(ids, queues, forced, later):
             self._wake.set()
 
-    def has_claimed(self, ids: Sequence[ObjectId]) -> bool:
-        """Returns whether this node has lately claimed all of these jobs, each by itself. Called from any thread."""
-        return self._pipeline.has_claimed(ids)
-
     def groups_wait(self, queues: Sequence[str]) -> None:
         """Searches soon for jobs that wait for the turn of their group, if one of these queues is served here."""
         if self._search.groups_wait(queues):

@@ -36,8 +36,6 @@ _WAITING, _RUNNING = {"status": int(Status.WAITING)}, {"status": int(Status.PROC
 
 _QUEUED = {"status": {"$in": sorted(map(int, QUEUED))}}
 
-_REMEMBERED = 100  #: jobs that were claimed each by itself
-
 _AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 
 
@@ -71,7 +69,6 @@ class ClaimPipeline:
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
         self._begun: list[tuple[ObjectId, int]] = []  #: attempts that were dispatched and are not logged yet
         self._asked = self._got = 0
-        self._alone: deque[ObjectId] = deque(maxlen=_REMEMBERED)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
 
     def stop(self) -> None:
@@ -107,15 +104,8 @@ class ClaimPipeline:
         """Claims a job that was added to an idle cluster, with one operation instead of three. Raises StoreError."""
         claim = uuid.uuid4().hex
         self._abandoned.append(claim)
-        taken = self._store.claims.claim_one(job_id, scope, claim, self.boot, self._node, claimable)
-        if taken:
-            self._alone.append(job_id)
-        self._take(1, claim, taken)
+        self._take(1, claim, self._store.claims.claim_one(job_id, scope, claim, self.boot, self._node, claimable))
         self._log_begun()
-
-    def has_claimed(self, ids: Sequence[ObjectId]) -> bool:
-        """Returns whether all of these were among the last jobs that were claimed each by itself. For any thread."""
-        return all(job_id in self._alone for job_id in ids)
 
     def begin(self, ids: list[ObjectId], more: bool, in_turn: bool = False) -> None:
         """Claims these jobs; with `more` behind them without waiting, so that the next ones can be claimed meanwhile.

@@ -46,8 +46,8 @@ from taskscheduler.store.control_updates import admit_update, defer_update, park
 from taskscheduler.store.fence import Fence, from_statuses
 from taskscheduler.store.jobs import InvalidJobs
 from taskscheduler.store.lenient_reads import read
-from taskscheduler.store.messages.wakeups import WakeupQueue
 from taskscheduler.store.schema import PARKED_ORDER
+from taskscheduler.store.wakeups import WakeupQueue
 
 logger = logging.getLogger(__name__)
 

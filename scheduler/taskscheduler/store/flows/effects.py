@@ -28,7 +28,7 @@ from taskscheduler.store.flows.flow_store import FlowStore
 from taskscheduler.store.flows.joins import Broken, Joins
 from taskscheduler.store.flows.results import FlowResults
 from taskscheduler.store.jobs import InvalidJobs
-from taskscheduler.store.messages.wakeups import WakeupQueue
+from taskscheduler.store.wakeups import WakeupQueue
 
 _AT_ONCE = 1000  #: jobs that are let out, or cancelled, in one write
 

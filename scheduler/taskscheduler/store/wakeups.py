@@ -14,8 +14,8 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import pymongo
 from bson import ObjectId
@@ -27,7 +27,6 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import FAREWELL, VISIBLE
 from taskscheduler.store.driver_errors import brief
-from taskscheduler.store.messages.coming_jobs import ComingJobs, about
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +51,8 @@ class WakeupQueue:
 
     def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
         self._collection = database.get_collection(options.job_queue, write_concern=VISIBLE)
-        self._announcer = ComingJobs(database, options)
         self._changed = threading.Condition()
         self._added: list[ObjectId] = []
-        self._coming: list[tuple[ObjectId, str]] = []  #: with their queues
         self._queues: set[str] = set()
         self._later = self._forced = self._rearmed = False
         self._stops: list[ObjectId] = []
@@ -82,18 +79,6 @@ class WakeupQueue:
         if self._neighbour is not None and not later:
             self._neighbour.jobs_announced(ids, names, forced)
         self._announce(ids, names, later, forced, rearmed=False)
-
-    def job_comes(self, job: Mapping[str, Any]) -> None:
-        """Tells the nodes that this job is being stored: they may hear of it before a majority has it."""
-        with self._changed:
-            self._coming.append((job["_id"], job["queue"]))
-            self._asked_at = self._clock.monotonic()
-        self._notify()
-
-    def job_stored(self, job: Mapping[str, Any]) -> None:
-        """Tells a node of this process that a job is stored which the others see by themselves."""
-        if self._neighbour is not None:
-            self._neighbour.jobs_announced([job["_id"]], [job["queue"]], forced=False)
 
     def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool) -> None:
         """Tells the nodes that these jobs wait again, also if they know of them already."""
@@ -150,7 +135,6 @@ class WakeupQueue:
         if self._thread is not None:
             self._thread.join(FAREWELL)
         with pymongo.timeout(FAREWELL):
-            self._tell_coming()
             self._send(self._take())
 
     def _notify(self) -> None:
@@ -167,36 +151,24 @@ class WakeupQueue:
     def _loop(self) -> None:
         while not self._closed.is_set():
             with self._changed:
-                while not (self._anything or self._closed.is_set()):
+                while not (self._added or self._stops or self._settings or self._grouped or self._closed.is_set()):
                     self._changed.wait()
-            self._tell_coming()
             self._send(self._take())
             self._closed.wait(_PAUSE)
-
-    @property
-    def _anything(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._coming or self._added or self._stops or self._settings or self._grouped)
 
     def _take(self) -> list[Document]:
         with self._changed:
             ids, stops, settings, grouped = self._added, self._stops, self._settings, self._grouped
             flags = {"later": self._later, "forced": self._forced, "rearmed": self._rearmed}
-            queues = sorted(self._queues)
+            about = {"queues": sorted(self._queues), **flags}
             self._added, self._stops, self._queues, self._settings, self._grouped = [], [], set(), set(), set()
             self._later = self._forced = self._rearmed = False
         return [
             *({"_id": ObjectId(), name: True} for name in sorted(settings)),
             *([{"_id": ObjectId(), "groups": sorted(grouped)}] if grouped else []),
             *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
-            *(about(part, queues, **flags) for part in _parts(ids)),
+            *({"_id": ObjectId(), "jobs": part, **about} for part in _parts(ids)),
         ]
-
-    def _tell_coming(self) -> None:
-        with self._changed:
-            jobs, self._coming = self._coming, []
-        if jobs:
-            self._announcer.tell(jobs)
 
     def _send(self, messages: list[Document]) -> None:
         try:

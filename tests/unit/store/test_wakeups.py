@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from bson import ObjectId, Timestamp
+from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.messages.wakeups import WakeupQueue
+from taskscheduler.store.wakeups import WakeupQueue
 
 
 class Database:
@@ -21,9 +21,6 @@ class Database:
         self.messages: list[Document] = []
 
     def get_collection(self, *_: Any, **__: Any) -> Database:
-        return self
-
-    def with_options(self, **_: Any) -> Database:
         return self
 
     def insert_one(self, message: Document) -> None:
@@ -112,15 +109,3 @@ def test_the_message_names_the_queues_also_if_a_node_was_told(database: Database
     queue.tell_at_once(Neighbour())
     queue.jobs_added([ObjectId()], iter(["mail"]))
     assert database.messages[0]["queues"] == ["mail"]
-
-
-def test_a_coming_job_has_the_message_of_an_added_one_and_the_time_of_the_server(
-    database: Database, queue: WakeupQueue
-) -> None:
-    one = ObjectId()
-    queue.job_comes({"_id": one, "queue": "mail"})
-    queue.close()
-    (message,) = database.messages
-    assert message.pop("ts") == Timestamp(0, 0), "which the server replaces"
-    queue.jobs_added([one], ["mail"])
-    assert {**message, "_id": 0} == {**database.messages[1], "_id": 0}
