@@ -232,7 +232,7 @@ def test_the_readme_begins_with_the_promise_of_the_guarantees() -> None:
     assert promise.split() == re.sub(r"^> ", "", quoted, flags=re.MULTILINE).split()
 
 
-@pytest.mark.parametrize("command", [".venv/bin/taskscheduler demo", ".venv/bin/pytest -n 6 --dist loadfile"])
+@pytest.mark.parametrize("command", [".venv/bin/taskscheduler demo", ".venv/bin/pytest -n 8 --dist loadfile"])
 def test_the_two_commands_stand_alone(command: str) -> None:
     alone = [block.text for block in blocks(README.read_text()) if block.text.endswith(f"{command}\n")]
     assert len(alone) == 1
