@@ -63,6 +63,14 @@ def test_only_a_priority_other_than_0_is_sent() -> None:
     assert (urgent.flags, urgent.priority) == (Flag.PRIORITY, -3)
 
 
+@pytest.mark.parametrize("odd", ["high", 2.5, None, [1]], ids=repr)
+def test_a_stored_priority_that_is_none_counts_as_0(odd: object) -> None:
+    """Anybody may have changed the document; a message that cannot be packed would keep all others from being sent."""
+    one = attempt(priority=odd)
+    assert Run.decode(one.run().encode()).priority == 0
+    assert Batch([one]).run([one]).priority == 0
+
+
 def test_a_batch_has_the_highest_priority_of_its_jobs() -> None:
     batches = [[attempt(priority=priority) for priority in both] for both in ((0, 2), (0, 0))]
     runs = [Batch(attempts).run(attempts) for attempts in batches]
