@@ -139,7 +139,8 @@ def test_a_developer_goes_on_by_a_click_and_by_pasted_lines(dev: Callable[..., D
     done = subprocess.run(["sh", "-c", added], cwd="/", env=elsewhere, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "greet" in running.page("/jobs?status=done")
-    assert re.search(r"^greet [0-9a-f]{6} \| greets Ada\\x1b\[2J$", running.said, re.MULTILINE)
+    printed = re.compile(r"^greet [0-9a-f]{6} \| greets Ada\\x1b\[2J$", re.MULTILINE)
+    eventually(lambda: printed.search(running.said), 30, "its line is shown")
     assert (running.state / "key").read_text() not in running.said
 
 

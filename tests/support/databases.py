@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from bson import ObjectId
@@ -15,7 +16,11 @@ _RESTING = 3  #: databases that wait: what a test has left running would be seen
 
 _IDLE = 1000  #: milliseconds; who follows changes asks for more all the time, and each question waits for so long
 
+Catalog = dict[str, dict[str, Any]]  #: what the server keeps of each collection, by name
+
 Shape = dict[str, tuple[Any, dict[str, Any]]]  #: of each collection its options and indexes, by name
+
+_NOTHING: tuple[Any, dict[str, Any]] = ({}, {})
 
 
 class Databases:
@@ -53,11 +58,12 @@ class Databases:
         with Scheduler(self._server_uri.format(name)) as scheduler:
             scheduler.counts()
         if not self._shape:
-            self._shape = _shape(self.client[name])
+            self._shape = _shape(_catalog(self.client[name]))
         return name
 
     def _empty(self, database: Database[dict[str, Any]]) -> bool:
-        found = _shape(database)
+        catalog = _catalog(database)
+        found = _shape(catalog)
         for collection in found.keys() - self._shape.keys():
             database.drop_collection(collection)
         for collection, (options, indexes) in self._shape.items():
@@ -69,6 +75,10 @@ class Databases:
                 return False
         for collection in self._filled(database):
             database[collection].delete_many({})
+        for collection, name in _multikey(catalog):
+            if name in self._shape.get(collection, _NOTHING)[1]:
+                database[collection].drop_index(name)
+                database.command("createIndexes", collection, indexes=[self._shape[collection][1][name]])
         return True
 
     def _is_empty(self, database: Database[dict[str, Any]]) -> bool:
@@ -105,13 +115,23 @@ class Databases:
         return False
 
 
-def _shape(database: Database[dict[str, Any]]) -> Shape:
-    """What one command tells of all collections and indexes; list_indexes would take one for each collection."""
-    with database.client.admin.aggregate([{"$listCatalog": {}}, {"$match": {"db": database.name}}]) as entries:
-        return {entry["name"]: _made_of(entry) for entry in entries if not entry["name"].startswith("system.")}
+def _shape(catalog: Catalog) -> Shape:
+    return {name: _made_of(known) for name, known in catalog.items()}
 
 
-def _made_of(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    known = entry.get("md", {"options": {}, "indexes": []})  # a view has none
+def _made_of(known: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     options = {name: value for name, value in known["options"].items() if name != "uuid"}
     return options, {index["spec"]["name"]: index["spec"] for index in known["indexes"]}
+
+
+def _multikey(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """The indexes that have held a list. The server plans other searches by them for ever."""
+    for collection, known in catalog.items():
+        yield from ((collection, index["spec"]["name"]) for index in known["indexes"] if index["multikey"])
+
+
+def _catalog(database: Database[dict[str, Any]]) -> Catalog:
+    """What one command tells of all collections and indexes; list_indexes would take one for each collection."""
+    with database.client.admin.aggregate([{"$listCatalog": {}}, {"$match": {"db": database.name}}]) as entries:
+        nothing: dict[str, Any] = {"options": {}, "indexes": []}  # a view has none
+        return {entry["name"]: entry.get("md", nothing) for entry in entries if not entry["name"].startswith("system.")}
