@@ -29,7 +29,7 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.claiming import claim_update, release_update, take_turn_update
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch
 from taskscheduler.store.driver_errors import brief
-from taskscheduler.store.fence import Fence, from_statuses
+from taskscheduler.store.fence import BY_ID, Fence, from_statuses
 from taskscheduler.store.lenient_reads import NO_TEXT, ONLY_ID, RAW, read, read_some, readable_errors
 from taskscheduler.store.schema import CLAIM_ORDER, batch_index, ensure_indexes
 
@@ -232,7 +232,7 @@ class ClaimStore:
     ) -> int:
         """Claims these jobs and returns how many it got; `claimed` reads which. May take effect although it raises."""
         query = {"_id": {"$in": list(ids)}, **claimable.query}
-        return self.collection.update_many(query, claimable.update(claim, boot, node), hint="_id_").modified_count
+        return self.collection.update_many(query, claimable.update(claim, boot, node), hint=BY_ID).modified_count
 
     def claim_one(
         self,
@@ -250,7 +250,7 @@ class ClaimStore:
         query = {**_startable(scope), "_id": job_id, **claimable.query}
         change, after = claimable.update(claim, boot, node), ReturnDocument.AFTER
         with readable_errors():
-            job = self._raw.find_one_and_update(query, change, projection=READ_BACK, return_document=after)
+            job = self._raw.find_one_and_update(query, change, projection=READ_BACK, return_document=after, hint=BY_ID)
         return [] if job is None else [decode(bytes(job.raw))]
 
     def claimed(self, claim: str, boot: ObjectId) -> list[ClaimedJob]:
@@ -270,7 +270,7 @@ class ClaimStore:
 
     def release(self, fence: Fence) -> bool:
         """Releases one attempt that has not started; returns whether it was still held."""
-        return self.collection.update_many(fence.filter(), release_update()).modified_count == 1
+        return self.collection.update_many(fence.filter(), release_update(), hint=BY_ID).modified_count == 1
 
 
 def _waiting(scope: Scope) -> Document:

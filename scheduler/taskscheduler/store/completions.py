@@ -19,7 +19,7 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.completion import Completion, as_date, is_committed, is_written
 from taskscheduler.store.attempts.ending import LATEST_END, batch_done_update, completion_update
 from taskscheduler.store.client import PROMPT
-from taskscheduler.store.fence import Fence
+from taskscheduler.store.fence import BY_ID, Fence
 from taskscheduler.store.lenient_reads import read
 
 DONE = Verdict(Transition.SUCCEED)
@@ -163,11 +163,11 @@ class CompletionStore:
                 update["$set"] = {**sign.progress, **self._start_of(sign)}
             # a job that is about to commit would conflict with it
             held = {**sign.fence.filter(), "committing.attempt": {"$ne": sign.fence.attempt}}
-            writes.append(UpdateOne(held, update))
+            writes.append(UpdateOne(held, update, hint=BY_ID))
             if sign.parent is not None:
                 running = {"_id": sign.parent, "status": int(Status.PROCESSING), "committing": {"$exists": False}}
                 moved = ("alive", "child_alive") if sign.of_job else ("alive",)
-                writes.append(UpdateOne(running, {"$currentDate": dict.fromkeys(moved, True)}))
+                writes.append(UpdateOne(running, {"$currentDate": dict.fromkeys(moved, True)}, hint=BY_ID))
         self._prompt.bulk_write(writes, ordered=False)
 
 

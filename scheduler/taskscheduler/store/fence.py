@@ -15,6 +15,10 @@ def from_statuses(transition: Transition) -> dict[str, list[int]]:
     return {"$in": sorted(int(status) for status in sources(transition))}
 
 
+#: the hint for a write that names its jobs: else the server looks at each index before it does, for 10 to 25 us
+BY_ID = "_id_"
+
+
 class Fence(NamedTuple):
     """Names one attempt of one job so exactly that nobody else's write can match it."""
 

@@ -17,7 +17,7 @@ from taskscheduler.model.lifecycle import LIVE, Status
 from taskscheduler.model.losses import LEASE_ENDED, NODE_LOST
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.model.readable import has_fence
-from taskscheduler.store.fence import FENCE_FIELDS, Fence
+from taskscheduler.store.fence import BY_ID, FENCE_FIELDS, Fence
 from taskscheduler.store.lenient_reads import read, read_ids
 
 _PARTS = (
@@ -76,7 +76,7 @@ class LeaseStore:
         for fence in fences:
             noted = {"suspect.alone": fence.claim, "suspect.part": len(fences) > 1}
             change = {"$set": noted} if alone else {"$unset": dict.fromkeys(noted, "")}
-            writes.append(UpdateOne({**fence.filter(), "suspect.of": {"$exists": True}}, change))
+            writes.append(UpdateOne({**fence.filter(), "suspect.of": {"$exists": True}}, change, hint=BY_ID))
         with pymongo.timeout(_NOTED_WITHIN):
             self.collection.bulk_write(writes, ordered=False)
 

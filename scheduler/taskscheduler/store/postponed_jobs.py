@@ -17,7 +17,7 @@ from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.bad_ends import end_update
 from taskscheduler.store.claims import PLACE
-from taskscheduler.store.fence import from_statuses
+from taskscheduler.store.fence import BY_ID, from_statuses
 from taskscheduler.store.lenient_reads import NO_DATE, ONLY_ID, change_one, read, read_ids, read_some, seconds_until
 
 _DUE_BATCH = 1000
@@ -50,7 +50,7 @@ class PostponedJobs:
             "$expr": {"$lte": ["$at", "$$NOW"]},
         }
         change = {"$set": {"status": int(target(Transition.PROMOTE))}}
-        return self.collection.update_many(as_stored(due), change).modified_count
+        return self.collection.update_many(as_stored(due), change, hint=BY_ID).modified_count
 
     def never_due(self) -> list[Document]:
         """Returns `_id`, queue, priority and `at` of some postponed jobs whose `at` is no date."""

@@ -16,7 +16,7 @@ from taskscheduler.store.attempts.claiming import release_update
 from taskscheduler.store.attempts.completion import AWAITS, LISTED, MARKS, SNOOZED, Completion, as_date
 from taskscheduler.store.attempts.of_flows import still_open
 from taskscheduler.store.control_updates import UNCLAIM
-from taskscheduler.store.fence import from_statuses
+from taskscheduler.store.fence import BY_ID, from_statuses
 from taskscheduler.store.lenient_reads import date_or
 
 KEPT_ATTEMPTS = 20
@@ -35,14 +35,14 @@ def completion_update(completion: Completion) -> UpdateMany:
     """Writes the end of one attempt behind its fence, whatever follows from it."""
     if completion.unstarted:
         unmark = completion.was_marked and completion.suspect is None
-        return UpdateMany(completion.fence.filter(), release_update(unmark))
+        return UpdateMany(completion.fence.filter(), release_update(unmark), hint=BY_ID)
     status = completion.verdict.status
     if not status.is_final:
-        return UpdateMany(completion.fence.filter(), rearm_update(completion))
+        return UpdateMany(completion.fence.filter(), rearm_update(completion), hint=BY_ID)
     query = completion.fence.filter() | _as_known(completion)
     if status is Status.DONE and not completion.effects:
-        return UpdateMany(query, done_update(completion))
-    return UpdateMany(query, final_update(completion))
+        return UpdateMany(query, done_update(completion), hint=BY_ID)
+    return UpdateMany(query, final_update(completion), hint=BY_ID)
 
 
 def _as_known(completion: Completion) -> Document:
@@ -63,7 +63,7 @@ def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
     query |= {"claim": first.fence.claim, **_as_known(first)}
     change: Document = {"status": int(target(Transition.SUCCEED)), "progress": 100.0, "worker": first.worker}
     update: Document = {"$set": change} if first.member is None else {"$set": change, "$unset": {"open": ""}}
-    return UpdateMany(query, _timed(first, update))
+    return UpdateMany(query, _timed(first, update), hint=BY_ID)
 
 
 def _timed(completion: Completion, update: Document) -> Document:

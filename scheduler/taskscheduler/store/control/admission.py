@@ -43,7 +43,7 @@ from taskscheduler.store.control.places import PlaceStore
 from taskscheduler.store.control.rate_lists import RateLists
 from taskscheduler.store.control.room import ROOM_FIELDS, Rooms, RoomStore
 from taskscheduler.store.control_updates import admit_update, defer_update, park_update
-from taskscheduler.store.fence import Fence, from_statuses
+from taskscheduler.store.fence import BY_ID, Fence, from_statuses
 from taskscheduler.store.jobs import InvalidJobs
 from taskscheduler.store.lenient_reads import read
 from taskscheduler.store.schema import PARKED_ORDER
@@ -251,7 +251,7 @@ class Admission:
 
     def defer(self, refused: Sequence[Refused]) -> None:
         """Parks claimed jobs that have not begun, each in a list; these attempts are not counted."""
-        writes = [UpdateOne(one.fence.filter(), defer_update(one.key)) for one in refused]
+        writes = [UpdateOne(one.fence.filter(), defer_update(one.key), hint=BY_ID) for one in refused]
         self._collection.bulk_write(writes, ordered=False)
         self.rate_lists.look_at(one.key for one in refused)
         self.admit_next({key for one in refused for key in keys_of(one.job)})
@@ -277,7 +277,7 @@ def _examined(job: Mapping[str, Any], key: str, rooms: Rooms) -> tuple[str | Non
     change: Any = {"$set": {"blocked": refusal}}
     if refusal is None:
         change = admit_update(gate_of(keys_of(job), places))
-    return refusal, [UpdateOne(here, change)]
+    return refusal, [UpdateOne(here, change, hint=BY_ID)]
 
 
 def _is_left_to_worker(job: Mapping[str, Any], refusal: str) -> bool:
