@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from taskscheduler import Scheduler
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler_daemon import QueueNode
 from taskscheduler_daemon.ipc.messages import Run
 from taskscheduler_daemon.logs import CompactFormatter
@@ -33,9 +34,10 @@ def observe(history: History) -> None:
     follow, refuse = Aftermath.follow, Completer._report_fenced
     rescue: Callable[..., Any] = vars(rescuer)["rescue"]
 
-    def followed(self: Aftermath, landed: Sequence[Completion]) -> None:
-        history.write("recorded", ends=[_end(one) for one in landed if not one.unstarted])
-        follow(self, landed)
+    def followed(self: Aftermath, landed: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> None:
+        ends = [*landed, *(one.completion() for one in quick)]
+        history.write("recorded", ends=[_end(one) for one in ends if not one.unstarted])
+        follow(self, landed, quick)
 
     def refused(self: Completer, completions: list[Completion], landed: list[Completion]) -> None:
         ends = [_end(one) for one in completions if one not in landed]

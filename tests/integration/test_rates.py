@@ -24,7 +24,7 @@ from taskscheduler.model.control.limits import Limit, stored_limit
 from taskscheduler.model.options import RATES
 from taskscheduler.operations.finish import follow_up
 from taskscheduler.store.attempts.completion import Completion
-from taskscheduler.store.completions import DONE
+from taskscheduler.store.attempts.quick_end import DONE
 from taskscheduler.store.control import admission
 from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.control.rate_lists import RateLists

@@ -14,6 +14,8 @@ from taskscheduler_daemon.node.state.session_end import SessionEnd
 
 _REPORT = int(Kind.REPORT)  # a plain number, as a comparison with it is faster: most messages are reports
 
+_REPORTS_AT_ONCE = 250  #: for a moment such attempts are neither in flight nor submitted to be written
+
 MOST_FRAMES = 1_000_000  #: more than a channel holds
 
 
@@ -43,20 +45,30 @@ class ManagerMessages:
     def receive(self) -> bool:
         """Handles a part of what has arrived; returns whether there was anything."""
         received = self._receiver.receive()
-        for message in received:
-            self._handle(message)
+        self._handle_all(received)
         return bool(received)
 
     def receive_all(self) -> None:
         """Handles everything that a manager sent before it ended."""
-        for message in self._receiver.receive(most_frames=MOST_FRAMES):
-            self._handle(message)
+        self._handle_all(self._receiver.receive(most_frames=MOST_FRAMES))
+
+    def _handle_all(self, received: list[bytes]) -> None:
+        """Handles messages in their order, reports that follow each other together."""
+        start = 0
+        while start < len(received):
+            end = start
+            while end < len(received) and end - start < _REPORTS_AT_ONCE and received[end][0] == _REPORT:
+                end += 1
+            if end > start:
+                self._reports.all_ended([Report.decode(message) for message in received[start:end]])
+                start = end
+            else:
+                self._handle(received[start])
+                start += 1
 
     def _handle(self, message: bytes) -> None:
         kind = message[0]
-        if kind == _REPORT:
-            self._reports.ended(Report.decode(message))
-        elif kind == Kind.ITEM:
+        if kind == Kind.ITEM:
             self._reports.item_ended(message)
         elif kind == Kind.PROGRESS:
             self._reports.progressed(Report.decode(message))

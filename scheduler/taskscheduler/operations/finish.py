@@ -29,7 +29,7 @@ from taskscheduler.model.services import restart_of, seconds_alive
 from taskscheduler.model.sound import sound
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.completion import Again, Completion
-from taskscheduler.store.completions import DONE
+from taskscheduler.store.attempts.quick_end import DONE, QuickEnd
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.flows.effects import FlowEnd
 from taskscheduler.store.flows.flow_node import NO_NODE, FlowNode
@@ -223,7 +223,12 @@ class HookCaller(Protocol):
 
 
 def follow_up(
-    store: Store, completed: Sequence[Completion], node: str, hooks: HookCaller, flow_node: FlowNode = NO_NODE
+    store: Store,
+    completed: Sequence[Completion],
+    node: str,
+    hooks: HookCaller,
+    flow_node: FlowNode = NO_NODE,
+    quick: Sequence[QuickEnd] = (),
 ) -> None:
     """Logs the ends that were written, wakes nodes for jobs that wait again, and delivers what ended jobs caused.
 
@@ -232,9 +237,9 @@ def follow_up(
     ended = [(one, one.verdict.status) for one in completed]
     if of_flows := [FlowEnd(one.fence.job_id, new, one.member) for one, new in ended if one.member and new not in LIVE]:
         store.outbox.end_in_flows(of_flows, flow_node)
-    if ended:
-        entries = [{"job": one.fence.job_id, "status": int(new), "attempt": one.fence.attempt} for one, new in ended]
-        store.events.append(entries, node)
+    entries = [{"job": one.fence.job_id, "status": int(new), "attempt": one.fence.attempt} for one, new in ended]
+    if entries or quick:
+        store.events.append([*entries, *(one.event for one in quick)], node)
     rearmed = [one.fence.job_id for one, status in ended if status in LIVE]
     if rearmed:
         store.wakeups.jobs_rearmed(rearmed, (), forced=True)

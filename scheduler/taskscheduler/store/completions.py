@@ -14,15 +14,14 @@ from taskscheduler.clock import ServerClock
 from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS, membership_of
-from taskscheduler.model.lifecycle import Status, Transition, Verdict
+from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.completion import Completion, as_date, is_committed, is_written
 from taskscheduler.store.attempts.ending import LATEST_END, batch_done_update, completion_update
+from taskscheduler.store.attempts.quick_end import AS_LARGE, AS_LONG, DONE, RECENT, SLOT, QuickEnd, alike
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import BY_ID, Fence
 from taskscheduler.store.lenient_reads import read
-
-DONE = Verdict(Transition.SUCCEED)
 
 
 class DoneTogether:
@@ -35,15 +34,6 @@ class DoneTogether:
         self.ids: list[ObjectId] = []
 
 
-_SLOT = 0.010  #: seconds; quick jobs that began within it and took as long share the write of their end
-
-_AS_LONG = 0.001  #: seconds by which they may differ in how long they took, and in their CPU time
-
-_AS_LARGE = 1024 * 1024  #: bytes by which the peaks of their memory may differ
-
-_RECENT = 4  #: groups with which an end is compared: those of jobs that began shortly before it
-
-
 def share_times(first: Completion, other: Completion) -> bool:
     """Whether a job that began after another has about the same times and costs: their ends can be written as one.
 
@@ -54,15 +44,15 @@ def share_times(first: Completion, other: Completion) -> bool:
     if not (first.began and first.ended and other.began and other.ended):
         return (first.began, first.ended) == (other.began, other.ended)
     longer = max(first.ended - first.began, other.ended - other.began)
-    within = _SLOT if longer < _SLOT else _AS_LONG
+    within = SLOT if longer < SLOT else AS_LONG
     took_longer = (other.ended - other.began) - (first.ended - first.began)
-    return abs(other.began - first.began) < within and abs(took_longer) < _AS_LONG
+    return abs(other.began - first.began) < within and abs(took_longer) < AS_LONG
 
 
 def _cost_the_same(first: Cost, other: Cost) -> bool:
     if first.cpu is None or other.cpu is None or first.peak_memory is None or other.peak_memory is None:
         return first == other
-    return abs(other.cpu - first.cpu) < _AS_LONG and abs(other.peak_memory - first.peak_memory) < _AS_LARGE
+    return abs(other.cpu - first.cpu) < AS_LONG and abs(other.peak_memory - first.peak_memory) < AS_LARGE
 
 
 def together(completions: Sequence[Completion]) -> list[DoneTogether]:
@@ -71,7 +61,7 @@ def together(completions: Sequence[Completion]) -> list[DoneTogether]:
     for completion in sorted(completions, key=lambda one: one.began):
         joins = completion.member.stored if completion.member is not None else -1
         known = groups.setdefault((completion.fence.claim, completion.worker, joins, completion.batched), [])
-        group = next((group for group in known[-_RECENT:] if share_times(group.first, completion)), None)
+        group = next((group for group in known[-RECENT:] if share_times(group.first, completion)), None)
         if group is None:
             group = DoneTogether(completion)
             known.append(group)
@@ -97,18 +87,18 @@ class CompletionStore:
         self.collection: Collection[Document] = database[options.job_store]
         self._prompt = database.get_collection(options.job_store, write_concern=PROMPT)
 
-    def write(self, completions: Sequence[Completion]) -> int:
+    def write(self, completions: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> int:
         """Writes the ends of many attempts at once; returns how many fences still held.
 
         The caller repeats it after a fault: as updates of many documents the driver does not retry these writes, since
         its bookkeeping for that doubles the cost of a write.
         """
-        matched, left = self._write(completions), completions
-        while matched < len(completions) and (left := self._grown(left)):
+        matched, left = self._write(completions, quick), completions
+        while matched < len(completions) + len(quick) and (left := self._grown(left)):
             matched += self._write(left)
         return matched
 
-    def _write(self, completions: Sequence[Completion]) -> int:
+    def _write(self, completions: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> int:
         late = self._clock.at(self._clock.monotonic()) - LATEST_END
         for completion in completions:
             if completion.ended < late:
@@ -116,6 +106,10 @@ class CompletionStore:
         simple = [completion for completion in completions if completion.is_simple]
         writes = [completion_update(completion) for completion in completions if not completion.is_simple]
         writes += [batch_done_update(group.first, group.ids) for group in together(simple)]
+        for group in alike(quick):
+            first = group.first.completion()
+            first.ended = first.ended if first.ended >= late else 0.0
+            writes.append(batch_done_update(first, group.ids))
         return self.collection.bulk_write(writes, ordered=False).matched_count
 
     def _grown(self, completions: Sequence[Completion]) -> list[Completion]:

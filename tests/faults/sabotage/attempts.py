@@ -18,6 +18,7 @@ from taskscheduler.operations import finish
 from taskscheduler.store import claimed_job, completions
 from taskscheduler.store.attempts import bad_ends, ending
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.nodes import Beat, NodeStore
@@ -84,8 +85,8 @@ def no_outbox() -> None:
         owes = tuple(debt for debt in one.effects if debt != "next")
         return ended(replace(one, verdict=replace(one.verdict, plans_next=False), effects=owes))
 
-    def followed(self: Aftermath, landed: Sequence[Completion]) -> None:
-        follow(self, landed)
+    def followed(self: Aftermath, landed: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> None:
+        follow(self, landed, quick)
         for one in landed:
             if one.verdict.plans_next and one.series is not None:
                 _add_next(self, one, one.series)

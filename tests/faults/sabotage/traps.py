@@ -12,6 +12,7 @@ from typing import Any
 from bson import ObjectId
 
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.control.admission import Admission
 from taskscheduler.store.schedules import ScheduleStore
@@ -25,10 +26,10 @@ def die_before_the_next_run() -> None:
     """The node is killed right after it has written the end of a run of a series."""
     follow = Aftermath.follow
 
-    def followed(self: Aftermath, landed: Sequence[Completion]) -> None:
+    def followed(self: Aftermath, landed: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> None:
         if any(one.verdict.plans_next for one in landed):
             os.kill(os.getpid(), signal.SIGKILL)
-        follow(self, landed)
+        follow(self, landed, quick)
 
     replace_in(Aftermath, "follow", followed)
 

@@ -54,11 +54,11 @@ def _out(owner: Any, name: str, instead: Any = _nothing) -> Callable[[], None]:
     return lambda: setattr(owner, name, instead)
 
 
-def _believe(self: Completer, finishes: Any) -> None:
+def _believe(self: Completer, finishes: Any, quick: Any = ()) -> None:
     """Write once and take it for written."""
     with suppress(PyMongoError):
-        self._store.completions.write(finishes)
-    self._aftermath.follow(finishes)
+        self._store.completions.write(finishes, quick)
+    self._aftermath.follow(finishes, quick)
 
 
 def _trust(self: ClaimPipeline, ids: Any, claimable: Any) -> Any:

@@ -26,6 +26,7 @@ from taskscheduler.model.options import JobOptions, SchedulerOptions
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope
 from taskscheduler.store.completions import Sign
@@ -256,11 +257,12 @@ class FakeCompletions:
         self.fenced: set[ObjectId] = set()
         self.reports: list[Sign] = []
 
-    def write(self, completions: Sequence[Completion]) -> int:
+    def write(self, completions: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> int:
         self._faults.note("completions.write")
-        landed = [replace(one) for one in completions if one.fence.job_id not in self.fenced]
+        every = [*completions, *(one.completion() for one in quick)]
+        landed = [replace(one) for one in every if one.fence.job_id not in self.fenced]
         self.written += landed
-        self.batches.append(len(completions))
+        self.batches.append(len(every))
         return len(landed)
 
     def confirmed(self, completions: Sequence[Completion]) -> set[ObjectId]:

@@ -32,7 +32,7 @@ class Bench:
 
     def _parts(self) -> dict[str, Any]:
         return {
-            "reports": self._part("ended", "progressed", "held", "item_ended", "gone"),
+            "reports": self._part("all_ended", "progressed", "held", "item_ended", "gone"),
             "status": SimpleNamespace(
                 pool_changed=self._pool_changed, known_changed=self._known_changed, worker_changed=self._call("worker")
             ),
@@ -74,7 +74,7 @@ def bench() -> Bench:
 
 def test_ends_progress_and_the_inventory_go_to_the_report_handler(bench: Bench) -> None:
     ended = report(attempt(), Ending.SUCCEEDED)
-    assert bench.handled(ended.encode()) == [("ended", ended)]
+    assert bench.handled(ended.encode()) == [("all_ended", [ended])]
     said = ended._replace(kind=Kind.PROGRESS)
     assert bench.handled(said.encode()) == [("progressed", said)]
     job_id = ObjectId()
@@ -117,6 +117,14 @@ def test_a_manager_that_ends_ends_the_session(bench: Bench, kind: Kind, end: Ses
     assert bench.messages.end is None
     assert bench.handled(messages.notice(kind)) == []
     assert bench.messages.end is end
+
+
+def test_reports_that_follow_each_other_are_handled_together_and_everything_in_its_order(bench: Bench) -> None:
+    first, second, third = (report(attempt(), Ending.SUCCEEDED) for _ in range(3))
+    gone = messages.gone(first.job_id, 1)
+    bench.arrived = [first.encode(), second.encode(), gone, third.encode()]
+    bench.messages.receive_all()
+    assert bench.calls == [("all_ended", [first, second]), ("gone", first.job_id, 1), ("all_ended", [third])]
 
 
 def test_what_a_manager_sent_before_it_ended_is_handled_completely(bench: Bench) -> None:

@@ -14,11 +14,11 @@ from bson import ObjectId
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import QUEUED, Status
-from taskscheduler.model.readable import fault_of_unclaimable, fault_of_waiting, faults_of_claimed
+from taskscheduler.model.readable import Fault, fault_of_unclaimable, fault_of_waiting, faults_of_claimed
 from taskscheduler.operations.late import release_late
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
-from taskscheduler.store.claimed_job import ClaimedJob
+from taskscheduler.store.claimed_job import ClaimedJob, Pattern
 from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope, successors
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.fence import Fence
@@ -29,6 +29,7 @@ from taskscheduler_daemon.node.dispatch.gathering import Wanted
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.identity import NodeIdentity
 from taskscheduler_daemon.node.state.in_flight import Attempt
+from taskscheduler_daemon.node.state.traits import Traits
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class ClaimPipeline:
         self._clock = clock
         self._abandoned: list[str] = []  #: claims under way, and those whose outcome is not known
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
-        self._begun: list[tuple[ObjectId, int]] = []  #: attempts that were dispatched and are not logged yet
+        self._begun: list[Fence] = []  #: of attempts that were dispatched and are not logged yet
         self._asked = self._got = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
 
@@ -159,7 +160,7 @@ class ClaimPipeline:
         taken = self._store.claims.claimed(claim, self.boot)
         if len(taken) < got:  # cancelled in between, perhaps; nobody else can know that they will never start
             self._release_unstarted(claim)
-        return claim, sorted(taken, key=lambda one: place[one.job["_id"]])
+        return claim, sorted(taken, key=lambda one: place[one.id])
 
     def _claim_apart(self, ids: list[ObjectId], claim: str, claimable: Claimable) -> None:
         """Claims jobs in ever smaller parts, as the database refuses to claim one of them; that one fails."""
@@ -204,10 +205,10 @@ class ClaimPipeline:
     def _take(self, asked: int, claim: str, taken: Sequence[ClaimedJob]) -> None:
         """From here on the jobs that a claim got are in flight."""
         now = self._clock.monotonic()
-        faults = faults_of_claimed([one.job for one in taken])
+        faults = _faults(taken)
         sound = [one for number, one in enumerate(taken) if number not in faults] if faults else taken
-        attempts = [Attempt(Fence(job["_id"], claim, job["attempt"]), job, raw, now) for job, raw in sound]
-        if any("expires" in attempt.job for attempt in attempts):
+        attempts = _attempts(sound, claim, now)
+        if any(attempt.traits.expires for attempt in attempts):
             attempts = [attempt for attempt in attempts if self._is_in_time(attempt, now)]
         attempts = self._rates.permitted(attempts)
         self._capacity.admit(attempts)
@@ -216,15 +217,15 @@ class ClaimPipeline:
         self._got += len(attempts)
         if attempts:
             self.dispatcher.dispatch(attempts)
-            self._begun += [(one.fence.job_id, one.fence.attempt) for one in attempts]
+            self._begun += [one.fence for one in attempts]
         for number, fault in faults.items():
-            set_aside(self._store, taken[number].job["_id"], fault, {**_RUNNING, "claim": claim, "boot": self.boot})
+            set_aside(self._store, taken[number].id, fault, {**_RUNNING, "claim": claim, "boot": self.boot})
 
     def _log_begun(self) -> None:
         """Logs what was dispatched, once for all claims that have ended by now: none of them waits for it."""
         begun, self._begun, running = self._begun, [], int(Status.PROCESSING)
         if begun:
-            entries = [{"job": job_id, "status": running, "attempt": attempt} for job_id, attempt in begun]
+            entries = [{"job": job_id, "status": running, "attempt": attempt} for job_id, _, attempt in begun]
             self._store.events.append(entries, self._node)
 
     def _is_in_time(self, attempt: Attempt, now: float) -> bool:
@@ -251,3 +252,27 @@ class ClaimPipeline:
             self._store.claims.release_claim(claim, self.boot)
             self._release_unstarted(claim)
             self._abandoned.remove(claim)
+
+
+def _faults(taken: Sequence[ClaimedJob]) -> dict[int, Fault]:
+    """Returns the faults among claimed jobs by their positions; those that have a pattern have none."""
+    unlike = [number for number, one in enumerate(taken) if one.like is None]
+    found = faults_of_claimed([taken[number].job for number in unlike]) if unlike else {}
+    return {unlike[place]: fault for place, fault in found.items()}
+
+
+def _attempts(taken: Sequence[ClaimedJob], claim: str, now: float) -> list[Attempt]:
+    """Returns the attempts at claimed jobs, whose traits are found out once for all that are alike."""
+    known: dict[Pattern, tuple[int, Traits]] = {}
+    attempts = []
+    for one in taken:
+        like = one.like
+        if like is None:
+            job = one.job
+            attempts.append(Attempt(Fence(one.id, claim, job["attempt"]), job, one.raw, now))
+            continue
+        if like not in known:
+            known[like] = like.job["attempt"], Traits(like.job)
+        number, traits = known[like]
+        attempts.append(Attempt(Fence(one.id, claim, number), None, one.raw, now, traits, one.due))
+    return attempts

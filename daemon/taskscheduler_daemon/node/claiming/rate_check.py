@@ -70,7 +70,7 @@ class RateCheck:
 
 def _rates(attempt: Attempt, controls: Controls) -> list[str]:
     """Returns the names of the rates that a job is under."""
-    if "limits" not in attempt.job:
+    if not attempt.exclusive or "limits" not in attempt.job:
         return []
     names = [name for kind, name in map(kind_and_name, keys_of(attempt.job)) if kind == LIMIT]
     return [name for name in names if (limit := controls.limit_of(name)) is not None and limit.rate]

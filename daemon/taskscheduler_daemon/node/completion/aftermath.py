@@ -10,6 +10,7 @@ from bson.errors import BSONError
 from taskscheduler.operations.finish import follow_up
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.driver_errors import StoreError
 from taskscheduler.store.flows.flow_node import FlowNode
 from taskscheduler_daemon.node.completion.hooks import HookCalls
@@ -45,12 +46,13 @@ class Aftermath:
         """The number of attempts in flight, whose ends are still to come."""
         return len(self._in_flight)
 
-    def follow(self, landed: Sequence[Completion]) -> None:
+    def follow(self, landed: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> None:
         """Carries out what follows from these ends, which are written. Raises StoreError, and UNSTORABLE ones."""
         self.meter.landed(landed)
         try:
-            follow_up(self._store, landed, self._node, self._hooks, self._flow_node)
+            follow_up(self._store, landed, self._node, self._hooks, self._flow_node, quick)
         except (StoreError, *UNSTORABLE):
             raise
         except Exception:  # the ends are written; what follows stays due until the next sweep
             logger.exception("what follows the ends of jobs not done yet")
+        self.meter.landed_quickly(quick)  # afterwards: after an error they are written again as any others, and counted

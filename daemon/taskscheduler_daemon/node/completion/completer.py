@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from taskscheduler.clock import NEVER, Clock
@@ -16,16 +16,19 @@ from taskscheduler.operations.finish import AttemptEnd, break_off_commits, compl
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.driver_errors import StoreError, brief, is_refusal
 from taskscheduler_daemon.ipc.messages import NO_WORKER, Report
 from taskscheduler_daemon.node.completion.aftermath import UNSTORABLE, Aftermath
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
+from taskscheduler_daemon.node.completion.gathered import Entry, Gathered
 from taskscheduler_daemon.node.completion.job_log import JobLog
 from taskscheduler_daemon.node.completion.report_content import fault_of_content
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.output.book import LogBook
 from taskscheduler_daemon.node.state.in_flight import Attempt
+from taskscheduler_daemon.node.state.meter import waited
 from taskscheduler_daemon.system.threads import SessionThreads
 
 logger = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ _UNSTARTED = Ending.UNSTARTED  # for the end of each attempt: as an attribute of
 
 _KILLED = (Ending.LOST, Ending.SUSPECTED, Ending.TIMED_OUT)  #: endings of attempts whose worker has not said that
 
-Entry = Completion | Sign | threading.Event | None
+Quick = tuple[Attempt, Report]  #: an attempt that has succeeded, and nothing follows
 
 
 def completion_of_report(attempt: Attempt, report: Report, max_lost: int, ended: float = 0.0) -> Completion:
@@ -78,10 +81,6 @@ def steps_to_wait(ends: int, running: int, of_flows: bool) -> int:
     if ends >= _BUSY or (of_flows and running >= _AT_WORK):
         return _LONG
     return _SHORT if running >= _AT_WORK or (of_flows and ends >= _AT_WORK) else 0
-
-
-def _is_of_flow(entry: Entry) -> bool:
-    return isinstance(entry, Completion) and entry.member is not None
 
 
 class Logs(NamedTuple):
@@ -143,6 +142,17 @@ class Completer:
             self._logs.of_jobs.expect(attempt, has_output)
         self.submit(completion)
 
+    def end_quickly(self, ended: Sequence[Quick]) -> None:
+        """Logs the ends of plain attempts that have succeeded without a result, and queues them as one."""
+        ahead, ends = self._store.clock.at(0.0), []
+        for attempt, report in ended:
+            _, _, _, _, worker, lasted, _, at, cpu, peak = report
+            began = ahead + at
+            wait = waited(attempt, began)
+            ends.append(QuickEnd(attempt.fence, worker.hex(), began, lasted, cpu, peak, attempt.traits.series, wait))
+        self._logs.ends.succeeded(ended)
+        self._queue.put(ends)
+
     def cancelled(self, attempt: Attempt) -> None:
         """Counts an attempt that ends because its job was cancelled, or is not ours any more: nothing is written."""
         self._aftermath.meter.cancelled(attempt)
@@ -174,40 +184,37 @@ class Completer:
         return not self._has_dropped
 
     def _loop(self) -> None:
-        stopping = False
-        while not stopping:
-            entries = self._gather()
-            stopping = None in entries
-            completions = [entry for entry in entries if isinstance(entry, Completion)]
-            signs = [entry for entry in entries if isinstance(entry, Sign)]
-            if signs:
-                self._write_progress(signs)
-            if completions:
+        is_last = False
+        while not is_last:
+            gathered = self._gather()
+            is_last = gathered.is_last
+            if gathered.signs:
+                self._write_progress(gathered.signs)
+            if gathered.has_ends:
                 self._logs.of_jobs.settle()  # who waits for a job finds its log
-                self._finish(completions)
-            for entry in entries:
-                if isinstance(entry, threading.Event):
-                    entry.set()
+                self._finish(gathered.ends, gathered.quick)
+            for barrier in gathered.barriers:
+                barrier.set()
 
-    def _gather(self) -> list[Entry]:
+    def _gather(self) -> Gathered:
         """Takes what is queued; under load also what arrives a moment later, since larger writes cost less per job."""
-        entries = [self._queue.get()]
-        self._take_more(entries)
-        of_flows, quiet = any(map(_is_of_flow, entries)), 0
-        steps = steps_to_wait(len(entries), self._aftermath.running, of_flows)
-        while steps and len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
-            known, none_runs = len(entries), not self._aftermath.running  # before: the last one may be on its way
+        gathered = Gathered([self._queue.get()])
+        self._take_more(gathered)
+        of_flows, quiet = gathered.is_of_flows, 0
+        steps = steps_to_wait(gathered.count, self._aftermath.running, of_flows)
+        while steps and gathered.count < _MOST_PER_WRITE and not gathered.is_last:
+            known, none_runs = gathered.count, not self._aftermath.running  # before: the last one may be on its way
             self._dropping.wait(_STEP)
-            self._take_more(entries)
-            quiet = 0 if len(entries) > known else quiet + 1
+            self._take_more(gathered)
+            quiet = 0 if gathered.count > known else quiet + 1
             is_over = none_runs or quiet == (_QUIET_IN_FLOWS if of_flows else _QUIET)
             steps = 0 if is_over else steps - 1
-        return entries
+        return gathered
 
-    def _take_more(self, entries: list[Entry]) -> None:
-        while len(entries) < _MOST_PER_WRITE and entries[-1] is not None:
+    def _take_more(self, gathered: Gathered) -> None:
+        while gathered.count < _MOST_PER_WRITE and not gathered.is_last:
             try:
-                entries.append(self._queue.get_nowait())
+                gathered.add(self._queue.get_nowait())
             except queue.Empty:
                 return
 
@@ -218,24 +225,25 @@ class Completer:
         except (StoreError, *UNSTORABLE) as error:
             logger.info("progress not written", extra={"reason": str(error)[:200]})
 
-    def _finish(self, completions: list[Completion]) -> None:
+    def _finish(self, completions: list[Completion], quick: Sequence[QuickEnd] = ()) -> None:
         """Writes until the ends are known to be written: their fences refuse a second write of the same."""
         pause = _FIRST_PAUSE
         while True:
             try:
                 break_off_commits(self._store, completions)
-                matched = self._store.completions.write(completions)
+                matched = self._store.completions.write(completions, quick)
                 landed = completions
-                if matched < len(completions):
+                if matched < len(completions) + len(quick):
+                    completions, quick = _with_quick(completions, quick), ()
                     # a node that was taken for lost ends the same attempts: all of them, as both hand them back
                     self._store.leases.absolve([one.fence for one in completions])
                     ids = self._store.completions.confirmed(completions)
                     landed = [one for one in completions if one.fence.job_id in ids]
                     self._report_fenced(completions, landed)
-                self._aftermath.follow(landed)
+                self._aftermath.follow(landed, quick)
                 return
             except (StoreError, *UNSTORABLE) as error:
-                completions = self._after_error(completions, error)
+                completions, quick = self._after_error(_with_quick(completions, quick), error), ()
                 if not completions:
                     return
                 self._dropping.wait(pause)
@@ -282,3 +290,8 @@ class Completer:
             logger.warning("fence refused ends of jobs that are not ours any more", extra={"count": len(refused)})
         for fence in refused:
             self._locks.release_unknown(fence)
+
+
+def _with_quick(completions: list[Completion], quick: Sequence[QuickEnd]) -> list[Completion]:
+    """Returns all ends as such that are written one by one."""
+    return [*completions, *(one.completion() for one in quick)] if quick else completions

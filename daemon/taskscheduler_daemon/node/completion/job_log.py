@@ -103,6 +103,11 @@ class JobLog:
             text, waits = _waiting(completion) if report.ending is Ending.SNOOZED else (_TEXTS[report.ending], {})
             logger.info(text, extra={**_facts(attempt), **_seconds(report), **waits})
 
+    def succeeded(self, ends: Sequence[tuple[Attempt, Report]]) -> None:
+        """Logs the ends of attempts that have just succeeded."""
+        for attempt, report in ends[: self._ends.take(len(ends))]:
+            logger.info(_TEXTS[Ending.SUCCEEDED], extra={**_facts(attempt), **_seconds(report)})
+
     def _failed(self, attempt: Attempt, report: Report, completion: Completion) -> None:
         if not self._failures.take():
             return

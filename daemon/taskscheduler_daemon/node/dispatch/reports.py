@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskscheduler.clock import Clock
@@ -13,7 +13,7 @@ from taskscheduler.store.completions import Sign
 from taskscheduler_daemon.ipc import messages
 from taskscheduler_daemon.ipc.manager_proxy import ManagerProxy
 from taskscheduler_daemon.ipc.messages import BATCH_RUN, Report
-from taskscheduler_daemon.node.completion.completer import Completer
+from taskscheduler_daemon.node.completion.completer import Completer, Quick
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.report_content import progress_of
@@ -54,9 +54,33 @@ class ReportHandler:
         self._manager = manager
         self._clock = clock
 
+    def all_ended(self, reports: Sequence[Report]) -> None:
+        """Handles attempts that have ended, in the order of their reports; those that have just succeeded as one."""
+        attempts = self._in_flight.pop_all((report.job_id, report.attempt) for report in reports)
+        quick: list[Quick] = []
+        for attempt, report in zip(attempts, reports, strict=True):
+            if (
+                attempt is not None
+                and report.ending is _SUCCEEDED
+                and not report.body
+                and report.began
+                and attempt.is_plain
+            ):
+                quick.append((attempt, report))
+            else:
+                self._ended(attempt, report)
+        if quick:
+            self.ended_as[_SUCCEEDED] += len(quick)
+            learn = self._capacity.speed.learn
+            for _, report in quick:
+                learn(report.seconds)
+            self._completer.end_quickly(quick)
+
     def ended(self, report: Report) -> None:
         """Handles an attempt that has ended, or was handed back."""
-        attempt = self._in_flight.pop(report.job_id, report.attempt)
+        self._ended(self._in_flight.pop(report.job_id, report.attempt), report)
+
+    def _ended(self, attempt: Attempt | None, report: Report) -> None:
         if attempt is None and (batch := self._in_flight.batches.get(report.job_id)) is not None:
             self._batch_ended(batch, report)
             return

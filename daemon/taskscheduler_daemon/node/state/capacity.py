@@ -34,9 +34,9 @@ class AsyncCapacity:
 
     def takes(self, attempt: Attempt) -> bool:
         """Returns whether an attempt runs in an event loop beside others."""
-        if not self.each or attempt.forced or "service" in attempt.job:
+        if not self.each or attempt.forced or attempt.traits.serves:
             return False
-        return "async" in attempt.job or attempt.job["class"] in self.names
+        return attempt.traits.own_async or attempt.traits.name in self.names
 
     def workers(self, held: int) -> int:
         """Returns how many workers so many async attempts keep busy.

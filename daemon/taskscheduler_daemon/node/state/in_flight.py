@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
-from taskscheduler.model.batches.options import batch_of
-from taskscheduler.model.control.keys import is_controlled
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler.model.losses import NODE, suspect_of
+from taskscheduler.store.claimed_job import decode
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import BATCH_RUN, NOT_BEGUN, Flag, Run
+from taskscheduler_daemon.node.state.traits import Traits
 
 # plain numbers: `|` and `&` with members of a Flag take a microsecond each, and there is a run for each attempt
 _FORCED, _ASYNC, _EXCLUSIVE = int(Flag.FORCED), int(Flag.ASYNC), int(Flag.EXCLUSIVE)
@@ -22,36 +21,48 @@ _FORCED, _ASYNC, _EXCLUSIVE = int(Flag.FORCED), int(Flag.ASYNC), int(Flag.EXCLUS
 _WATCHED, _SERVICE, _BATCH, _PRIORITY = int(Flag.WATCHED), int(Flag.SERVICE), int(Flag.BATCH), int(Flag.PRIORITY)
 
 
-@dataclass(slots=True)
 class Attempt:
     """One claimed attempt. `noted`, `seen_at`, `worker` and `began` are set by several threads, each at once."""
 
-    fence: Fence
-    job: Mapping[str, Any]
-    raw: bytes  #: the job as BSON
-    claimed_at: float
-    noted: float = 0.0  #: when its sign of life was last written to the database
-    seen_at: float = 0.0  #: when the manager last mentioned it
+    noted = 0.0  #: when its sign of life was last written to the database
+    seen_at = 0.0  #: when the manager last mentioned it
     worker: ObjectId | None = None
-    began: float = NOT_BEGUN  #: when it began, in monotonic time
-    start_by: float = 0.0  #: until when it may begin, in monotonic time; 0.0: no limit
-    forced: bool = field(init=False)  #: whether it takes no slot
-    exclusive: bool = field(init=False)  #: whether others wait until its process is gone
-    is_async: bool = False  #: whether it runs in the event loop of a worker, beside others
-    suspect: str | None = None  #: what it has to itself when it runs
-    kept: bool = False  #: whether the manager has not got it yet
-    cleared: bool = False  #: whether it is no suspect any more
+    began = NOT_BEGUN  #: when it began, in monotonic time
+    start_by = 0.0  #: until when it may begin, in monotonic time; 0.0: no limit
+    is_async = False  #: whether it runs in the event loop of a worker, beside others
+    kept = False  #: whether the manager has not got it yet
+    cleared = False  #: whether it is no suspect any more
     ended_as: Ending | None = None  #: how it ended, unless it succeeded
-    gathers: bool = field(init=False)  #: whether it runs with others of its class, and takes no slot for itself
     batch: Batch | None = None  #: those that it runs with, once that is known
 
-    def __post_init__(self) -> None:
-        self.forced = bool(self.job["options"]["force_spawn"])
-        if "suspect" in self.job:
-            self.suspect = suspect_of(self.job)
-            self.forced |= self.suspect is not None
-        self.exclusive = is_controlled(self.job) or "service" in self.job
-        self.gathers = "batch" in self.job and not self.forced and batch_of(self.job) is not None
+    def __init__(
+        self,
+        fence: Fence,
+        job: Mapping[str, Any] | None,
+        raw: bytes,
+        claimed_at: float,
+        traits: Traits | None = None,
+        due: float | None = None,
+    ) -> None:
+        """`job` may be None of one whose `traits` are known; `due`: unix time, None: `job` tells."""
+        self.fence = fence
+        self.key = fence.job_id.binary  #: its job, as the manager calls it
+        self.raw = raw  #: the job as BSON
+        self.claimed_at = claimed_at
+        self.due = due
+        self._job = job
+        self.traits = traits = traits or Traits(self.job)
+        self.suspect = traits.suspect  #: what it has to itself when it runs
+        self.forced = traits.forced  #: whether it takes no slot
+        self.exclusive = traits.exclusive  #: whether others wait until its process is gone
+        self.gathers = traits.gathers  #: whether it runs with others of its class, and takes no slot for itself
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """Its job, decoded."""
+        if self._job is None:
+            self._job = decode(self.raw).job
+        return self._job
 
     @property
     def parent(self) -> ObjectId | None:
@@ -60,21 +71,21 @@ class Attempt:
     @property
     def priority(self) -> int:
         """That of its job; 0 also for one that is none, which anybody may have stored."""
-        priority = self.job.get("priority", 0)
-        return priority if isinstance(priority, int) else 0
+        return self.traits.priority
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing follows if it succeeds without a result, and it takes a slot for itself."""
+        return self.traits.is_plain and not self.is_async and self.fence.attempt == 1
 
     def run(self) -> Run:
         """Returns the message that has the manager run it."""
-        options = self.job["options"]
-        own_worker = self.forced and (self.suspect != NODE or options["force_spawn"])
-        flags = _FORCED if own_worker else _ASYNC if self.is_async else 0
-        if self.exclusive:
-            flags |= _EXCLUSIVE
-        run = Run(self.fence.job_id.binary, self.fence.attempt, options["timeout"], flags, self.raw)
-        if priority := self.priority:
-            run = run._replace(flags=flags | _PRIORITY, priority=priority)
-        is_watched = "silence_timeout" in options or "service" in self.job or self.start_by
-        return self._watched(run) if is_watched else run
+        traits = self.traits
+        flags = traits.flags | _ASYNC if self.is_async and not traits.flags & _FORCED else traits.flags
+        run = Run(self.key, self.fence.attempt, traits.timeout, flags, self.raw)
+        if traits.priority:
+            run = run._replace(priority=traits.priority)
+        return self._watched(run) if traits.is_watched or self.start_by else run
 
     def _watched(self, run: Run) -> Run:
         service = self.job.get("service")
@@ -155,11 +166,10 @@ class InFlight:
         """Adds claimed attempts; a later attempt replaces an earlier one of the same job."""
         with self._lock:
             for attempt in attempts:
-                job_id = attempt.fence.job_id.binary
-                former = self._attempts.get(job_id)
+                former = self._attempts.get(attempt.key)
                 if former is not None:
                     self._count(former, -1)
-                self._attempts[job_id] = attempt
+                self._attempts[attempt.key] = attempt
                 self._count(attempt, 1)
 
     def _count(self, attempt: Attempt, change: int) -> None:
@@ -178,6 +188,20 @@ class InFlight:
                 return None
             self._count(found, -1)
             return self._attempts.pop(job_id)
+
+    def pop_all(self, keys: Iterable[tuple[bytes, int]]) -> list[Attempt | None]:
+        """Does the same for many jobs and their attempts, under one lock."""
+        attempts, popped = self._attempts, list[Attempt | None]()
+        with self._lock:
+            for job_id, number in keys:
+                found = attempts.get(job_id)
+                if found is None or found.fence.attempt != number:
+                    popped.append(None)
+                    continue
+                del attempts[job_id]
+                self._count(found, -1)
+                popped.append(found)
+        return popped
 
     def get(self, job_id: bytes) -> Attempt | None:
         """Returns the attempt of a job, if there is one."""
@@ -220,7 +244,7 @@ class InFlight:
 
     def holds(self, attempt: Attempt) -> bool:
         """Whether exactly this attempt is in flight."""
-        return self._attempts.get(attempt.fence.job_id.binary) is attempt
+        return self._attempts.get(attempt.key) is attempt
 
     def begin_batch(self, batch: Batch, now: float) -> Run | None:
         """Returns the run of those of its attempts that are still in flight, None if there are none.

@@ -11,10 +11,11 @@ from bson.tz_util import utc
 from taskscheduler.clock import Clock
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler.model.losses import NODE, WORKER
-from taskscheduler.model.metrics.counts import Sample, Series, series_of
+from taskscheduler.model.metrics.counts import Sample
 from taskscheduler.model.metrics.tally import Portion, Tally
 from taskscheduler.operations.rescue import Rescued
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.state.in_flight import Attempt
 from taskscheduler_daemon.node.state.totals import Totals
@@ -34,14 +35,8 @@ class Meter:
 
     def sample(self, attempt: Attempt, report: Report, began: float) -> Sample:
         """Returns what is counted about an attempt once its end is written; `began`: unix time, 0.0: not known."""
-        job, ending = attempt.job, report.ending
-        name, queue = job.get("class"), job.get("queue")
-        series = Series(name, queue) if type(name) is type(queue) is str else series_of(job)
-        if not began:
-            return Sample(series, ending)
-        due = job.get("at")
-        wait = began - _unix(due) if isinstance(due, datetime) else None
-        return Sample(series, ending, wait, report.seconds)
+        series, ending = attempt.traits.series, report.ending
+        return Sample(series, ending, waited(attempt, began), report.seconds) if began else Sample(series, ending)
 
     def landed(self, completions: Iterable[Completion]) -> None:
         """Counts attempts whose ends are written, each once."""
@@ -53,9 +48,14 @@ class Meter:
                 samples.append(Sample(series, ending, wait, run, one.verdict.status))
         self.count(samples)
 
+    def landed_quickly(self, ends: Iterable[QuickEnd]) -> None:
+        """Counts attempts whose ends are written, each once."""
+        done, succeeded = Status.DONE, Ending.SUCCEEDED
+        self.count([Sample(series, succeeded, wait, lasted, done) for _, _, _, lasted, _, _, series, wait in ends])
+
     def cancelled(self, attempt: Attempt) -> None:
         """Counts an attempt that ends because its job was cancelled, or is not ours any more."""
-        self.count([Sample(series_of(attempt.job), Ending.RETURNED, status=Status.CANCELED)])
+        self.count([Sample(attempt.traits.series, Ending.RETURNED, status=Status.CANCELED)])
 
     def rescued(self, jobs: Iterable[Rescued]) -> None:
         """Counts attempts of a lost node, which cannot do that any more."""
@@ -73,6 +73,14 @@ class Meter:
         """Takes the oldest minute that was counted, to be stored; None if nothing was counted."""
         with self._lock:
             return self._tally.take()
+
+
+def waited(attempt: Attempt, began: float) -> float | None:
+    """Returns the seconds from when a job was due until its attempt began, at this unix time; None: not known."""
+    if attempt.due is None:
+        due = attempt.job.get("at")
+        return began - _unix(due) if isinstance(due, datetime) else None
+    return began - attempt.due
 
 
 def _unix(date: datetime) -> float:

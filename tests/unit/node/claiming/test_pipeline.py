@@ -8,13 +8,17 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+import bson
 import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeStore, job_document, lease
 
 from taskscheduler.model.lifecycle import Status, Transition
+from taskscheduler.model.payload import CODEC
+from taskscheduler.store.claimed_job import decode_batch
 from taskscheduler.store.claims import ALL_JOBS
+from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.claiming.pipeline import Claimed, ClaimPipeline
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
 from taskscheduler_daemon.node.state.capacity import Capacity
@@ -171,3 +175,24 @@ def test_a_job_that_was_claimed_too_late_is_released_and_ended_and_no_other(benc
     assert [one.start_by for one in started_by if one is not None] == [bench.clock.monotonic() + 5, 0.0]
     statuses = [(entry["job"], entry["status"]) for entry in bench.store.events.entries]
     assert (late, Status.PROCESSING) not in statuses
+
+
+def test_jobs_that_are_alike_are_attempted_like_any_other(bench: Bench) -> None:
+    options = job_document()["options"]
+    fields = {"class": "mail", "queue": "mail", "priority": 0, "at": SERVER_NOW, "attempt": 1, "retries": 0, "lost": 0}
+    jobs: list[dict[str, Any]] = [
+        {"_id": ObjectId(), **fields, "data": {"n": number}, "options": options, "hook": number == 10}
+        for number in range(11)
+    ]
+    raws = [bson.encode(job, codec_options=CODEC) for job in jobs]
+    claim = "c"
+    bench.pipeline._abandoned.append(claim)
+    bench.pipeline._take(11, claim, decode_batch(b"".join(raws)))
+    found = {one.fence: one for one in bench.in_flight.all()}
+    assert list(found) == [Fence(job["_id"], claim, 1) for job in jobs]
+    assert len({id(one.traits) for one in found.values()}) == 2
+    assert [one.job for one in found.values()] == jobs
+    assert [one.run() for one in found.values()] == [
+        Attempt(fence, job, raw, 0.0).run() for fence, job, raw in zip(found, jobs, raws, strict=True)
+    ]
+    assert [one.is_plain for one in found.values()] == [True] * 10 + [False]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +15,10 @@ from tests.unit.node.fakes import SERVER_NOW, FakeClock, FakeManager, FakeStore,
 
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.flows.flow_node import NO_NODE
+from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.completion.aftermath import Aftermath
 from taskscheduler_daemon.node.completion.completer import Completer, Logs, steps_to_wait
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
@@ -152,10 +154,10 @@ def test_a_document_that_is_refused_does_not_hold_up_the_others(bench: Bench) ->
     good, bad = attempt(), attempt()
     write = bench.store.completions.write
 
-    def refusing(completions: list[Completion]) -> int:
+    def refusing(completions: list[Completion], quick: Sequence[QuickEnd] = ()) -> int:
         if any(one.result == "bad" for one in completions):
             raise BulkWriteError({"writeErrors": [{"code": 17419}]})
-        return write(completions)
+        return write(completions, quick)
 
     bench.store.completions.write = refusing  # type: ignore[assignment, method-assign]
     bench.end(bad, result="bad")
@@ -319,7 +321,7 @@ def test_ends_of_flows_are_waited_for_through_a_quiet_moment_while_jobs_run(
     bench.completer._dropping.wait = wait  # type: ignore[method-assign, assignment]  # time passes as the test wants
     bench.end(attempt(**fields))
     gathered = bench.completer._gather()
-    assert (len(waited), len(gathered)) == (steps, ends)
+    assert (len(waited), gathered.count) == (steps, ends)
 
 
 def test_ends_that_arrive_while_others_run_are_written_together(bench: Bench) -> None:
@@ -343,3 +345,66 @@ def test_each_end_is_counted_once_however_often_what_follows_it_fails(bench: Ben
     portion = bench.meter.take()
     assert portion is not None
     assert {name: count for name, count in portion.total.outcomes.items() if count} == {"failed": 1}
+
+
+# -- quick ends --------------------------------------------------------------------------------------------------------
+
+
+def quickly(one: Attempt, began: float = 990.0) -> tuple[Attempt, Report]:
+    """A plain attempt that has succeeded, and what its worker said of it."""
+    return one, report(one, Ending.SUCCEEDED, 0.25)._replace(began=began, cpu=0.125, peak_memory=2**20)
+
+
+def counted(bench: Bench) -> tuple[int, float]:
+    """How many attempts were counted, and for how many seconds they ran."""
+    portion = bench.meter.take()
+    assert portion is not None
+    return portion.total.outcomes["done"], portion.total.run.sum
+
+
+def test_a_quick_end_says_the_same_as_any_other_end(bench: Bench) -> None:
+    one, said = quickly(attempt())
+    bench.completer.end_quickly([(one, said)])
+    bench.write()
+    (written,) = bench.store.completions.written
+    expected = bench.completer.completion_of(one, said)
+    assert written == expected
+    assert expected.is_simple
+    assert bench.store.events.entries == [{"job": one.fence.job_id, "status": 3, "attempt": 1}]
+    assert counted(bench) == (1, 0.25)
+
+
+def test_quick_ends_are_written_with_others_and_limited_to_a_thousand(bench: Bench) -> None:
+    bench.end(attempt(), result=1)
+    for _ in range(9):
+        bench.completer.end_quickly([quickly(attempt()) for _ in range(250)])
+    bench.write()
+    assert bench.store.completions.batches == [1001, 1000, 250]
+    assert counted(bench)[0] == 2251
+
+
+def test_quick_ends_are_counted_once_however_often_they_are_written(bench: Bench) -> None:
+    bench.store.faults.fail("completions.write", AutoReconnect("cut"))
+    bench.completer.end_quickly([quickly(attempt()), quickly(attempt())])
+    bench.write()
+    assert (len(bench.written), counted(bench)) == (2, (2, 0.5))
+
+
+def test_quick_ends_that_land_are_not_counted_again_if_what_follows_fails(bench: Bench) -> None:
+    retried = attempt(options={"retry": 1})
+    bench.store.faults.fail("wakeups.jobs_rearmed", AutoReconnect("cut"))
+    bench.completer.end_quickly([quickly(attempt())])
+    bench.end(retried, Ending.FAILED, error={"type": "ValueError", "message": "no"})
+    bench.write()
+    assert bench.store.wakeups.rearmed == [retried.fence.job_id]
+    assert counted(bench)[0] == 1
+
+
+def test_a_quick_end_whose_job_is_not_ours_any_more_is_refused(bench: Bench) -> None:
+    ours, theirs = attempt(), attempt()
+    bench.store.completions.fenced.add(theirs.fence.job_id)
+    bench.completer.end_quickly([quickly(ours), quickly(theirs)])
+    bench.write()
+    assert (bench.written, bench.completer.fenced) == ([ours.fence.job_id], 1)
+    assert [entry["job"] for entry in bench.store.events.entries] == [ours.fence.job_id]
+    assert counted(bench)[0] == 1

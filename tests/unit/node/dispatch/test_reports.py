@@ -8,6 +8,7 @@ from typing import Any, cast
 import bson
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 from tests.unit.node.fakes import WORKER, FakeClock, FakeManager, attempt, lease, report
 
 from taskscheduler.model.lifecycle import Ending, Transition
@@ -28,6 +29,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.manager = FakeClock(), FakeManager()
         self.submitted: list[Any] = []
+        self.quick: list[tuple[Attempt, Report]] = []
         self.hooks: list[Report] = []
         self.ended: list[Attempt] = []
         self.released: list[tuple[bytes, int]] = []
@@ -37,6 +39,7 @@ class Bench:
         completer = SimpleNamespace(
             submit=self.submitted.append,
             end=lambda one, said: self.submitted.append(completion_of_report(one, said, 3)),
+            end_quickly=self.quick.extend,
         )
         self.handler = ReportHandler(
             in_flight=self.in_flight,
@@ -284,3 +287,60 @@ def test_progress_of_a_batch_is_that_of_each_job(bench: Bench) -> None:
     content = {"progress": 50.0, "id": batch.id, "attempt": BATCH_RUN}
     bench.handler.progressed(of_batch(batch, Ending.SUCCEEDED, **content)._replace(kind=Kind.PROGRESS, began=990.0))
     assert [(sign.fence, sign.progress["progress"]) for sign in bench.submitted] == [(one.fence, 50.0) for one in jobs]
+
+
+# -- many at once ------------------------------------------------------------------------------------------------------
+
+
+SERVICE = {
+    "restart": "never", "restart_interval": 1, "restart_interval_max": 1, "failures": 0, "stop_soft": 1, "stop_hard": 2,
+}  # fmt: skip
+
+
+def succeeded(of: Attempt, **content: Any) -> Report:
+    """What a worker says of an attempt that has succeeded."""
+    return report(of, Ending.SUCCEEDED, 0.001, **content)._replace(began=1.0)
+
+
+def test_attempts_that_have_just_succeeded_end_together(bench: Bench) -> None:
+    many = [bench.running() for _ in range(3)]
+    said = [succeeded(one) for one in many]
+    bench.handler.all_ended([*said, said[0]])
+    assert bench.quick == list(zip(many, said, strict=True))
+    assert (bench.submitted, len(bench.in_flight), bench.handler.ended_as) == ([], 0, {Ending.SUCCEEDED: 3})
+    assert bench.hooks == [said[0]], "the second end of an attempt is that of no attempt"
+    assert bench.capacity.target() > 2, "the speed was measured"
+
+
+@table(
+    ("fields", "said"),
+    [
+        ({"hook": True}, {}),
+        ({"once": "key"}, {}),
+        ({"solo": "key"}, {}),
+        ({"limits": ["api"]}, {}),
+        ({"sequence": "s"}, {}),
+        ({"group": "g"}, {}),
+        ({"flow": ObjectId(), "joins": []}, {}),
+        ({"service": SERVICE}, {}),
+        ({"suspect": {"of": "worker", "times": 1}}, {}),
+        ({"signalled": 1}, {}),
+        ({"series": ObjectId(), "seq": 1}, {}),
+        ({"async": True}, {}),
+        ({"options": {"interval": 60}}, {}),
+        ({"options": {"force_spawn": True}}, {}),
+        ({"number": 2}, {}),
+        ({}, {"began": 0.0}),
+        ({}, {"ending": Ending.FAILED}),
+        ({}, {"ending": Ending.UNSTARTED}),
+        ({}, {"body": messages.body(result=1)}),
+        ({}, {"body": messages.body(logged=True)}),
+    ],
+)
+def test_any_other_attempt_ends_by_itself(fields: dict[str, Any], said: dict[str, Any]) -> None:
+    bench = Bench()
+    one, plain = bench.running(**fields), bench.running()
+    bench.handler.all_ended([succeeded(one)._replace(**said), succeeded(plain)])
+    assert [attempt for attempt, _ in bench.quick] == [plain]
+    assert [completion.fence for completion in bench.submitted] == [one.fence]
+    assert len(bench.in_flight) == 0
