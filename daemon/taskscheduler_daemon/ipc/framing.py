@@ -88,13 +88,19 @@ class FrameReader:
         if sequence != self._next and self._in_step:
             self._lose()
         self._next = (sequence + 1) & 0xFFFFFFFF
-        body = frame[_HEADER.size :]
         if not self._in_step:
             if start == _NO_START:
                 return []
-            body, self._in_step = body[start:], True
-        self._buffer += body
-        return self._split() if len(self._buffer) >= self._needed else []
+            self._in_step = True
+            return self._split(frame, _HEADER.size + start)
+        if not self._buffer:
+            return self._split(frame, _HEADER.size)  # as most messages are whole: without a copy of them all
+        self._buffer += memoryview(frame)[_HEADER.size :]
+        if len(self._buffer) < self._needed:
+            return []
+        joined = bytes(self._buffer)
+        self._buffer.clear()
+        return self._split(joined, 0)
 
     def _lose(self) -> None:
         self.faults += 1
@@ -102,20 +108,22 @@ class FrameReader:
         self._needed = 0
         self._in_step = False
 
-    def _split(self) -> list[bytes]:
+    def _split(self, stream: bytes, position: int) -> list[bytes]:
+        """Returns the messages that are whole from this position on, and keeps the rest."""
         messages: list[bytes] = []
-        position, buffer = 0, bytes(self._buffer)
+        length_at, size = _LENGTH.unpack_from, len(stream)
         self._needed = 0
-        while (start := position + _LENGTH.size) <= len(buffer):
-            (length,) = _LENGTH.unpack_from(buffer, position)
-            if length > LARGEST_MESSAGE:
-                self._lose()
-                return messages
+        while (start := position + _LENGTH.size) <= size:
+            (length,) = length_at(stream, position)
             end = start + length
-            if end > len(buffer):
+            if end > size:
+                if length > LARGEST_MESSAGE:
+                    self._lose()
+                    return messages
                 self._needed = end - position
                 break
-            messages.append(buffer[start:end])
+            messages.append(stream[start:end])
             position = end
-        del self._buffer[:position]
+        if position < size:
+            self._buffer += memoryview(stream)[position:]
         return messages
