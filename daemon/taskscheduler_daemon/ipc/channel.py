@@ -146,11 +146,11 @@ class Sender:
     def push(self, *messages: bytes, first: bool = False) -> None:
         """Queues messages; `first`: before all others that are not partly sent, behind those that went first before."""
         with self._lock:
+            if not first:
+                self._writer.push(*messages)
+                return
             for message in messages:
-                if first:
-                    self._writer.push_first(message)
-                else:
-                    self._writer.push(message)
+                self._writer.push_first(message)
 
     def flush(self) -> bool:
         """Sends as much as the channel takes now; False if something is left."""

@@ -33,9 +33,9 @@ class FrameWriter:
         self._rest = memoryview(b"")  #: of a message whose beginning is sent
         self._sequence = 0
 
-    def push(self, message: bytes) -> None:
-        """Appends a message."""
-        self._pending.append(message)
+    def push(self, *messages: bytes) -> None:
+        """Appends messages."""
+        self._pending += messages
 
     def push_first(self, message: bytes) -> None:
         """Puts a message before all that are not partly packed, and behind those that were put there so before."""

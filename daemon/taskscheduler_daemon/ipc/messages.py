@@ -92,7 +92,7 @@ class Flag(IntFlag):
 
 
 # plain numbers: `&` with a member of a Flag takes a microsecond, and there is one for each run on its way
-_HOOK, _WATCHED, _EXCLUSIVE, _BATCH = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.EXCLUSIVE), int(Flag.BATCH)
+_HOOK, _WATCHED, _BATCH = int(Flag.HOOK), int(Flag.WATCHED), int(Flag.BATCH)
 _HAS_PRIORITY = int(Flag.PRIORITY)
 _LONGER_HEAD = _WATCHED | _BATCH | _HAS_PRIORITY  #: of these, more stands before the body
 
@@ -131,11 +131,6 @@ class Run(NamedTuple):
     def is_late(self, now: float) -> bool:
         """Tells whether it must not begin any more at this monotonic time."""
         return 0 < self.start_by <= now
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether another attempt waits until nothing is left of this one."""
-        return bool(self.flags & _EXCLUSIVE)
 
     @classmethod
     def decode(cls, message: bytes) -> Run:

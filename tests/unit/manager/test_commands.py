@@ -137,7 +137,7 @@ def test_a_waiting_job_that_is_cancelled_never_runs(scene: Scene, run: Run) -> N
     cancel(scene, run)
     assert not scene.pool.queues.has_runs()
     assert scene.node.left == [run]
-    assert scene.node.gone == ([run.job_id] if run.is_exclusive else [])
+    assert scene.node.gone == ([run.job_id] if run.flags & Flag.EXCLUSIVE else [])
 
 
 def test_a_cancelled_job_that_its_worker_has_not_read_yet_never_runs(scene: Scene) -> None:

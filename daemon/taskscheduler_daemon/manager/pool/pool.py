@@ -65,7 +65,7 @@ class Pool:
     def ended(self, worker: WorkerState, job_id: bytes, attempt: int, seconds: float, now: float) -> Run | None:
         """Notes that a worker has finished the run that it was running; None if it was running another one."""
         run = worker.running
-        if run is None or (run.job_id, run.attempt) != (job_id, attempt):
+        if run is None or run.job_id != job_id or run.attempt != attempt:
             return None
         worker.runs.popleft()
         worker.since, worker.asked_at = now, NEVER
