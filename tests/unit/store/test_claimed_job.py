@@ -124,6 +124,17 @@ def test_data_cannot_pass_for_what_stands_around_it() -> None:
     assert [one.job for one in read_back(jobs)] == jobs
 
 
+@table(("data", "between"), [({}, "y" * 5000), (None, "y" * 5000), ({}, 1), ([1], {"z": "y" * 5000})])
+def test_a_field_between_the_data_and_what_follows_is_seen(data: Any, between: Any) -> None:
+    plain = [stored(number) for number in range(9)]
+    whole = stored(data=data)
+    last = {name: whole.pop(name) for name in ("options", "hook")}
+    odd = {**whole, "logs": between, **last}
+    found = read_back([*plain, odd, *plain])
+    assert found[9].like is not found[0].like is not None
+    assert "logs" in found[9].job
+
+
 def test_a_job_whose_data_or_length_is_odd_is_like_no_other() -> None:
     plain = [bson.encode(stored(number, {"to": "ada"}), codec_options=CODEC) for number in range(12)]
     text, longer = plain[10].replace(b"ada", b"\xff\xfea"), bytearray(plain[11])

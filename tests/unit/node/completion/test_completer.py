@@ -391,13 +391,13 @@ def test_quick_ends_are_counted_once_however_often_they_are_written(bench: Bench
 
 
 def test_quick_ends_that_land_are_not_counted_again_if_what_follows_fails(bench: Bench) -> None:
-    retried = attempt(options={"retry": 1})
-    bench.store.faults.fail("wakeups.jobs_rearmed", AutoReconnect("cut"))
+    notified = attempt(hook=True)
+    bench.store.faults.fail("outbox.deliver", AutoReconnect("cut"))
     bench.completer.end_quickly([quickly(attempt())])
-    bench.end(retried, Ending.FAILED, error={"type": "ValueError", "message": "no"})
+    bench.end(notified)
     bench.write()
-    assert bench.store.wakeups.rearmed == [retried.fence.job_id]
-    assert counted(bench)[0] == 1
+    assert bench.store.outbox.delivered == [notified.fence.job_id]
+    assert counted(bench)[0] == 2
 
 
 def test_a_quick_end_whose_job_is_not_ours_any_more_is_refused(bench: Bench) -> None:

@@ -312,6 +312,13 @@ def test_attempts_that_have_just_succeeded_end_together(bench: Bench) -> None:
     assert bench.capacity.target() > 2, "the speed was measured"
 
 
+def test_together_an_earlier_attempt_is_not_taken_for_a_later_one_either(bench: Bench) -> None:
+    later, other = bench.running(number=2), bench.running()
+    bench.handler.all_ended([succeeded(later)._replace(attempt=1), succeeded(other)])
+    assert [attempt for attempt, _ in bench.quick] == [other]
+    assert (bench.in_flight.all(), bench.submitted) == ([later], [])
+
+
 @table(
     ("fields", "said"),
     [
