@@ -26,8 +26,10 @@ from tests.support.tables import rarely
 from taskscheduler import InvalidArgumentsError, Job, JobFailedError, Process, Scheduler, Status
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler.model.lifecycle import Transition, Verdict
+from taskscheduler.model.metrics.counts import Series
 from taskscheduler.model.schedules import successor_id
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.completions import Sign
 from taskscheduler.store.fence import Fence
 
@@ -500,6 +502,38 @@ def test_a_late_worker_cannot_overwrite_a_newer_attempt(scheduler: Scheduler) ->
     assert completions.write([Completion(new, Verdict(Transition.SUCCEED), result="right")]) == 1
     assert completions.write([Completion(new, Verdict(Transition.SUCCEED), result="twice")]) == 0
     assert process.refresh().result_value == "right"
+
+
+def test_quick_ends_are_written_together_behind_their_fences(scheduler: Scheduler) -> None:
+    done, cancelled, again = (scheduler.add_job("noop", retry=5) for _ in range(3))
+    fences = [claimed(scheduler, process) for process in (done, cancelled, again)]
+    cancelled.cancel()
+    completions = scheduler.store.completions
+    assert completions.write([Completion(fences[2], Verdict(Transition.RELEASE), error={"type": "x"})]) == 1
+    assert claimed(scheduler, again).attempt == 2
+    began = scheduler.store.clock.at(scheduler.store.clock.monotonic()) - 0.5
+    ends = [QuickEnd(fence, "w", began, 0.25, 0.1, 2**20, Series("noop", "default"), 0.0) for fence in fences]
+    assert completions.write([], ends) == 1
+    assert completions.confirmed([one.completion() for one in ends]) == {done.id}
+    assert [process.refresh().status for process in (done, cancelled, again)] == [3, 5, 2]
+    stored = scheduler.store.jobs.get(done.id)
+    assert stored is not None
+    assert (stored["worker"], stored["cpu"], stored["peak_memory"], stored["progress"]) == ("w", 0.1, 2**20, 100.0)
+    times = [stored[name].timestamp() for name in ("started", "ended")]
+    assert times == [pytest.approx(began, abs=0.001), pytest.approx(began + 0.25, abs=0.001)]
+    assert completions.write([], ends) == 0
+
+
+def test_a_quick_end_that_is_written_late_has_the_time_of_the_write(scheduler: Scheduler) -> None:
+    process = scheduler.add_job("noop")
+    fence = claimed(scheduler, process)
+    began = scheduler.store.clock.at(scheduler.store.clock.monotonic()) - 60
+    end = QuickEnd(fence, "w", began, 0.25, -1.0, 0, Series("noop", "default"), 0.0)
+    assert scheduler.store.completions.write([], [end]) == 1
+    stored = scheduler.store.jobs.get(process.id)
+    assert stored is not None
+    assert stored["ended"].timestamp() > began + 50
+    assert not {"cpu", "peak_memory"} & set(stored)
 
 
 def test_a_cancelled_job_cannot_be_finished_any_more(scheduler: Scheduler) -> None:
