@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import bson
 from bson import ObjectId
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
+from bson.tz_util import utc
 
 from taskscheduler.model import lenient
 from taskscheduler.model.payload import CODEC
@@ -41,19 +43,32 @@ _DATA_NAME_END = 1 + len(_DATA_NAME)  #: behind the kind of the field
 
 _SMALLEST = 5  #: bytes of an empty document
 
+_UNLIKE, _LARGE = object(), object()  #: data that no pattern has, and such that is decoded when somebody asks
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=utc)
+
+#: milliseconds since then of the dates that Python can represent
+_FIRST_DATE, _LAST_DATE = -62_135_596_800_000, 253_402_300_799_999
+
 _LENGTH, _MILLISECONDS = struct.Struct("<i"), struct.Struct("<q")
 
 
 class ClaimedJob:
     """A claimed job: for the node, decoded when somebody asks, and as the bytes that a worker gets."""
 
-    __slots__ = ("_job", "due", "id", "like", "raw")
+    __slots__ = ("_data", "_job", "due", "id", "like", "raw")
 
     def __init__(
-        self, job: Mapping[str, Any] | None, raw: bytes, like: Pattern | None = None, due: float | None = None
+        self,
+        job: Mapping[str, Any] | None,
+        raw: bytes,
+        like: Pattern | None = None,
+        due: float | None = None,
+        data: Any = None,
     ) -> None:
-        """`job` may be None of one that is `like` others, which was `due` then."""
+        """`job` may be None of one that is `like` others, which was `due` then and has such `data`."""
         self._job = job
+        self._data = data
         self.raw = raw
         self.like = like
         self.due = due  #: unix time of its `at`; None if that has to be looked up
@@ -63,15 +78,21 @@ class ClaimedJob:
     def job(self) -> Mapping[str, Any]:
         """The decoded job."""
         if self._job is None:
-            self._job = lenient.decode(self.raw)
+            self._job = self._decoded()
         return self._job
+
+    def _decoded(self) -> Mapping[str, Any]:
+        if self.like is None or self.due is None or self._data is _LARGE:
+            return decode(self.raw).job
+        at = _EPOCH + timedelta(milliseconds=round(self.due * 1000))
+        return {**self.like.job, "_id": self.id, "at": at, "data": self._data}
 
 
 class Pattern:
     """What claimed jobs have in common that differ in their ids, in when they were due and in their data alone.
 
     That is, the bytes of a sound job around these. BSON is read from the front, so the fields of a document with the
-    same bytes in the same places are the same, and it need not be decoded.
+    same bytes in the same places are the same, and need not be decoded.
     """
 
     __slots__ = ("_at", "_data_at", "_head", "_middle", "_tail", "job")
@@ -91,10 +112,10 @@ class Pattern:
         at, data = names.index("at"), names.index("data")
         head, middle, tail = (_elements(job, part) for part in (names[1:at], names[at + 1 : data], names[data + 1 :]))
         pattern = cls(job, head + _DATE_ELEMENT, middle, tail + b"\0")
-        return pattern if pattern.due_of(raw) is not None else None
+        return pattern if pattern.read(raw) is not None else None
 
-    def due_of(self, raw: bytes) -> float | None:
-        """Returns when a job was due, a unix time, if it has this pattern; else None."""
+    def read(self, raw: bytes) -> ClaimedJob | None:
+        """Returns a job that has this pattern; None if it has not."""
         data_at, end = self._data_at, len(raw) - len(self._tail)
         if (
             end <= data_at
@@ -105,25 +126,27 @@ class Pattern:
             or not raw.startswith(_DATA_NAME, data_at + 1)
         ):
             return None
-        if not _is_data(raw, data_at, end):
+        data = _data_in(raw, data_at, end)
+        (due,) = _MILLISECONDS.unpack_from(raw, self._at)
+        if data is _UNLIKE or not _FIRST_DATE <= due <= _LAST_DATE:
             return None
-        return float(_MILLISECONDS.unpack_from(raw, self._at)[0] / 1000)
+        return ClaimedJob(None, raw, self, due / 1000, data)
 
 
-def _is_data(raw: bytes, start: int, end: int) -> bool:
-    """Whether there is just the field `data` there: nothing, or a document or array that can be decoded."""
+def _data_in(raw: bytes, start: int, end: int) -> Any:
+    """Decodes the field `data` that must be just there; if it is not, or cannot be decoded, it is UNLIKE."""
     kind, start = raw[start], start + _DATA_NAME_END
     if kind == _NOTHING or start + _SMALLEST > end:
-        return kind == _NOTHING and start == end
+        return None if kind == _NOTHING and start == end else _UNLIKE
     if (kind != _DOCUMENT and kind != _ARRAY) or start + _LENGTH.unpack_from(raw, start)[0] != end:
-        return False
-    if not _SMALLEST < end - start <= _SMALL:
-        return True  # that of large ones is left to their workers
+        return _UNLIKE
+    if end - start > _SMALL:
+        return _LARGE
     try:
-        bson.decode(raw[start:end], CODEC)
+        data = bson.decode(raw[start:end], CODEC)
     except (BSONError, RecursionError):
-        return False
-    return True
+        return _UNLIKE
+    return data if kind == _DOCUMENT else list(data.values())
 
 
 def _elements(job: Mapping[str, Any], names: list[str]) -> bytes:
@@ -162,18 +185,18 @@ def decode_batch(batch: bytes) -> list[ClaimedJob]:
     tries = 0
     for number, raw in enumerate(documents):
         for like in patterns:
-            if (due := like.due_of(raw)) is not None:
-                found.append(ClaimedJob(None, raw, like, due))
+            if (one := like.read(raw)) is not None:
+                found.append(one)
                 break
         else:
             if tries == _MOST_PATTERNS:
                 return found + _decode_all(documents[number:])
             tries += 1
-            one = decode(raw)
-            if (pattern := Pattern.of(one.job, raw)) is not None:
-                one.like, one.due = pattern, pattern.due_of(raw)
+            first = decode(raw)
+            if (pattern := Pattern.of(first.job, raw)) is not None:
                 patterns.append(pattern)
-            found.append(one)
+                first = pattern.read(raw) or first
+            found.append(first)
     return found
 
 

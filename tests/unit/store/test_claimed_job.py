@@ -8,9 +8,11 @@ from typing import Any
 import bson
 import pytest
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from tests.support.tables import table
 
+from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch, split_documents
 
@@ -72,7 +74,22 @@ def test_of_jobs_that_are_alike_one_is_decoded_for_all() -> None:
     assert found[0].like is not None
     assert [one.id for one in found] == [job["_id"] for job in jobs]
     assert [one.due for one in found] == [job["at"].timestamp() for job in jobs]
-    assert [one.job for one in found] == jobs
+    large = [number for number in range(20) if number % len(DATA) == len(DATA) - 1]
+    assert [isinstance(one.job, RawBSONDocument) for one in found] == [number in large for number in range(20)]
+    assert [one.job if type(one.job) is dict else bson.decode(one.raw, CODEC) for one in found] == jobs
+    assert [[*one.job] for one in found] == [[*job] for job in jobs]
+
+
+DATES = [datetime(1, 1, 1, tzinfo=UTC), datetime(1969, 7, 20, 20, 17, 40, 1000, tzinfo=UTC), DUE, FAR]
+
+
+def test_any_date_that_python_can_represent_is_read_as_the_driver_reads_it() -> None:
+    jobs = [stored(at=date) for date in DATES * 3]
+    odd = [stored(at=DatetimeMS(milliseconds)) for milliseconds in (-(2**62), 253_402_300_800_000)]
+    found = read_back(jobs + odd)
+    assert [one.job for one in found] == [bson.decode(one.raw, CODEC) for one in found]
+    assert {one.like for one in found[:12]} == {found[0].like}
+    assert [one.like for one in found[12:]] == [None, None]
 
 
 def test_few_jobs_are_decoded_as_they_are() -> None:

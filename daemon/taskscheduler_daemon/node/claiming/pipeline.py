@@ -274,5 +274,5 @@ def _attempts(taken: Sequence[ClaimedJob], claim: str, now: float) -> list[Attem
         if like not in known:
             known[like] = like.job["attempt"], Traits(like.job)
         number, traits = known[like]
-        attempts.append(Attempt(Fence(one.id, claim, number), None, one.raw, now, traits, one.due))
+        attempts.append(Attempt(Fence(one.id, claim, number), one, one.raw, now, traits, one.due))
     return attempts

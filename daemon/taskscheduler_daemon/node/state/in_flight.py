@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Ending
-from taskscheduler.store.claimed_job import decode
+from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.ipc.messages import BATCH_RUN, NOT_BEGUN, Flag, Run
 from taskscheduler_daemon.node.state.traits import Traits
@@ -38,13 +38,13 @@ class Attempt:
     def __init__(
         self,
         fence: Fence,
-        job: Mapping[str, Any] | None,
+        job: Mapping[str, Any] | ClaimedJob,
         raw: bytes,
         claimed_at: float,
         traits: Traits | None = None,
         due: float | None = None,
     ) -> None:
-        """`job` may be None of one whose `traits` are known; `due`: unix time, None: `job` tells."""
+        """`traits`: if they are known; `due`: unix time, None: `job` tells."""
         self.fence = fence
         self.key = fence.job_id.binary  #: its job, as the manager calls it
         self.raw = raw  #: the job as BSON
@@ -60,9 +60,7 @@ class Attempt:
     @property
     def job(self) -> Mapping[str, Any]:
         """Its job, decoded."""
-        if self._job is None:
-            self._job = decode(self.raw).job
-        return self._job
+        return self._job.job if isinstance(self._job, ClaimedJob) else self._job
 
     @property
     def parent(self) -> ObjectId | None:
