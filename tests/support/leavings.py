@@ -167,6 +167,11 @@ SPOILING: dict[str, Callable[[], Any]] = {
     "sys.stdout detached": lambda: sys.stdout.detach(),  # type: ignore[union-attr]
     **{f"descriptor {number} closed": partial(os.close, number) for number in (1, 2)},
     **{f"descriptor {number} replaced": partial(_replace, number) for number in (0, 1, 2)},
+    "descriptor 1 leads to the other": lambda: os.dup2(2, 1),
+    "descriptor 2 leads to the other": lambda: os.dup2(1, 2),
+    "descriptor 0 reads": lambda: os.dup2(os.open(__file__, os.O_RDONLY), 0),
+    "descriptor 0 reads and appends": lambda: os.dup2(os.open(__file__, os.O_RDONLY | os.O_APPEND), 0),
+    "descriptor 1 appends": lambda: os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_APPEND), 1),
     "all three closed": lambda: os.closerange(0, 3),
     **(_GIVEN_UP if os.geteuid() == 0 else {"niceness": lambda: os.nice(1)}),
     **({} if os.geteuid() == 0 else {"hard limit": _hard}),

@@ -1,6 +1,7 @@
 """What a process has in common with everything that runs in it: captured once, and restored after each job.
 
-A look at one part costs about a microsecond, as there is one of each part after every job.
+Most jobs change nothing, so a glance at everything comes first, after every job. It takes half as long as a look at
+each part, which follows only if the glance has seen a change.
 """
 
 from __future__ import annotations
@@ -12,294 +13,122 @@ import resource
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
-
-from taskscheduler_daemon.system.standard_streams import open_standard_streams
-
-_SIGNALS = [int(number) for number in sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})]
-
-_BLOCK = int(signal.SIG_BLOCK)
-
-# the functions of `signal` look for each answer among the names of an enumeration: several times as long
-_getsignal: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
-_mask: Callable[..., set[int]] = getattr(sys.modules.get("_signal"), "pthread_sigmask", signal.pthread_sigmask)
-
-# that of `locale` looks first whether it is given a list
-_locale: Callable[[int], str] = getattr(sys.modules.get("_locale"), "setlocale", locale.setlocale)
-
-_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-
-_LIMITS = (
-    resource.RLIMIT_AS,
-    resource.RLIMIT_CORE,
-    resource.RLIMIT_CPU,
-    resource.RLIMIT_DATA,
-    resource.RLIMIT_FSIZE,
-    resource.RLIMIT_NOFILE,
-    resource.RLIMIT_NPROC,
-    resource.RLIMIT_STACK,
-)
-
-
-class Part(Protocol):
-    """One part of the surroundings."""
-
-    name: str  #: for the log
-
-    def look(self) -> Any:
-        """Returns what is there now, to be compared."""
-        ...
-
-    def restore(self, before: Any) -> None:
-        """Restores what was there before, as far as that is possible. Raises OSError or ValueError."""
-        ...
-
-
-class Timers:
-    """The interval timers that do not run yet: an alarm of one job would end the next."""
-
-    name = "timers"
-
-    def __init__(self) -> None:
-        self._unused = [timer for timer in _TIMERS if not any(signal.getitimer(timer))]
-
-    def look(self) -> list[tuple[float, float]]:
-        return list(map(signal.getitimer, self._unused))
-
-    def restore(self, before: list[tuple[float, float]]) -> None:
-        for timer, (delay, interval) in zip(self._unused, before, strict=True):
-            signal.setitimer(timer, delay, interval)
-
-
-class SignalHandlers:
-    """The handlers of all signals, and the descriptor that wakes an event loop."""
-
-    name = "signal handlers"
-
-    def look(self) -> list[Any]:
-        return list(map(_getsignal, _SIGNALS))
-
-    def restore(self, before: list[Any]) -> None:
-        for number, handler in zip(_SIGNALS, before, strict=True):
-            if handler is not None and _getsignal(number) != handler:
-                signal.signal(number, handler)
-
-
-class SignalMask:
-    """The blocked signals. What arrived while it was blocked is forgotten, except a request to end."""
-
-    name = "signal mask"
-
-    def look(self) -> set[int]:
-        return _mask(_BLOCK, ())
-
-    def restore(self, before: set[int]) -> None:
-        for number in signal.sigpending() - before - {signal.SIGTERM}:
-            handler = signal.signal(number, signal.SIG_IGN)
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class WakeupDescriptor:
-    """The descriptor that signals are written to; one that was closed may belong to something else by now."""
-
-    name = "wakeup descriptor"
-
-    def look(self) -> int:
-        found = signal.set_wakeup_fd(-1)
-        if found != -1:
-            signal.set_wakeup_fd(found)
-        return found
-
-    def restore(self, before: int) -> None:
-        signal.set_wakeup_fd(before)
-
-
-class Directory:
-    """The working directory."""
-
-    name = "working directory"
-
-    def look(self) -> str | None:
-        try:
-            return os.getcwd()
-        except OSError:
-            return None  # it was removed, or is outside of the root
-
-    def restore(self, before: str | None) -> None:
-        if before is not None:
-            os.chdir(before)
-
-
-class Umask:
-    """The mask of the modes of new files. The one call that says what it is sets it, so a look sets what it was."""
-
-    name = "umask"
-
-    def __init__(self) -> None:
-        self._before = os.umask(0o077)
-        os.umask(self._before)
-
-    def look(self) -> int:
-        return os.umask(self._before)
-
-    def restore(self, before: int) -> None:
-        os.umask(before)
-
-
-class Environment:
-    """The variables of the environment, and the time zone that follows from them."""
-
-    name = "environment"
-
-    def __init__(self) -> None:
-        self._environ = os.environ
-        # the mapping itself: os.environ decodes each name and value for each look
-        self._encoded: Mapping[Any, Any] = vars(os.environ).get("_data", os.environ)
-
-    def look(self) -> Mapping[Any, Any]:
-        return self._encoded if os.environ is self._environ else {}
-
-    def restore(self, before: dict[Any, Any]) -> None:
-        os.environ = self._environ  # noqa: B003  # it is the mapping that changes the environment
-        now = dict(self._encoded)
-        for name in now.keys() | before.keys():
-            if now.get(name) == before.get(name):
-                continue
-            if name in before:
-                self._environ[os.fsdecode(name)] = os.fsdecode(before[name])
-            else:
-                del self._environ[os.fsdecode(name)]
-            if os.fsdecode(name) == "TZ":
-                time.tzset()
-
-
-class Limits:
-    """The resource limits. A hard limit that was lowered stays low, except for root."""
-
-    name = "resource limits"
-
-    def look(self) -> list[tuple[int, int]]:
-        return list(map(resource.getrlimit, _LIMITS))
-
-    def restore(self, before: list[tuple[int, int]]) -> None:
-        for kind, limits in zip(_LIMITS, before, strict=True):
-            if resource.getrlimit(kind) != limits:
-                resource.setrlimit(kind, limits)
-
-
-class StandardStreams:
-    """The descriptors 0 to 2 and the files on them. Closed or replaced ones cannot be restored: logs may hold them.
-
-    Whether they block is shared with the node and all its workers, which would lose lines of their logs.
-    """
-
-    name = "standard streams"
-
-    def look(self) -> tuple[Any, ...]:
-        i, o, e = sys.stdin, sys.stdout, sys.stderr
-        try:
-            closed = getattr(i, "closed", False), getattr(o, "closed", False), getattr(e, "closed", False)
-            blocking = os.get_blocking(0), os.get_blocking(1), os.get_blocking(2)
-            return i, o, e, blocking, closed, os.fstat(0)[1:3], os.fstat(1)[1:3], os.fstat(2)[1:3]  # inode and device
-        except (OSError, ValueError):  # one is closed, or has lost its buffer
-            return ()
-
-    def restore(self, before: tuple[Any, ...]) -> None:
-        open_standard_streams()  # else what this process opens next gets their numbers
-        sys.stdin, sys.stdout, sys.stderr = map(_usable, before[:3])
-        for descriptor, blocking in enumerate(before[3]):
-            os.set_blocking(descriptor, blocking)
-
-
-def _usable(stream: Any) -> Any:
-    """Returns the stream, or one that discards everything in place of a closed one: logging raises in want of it."""
-    try:
-        return open(os.devnull, "r+") if getattr(stream, "closed", False) else stream
-    except ValueError:
-        return open(os.devnull, "r+")
-
-
-class Identity:
-    """The user, the groups, the root directory, the niceness and the processors, which are given up for good."""
-
-    name = "user, groups, root directory, niceness or processors"
-
-    def __init__(self) -> None:
-        self._is_in_root = Directory().look() == "/"
-
-    def look(self) -> tuple[Any, ...]:
-        # elsewhere a new root is a new working directory as well, and a look at that costs less
-        root = os.stat("/")[1:3] if self._is_in_root else ()
-        return _processors(0), os.geteuid(), os.getegid(), os.getgroups(), os.getuid(), root, os.getpriority(0, 0)
-
-    def restore(self, before: tuple[Any, ...]) -> None:
-        if before[0] and before[0] != _processors(0):
-            os.sched_setaffinity(0, before[0])
-
-
-def _no_processors(_pid: int) -> set[int]:
-    return set()  # the system does not say on which ones a process may run
-
-
-_processors: Callable[[int], set[int]] = getattr(os, "sched_getaffinity", _no_processors)
-
-
-class Interpreter:
-    """Settings of Python for the whole process: locale, recursion limit, garbage collection, timeout of sockets."""
-
-    name = "settings of Python"
-
-    def look(self) -> tuple[str, int, bool, float | None, float]:
-        return (
-            _locale(locale.LC_ALL),
-            sys.getrecursionlimit(),
-            gc.isenabled(),
-            socket.getdefaulttimeout(),
-            sys.getswitchinterval(),
-        )
-
-    def restore(self, before: tuple[str, int, bool, float | None, float]) -> None:
-        names, depth, collects, timeout, interval = before
-        locale.setlocale(locale.LC_ALL, names)
-        sys.setrecursionlimit(depth)
-        (gc.enable if collects else gc.disable)()
-        socket.setdefaulttimeout(timeout)
-        sys.setswitchinterval(interval)
-
-
-#: in the order in which they are restored: no timer may fire, and no signal reach a handler of the job, in between
-_PARTS: tuple[Callable[[], Part], ...] = (
-    Timers,
-    SignalHandlers,
-    SignalMask,
-    WakeupDescriptor,
+from collections.abc import Mapping
+from fcntl import F_GETFL, fcntl
+from typing import Any, cast
+
+from taskscheduler_daemon.system.standard_streams import DESCRIPTORS, is_marked
+from taskscheduler_daemon.system.surrounding_parts import (
+    BLOCK,
+    LIMITS,
+    SIGNALS,
     Directory,
-    Umask,
     Environment,
-    Limits,
-    StandardStreams,
     Identity,
     Interpreter,
+    Limits,
+    Part,
+    SignalHandlers,
+    SignalMask,
+    StandardStreams,
+    Timers,
+    Umask,
+    WakeupDescriptor,
+    get_handler,
+    get_locale,
+    get_mask,
+    get_processors,
 )
+
+_GET_FLAGS = (F_GETFL,) * len(DESCRIPTORS)
+
+_ALL = locale.LC_ALL
+
+
+class _Glance:
+    """Tells whether anything has changed, but not what. It sees all that any part sees."""
+
+    def __init__(self, timers: Timers, umask: Umask, environment: Environment, identity: Identity) -> None:
+        self._timers = timers.unused
+        self._umask = umask.before
+        self._environ, self._encoded = environment.environ, environment.encoded
+        self._variables = dict(environment.encoded)
+        self._is_in_root = identity.is_in_root
+        self._unmarked = [descriptor for descriptor in DESCRIPTORS if not is_marked(descriptor)]
+        self._before: tuple[Any, ...] = ()
+        try:
+            self._before = self._look()
+        except (OSError, ValueError):
+            pass  # some of it is not there: it always counts as changed, and the parts are looked at
+
+    def sees_change(self) -> bool:
+        """Tells whether something is not as it was. Raises what functions of Python raise that a job has replaced."""
+        try:
+            now = self._look()
+        except (OSError, ValueError):  # a stream is closed, or the directory is gone
+            return True
+        return now != self._before or os.environ is not self._environ or self._encoded != self._variables
+
+    def _look(self) -> tuple[Any, ...]:
+        """Returns all but the environment. A method for each part would take longer than what it calls."""
+        i, o, e = sys.stdin, sys.stdout, sys.stderr
+        wakeup = signal.set_wakeup_fd(-1)
+        if wakeup != -1:
+            signal.set_wakeup_fd(wakeup)
+        return (
+            list(map(signal.getitimer, self._timers)),
+            list(map(get_handler, SIGNALS)),
+            get_mask(BLOCK, ()),
+            wakeup,
+            os.getcwd(),
+            os.umask(self._umask),
+            list(map(resource.getrlimit, LIMITS)),
+            (i, o, e),
+            (getattr(i, "closed", False), getattr(o, "closed", False), getattr(e, "closed", False)),
+            list(map(fcntl, DESCRIPTORS, _GET_FLAGS)),
+            list(map(_file, self._unmarked)) if self._unmarked else None,
+            get_processors(0),
+            (os.geteuid(), os.getegid(), os.getgroups(), os.getuid(), os.getpriority(0, 0)),
+            _file("/") if self._is_in_root else None,
+            get_locale(_ALL),
+            (sys.getrecursionlimit(), gc.isenabled(), socket.getdefaulttimeout(), sys.getswitchinterval()),
+        )
+
+
+def _file(which: int | str) -> tuple[int, int]:
+    found = os.stat(which)
+    return found.st_ino, found.st_dev
 
 
 class Surroundings:
     """The surroundings of the jobs of this process, as they are when it is made."""
 
     def __init__(self) -> None:
-        parts = [part() for part in _PARTS]
-        self._before = [(part, part.look, _kept(part.look())) for part in parts]
+        timers, umask, environment, identity = Timers(), Umask(), Environment(), Identity()
+        parts: tuple[Part, ...] = (  # in this order: no timer may fire, and no signal reach a handler of the job
+            timers,
+            SignalHandlers(),
+            SignalMask(),
+            WakeupDescriptor(),
+            Directory(),
+            umask,
+            environment,
+            Limits(),
+            StandardStreams(),
+            identity,
+            Interpreter(),
+        )
+        self._before = [(part, _kept(part.look())) for part in parts]
+        self._glance = _Glance(timers, umask, environment, identity)
 
     def restore(self) -> list[str]:
         """Restores what has changed; returns the names of what cannot be restored."""
         spoiled = []
         try:
-            for part, look, before in self._before:
-                if look() != before and not _restored(part, before):
-                    spoiled.append(part.name)
+            if self._glance.sees_change():
+                for part, before in self._before:
+                    if part.look() != before and not _restored(part, before):
+                        spoiled.append(part.name)
         except Exception as error:  # a job has replaced a function that is called here
             spoiled.append(f"functions of Python ({type(error).__name__})")
         return spoiled

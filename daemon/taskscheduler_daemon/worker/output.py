@@ -22,6 +22,7 @@ from taskscheduler.clock import Clock
 from taskscheduler.jobs.output import RecordTap, text_of
 from taskscheduler_daemon.ipc.output import NOBODY, Frame, FrameKind, encode, record_payload
 from taskscheduler_daemon.ipc.output_pipes import ERR, OUT, PIPES, WorkerPipes
+from taskscheduler_daemon.system.standard_streams import mark
 
 Key = tuple[bytes, int]  #: a job and its attempt, or a batch and 1
 
@@ -66,6 +67,7 @@ class WorkerOutput:
                 continue  # it is closed, and stays so
             original = io.TextIOWrapper(_Prompt(file), "utf-8", "backslashreplace", write_through=True)
             os.dup2(self._writers[pipe], stream)
+            mark(stream)
             for handler in _handlers_on(former):
                 handler.setStream(original)
             setattr(sys, name, JobStream(stream, pipe, original, self))

@@ -16,15 +16,25 @@ from tests.support.tables import table
 
 #: each change in a fork of its own, as some of them are for good
 _PROGRAM = """
-import json, os
+import json, os, sys
 from tests.support.leavings import RESTORED, SPOILING, state
+from taskscheduler_daemon.system.standard_streams import is_marked, mark, read_nothing
 from taskscheduler_daemon.system.surroundings import Surroundings
+
+def take_streams():
+    read_nothing()
+    for number in (1, 2):
+        os.dup2(os.pipe()[1], number)
+        mark(number)
+    assert all(map(is_marked, (0, 1, 2)))
 
 found = {}
 for name, change in {**RESTORED, **SPOILING}.items():
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
+        if "of a worker" in sys.argv:
+            take_streams()
         before, surroundings = state(), Surroundings()
         nothing = surroundings.restore()
         change()
@@ -42,8 +52,8 @@ print(json.dumps(found))
 
 
 @cache
-def found() -> dict[str, Any]:
-    command = [sys.executable, "-c", _PROGRAM]
+def found(*streams: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", _PROGRAM, *streams]
     ran = commands.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert ran.returncode == 0, ran.stderr
     answer: dict[str, Any] = json.loads(ran.stdout)
@@ -64,14 +74,20 @@ print(surroundings.restore(), *(signal.getitimer(timer)[0] > 0 for timer in (0, 
     assert ran.stdout.split() == ["[]", "False", "True", "False"], ran.stderr
 
 
+#: what a program was started with; and in the processes of jobs /dev/null and pipes, which are marked
+_STREAMS = {"any": (), "of a worker": ("of a worker",)}
+
+
+@pytest.mark.parametrize("streams", _STREAMS)
 @table("name", RESTORED)
-def test_what_a_job_changes_is_restored(name: str) -> None:
-    assert found()[name] == [[[], [], []], 0]
+def test_what_a_job_changes_is_restored(name: str, streams: str) -> None:
+    assert found(*_STREAMS[streams])[name] == [[[], [], []], 0]
 
 
+@pytest.mark.parametrize("streams", _STREAMS)
 @table("name", SPOILING)
-def test_what_cannot_be_restored_is_named(name: str) -> None:
-    (nothing, _, spoiled), code = found()[name]
+def test_what_cannot_be_restored_is_named(name: str, streams: str) -> None:
+    (nothing, _, spoiled), code = found(*_STREAMS[streams])[name]
     assert (nothing, bool(spoiled), code) == ([], True, 0)
 
 
