@@ -14,6 +14,8 @@ from taskscheduler_daemon.ipc.messages import Begun
 
 _PLACE = struct.Struct("<B12sI")  #: whether it is taken, job and attempt
 
+_PLACE_SIZE = _PLACE.size
+
 _PLACES = 64 * 1024  #: a megabyte, of which the system gives only what is written to
 
 
@@ -49,11 +51,11 @@ class BegunPage:
 
     def write(self, place: int, job_id: bytes, attempt: int) -> None:
         """Notes a run at a place."""
-        _PLACE.pack_into(self._memory, place * _PLACE.size, 1, job_id, attempt)
+        _PLACE.pack_into(self._memory, place * _PLACE_SIZE, 1, job_id, attempt)
 
     def erase(self, place: int) -> None:
         """Erases what was noted at a place."""
-        self._memory[place * _PLACE.size] = 0
+        self._memory[place * _PLACE_SIZE] = 0
 
     def read(self, first: int = 0, length: int | None = None) -> Begun:
         """Returns the runs that are noted at these places, or at all."""

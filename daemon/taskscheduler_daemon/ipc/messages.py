@@ -187,8 +187,7 @@ class Report(NamedTuple):
 
     def encode(self) -> bytes:
         """Encodes the report as a message."""
-        kind, ending, job_id, attempt, worker, seconds, body, began, cpu, peak = self
-        return _REPORT.pack(kind, _CODES[ending], job_id, attempt, worker, seconds, began, cpu, peak) + body
+        return encoded_report(*self)
 
     @classmethod
     def decode(cls, message: bytes) -> Report:
@@ -210,13 +209,29 @@ class Report(NamedTuple):
         return lenient.decode(self.body) if self.body else {}
 
 
+def encoded_report(
+    kind: int,
+    ending: Ending,
+    job_id: bytes,
+    attempt: int,
+    worker: bytes,
+    seconds: float,
+    body: bytes,
+    began: float,
+    cpu: float,
+    peak_memory: int,
+) -> bytes:
+    """Encodes what a Report holds, without one: a worker makes the message of each job so."""
+    return _REPORT.pack(kind, _CODES[ending], job_id, attempt, worker, seconds, began, cpu, peak_memory) + body
+
+
 #: the attempt number of a run of many jobs
 BATCH_RUN = 1
 
 
-def item(batch: bytes, report: Report) -> bytes:
-    """Encodes the end of one job of a batch."""
-    return _ITEM.pack(Kind.ITEM, batch) + report.encode()
+def item(batch: bytes, report: bytes) -> bytes:
+    """Encodes the end of one job of a batch, of which this is the report as a message."""
+    return _ITEM.pack(Kind.ITEM, batch) + report
 
 
 def item_of(message: bytes) -> tuple[bytes, bytes]:

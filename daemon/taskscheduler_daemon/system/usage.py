@@ -42,25 +42,24 @@ class UsageMeter:
 
         The peak is that of this process, or of a program that it has waited for if that was larger than all before.
         """
-        cost, spent, peak, self._peak_below = self._look()
-        self.spent = spent
+        cpu, known, self.spent, peak, self._peak_below = self._look()
         if peak - self._peak >= _GROWN:
             self._has_grown = True
-        return cost
+        return Cost(cpu, known)
 
     def so_far(self) -> Cost:
         """Returns the same and goes on."""
-        return self._look()[0]
+        return Cost(*self._look()[:2])
 
-    def _look(self) -> tuple[Cost, float, int, int]:
-        """Returns what was spent since the last lap, the CPU seconds until now, and both peaks in KiB."""
-        user, system, peak, *_ = resource.getrusage(_SELF)
-        user_below, system_below, peak_below, *_ = resource.getrusage(_CHILDREN)
+    def _look(self) -> tuple[float, int | None, float, int, int]:
+        """Returns the CPU seconds since the last lap, the peak in bytes, the CPU seconds until now, both peaks in KiB."""
+        user, system, peak = resource.getrusage(_SELF)[:3]  # a name for the rest would make a list of it
+        user_below, system_below, peak_below = resource.getrusage(_CHILDREN)[:3]
         spent = user + system + user_below + system_below
         most = peak_below if peak_below > self._peak_below and peak_below > peak else peak
-        is_known = self._is_reset or peak > self._peak
+        known = most * 1024 if self._is_reset or peak > self._peak else None
         cpu = spent - self.spent
-        return Cost(cpu if cpu > 0.0 else 0.0, most * 1024 if is_known else None), spent, peak, peak_below
+        return cpu if cpu > 0.0 else 0.0, known, spent, peak, peak_below
 
     def peak(self) -> int:
         """Returns the peak memory of this process in bytes, since it was last reset."""

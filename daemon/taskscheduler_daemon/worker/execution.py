@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from inspect import iscoroutine
 from typing import Any
 
@@ -45,8 +45,7 @@ class JobExecution:
         self._max_payload = max_payload
         self._tracing = tracing
         self._guard = LimitGuard(limits)
-        self._has_limits = bool(limits)
-        self._limited: AbstractContextManager[Any] = self._guard if limits else nullcontext()
+        self._limited = self._guard if limits else None
         self._pid = os.getpid()
         self._surroundings: Surroundings | None = None
         self._leftovers: LeftoverProcesses | None = None
@@ -101,7 +100,7 @@ class JobExecution:
 
     def notification(self, document: dict[str, Any], runtime: JobRuntime) -> Coroutine[Any, Any, Any] | None:
         """Calls the job's `notification`; returns the coroutine of an async one. Exceptions pass through."""
-        with self._limited:
+        with self._limited or nullcontext():
             answer = notify(document, runtime, self._container, Process(runtime.scheduler(), document))
         return answer if iscoroutine(answer) else None
 
@@ -110,9 +109,10 @@ class JobExecution:
 
         Lifts the limits, as CpuLimitError may have come in between. Exits if this is a fork.
         """
-        self.exit_if_forked()
-        if self._has_limits:
-            self._guard.loosen()
+        if os.getpid() != self._pid:
+            self.exit_if_forked()
+        if self._limited is not None:
+            self._limited.loosen()
         if self._surroundings is not None and (spoiled := self._surroundings.restore()):
             self._spoil(", ".join(spoiled))
         if self._leftovers is not None and not self._leftovers.end():

@@ -92,12 +92,12 @@ class WorkerOutput:
 
     def _is_quiet(self) -> bool:
         """Whether no pipe is `_touched`, which is so for most jobs: told in a third of the time."""
-        unread = self._unread
-        for writer in self._writers:
-            ioctl(writer, FIONREAD, unread, True)
-            if unread != _NONE:
-                return False
-        return self._page.is_ended
+        (out, err), unread = self._writers, self._unread
+        ioctl(out, FIONREAD, unread)
+        if unread != _NONE:
+            return False
+        ioctl(err, FIONREAD, unread)
+        return unread == _NONE and self._page.is_ended
 
     # -- async runs ----------------------------------------------------------------------------------------------------
 

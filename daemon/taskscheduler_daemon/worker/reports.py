@@ -14,12 +14,14 @@ from taskscheduler.model.attempt_result import AttemptResult, encode
 from taskscheduler.model.attempts.cost import UNKNOWN, Cost
 from taskscheduler.model.lifecycle import Ending, Status
 from taskscheduler_daemon.ipc import messages, packets
-from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Kind, Report, Run
+from taskscheduler_daemon.ipc.messages import NOT_MEASURED, Flag, Kind, Report, Run, encoded_report
 from taskscheduler_daemon.ipc.shared_page import SharedPage
 from taskscheduler_daemon.worker.output import WorkerOutput
 
 # plain numbers, as they are faster
 _REPORT, _HOOK, _ASYNC = int(Kind.REPORT), int(Flag.HOOK), int(Flag.ASYNC)
+
+_NOT_ORDINARY = _HOOK | _ASYNC  #: of whose output there is something else to do
 
 
 class Ran(NamedTuple):
@@ -55,10 +57,11 @@ class WorkerReports:
 
     def ended(self, run: Run, document: dict[str, Any], result: AttemptResult, ran: Ran) -> bool:
         """Reports the end of a run; False if the manager is gone."""
-        if self._had_output(run):
+        flags = run.flags
+        if self._output is not None and (self._output.end() if not flags & _NOT_ORDINARY else self._had_output(run)):
             result.content["logged"] = True
-        is_heard = self._send(self._report(run.job_id, run.attempt, document, result, ran))
-        if not run.flags & _ASYNC:
+        is_heard = packets.send(self._end, self._report(run.job_id, run.attempt, document, result, ran))
+        if not flags & _ASYNC:
             self._page.row.end()
         return is_heard
 
@@ -69,16 +72,16 @@ class WorkerReports:
         document: Mapping[str, Any],
         result: AttemptResult,
         ran: Ran,
-    ) -> Report:
-        seconds, content = self._clock.monotonic() - ran.began, result.content
-        if ran.progress:
-            content["said"] = ran.progress
+    ) -> bytes:
+        progress, began, (cpu, peak) = ran
+        seconds, content = self._clock.monotonic() - began, result.content
+        if progress:
+            content["said"] = progress
         if REGISTRY.has_hook(document["class"]):
             content["hook"] = True
-        ending, body = encode(result)
-        cpu, peak = ran.cost
+        ending, body = encode(result) if content else (result.ending, b"")
         spent = NOT_MEASURED if cpu is None else cpu
-        return Report(_REPORT, ending, job_id, attempt, self._worker, seconds, body, ran.began, spent, peak or 0)
+        return encoded_report(_REPORT, ending, job_id, attempt, self._worker, seconds, body, began, spent, peak or 0)
 
     def item_ended(self, run: Run, document: Mapping[str, Any], result: AttemptResult, ran: Ran) -> None:
         """Reports the end of one job of a batch; the end of the run is that of the others."""

@@ -55,7 +55,7 @@ _EXHAUSTED = {"CpuLimitError", "MemoryError"}  #: errors of jobs after which a w
 _REAP_EVERY = 100  #: jobs
 
 # plain numbers, as `&` with them is faster
-_ASYNC, _HOOK, _SERVICE = int(Flag.ASYNC), int(Flag.HOOK), int(Flag.SERVICE)
+_ASYNC, _HOOK, _SERVICE, _BATCH = int(Flag.ASYNC), int(Flag.HOOK), int(Flag.SERVICE), int(Flag.BATCH)
 
 _RUN = int(Kind.RUN)
 
@@ -231,12 +231,12 @@ class Worker(Borrower):
         if run.start_by and run.is_late(self._clock.monotonic()):
             self._reports.unstarted(run)
             return
-        runtime = self._runtime
-        runtime.begin(run, StopRequest() if run.flags & _SERVICE else None)
+        runtime, flags = self._runtime, run.flags
+        runtime.begin(run, StopRequest() if flags & _SERVICE else None)
         self._reports.begin(run, self.meter.begin())
-        work = batch_work(run)
+        work = batch_work(run) if flags & _BATCH else None
         document = lenient.decode(run.body) if work is None else work.documents[0]
-        if run.flags & _HOOK:
+        if flags & _HOOK:
             result = self._notify(document)
         elif work is not None:
             result = self._process_batch(run, work)
@@ -249,11 +249,12 @@ class Worker(Borrower):
         else:
             result = self._execution.ordinary(document, runtime)
         runtime.end()
-        ran = Ran(runtime.progress, runtime.began, self.meter.lap().share(run.jobs))
+        cost = self.meter.lap()
+        ran = Ran(runtime.progress, runtime.began, cost if work is None else cost.share(run.jobs))
         if work is not None and work.is_ordinary:
             work.report(self._reports, result, ran)
         is_heard = self._report(run, document, result, ran)
-        if self._is_worn_out or not is_heard:
+        if not is_heard or self._is_worn_out:
             raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
     def _process_batch(self, run: Run, work: BatchWork) -> AttemptResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from typing import Any, Protocol
 
@@ -23,8 +23,6 @@ from taskscheduler.model.raised import NO_RULES, ExceptionRules
 from taskscheduler.process import Process
 
 logger = logging.getLogger(__name__)
-
-_UNGUARDED = nullcontext()
 
 
 class Container(Protocol):
@@ -74,7 +72,7 @@ def instance(
     InvalidJobError if a service was added as a job, or a job as a service, by a program that knew its name alone.
     """
     spec = find(document["class"])
-    if not lenient:
+    if not lenient and (spec.is_service or "service" in document):
         spec.check_kind("service" in document)
     batch = None if spec.batch is None or lenient else batch or BatchRun([document])
     if batch is not None:
@@ -83,13 +81,14 @@ def instance(
     made = spec.cls() if container is None else container.get(spec.cls)
     if not isinstance(made, Job):
         raise InvalidJobError(f"the container gave {type(made).__name__} for {spec.name}, which is not a Job")
-    made.data, made._batch = data, batch
-    made.id, made.attempt = document["_id"], document["attempt"]
+    if container is not None:
+        made._flow = made._commits = None  # it may give one object again
+    made.id, made.attempt, made.data, made._batch = document["_id"], document["attempt"], data, batch
     if "schedule" in document:
         made.schedule, made.scheduled_at = document["schedule"], document.get("scheduled_at")
-    flow = document.get("flow")
-    made._flow = (flow, str(document.get("label", ""))) if isinstance(flow, ObjectId) else None
-    made._runtime, made._commits = runtime, None  # a container may give one object again
+    if "flow" in document and isinstance(flow := document["flow"], ObjectId):
+        made._flow = flow, str(document.get("label", ""))
+    made._runtime = runtime
     return made
 
 
@@ -98,10 +97,10 @@ def execute(
     runtime: Runtime,
     container: Container | None,
     max_payload: int,
-    guard: AbstractContextManager[Any] = _UNGUARDED,
+    guard: AbstractContextManager[Any] | None = None,
     batch: BatchRun | None = None,
 ) -> AttemptResult:
-    """Runs the job, all but `tear_down` within `guard`. JobInterrupted passes through, after `tear_down`.
+    """Runs the job, all but `tear_down` within `guard` if there is one. JobInterrupted passes through, after `tear_down`.
 
     Context variables that the job sets are gone after it, like those of a task. With a `batch`, `document` is its first
     job, and the result is that of the jobs that have none of their own in the batch.
@@ -114,35 +113,43 @@ def _execute(
     runtime: Runtime,
     container: Container | None,
     max_payload: int,
-    guard: AbstractContextManager[Any],
+    guard: AbstractContextManager[Any] | None,
     batch: BatchRun | None,
 ) -> AttemptResult:
     owner = os.getpid()
     try:
-        with guard:
-            job = instance(document, runtime, container, batch=batch)
+        if guard is None:  # without limits, which cost more than all of this
+            job = instance(document, runtime, container, False, batch)
+        else:
+            with guard:
+                job = instance(document, runtime, container, False, batch)
     except JobInterrupted:
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: a job must not take its worker with it
         leave_fork(owner, error)
         return failed(document["class"], error)
-    leave_fork(owner)
+    if os.getpid() != owner:
+        leave_fork(owner)
     run = _worked if type(job).tear_down is Job.tear_down else _worked_and_torn_down
     result = run(job, max_payload, guard, owner)
     return result if job._batch is batch else of_one(job, result)
 
 
-def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any], owner: int) -> AttemptResult:
+def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any] | None, owner: int) -> AttemptResult:
     try:
-        with guard:
+        if guard is None:
             job.set_up()
             result = started(job)
+        else:
+            with guard:
+                job.set_up()
+                result = started(job)
     except JobInterrupted:
         raise
     except BaseException as error:  # as above
         leave_fork(owner, error)
         return committed(job, error) or failed(job.name, error)
-    return committed(job) or stored(job, result, max_payload)
+    return (job._commits and committed(job)) or stored(job, result, max_payload)
 
 
 def started(job: Job) -> Any:
@@ -173,7 +180,9 @@ def committed(job: Job, error: BaseException | None = None) -> AttemptResult | N
     return result
 
 
-def _worked_and_torn_down(job: Job, max_payload: int, guard: AbstractContextManager[Any], owner: int) -> AttemptResult:
+def _worked_and_torn_down(
+    job: Job, max_payload: int, guard: AbstractContextManager[Any] | None, owner: int
+) -> AttemptResult:
     """An interruption may come between any two lines: `tear_down` is called exactly once all the same."""
     entered, result = False, None
     try:

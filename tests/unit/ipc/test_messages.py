@@ -55,7 +55,7 @@ def test_a_run_of_many_jobs_comes_out_as_it_went_in(flags: Flag) -> None:
 
 def test_the_end_of_one_job_of_a_batch_names_the_batch() -> None:
     report = Report(Kind.REPORT, Ending.FAILED, ID.binary, 7, WORKER.binary, 1.25, messages.body(result=1))
-    message = messages.item(b"x" * 12, report)
+    message = messages.item(b"x" * 12, report.encode())
     assert messages.kind_of(message) == Kind.ITEM
     batch, encoded = messages.item_of(message)
     assert (batch, Report.decode(encoded)) == (b"x" * 12, report)

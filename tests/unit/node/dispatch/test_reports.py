@@ -217,7 +217,7 @@ def of_batch(batch: Batch, ending: Ending, **content: Any) -> Report:
 
 def test_the_end_of_a_batch_is_that_of_all_its_jobs_without_one_of_their_own(bench: Bench) -> None:
     batch, (one, failed, cancelled, other) = bench.batch(4)
-    bench.handler.item_ended(messages.item(batch.id.binary, report(failed, Ending.FAILED, error={})))
+    bench.handler.item_ended(messages.item(batch.id.binary, report(failed, Ending.FAILED, error={}).encode()))
     bench.in_flight.pop(cancelled.fence.job_id.binary, 1)
     bench.handler.ended(of_batch(batch, Ending.SUCCEEDED))
     ends = {end.fence.job_id: end.verdict.move for end in bench.submitted}
@@ -234,8 +234,8 @@ def test_a_report_of_a_job_that_is_none_of_the_batch_means_nothing(bench: Bench)
     """A job can write to the socket of its worker, and name any other."""
     batch, _ = bench.batch(2)
     stranger = bench.running()
-    bench.handler.item_ended(messages.item(batch.id.binary, report(stranger, Ending.SUCCEEDED)))
-    bench.handler.item_ended(messages.item(b"x" * 12, report(stranger, Ending.SUCCEEDED)))
+    bench.handler.item_ended(messages.item(batch.id.binary, report(stranger, Ending.SUCCEEDED).encode()))
+    bench.handler.item_ended(messages.item(b"x" * 12, report(stranger, Ending.SUCCEEDED).encode()))
     assert bench.submitted == []
     assert len(bench.in_flight) == 3
 
