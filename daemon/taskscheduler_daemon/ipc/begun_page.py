@@ -23,7 +23,7 @@ class BegunPage:
     """The memory of one manager. It hands out the rows."""
 
     def __init__(self, places: int = _PLACES) -> None:
-        self._memory = mmap.mmap(-1, places * _PLACE.size + 1)  # the last byte: whether a place was missing
+        self.memory = mmap.mmap(-1, places * _PLACE.size + 1)  # the last byte: whether a place was missing
         self._places = places
         self._rows: dict[int, int] = {}  #: the length of each row that is in use, by its first place
 
@@ -41,35 +41,35 @@ class BegunPage:
 
     def overflow(self) -> None:
         """Notes that there is no place for a run that begins."""
-        self._memory[-1] = 1
+        self.memory[-1] = 1
 
     def free(self, row: BegunRow) -> None:
         """Takes a row back from a worker that has ended."""
         if self._rows.pop(row.first, None):
             start = row.first * _PLACE.size
-            self._memory[start : start + row.length * _PLACE.size] = bytes(row.length * _PLACE.size)
+            self.memory[start : start + row.length * _PLACE.size] = bytes(row.length * _PLACE.size)
 
     def write(self, place: int, job_id: bytes, attempt: int) -> None:
         """Notes a run at a place."""
-        _PLACE.pack_into(self._memory, place * _PLACE_SIZE, 1, job_id, attempt)
+        _PLACE.pack_into(self.memory, place * _PLACE_SIZE, 1, job_id, attempt)
 
     def erase(self, place: int) -> None:
         """Erases what was noted at a place."""
-        self._memory[place * _PLACE_SIZE] = 0
+        self.memory[place * _PLACE_SIZE] = 0
 
     def read(self, first: int = 0, length: int | None = None) -> Begun:
         """Returns the runs that are noted at these places, or at all."""
-        if self._memory[-1]:
+        if self.memory[-1]:
             return None
         start, count = first * _PLACE.size, self._places - first if length is None else length
-        noted = self._memory[start : start + count * _PLACE.size]
+        noted = self.memory[start : start + count * _PLACE.size]
         if not any(noted):
             return frozenset()
         return frozenset((job_id, attempt) for taken, job_id, attempt in _PLACE.iter_unpack(noted) if taken)
 
     def close(self) -> None:
         """Unmaps the memory in this process."""
-        self._memory.close()
+        self.memory.close()
 
 
 class BegunRow:
@@ -79,20 +79,21 @@ class BegunRow:
         self.first = first
         self.length = length
         self._page = page
+        self._memory, self._start = page.memory, first * _PLACE_SIZE  # of the ordinary run, which comes most often
         self._free = list(range(first + length - 1, first, -1))  #: places for async runs
         self._taken: dict[tuple[bytes, int], int] = {}
 
     def begin(self, job_id: bytes, attempt: int) -> None:
         """Notes that the ordinary run begins."""
         if self.length:
-            self._page.write(self.first, job_id, attempt)
+            _PLACE.pack_into(self._memory, self._start, 1, job_id, attempt)
         else:
             self._page.overflow()
 
     def end(self) -> None:
         """Erases the ordinary run."""
         if self.length:
-            self._page.erase(self.first)
+            self._memory[self._start] = 0
 
     def begin_async(self, job_id: bytes, attempt: int) -> None:
         """Notes that an async run begins."""

@@ -13,6 +13,8 @@ _ROUNDS = 20  #: of looking for children: what is killed leaves its own children
 
 _DIES_WITHIN = 1000  #: milliseconds
 
+_ALL = os.P_ALL
+
 _LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT  #: at children, dead or alive, without waiting for them or reaping them
 
 
@@ -28,8 +30,14 @@ class LeftoverProcesses:
 
     def end(self) -> bool:
         """Kills and reaps all of them; False if some are left."""
-        if not self._known and not _has_children():
-            return True
+        if not self._known:
+            try:
+                os.waitid(_ALL, 0, _LOOK)  # one call of the system after each job
+            except ChildProcessError:
+                return True
+        return self._end_strangers()
+
+    def _end_strangers(self) -> bool:
         for _ in range(_ROUNDS):
             found = self._strangers()
             if not found:
@@ -43,15 +51,6 @@ class LeftoverProcesses:
 
     def _strangers(self) -> list[int]:
         return [pid for pid in children(os.getpid()) if pid not in self._known and not is_keeper(pid)]
-
-
-def _has_children() -> bool:
-    """Tells whether this process has any child, dead or alive: one call of the system, after each job."""
-    try:
-        os.waitid(os.P_ALL, 0, _LOOK)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _reaped(pid: int) -> bool:

@@ -42,24 +42,21 @@ class UsageMeter:
 
         The peak is that of this process, or of a program that it has waited for if that was larger than all before.
         """
-        cpu, known, self.spent, peak, self._peak_below = self._look()
+        user, system, peak = resource.getrusage(_SELF)[:3]  # a name for the rest would make a list of it
+        user_below, system_below, peak_below = resource.getrusage(_CHILDREN)[:3]
+        now = user + system + user_below + system_below
+        most = peak_below if peak_below > self._peak_below and peak_below > peak else peak
+        cpu, self.spent, self._peak_below = now - self.spent, now, peak_below
         if peak - self._peak >= _GROWN:
             self._has_grown = True
-        return Cost(cpu, known)
+        return Cost(cpu if cpu > 0.0 else 0.0, most * 1024 if self._is_reset or peak > self._peak else None)
 
     def so_far(self) -> Cost:
         """Returns the same and goes on."""
-        return Cost(*self._look()[:2])
-
-    def _look(self) -> tuple[float, int | None, float, int, int]:
-        """Returns the CPU seconds since the last lap, the peak in bytes, the CPU seconds until now, both peaks in KiB."""
-        user, system, peak = resource.getrusage(_SELF)[:3]  # a name for the rest would make a list of it
-        user_below, system_below, peak_below = resource.getrusage(_CHILDREN)[:3]
-        spent = user + system + user_below + system_below
-        most = peak_below if peak_below > self._peak_below and peak_below > peak else peak
-        known = most * 1024 if self._is_reset or peak > self._peak else None
-        cpu = spent - self.spent
-        return cpu if cpu > 0.0 else 0.0, known, spent, peak, peak_below
+        kept = self.spent, self._peak_below, self._has_grown
+        cost = self.lap()
+        self.spent, self._peak_below, self._has_grown = kept
+        return cost
 
     def peak(self) -> int:
         """Returns the peak memory of this process in bytes, since it was last reset."""

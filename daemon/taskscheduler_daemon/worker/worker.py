@@ -59,6 +59,8 @@ _ASYNC, _HOOK, _SERVICE, _BATCH = int(Flag.ASYNC), int(Flag.HOOK), int(Flag.SERV
 
 _RUN = int(Kind.RUN)
 
+_NOWAIT = int(socket.MSG_DONTWAIT)
+
 
 class Worker(Borrower):
     """Runs jobs. Built by a worker factory in the new process.
@@ -172,7 +174,10 @@ class Worker(Borrower):
 
     def _next(self) -> bytes | None:
         """Returns the next message. Orphans of jobs are reaped when there is none yet, or after a number of jobs."""
-        message = packets.receive_nowait(self._inbox)
+        try:
+            message = packets.receive(self._inbox, _NOWAIT)
+        except OSError:  # there is none, or the other end is gone, as a look that waits will show
+            message = None
         self._unreaped += 1
         if message is None or self._unreaped == _REAP_EVERY:
             self._unreaped = 0
@@ -240,7 +245,7 @@ class Worker(Borrower):
             result = self._notify(document)
         elif work is not None:
             result = self._process_batch(run, work)
-        elif (fault := fault_of_decoding(document)) is not None:
+        elif type(document) is not dict and (fault := fault_of_decoding(document)) is not None:
             result = AttemptResult(Ending.FAILED, {"error": fault.error()})
         elif (spec := REGISTRY.find(document["class"])) is None:
             result = refusal(document["class"])

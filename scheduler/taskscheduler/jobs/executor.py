@@ -139,7 +139,7 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any] | Non
     try:
         if guard is None:
             job.set_up()
-            result = started(job)
+            result = job.start() if job._batch is None else started(job)
         else:
             with guard:
                 job.set_up()
