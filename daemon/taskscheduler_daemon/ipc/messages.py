@@ -17,6 +17,8 @@ from taskscheduler.model.payload import CODEC
 
 _RUN = struct.Struct("<BB12sId")
 
+_RUN_SIZE = _RUN.size
+
 _WATCH = struct.Struct("<dddd")
 
 _REPORT = struct.Struct("<BB12sI12sdddQ")
@@ -99,6 +101,10 @@ _LONGER_HEAD = _WATCHED | _BATCH | _HAS_PRIORITY  #: of these, more stands befor
 _RUN_KIND = int(Kind.RUN)
 
 
+#: a third of the time that the constructor of a NamedTuple takes
+_tuple = tuple.__new__
+
+
 class Run(NamedTuple):
     """One attempt of a job, on its way to a worker."""
 
@@ -137,7 +143,7 @@ class Run(NamedTuple):
         """Decodes a RUN message."""
         _, flags, job_id, attempt, timeout = _RUN.unpack_from(message)
         if not flags & _LONGER_HEAD:
-            return cls(job_id, attempt, timeout, flags, message[_RUN.size :])
+            return _tuple(cls, (job_id, attempt, timeout, flags, message[_RUN_SIZE:], *_NO_LIMITS))
         limits, priority, jobs, start = (0.0, 0.0, 0.0, 0.0), 0, 1, _RUN.size
         if flags & _WATCHED:
             limits, start = _WATCH.unpack_from(message, start), start + _WATCH.size
@@ -156,6 +162,8 @@ class Run(NamedTuple):
             start = end
         return found
 
+
+_NO_LIMITS = tuple(Run._field_defaults.values())
 
 NO_WORKER = bytes(12)
 

@@ -13,10 +13,6 @@ _ROUNDS = 20  #: of looking for children: what is killed leaves its own children
 
 _DIES_WITHIN = 1000  #: milliseconds
 
-_ALL = os.P_ALL
-
-_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT  #: at children, dead or alive, without waiting for them or reaping them
-
 
 class LeftoverProcesses:
     """Ends the children that this process gets from now on.
@@ -32,7 +28,7 @@ class LeftoverProcesses:
         """Kills and reaps all of them; False if some are left."""
         if not self._known:
             try:
-                os.waitid(_ALL, 0, _LOOK)  # one call of the system after each job
+                os.waitpid(-1, os.WNOHANG)  # one call of the system after each job; it may reap a child that is dead
             except ChildProcessError:
                 return True
         return self._end_strangers()

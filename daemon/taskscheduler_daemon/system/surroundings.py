@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from fcntl import F_GETFL, fcntl
 from typing import Any, cast
 
+from taskscheduler_daemon.system.handler_calls import handler_calls
 from taskscheduler_daemon.system.standard_streams import DESCRIPTORS, is_marked
 from taskscheduler_daemon.system.surrounding_parts import (
     BLOCK,
@@ -40,8 +41,6 @@ from taskscheduler_daemon.system.surrounding_parts import (
     get_processors,
 )
 
-_GET_FLAGS = (F_GETFL,) * len(DESCRIPTORS)
-
 _ALL = locale.LC_ALL
 
 
@@ -54,6 +53,10 @@ class _Glance:
         self._environ, self._encoded = environment.environ, environment.encoded
         self._variables = dict(environment.encoded)
         self._is_in_root = identity.is_in_root
+        self._calls = handler_calls()
+        self._signals = [] if self._calls.is_exact() else SIGNALS  #: whose handlers it has to look at
+        self._handled = 0
+        self.settle()
         self._unmarked = [descriptor for descriptor in DESCRIPTORS if not is_marked(descriptor)]
         self._before: tuple[Any, ...] = ()
         try:
@@ -67,7 +70,17 @@ class _Glance:
             now = self._look()
         except (OSError, ValueError):  # a stream is closed, or the directory is gone
             return True
-        return now != self._before or os.environ is not self._environ or self._encoded != self._variables
+        return (
+            now != self._before
+            or self._calls.count != self._handled
+            or (not self._signals and self._calls.module.signal is not self._calls)
+            or os.environ is not self._environ
+            or self._encoded != self._variables
+        )
+
+    def settle(self) -> None:
+        """Forgets the calls that have set handlers, as they are what they were."""
+        self._handled = self._calls.count
 
     def _look(self) -> tuple[Any, ...]:
         """Returns all but the environment. A method for each part would take longer than what it calls."""
@@ -77,7 +90,7 @@ class _Glance:
             signal.set_wakeup_fd(wakeup)
         return (
             list(map(signal.getitimer, self._timers)),
-            list(map(get_handler, SIGNALS)),
+            list(map(get_handler, self._signals)),
             get_mask(BLOCK, ()),
             wakeup,
             os.getcwd(),
@@ -85,7 +98,7 @@ class _Glance:
             list(map(resource.getrlimit, LIMITS)),
             (i, o, e),
             (getattr(i, "closed", False), getattr(o, "closed", False), getattr(e, "closed", False)),
-            list(map(fcntl, DESCRIPTORS, _GET_FLAGS)),
+            (fcntl(0, F_GETFL), fcntl(1, F_GETFL), fcntl(2, F_GETFL)),
             list(map(_file, self._unmarked)) if self._unmarked else None,
             get_processors(0),
             (os.geteuid(), os.getegid(), os.getgroups(), os.getuid(), os.getpriority(0, 0)),
@@ -129,6 +142,7 @@ class Surroundings:
                 for part, before in self._before:
                     if part.look() != before and not _restored(part, before):
                         spoiled.append(part.name)
+                self._glance.settle()
         except Exception as error:  # a job has replaced a function that is called here
             spoiled.append(f"functions of Python ({type(error).__name__})")
         return spoiled

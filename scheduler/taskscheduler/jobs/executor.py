@@ -100,7 +100,7 @@ def execute(
     guard: AbstractContextManager[Any] | None = None,
     batch: BatchRun | None = None,
 ) -> AttemptResult:
-    """Runs the job, all but `tear_down` within `guard` if there is one. JobInterrupted passes through, after `tear_down`.
+    """Runs the job, all but `tear_down` within the `guard`. JobInterrupted passes through, after `tear_down`.
 
     Context variables that the job sets are gone after it, like those of a task. With a `batch`, `document` is its first
     job, and the result is that of the jobs that have none of their own in the batch.
