@@ -60,10 +60,13 @@ class OutputPage:
         """Returns what was noted last."""
         return bool(self._page[_FLAGS + pipe])
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether that holds for no pipe."""
-        return self._page[_FLAGS:_FLAGS_END] == _ALL_ENDED
+    def turn_if_ended(self) -> bool:
+        """Turns to nobody if that holds for no pipe; returns whether it did."""
+        page = self._page
+        if page[_FLAGS:_FLAGS_END] != _ALL_ENDED:
+            return False
+        page[0] = 0
+        return True
 
     def close(self) -> None:
         """Unmaps it in this process."""

@@ -83,21 +83,22 @@ class WorkerOutput:
         """Notes the end of the ordinary run; returns whether it had output. May be called again."""
         key = self._current
         if key is not None:
-            if not self._is_quiet() and (pipes := self._touched()):
-                self._logged = True
-                self._end(key, pipes)
-            self._page.turn_to_nobody()
+            if not self._ends_quietly():
+                if pipes := self._touched():
+                    self._logged = True
+                    self._end(key, pipes)
+                self._page.turn_to_nobody()
             self._current = None
         return self._logged
 
-    def _is_quiet(self) -> bool:
-        """Whether no pipe is `_touched`, which is so for most jobs: told in a third of the time."""
+    def _ends_quietly(self) -> bool:
+        """Turns to nobody if no pipe is `_touched`, which is so for most jobs: told in a third of the time."""
         (out, err), unread = self._writers, self._unread
         ioctl(out, FIONREAD, unread)
         if unread != _NONE:
             return False
         ioctl(err, FIONREAD, unread)
-        return unread == _NONE and self._page.is_ended
+        return unread == _NONE and self._page.turn_if_ended()
 
     # -- async runs ----------------------------------------------------------------------------------------------------
 

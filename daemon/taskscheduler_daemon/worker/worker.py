@@ -259,7 +259,7 @@ class Worker(Borrower):
         if work is not None and work.is_ordinary:
             work.report(self._reports, result, ran)
         is_heard = self._report(run, document, result, ran)
-        if not is_heard or self._is_worn_out:
+        if not is_heard or self._worn_out or self._execution.is_spoiled:
             raise JobInterrupted  # what it left behind must not be the end of the next job; or the manager is gone
 
     def _process_batch(self, run: Run, work: BatchWork) -> AttemptResult:

@@ -113,7 +113,7 @@ class JobSpec:
 
         InvalidArgumentsError if they do not fit; `lenient` returns those as they are stored.
         """
-        schema = self.data_schema
+        schema = self._schema or self.data_schema
         if schema is None:
             return data
         try:

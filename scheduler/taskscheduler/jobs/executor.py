@@ -149,7 +149,9 @@ def _worked(job: Job, max_payload: int, guard: AbstractContextManager[Any] | Non
     except BaseException as error:  # as above
         leave_fork(owner, error)
         return committed(job, error) or failed(job.name, error)
-    return (job._commits and committed(job)) or stored(job, result, max_payload)
+    if result is None and job._batch is None and job._commits is None:  # as of most jobs
+        return AttemptResult(Ending.SUCCEEDED, {})
+    return committed(job) or stored(job, result, max_payload)
 
 
 def started(job: Job) -> Any:
