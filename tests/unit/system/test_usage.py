@@ -41,6 +41,16 @@ def test_the_cpu_time_of_programs_that_were_waited_for_counts(meter: UsageMeter)
     assert (meter.lap().cpu or 0) >= 0.1
 
 
+def test_a_look_in_between_ends_no_lap(meter: UsageMeter) -> None:
+    burn(0.05)
+    large = b"x" * (64 * MIB)
+    looks = [meter.so_far(), meter.so_far()]
+    del large
+    lap = meter.lap()
+    assert 0.05 <= (looks[0].cpu or 0) <= (looks[1].cpu or 0) <= (lap.cpu or 0)
+    assert (looks[0].peak_memory or 0) <= (lap.peak_memory or 0)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux alone")
 def test_the_peak_is_that_of_the_lap_and_not_of_an_earlier_one(meter: UsageMeter) -> None:
     before = meter.lap().peak_memory or 0
