@@ -74,6 +74,20 @@ print(surroundings.restore(), *(signal.getitimer(timer)[0] > 0 for timer in (0, 
     assert ran.stdout.split() == ["[]", "False", "True", "False"], ran.stderr
 
 
+def test_one_glance_is_enough_again_after_what_was_restored() -> None:
+    """Nothing stays changed that would have every job after it cost a look at all parts."""
+    program = """
+import os, signal
+from taskscheduler_daemon.system.surroundings import Surroundings
+surroundings = Surroundings()
+signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+os.environ["LEFT"] = "here"
+print(surroundings._glance.sees_change(), surroundings.restore(), surroundings._glance.sees_change())
+"""
+    ran = commands.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["True", "[]", "False"], ran.stderr
+
+
 #: what a program was started with; and in the processes of jobs /dev/null and pipes, which are marked
 _STREAMS = {"any": (), "of a worker": ("of a worker",)}
 
