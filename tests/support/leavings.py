@@ -104,12 +104,6 @@ def _hard() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 40, 1 << 40))
 
 
-def _handle_uncounted() -> None:
-    module: Any = sys.modules["_signal"]
-    module.signal = getattr(module.signal, "_set", module.signal)  # what counts these calls in a worker
-    signal.signal(signal.SIGTERM, handle)
-
-
 def _new_environment() -> None:
     os.environ = {"ALL": "new"}  # type: ignore[assignment]  # noqa: B003
 
@@ -128,7 +122,6 @@ RESTORED: dict[str, Callable[[], Any]] = {
     "SIGUSR1 ignored": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
     "SIGPIPE default": lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL),
     "SIGRTMAX handled": lambda: signal.signal(signal.SIGRTMAX, handle),
-    "SIGTERM handled uncounted": _handle_uncounted,
     "SIGTERM blocked": lambda: _block(signal.SIGTERM),
     "all blocked": lambda: _block(*signal.valid_signals()),
     "SIGALRM pending": lambda: _block_and_send(signal.SIGALRM),

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from fcntl import F_GETFL, fcntl
 from typing import Any, cast
 
-from taskscheduler_daemon.system.handler_calls import handler_calls
 from taskscheduler_daemon.system.standard_streams import DESCRIPTORS, is_marked
 from taskscheduler_daemon.system.surrounding_parts import (
     BLOCK,
@@ -53,10 +52,6 @@ class _Glance:
         self._environ, self._encoded = environment.environ, environment.encoded
         self._variables = dict(environment.encoded)
         self._is_in_root = identity.is_in_root
-        self._calls = handler_calls()
-        self._signals = [] if self._calls.is_exact() else SIGNALS  #: whose handlers it has to look at
-        self._handled = 0
-        self.settle()
         self._unmarked = [descriptor for descriptor in DESCRIPTORS if not is_marked(descriptor)]
         self._before: tuple[Any, ...] = ()
         try:
@@ -70,17 +65,7 @@ class _Glance:
             now = self._look()
         except (OSError, ValueError):  # a stream is closed, or the directory is gone
             return True
-        return (
-            now != self._before
-            or self._calls.count != self._handled
-            or (not self._signals and self._calls.module.signal is not self._calls)
-            or os.environ is not self._environ
-            or self._encoded != self._variables
-        )
-
-    def settle(self) -> None:
-        """Forgets the calls that have set handlers, as they are what they were."""
-        self._handled = self._calls.count
+        return now != self._before or os.environ is not self._environ or self._encoded != self._variables
 
     def _look(self) -> tuple[Any, ...]:
         """Returns all but the environment. A method for each part would take longer than what it calls."""
@@ -90,7 +75,7 @@ class _Glance:
             signal.set_wakeup_fd(wakeup)
         return (
             list(map(signal.getitimer, self._timers)),
-            list(map(get_handler, self._signals)),
+            list(map(get_handler, SIGNALS)),
             get_mask(BLOCK, ()),
             wakeup,
             os.getcwd(),
@@ -142,7 +127,6 @@ class Surroundings:
                 for part, before in self._before:
                     if part.look() != before and not _restored(part, before):
                         spoiled.append(part.name)
-                self._glance.settle()
         except Exception as error:  # a job has replaced a function that is called here
             spoiled.append(f"functions of Python ({type(error).__name__})")
         return spoiled
