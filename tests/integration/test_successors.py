@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -226,6 +227,59 @@ def test_one_of_a_class_that_is_not_known_here_is_released(
     bench.end(*bench.dispatched)
     assert bench.take_what_is_offered() == []
     assert statuses(flow) == ["waiting"] * 2
+
+
+def claims_of_many(scheduler: Scheduler, busy: bool) -> list[int]:
+    """How many jobs each claim got when the last of those before them ended; `busy`: while another job runs."""
+    bench = Bench(scheduler, slots=100)
+    bench.look()
+    flow = begun(scheduler, bench, one_and_then(40))
+    (first,) = bench.dispatched
+    if busy:
+        scheduler.add_job(Noop)
+        bench.look()
+    bench.end(first)
+    bench.dispatched.clear()
+    assert len(set(bench.take_what_is_offered())) == 40
+    bench.claimer.stop()
+    assert statuses(flow) == ["processing"] * 40
+    return sorted(Counter(one.fence.claim for one in bench.dispatched).values())
+
+
+def test_many_are_claimed_in_two_parts_while_nothing_runs(scheduler: Scheduler) -> None:
+    assert claims_of_many(scheduler, busy=False) == [13, 27]
+
+
+def test_many_are_claimed_at_once_while_others_run(scheduler: Scheduler) -> None:
+    assert claims_of_many(scheduler, busy=True) == [40]
+
+
+def test_a_part_whose_claim_is_uncertain_does_not_stop_the_other(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, claimed = Bench(scheduler, slots=100), scheduler.store.claims.claimed
+    bench.look()
+    flow = begun(scheduler, bench, one_and_then(40))
+    bench.end(*bench.dispatched)
+    lost = list[str]()
+
+    def cut_off(claim: str, boot: ObjectId) -> list[Any]:
+        found = claimed(claim, boot)
+        if len(found) == 13:
+            lost.append(claim)
+            raise AutoReconnect("cut")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler.store.claims, "claimed", cut_off)
+        with pytest.raises(StoreError):
+            bench.claimer._look()
+    assert len(bench.dispatched) == 1 + 27
+    assert bench.pipeline.unconfirmed() == lost
+    bench.look()
+    bench.claimer.stop()
+    assert len({one.fence.job_id for one in bench.dispatched}) == 1 + 40
+    assert statuses(flow) == ["processing"] * 40
 
 
 def test_what_there_is_no_room_for_is_released(scheduler: Scheduler, bench: Bench) -> None:

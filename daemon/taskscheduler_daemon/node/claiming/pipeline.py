@@ -37,6 +37,8 @@ _WAITING, _RUNNING = {"status": int(Status.WAITING)}, {"status": int(Status.PROC
 
 _QUEUED = {"status": {"$in": sorted(map(int, QUEUED))}}
 
+_TWO_PARTS = 32  #: jobs of flows that are worth two claims
+
 _AT_ONCE = 2  #: claims under way: a server works on one while it waits for the journal of another
 
 
@@ -122,13 +124,20 @@ class ClaimPipeline:
         self._submit(ids, WAITING_OR_IN_TURN if in_turn else WAITING)
 
     def begin_successors(self, jobs: Sequence[Document], scope: Scope) -> None:
-        """Claims jobs that come after others which have ended; several without waiting for that. Raises StoreError."""
+        """Claims jobs that come after others which have ended; several without waiting for that. Raises StoreError.
+
+        Many in two parts while no job runs: the workers begin with the first one, and the server works on both at once.
+        """
         claimable = successors(joins_of(jobs), scope, self._store.clock.now())
         if len(jobs) == 1:
             self.claim_one(jobs[0]["_id"], scope, claimable)
             return
-        self.end(_AT_ONCE - 1)
-        self._submit([job["_id"] for job in jobs], claimable)
+        ids = [job["_id"] for job in jobs]
+        first = len(ids) // 3 if len(ids) >= _TWO_PARTS and not self._capacity.busy else 0
+        for part in (ids[:first], ids[first:]):
+            if part:
+                self.end(_AT_ONCE - 1)
+                self._submit(part, claimable)
 
     def _submit(self, ids: list[ObjectId], claimable: Claimable) -> None:
         self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids, claimable)))
