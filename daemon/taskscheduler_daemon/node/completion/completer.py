@@ -23,7 +23,9 @@ from taskscheduler_daemon.ipc.messages import NO_WORKER, Report
 from taskscheduler_daemon.node.completion.aftermath import UNSTORABLE, Aftermath
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.gathered import Entry, Gathered
+from taskscheduler_daemon.node.completion.gathering_ends import kind_of, quiet_steps, steps_to_wait
 from taskscheduler_daemon.node.completion.job_log import JobLog
+from taskscheduler_daemon.node.completion.parted_writes import PartedWrites
 from taskscheduler_daemon.node.completion.report_content import fault_of_content
 from taskscheduler_daemon.node.options import NodeOptions
 from taskscheduler_daemon.node.output.book import LogBook
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 _MOST_PER_WRITE = 1000
 
 _STEP = 0.002  #: seconds for which more ends are waited for at a time
+
+_INSTANT = 0.0005  #: seconds for which the last end is waited for that no attempt in flight stands for any more
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -60,27 +64,6 @@ def completion_of_report(attempt: Attempt, report: Report, max_lost: int, ended:
     died = NODE if report.worker == NO_WORKER else WORKER
     end = AttemptEnd(ending, content, report.worker.hex(), report.seconds, died, attempt.cleared, ended, report.cost)
     return completion_of(attempt.fence, attempt.job, end, max_lost)
-
-
-_BUSY, _LONG = 64, 10  #: so many ends at once mean that more arrive within so many steps
-
-_AT_WORK, _SHORT = 8, 2  #: while so many attempts are in flight, some end within so many steps
-
-_QUIET, _QUIET_IN_FLOWS = 1, 2  #: steps in a row in which no end arrives, after which none is waited for any more
-
-
-def steps_to_wait(ends: int, running: int, of_flows: bool) -> int:
-    """Returns for how many steps at most to wait for more ends while so many attempts are in flight.
-
-    If none is, nothing more arrives: then all jobs of a layer have ended, and the next ones wait for this write. What
-    comes after jobs `of_flows` is found and claimed as these ends were written, so the fewer writes the better, and the
-    last jobs of a layer are waited for a little, too.
-    """
-    if not running:
-        return 0
-    if ends >= _BUSY or (of_flows and running >= _AT_WORK):
-        return _LONG
-    return _SHORT if running >= _AT_WORK or (of_flows and ends >= _AT_WORK) else 0
 
 
 class Logs(NamedTuple):
@@ -111,6 +94,7 @@ class Completer:
         self._clock = clock
         self._threads = threads
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+        self._writes = PartedWrites(store)
         self._dropping = threading.Event()  #: try to write only once, then give up
         self._has_dropped = False
         self._thread: threading.Thread | None = None
@@ -181,6 +165,7 @@ class Completer:
                 warn_at = NEVER
                 logger.warning("waiting for the database to store how jobs ended; another signal ends the node")
             self._thread.join(_LOOK_EVERY)
+        self._writes.close()
         return not self._has_dropped
 
     def _loop(self) -> None:
@@ -200,14 +185,14 @@ class Completer:
         """Takes what is queued; under load also what arrives a moment later, since larger writes cost less per job."""
         gathered = Gathered([self._queue.get()])
         self._take_more(gathered)
-        of_flows, quiet = gathered.is_of_flows, 0
-        steps = steps_to_wait(gathered.count, self._aftermath.running, of_flows)
+        kind, quiet = kind_of(gathered.ends), 0
+        steps = steps_to_wait(gathered.count, self._aftermath.running, kind)
         while steps and gathered.count < _MOST_PER_WRITE and not gathered.is_last:
             known, none_runs = gathered.count, not self._aftermath.running  # before: the last one may be on its way
-            self._dropping.wait(_STEP)
+            self._dropping.wait(_INSTANT if none_runs else _STEP)
             self._take_more(gathered)
             quiet = 0 if gathered.count > known else quiet + 1
-            is_over = none_runs or quiet == (_QUIET_IN_FLOWS if of_flows else _QUIET)
+            is_over = none_runs or quiet >= quiet_steps(gathered.count, self._aftermath.running, kind)
             steps = 0 if is_over else steps - 1
         return gathered
 
@@ -231,7 +216,7 @@ class Completer:
         while True:
             try:
                 break_off_commits(self._store, completions)
-                matched = self._store.completions.write(completions, quick)
+                matched = self._writes.write(completions, self._aftermath.running, quick)
                 landed = completions
                 if matched < len(completions) + len(quick):
                     completions, quick = _with_quick(completions, quick), ()

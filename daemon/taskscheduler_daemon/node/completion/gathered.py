@@ -44,8 +44,3 @@ class Gathered:
     def has_ends(self) -> bool:
         """Whether there is an end to be written."""
         return bool(self.ends or self.quick)
-
-    @property
-    def is_of_flows(self) -> bool:
-        """Whether jobs of flows have ended."""
-        return any(one.member is not None for one in self.ends)

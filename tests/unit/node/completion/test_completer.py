@@ -20,7 +20,7 @@ from taskscheduler.store.completions import Sign
 from taskscheduler.store.flows.flow_node import NO_NODE
 from taskscheduler_daemon.ipc.messages import Report
 from taskscheduler_daemon.node.completion.aftermath import Aftermath
-from taskscheduler_daemon.node.completion.completer import Completer, Logs, steps_to_wait
+from taskscheduler_daemon.node.completion.completer import Completer, Logs
 from taskscheduler_daemon.node.completion.exclusive_locks import ExclusiveLocks
 from taskscheduler_daemon.node.completion.hooks import HookCalls
 from taskscheduler_daemon.node.completion.job_log import JobLog
@@ -287,16 +287,6 @@ def test_a_failure_is_logged_before_it_is_written(bench: Bench, caplog: pytest.L
     bench.completer.submit = lambda entry: logged.append(caplog.text)  # type: ignore[method-assign]
     bench.completer.end(attempt(), report(attempt(), Ending.FAILED, error={"type": "ValueError", "message": "no"}))
     assert "job failed: ValueError: no" in logged[0]
-
-
-@table(("ends", "running", "steps"), [(1, 0, 0), (1, 7, 0), (1, 8, 2), (63, 8, 2), (64, 1, 10), (64, 0, 0)])
-def test_more_ends_are_waited_for_only_while_jobs_run(ends: int, running: int, steps: int) -> None:
-    assert steps_to_wait(ends, running, of_flows=False) == steps
-
-
-@table(("ends", "running", "steps"), [(1, 0, 0), (1, 7, 0), (1, 8, 10), (8, 7, 2), (7, 7, 0), (8, 0, 0)])
-def test_more_ends_of_a_flow_are_waited_for_while_many_of_its_jobs_run(ends: int, running: int, steps: int) -> None:
-    assert steps_to_wait(ends, running, of_flows=True) == steps
 
 
 @table(

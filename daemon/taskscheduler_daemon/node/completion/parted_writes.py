@@ -1,0 +1,46 @@
+"""PartedWrites: writes many ends in two parts at once while no job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from taskscheduler.store import Store
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
+
+_TWO_PARTS = 32  #: ends of flows that are worth two writes
+
+
+class PartedWrites:
+    """Writes ends. Only the thread of the completer calls it.
+
+    When all jobs of a layer of a flow have ended, the next ones wait for this write, and the processors have nothing
+    else to do. Then the server works on two parts at once, in a little more than half of the time.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="taskscheduler-write")
+
+    def write(self, ends: Sequence[Completion], running: int, quick: Sequence[QuickEnd] = ()) -> int:
+        """Writes ends while so many attempts run; returns how many fences still held. None is under way afterwards.
+
+        The caller repeats it after a fault, as `CompletionStore.write`: a part may have been written.
+        """
+        of_flows = sum(one.member is not None for one in ends)
+        if running or quick or of_flows < _TWO_PARTS:
+            return self._store.completions.write(ends, quick)
+        alike = sorted(ends, key=lambda one: (one.worker or "", one.fence.claim))  # the server takes these together
+        half = len(alike) // 2
+        writing = self._pool.submit(self._store.completions.write, alike[:half])
+        try:
+            matched = self._store.completions.write(alike[half:])
+        except BaseException:
+            writing.exception()  # which waits for it
+            raise
+        return matched + writing.result()
+
+    def close(self) -> None:
+        """Ends the other thread."""
+        self._pool.shutdown()
