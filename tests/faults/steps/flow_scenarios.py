@@ -35,6 +35,17 @@ def failing(*job: Any) -> Flow:
     return flow
 
 
+_WIDTH = 40
+
+
+def wide() -> Flow:
+    """So many after one that they are claimed in two parts, and their ends are written in two."""
+    flow = Flow("wide")
+    first = flow.add("noop")
+    flow.add("noop", after=[flow.add("noop", after=[first]) for _ in range(_WIDTH)])
+    return flow
+
+
 def growing() -> Flow:
     """One adds two more jobs, and one that comes after them."""
     flow = Flow("growing")
@@ -113,6 +124,10 @@ FLOWING: Mapping[str, Scenario] = {
     "failure": _flowing(failing, "failed", done=1, failed=1, canceled=2),
     "additions": _flowing(growing, "done", done=4),
 }
+
+
+#: what is claimed and written in two parts
+WIDE = _flowing(wide, "done", done=_WIDTH + 2)
 
 
 #: the worker of the job that adds others has the fault

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.steps.ambiguous import AFTER, BEFORE
-from tests.faults.steps.flow_scenarios import ADDING, CHANGES, FLOWING, TOGETHER
+from tests.faults.steps.flow_scenarios import ADDING, CHANGES, FLOWING, TOGETHER, WIDE
 from tests.faults.steps.playing import (
     NODE_OF_WORKERS,
     breaks,
@@ -34,6 +34,15 @@ def test_a_node_may_crash_after_every_call(stages: list[Stage]) -> None:
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
 def test_every_write_of_a_node_may_fail(stages: list[Stage], when: str) -> None:
     every_failing_write_of_a_node(stages, TOGETHER, when)
+
+
+def test_a_node_may_crash_between_the_parts_of_a_layer(stages: list[Stage]) -> None:
+    every_crash_of_a_node(stages, WIDE)
+
+
+@pytest.mark.parametrize("when", [AFTER, BEFORE])
+def test_the_write_of_each_part_of_a_layer_may_fail(stages: list[Stage], when: str) -> None:
+    every_failing_write_of_a_node(stages, WIDE, when)
 
 
 def test_a_worker_that_adds_jobs_may_crash_after_every_call(stages: list[Stage]) -> None:

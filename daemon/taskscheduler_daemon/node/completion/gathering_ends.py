@@ -9,6 +9,8 @@ from taskscheduler.store.attempts.completion import Completion
 
 _BUSY, _LONG = 64, 10  #: so many ends at once mean that more arrive within so many steps
 
+_LONG_IN_FLOWS = 25  #: the same for quick jobs of flows, of which a layer takes longer on a busy machine
+
 _AT_WORK, _SHORT = 8, 2  #: while so many attempts are in flight, some end within so many steps
 
 _QUICK = 0.010  #: seconds that a quick job takes at most
@@ -47,7 +49,7 @@ def steps_to_wait(ends: int, running: int, kind: Kind) -> int:
     if not running:
         return 0
     if ends >= _BUSY or (of_flows and running >= _AT_WORK):
-        return _LONG
+        return _LONG_IN_FLOWS if kind is Kind.QUICK else _LONG
     return _SHORT if running >= _AT_WORK or (of_flows and ends >= _AT_WORK) else 0
 
 
