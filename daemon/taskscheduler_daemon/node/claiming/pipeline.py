@@ -141,6 +141,7 @@ class ClaimPipeline:
 
     def _submit(self, ids: list[ObjectId], claimable: Claimable) -> None:
         self._under_way.append((ids, self._pool.submit(self._claim_and_read_back, ids, claimable)))
+        self._capacity.coming.count = self.asked
 
     def end(self, left: int = 0) -> None:
         """Waits for claims, in the order in which they began, until so many are left under way. Raises StoreError."""
@@ -151,6 +152,8 @@ class ClaimPipeline:
                 self._take(len(ids), *claiming.result())
             except StoreError as error:
                 failed = error
+            finally:
+                self._capacity.coming.count = self.asked  # not before they are in flight
         self._log_begun()
         if failed is not None:
             raise failed

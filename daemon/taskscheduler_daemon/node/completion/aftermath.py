@@ -43,8 +43,8 @@ class Aftermath:
 
     @property
     def running(self) -> int:
-        """The number of attempts in flight, whose ends are still to come."""
-        return len(self._in_flight)
+        """The number of attempts in flight, or on their way there, whose ends are still to come."""
+        return len(self._in_flight) + self._in_flight.coming.count
 
     def follow(self, landed: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> None:
         """Carries out what follows from these ends, which are written. Raises StoreError, and UNSTORABLE ones."""

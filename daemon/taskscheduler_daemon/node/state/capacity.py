@@ -69,6 +69,7 @@ class Capacity:
     def __init__(self, in_flight: InFlight, lease: Lease, max_jobs: int, unknown_timeout: float = 0) -> None:
         """`max_jobs` is the budget: how many jobs this node may run in all; 0: no limit. See UnknownJobs."""
         self._in_flight = in_flight
+        self.coming = in_flight.coming
         self._lease = lease
         self._async = AsyncCapacity()
         self.slots = 0  #: how many jobs the manager can run at once

@@ -143,6 +143,13 @@ class Counts(NamedTuple):
     is_async: int  #: share the slots of event loops
 
 
+class Coming:
+    """The jobs that are being claimed. The claimer counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class InFlight:
     """Holds the attempts in flight, one per job. Safe to use from many threads."""
 
@@ -151,6 +158,7 @@ class InFlight:
         self.can_begin = True  #: whether a worker is ready; what was sent before has not begun for a while
         self._attempts: dict[bytes, Attempt] = {}
         self._lock = threading.Lock()
+        self.coming = Coming()
         self._forced = 0  #: attempts that take no slot
         self._async = 0
         self.gathered = 0  #: attempts that gather or run in batches

@@ -134,11 +134,11 @@ def test_claims_under_way_count_as_asked_until_they_end(bench: Bench) -> None:
 
     bench.store.claims.claim = slow  # type: ignore[assignment, method-assign]
     bench.pipeline.begin(ids[:2], more=True)
-    assert bench.pipeline.asked == 2
+    assert bench.pipeline.asked == bench.in_flight.coming.count == 2
     answers.set()
     bench.pipeline.begin(ids[2:], more=False)
     bench.pipeline.end()
-    assert (bench.pipeline.asked, bench.dispatched) == (0, ids)
+    assert (bench.pipeline.asked, bench.in_flight.coming.count, bench.dispatched) == (0, 0, ids)
 
 
 def test_a_claim_that_fails_does_not_take_another_with_it(bench: Bench) -> None:
@@ -156,7 +156,7 @@ def test_a_claim_that_fails_does_not_take_another_with_it(bench: Bench) -> None:
     bench.pipeline.begin([second], more=True)
     with pytest.raises(AutoReconnect):
         bench.pipeline.end()
-    assert (bench.dispatched, bench.pipeline.asked) == ([second], 0)
+    assert (bench.dispatched, bench.pipeline.asked, bench.in_flight.coming.count) == ([second], 0, 0)
     assert bench.pipeline.collect() == Claimed(1, 1)
     assert set(bench.pipeline.unconfirmed()) == broken
 

@@ -314,6 +314,17 @@ def test_ends_of_flows_are_waited_for_through_a_quiet_moment_while_jobs_run(
     assert (len(waited), gathered.count) == (steps, ends)
 
 
+@pytest.mark.parametrize(("coming", "steps"), [(0, 0), (20, 2)])
+def test_the_first_part_of_a_layer_is_written_with_the_second_that_is_being_claimed(coming: int, steps: int) -> None:
+    bench, waited = Bench(), list[float]()
+    bench.in_flight.coming.count = coming
+    bench.completer._dropping.wait = waited.append  # type: ignore[method-assign, assignment]  # no time passes
+    for _ in range(10):
+        bench.end(attempt(flow=ObjectId(), joins=[ObjectId()]))
+    assert bench.completer._gather().count == 10
+    assert len(waited) == steps
+
+
 def test_ends_that_arrive_while_others_run_are_written_together(bench: Bench) -> None:
     bench.in_flight.add([attempt() for _ in range(8)])
     bench.completer.start()
