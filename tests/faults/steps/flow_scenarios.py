@@ -35,11 +35,11 @@ def failing(*job: Any) -> Flow:
     return flow
 
 
-_WIDTH = 40
+_WIDTH = 6
 
 
 def wide() -> Flow:
-    """So many after one that they are claimed in two parts, and their ends are written in two."""
+    """A layer between two jobs."""
     flow = Flow("wide")
     first = flow.add("noop")
     flow.add("noop", after=[flow.add("noop", after=[first]) for _ in range(_WIDTH)])
@@ -126,7 +126,7 @@ FLOWING: Mapping[str, Scenario] = {
 }
 
 
-#: what is claimed and written in two parts
+#: with `IN_SMALL_PARTS`, its layer is claimed in two parts, and its ends are written in two
 WIDE = _flowing(wide, "done", done=_WIDTH + 2)
 
 

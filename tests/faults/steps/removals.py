@@ -31,9 +31,11 @@ from taskscheduler.store.resumable import steps, tries
 from taskscheduler.store.resumable.steps import StepStore
 from taskscheduler.store.schema import ensure_metrics
 from taskscheduler.store.transactions import commits
+from taskscheduler_daemon.node.claiming import pipeline
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.successor_claims import SuccessorClaims
 from taskscheduler_daemon.node.claiming.successors import Successors
+from taskscheduler_daemon.node.completion import parted_writes
 from taskscheduler_daemon.node.completion.completer import Completer
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.leaked_claims import LeakedClaims
@@ -136,6 +138,8 @@ REMOVALS: Mapping[str, Callable[[], None]] = {
     "storing a step before the next": _out(StepStore, "add", lambda *_: True),
     "storing a step before its result is known": _out(StepStore, "add", _one_late),
     "repeating until it is known": _out(tries, "_PATIENCE", 0.0),
+    "claiming few jobs at once": _out(pipeline, "_TWO_PARTS", 2),
+    "writing few ends at once": _out(parted_writes, "_TWO_PARTS", 2),
     "sweeps of flows": _out(FlowEffects, "sweep", lambda *_: []),
     "letting out what comes after": _out(FlowEffects, "follow", lambda *_: []),
     "giving back what comes next": _out(Successors, "give_back"),

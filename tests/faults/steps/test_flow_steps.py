@@ -5,6 +5,8 @@ See `test_crash_steps.py` and `test_ambiguous.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.faults.steps.ambiguous import AFTER, BEFORE
@@ -36,13 +38,26 @@ def test_every_write_of_a_node_may_fail(stages: list[Stage], when: str) -> None:
     every_failing_write_of_a_node(stages, TOGETHER, when)
 
 
-def test_a_node_may_crash_between_the_parts_of_a_layer(stages: list[Stage]) -> None:
-    every_crash_of_a_node(stages, WIDE)
+#: so that a layer of six is treated as a larger one is
+IN_SMALL_PARTS = ("claiming few jobs at once", "writing few ends at once")
+
+
+@pytest.fixture
+def in_parts(stages: list[Stage]) -> Iterator[list[Stage]]:
+    for stage in stages:
+        stage.without = IN_SMALL_PARTS
+    yield stages
+    for stage in stages:
+        stage.without = ()
+
+
+def test_a_node_may_crash_between_the_parts_of_a_layer(in_parts: list[Stage]) -> None:
+    every_crash_of_a_node(in_parts, WIDE)
 
 
 @pytest.mark.parametrize("when", [AFTER, BEFORE])
-def test_the_write_of_each_part_of_a_layer_may_fail(stages: list[Stage], when: str) -> None:
-    every_failing_write_of_a_node(stages, WIDE, when)
+def test_the_write_of_each_part_of_a_layer_may_fail(in_parts: list[Stage], when: str) -> None:
+    every_failing_write_of_a_node(in_parts, WIDE, when)
 
 
 def test_a_worker_that_adds_jobs_may_crash_after_every_call(stages: list[Stage]) -> None:
