@@ -22,7 +22,8 @@ from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.attempts.ending import batch_done_update
 from taskscheduler.store.client import DURABLE, PROMPT, durable
 from taskscheduler.store.fence import Fence
-from taskscheduler.store.schema import CLAIM_ORDER, ensure
+from taskscheduler.store.indexes.definitions import CLAIM_ORDER
+from taskscheduler.store.schema import ensure
 from tests.benchmarks.pacing import in_threads
 from tests.benchmarks.stage import Stage
 

@@ -23,6 +23,7 @@ from taskscheduler.model.control.keys import FAR
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.claims import ALL_JOBS, Scope
 from taskscheduler.store.control import sequences
+from taskscheduler.store.indexes.definitions import ON_DEMAND
 from taskscheduler.store.schema import ensure, ensure_indexes, missing_indexes, retention_index
 from taskscheduler.testing import InlineNode
 
@@ -351,6 +352,7 @@ def crowded(server_uri: str) -> Iterator[Scheduler]:
     uri = server_uri.format(name)
     with Scheduler(uri) as scheduler, MongoClient[dict[str, Any]](uri) as client:
         template = scheduler.add_job("noop", "some data").refresh().to_dict()
+        scheduler.store.on_demand.make(ON_DEMAND)
         now = datetime.now(UTC)
         jobs = client.get_default_database()["taskscheduler.jobs"]
         jobs.insert_many([_nth(number, template, now) for number in range(MANY)])

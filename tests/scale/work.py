@@ -33,7 +33,8 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.claiming import claim_update
 from taskscheduler.store.client import connect, durable
-from taskscheduler.store.schema import CLAIM_ORDER, ensure
+from taskscheduler.store.indexes.definitions import CLAIM_ORDER
+from taskscheduler.store.schema import ensure
 from taskscheduler_daemon.demo.environment import embedded_server
 from tests.benchmarks.floor import documents
 from tests.benchmarks.processes import cpu_seconds

@@ -54,7 +54,7 @@ def serve_database(settings: Settings) -> Iterator[OpenDatabase]:
     """Does the same for a program that acts for itself, or for others."""
     with Scheduler(chosen_place(settings), options=settings.collections) as scheduler:
         store = scheduler.store
-        yield OpenDatabase(store.overview, JobLists(store.database, store.options), scheduler)
+        yield OpenDatabase(store.overview, JobLists(store.database, store.options, store.on_demand), scheduler)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def view_database(settings: Settings) -> Iterator[DatabaseView]:
 
 
 @contextmanager
-def open_migration(settings: Settings) -> Iterator[MigrationStore]:
+def open_migration(settings: Settings, all_indexes: bool = False) -> Iterator[MigrationStore]:
     """Opens the migration of the database. It changes nothing by itself, and waits as long as an index takes."""
     options = SchedulerOptions.of(settings.collections)
     with chosen_uri(settings) as uri:
@@ -81,7 +81,7 @@ def open_migration(settings: Settings) -> Iterator[MigrationStore]:
         try:
             with SlowConnection(database, logger):
                 check_server(database, SYSTEM_CLOCK)
-            yield MigrationStore(database, options)
+            yield MigrationStore(database, options, all_indexes)
         finally:
             database.client.close()
 

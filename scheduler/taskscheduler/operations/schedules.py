@@ -71,6 +71,7 @@ class ScheduleControl:
         template = job_template(self._adder.new(job, data, options).document)
         now = self._store.clock.now()
         chosen = ScheduleOptions.of(name, times, now)
+        self._store.on_demand.before([{**template, "schedule": name}])  # as this user may, and nodes may not
         fresh = {"job": template, "times": chosen.stored(), "owner": "database"}
         next_at = chosen.timetable(name, now).after(now)
         created = {"_id": name, **fresh, "created": now, "next_at": next_at, "due_at": next_at}

@@ -36,6 +36,7 @@ from taskscheduler.store.jobs import InvalidJobs, JobStore, QueuedJobs
 from taskscheduler.store.leases import LeaseStore
 from taskscheduler.store.metrics.history import MetricsStore
 from taskscheduler.store.nodes import NodeStore
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.outbox import Outbox
 from taskscheduler.store.overview import ClusterOverview
 from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
@@ -63,25 +64,27 @@ class Store:
         self.options = options
         self.clock = check_server(self.database, clock)
         with translated():
-            in_use = FLOWS in ensure(self.database, options)
+            found = ensure(self.database, options)
+        self.on_demand = OnDemandIndexes(self.database, options, clock)
+        self.on_demand.learn(found.on_demand)
         self._compose_jobs(options, clock)
         self._compose_cluster(options, clock)
         self._compose_admission(options, clock)
-        self._compose_effects(options, in_use)
+        self._compose_effects(options, FLOWS in found.collections)
 
     def _compose_jobs(self, options: SchedulerOptions, clock: Clock) -> None:
-        self.claims = ClaimStore(self.database, options)
+        self.claims = ClaimStore(self.database, options, self.on_demand)
         self.leases = LeaseStore(self.database, options)
         self.completions = CompletionStore(self.database, options, self.clock)
         self.postponed_jobs = PostponedJobs(self.database, options)
-        self.late_jobs = LateJobs(self.database, options)
-        self.jobs = JobStore(self.database, options, self.clock)
-        self.queued_jobs = QueuedJobs(self.database, options)
-        self.search = JobSearch(self.database, options)
-        self.bulk = BulkChanges(self.database, options)
+        self.late_jobs = LateJobs(self.database, options, self.on_demand)
+        self.jobs = JobStore(self.database, options, self.clock, self.on_demand)
+        self.queued_jobs = QueuedJobs(self.database, options, self.on_demand)
+        self.search = JobSearch(self.database, options, self.on_demand)
+        self.bulk = BulkChanges(self.database, options, self.on_demand)
         self.invalid_jobs = InvalidJobs(self.database, options)
-        self.inserts = JobInserts(self.database, options, clock)
-        self.families = FamilyStore(self.database, options)
+        self.inserts = JobInserts(self.database, options, clock, self.on_demand)
+        self.families = FamilyStore(self.database, options, self.on_demand)
         self.steps = StepStore(self.database, options, self.clock)
         self.signals = SignalStore(self.database, options, self.clock)
         self.commits = CommitStore(self.database, options)
@@ -91,7 +94,7 @@ class Store:
         self.wakeups = WakeupQueue(self.database, options, clock)
         self.events = EventLog(self.database, options)
         self.nodes = NodeStore(self.database)
-        self.services = ServiceStore(self.database, options)
+        self.services = ServiceStore(self.database, options, self.on_demand)
         self.service_messages = ServiceMessageStore(self.database, self.clock)
         self.schedules = ScheduleStore(self.database)
         self.controls = ControlStore(self.database, clock)
@@ -109,7 +112,7 @@ class Store:
         self.places = PlaceStore(self.jobs.collection, self.nodes)
         self.rates = RateStore(self.database)
         self.sequences = SequenceStore(self.database, options)
-        self.debounced_jobs = DebouncedJobs(self.database, options)
+        self.debounced_jobs = DebouncedJobs(self.database, options, self.on_demand)
         self.rooms = RoomStore(self.controls, self.clock, self.nodes, self.places, self.sequences, self.rates)
         self.admission = Admission(
             self.jobs.collection, self.invalid_jobs, self.places, self.rooms, self.wakeups, clock
@@ -144,6 +147,7 @@ class Store:
             admission=self.admission,
             outbox=self.outbox,
             events=self.events,
+            on_demand=self.on_demand,
         )
 
     @property

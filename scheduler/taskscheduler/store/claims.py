@@ -30,8 +30,10 @@ from taskscheduler.store.attempts.claiming import claim_update, release_update, 
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch
 from taskscheduler.store.driver_errors import brief
 from taskscheduler.store.fence import BY_ID, Fence, from_statuses
+from taskscheduler.store.indexes.definitions import CLAIM_ORDER, ON_DEMAND
 from taskscheduler.store.lenient_reads import NO_TEXT, ONLY_ID, RAW, read, read_some, readable_errors
-from taskscheduler.store.schema import CLAIM_ORDER, batch_index, ensure_indexes
+from taskscheduler.store.on_demand.making import OnDemandIndexes
+from taskscheduler.store.schema import ensure_indexes
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +125,9 @@ def successors(joins: Iterable[ObjectId], scope: Scope, now: datetime) -> Claima
 class ClaimStore:
     """Jobs as a node sees them."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self.collection: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
         majority = ReadConcern("majority")
         self._raw = database.with_options(codec_options=RAW, read_concern=majority)[options.job_store]
         self._has_batches = False  #: whether the index for these was made, or tried
@@ -191,13 +194,15 @@ class ClaimStore:
     def forced(self, scope: Scope, count: int) -> list[Document]:
         """Returns waiting jobs of the option force_spawn, which get a worker of their own although none is free."""
         query, fields = {**_waiting(scope), "options.force_spawn": True}, {**ONLY_ID, **scope.fields}
-        return read(self.collection, lambda jobs: jobs.find(query, fields).hint("force").limit(count))
+        return self._on_demand.read("force", lambda jobs: jobs.find(query, fields).hint("force").limit(count))
 
     def asynchronous(self, scope: Scope, count: int) -> list[Document]:
         """Returns waiting async jobs in claim order."""
         query, fields = {**_waiting(scope), "async": True}, {**ONLY_ID, **scope.fields}
         order = [("priority", -1), ("at", 1)]
-        return read(self.collection, lambda jobs: jobs.find(query, fields).sort(order).hint("async").limit(count))
+        return self._on_demand.read(
+            "async", lambda jobs: jobs.find(query, fields).sort(order).hint("async").limit(count)
+        )
 
     def next_kinds(self, scope: Scope, count: int) -> list[Document]:
         """Returns the next waiting jobs in claim order, and which of them are `async`."""
@@ -222,7 +227,7 @@ class ClaimStore:
     def _ensure_index(self) -> None:
         """Makes the index for batches. Without the right to do that, searches look at all jobs that wait."""
         try:
-            ensure_indexes(self.collection.database, self.collection.name, [batch_index()])
+            ensure_indexes(self.collection.database, self.collection.name, [ON_DEMAND["batch"]])
         except OperationFailure as error:
             logger.warning("no index for batches, which are gathered more slowly", extra={"reason": brief(error)})
         self._has_batches = True

@@ -48,6 +48,14 @@ _BAD_VALUE, _BAD_HINT = 2, "hint provided does not correspond to an existing ind
 _BRIEF = 200  #: characters; the driver's view of all servers follows, which can fill pages
 
 
+class NoIndexAllowedError(OperationFailure):
+    """A job needs an index that this user may not make; the text says what helps."""
+
+    def __init__(self, text: str, cause: Exception) -> None:
+        super().__init__(text, _UNAUTHORIZED, getattr(cause, "details", None))
+        self.text = text
+
+
 def is_missing_index(error: BaseException) -> bool:
     """Whether an index is missing that the command names. Nodes make it again as soon as they miss it."""
     return isinstance(error, OperationFailure) and error.code == _BAD_VALUE and _BAD_HINT in details_of(error)
@@ -158,6 +166,8 @@ def unreachable_text(error: Exception) -> str:
 
 def refused_login_text(error: OperationFailure) -> str:
     """Words the error that the server refuses a login, or an operation that this user may not do."""
+    if isinstance(error, NoIndexAllowedError):
+        return error.text
     reason = details_of(error)
     if error.code != _UNAUTHORIZED:
         cure = "check both, and authSource in the URI if the user is not one of this database"

@@ -25,6 +25,7 @@ from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.store.driver_errors import is_transient
 from taskscheduler.store.jobs import LIVE_FILTER, OnceTakenError
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read_ids, read_one, undecoded
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.resumable.tries import EarlierTries, tries
 
 _BATCH = 1000  #: documents per insert command
@@ -34,13 +35,17 @@ _DUPLICATE_KEY = 11000
 class JobInserts:
     """Inserts new jobs. The `_id` of a job is fixed before, so an insert whose answer was lost may be repeated."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+    def __init__(
+        self, database: Database[Document], options: SchedulerOptions, clock: Clock, on_demand: OnDemandIndexes
+    ) -> None:
         self.collection: Collection[Document] = database[options.job_store]
         self._confirming = self.collection.with_options(read_concern=ReadConcern("majority"))
         self._clock = clock
+        self._on_demand = on_demand
 
     def insert(self, job: NewJob) -> None:
         """Stores one job durably; DuplicateJobError or OnceTakenError if its id or key is in use."""
+        self._on_demand.before([job.document])
         for earlier in self._tries():
             try:
                 self.collection.insert_one(job.raw)
@@ -57,11 +62,13 @@ class JobInserts:
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         """Stores all jobs durably, or none after the first refused one; its DuplicateJobError names that job."""
+        self._on_demand.before(job.document for job in jobs)
         for start in range(0, len(jobs), _BATCH):
             self._insert_batch(jobs[start : start + _BATCH])
 
     def insert_missing(self, jobs: Sequence[Document]) -> None:
         """Stores those of these jobs whose ids are not in use; the others were stored before."""
+        self._on_demand.before(jobs)
         for start in range(0, len(jobs), _BATCH):
             try:
                 self.collection.insert_many(jobs[start : start + _BATCH], ordered=False)
@@ -128,6 +135,7 @@ class JobInserts:
         With `ignore_data` any live job of the class counts; if no data are equal, the oldest. While the key moves from
         an ended run to the next one of its series, it stands in the plan of the ended run.
         """
+        self._on_demand.make(["once"])  # else the server would look at all jobs
         held: Document = {"$or": [{"once": key}, {"pending": "next", "next.once": key}]}
         keyed = read_one(self.collection, lambda jobs: jobs.find_one(held))
         if keyed is not None:

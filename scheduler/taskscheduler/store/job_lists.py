@@ -25,6 +25,7 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.jobs import LIVE_JOBS
 from taskscheduler.store.lenient_reads import each, together, undecoded
 from taskscheduler.store.live_classes import MOST_CLASSES, live_classes
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.schema import retention_index
 
 CAP = 10_000  #: the limit of every count
@@ -73,8 +74,11 @@ _SINCE_START = {
 class JobLists:
     """Bounded lists of jobs. Changes nothing; raises DatabaseError and its subclasses."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(
+        self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes | None = None
+    ) -> None:
         self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
+        self._on_demand = on_demand or OnDemandIndexes(database, options)
 
     @translated()
     def has_live(self) -> bool:
@@ -84,6 +88,8 @@ class JobLists:
     @translated()
     def recent(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any] | None = None) -> list[Document]:
         """Returns the newest jobs that match, without data and result."""
+        if self._on_demand.exclude(query):
+            return []
         fields = fields or _BULKY
         found, own = self._found(query, limit, fields), _own_index(query)
         if own is None:
@@ -106,6 +112,8 @@ class JobLists:
     def every(self, query: Mapping[str, Any]) -> Iterator[Document]:
         """Yields all jobs that match, by id from the newest, without data and result; read as you iterate."""
         with translated():
+            if self._on_demand.exclude(query):
+                return
             yield from each(self._jobs.find(query, _BULKY).sort("_id", -1).allow_disk_use(True))
 
     def _found(self, query: Mapping[str, Any], limit: int, fields: Mapping[str, Any]) -> Cursor[Any]:
@@ -159,7 +167,8 @@ class JobLists:
         """
         with translated():
             fields, last = dict.fromkeys(_LIST_FIELDS, 1), None
-            bounded = [part for query in queries for part in self._bounded(query)]
+            possible = [query for query in queries if not self._on_demand.exclude(query)]
+            bounded = [part for query in possible for part in self._bounded(query)]
             parts = [each(self._found(part, limit, fields)) for part in bounded]
             for job in islice(merge(*parts, key=by_id, reverse=True), limit):
                 if job["_id"] != last:  # else it ended while we read
@@ -193,6 +202,8 @@ class JobLists:
     def runs(self, schedules: Sequence[Any], limit: int) -> list[list[Document]]:
         """Returns the latest runs of each of these schedules by their times, the oldest first, with a few fields."""
         found: list[list[Document]] = [[] for _ in schedules]
+        if self._on_demand.exclude({"schedule": {"$exists": True}}):
+            return found
         named = [(number, name) for number, name in enumerate(schedules) if type(name) is str]
         for stages in together(self._jobs, [_latest_runs(number, name, limit) for number, name in named]):
             for run in each(self._jobs.aggregate(stages, maxTimeMS=_MAX_TIME_MS)):

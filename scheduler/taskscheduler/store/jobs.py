@@ -27,6 +27,7 @@ from taskscheduler.store.attempts.completion import AWAITS, WINDOW
 from taskscheduler.store.attempts.ending import LATEST_END
 from taskscheduler.store.attempts.of_flows import bad_effects, still_open
 from taskscheduler.store.fence import from_statuses
+from taskscheduler.store.indexes.definitions import needed_after
 from taskscheduler.store.lenient_reads import (
     ONLY_ID,
     change_one,
@@ -38,6 +39,7 @@ from taskscheduler.store.lenient_reads import (
     readable_errors,
     undecoded,
 )
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.requeue_update import divided, requeue_update
 
 LIVE_FILTER = {"$in": sorted(int(status) for status in LIVE)}
@@ -67,8 +69,11 @@ class OnceTakenError(Exception):
 class JobStore:
     """The stored jobs as an application sees them."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions, clock: Clock) -> None:
+    def __init__(
+        self, database: Database[Document], options: SchedulerOptions, clock: Clock, on_demand: OnDemandIndexes
+    ) -> None:
         self.collection: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
         self._clock = clock
         self._lease = float(options.orphaned_timeout)
 
@@ -84,6 +89,8 @@ class JobStore:
 
     def find(self, query: Mapping[str, Any]) -> Iterator[Document]:
         """Finds all jobs that match a MongoDB query; they are read one batch at a time."""
+        if self._on_demand.exclude(query):
+            return iter(())
         return each(undecoded(self.collection).find(query))
 
     def find_live(self) -> Iterator[Document]:
@@ -112,6 +119,8 @@ class JobStore:
 
     def running(self, query: Mapping[str, Any]) -> list[ObjectId]:
         """Returns the matching jobs that nodes have claimed."""
+        if self._on_demand.exclude(query):
+            return []
         claimed = {**query, "status": int(Status.PROCESSING)}
         return read_ids(self.collection, lambda jobs: jobs.find(claimed, ONLY_ID))
 
@@ -130,6 +139,7 @@ class JobStore:
         None if it is not ended any more or has undelivered effects again; OnceTakenError if another job holds its key
         of add_job_once.
         """
+        self._on_demand.make(needed_after(again.fields))
         update, after = requeue_update(job, again), ReturnDocument.AFTER
         query = requeue_filter(job["_id"])
         if again.from_step is not None:
@@ -172,7 +182,7 @@ class JobStore:
 
     def delete(self, query: Mapping[str, Any]) -> int:
         """Deletes matching jobs in any status and returns how many; nodes stop the running ones."""
-        return self.collection.delete_many(query).deleted_count
+        return 0 if self._on_demand.exclude(query) else self.collection.delete_many(query).deleted_count
 
     def delete_one(self, job_id: Any) -> Document | None:
         """Deletes one job in any status; returns the document as it was, or None if there was none."""
@@ -190,8 +200,9 @@ class JobStore:
 class QueuedJobs:
     """Changes queued jobs in place."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self._collection: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
 
     def change(self, job: Mapping[str, Any], fields: Mapping[str, Any]) -> Document | None:
         """Sets fields of a queued job, and removes those that are None; returns its new document.
@@ -199,6 +210,7 @@ class QueuedJobs:
         None if it has been claimed, ended or moved since `job` was read; OnceTakenError if another job holds its new
         key.
         """
+        self._on_demand.make(needed_after(fields))
         query = {"_id": job["_id"], "status": job["status"], "at": job.get("at")}
         query |= {name: job.get(name, {"$exists": False}) for name in ("gate", "parked_at", "blocked")}
         changed, removed = divided(fields)

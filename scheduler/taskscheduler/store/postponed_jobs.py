@@ -18,7 +18,8 @@ from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.bad_ends import end_update
 from taskscheduler.store.claims import PLACE
 from taskscheduler.store.fence import BY_ID, from_statuses
-from taskscheduler.store.lenient_reads import NO_DATE, ONLY_ID, change_one, read, read_ids, read_some, seconds_until
+from taskscheduler.store.lenient_reads import NO_DATE, ONLY_ID, change_one, read_ids, read_some, seconds_until
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 
 _DUE_BATCH = 1000
 
@@ -72,8 +73,9 @@ class PostponedJobs:
 class LateJobs:
     """The queued jobs that have to start by a certain time."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self.collection: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
         self._lease = float(options.orphaned_timeout)
 
     def seconds_until_next(self) -> float | None:
@@ -84,13 +86,13 @@ class LateJobs:
             {"$limit": 1},
             {"$project": {"_id": 0, "left": seconds_until("$expires")}},
         ]
-        found = next(iter(self.collection.aggregate(stages, hint="expires")), None)
-        return None if found is None else float(found["left"])
+        found = self._on_demand.read("expires", lambda jobs: jobs.aggregate(stages, hint="expires"))
+        return float(found[0]["left"]) if found else None
 
     def find(self) -> list[Document]:
         """Returns some of those whose time is over, without their data, and of their attempts the last."""
         query = {**_LIMITED, "$expr": {"$lte": ["$expires", "$$NOW"]}}
-        return read(self.collection, lambda jobs: jobs.find(query, _BULKY).hint("expires").limit(_LATE_BATCH))
+        return self._on_demand.read("expires", lambda jobs: jobs.find(query, _BULKY).hint("expires").limit(_LATE_BATCH))
 
     def end(self, job: Mapping[str, Any], move: Transition, error: Mapping[str, Any] | None) -> Document | None:
         """Ends a job that is as it was read; returns the document before, or None if it has changed since."""

@@ -28,6 +28,7 @@ from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.fence import Fence
 from taskscheduler.store.jobs import InvalidJobs
 from taskscheduler.store.lenient_reads import change_one, read, read_one, seconds_or_zero
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.outbox import FAMILY, Outbox
 
 _RUNNING: Document = {"program": {"$exists": True}, "status": int(Status.PROCESSING)}
@@ -58,6 +59,7 @@ class ProgramStore:
         admission: Admission,
         outbox: Outbox,
         events: EventLog,
+        on_demand: OnDemandIndexes,
     ) -> None:
         self._collection = collection
         self._invalid = invalid
@@ -65,9 +67,11 @@ class ProgramStore:
         self._admission = admission
         self._outbox = outbox
         self._events = events
+        self._on_demand = on_demand
 
     def begin(self, document: Document) -> Document | None:
         """Stores a record that runs from now on; returns the job that holds its solo lock, or None if it was stored."""
+        self._on_demand.before([document])
         for _ in range(_TRIES):
             try:
                 self._insert(document)
@@ -126,7 +130,9 @@ class ProgramStore:
 
     def _running(self, query: Mapping[str, Any]) -> list[Document]:
         """Returns the matching records that can be ended; one without a proper fence fails at once."""
-        found = read(self._collection, lambda jobs: jobs.find({**query, **_RUNNING}, _END_FIELDS).hint("tracked"))
+        found = self._on_demand.read(
+            "tracked", lambda jobs: jobs.find({**query, **_RUNNING}, _END_FIELDS).hint("tracked")
+        )
         for job in found:
             if (fault := fault_of_record(job)) is not None:
                 self._invalid.fail(job["_id"], fault.error(), _RUNNING)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.collection import Collection
+from pymongo.collection import Collection as MongoCollection
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
 from pymongo.read_concern import ReadConcern
@@ -18,6 +18,8 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import DEAD_LETTERS, FINAL, Status
 from taskscheduler.model.options import FLOWS, LOGS, METRICS, NODES, SEQUENCES, SchedulerOptions
 from taskscheduler.store.driver_errors import brief, is_not_allowed
+from taskscheduler.store.indexes.definitions import CLAIM_ORDER, ON_DEMAND, RUNNING, index, name_of
+from taskscheduler.store.indexes.definitions import present as there
 from taskscheduler.store.lenient_reads import ONLY_ID, read_command, read_one
 
 logger = logging.getLogger(__name__)
@@ -36,76 +38,54 @@ OLDER_RETENTION = "retention"
 
 Indexes = Mapping[str, Mapping[str, Any]]
 
-Collections = Mapping[str, Mapping[str, Any]]  #: the options of each, by name
+JobCollection: TypeAlias = MongoCollection[Document]
 
-CLAIM_ORDER = [("priority", DESCENDING), ("at", ASCENDING), ("_id", ASCENDING)]
+_CLAIM = "claim"  #: the index that is there before the first job
 
-_RUNNING: Document = {"status": int(Status.PROCESSING)}
+#: collections that are made after an index on demand, and before the first job that is in it
+_MARKERS = {"sequence": SEQUENCES, "flow": FLOWS, "open": FLOWS}
 
 PARKED_ORDER = [("priority", DESCENDING), ("parked_at", ASCENDING), ("_id", ASCENDING)]
-
-TURN_ORDER = [("sequence", ASCENDING), ("turn", ASCENDING)]
-
-AWAITED_ORDER = [("status", ASCENDING), ("awaits.name", ASCENDING), ("awaits.until", ASCENDING)]
 
 #: the condition of the index `blocked`, told from the index alone: for $exists the server reads each document
 IS_PARKED: Document = {"parked_at": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}
 
 
-def job_indexes(options: SchedulerOptions, present: Indexes, sequences: bool) -> list[IndexModel]:
-    """Returns all indexes of the job store, which has `present` ones; `sequences`: whether these are used.
+def job_indexes(options: SchedulerOptions, present: Indexes, in_use: Collection[str]) -> list[IndexModel]:
+    """Returns all indexes of the job store, which has `present` ones; `in_use`: those on demand that are needed.
 
     They are partial, so that jobs in another status cost nothing. Every index that a job enters or leaves at its claim
     or end makes each job slower, so jobs that are DONE are in `retention_done` alone. Other ended jobs are in
     `unsuccessful`, too, and dead letters in `failures`.
     """
-    of_sequences = [sequence_index()] if sequences else []
-    return [
-        *_node_indexes(), *_key_indexes(), *of_sequences, *_list_indexes(), *_retention_indexes(options, present),
-    ]  # fmt: skip
+    on_demand = [ON_DEMAND[name] for name in ON_DEMAND if name in in_use]
+    return [*_live_indexes(), *_ended_indexes(), *on_demand, *_retention_indexes(options, present)]
 
 
-def _node_indexes() -> list[IndexModel]:
-    """Returns the indexes by which nodes find jobs to claim, promote, check or follow up."""
-    waiting = {"status": int(Status.WAITING)}
+def _live_indexes() -> list[IndexModel]:
+    """Returns the indexes by which nodes find jobs to claim, promote, check or admit."""
     return [
-        _index("claim", [("queue", ASCENDING), *CLAIM_ORDER], waiting),
-        _index("force", [("options.force_spawn", ASCENDING)], {**waiting, "options.force_spawn": True}),
-        _index("async", [("priority", DESCENDING), ("at", ASCENDING)], {**waiting, "async": True}),
-        _index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
-        # a claim removes a job from it
-        _index("expires", [("expires", ASCENDING)], {**_present("expires"), "status": {"$lt": int(Status.PROCESSING)}}),
-        _index("held", [("boot", ASCENDING), ("claim", ASCENDING)], _RUNNING),
-        _index("pending", [("pending", ASCENDING)], _present("pending")),
+        index("claim", [("queue", ASCENDING), *CLAIM_ORDER], {"status": int(Status.WAITING)}),
+        index("due", [("at", ASCENDING)], {"status": int(Status.POSTPONED)}),
+        index("held", [("boot", ASCENDING), ("claim", ASCENDING)], RUNNING),
+        index("gate", [("gate", ASCENDING)], there("gate"), unique=True),
+        index("blocked", [("blocked", ASCENDING), *PARKED_ORDER], there("parked_at")),
+        index("live_list", [("class", ASCENDING), ("_id", ASCENDING)], {"status": {"$lte": int(Status.PROCESSING)}}),
     ]
 
 
-def _key_indexes() -> list[IndexModel]:
-    """Returns the indexes of keys that a job holds or shares; three of them let one job hold a key."""
-    # a claim removes a job from `dedupe`, and every write that queues a job again removes its key
-    not_started = {**_present("dedupe"), "status": {"$lt": int(Status.PROCESSING)}}
+def _ended_indexes() -> list[IndexModel]:
+    """Returns the indexes by which ended jobs are followed up and listed."""
     return [
-        _index("once", [("once", ASCENDING)], _present("once"), unique=True),
-        _index("dedupe", [("dedupe", ASCENDING)], not_started, unique=True),
-        _index("tags", [("tags", ASCENDING), ("_id", DESCENDING)], _present("tags")),
-        _index("gate", [("gate", ASCENDING)], _present("gate"), unique=True),
-        _index("blocked", [("blocked", ASCENDING), *PARKED_ORDER], _present("parked_at")),
+        index("pending", [("pending", ASCENDING)], there("pending")),
+        index("unsuccessful", [("status", ASCENDING), ("_id", DESCENDING)], {"status": {"$gt": int(Status.DONE)}}),
+        index("failures", [("fingerprint", ASCENDING), ("ended", DESCENDING)], there("fingerprint")),
     ]
-
-
-def sequence_index() -> IndexModel:
-    """Returns the index by which the next job of a sequence is found. It is made with the first sequence."""
-    return _index("sequence", TURN_ORDER, _present("turn"))
-
-
-def awaited_index() -> IndexModel:
-    """Returns the index by which jobs are counted that wait for a signal. It is made before the first of them waits."""
-    return _index("awaits", AWAITED_ORDER, _present("awaits.name"))
 
 
 def has_awaited(database: Database[Document], options: SchedulerOptions) -> bool:
     """Whether a job has ever waited for a signal, as the index tells."""
-    return str(awaited_index().document["name"]) in database[options.job_store].index_information()
+    return "awaits" in database[options.job_store].index_information()
 
 
 def has_sequences(database: Database[Document]) -> bool:
@@ -113,35 +93,24 @@ def has_sequences(database: Database[Document]) -> bool:
     return SEQUENCES in database.list_collection_names(filter={"name": SEQUENCES})
 
 
-def _list_indexes() -> list[IndexModel]:
-    """Returns the indexes by which programs, families, services and lists of jobs are found."""
-    return [
-        _index("tracked", [("program.host", ASCENDING)], {**_present("program"), **_RUNNING}),
-        _index("parent", [("parent", ASCENDING)], _present("parent")),
-        _index("series", [("series", ASCENDING)], _present("series")),
-        _index("schedule", [("schedule", ASCENDING), ("_id", DESCENDING)], _present("schedule")),
-        _index("service", [("service.name", ASCENDING)], _present("service.name"), unique=True),
-        _index("live_list", [("class", ASCENDING), ("_id", ASCENDING)], {"status": {"$lte": int(Status.PROCESSING)}}),
-        _index("unsuccessful", [("status", ASCENDING), ("_id", DESCENDING)], {"status": {"$gt": int(Status.DONE)}}),
-        _index("failures", [("fingerprint", ASCENDING), ("ended", DESCENDING)], _present("fingerprint")),
-    ]
+def _in_use(
+    jobs: JobCollection, present: Indexes, collections: Collection[str], known: Collection[str]
+) -> frozenset[str]:
+    """Returns the names of the indexes on demand that have to be there: known ones, and those that are there.
 
-
-def flow_indexes() -> list[IndexModel]:
-    """Returns the indexes of the job store that are there as soon as there was a flow.
-
-    Only jobs of flows are in them. A job is in `open` until it is DONE, so that a look tells whether all of a join are.
+    All of them if jobs have no index at all: somebody has dropped the indexes, or restored the data without them, and
+    nobody can tell which of them these jobs need.
     """
-    return [
-        _index("flow", [("flow", ASCENDING), ("_id", ASCENDING)], _present("flow")),
-        _index("open", [("open", ASCENDING)], _present("open")),
-    ]
+    if _CLAIM not in present and _has_lost(jobs):
+        return frozenset(ON_DEMAND)
+    of_others = {name for name, marker in _MARKERS.items() if marker in collections}
+    return frozenset({name for name in ON_DEMAND if name in known or name in present} | of_others)
 
 
-def batch_index() -> IndexModel:
-    """Returns the index by which a node finds jobs for a batch that gathers. It is made with the first batch."""
-    keys = [("class", ASCENDING), ("queue", ASCENDING), *CLAIM_ORDER]
-    return _index("batch", keys, {"status": int(Status.WAITING), **_present("batch")})
+def _has_lost(jobs: JobCollection) -> bool:
+    """Whether there are jobs without the index that is made before the first one."""
+    has_jobs = read_one(jobs, lambda jobs: jobs.find_one({}, ONLY_ID)) is not None
+    return has_jobs and _CLAIM not in jobs.index_information()  # else somebody has made it just now
 
 
 def retention_index(status: Status) -> str:
@@ -157,7 +126,7 @@ def _retention_indexes(options: SchedulerOptions, present: Indexes) -> list[Inde
 
 def _ended_index(status: Status, seconds: int) -> IndexModel:
     of_status = {"status": int(status)}
-    return _index(retention_index(status), [("ended", ASCENDING)], of_status, expireAfterSeconds=seconds)
+    return index(retention_index(status), [("ended", ASCENDING)], of_status, expireAfterSeconds=seconds)
 
 
 def _seconds(status: Status, options: SchedulerOptions, older: int | None = None) -> int:
@@ -175,31 +144,28 @@ def _ttl(seconds: float) -> int:
     return max(1, round(seconds)) if seconds else _FOR_EVER
 
 
-def _index(name: str, keys: Sequence[tuple[str, int]], condition: Mapping[str, Any], **options: Any) -> IndexModel:
-    return IndexModel(keys, name=name, partialFilterExpression=condition, **options)
+class Found(NamedTuple):
+    """What was there, or is there now."""
+
+    collections: Mapping[str, Mapping[str, Any]]  #: that were there: the options of each, by name
+    indexes: Indexes  #: of jobs, that were there
+    on_demand: frozenset[str]  #: the indexes on demand that are there now
 
 
-def _present(field: str) -> Document:
-    return {field: {"$exists": True}}
-
-
-def ensure(database: Database[Document], options: SchedulerOptions) -> frozenset[str]:
+def ensure(database: Database[Document], options: SchedulerOptions, known: Collection[str] = ()) -> Found:
     """Creates missing collections and indexes, and applies sizes and a retention that somebody chose.
 
-    Returns the names of the collections that were there. DatabaseError if the collection of the jobs is capped, as
+    `known`: indexes on demand that have been there. DatabaseError if the collection of the jobs is capped, as
     php-task-scheduler v3 made it: it would lose jobs.
     """
-    existing, present = complete(database, options)
+    found = complete(database, options, known)
     _apply_chosen(database, options)
-    _retire_older(database, options, present)
-    return frozenset(existing)
+    _retire_older(database, options, found.indexes)
+    return found
 
 
-def complete(database: Database[Document], options: SchedulerOptions) -> tuple[Collections, Indexes]:
-    """Does the same, but leaves alone what is there; returns the collections and the indexes of jobs that were there.
-
-    What somebody chose for the capped collections is applied.
-    """
+def complete(database: Database[Document], options: SchedulerOptions, known: Collection[str] = ()) -> Found:
+    """Does the same, but leaves alone what is there. What somebody chose for the capped collections is applied."""
     existing = {entry["name"]: entry.get("options", {}) for entry in database.list_collections()}
     if existing.get(options.job_store, {}).get("capped"):
         raise DatabaseError(
@@ -211,15 +177,15 @@ def complete(database: Database[Document], options: SchedulerOptions) -> tuple[C
         (options.event_queue, options.event_queue_size, "event_queue_size" in options.given),
     ):
         _ensure_capped(database, name, size, existing.get(name), chosen)
-    present = settled_indexes(database[options.job_store])
-    wanted = job_indexes(options, present, SEQUENCES in existing)
-    of_flows = flow_indexes() if FLOWS in existing else []
-    _create_lacking(database, options.job_store, [*wanted, *of_flows], present)
+    jobs = database[options.job_store]
+    present = settled_indexes(jobs)
+    in_use = _in_use(jobs, present, existing, known)
+    _create_lacking(database, options.job_store, job_indexes(options, present, in_use), present)
     ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
     for name, create in ((METRICS, ensure_metrics), (LOGS, ensure_logs)):
         if name not in existing:
             _try_to_create(database, name, create)
-    return existing, present
+    return Found(existing, present, in_use)
 
 
 def _try_to_create(database: Database[Document], name: str, create: Callable[[Database[Document]], None]) -> None:
@@ -235,7 +201,7 @@ def _try_to_create(database: Database[Document], name: str, create: Callable[[Da
 def ensure_logs(database: Database[Document]) -> None:
     """Creates the indexes of logs that are missing."""
     order = [("job", ASCENDING), ("attempt", ASCENDING), ("n", ASCENDING)]
-    shared = _index("shared", [("shared", ASCENDING)], _present("shared"))
+    shared = index("shared", [("shared", ASCENDING)], there("shared"))
     ensure_indexes(database, LOGS, [IndexModel(order, name="place", unique=True), shared])
 
 
@@ -249,7 +215,7 @@ def ensure_indexes(database: Database[Document], collection: str, wanted: list[I
     _create_lacking(database, collection, wanted, settled_indexes(database[collection]))
 
 
-def settled_indexes(collection: Collection[Document]) -> Indexes:
+def settled_indexes(collection: JobCollection) -> Indexes:
     """Returns the indexes of a collection that a majority has.
 
     The primary lists what it has alone, too, and an election may take that away. Raises ExecutionTimeout if a majority
@@ -334,23 +300,23 @@ def _rounded(size: int) -> int:
     return (size + 255) // 256 * 256
 
 
-def missing_indexes(database: Database[Document], options: SchedulerOptions) -> list[str]:
+def missing_indexes(database: Database[Document], options: SchedulerOptions, known: Collection[str] = ()) -> list[str]:
     """Returns the names of the indexes that the job store lacks, and of those that the server is making just now."""
-    present = database[options.job_store].index_information()
-    used = set(database.list_collection_names(filter={"name": {"$in": [SEQUENCES, FLOWS]}}))
-    indexes = job_indexes(options, present, SEQUENCES in used) + (flow_indexes() if FLOWS in used else [])
-    wanted = [str(model.document["name"]) for model in indexes]
-    begun = [f"{spec['name']} (the server is making it)" for spec in begun_indexes(database[options.job_store])]
+    jobs = database[options.job_store]
+    present = jobs.index_information()
+    markers = database.list_collection_names(filter={"name": {"$in": [SEQUENCES, FLOWS]}})
+    wanted = map(name_of, job_indexes(options, present, _in_use(jobs, present, markers, known)))
+    begun = [f"{spec['name']} (the server is making it)" for spec in begun_indexes(jobs)]
     return [*(name for name in wanted if name not in present), *begun]
 
 
-def await_indexes(collection: Collection[Document]) -> None:
+def await_indexes(collection: JobCollection) -> None:
     """Returns when the server has made all indexes of a collection that it is making."""
     if begun := begun_indexes(collection):
         collection.database.command("createIndexes", collection.name, indexes=begun)
 
 
-def begun_indexes(collection: Collection[Document]) -> list[Document]:
+def begun_indexes(collection: JobCollection) -> list[Document]:
     """Returns the indexes that the server is making. It lists them with the others, and refuses to search by them.
 
     It goes on if who has asked for them is gone.

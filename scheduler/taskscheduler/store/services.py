@@ -9,6 +9,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
@@ -17,13 +18,16 @@ from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import MESSAGES, SchedulerOptions
 from taskscheduler.model.readable import has_fence
 from taskscheduler.store.fence import FENCE_FIELDS, Fence, from_statuses
-from taskscheduler.store.lenient_reads import change_one, decoded, read, read_one, readable_errors, undecoded
+from taskscheduler.store.lenient_reads import change_one, decoded, read_one, readable_errors, undecoded
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.requeue_update import requeue_update
 from taskscheduler.store.schema import ensure_indexes
 
 logger = logging.getLogger(__name__)
 
 TO_SERVICE, FROM_SERVICE = "in", "out"
+
+_INDEX = "service"  #: of the jobs; the first service makes it
 
 _RETENTION = 86_400  #: seconds for which a message waits to be received
 
@@ -42,17 +46,20 @@ class ServiceStore:
     there, so a new start waits until they are removed.
     """
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self._collection = database[options.job_store]
+        self._on_demand = on_demand
 
     def get(self, name: str) -> Document | None:
         """Returns the service of this name, in any status."""
-        return read_one(self._collection, lambda jobs: jobs.find_one({"service.name": name}))
+        named: Document = {"service.name": name}
+        found = self._on_demand.read(_INDEX, lambda jobs: jobs.find(named).hint(_INDEX).limit(1))
+        return next(iter(found), None)
 
     def all(self) -> list[Document]:
         """Returns all services in the order of their names, ended ones too."""
         query = {"service.name": {"$exists": True}}
-        return read(self._collection, lambda jobs: jobs.find(query).sort("service.name", 1).hint("service"))
+        return self._on_demand.read(_INDEX, lambda jobs: jobs.find(query).sort("service.name", 1).hint(_INDEX))
 
     def rearm(self, job: Mapping[str, Any], definition: Mapping[str, Any] | None = None) -> Document | None:
         """Queues an ended service again, with a new `definition` if one is given; None if it has changed since `job`.
@@ -82,13 +89,17 @@ class ServiceStore:
     def not_gone(self, boot: ObjectId) -> list[Fence]:
         """Returns the attempts of cancelled services that one start of a node has not yet reported as gone."""
         query = {"service.name": {"$exists": True}, "boot": boot, "status": int(Status.CANCELED)}
-        found = read(self._collection, lambda jobs: jobs.find(query, FENCE_FIELDS).hint("service"))
+        found = self._on_demand.read(_INDEX, lambda jobs: jobs.find(query, FENCE_FIELDS).hint(_INDEX))
         return [Fence(job["_id"], job["claim"], job["attempt"]) for job in found if has_fence(job)]
 
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
         """Notes that services never started which were cancelled before their claim was read back."""
         query = {"service.name": {"$exists": True}, "claim": claim, "boot": boot, "status": int(Status.CANCELED)}
-        self._collection.update_many(query, {"$unset": {"claim": "", "boot": ""}}, hint="service")
+        try:
+            self._collection.update_many(query, {"$unset": {"claim": "", "boot": ""}}, hint=_INDEX)
+        except OperationFailure as error:
+            if not self._on_demand.is_unused(_INDEX, error):
+                raise
 
     def is_gone(self, job_id: ObjectId) -> bool:
         """Whether the process of the last attempt is gone, as far as is known."""

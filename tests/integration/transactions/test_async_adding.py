@@ -31,6 +31,7 @@ async def ids(scheduler: AsyncScheduler) -> list[Any]:
 
 def test_jobs_are_there_exactly_if_the_transaction_commits(uri: str, scheduler: Scheduler) -> None:
     scheduler.schedules.add("other", "noop", every=3600)  # else the transaction would begin before there are any
+    scheduler.store.on_demand.make(["once", "dedupe"])
 
     async def work(scheduler: AsyncScheduler, client: Client) -> None:
         async with client.start_session() as session:

@@ -708,6 +708,7 @@ class FakeStore:
         self.schedules = SimpleNamespace(next_due=lambda: None)
         self.commits = FakeCommits(faults)
         self.flows = SimpleNamespace(in_use=False)
+        self.on_demand = SimpleNamespace(known=frozenset(), learn=lambda names: None)
         self.metrics = FakeMetrics(faults)
 
     @property

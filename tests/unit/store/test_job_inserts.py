@@ -17,6 +17,7 @@ from taskscheduler.model.payload import encode
 from taskscheduler.store.client import Database
 from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.jobs import OnceTakenError
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -83,7 +84,8 @@ def inserts(
 ) -> tuple[JobInserts, FakeCollection, FakeClock]:
     clock = FakeClock()
     collection = FakeCollection(list(errors), [job.document for job in stored or []])
-    return JobInserts(cast("Database[Any]", collection), SchedulerOptions(), clock), collection, clock
+    database, options = cast("Database[Any]", collection), SchedulerOptions()
+    return JobInserts(database, options, clock, OnDemandIndexes(database, options, clock)), collection, clock
 
 
 LOST = AutoReconnect("connection closed")

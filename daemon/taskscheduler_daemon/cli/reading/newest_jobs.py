@@ -37,7 +37,7 @@ def newest(database: OpenDatabase, queries: Sequence[dict[str, Any]], limit: int
     if not all(map(_passes_over_many, queries)):
         return database.job_lists.recent_of(queries, limit)
     store = database.scheduler.store
-    pages = JobPages(store.database, store.options)
+    pages = JobPages(store.database, store.options, store.on_demand)
     found = {job["_id"]: job for query in queries for job in pages.newest(query, limit)}
     return sorted(found.values(), key=by_id, reverse=True)[:limit]
 

@@ -28,5 +28,8 @@ class SchemaKeeper(Duty):
         """Ensures the schema if it is time to. Raises StoreError."""
         self._runs += 1
         if self._broken or self._runs % _EVERY == 0:
-            self._store.flows.in_use |= FLOWS in ensure(self._store.database, self._store.options)
+            store = self._store
+            found = ensure(store.database, store.options, store.on_demand.known)
+            store.on_demand.learn(found.on_demand)
+            store.flows.in_use |= FLOWS in found.collections
             self._broken = False

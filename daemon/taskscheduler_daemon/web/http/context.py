@@ -55,13 +55,13 @@ class WebContext:
     def job_lists(self) -> JobLists:
         """Bounded lists of jobs."""
         store = self.scheduler.store
-        return JobLists(store.database, store.options)
+        return JobLists(store.database, store.options, store.on_demand)
 
     @property
     def job_pages(self) -> JobPages:
         """Pages of jobs by their ids."""
         store = self.scheduler.store
-        return JobPages(store.database, store.options)
+        return JobPages(store.database, store.options, store.on_demand)
 
     @property
     def most_bytes(self) -> int:

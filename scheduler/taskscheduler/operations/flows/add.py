@@ -48,6 +48,7 @@ class FlowAdder:
         return AddedFlow(with_counts(document, documents), documents)
 
     def _new_jobs(self, store: Store, documents: Sequence[Document]) -> list[NewJob]:
+        store.on_demand.before(documents)
         store.sequences.number(documents)
         return [self._adder.checked(store, document) for document in documents]
 

@@ -89,6 +89,7 @@ class FlowExtender:
         documents = plan.documents(running.flow, store.clock.now())
         for document in documents:
             document["adder"] = running.job
+        store.on_demand.before(documents)
         store.sequences.number(documents)
         jobs = [self._adder.checked(store, document) for document in documents]
         adding = Adding(running.flow, running.job, running.attempt, plan.joins_of_others, plan.soft)

@@ -26,6 +26,7 @@ from taskscheduler.operations.job_request import JobRequest
 from taskscheduler.operations.windows import deleted_job, under
 from taskscheduler.store import Store
 from taskscheduler.store.transactions.jobs import JobSteps, SameJobs
+from taskscheduler.store.transactions.preparing import apart
 from taskscheduler.store.transactions.sessions import conflict
 from taskscheduler.store.transactions.steps import Apart, Steps
 
@@ -45,7 +46,7 @@ class TransactionAdder:
     def __init__(self, store: Store, adder: JobAdder) -> None:
         self._store = store
         self._adder = adder
-        self._steps = JobSteps(store.options)
+        self._steps = JobSteps(store.options, store.on_demand)
 
     def add(self, job: Any, data: Any, asked: Mapping[str, Any]) -> Steps[Added]:
         """Adds one job, or returns the one that stands in its place under the options `dedupe` or of windows."""
@@ -69,7 +70,8 @@ class TransactionAdder:
 
     def insert(self, jobs: Sequence[NewJob]) -> Steps[None]:
         """Stores jobs that others have prepared; those that `wake` has marked wake the nodes."""
-        return self._steps.insert(jobs)
+        yield from self._steps.prepare(job.document for job in jobs)
+        yield from self._steps.insert(jobs)
 
     def _documents(self, requests: Sequence[JobRequest]) -> list[Document]:
         """Returns the documents of jobs, and sees to what cannot be done in a transaction.
@@ -85,6 +87,8 @@ class TransactionAdder:
             else one.document(store.clock.now(), False)
             for number, one in enumerate(requests)
         ]
+        if any("sequence" in document for document in documents) and not store.sequences.is_ensured:
+            apart(store.sequences.ensure, "the first sequence")
         put_in_lists(store, documents)
         wake(documents)
         return documents
@@ -110,6 +114,7 @@ class TransactionAdder:
 
     def _check(self, prepared: Sequence[_Prepared]) -> Steps[None]:
         """Refuses ids that are taken and parents that are unknown, before the first write: else all would be lost."""
+        yield from self._steps.prepare(one.new.document for one in prepared)
         chosen = [one.new.id for one in prepared if one.options.id is not None]
         if len(set(chosen)) < len(chosen):
             raise DuplicateJobError(next(job_id for job_id in chosen if chosen.count(job_id) > 1))

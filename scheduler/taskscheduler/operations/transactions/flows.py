@@ -15,6 +15,7 @@ from taskscheduler.operations.transactions.adding import wake
 from taskscheduler.store import Store
 from taskscheduler.store.transactions.flows import FlowSteps
 from taskscheduler.store.transactions.jobs import JobSteps
+from taskscheduler.store.transactions.preparing import apart
 from taskscheduler.store.transactions.steps import Steps
 
 
@@ -25,12 +26,14 @@ class TransactionFlows:
         self._store = store
         self._adder = adder
         self._flows = FlowSteps(store.flows)
-        self._jobs = JobSteps(store.options)
+        self._jobs = JobSteps(store.options, store.on_demand)
 
     def add(self, flow: Flow) -> Steps[Document]:
         """Adds a flow and returns its document with its counts; the one that is stored if it was added before."""
         plan, now = FlowPlan(flow, self._adder.defaults), self._store.clock.now()
         documents = plan.documents(flow.id, now)
+        if any("sequence" in document for document in documents) and not self._store.sequences.is_ensured:
+            apart(self._store.sequences.ensure, "the first sequence")
         self._store.sequences.number(documents)
         wake([document for document in documents if "after" not in document])
         most = self._store.options.max_payload
@@ -39,6 +42,7 @@ class TransactionFlows:
 
     def _add(self, flow: Document, jobs: Sequence[NewJob]) -> Steps[Document]:
         yield from self._flows.prepare()
+        yield from self._jobs.prepare(job.document for job in jobs)
         known = yield from self._flows.get(flow["_id"])
         if known is not None:
             return (yield from self._counted(known))

@@ -13,6 +13,7 @@ from taskscheduler.operations.schedules import ScheduleControl
 from taskscheduler.operations.transactions.adding import wake
 from taskscheduler.store import Store
 from taskscheduler.store.transactions.jobs import JobSteps
+from taskscheduler.store.transactions.preparing import apart
 from taskscheduler.store.transactions.schedules import ScheduleSteps
 from taskscheduler.store.transactions.steps import Apart, Steps
 
@@ -24,11 +25,11 @@ class TransactionSchedules:
         self._store = store
         self._control = control
         self._steps = ScheduleSteps()
-        self._jobs = JobSteps(store.options)
+        self._jobs = JobSteps(store.options, store.on_demand)
 
     def add(self, name: str, job: Any, data: Any, given: Mapping[str, Any]) -> Steps[Schedule]:
         """Adds a schedule, or changes the one of this name."""
-        created = self._control.new_schedule(name, job, data, given)
+        created = apart(lambda: self._control.new_schedule(name, job, data, given), "the first schedule")
         self._store.schedules.ensure()
         return self._add(created)
 
@@ -60,6 +61,7 @@ class TransactionSchedules:
 
     def _insert(self, runs: list[Document]) -> Steps[None]:
         wake(runs)
+        yield from self._jobs.prepare(runs)
         yield from self._jobs.insert_documents(self._store.options.job_store, runs)
 
     def _readable(self, name: str) -> Steps[Document]:

@@ -24,16 +24,15 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import DEAD_LETTERS
 from taskscheduler.model.options import SEQUENCES, SchedulerOptions
+from taskscheduler.store.indexes.definitions import ON_DEMAND, TURN_ORDER
 from taskscheduler.store.lenient_reads import read
-from taskscheduler.store.schema import TURN_ORDER, ensure_indexes, has_sequences, sequence_index
+from taskscheduler.store.schema import ensure_indexes, has_sequences
 
 _INDEXES = [IndexModel([("used", ASCENDING)], name="retention", expireAfterSeconds=3600)]
 
-_BY_TURN = sequence_index()
+_INDEX = "sequence"
 
 _NO_SUCH_HINT = 2  #: also the code of other bad values
-
-_INDEX = str(_BY_TURN.document["name"])
 
 _BLOCKING = {"$in": sorted(map(int, DEAD_LETTERS))}
 
@@ -52,14 +51,14 @@ class SequenceStore:
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
         self._jobs: Collection[Document] = database[options.job_store]
         self._counters: Collection[Document] = database[SEQUENCES]
-        self._ensured = False
+        self.is_ensured = False  #: whether what sequences need is there, as far as that is known
 
     def ensure(self) -> None:
         """Makes what sequences need, if it is not there. To call before a job gets a turn in another way than here."""
-        if not self._ensured:
-            ensure_indexes(self._jobs.database, self._jobs.name, [_BY_TURN])
+        if not self.is_ensured:
+            ensure_indexes(self._jobs.database, self._jobs.name, [ON_DEMAND[_INDEX]])
             ensure_indexes(self._counters.database, SEQUENCES, _INDEXES)
-            self._ensured = True
+            self.is_ensured = True
 
     def turns(self, name: str, count: int) -> int:
         """Returns the first of so many new turns, which follow each other."""

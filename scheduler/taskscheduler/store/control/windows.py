@@ -21,6 +21,7 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import Status, Transition, target
 from taskscheduler.model.options import WINDOWS, SchedulerOptions
 from taskscheduler.store.lenient_reads import change_one, date_or
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.schema import ensure_indexes
 
 _INDEXES = [IndexModel([("until", ASCENDING)], name="retention", expireAfterSeconds=0)]
@@ -113,8 +114,9 @@ class WindowStore:
 class DebouncedJobs:
     """Queued jobs that hold a key of the options `dedupe` and `debounce`."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self._collection: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
 
     def put_off(self, key: str, status: Status, data: Any, seconds: float, most: float) -> Document | None:
         """Gives the queued job of this key other data, and puts it off; returns its new document.
@@ -123,6 +125,7 @@ class DebouncedJobs:
         never sooner than before. A job that waits for its turn keeps its place. None if no job of this key has this
         status.
         """
+        self._on_demand.make(["dedupe"])  # else the server would look at all jobs
         update = put_off_update(data, seconds, most)
         query = {"dedupe": key, "status": int(status)}
         return change_one(self._collection, query, update, return_document=ReturnDocument.AFTER)

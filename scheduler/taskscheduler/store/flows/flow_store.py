@@ -26,8 +26,9 @@ from taskscheduler.model.lifecycle import DEAD_LETTERS, LIVE, Status
 from taskscheduler.model.options import FLOWS, SchedulerOptions
 from taskscheduler.store.client import DURABLE
 from taskscheduler.store.flows.flow_jobs import FlowJobs
+from taskscheduler.store.indexes.definitions import ON_DEMAND
 from taskscheduler.store.lenient_reads import ONLY_ID, change_one, read, read_ids, read_one
-from taskscheduler.store.schema import ensure_indexes, flow_indexes
+from taskscheduler.store.schema import ensure_indexes
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ class FlowStore:
         if not self.is_ensured:
             database = self.collection.database
             ensure_indexes(database, FLOWS, _INDEXES)
-            ensure_indexes(database, self.jobs.collection.name, flow_indexes())
+            ensure_indexes(database, self.jobs.collection.name, [ON_DEMAND["flow"], ON_DEMAND["open"]])
             self.is_ensured = self.in_use = True
 
     # -- reading -------------------------------------------------------------------------------------------------------

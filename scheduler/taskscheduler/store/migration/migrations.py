@@ -20,6 +20,7 @@ from taskscheduler.model.migration.steps import (
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import durable
 from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.indexes.definitions import ON_DEMAND
 from taskscheduler.store.migration.failures import NamelessFailures
 from taskscheduler.store.migration.steps import PARKED_INDEX, MissingIndexes, OlderIndex, ParkedJobs, StepWork
 from taskscheduler.store.nodes import NodeStore
@@ -27,14 +28,17 @@ from taskscheduler.store.schema import OLDER_RETENTION
 
 
 class MigrationStore:
-    """The steps of one database. Raises DatabaseError and its subclasses."""
+    """The steps of one database. Raises DatabaseError and its subclasses.
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    `all_indexes`: whether indexes count as missing that are made with the first job that needs them.
+    """
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions, all_indexes: bool = False) -> None:
         database = durable(database)
         jobs = database[options.job_store]
         self._nodes = NodeStore(database)
         self._works: Mapping[str, StepWork] = {
-            INDEXES: MissingIndexes(database, options),
+            INDEXES: MissingIndexes(database, options, ON_DEMAND if all_indexes else ()),
             PARKED_JOBS: ParkedJobs(jobs),
             FAILURES: NamelessFailures(jobs),
             RETENTION: OlderIndex(jobs, OLDER_RETENTION),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
-from pymongo.collection import Collection
+from pymongo.collection import Collection as MongoCollection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -42,18 +42,20 @@ class StepWork(Protocol):
 class MissingIndexes:
     """Makes indexes. One scan of the collection fills all of them, while jobs are added and run."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: Collection[str]) -> None:
+        """`on_demand`: the names of indexes on demand that are made, too."""
         self._database = database
         self._options = options
+        self._on_demand = on_demand
 
     def found(self) -> str:
         """Names the indexes."""
-        return ", ".join(missing_indexes(self._database, self._options))
+        return ", ".join(missing_indexes(self._database, self._options, self._on_demand))
 
     def take(self) -> Iterator[int]:
         """Makes them all, and waits for those that somebody else has begun to make."""
-        missing = missing_indexes(self._database, self._options)
-        complete(self._database, self._options)
+        missing = missing_indexes(self._database, self._options, self._on_demand)
+        complete(self._database, self._options, self._on_demand)
         await_indexes(self._database[self._options.job_store])
         yield len(missing)
 
@@ -61,7 +63,7 @@ class MissingIndexes:
 class ParkedJobs:
     """Lists jobs that version 0.1.0 has parked. Nodes of this version do the same, all at once."""
 
-    def __init__(self, jobs: Collection[Document]) -> None:
+    def __init__(self, jobs: MongoCollection[Document]) -> None:
         self._jobs = jobs
 
     def found(self) -> str:
@@ -86,7 +88,7 @@ class ParkedJobs:
 class OlderIndex:
     """Removes an index. The server waits for what runs just then, and gives up after some seconds."""
 
-    def __init__(self, jobs: Collection[Document], name: str) -> None:
+    def __init__(self, jobs: MongoCollection[Document], name: str) -> None:
         self._jobs = jobs
         self._name = name
 
@@ -104,12 +106,12 @@ class OlderIndex:
         yield 1
 
 
-def has_index(jobs: Collection[Document], name: str) -> bool:
+def has_index(jobs: MongoCollection[Document], name: str) -> bool:
     """Whether there is an index of this name."""
     present: Mapping[str, Any] = jobs.index_information()
     return name in present
 
 
-def serves(jobs: Collection[Document], name: str) -> bool:
+def serves(jobs: MongoCollection[Document], name: str) -> bool:
     """Whether there is an index of this name that queries may name: one that is being made serves none."""
     return has_index(jobs, name) and all(spec["name"] != name for spec in begun_indexes(jobs))

@@ -21,9 +21,10 @@ from taskscheduler.model.resumable.signals import MOST_SIGNALS, entries_in
 from taskscheduler.store.attempts.completion import listed_in
 from taskscheduler.store.driver_errors import is_too_large
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.indexes.definitions import ON_DEMAND
 from taskscheduler.store.lenient_reads import change_one, read_one
 from taskscheduler.store.resumable.tries import tries
-from taskscheduler.store.schema import awaited_index, ensure_indexes
+from taskscheduler.store.schema import ensure_indexes
 
 _STATE = {"claim": 1, "attempt": 1, "status": 1, "steps": 1, "signals": 1, "now": "$$NOW"}
 
@@ -53,7 +54,7 @@ class StepStore:
         """Makes the index of jobs that wait for a signal, if it is not there. To call before a job waits."""
         for earlier in () if self._ensured else tries(self._clock):
             try:
-                ensure_indexes(self._jobs.database, self._jobs.name, [awaited_index()])
+                ensure_indexes(self._jobs.database, self._jobs.name, [ON_DEMAND["awaits"]])
                 self._ensured = True
                 return
             except PyMongoError as error:

@@ -17,8 +17,10 @@ from taskscheduler.model.flows.membership import comes_after
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.bad_ends import cancel_update
+from taskscheduler.store.indexes.definitions import needed_after
 from taskscheduler.store.jobs import ENDED_FILTER, QUEUED_FILTER, requeue_filter
 from taskscheduler.store.lenient_reads import ONLY_ID, read_ids
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.requeue_update import requeue_update
 
 _DUPLICATE_KEY = 11000
@@ -41,8 +43,9 @@ def requeue_kind(job: Mapping[str, Any], again: Requeue) -> tuple[Any, ...]:
 class BulkChanges:
     """Changes jobs in batches. A batch whose answer was lost may be written or not; each may be repeated."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self._jobs: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
         self._lease = float(options.orphaned_timeout)
 
     def requeue_alike(self, jobs: Sequence[tuple[Mapping[str, Any], Requeue]]) -> Written:
@@ -53,6 +56,7 @@ class BulkChanges:
         ids, dates = [job["_id"] for job, _ in jobs], [again.at for _, again in jobs]
         place = {"$indexOfArray": [{"$literal": ids}, "$_id"]}
         job, again = jobs[0]
+        self._on_demand.make(needed_after(again.fields))
         update = requeue_update(job, again, at={"$arrayElemAt": [{"$literal": dates}, place]})
         query = {**requeue_filter(None), "_id": {"$in": ids}}
         changed = self._jobs.update_many(query, update).modified_count
@@ -60,6 +64,8 @@ class BulkChanges:
 
     def requeue_each(self, jobs: Sequence[tuple[Mapping[str, Any], Requeue]]) -> Written:
         """Puts ended jobs back in the queue whose effects are delivered, unless another job holds their key."""
+        for _, again in jobs:
+            self._on_demand.make(needed_after(again.fields))
         updates = [UpdateOne(requeue_filter(job["_id"]), requeue_update(job, again)) for job, again in jobs]
         ids, refused = [job["_id"] for job, _ in jobs], set[Any]()
         try:

@@ -14,13 +14,12 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import LIVE, UNSUCCESSFUL, Status
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.lenient_reads import ONLY_ID, each, read, read_command, read_ids, undecoded
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 
 #: statuses that have an index in common, or none
 _GROUPS = (LIVE, UNSUCCESSFUL, frozenset({Status.DONE}))
 
 _SCAN = "COLLSCAN"
-
-_FLOW_INDEX = "flow"  #: of the jobs of flows; it is there as soon as somebody has added one
 
 PART = 100_000  #: jobs that one answer may read without an index
 
@@ -28,15 +27,16 @@ PART = 100_000  #: jobs that one answer may read without an index
 class JobSearch:
     """Finds jobs by queries of users. Changes nothing."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self._jobs: Collection[Document] = database[options.job_store]
+        self._on_demand = on_demand
 
     def served(self, query: Mapping[str, Any]) -> list[Document] | None:
         """Returns queries that together find the same jobs, each by an index; None if all jobs would be read."""
+        if self._on_demand.exclude(query):
+            return [{**query, "_id": {"$in": []}}]
         if self._is_served(query):
             return [dict(query)]
-        if "flow" in query and _FLOW_INDEX not in self._jobs.index_information():
-            return [{**query, "_id": {"$in": []}}]  # nobody has added a flow, so no job belongs to one
         parts = by_status(query)
         return parts if all(map(self._is_served, parts)) else None
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LateError
 from typing import Any
 
 from bson import ObjectId
@@ -12,10 +10,8 @@ from bson import ObjectId
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import FLOWS
 from taskscheduler.store.flows.flow_store import FlowStore
-from taskscheduler.store.transactions.sessions import conflict
+from taskscheduler.store.transactions.preparing import apart
 from taskscheduler.store.transactions.steps import Apart, Call, Steps
-
-_PATIENCE = 1.0  #: seconds for which the indexes of the first flow of a database are waited for
 
 
 class FlowSteps:
@@ -25,25 +21,9 @@ class FlowSteps:
         self._flows = flows
 
     def prepare(self) -> Steps[None]:
-        """Creates what the first flow of a database needs.
-
-        The server builds no index on jobs while an open transaction has written some. Such a transaction has to begin
-        again: the indexes are built when it has ended.
-        """
-        if not (yield Apart(self._is_ensured)):
-            raise conflict("the indexes of the first flow are not built before the transaction has ended")
-
-    def _is_ensured(self) -> bool:
-        if self._flows.is_ensured:
-            return True
-        thread = ThreadPoolExecutor(1, "taskscheduler-flows")
-        try:
-            thread.submit(self._flows.ensure).result(_PATIENCE)
-        except LateError:
-            return False
-        finally:
-            thread.shutdown(wait=False)
-        return True
+        """Creates what the first flow of a database needs. Begins the transaction again if that takes too long."""
+        if not self._flows.is_ensured:
+            yield Apart(lambda: apart(self._flows.ensure, "the first flow"))
 
     def get(self, flow_id: ObjectId) -> Steps[Document | None]:
         """Returns the flow with this id."""

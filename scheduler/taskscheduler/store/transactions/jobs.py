@@ -6,7 +6,7 @@ the one that is raised has the label after which the driver repeats the transact
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson import ObjectId
@@ -19,10 +19,13 @@ from taskscheduler.model.options import WINDOWS, SchedulerOptions
 from taskscheduler.model.uniqueness import fingerprint
 from taskscheduler.store.attempts.bad_ends import cancel_update
 from taskscheduler.store.control.windows import Window, accept_update, put_off_update, settle_update, window_of
+from taskscheduler.store.indexes.definitions import needed_by
 from taskscheduler.store.job_inserts import same_live_query
 from taskscheduler.store.jobs import LIVE_FILTER
+from taskscheduler.store.on_demand.making import OnDemandIndexes
+from taskscheduler.store.transactions.preparing import apart
 from taskscheduler.store.transactions.sessions import conflict
-from taskscheduler.store.transactions.steps import Call, Steps
+from taskscheduler.store.transactions.steps import Apart, Call, Steps
 
 _BATCH = 1000  #: documents of an insert or a read
 
@@ -41,9 +44,19 @@ class SameJobs(NamedTuple):
 class JobSteps:
     """The jobs of one database, in a transaction."""
 
-    def __init__(self, options: SchedulerOptions) -> None:
+    def __init__(self, options: SchedulerOptions, on_demand: OnDemandIndexes) -> None:
         self._store = options.job_store
+        self._on_demand = on_demand
         self._lease = float(options.orphaned_timeout)
+
+    def prepare(self, documents: Iterable[Mapping[str, Any]]) -> Steps[None]:
+        """Makes the indexes that the first jobs of their kind need, before they are looked for or stored.
+
+        Begins the transaction again if that takes too long.
+        """
+        needed = frozenset[str]().union(*map(needed_by, documents)) - self._on_demand.known
+        if needed:
+            yield Apart(lambda: apart(lambda: self._on_demand.make(needed), "the first job of its kind"))
 
     def get(self, job_id: Any) -> Steps[Document | None]:
         """Returns the job with this id."""

@@ -18,6 +18,7 @@ from taskscheduler.store.driver_errors import translated
 from taskscheduler.store.job_lists import CAP
 from taskscheduler.store.lenient_reads import each, undecoded
 from taskscheduler.store.live_classes import MOST_CLASSES, live_classes
+from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.selections.search import wanted
 
 MOST_SEARCHED = 5000  #: jobs that one page reads; 30 ms, and 60 ms if these are scattered
@@ -93,8 +94,11 @@ def _is_value(asked: Any) -> bool:
 class JobPages:
     """Pages of jobs. Changes nothing; raises DatabaseError and its subclasses."""
 
-    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+    def __init__(
+        self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes | None = None
+    ) -> None:
         self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
+        self._on_demand = on_demand or OnDemandIndexes(database, options)
 
     @translated()
     def page(self, query: Mapping[str, Any], before: ObjectId | None, limit: int) -> Page:
@@ -102,6 +106,8 @@ class JobPages:
 
         It may have fewer than `limit` jobs, or none, and still a next page: then it has searched as many as a page may.
         """
+        if self._on_demand.exclude(query):
+            return Page([], None)
         asked = all_of([dict(query), {"_id": {"$lt": before or _NEWEST}}])
         way = self._way(asked)
         few: list[Document] = [] if way.is_ordered else [{"$sort": {"_id": -1}}]
@@ -127,6 +133,8 @@ class JobPages:
     @translated()
     def count(self, query: Mapping[str, Any]) -> Count:
         """Counts the jobs that match, among as many as a page searches; up to CAP + 1."""
+        if self._on_demand.exclude(query):
+            return Count(0, True)
         asked = all_of([dict(query), {"_id": {"$lt": _NEWEST}}])
         way = self._way(asked)
         stages = [*_searched(asked, way, MOST_SEARCHED), {"$match": asked}, {"$limit": CAP + 1}, {"$count": "found"}]

@@ -13,8 +13,9 @@ from tests.support.tables import table
 from taskscheduler.model.migration.schemas import SCHEMA, older_nodes
 from taskscheduler.model.migration.steps import PARKED, RETENTION, STEPS, StepState, report
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.indexes.definitions import ON_DEMAND
 from taskscheduler.store.migration.steps import PARKED_INDEX
-from taskscheduler.store.schema import OLDER_RETENTION, awaited_index, batch_index, flow_indexes, job_indexes
+from taskscheduler.store.schema import OLDER_RETENTION, job_indexes
 
 INDEXES = Path(__file__).parents[3] / "support" / "older" / "indexes.json"
 
@@ -87,8 +88,7 @@ def ordered(index: dict[str, Any]) -> dict[str, Any]:
 
 
 def todays() -> dict[str, dict[str, Any]]:
-    models = [*job_indexes(SchedulerOptions(), {}, True), *flow_indexes(), awaited_index(), batch_index()]
-    return {model.document["name"]: described(model) for model in models}
+    return {model.document["name"]: described(model) for model in job_indexes(SchedulerOptions(), {}, ON_DEMAND)}
 
 
 def older() -> dict[str, dict[str, dict[str, Any]]]:

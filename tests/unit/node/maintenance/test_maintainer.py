@@ -12,6 +12,7 @@ from tests.support.eventually import eventually
 from tests.unit.node.fakes import FakeClock, FakeStore, Threads, lease
 
 from taskscheduler.clock import NEVER, SYSTEM_CLOCK, Clock
+from taskscheduler.store.schema import Found
 from taskscheduler_daemon.node.maintenance.duty import Duty
 from taskscheduler_daemon.node.maintenance.maintainer import Maintainer
 from taskscheduler_daemon.node.maintenance.schema_keeper import SchemaKeeper
@@ -55,10 +56,13 @@ class Task(Duty):
         self.stopped = True
 
 
+NOTHING = Found({}, {}, frozenset())
+
+
 @pytest.fixture(autouse=True)
 def ensured(monkeypatch: pytest.MonkeyPatch) -> Mock:
     """Takes the place of what creates collections and indexes."""
-    ensure = Mock(return_value=frozenset())
+    ensure = Mock(return_value=NOTHING)
     monkeypatch.setattr("taskscheduler_daemon.node.maintenance.schema_keeper.ensure", ensure)
     return ensure
 
@@ -165,7 +169,7 @@ def test_it_is_tried_again_when_the_connection_was_cut_meanwhile(ensured: Mock) 
             raise OperationFailure("hint provided does not correspond to an existing index")
 
     task.at_run = reject_once
-    ensured.side_effect = [AutoReconnect("cut"), frozenset()]
+    ensured.side_effect = [AutoReconnect("cut"), NOTHING]
     played(time, task, until=20)
     assert ensured.call_count == 2
 

@@ -26,8 +26,9 @@ it does what is left to do. Exit code 1 if anything is left.
 
 @cli_command("migrate", example="taskscheduler migrate --dry-run", help=HELP)
 @click.option("--dry-run", is_flag=True, help="Change nothing; only print what is to be done.")
-def command(settings: Settings, dry_run: bool) -> int:
-    with open_migration(settings) as store:
+@click.option("--all-indexes", is_flag=True, help="Also make the indexes of capabilities that nobody has used yet.")
+def command(settings: Settings, dry_run: bool, all_indexes: bool) -> int:
+    with open_migration(settings, all_indexes) as store:
         reports = _print(settings, store.plan() if dry_run else migrate(store))
     return ExitCode.OK if all(report.is_settled for report in reports) else ExitCode.FAILED
 

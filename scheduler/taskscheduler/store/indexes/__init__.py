@@ -1,0 +1,1 @@
+"""Defines indexes of the jobs."""
