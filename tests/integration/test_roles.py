@@ -133,6 +133,13 @@ def set_up(place: Place) -> None:
         assert "retention" in client[place.name]["taskscheduler.metrics"].index_information()
         assert "place" in client[place.name]["taskscheduler.logs"].index_information()
     act(place.uri("taskscheduler_setup"))
+    migrated(place, "taskscheduler_setup", all_indexes=True)
+
+
+def migrated(place: Place, user: str, all_indexes: bool = False) -> list[StepState]:
+    database = open_database(place.uri(user))
+    with database.client:
+        return [report.state for report in migrate(MigrationStore(database, SchedulerOptions(), all_indexes))]
 
 
 def act(where: Any) -> None:
@@ -222,6 +229,7 @@ def test_every_privilege_is_needed(place: Place, name: str, number: int, action:
         return
     with place.fortress.admin(place.name) as client:
         act(client[place.name])
+        list(migrate(MigrationStore(client[place.name], SchedulerOptions(), all_indexes=True)))
     assert not works(lambda: live(place.uri("taskscheduler_run"), patience=5))
 
 
@@ -231,10 +239,19 @@ def test_who_may_only_run_is_told_what_is_missing(place: Place) -> None:
         connect(place.uri("taskscheduler_run"))
 
 
-def migrated(place: Place, user: str) -> list[StepState]:
-    database = open_database(place.uri(user))
-    with database.client:
-        return [report.state for report in migrate(MigrationStore(database, SchedulerOptions()))]
+def test_who_may_only_run_is_told_how_the_index_of_a_first_job_is_made(place: Place) -> None:
+    place.create(ROLES)
+    connect(place.uri(SETUP))
+    told = (
+        r"nobody has used the option tags in this database yet: that needs the index tags, which MongoDB does not let "
+        r"this user make; as a user with the role taskscheduler_setup, run once: taskscheduler migrate --all-indexes"
+    )
+    with Scheduler(place.uri(RUN)) as scheduler:
+        with pytest.raises(AuthenticationError, match=told):
+            scheduler.add_job("noop", tags=["a"])
+        assert list(scheduler.get_jobs()) == []
+        migrated(place, SETUP, all_indexes=True)
+        assert scheduler.add_job("noop", tags=["a"]).tags == ("a",)
 
 
 def test_a_migration_takes_the_role_that_sets_up(place: Place) -> None:
@@ -408,6 +425,7 @@ def test_a_node_and_the_command_work_with_the_role_that_runs(place: Place, tmp_p
     """Add, run, listen, cancel, status, doctor; with the user that sets up only once before."""
     place.create(ROLES)
     act(place.uri("taskscheduler_setup"))
+    migrated(place, "taskscheduler_setup", all_indexes=True)
     uri = place.uri("taskscheduler_run")
     node = NodeProcess(uri, tmp_path / "node.log", {"orphaned_timeout": 2})
     try:

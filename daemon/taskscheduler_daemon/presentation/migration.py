@@ -54,7 +54,7 @@ def verdict(reports: Sequence[StepReport]) -> list[str]:
     waiting = [report for report in reports if report.state is StepState.WAITS]
     lines = []
     if any(report.state is StepState.NEEDED for report in reports):
-        lines.append("Nothing was changed. To do what is needed, run: taskscheduler migrate")
+        lines.append("Nothing was changed. To do what is needed, run the same without --dry-run")
     if waiting:
         names = waiting_for(waiting)
         lines.append(f"Some steps wait for older nodes. Replace these, then run taskscheduler migrate again: {names}")

@@ -22,7 +22,7 @@ def test_a_step_says_what_is_to_be_done_or_was() -> None:
 
 
 def test_the_last_lines_say_what_remains() -> None:
-    run = "Nothing was changed. To do what is needed, run: taskscheduler migrate"
+    run = "Nothing was changed. To do what is needed, run the same without --dry-run"
     wait = (
         "Some steps wait for older nodes. Replace these, then run taskscheduler migrate again: web on a (version 0.1.0)"
     )
