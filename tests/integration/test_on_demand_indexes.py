@@ -81,6 +81,12 @@ def are_retried_with_a_limit(scheduler: Scheduler) -> None:
     assert scheduler.select("status:canceled").retry(retry_for=60).count == 1
 
 
+def starts_again_with_tags(scheduler: Scheduler) -> None:
+    scheduler.start_service(Serves)
+    scheduler.stop_service(Serves.name)
+    assert scheduler.start_service(Serves, tags=["a"]).tags == ["a"]
+
+
 USES: dict[str, tuple[set[str], Callable[[Scheduler], Any]]] = {
     "force_spawn": ({"force"}, lambda scheduler: scheduler.add_job("noop", force_spawn=True)),
     "async": ({"async"}, lambda scheduler: scheduler.add_job(waits)),
@@ -95,6 +101,7 @@ USES: dict[str, tuple[set[str], Callable[[Scheduler], Any]]] = {
     "schedule": ({"schedule"}, runs_by_schedule),
     "service": ({"service", "force"}, lambda scheduler: scheduler.start_service(Serves)),
     "new tags": ({"tags"}, gets_tags),
+    "new tags of a service": ({"service", "force", "tags"}, starts_again_with_tags),
     "a retry": ({"expires"}, is_retried_with_a_limit),
     "retries": ({"expires"}, are_retried_with_a_limit),
 }

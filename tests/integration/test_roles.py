@@ -251,7 +251,7 @@ def test_who_may_only_run_is_told_how_the_index_of_a_first_job_is_made(place: Pl
             scheduler.add_job("noop", tags=["a"])
         assert list(scheduler.get_jobs()) == []
         migrated(place, SETUP, all_indexes=True)
-        assert scheduler.add_job("noop", tags=["a"]).tags == ("a",)
+        assert scheduler.add_job("noop", tags=["a"]).tags == ["a"]
 
 
 def test_a_migration_takes_the_role_that_sets_up(place: Place) -> None:

@@ -16,6 +16,7 @@ from taskscheduler import Scheduler
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.fence import Fence
+from taskscheduler.store.indexes.definitions import ON_DEMAND
 
 NAME = "scale-job"
 HOLDERS = 4  #: nodes that hold claimed jobs
@@ -42,6 +43,7 @@ def fill(scheduler: Scheduler, crowd: Crowd) -> list[ObjectId]:
 
     The oldest wait, the newest have ended: the hardest order for whoever looks for live ones by age.
     """
+    scheduler.store.on_demand.make(ON_DEMAND)  # as where each capability has been used
     jobs = scheduler.store.jobs.collection
     raw = jobs.with_options(codec_options=_RAW, write_concern=WriteConcern(w=1, j=False))
     waiting, postponed, done = _waiting(scheduler), _postponed(scheduler), _done(scheduler)

@@ -18,6 +18,7 @@ from taskscheduler.model.lifecycle import Status, Transition
 from taskscheduler.model.options import MESSAGES, SchedulerOptions
 from taskscheduler.model.readable import has_fence
 from taskscheduler.store.fence import FENCE_FIELDS, Fence, from_statuses
+from taskscheduler.store.indexes.definitions import needed_after
 from taskscheduler.store.lenient_reads import change_one, decoded, read_one, readable_errors, undecoded
 from taskscheduler.store.on_demand.making import OnDemandIndexes
 from taskscheduler.store.requeue_update import requeue_update
@@ -74,6 +75,7 @@ class ServiceStore:
         }
         fresh: Document = {"service.failures": {"$literal": 0}}
         if definition is not None:
+            self._on_demand.make(needed_after(definition))
             fresh = {
                 name: "$$REMOVE" if value is None and name != "data" else {"$literal": value}
                 for name, value in definition.items()

@@ -119,8 +119,8 @@ def needed_by(document: Mapping[str, Any]) -> frozenset[str]:
 def needed_after(changes: Mapping[str, Any]) -> frozenset[str]:
     """Returns the same for fields that a stored job gets, as an update names them; None stands for one to remove."""
     given = {name: value for name, value in changes.items() if value is not None}
-    of_options = {name: given[f"options.{name}"] for name in _BY_OPTION if f"options.{name}" in given}
-    return needed_by({**given, "options": of_options})
+    one_by_one = {name: given[f"options.{name}"] for name in _BY_OPTION if f"options.{name}" in given}
+    return needed_by({**given, "options": {**given.get("options", _NO_OPTIONS), **one_by_one}})
 
 
 def asked_for(query: Mapping[str, Any]) -> frozenset[str]:

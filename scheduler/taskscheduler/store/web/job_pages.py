@@ -98,7 +98,7 @@ class JobPages:
         self, database: Database[Document], options: SchedulerOptions, on_demand: OnDemandIndexes | None = None
     ) -> None:
         self._jobs: Collection[Any] = undecoded(durable(database)[options.job_store])
-        self._on_demand = on_demand or OnDemandIndexes(database, options)
+        self._on_demand = on_demand or OnDemandIndexes(durable(database), options)
 
     @translated()
     def page(self, query: Mapping[str, Any], before: ObjectId | None, limit: int) -> Page:

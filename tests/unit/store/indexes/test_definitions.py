@@ -135,6 +135,7 @@ def test_the_index_of_several_options_and_fields() -> None:
         ({"tags": None}, set()),
         ({"options.retry_for": 60}, {"expires"}),
         ({"options.retry_for": 0, "options.retry": 3}, set()),
+        ({"options": {"force_spawn": True, "start_by": 9}, "tags": None}, {"force", "expires"}),
     ],
 )
 def test_changes_of_a_stored_job_need_indexes(changes: dict[str, Any], needed: set[str]) -> None:
