@@ -35,8 +35,8 @@ def test_no_index_remembers_the_lists_of_a_test_before(databases: Databases) -> 
     name = databases.take()
     jobs = databases.client[name]["taskscheduler.jobs"]
     before = catalog(databases, name)
-    jobs.insert_one({"parked_at": 1, "blocked": ["a", "b"], "tags": ["x", "y"]})
-    assert {one for one, index in catalog(databases, name).items() if index["multikey"]} == {"blocked", "tags"}
+    jobs.insert_one({"parked_at": 1, "blocked": ["a", "b"], "fingerprint": ["x", "y"]})
+    assert {one for one, index in catalog(databases, name).items() if index["multikey"]} == {"blocked", "failures"}
     assert again(databases, name)
     after = catalog(databases, name)
     assert not any(index["multikey"] for index in after.values())

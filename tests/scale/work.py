@@ -5,6 +5,7 @@ in microseconds for each job and step, by the bare driver in batches of 500. The
 designs take turns:
 
 today             the documents, indexes and updates of the product
+every index       the same where somebody has used each capability once
 few indexes       only those for claims, for what a node holds, and for retention
 without defaults  the same, and documents without fields that hold what they have at first
 claims apart      a claim is a document of its own, which names its jobs; a job is written only when it ends
@@ -33,7 +34,7 @@ from pymongo.read_concern import ReadConcern
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.attempts.claiming import claim_update
 from taskscheduler.store.client import connect, durable
-from taskscheduler.store.indexes.definitions import CLAIM_ORDER
+from taskscheduler.store.indexes.definitions import CLAIM_ORDER, ON_DEMAND
 from taskscheduler.store.schema import ensure
 from taskscheduler_daemon.demo.environment import embedded_server
 from tests.benchmarks.floor import documents
@@ -52,12 +53,14 @@ class Design(NamedTuple):
     """What is other than in the product."""
 
     few_indexes: bool = False
+    every_index: bool = False
     without_defaults: bool = False
     claims_apart: bool = False
 
 
 DESIGNS = {
     "today": Design(),
+    "every index": Design(every_index=True),
     "today, claims apart": Design(claims_apart=True),
     "few indexes": Design(few_indexes=True),
     "without defaults": Design(few_indexes=True, without_defaults=True),
@@ -77,6 +80,8 @@ class Pipeline:
         self._batches: list[tuple[str, list[ObjectId]]] = []
         if design.claims_apart:
             self._claims.create_index("ids", unique=True)
+        if design.every_index:
+            self._jobs.create_indexes(list(ON_DEMAND.values()))
         if design.few_indexes:
             for name in self._jobs.index_information().keys() - NEEDED:
                 self._jobs.drop_index(name)

@@ -41,6 +41,7 @@ def plans(scheduler: Scheduler, query: str) -> str:
 def test_a_page_is_found_by_an_index(scheduler: Scheduler, query: str) -> None:
     scheduler.add_job("noop", {"n": 7}, queue="mail", tags=["t"])
     ended(scheduler, Status.FAILED, fingerprint="f")
+    scheduler.store.on_demand.make(["parent", "schedule", "service"])
     plan = plans(scheduler, query)
     assert "IXSCAN" in plan
     assert "COLLSCAN" not in plan
