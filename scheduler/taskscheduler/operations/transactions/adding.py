@@ -26,7 +26,7 @@ from taskscheduler.operations.job_request import JobRequest
 from taskscheduler.operations.windows import deleted_job, under
 from taskscheduler.store import Store
 from taskscheduler.store.transactions.jobs import JobSteps, SameJobs
-from taskscheduler.store.transactions.preparing import apart
+from taskscheduler.store.transactions.preparing import prepare_sequences
 from taskscheduler.store.transactions.sessions import conflict
 from taskscheduler.store.transactions.steps import Apart, Steps
 
@@ -87,8 +87,7 @@ class TransactionAdder:
             else one.document(store.clock.now(), False)
             for number, one in enumerate(requests)
         ]
-        if any("sequence" in document for document in documents) and not store.sequences.is_ensured:
-            apart(store.sequences.ensure, "the first sequence")
+        prepare_sequences(store.sequences, documents)
         put_in_lists(store, documents)
         wake(documents)
         return documents

@@ -15,7 +15,7 @@ from taskscheduler.operations.transactions.adding import wake
 from taskscheduler.store import Store
 from taskscheduler.store.transactions.flows import FlowSteps
 from taskscheduler.store.transactions.jobs import JobSteps
-from taskscheduler.store.transactions.preparing import apart
+from taskscheduler.store.transactions.preparing import prepare_sequences
 from taskscheduler.store.transactions.steps import Steps
 
 
@@ -32,8 +32,7 @@ class TransactionFlows:
         """Adds a flow and returns its document with its counts; the one that is stored if it was added before."""
         plan, now = FlowPlan(flow, self._adder.defaults), self._store.clock.now()
         documents = plan.documents(flow.id, now)
-        if any("sequence" in document for document in documents) and not self._store.sequences.is_ensured:
-            apart(self._store.sequences.ensure, "the first sequence")
+        prepare_sequences(self._store.sequences, documents)
         self._store.sequences.number(documents)
         wake([document for document in documents if "after" not in document])
         most = self._store.options.max_payload

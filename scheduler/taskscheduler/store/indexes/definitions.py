@@ -87,9 +87,8 @@ ON_DEMAND: Mapping[str, IndexModel] = {name_of(model): model for model in (*_of_
 
 #: the index that a job needs which has a field
 _BY_FIELD = {
-    **{
-        name: name for name in ("async", "expires", "once", "dedupe", "tags", "parent", "series", "schedule", "service")
-    },
+    **{name: name for name in ("async", "expires", "once", "dedupe", "service")},
+    **{name: name for name in ("tags", "parent", "series", "schedule")},
     "program": "tracked",
 }
 

@@ -51,9 +51,12 @@ class OnDemandIndexes:
 
         Repeats it through elections. NoIndexAllowedError if this user may not do that.
         """
+        lacking = set[str]()
         for document in documents:
             if needed := needed_by(document):
-                self.make(needed)
+                lacking |= needed - self.known
+        if lacking:
+            self.make(lacking)  # at once, since each build reads all jobs
 
     def make(self, names: Collection[str]) -> None:
         """Makes these indexes, unless they are there; see `before`."""

@@ -6,11 +6,13 @@ again: the index is built when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from typing import TypeVar
 
+from taskscheduler.model.document import Document
+from taskscheduler.store.control.sequences import SequenceStore
 from taskscheduler.store.transactions.sessions import conflict
 
 T = TypeVar("T")
@@ -30,3 +32,9 @@ def apart(make: Callable[[], T], what: str) -> T:
         raise conflict(f"the indexes of {what} are not built before the transaction has ended") from None
     finally:
         thread.shutdown(wait=False)
+
+
+def prepare_sequences(sequences: SequenceStore, documents: Iterable[Document]) -> None:
+    """Makes what the first sequence of a database needs, if one of these jobs belongs to a sequence; see `apart`."""
+    if not sequences.is_ensured and any("sequence" in document for document in documents):
+        apart(sequences.ensure, "the first sequence")
