@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskscheduler_daemon.manager.pool.assignment import RunKind, next_assignment, steal_from
+from taskscheduler_daemon.manager.pool.assignment import RunKind, in_the_way, next_assignment, steal_from
 from taskscheduler_daemon.manager.pool.pool import Pool
 from taskscheduler_daemon.manager.pool.worker_state import WorkerState
 from taskscheduler_daemon.manager.worker_handle import WorkerHandle
@@ -18,7 +18,12 @@ class Assigner:
         self._pool = pool
 
     def assign(self, now: float) -> None:
-        """Assigns waiting runs as far as workers have room, and moves unread ones from a busy worker to an idle one."""
+        """Assigns waiting runs as far as workers have room, and moves unread ones from a busy worker to an idle one.
+
+        A run of a higher priority comes before what a worker has not read.
+        """
+        for worker in in_the_way(self._pool):
+            self.recall(worker, now)
         self._assign_waiting(now)
         loaded = steal_from(self._pool)
         if loaded is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.manager.fakes import Scenario, a_run, async_run, handles, unread
 
+from taskscheduler_daemon.ipc import packets
 from taskscheduler_daemon.ipc.messages import Flag, Run
 from taskscheduler_daemon.manager.assigner import Assigner
 from taskscheduler_daemon.manager.pool.worker_state import KillReason, WorkerState
@@ -63,6 +64,25 @@ def test_an_idle_worker_gets_the_unread_runs_of_a_busy_one() -> None:
         assert list(busy.runs) == [runs[0]]
         assert list(idle.runs) == [runs[1]]
         assert [entry.run for entry in scenario.pool.queues.ordinary] == [runs[2]]
+
+
+def test_an_urgent_run_comes_before_what_a_worker_has_not_read() -> None:
+    scenario = Scenario()
+    assigner, [worker] = Assigner(scenario.pool), scenario.boot()
+    with handles(assigner, worker) as [handle]:
+        scenario.learn(0.001)
+        runs = [a_run() for _ in range(20)]
+        scenario.accept(*runs)
+        assigner.assign(scenario.now)
+        assert len(worker.runs) == 11
+        begun = packets.receive_nowait(handle.worker_end)
+        urgent = a_run(flags=int(Flag.PRIORITY))._replace(priority=1)
+        scenario.accept(urgent)
+        assigner.assign(scenario.now)
+        assert begun == runs[0].encode()
+        assert list(worker.runs) == [runs[0], urgent, *runs[1:10]]
+        assert unread(handle) == [run.encode() for run in (urgent, *runs[1:10])]
+        assert [entry.run for entry in scenario.pool.queues.ordinary] == runs[10:]
 
 
 def test_an_event_loop_keeps_its_runs_when_others_are_recalled() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
+from itertools import islice
 from typing import NamedTuple
 
 from taskscheduler_daemon.ipc.messages import Run
@@ -92,6 +93,17 @@ def _least_loaded(pool: Pool, reserved: WorkerState | None) -> WorkerState | Non
         if load < least and (load == 0 or not worker.single):
             best, least = worker, load
     return best
+
+
+def in_the_way(pool: Pool) -> list[WorkerState]:
+    """Returns workers that hold runs ahead of a lower priority than those that wait, one for each of these at most."""
+    waiting = pool.queues.ordinary
+    if not waiting:
+        return []
+    first = waiting[0].run.priority
+    blocked = [one for one in pool.workers.values() if len(one.runs) > 1 and one.runs[-1].priority < first]
+    urgent = [entry for entry in islice(waiting, len(blocked)) if entry.run.priority == first]
+    return blocked[: len(urgent)]
 
 
 def depth(pool: Pool) -> int:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.tables import table
 from tests.unit.manager.fakes import Scenario, a_run, forced_run
 
-from taskscheduler_daemon.manager.pool.assignment import depth, steal_from, time_to_gather
+from taskscheduler_daemon.manager.pool.assignment import depth, in_the_way, steal_from, time_to_gather
 from taskscheduler_daemon.manager.pool.worker_state import KillReason
 
 
@@ -129,6 +129,23 @@ def test_a_running_job_is_not_moved() -> None:
     one, _ = scenario.boot()
     scenario.loaded(one, 1)
     assert steal_from(scenario.pool) is None
+
+
+def test_runs_of_a_lower_priority_are_in_the_way_of_those_that_wait() -> None:
+    scenario = Scenario(min_children=3, max_children=3)
+    one, two, three = scenario.boot()
+    scenario.loaded(one, 2)
+    scenario.loaded(two, 1)
+    scenario.loaded(three, 5)
+    assert in_the_way(scenario.pool) == [], "none waits"
+    scenario.accept(a_run())
+    assert in_the_way(scenario.pool) == [], "it came later"
+    scenario.accept(a_run()._replace(priority=1))
+    assert in_the_way(scenario.pool) == [one], "a worker for each run that waits"
+    scenario.accept(a_run()._replace(priority=1), a_run()._replace(priority=1))
+    assert in_the_way(scenario.pool) == [one, three], "what the other one has is running"
+    three.runs[-1] = three.runs[-1]._replace(priority=1)
+    assert in_the_way(scenario.pool) == [one]
 
 
 # -- pauses of the loop -----------------------------------------------------------------------------------------------
