@@ -185,7 +185,7 @@ def complete(database: Database[Document], options: SchedulerOptions, known: Col
     for name, create in ((METRICS, ensure_metrics), (LOGS, ensure_logs)):
         if name not in existing:
             _try_to_create(database, name, create)
-    return Found(existing, present, in_use)
+    return Found(existing, present, in_use - (_names_of_begun(jobs) if in_use else set()))
 
 
 def _try_to_create(database: Database[Document], name: str, create: Callable[[Database[Document]], None]) -> None:
@@ -211,8 +211,12 @@ def ensure_metrics(database: Database[Document]) -> None:
 
 
 def ensure_indexes(database: Database[Document], collection: str, wanted: list[IndexModel]) -> None:
-    """Creates missing indexes and writes nothing if there are none, so most users need no right to create any."""
-    _create_lacking(database, collection, wanted, settled_indexes(database[collection]))
+    """Creates missing indexes and writes nothing if there are none, so most users need no right to create any.
+
+    Waits for those that somebody else has begun to make.
+    """
+    jobs = database[collection]
+    _create_lacking(database, collection, wanted, made(jobs, settled_indexes(jobs)))
 
 
 def settled_indexes(collection: JobCollection) -> Indexes:
@@ -227,6 +231,16 @@ def settled_indexes(collection: JobCollection) -> Indexes:
         committed = collection.with_options(read_concern=ReadConcern("majority"))
         read_one(committed, lambda found: found.find_one(_NOTHING, session=session, max_time_ms=_SETTLED_WITHIN_MS))
         return collection.index_information(session=session)
+
+
+def made(collection: JobCollection, listed: Indexes) -> Indexes:
+    """Returns those of the listed indexes that are ready. One that the server is making refuses no duplicate yet."""
+    begun = _names_of_begun(collection)
+    return {name: index for name, index in listed.items() if name not in begun}
+
+
+def _names_of_begun(collection: JobCollection) -> set[str]:
+    return {str(spec["name"]) for spec in begun_indexes(collection)}
 
 
 def _create_lacking(database: Database[Document], collection: str, wanted: list[IndexModel], present: Indexes) -> None:

@@ -16,7 +16,7 @@ from taskscheduler.store.driver_errors import NoIndexAllowedError, is_missing_in
 from taskscheduler.store.indexes.definitions import ON_DEMAND, asked_for, needed_by
 from taskscheduler.store.lenient_reads import read
 from taskscheduler.store.resumable.tries import tries
-from taskscheduler.store.schema import ensure_indexes
+from taskscheduler.store.schema import ensure_indexes, made
 
 #: what needs an index, for people
 _CAPABILITIES: Mapping[str, str] = {
@@ -98,7 +98,7 @@ class OnDemandIndexes:
         """
         names = asked_for(query) - self.known
         if names:
-            self.learn(self._jobs.index_information())
+            self.learn(made(self._jobs, self._jobs.index_information()))
         return not names <= self.known
 
 
