@@ -214,7 +214,7 @@ def test_a_fork_bomb_that_a_limit_holds_is_gone_with_its_job(
     log.touch()
     log.chmod(0o666)
     for directory in (tmp_path, *tmp_path.parents):
-        if directory.name.startswith(("test_", "popen-", "pytest-")):
+        if directory.name.startswith(("test_", "popen-", "pytest-", "taskscheduler-tests-")):
             directory.chmod(0o755)  # it gives up the rights of root
     data = {"trace": str(log), "limit": 40, "setsid": setsid}
     process = scheduler.add_job("fork_bomb", data, timeout=2 if end == "timeout" else 0)

@@ -24,7 +24,9 @@ from taskscheduler.store.lenient_reads import ONLY_ID, read_command, read_one
 
 logger = logging.getLogger(__name__)
 
-_A_DAY = 86_400  #: seconds for which a lost node stays listed
+#: a lost node stays listed for a day
+_NODE_RETENTION = IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=86_400)
+
 _FOR_EVER = 2**31 - 1
 
 _SETTLED_WITHIN_MS = 10_000
@@ -181,7 +183,7 @@ def complete(database: Database[Document], options: SchedulerOptions, known: Col
     present = settled_indexes(jobs)
     in_use = _in_use(jobs, present, existing, known)
     _create_lacking(database, options.job_store, job_indexes(options, present, in_use), present)
-    ensure_indexes(database, NODES, [IndexModel([("alive", ASCENDING)], name="retention", expireAfterSeconds=_A_DAY)])
+    _create_lacking(database, NODES, [_NODE_RETENTION], settled_indexes(database[NODES]))
     for name, create in ((METRICS, ensure_metrics), (LOGS, ensure_logs)):
         if name not in existing:
             _try_to_create(database, name, create)

@@ -38,8 +38,8 @@ MAKING_READY = [
     "create taskscheduler.events",
     *[
         f"{call} taskscheduler.{name}"
-        for name in ("jobs", "nodes", "metrics", "logs")
-        for call in ("listIndexes", "find", "listIndexes", "createIndexes")
+        for name, between in {"jobs": "find", "nodes": "", "metrics": "listIndexes", "logs": "listIndexes"}.items()
+        for call in ("listIndexes", "find", "listIndexes", *([between] if between else []), "createIndexes")
     ],
     "aggregate 1",
 ]
