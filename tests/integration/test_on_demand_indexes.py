@@ -385,3 +385,17 @@ def test_readers_neither_fail_nor_read_all_jobs(plain: Scheduler) -> None:
     wrong = [read_by(store, how, query) for how, query in [*((how, {}) for how in READERS), *by_query]]
     assert [one for one in wrong if one] == []
     assert store.on_demand.known == set()
+
+
+def test_an_index_that_another_thread_makes_during_a_read_had_nothing(scheduler: Scheduler) -> None:
+    on_demand = scheduler.store.on_demand
+
+    def read_while_it_is_made(jobs: Any) -> list[Any]:
+        try:
+            return list(jobs.find({"service.name": "one"}).hint("service"))
+        finally:
+            on_demand.learn(["service"])
+
+    assert on_demand.read("service", read_while_it_is_made) == []
+    with pytest.raises(OperationFailure):  # somebody has dropped it
+        on_demand.read("service", read_while_it_is_made)

@@ -9,7 +9,6 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
 
 from taskscheduler.clock import Clock
 from taskscheduler.model.document import Document
@@ -97,11 +96,8 @@ class ServiceStore:
     def release_unstarted(self, claim: str, boot: ObjectId) -> None:
         """Notes that services never started which were cancelled before their claim was read back."""
         query = {"service.name": {"$exists": True}, "claim": claim, "boot": boot, "status": int(Status.CANCELED)}
-        try:
+        with self._on_demand.if_there(_INDEX):
             self._collection.update_many(query, {"$unset": {"claim": "", "boot": ""}}, hint=_INDEX)
-        except OperationFailure as error:
-            if not self._on_demand.is_unused(_INDEX, error):
-                raise
 
     def is_gone(self, job_id: ObjectId) -> bool:
         """Whether the process of the last attempt is gone, as far as is known."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pymongo.collection import Collection as MongoCollection
@@ -80,16 +81,23 @@ class OnDemandIndexes:
 
         OperationFailure if the index has been there: somebody has dropped it, and nodes make it again.
         """
-        try:
-            return read(self._jobs, query)
-        except OperationFailure as error:
-            if not self.is_unused(name, error):
-                raise
-            return []
+        found: list[Document] = []
+        with self.if_there(name):
+            found += read(self._jobs, query)
+        return found
 
-    def is_unused(self, name: str, error: OperationFailure) -> bool:
-        """Whether a command failed since it names an index that nobody has needed yet."""
-        return is_missing_index(error) and name not in self.known
+    @contextmanager
+    def if_there(self, name: str) -> Iterator[None]:
+        """Around a command that names this index as its hint: does nothing if nobody has needed the index yet.
+
+        Another thread may make it while the command is on its way: what counts is what was known before.
+        """
+        was_known = name in self.known
+        try:
+            yield
+        except OperationFailure as error:
+            if was_known or not is_missing_index(error):
+                raise
 
     def exclude(self, query: Mapping[str, Any]) -> bool:
         """Whether no job can match, since nobody has needed an index that each of them would be in.
