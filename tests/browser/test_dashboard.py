@@ -6,7 +6,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from tests.browser.conftest import Site, serving
 from tests.browser.filling import FINGERPRINT, SCRIPT
 from tests.browser.proxy import proxy
@@ -103,6 +103,22 @@ def test_a_step_leads_from_the_overview_to_the_node_that_was_lost(page: Page, si
     page.get_by_role("link", name="Show nodes").click()
     expect(page.locator("h1")).to_have_text("Nodes 1 up, 1 lost")
     expect(page.locator(".node").first).to_contain_text("The other nodes have taken back its jobs.")
+
+
+def test_what_is_typed_before_the_words_are_there_is_completed_when_they_come(page: Page, site: Site) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/jobs/words", hold)
+    open_page(page, site, "/jobs")
+    with page.expect_request("**/jobs/words"):
+        page.keyboard.press("/")
+    page.keyboard.type("stat")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    held[0].continue_()
+    expect(page.get_by_role("listbox")).to_be_visible()
 
 
 def test_the_keys_alone_filter_select_and_ask(page: Page, site: Site) -> None:

@@ -227,10 +227,11 @@
     }
 
     async load() {
-      if (!this.words) {
-        this.words = {};
-        try { const answer = await fetch(this.input.dataset.words); this.words = answer.ok ? await answer.json() : {}; } catch { this.words = null; }
-      }
+      if (this.words) return;
+      const before = this.input.value;
+      this.words = {};
+      try { const answer = await fetch(this.input.dataset.words); this.words = answer.ok ? await answer.json() : {}; } catch { this.words = null; }
+      if (this.input.value !== before && doc.activeElement === this.input) this.show(); // for what was typed meanwhile
     }
 
     // The word before the cursor, and where it begins
