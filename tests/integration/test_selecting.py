@@ -481,9 +481,12 @@ def test_a_cancelled_task_begins_no_further_batch(
             goes_on.set()
             with pytest.raises(asyncio.CancelledError) as caught:
                 await task
+            await asyncio.to_thread(has_gone_on)  # before its connection is closed
             return caught.value.__notes__
+
+    def has_gone_on() -> None:
+        eventually(lambda: scheduler.select(FAILED).count() == 2, 30, "the batch that was under way has gone on")
 
     (note,) = asyncio.run(act())
     assert "of 3 jobs were retried before this" in note
-    eventually(lambda: scheduler.select(FAILED).count() == 2, 30, "the batch that was under way has gone on")
     assert len(batches_begun) == 1
