@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
-from tests.support import commands
+from tests.support.at_once import answers_at_once
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
-from tests.support.nodes import ROOT, NodeProcess
+from tests.support.nodes import NodeProcess
 from tests.support.tables import rarely
 
 from taskscheduler import DuplicateJobError, InvalidOptionError, Process, Scheduler, Status
@@ -56,28 +54,8 @@ def live(scheduler: Scheduler, name: str = "once") -> list[Process]:
 def add_from_processes(uri: str, crowd: tuple[int, int], same: bool, options: dict[str, Any]) -> list[tuple[str, str]]:
     """The id and outcome of simultaneous add_job_once, many in each of several processes."""
     count, threads = crowd
-    command = [sys.executable, "-W", "error", "-c", _ADDER, uri, str(threads)]
     tail = ["same" if same else "differing", json.dumps(options)]
-    processes = [
-        commands.Popen(
-            [*command, str(number), *tail], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        for number in range(count)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        outputs = [process.communicate(timeout=60)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * count
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait(10)
+    outputs = answers_at_once(_ADDER, [[uri, str(threads), str(number), *tail] for number in range(count)])
     return [(job_id, outcome) for output in outputs for job_id, outcome in json.loads(output)]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,8 +15,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
-from tests.support import commands
-from tests.support.nodes import ROOT
+from tests.support.at_once import answers_at_once
 
 from taskscheduler import Scheduler, Service, Status, job
 from taskscheduler.store import Store
@@ -216,30 +213,10 @@ with scheduler:
 
 @pytest.mark.parametrize("key", ["once", "dedupe"])
 def test_8_processes_add_the_first_job_with_a_key_once(bare_uri: str, key: str) -> None:
-    processes = [
-        commands.Popen(
-            [sys.executable, "-W", "error", "-c", _ADDER, bare_uri, key],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        )
-        for _ in range(8)
-    ]  # fmt: skip
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=60) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait(30)
-    assert [errors for _, errors in answers] == [""] * 8
-    assert len({added for added, _ in answers}) == 1
+    added = answers_at_once(_ADDER, [[bare_uri, key]] * 8)
+    assert len(set(added)) == 1
     with Scheduler(bare_uri) as scheduler:
-        assert [str(one.id) for one in scheduler.get_jobs()] == [answers[0][0]]
+        assert [str(one.id) for one in scheduler.get_jobs()] == added[:1]
 
 
 # -- transactions -----------------------------------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +11,9 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
-from tests.support import commands
+from tests.support.at_once import answers_at_once
 from tests.support.eventually import eventually
-from tests.support.nodes import ROOT, NodeProcess
+from tests.support.nodes import NodeProcess
 from tests.support.tables import rarely
 
 from taskscheduler import DatabaseError, InvalidOptionError, Job, Scheduler, Status
@@ -69,28 +67,7 @@ ORDINARY, DEAD = (Status.DONE, Status.CANCELED), (Status.FAILED, Status.TIMEOUT)
 
 
 def open_in_8_processes(uri: str, options: dict[str, Any]) -> None:
-    command = [sys.executable, "-W", "error", "-c", _OPENER, uri, json.dumps(options)]
-    processes = [
-        commands.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        for _ in range(8)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        errors = [process.communicate(timeout=60)[1] for process in processes]
-        assert errors == [""] * 8
-        assert [process.returncode for process in processes] == [0] * 8
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait(30)
+    assert answers_at_once(_OPENER, [[uri, json.dumps(options)]] * 8) == [""] * 8
 
 
 def test_everything_is_made_on_first_use_and_nothing_before(uri: str, database: Documents) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +14,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
-from tests.support import commands
+from tests.support.at_once import answers_at_once
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
-from tests.support.nodes import ROOT
 
 from taskscheduler import AsyncScheduler, Process, Scheduler, Status
 from taskscheduler.store.claims import ALL_JOBS, Scope
@@ -54,30 +51,7 @@ sys.stdout.write(json.dumps(told))
 def add_from_processes(uri: str, keys: int, times: int, **options: Any) -> list[list[Any]]:
     """What 8 processes say that add the same jobs in the same order at the same time."""
     arguments = [json.dumps(one) for one in (keys, times, options)]
-    processes = [
-        commands.Popen(
-            [sys.executable, "-W", "error", "-c", _ADDER, uri, str(number), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        for number in range(PROCESSES)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        outputs = [process.communicate(timeout=120)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * PROCESSES
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait(30)
+    outputs = answers_at_once(_ADDER, [[uri, str(number), *arguments] for number in range(PROCESSES)], 120)
     return [told for output in outputs for told in json.loads(output)]
 
 
