@@ -52,6 +52,13 @@ def stored(scheduler: Scheduler, job_id: Any) -> dict[str, Any]:
     return document
 
 
+def pid_after_its_commit(trace: str) -> int:
+    """The process of a job that goes on; others learn that it is DONE before its next line runs."""
+    eventually(lambda: [words for words in traces(trace) if words[0] == "after"], 20, "it goes on after its commit")
+    (pid,) = (int(words[3]) for words in traces(trace) if words[0] == "after")
+    return pid
+
+
 # -- in this process --------------------------------------------------------------------------------------------------
 
 
@@ -233,7 +240,7 @@ def test_a_job_goes_on_after_its_commit_for_as_long_as_it_takes(
     data = {"trace": str(tmp_path / "trace"), "after": "wait", "until": str(tmp_path / "until")}
     job = scheduler.add_job("pays", data)
     job.wait(timeout=30)
-    (pid,) = (int(words[3]) for words in traces(data["trace"]) if words[0] == "after")
+    pid = pid_after_its_commit(data["trace"])
     scheduler.cancel_job(job.id)
     scheduler.add_job("noop", at=timedelta(seconds=4)).wait(timeout=30)
     assert is_running(pid)
@@ -270,7 +277,7 @@ def test_a_timeout_after_the_commit_changes_nothing(
     data = {"trace": str(tmp_path / "trace"), "after": "wait", "until": str(tmp_path / "never")}
     job = scheduler.add_job("pays", data, timeout=4)
     job.wait(timeout=30)
-    (pid,) = (int(words[3]) for words in traces(data["trace"]) if words[0] == "after")
+    pid = pid_after_its_commit(data["trace"])
     eventually(lambda: not is_running(pid), 20, "killed")
     assert (job.refresh().status, job.result_value) == (Status.DONE, "paid")
 
