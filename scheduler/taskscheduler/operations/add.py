@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from bson import ObjectId
+
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.connection import Connection
 from taskscheduler.errors import (
@@ -95,8 +97,8 @@ class JobAdder:
     def _add_many(self, requests: Sequence[JobRequest]) -> list[Added]:
         store = self._connection.store
         new = self._new_jobs(store, requests)
-        _check_ids(store, new)
         pairs = list(zip(requests, new, strict=True))
+        _check_ids(store, [job.id for request, job in pairs if request.options.id is not None])
         plain = [job for request, job in pairs if not request.options.is_compared]
         store.inserts.insert_many(plain)
         wake_nodes(store, [job.document for job in plain])
@@ -185,7 +187,7 @@ class JobAdder:
                 return found, "existing"
             if found is not None:
                 if asked.get("id") is not None:
-                    _check_ids(store, [new])  # no job is cancelled for one that cannot be stored
+                    _check_ids(store, [new.id])  # no job is cancelled for one that cannot be stored
                 self._canceller.cancel(found["_id"])
                 outcome = "replaced"
             try:
@@ -246,13 +248,12 @@ class JobAdder:
         return store.jobs.get(document["_id"]) or document, outcome
 
 
-def _check_ids(store: Store, new: Sequence[NewJob]) -> None:
-    """Refuses jobs with an id that is taken, or given twice, before anything is written."""
-    ids = [job.id for job in new]
-    if len(set(ids)) < len(ids):
-        raise DuplicateJobError(next(job_id for job_id in ids if ids.count(job_id) > 1))
-    for start in range(0, len(ids), 1000):
-        taken = store.inserts.taken_ids(ids[start : start + 1000])
+def _check_ids(store: Store, chosen: Sequence[ObjectId]) -> None:
+    """Refuses chosen ids of which one is taken, or given twice, before anything is written."""
+    if len(set(chosen)) < len(chosen):
+        raise DuplicateJobError(next(job_id for job_id in chosen if chosen.count(job_id) > 1))
+    for start in range(0, len(chosen), 1000):
+        taken = store.inserts.taken_ids(chosen[start : start + 1000])
         if taken:
             raise DuplicateJobError(taken[0])
 

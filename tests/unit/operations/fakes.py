@@ -48,6 +48,7 @@ class FakeJobs:
     def __init__(self) -> None:
         self.stored: dict[ObjectId, dict[str, Any]] = {}
         self.writes: list[list[ObjectId]] = []
+        self.looked_for: list[ObjectId] = []  #: ids that might have been taken
         self.before_insert: list[Callable[[], None]] = []  #: what other programs do just before an insert
 
     def insert(self, new: NewJob) -> None:
@@ -65,6 +66,7 @@ class FakeJobs:
         self.stored |= {job.id: dict(job.document) for job in new}
 
     def taken_ids(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        self.looked_for += ids
         return [job_id for job_id in ids if job_id in self.stored]
 
     def get(self, job_id: ObjectId) -> dict[str, Any] | None:
