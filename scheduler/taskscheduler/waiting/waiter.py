@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 POLL = 2.0  #: seconds after which the jobs are read again although the stream is silent
 
 AWAIT_MS = 500
+
+_NEW = timedelta(milliseconds=100)  #: age of a job that has hardly ended yet
 
 
 class Waiter:
@@ -53,18 +56,28 @@ class Waiter:
         With `throw`, the first that did not end DONE raises its JobError, whatever the others do.
         """
         deadline = None if timeout is None else Deadline(timeout, self._clock)
-        self._read()
+        if not self._are_new():
+            self._read()
         if not self._waiting:
             return
         pipeline = status_pipeline(ids=list(self._waiting), progress=self._announcer.wants_progress)
         jobs = self._store.streams.for_few()[self._store.options.job_store]
         feed = ChangeFeed(jobs, pipeline, full_document="updateLookup", await_ms=AWAIT_MS)
-        with feed:
+        feed.open()
+        try:
             self._read()
             while self._waiting:
                 if deadline is not None and deadline.passed:
                     raise WaitTimeoutError.of(len(self._waiting), timeout)
                 self._step(feed)
+        finally:
+            feed.leave()
+
+    def _are_new(self) -> bool:
+        """Whether all were added just now: a look at them before the stream is opened would hardly find any ended."""
+        since = self._store.clock.now() - _NEW
+        waiting = [process for same in self._waiting.values() for process in same]
+        return all(one.created is not None and one.created > since and not one.status.is_final for one in waiting)
 
     def _step(self, feed: ChangeFeed) -> None:
         event = feed.next()
@@ -72,19 +85,22 @@ class Waiter:
             for change in changes(event):
                 self._announcer.announce_change(change)
                 if change.status.is_final and not change.progress and _is_current(change, event):
-                    self._take(change.document)
+                    self._take(change, event)
         if not self._has_looked and self._clock.monotonic() - self._begun > PATIENCE:
             self._has_looked = True
             warn_of_unserved(self._store, self._waiting)
         if event is GAP or self._clock.monotonic() - self._read_at > POLL:
             self._read_patiently()
 
-    def _take(self, document: Mapping[str, Any]) -> None:
-        if document["_id"] in self._waiting:
-            stored = self._store.jobs.get(document["_id"])
-            ended = self._waiting.pop(document["_id"])
+    def _take(self, change: ChangeEvent, event: Mapping[str, Any]) -> None:
+        job_id = change.document["_id"]
+        if job_id in self._waiting:
+            looked_up = event.get("fullDocument") or {}
+            is_same = looked_up.get("status") == change.status  # else the job has gone on, or is gone
+            stored = looked_up if is_same else self._store.jobs.get(job_id)
+            ended = self._waiting.pop(job_id)
             for process in ended:
-                process.replace(stored or document)
+                process.replace(stored or change.document)
             self._check(ended[0])
 
     def _check(self, process: Process) -> None:

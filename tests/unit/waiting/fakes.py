@@ -48,6 +48,8 @@ class FakeFeed:
     def close(self) -> None:
         self.is_open = False
 
+    leave = close
+
     def __enter__(self) -> FakeFeed:
         self.open()
         return self

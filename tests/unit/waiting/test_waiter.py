@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from bson import ObjectId
@@ -28,8 +30,9 @@ class Story:
         self.connection.jobs.collection = None  # type: ignore[attr-defined]
         self.heard = Heard()
 
-    def job(self, status: Status = Status.WAITING) -> Process:
-        made = process(status, queue="mail")
+    def job(self, status: Status = Status.WAITING, age: float | None = None) -> Process:
+        created = {} if age is None else {"created": self.clock.now() - timedelta(seconds=age)}
+        made = process(status, queue="mail", **created)
         self.connection.jobs.stored[made.id] = made.to_dict()
         return made
 
@@ -49,12 +52,14 @@ def story(monkeypatch: pytest.MonkeyPatch) -> Story:
     return Story()
 
 
-def test_jobs_that_have_ended_need_no_stream(story: Story) -> None:
-    job = story.job()
+@pytest.mark.parametrize("known", [{"status": Status.WAITING}, {"status": Status.DONE, "age": 0}])
+def test_jobs_that_have_ended_need_no_stream(story: Story, known: dict[str, Any]) -> None:
+    job = story.job(**known)
     story.connection.jobs.stored[job.id]["status"] = int(Status.DONE)
     story.wait(job, job)
     assert job.status is Status.DONE
-    assert (FakeFeed.opened, story.heard.events) == ([], [("done", job.id)])
+    assert FakeFeed.opened == []
+    assert story.heard.events == ([("done", job.id)] if known["status"] is Status.WAITING else [])
 
 
 def test_an_end_that_is_known_is_not_announced_again(story: Story) -> None:
@@ -81,11 +86,58 @@ def test_a_job_that_ends_while_the_stream_is_opened_is_found_by_the_second_look(
     job = story.job()
     monkeypatch.setattr(
         FakeFeed,
-        "__enter__",
-        lambda self: story.ends(job, Status.DONE) and self,  # its event is before the stream
+        "open",
+        lambda self: story.ends(job, Status.DONE),  # its event is before the stream
     )
     story.wait(job, timeout=1)
     assert job.status is Status.DONE
+
+
+@pytest.mark.parametrize(("ages", "looks"), [((0,), 1), ((1,), 2), ((None,), 2), ((0, 1), 2), ((0, 0), 1)])
+def test_new_jobs_are_not_looked_at_before_the_stream_is_open(
+    story: Story, monkeypatch: pytest.MonkeyPatch, ages: tuple[float | None, ...], looks: int
+) -> None:
+    """They have hardly ended yet, and that look would keep the server from running them."""
+    jobs, stored = [story.job(age=age) for age in ages], story.connection.jobs
+    monkeypatch.setattr(stored, "all_of", read := Mock(wraps=stored.all_of))
+    FakeFeed.events += [partial(story.ends, job, Status.DONE) for job in jobs]
+    story.wait(*jobs, timeout=1)
+    assert (read.call_count, {job.status for job in jobs}) == (looks, {Status.DONE})
+
+
+def test_a_new_job_that_has_ended_all_the_same_is_found(story: Story) -> None:
+    job = story.job(age=0)
+    story.connection.jobs.stored[job.id]["status"] = int(Status.DONE)
+    story.wait(job, timeout=1)
+    assert (job.status, story.heard.events) == (Status.DONE, [("done", job.id)])
+
+
+def test_a_job_is_as_the_server_looked_it_up_for_its_end(story: Story) -> None:
+    job = story.job()
+
+    def end() -> dict[str, Any]:
+        event = story.ends(job, Status.DONE)
+        event["fullDocument"]["result"] = 7
+        return event
+
+    FakeFeed.events += [end]
+    story.wait(job)
+    assert job.result_value == 7
+
+
+@pytest.mark.parametrize("later", [Status.WAITING, None])
+def test_a_job_that_has_gone_on_since_it_ended_is_read(story: Story, later: Status | None) -> None:
+    job = story.job()
+
+    def end() -> dict[str, Any]:
+        event = story.ends(job, Status.FAILED)
+        event["fullDocument"] = None if later is None else {**event["fullDocument"], "status": int(later)}
+        story.connection.jobs.stored[job.id]["message"] = "now"
+        return event
+
+    FakeFeed.events += [end]
+    story.wait(job)
+    assert (job.status, job.message) == (Status.FAILED, "now")
 
 
 @pytest.mark.parametrize("gap", [True, False])
