@@ -293,8 +293,12 @@ class AsyncScheduler(AsyncMethods[Operations, AsyncProcess]):
         return self
 
     async def close(self) -> None:
-        """Ends all waiting and listening, and closes what this scheduler opened itself."""
+        """Ends all waiting and listening, and closes what this scheduler opened itself.
+
+        What a cancelled task has begun, such as a batch of a selection, is waited for, for five seconds at most.
+        """
         await self.part()
+        await self._loop_threads.settle()
         await self._loop_threads.run(self._core.close)
         self._loop_threads.end()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _THREADS = 4
 
+_PATIENCE = 5.0  #: seconds for which a call under way is waited for; one without a server takes longer
+
 
 class LoopThreads:
     """Runs blocking calls of an AsyncScheduler, which belongs to the event loop in which it is first used."""
@@ -22,6 +24,7 @@ class LoopThreads:
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way: set[Future[Any]] = set()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -41,7 +44,15 @@ class LoopThreads:
         loop = self.bind()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, "taskscheduler-aio")
-        return await loop.run_in_executor(self._pool, partial(copy_context().run, function, *args, **given))
+        call: Future[T] = self._pool.submit(partial(copy_context().run, function, *args, **given))
+        self._under_way.add(call)
+        call.add_done_callback(self._under_way.discard)
+        return await asyncio.wrap_future(call, loop=loop)
+
+    async def settle(self) -> None:
+        """Waits, but not for ever, for the calls under way, also for those whose task was cancelled."""
+        if calls := list(self._under_way):
+            await asyncio.to_thread(wait, calls, _PATIENCE)
 
     def end(self) -> None:
         """Lets the threads end after their current calls; the next call starts new ones."""

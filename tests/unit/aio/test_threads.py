@@ -50,6 +50,48 @@ def test_threads_may_be_used_again_after_their_end() -> None:
     assert asyncio.run(body()) == [0, 1]
 
 
+def test_what_a_cancelled_task_has_begun_is_waited_for() -> None:
+    begun, goes_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        assert goes_on.wait(30)
+        over.set()
+
+    async def body() -> None:
+        threads = LoopThreads()
+        await threads.settle()  # there is nothing
+        task = asyncio.ensure_future(threads.run(call))
+        assert await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        settled = asyncio.ensure_future(threads.settle())
+        await asyncio.wait([task])
+        assert not settled.done()
+        goes_on.set()
+        threads.end()
+        await settled
+        assert over.is_set()
+
+    asyncio.run(body())
+
+
+def test_a_call_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskscheduler.aio.threads._PATIENCE", 0.01)
+    goes_on = threading.Event()
+
+    async def body() -> None:
+        threads = LoopThreads()
+        task = asyncio.ensure_future(threads.run(goes_on.wait, 30))
+        await asyncio.sleep(0)
+        await threads.settle()
+        assert not task.done()
+        goes_on.set()
+        assert await task
+        threads.end()
+
+    asyncio.run(body())
+
+
 def test_they_belong_to_the_loop_of_their_first_use_until_it_is_closed() -> None:
     threads = LoopThreads()
     assert threads.loop is None
