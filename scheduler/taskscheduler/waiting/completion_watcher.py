@@ -205,8 +205,10 @@ class CompletionWatcher:
             return
         with self._changed:
             entry = None if self._scope.is_repeated(job_id, event["_id"]) else self._watched.get(job_id)
-        stored = store.jobs.get(job_id) if entry is not None else None
-        if entry is None or stored is None:
+        if entry is None or self._is_passed_over(entry, event):
+            return
+        stored = store.jobs.get(job_id)
+        if stored is None:
             return
         for change in changes({**event, "fullDocument": stored}):
             if change.progress or change.status != entry.status:
@@ -215,6 +217,14 @@ class CompletionWatcher:
                     self._announcer.announce_change(change)
         if status_of(stored).is_final:
             self._complete(job_id, stored)
+
+    def _is_passed_over(self, entry: _Watched, event: Document) -> bool:
+        """Notes that a job has begun or waits again, unless somebody is told of that, who needs the job."""
+        changed = event.get("updateDescription", {}).get("updatedFields", {})
+        if self._announcer.wanted or "status" not in changed or (status := status_of(changed)).is_final:
+            return False
+        entry.status = status
+        return True
 
     def _read(self, store: Store, job_ids: Iterable[ObjectId]) -> None:
         """Completes the jobs that have ended or are gone; of the others only the status is read."""

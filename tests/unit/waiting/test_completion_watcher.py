@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from bson import ObjectId
@@ -92,6 +93,21 @@ def test_changes_are_announced_and_the_last_one_completes_the_job_for_all_who_wa
     assert [[one for one, _ in subscriber.completions] for subscriber in subscribers] == [[job_id], [job_id]]
     watcher._take(connection.store, changed(connection, job_id, Status.FAILED))  # type: ignore[arg-type]
     assert [len(subscriber.completions) for subscriber in subscribers] == [1, 1]
+
+
+@pytest.mark.parametrize(("handlers", "reads"), [(True, 3), (False, 1)])
+def test_without_handlers_a_job_is_read_when_it_has_ended(
+    connection: FakeConnection, monkeypatch: pytest.MonkeyPatch, handlers: bool, reads: int
+) -> None:
+    monkeypatch.setattr(CompletionWatcher, "_follow", lambda self, store, stop: stop.wait())
+    watcher = CompletionWatcher(connection.real, Heard(handlers).announcer, connection.clock)
+    job_id, subscriber = stored(connection, Status.WAITING), Noting()
+    watcher.subscribe(Subscription(subscriber), {job_id: Status.WAITING})
+    monkeypatch.setattr(connection.jobs, "get", read := Mock(wraps=connection.jobs.get))
+    for status in (Status.PROCESSING, Status.POSTPONED, Status.DONE):
+        watcher._take(connection.real.store, changed(connection, job_id, status))
+    watcher.stop()
+    assert (read.call_count, [done for done, _ in subscriber.completions]) == (reads, [job_id])
 
 
 def test_a_subscription_that_has_ended_hears_nothing_more(
