@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 from bson import ObjectId
-from tests.unit.waiting.fakes import document
+from tests.unit.waiting.fakes import FakeWatcher, document
 
 from taskscheduler.aio.process import AsyncProcess
 from taskscheduler.aio.threads import LoopThreads
@@ -17,28 +17,6 @@ from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
 from taskscheduler.model.job_errors import JobFailedError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.waiting.batch import BatchProgress
-from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
-
-
-class FakeWatcher:
-    """Completes jobs from the thread that subscribes."""
-
-    def __init__(self, *outcomes: tuple[ObjectId, Any]) -> None:
-        self.outcomes = outcomes
-        self.known: dict[ObjectId, Status] = {}
-        self.ended: list[Subscription] = []
-
-    def subscribe(self, subscription: Subscription, known: Mapping[ObjectId, Status]) -> None:
-        self.known = dict(known)
-        for outcome in self.outcomes:
-            subscription.subscriber.completed(*outcome)
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        self.ended.append(subscription)
-
-    @property
-    def real(self) -> CompletionWatcher:
-        return cast(CompletionWatcher, self)
 
 
 def process(status: Status = Status.WAITING) -> AsyncProcess:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from bson import ObjectId
 
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
+from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
 
 
 class Noting:
@@ -28,6 +30,27 @@ def document(status: Status, **fields: Any) -> dict[str, Any]:
 def process(status: Status = Status.WAITING, **fields: Any) -> Process:
     """Returns a job in this status that no scheduler knows."""
     return Process(cast(Any, None), document(status, **fields))
+
+
+class FakeWatcher:
+    """Completes jobs with these outcomes as soon as somebody subscribes, in the thread of that."""
+
+    def __init__(self, *outcomes: tuple[ObjectId, Any]) -> None:
+        self.outcomes = outcomes
+        self.known: dict[ObjectId, Status] = {}
+        self.ended: list[Subscription] = []
+
+    def subscribe(self, subscription: Subscription, known: Mapping[ObjectId, Status]) -> None:
+        self.known = dict(known)
+        for outcome in self.outcomes:
+            subscription.subscriber.completed(*outcome)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self.ended.append(subscription)
+
+    @property
+    def real(self) -> CompletionWatcher:
+        return cast(CompletionWatcher, self)
 
 
 class FakeFeed:

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from bson import ObjectId
 from tests.support.tables import table
-from tests.unit.waiting.fakes import process
+from tests.unit.waiting.fakes import FakeWatcher, process
 
 from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.waiting.batch import BatchProgress, as_completed
-from taskscheduler.waiting.completion_watcher import CompletionWatcher, Subscription
-
-
-class FakeWatcher:
-    """Completes jobs with these outcomes as soon as somebody subscribes."""
-
-    def __init__(self, *outcomes: tuple[ObjectId, Any]) -> None:
-        self.outcomes = outcomes
-        self.known: dict[ObjectId, Status] = {}
-        self.ended: list[Subscription] = []
-
-    def subscribe(self, subscription: Subscription, known: Mapping[ObjectId, Status]) -> None:
-        self.known = dict(known)
-        for outcome in self.outcomes:
-            subscription.subscriber.completed(*outcome)
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        self.ended.append(subscription)
-
-    @property
-    def real(self) -> CompletionWatcher:
-        return cast(CompletionWatcher, self)
 
 
 def ended(one: Any, status: Status = Status.DONE) -> tuple[ObjectId, dict[str, Any]]:
