@@ -10,9 +10,12 @@ import pytest
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.tables import table
 
 from taskscheduler.model.control.keys import FAR
+from taskscheduler.model.flows.membership import membership_of
 from taskscheduler.model.payload import CODEC
 from taskscheduler.store.claimed_job import READ_BACK, ClaimedJob, decode, decode_batch, split_documents
 
@@ -170,3 +173,116 @@ def test_a_job_whose_data_or_length_is_odd_is_like_no_other() -> None:
 def test_jobs_that_cannot_run_are_no_pattern_for_others(fields: dict[str, Any]) -> None:
     found = read_back([stored(number, **fields) for number in range(12)])
     assert {one.like for one in found} == {None}
+
+
+# -- jobs of flows -----------------------------------------------------------------------------------------------------
+
+FLOW, JOIN = ObjectId(), ObjectId()
+
+
+def of_flow(number: int, joins: Any = None, **fields: Any) -> dict[str, Any]:
+    """A job of a flow as it is stored: one of a chain, or with these joins."""
+    job = stored(number, DATA[number % 4])
+    return {
+        **job,
+        "flow": FLOW,
+        "label": f"mail-{10**number}",
+        "joins": [job["_id"]] if joins is None else joins,
+        **fields,
+    }
+
+
+@table(
+    ("joins",),
+    [(None,), ([JOIN],), ([JOIN, FLOW],), ([],), ([ObjectId() for _ in range(30)],)],
+)
+def test_jobs_of_a_flow_may_differ_in_their_labels_and_joins(joins: list[ObjectId] | None) -> None:
+    jobs = [of_flow(number, joins) for number in range(20)]
+    found = read_back(jobs)
+    assert len({id(one.like) for one in found}) == 1
+    assert found[0].like is not None
+    assert [one.member for one in found] == [membership_of(job) for job in jobs]
+    assert [one.due for one in found] == [job["at"].timestamp() for job in jobs]
+    assert [one.job for one in found] == jobs
+    assert [[*one.job] for one in found] == [[*job] for job in jobs]
+
+
+def test_what_else_a_member_is_belongs_to_the_pattern() -> None:
+    more: list[dict[str, Any]] = [{}, {"soft": [JOIN]}, {"feeds": True}, {"flow": ObjectId()}]
+    jobs = [of_flow(number, [JOIN], **more[number % 4]) for number in range(40)]
+    found = read_back(jobs)
+    assert len({id(one.like) for one in found}) == 4
+    assert [one.member for one in found] == [membership_of(job) for job in jobs]
+
+
+def test_the_jobs_of_a_layer_share_a_membership() -> None:
+    found = read_back([of_flow(number, [JOIN, FLOW]) for number in range(20)])
+    assert len({id(one.member) for one in found}) == 1
+
+
+@table(
+    ("fields",),
+    [
+        ({"joins": "odd"},),
+        ({"joins": [JOIN, 5]},),
+        ({"joins": {"0": JOIN}},),
+        ({"joins": [str(JOIN)]},),
+        ({"label": 5},),
+        ({"label": "x" * 5000, "joins": 7},),
+        ({"flow": "odd"},),
+        ({"flow": None},),
+        ({"data": "text"},),
+        ({"data": 5},),
+    ],
+)
+def test_an_odd_job_of_a_flow_is_decoded_as_it_is(fields: dict[str, Any]) -> None:
+    plain, odd = [of_flow(number, [JOIN]) for number in range(9)], of_flow(0, **{"joins": [JOIN], **fields})
+    found = read_back([*plain, odd, *plain])
+    assert found[0].like is not None
+    assert found[9].like is not found[0].like
+    assert decoded(found[9]) == odd
+    assert found[9].member == membership_of(odd)
+
+
+def decoded(one: ClaimedJob) -> dict[str, Any]:
+    return one.job if type(one.job) is dict else bson.decode(one.raw, CODEC)
+
+
+def test_jobs_of_flows_and_others_are_not_alike() -> None:
+    jobs = [of_flow(number) if number % 2 else stored(number) for number in range(20)]
+    found = read_back(jobs)
+    assert [one.job for one in found] == jobs
+    assert {one.like for one in found[::2]}.isdisjoint(one.like for one in found[1::2])
+    assert {one.member for one in found[::2]} == {None}
+
+
+def test_bytes_in_a_label_or_a_length_that_are_wrong_are_seen() -> None:
+    jobs = [bson.encode(of_flow(number, [JOIN]), codec_options=CODEC) for number in range(9)]
+    whole, place = jobs[3], jobs[3].index(b"label\0") + 6
+    for wrong in (
+        whole.replace(b"mail-1000\0", b"mail-\xff000\0"),
+        whole[:place] + b"\x01\0\0\0" + whole[place + 4 :],
+        whole[:place] + b"\0\0\0\0" + whole[place + 4 :],
+        whole[:place] + b"\xff\xff\xff\xff" + whole[place + 4 :],
+        whole.replace(JOIN.binary + b"\0", JOIN.binary + b"\1"),
+    ):
+        assert wrong != whole
+        found = decode_batch(b"".join([*jobs, wrong]))
+        assert found[8].like is not None
+        assert found[9].like is not found[8].like
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_a_changed_byte_is_never_overlooked(place: int, value: int) -> None:
+    """A pattern reads a document as the driver does, or not at all."""
+    jobs = [bson.encode(of_flow(number, [JOIN]), codec_options=CODEC) for number in range(9)]
+    changed = bytearray(jobs[4])
+    changed[9 + place % (len(changed) - 9)] = value
+    one = decode_batch(b"".join([*jobs, bytes(changed)]))[9]
+    if one.like is not None:
+        job = bson.decode(bytes(changed), CODEC)
+        assert (one.id, one.member, one.due) == (job["_id"], membership_of(job), job["at"].timestamp())
+        assert {**one.like.job, **dict.fromkeys(("_id", "at", "data", "label", "joins"))} == {
+            **job, **dict.fromkeys(("_id", "at", "data", "label", "joins")),
+        }  # fmt: skip
