@@ -235,7 +235,9 @@ def follow_up(
     First the jobs that come after others: with each layer of a flow, its nodes wait for that.
     """
     ended = [(one, one.verdict.status) for one in completed]
-    if of_flows := [FlowEnd(one.fence.job_id, new, one.member) for one, new in ended if one.member and new not in LIVE]:
+    of_flows = [FlowEnd(one.fence.job_id, new, one.member) for one, new in ended if one.member and new not in LIVE]
+    of_flows += [FlowEnd(one.fence.job_id, Status.DONE, one.member) for one in quick if one.member]
+    if of_flows:
         store.outbox.end_in_flows(of_flows, flow_node)
     entries = [{"job": one.fence.job_id, "status": int(new), "attempt": one.fence.attempt} for one, new in ended]
     if entries or quick:

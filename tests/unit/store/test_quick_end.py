@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.tables import table
 
+from taskscheduler.model.flows.membership import Membership
 from taskscheduler.model.metrics.counts import Series
 from taskscheduler.store.attempts.quick_end import QuickEnd, alike
 from taskscheduler.store.completions import share_times
@@ -21,6 +22,11 @@ def end(began: float = 100.0, lasted: float = 0.001, **fields: Any) -> QuickEnd:
     fence = Fence(ObjectId(), fields.pop("claim", "c"), 1)
     given = {"worker": "w", "cpu": 0.001, "peak_memory": 30 * _MB, **fields}
     return QuickEnd(fence, began=began, lasted=lasted, series=Series("mail", "default"), wait=0.0, **given)
+
+
+def member(joins: int = 1) -> Membership:
+    ids = tuple(ObjectId() for _ in range(joins))
+    return Membership(ObjectId(), ids, stored=joins)
 
 
 def groups(ends: list[QuickEnd]) -> set[tuple[ObjectId, ...]]:
@@ -42,6 +48,7 @@ def groups(ends: list[QuickEnd]) -> set[tuple[ObjectId, ...]]:
         (end(100.0, peak_memory=31 * _MB - 1), True),
         (end(100.0, peak_memory=31 * _MB), False),
         (end(100.0, peak_memory=0), False),
+        (end(100.0, member=member()), False),
     ],
 )
 def test_ends_share_a_write_if_little_is_lost_by_that(other: QuickEnd, joins: bool) -> None:
@@ -51,6 +58,13 @@ def test_ends_share_a_write_if_little_is_lost_by_that(other: QuickEnd, joins: bo
 @table(("later", "joins"), [(0.0009, True), (0.0011, False)])
 def test_those_of_longer_jobs_are_exact_to_the_millisecond(later: float, joins: bool) -> None:
     assert len(groups([end(100.0, 0.02), end(100.0 + later, 0.02)])) == 1 + (not joins)
+
+
+@table(("joins", "together"), [(1, True), (2, False)])
+def test_those_of_a_write_have_as_many_joins(joins: int, together: bool) -> None:
+    one, other = end(member=member()), end(member=member(joins))
+    assert len(groups([one, other])) == 1 + (not together)
+    assert other.completion().member == other.member
 
 
 _TIMES = st.integers(0, 60).map(lambda number: 100 + number / 1500)

@@ -41,10 +41,10 @@ class Successors:
         for attempt in self._in_flight.all():
             if not left:
                 break
-            listed = attempt.job.get("joins")
-            member_of = {join for join in left if join in listed} if isinstance(listed, list) else set[ObjectId]()
-            left -= member_of
-            found |= member_of
+            member = attempt.member
+            if member is not None and not left.isdisjoint(member.joins):
+                found.update(left.intersection(member.joins))
+                left.difference_update(member.joins)
         return found
 
     def take(self, jobs: Sequence[Document]) -> list[Document]:

@@ -132,8 +132,9 @@ class Completer:
         for attempt, report in ended:
             _, _, _, _, worker, lasted, _, at, cpu, peak = report
             began = ahead + at
-            wait = waited(attempt, began)
-            ends.append(QuickEnd(attempt.fence, worker.hex(), began, lasted, cpu, peak, attempt.traits.series, wait))
+            wait, traits = waited(attempt, began), attempt.traits
+            member = attempt.member if traits.of_flow else None
+            ends.append(QuickEnd(attempt.fence, worker.hex(), began, lasted, cpu, peak, traits.series, wait, member))
         self._logs.ends.succeeded(ended)
         self._queue.put(ends)
 
@@ -185,7 +186,7 @@ class Completer:
         """Takes what is queued; under load also what arrives a moment later, since larger writes cost less per job."""
         gathered = Gathered([self._queue.get()])
         self._take_more(gathered)
-        kind, quiet = kind_of(gathered.ends), 0
+        kind, quiet = kind_of(gathered.ends, gathered.quick), 0
         steps = steps_to_wait(gathered.count, self._aftermath.running, kind)
         while steps and gathered.count < _MOST_PER_WRITE and not gathered.is_last:
             known, none_runs = gathered.count, not self._aftermath.running  # before: the last one may be on its way
@@ -219,7 +220,10 @@ class Completer:
                 matched = self._writes.write(completions, self._aftermath.running, quick)
                 landed = completions
                 if matched < len(completions) + len(quick):
+                    of_flows = any(one.member is not None for one in quick)
                     completions, quick = _with_quick(completions, quick), ()
+                    if of_flows:  # one may have got more joins than a quick end can learn of
+                        self._store.completions.write(completions)
                     # a node that was taken for lost ends the same attempts: all of them, as both hand them back
                     self._store.leases.absolve([one.fence for one in completions])
                     ids = self._store.completions.confirmed(completions)

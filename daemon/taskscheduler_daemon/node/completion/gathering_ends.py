@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import QuickEnd
 
 _BUSY, _LONG = 64, 10  #: so many ends at once mean that more arrive within so many steps
 
@@ -28,14 +29,13 @@ class Kind(Enum):
     QUICK = auto()  #: of flows, and all were quick
 
 
-def kind_of(ends: Iterable[Completion]) -> Kind:
+def kind_of(ends: Sequence[Completion], quick: Sequence[QuickEnd] = ()) -> Kind:
     """Returns the kind of some ends."""
-    kind, quick = Kind.ALONE, True
-    for one in ends:
-        quick = quick and one.ended - one.began < _QUICK
-        if one.member is not None:
-            kind = Kind.OF_FLOWS
-    return Kind.QUICK if quick and kind is Kind.OF_FLOWS else kind
+    of_flows = any(one.member is not None for one in ends) or any(one.member is not None for one in quick)
+    if not of_flows:
+        return Kind.ALONE
+    were_quick = all(one.ended - one.began < _QUICK for one in ends) and all(one.lasted < _QUICK for one in quick)
+    return Kind.QUICK if were_quick else Kind.OF_FLOWS
 
 
 def steps_to_wait(ends: int, running: int, kind: Kind) -> int:

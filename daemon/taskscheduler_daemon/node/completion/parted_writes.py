@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from taskscheduler.store import Store
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.attempts.quick_end import QuickEnd
+
+_End = TypeVar("_End", Completion, QuickEnd)
 
 _TWO_PARTS = 32  #: ends of flows that are worth two writes
 
@@ -28,14 +31,13 @@ class PartedWrites:
 
         The caller repeats it after a fault, as `CompletionStore.write`: a part may have been written.
         """
-        of_flows = sum(one.member is not None for one in ends)
-        if running or quick or of_flows < _TWO_PARTS:
+        of_flows = 0 if running else _of_flows(ends) + _of_flows(quick)
+        if of_flows < _TWO_PARTS:
             return self._store.completions.write(ends, quick)
-        alike = sorted(ends, key=lambda one: (one.worker or "", one.fence.claim))  # the server takes these together
-        half = len(alike) // 2
-        writing = self._pool.submit(self._store.completions.write, alike[:half])
+        first, second = zip(_halves(ends), _halves(quick), strict=True)
+        writing = self._pool.submit(self._store.completions.write, *first)
         try:
-            matched = self._store.completions.write(alike[half:])
+            matched = self._store.completions.write(*second)
         except BaseException:
             writing.exception()  # which waits for it
             raise
@@ -44,3 +46,14 @@ class PartedWrites:
     def close(self) -> None:
         """Ends the other thread."""
         self._pool.shutdown()
+
+
+def _halves(ends: Sequence[_End]) -> tuple[list[_End], list[_End]]:
+    """Divides ends so that the server takes those together that are written as one."""
+    alike = sorted(ends, key=lambda one: (one.worker or "", one.fence.claim))
+    half = len(alike) // 2
+    return alike[:half], alike[half:]
+
+
+def _of_flows(ends: Sequence[Completion] | Sequence[QuickEnd]) -> int:
+    return sum(one.member is not None for one in ends)

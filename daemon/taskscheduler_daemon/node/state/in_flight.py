@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
+from taskscheduler.model.flows.membership import Membership, membership_of
 from taskscheduler.model.lifecycle import Ending
 from taskscheduler.store.claimed_job import ClaimedJob
 from taskscheduler.store.fence import Fence
@@ -63,6 +64,13 @@ class Attempt:
         return self._job.job if isinstance(self._job, ClaimedJob) else self._job
 
     @property
+    def member(self) -> Membership | None:
+        """What its end means for its flow, if it belongs to one."""
+        if not self.traits.of_flow:
+            return None
+        return self._job.member if isinstance(self._job, ClaimedJob) else membership_of(self._job)
+
+    @property
     def parent(self) -> ObjectId | None:
         return self.job.get("parent")
 
@@ -73,7 +81,7 @@ class Attempt:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing follows if it succeeds without a result, and it takes a slot for itself."""
+        """Whether nothing follows but in its flow if it succeeds without a result, and it takes a slot for itself."""
         return self.traits.is_plain and not self.is_async and self.fence.attempt == 1
 
     def run(self) -> Run:

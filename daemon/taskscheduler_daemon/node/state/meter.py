@@ -51,7 +51,7 @@ class Meter:
     def landed_quickly(self, ends: Iterable[QuickEnd]) -> None:
         """Counts attempts whose ends are written, each once."""
         done, succeeded = Status.DONE, Ending.SUCCEEDED
-        self.count([Sample(series, succeeded, wait, lasted, done) for _, _, _, lasted, _, _, series, wait in ends])
+        self.count([Sample(series, succeeded, wait, lasted, done) for _, _, _, lasted, _, _, series, wait, _ in ends])
 
     def cancelled(self, attempt: Attempt) -> None:
         """Counts an attempt that ends because its job was cancelled, or is not ours any more."""

@@ -13,12 +13,13 @@ from taskscheduler_daemon.ipc.messages import Flag
 
 _FORCED, _EXCLUSIVE, _PRIORITY = int(Flag.FORCED), int(Flag.EXCLUSIVE), int(Flag.PRIORITY)
 
-#: fields of jobs after whose end something follows, or of which more is written than that they are done
-_SPECIAL = frozenset({"flow", "once", "series", "service", "suspect", "signalled", "batch"})
+#: fields of jobs after whose end something follows, or of which more is written than that they are done. What follows
+#: in a flow is found out for many ends at once.
+_SPECIAL = frozenset({"once", "series", "service", "suspect", "signalled", "batch"})
 
 
 class Traits:
-    """The traits of a job. Those of jobs that differ from it in id, due time and data alone are the same."""
+    """The traits of a job. Those of jobs that have a pattern in common with it are the same."""
 
     __slots__ = (
         "exclusive",
@@ -29,6 +30,7 @@ class Traits:
         "is_plain",
         "is_watched",
         "name",
+        "of_flow",
         "own_async",
         "priority",
         "series",
@@ -46,6 +48,7 @@ class Traits:
         self.serves = "service" in job
         self.exclusive = is_controlled(job) or self.serves
         self.gathers = "batch" in job and not self.forced and batch_of(job) is not None
+        self.of_flow = "flow" in job
         self.own_async = "async" in job  #: whether it is known to be async
         self.expires = "expires" in job
         self.timeout = options.get("timeout", 0)
@@ -55,7 +58,7 @@ class Traits:
             (_FORCED if own_worker else 0) | (_EXCLUSIVE if self.exclusive else 0) | (_PRIORITY if self.priority else 0)
         )
         self.is_watched = "silence_timeout" in options or self.serves
-        #: whether nothing follows once it has succeeded without a result, and it runs in a slot of its own
+        #: whether nothing follows once it has succeeded without a result but in its flow, and it runs in its own slot
         self.is_plain = not (
             self.exclusive or self.forced or job.get("hook") or options.get("interval") or not _SPECIAL.isdisjoint(job)
         )

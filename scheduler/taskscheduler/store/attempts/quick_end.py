@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.attempts.cost import Cost
+from taskscheduler.model.flows.membership import Membership
 from taskscheduler.model.lifecycle import Ending, Status, Transition, Verdict
 from taskscheduler.model.metrics.counts import Sample, Series
 from taskscheduler.store.attempts.completion import Completion
@@ -26,7 +27,10 @@ RECENT = 4  #: groups with which an end is compared: those of jobs that began sh
 
 
 class QuickEnd(NamedTuple):
-    """The end of the first attempt at a job that is done without a result, and after which nothing follows."""
+    """The end of the first attempt at a job that is done without a result.
+
+    Nothing follows from it, or only that jobs of its flow may begin.
+    """
 
     fence: Fence
     worker: str
@@ -36,12 +40,13 @@ class QuickEnd(NamedTuple):
     peak_memory: int  #: bytes; 0: not measured
     series: Series
     wait: float | None  #: seconds from when it was due until it began; None: that is not known
+    member: Membership | None = None  #: of a flow
 
     def completion(self) -> Completion:
         """Returns the same as any other end, to be written by itself or to be counted later."""
         cost = Cost(self.cpu if self.cpu >= 0 else None, self.peak_memory or None)
         completion = Completion(self.fence, DONE, self.worker, began=self.began, ended=self.began + self.lasted)
-        completion.cost = cost
+        completion.cost, completion.member = cost, self.member
         completion.sample = Sample(self.series, Ending.SUCCEEDED, self.wait, self.lasted)
         return completion
 
@@ -81,10 +86,15 @@ _BEGAN = attrgetter("began")
 
 
 def alike(ends: Iterable[QuickEnd]) -> Iterator[Alike]:
-    """Divides ends into groups, each written as one: those of one claim and worker, of jobs that began together."""
-    by_worker: dict[tuple[str, str], list[QuickEnd]] = {}
+    """Divides ends into groups, each written as one: those of one claim and worker, of jobs that began together.
+
+    Those of jobs of flows have as many joins: more than are known may have been added since.
+    """
+    by_worker: dict[tuple[str, str, int | None], list[QuickEnd]] = {}
     for end in ends:
-        by_worker.setdefault((end[0].claim, end[1]), []).append(end)
+        (_, claim, _), worker, _, _, _, _, _, _, member = end
+        key = claim, worker, -1 if member is None else member.stored
+        by_worker.setdefault(key, []).append(end)
     for of_worker in by_worker.values():
         of_worker.sort(key=_BEGAN)
         yield from _divided(of_worker)
@@ -95,7 +105,7 @@ def _divided(ends: list[QuickEnd]) -> list[Alike]:
     groups: list[Alike] = []
     recent: list[Alike] = []  #: the newest one first: mostly that one fits
     for end in ends:
-        fence, _, began, lasted, cpu, peak, _, _ = end
+        fence, _, began, lasted, cpu, peak, _, _, _ = end
         for group in recent:
             if group.fits(began, lasted, cpu, peak):
                 group.ids.append(fence.job_id)

@@ -81,7 +81,9 @@ def test_an_async_job_is_taken() -> None:
 
 
 def test_a_join_of_which_a_job_is_in_flight_is_not_complete(bench: Bench) -> None:
-    bench.in_flight.add([attempt(joins=[JOIN, OTHER]), attempt(joins="odd"), attempt()])
+    flow = ObjectId()
+    members = attempt(flow=flow, joins=[JOIN, OTHER]), attempt(flow=flow, joins="odd"), attempt(joins=[THIRD])
+    bench.in_flight.add([*members, attempt()])
     assert bench.successors.still_runs([JOIN, THIRD]) == {JOIN}
     assert bench.successors.still_runs([]) == set()
 

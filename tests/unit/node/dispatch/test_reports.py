@@ -312,6 +312,12 @@ def test_attempts_that_have_just_succeeded_end_together(bench: Bench) -> None:
     assert bench.capacity.target() > 2, "the speed was measured"
 
 
+def test_a_job_of_a_flow_is_among_them(bench: Bench) -> None:
+    one, feeds = (bench.running(flow=ObjectId(), joins=[ObjectId()], **more) for more in ({}, {"feeds": True}))
+    bench.handler.all_ended([succeeded(one), succeeded(feeds)])
+    assert ([attempt for attempt, _ in bench.quick], bench.submitted) == ([one, feeds], [])
+
+
 def test_together_an_earlier_attempt_is_not_taken_for_a_later_one_either(bench: Bench) -> None:
     later, other = bench.running(number=2), bench.running()
     bench.handler.all_ended([succeeded(later)._replace(attempt=1), succeeded(other)])
@@ -328,7 +334,6 @@ def test_together_an_earlier_attempt_is_not_taken_for_a_later_one_either(bench: 
         ({"limits": ["api"]}, {}),
         ({"sequence": "s"}, {}),
         ({"group": "g"}, {}),
-        ({"flow": ObjectId(), "joins": []}, {}),
         ({"service": SERVICE}, {}),
         ({"suspect": {"of": "worker", "times": 1}}, {}),
         ({"signalled": 1}, {}),
@@ -342,6 +347,7 @@ def test_together_an_earlier_attempt_is_not_taken_for_a_later_one_either(bench: 
         ({}, {"ending": Ending.UNSTARTED}),
         ({}, {"body": messages.body(result=1)}),
         ({}, {"body": messages.body(logged=True)}),
+        ({"flow": ObjectId(), "joins": [], "feeds": True}, {"body": messages.body(result=1)}),
     ],
 )
 def test_any_other_attempt_ends_by_itself(fields: dict[str, Any], said: dict[str, Any]) -> None:
