@@ -11,62 +11,17 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from taskscheduler.clock import ServerClock
-from taskscheduler.model.attempts.cost import Cost
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS, membership_of
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.attempts.alike import alike
 from taskscheduler.store.attempts.completion import Completion, as_date, is_committed, is_written
 from taskscheduler.store.attempts.ending import LATEST_END, batch_done_update, completion_update
-from taskscheduler.store.attempts.quick_end import AS_LARGE, AS_LONG, DONE, RECENT, SLOT, QuickEnd, alike
+from taskscheduler.store.attempts.quick_end import DONE, QuickEnd
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import BY_ID, Fence
 from taskscheduler.store.lenient_reads import read
-
-
-class DoneTogether:
-    """The jobs of one claim and worker that are done at about the same time, and the first of their ends."""
-
-    __slots__ = ("first", "ids")
-
-    def __init__(self, first: Completion) -> None:
-        self.first = first
-        self.ids: list[ObjectId] = []
-
-
-def share_times(first: Completion, other: Completion) -> bool:
-    """Whether a job that began after another has about the same times and costs: their ends can be written as one.
-
-    Those of a job that took as long as a slot or longer are exact to the millisecond.
-    """
-    if not _cost_the_same(first.cost, other.cost):
-        return False
-    if not (first.began and first.ended and other.began and other.ended):
-        return (first.began, first.ended) == (other.began, other.ended)
-    longer = max(first.ended - first.began, other.ended - other.began)
-    within = SLOT if longer < SLOT else AS_LONG
-    took_longer = (other.ended - other.began) - (first.ended - first.began)
-    return abs(other.began - first.began) < within and abs(took_longer) < AS_LONG
-
-
-def _cost_the_same(first: Cost, other: Cost) -> bool:
-    if first.cpu is None or other.cpu is None or first.peak_memory is None or other.peak_memory is None:
-        return first == other
-    return abs(other.cpu - first.cpu) < AS_LONG and abs(other.peak_memory - first.peak_memory) < AS_LARGE
-
-
-def together(completions: Sequence[Completion]) -> list[DoneTogether]:
-    """Divides simple ends into groups, each of which is written as one."""
-    groups: dict[tuple[object, ...], list[DoneTogether]] = {}
-    for completion in sorted(completions, key=lambda one: one.began):
-        joins = completion.member.stored if completion.member is not None else -1
-        known = groups.setdefault((completion.fence.claim, completion.worker, joins, completion.batched), [])
-        group = next((group for group in known[-RECENT:] if share_times(group.first, completion)), None)
-        if group is None:
-            group = DoneTogether(completion)
-            known.append(group)
-        group.ids.append(completion.fence.job_id)
-    return [group for known in groups.values() for group in known]
 
 
 class Sign(NamedTuple):
@@ -105,9 +60,8 @@ class CompletionStore:
                 completion.ended = 0.0
         simple = [completion for completion in completions if completion.is_simple]
         writes = [completion_update(completion) for completion in completions if not completion.is_simple]
-        writes += [batch_done_update(group.first, group.ids) for group in together(simple)]
-        for group in alike(quick):
-            first = group.first.completion()
+        for group in alike(quick, simple):
+            first = group.first
             first.ended = first.ended if first.ended >= late else 0.0
             writes.append(batch_done_update(first, group.ids))
         return self.collection.bulk_write(writes, ordered=False).matched_count

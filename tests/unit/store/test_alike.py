@@ -11,8 +11,9 @@ from tests.support.tables import table
 
 from taskscheduler.model.flows.membership import Membership
 from taskscheduler.model.metrics.counts import Series
-from taskscheduler.store.attempts.quick_end import QuickEnd, alike
-from taskscheduler.store.completions import share_times
+from taskscheduler.store.attempts.alike import SLOT, alike
+from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.quick_end import DONE, QuickEnd
 from taskscheduler.store.fence import Fence
 
 _MB = 1024 * 1024
@@ -30,7 +31,20 @@ def member(joins: int = 1) -> Membership:
 
 
 def groups(ends: list[QuickEnd]) -> set[tuple[ObjectId, ...]]:
-    return {tuple(group.ids) for group in alike(ends)}
+    """The same however the ends are given."""
+    found = {tuple(group.ids) for group in alike(ends)}
+    others = [end.completion() for end in ends]
+    assert {tuple(group.ids) for group in alike([], others)} == found
+    assert {frozenset(group.ids) for group in alike(ends[:1], others[1:])} == {frozenset(ids) for ids in found}
+    return found
+
+
+def about_the_same(first: Completion, other: Completion) -> bool:
+    """Whether both jobs began and ended at about the same time, and cost about as much."""
+    took = [one.ended - one.began for one in (first, other)]
+    within = SLOT if max(took) < SLOT else 0.001
+    assert first.cost == other.cost
+    return abs(other.began - first.began) < within and abs(took[1] - took[0]) < 0.001
 
 
 @table(
@@ -53,6 +67,30 @@ def groups(ends: list[QuickEnd]) -> set[tuple[ObjectId, ...]]:
 )
 def test_ends_share_a_write_if_little_is_lost_by_that(other: QuickEnd, joins: bool) -> None:
     assert len(groups([end(), other])) == 1 + (not joins)
+
+
+UNTIMED, HALF_TIMED = {"began": 0.0, "ended": 0.0}, {"began": 100.0, "ended": 0.0}
+
+
+@table(
+    ("one", "other", "joins"),
+    [
+        (UNTIMED, UNTIMED, True),
+        (UNTIMED, {"began": 100.0, "ended": 100.001}, False),
+        (HALF_TIMED, HALF_TIMED, True),
+        (HALF_TIMED, {"began": 100.002, "ended": 0.0}, False),
+        (HALF_TIMED, {"began": 100.0, "ended": 100.001}, False),
+        (UNTIMED, HALF_TIMED, False),
+        ({**UNTIMED, "batched": 3}, UNTIMED, False),
+        ({**UNTIMED, "batched": 3}, {**UNTIMED, "batched": 3}, True),
+        ({**UNTIMED, "worker": None}, UNTIMED, False),
+    ],
+)
+def test_ends_of_which_less_is_known_share_a_write_too(one: dict[str, Any], other: dict[str, Any], joins: bool) -> None:
+    given = [Completion(Fence(ObjectId(), "c", 1), DONE, **{"worker": "w", **fields}) for fields in (one, other)]
+    found = list(alike([], given))
+    assert len(found) == 1 + (not joins)
+    assert [group.first for group in found] == given[: len(found)] or not joins
 
 
 @table(("later", "joins"), [(0.0009, True), (0.0011, False)])
@@ -79,5 +117,5 @@ def test_those_of_a_group_share_the_times_of_its_first(times: list[tuple[float, 
     assert sorted(one for group in found for one in group.ids) == sorted(known)
     for group in found:
         first = known[group.ids[0]]
-        assert group.first.completion() == first
-        assert all(share_times(first, known[one]) and known[one].worker == first.worker for one in group.ids)
+        assert group.first == first
+        assert all(about_the_same(first, known[one]) and known[one].worker == first.worker for one in group.ids)
