@@ -22,7 +22,6 @@ from pymongo.read_concern import ReadConcern
 
 from taskscheduler.model.control.keys import CONTROL_FIELDS, PLACE_FIELDS, group_lists
 from taskscheduler.model.document import Document
-from taskscheduler.model.flows.membership import join_key
 from taskscheduler.model.lenient import as_stored, smallest_name
 from taskscheduler.model.lifecycle import QUEUED, Status, Transition
 from taskscheduler.model.options import SchedulerOptions
@@ -110,12 +109,12 @@ WAITING_OR_IN_TURN = Claimable(
 )
 
 
-def successors(joins: Iterable[ObjectId], scope: Scope, now: datetime) -> Claimable:
-    """Returns the jobs that wait for these joins, which are complete, and for nothing else."""
+def successors(lists: Iterable[str], scope: Scope, now: datetime) -> Claimable:
+    """Returns the jobs in these lists of joins, which are complete, that wait for nothing else."""
     query = {
         **_startable(scope),
         "status": from_statuses(Transition.FOLLOW),
-        "blocked": {"$in": [join_key(join) for join in joins]},
+        "blocked": {"$in": list(lists)},
         "parked_at": {"$lte": now},
         **{name: {"$exists": False} for name in CONTROL_FIELDS},
     }

@@ -23,7 +23,7 @@ from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, S
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
-from taskscheduler_daemon.node.claiming.successors import joins_of
+from taskscheduler_daemon.node.claiming.successors import lists_of
 from taskscheduler_daemon.node.dispatch.dispatcher import Dispatcher
 from taskscheduler_daemon.node.dispatch.gathering import Wanted
 from taskscheduler_daemon.node.state.capacity import Capacity
@@ -128,7 +128,7 @@ class ClaimPipeline:
 
         Many in two parts while no job runs: the workers begin with the first one, and the server works on both at once.
         """
-        claimable = successors(joins_of(jobs), scope, self._store.clock.now())
+        claimable = successors(lists_of(jobs), scope, self._store.clock.now())
         if len(jobs) == 1:
             self.claim_one(jobs[0]["_id"], scope, claimable)
             return

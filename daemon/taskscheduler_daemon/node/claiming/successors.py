@@ -90,9 +90,14 @@ class Successors:
         return self.pop()
 
 
+def lists_of(jobs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Returns the lists in which these jobs wait for joins."""
+    return list(dict.fromkeys(name for job in jobs if type(name := job["blocked"]) is str))
+
+
 def joins_of(jobs: Iterable[Mapping[str, Any]]) -> list[ObjectId]:
     """Returns the joins that these jobs wait for."""
-    return list(dict.fromkeys(join for job in jobs if (join := join_of(job["blocked"])) is not None))
+    return [join for name in lists_of(jobs) if (join := join_of(name)) is not None]
 
 
 def may_take(job: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ A bad end, or one whose result others take, has the effect `flow` in `pending` b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson import ObjectId
@@ -58,6 +58,17 @@ class FlowEnd(NamedTuple):
         return [join for join in joins if join != self.job or self.status is not Status.DONE]
 
 
+def one_for_all(ends: Sequence[FlowEnd]) -> list[FlowEnd]:
+    """Returns one of those ends that mean the same for their flow: the jobs of a layer share a membership."""
+    alone, alike = list[FlowEnd](), dict[tuple[int, Status], FlowEnd]()
+    for end in ends:
+        if end.job in end.member.joins:
+            alone.append(end)
+        else:
+            alike[id(end.member), end.status] = end
+    return [*alone, *alike.values()]
+
+
 Ended = tuple[ObjectId, Status]
 
 
@@ -97,17 +108,18 @@ class FlowEffects:
         The effect `flow` of those and of these is left to be taken away.
         """
         self.flows.in_use = True
-        complete = dict.fromkeys(join for end in ends for join in end.complete())
-        unsure = dict.fromkeys(join for end in ends for join in end.unsure())
-        strict = {join for end in ends for join in end.member.hard if join in unsure}
+        some = one_for_all(ends)
+        complete = dict.fromkeys(join for end in some for join in end.complete())
+        unsure = dict.fromkeys(join for end in some for join in end.unsure())
+        strict = {join for end in some for join in end.member.hard if join in unsure}
         left = node.still_runs(strict) if strict else set[ObjectId]()
         left |= self.joins.incomplete([join for join in unsure if join not in left])
         complete |= dict.fromkeys(join for join in unsure if join not in left)
         self._keep_results(ends, left)
         released = self._release(list(complete), node)
-        broken = dict.fromkeys(join for end in ends if end.status is not Status.DONE for join in end.member.hard)
+        broken = dict.fromkeys(join for end in some if end.status is not Status.DONE for join in end.member.hard)
         ended = self._break(list(broken))
-        flows = dict.fromkeys(end.member.flow for end in ends)
+        flows = dict.fromkeys(end.member.flow for end in some)
         if complete and not released.any:  # what comes after has ended before, or nothing does
             complete |= dict.fromkeys(self._without_open(flow for flow in flows if flow not in unsure))
         self._end_flows([flow for flow in flows if flow in complete])
@@ -136,14 +148,15 @@ class FlowEffects:
         """Lets jobs out whose joins are complete. Returns those that fail instead, with their status."""
         taking = [job for job in jobs if "inputs" in job]
         data, failed = self._filled(taking) if taking else ({}, set[ObjectId]())
-        jobs = [job for job in jobs if job["_id"] not in failed]
+        jobs = _but(jobs, failed)
         due = self.joins.due_among(jobs)
-        in_time = {job["_id"] for job in due}
-        later = [job for job in jobs if job["_id"] not in in_time]
-        controlled, plain = [job for job in due if is_controlled(job)], [job for job in due if not is_controlled(job)]
-        self.joins.give_data({key: value for key, value in data.items() if key not in {job["_id"] for job in plain}})
-        ready = [job for job in plain if "inputs" not in job]
-        plain = [*(job for job in plain if "inputs" in job), *node.take(ready)]
+        later = _but(jobs, {job["_id"] for job in due}) if len(due) < len(jobs) else []
+        controlled = [job for job in due if is_controlled(job)]
+        plain = _but(due, {job["_id"] for job in controlled})
+        in_time = {job["_id"] for job in plain} if data else set[ObjectId]()
+        self.joins.give_data({key: value for key, value in data.items() if key not in in_time})
+        ready = [job for job in plain if "inputs" not in job] if taking else plain
+        plain = [*(job for job in plain if "inputs" in job), *node.take(ready)] if taking else node.take(ready)
         if plain:
             self.joins.let_wait(plain, data)
         if later:
@@ -248,6 +261,11 @@ class FlowEffects:
         while self._swept or self._swept_flow is not None:
             ended += self.sweep()
         return ended
+
+
+def _but(jobs: Sequence[Document], ids: Collection[ObjectId]) -> Sequence[Document]:
+    """Returns these jobs without some."""
+    return [job for job in jobs if job["_id"] not in ids] if ids else jobs
 
 
 def end_of(job: Mapping[str, Any], status: Status) -> FlowEnd | None:

@@ -12,7 +12,7 @@ from tests.unit.node.fakes import FakeStore, attempt
 
 from taskscheduler.model.flows.membership import join_key
 from taskscheduler_daemon.node.claiming.search import Search
-from taskscheduler_daemon.node.claiming.successors import Successors, joins_of, may_take
+from taskscheduler_daemon.node.claiming.successors import Successors, joins_of, lists_of, may_take
 from taskscheduler_daemon.node.state.in_flight import InFlight
 
 JOIN, OTHER, THIRD = ObjectId(), ObjectId(), ObjectId()
@@ -89,4 +89,6 @@ def test_a_join_of_which_a_job_is_in_flight_is_not_complete(bench: Bench) -> Non
 
 
 def test_the_joins_of_jobs_are_known_by_their_lists() -> None:
-    assert joins_of([parked(), parked(join=OTHER), parked()]) == [JOIN, OTHER]
+    jobs = [parked(), parked(join=OTHER), parked(blocked=["odd"]), parked(), parked(blocked="solo:key")]
+    assert joins_of(jobs) == [JOIN, OTHER]
+    assert lists_of(jobs) == [jobs[0]["blocked"], jobs[1]["blocked"], "solo:key"]
