@@ -240,7 +240,7 @@ class FlowEffects:
 
     def _end_flows(self, flow_ids: Iterable[ObjectId]) -> None:
         for flow_id in flow_ids:
-            if not self.flows.jobs.live(flow_id, 1) and self.flows.end(flow_id) is not None:
+            if self.flows.end(flow_id) is not None:
                 self._results.drop(flow_id)
 
     # -- what is done now and then -------------------------------------------------------------------------------------

@@ -35,10 +35,10 @@ class FlowJobs:
         query = {"_id": {"$in": list(ids)}}
         return read(self.collection, lambda jobs: jobs.find(query, fields))
 
-    def live(self, flow_id: ObjectId, limit: int = 0) -> list[ObjectId]:
+    def live(self, flow_id: ObjectId) -> list[ObjectId]:
         """Returns the ids of jobs of a flow that have not ended."""
         query = {"flow": flow_id, "status": _LIVE}
-        return read_ids(self.collection, lambda jobs: jobs.find(query, ONLY_ID).hint("flow").limit(limit))
+        return read_ids(self.collection, lambda jobs: jobs.find(query, ONLY_ID).hint("flow"))
 
     def last_live(self, flow_id: ObjectId, limit: int) -> list[Document]:
         """Returns jobs that nobody comes after and that have not ended."""
