@@ -13,8 +13,10 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fcntl import F_GETFL, fcntl
+from functools import partial
+from operator import call
 from typing import Any, cast
 
 from taskscheduler_daemon.system.standard_streams import DESCRIPTORS, is_marked
@@ -40,20 +42,15 @@ from taskscheduler_daemon.system.surrounding_parts import (
     get_processors,
 )
 
-_ALL = locale.LC_ALL
-
 
 class _Glance:
     """Tells whether anything has changed, but not what. It sees all that any part sees."""
 
     def __init__(self, timers: Timers, umask: Umask, environment: Environment, identity: Identity) -> None:
-        self._timers = timers.unused
-        self._umask = umask.before
+        self._calls = _calls(timers, umask, identity)
         self._environ, self._encoded = environment.environ, environment.encoded
         self._variables = dict(environment.encoded)
-        self._is_in_root = identity.is_in_root
-        self._unmarked = [descriptor for descriptor in DESCRIPTORS if not is_marked(descriptor)]
-        self._before: tuple[Any, ...] = ()
+        self._before: list[Any] = []
         try:
             self._before = self._look()
         except (OSError, ValueError):
@@ -67,30 +64,32 @@ class _Glance:
             return True
         return now != self._before or os.environ is not self._environ or self._encoded != self._variables
 
-    def _look(self) -> tuple[Any, ...]:
-        """Returns all but the environment. A method for each part would take longer than what it calls."""
+    def _look(self) -> list[Any]:
+        """Returns all but the environment, in one list: a method for each part would take longer than what it calls."""
         i, o, e = sys.stdin, sys.stdout, sys.stderr
         wakeup = signal.set_wakeup_fd(-1)
         if wakeup != -1:
             signal.set_wakeup_fd(wakeup)
-        return (
-            list(map(signal.getitimer, self._timers)),
-            list(map(get_handler, SIGNALS)),
-            get_mask(BLOCK, ()),
-            wakeup,
-            os.getcwd(),
-            os.umask(self._umask),
-            list(map(resource.getrlimit, LIMITS)),
-            (i, o, e),
-            (getattr(i, "closed", False), getattr(o, "closed", False), getattr(e, "closed", False)),
-            (fcntl(0, F_GETFL), fcntl(1, F_GETFL), fcntl(2, F_GETFL)),
-            list(map(_file, self._unmarked)) if self._unmarked else None,
-            get_processors(0),
-            (os.geteuid(), os.getegid(), os.getgroups(), os.getuid(), os.getpriority(0, 0)),
-            _file("/") if self._is_in_root else None,
-            get_locale(_ALL),
-            (sys.getrecursionlimit(), gc.isenabled(), socket.getdefaulttimeout(), sys.getswitchinterval()),
-        )
+        closed = getattr(i, "closed", False), getattr(o, "closed", False), getattr(e, "closed", False)
+        return [i, o, e, closed, wakeup, os.getcwd(), *map(call, self._calls), *map(get_handler, SIGNALS)]
+
+
+def _calls(timers: Timers, umask: Umask, identity: Identity) -> list[Callable[[], Any]]:
+    """Returns what asks the system and Python for one thing each."""
+    return [
+        *(partial(signal.getitimer, timer) for timer in timers.unused),
+        partial(get_mask, BLOCK, ()),
+        partial(os.umask, umask.before),
+        *(partial(resource.getrlimit, kind) for kind in LIMITS),
+        *(partial(fcntl, descriptor, F_GETFL) for descriptor in DESCRIPTORS),
+        *(partial(_file, descriptor) for descriptor in DESCRIPTORS if not is_marked(descriptor)),
+        *(partial(_file, "/") for _ in range(identity.is_in_root)),
+        *(os.geteuid, os.getegid, os.getgroups, os.getuid),
+        partial(get_processors, 0),
+        partial(os.getpriority, os.PRIO_PROCESS, 0),
+        partial(get_locale, locale.LC_ALL),
+        *(sys.getrecursionlimit, gc.isenabled, socket.getdefaulttimeout, sys.getswitchinterval),
+    ]
 
 
 def _file(which: int | str) -> tuple[int, int]:
