@@ -201,7 +201,8 @@ class Report(NamedTuple):
     def decode(cls, message: bytes) -> Report:
         """Decodes a REPORT or PROGRESS message."""
         kind, code, job_id, attempt, worker, seconds, began, cpu, peak = _REPORT.unpack_from(message)
-        return cls(kind, ENDINGS[code], job_id, attempt, worker, seconds, message[_REPORT_SIZE:], began, cpu, peak)
+        body = message[_REPORT_SIZE:]
+        return _tuple(cls, (kind, ENDINGS[code], job_id, attempt, worker, seconds, body, began, cpu, peak))
 
     def costing(self, cost: Cost) -> Report:
         """Returns the same with what the attempt cost."""
