@@ -116,6 +116,7 @@ READS_AS_THEY_ARE = {
     ("taskscheduler.store.job_lists", "page_boundary"): "the same",
     ("taskscheduler.store.web.job_pages", "_edge"): "yields cursors of undecoded documents to `each`",
     ("taskscheduler.store.claims", "claim_one"): "decoded by `claimed_job`",
+    ("taskscheduler.store.wakeups", "_open"): "yields a cursor of undecoded documents to `each`",
     ("taskscheduler.store.claims", "raw_document"): "for a worker, as it is stored",
     ("taskscheduler.store.control.places", "_may_run"): "asks the store of nodes",
     ("taskscheduler.store.control.rates", "take"): "only numbers, which the update has written",

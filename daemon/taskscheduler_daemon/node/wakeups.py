@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.control.keys import read_group_list
+from taskscheduler.model.control.urgency import read_urgent
 from taskscheduler.model.document import COMMITTED, COMMITTED_MANY
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.operations.cancel import end_orphan
@@ -25,6 +26,7 @@ from taskscheduler_daemon.node.maintenance.control_watch import ControlWatch
 from taskscheduler_daemon.node.maintenance.gatekeeper import Gatekeeper
 from taskscheduler_daemon.node.maintenance.planner import Planner
 from taskscheduler_daemon.node.maintenance.promoter import Promoter
+from taskscheduler_daemon.node.urgent_listener import UrgentListener
 from taskscheduler_daemon.system.threads import SessionThreads, join
 
 logger = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class WakeupListener:
         self._dispatcher = dispatcher
         self._threads = threads
         self._announced = AnnouncedJobs()
+        self._urgent = UrgentListener(store, claimer.urgent, threads)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -95,6 +98,7 @@ class WakeupListener:
         """Opens the stream, so that nothing added from now on is missed, then follows it. Raises StoreError."""
         self._feed.open()
         self._store.wakeups.tell_at_once(self)
+        self._urgent.start()
         self._thread = self._threads.start("follow", self._loop)
 
     def stop(self) -> None:
@@ -103,6 +107,7 @@ class WakeupListener:
         self._stopped.set()
         self._idle.set()
         self._feed.close()
+        self._urgent.stop()
         join(self._thread)
 
     def jobs_announced(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
@@ -113,11 +118,13 @@ class WakeupListener:
     def _loop(self) -> None:
         while not self._stopped.is_set():
             if not self._idle.is_set():
+                self._urgent.listen(True)  # first, so that it misses hardly any
                 self._feed.rest()
                 self._due.controls.follows(False)
                 self._idle.wait(_CHECK_IDLE)
                 self._search.check_pace()
                 continue
+            self._urgent.listen(False)
             try:
                 event = self._feed.next()
                 self._due.controls.follows(self._feed.is_following)
@@ -182,6 +189,8 @@ class WakeupListener:
                 end_orphan(self._store, job_id, parent)
 
     def _added(self, message: dict[str, Any]) -> None:
+        if "urgent" in message and self._search.more:  # else a hint has them claimed
+            self._claimer.urgent.heard(read_urgent(message["urgent"]))
         ids = _ids(message.get("jobs"))
         later = bool(message.get("later", True))
         rearmed = bool(message.get("rearmed", later))  # nodes that do not know `rearmed` set `later` instead

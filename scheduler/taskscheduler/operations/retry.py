@@ -11,6 +11,7 @@ from bson import ObjectId
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError, JobNotFoundError
 from taskscheduler.model.changes import JobChanges, Requeue
+from taskscheduler.model.control.urgency import urgent_and_waiting
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import comes_after, join_of, membership_of, waits_for_join
 from taskscheduler.model.job_ids import id_text
@@ -136,7 +137,7 @@ def announce_queued(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
     """Wakes nodes for jobs that were just queued, logs their status, and admits those whose controls have room."""
     queues = {queue for job in jobs if (queue := sound(job, "queue")) is not None}
     forced = any(sound(job, "options", {}).get("force_spawn") is True for job in jobs)
-    store.wakeups.jobs_rearmed([job["_id"] for job in jobs], queues, forced=forced)
+    store.wakeups.jobs_rearmed([job["_id"] for job in jobs], queues, forced, urgent_and_waiting(jobs))
     store.events.append(
         [{"job": job["_id"], "status": job["status"], "attempt": sound(job, "attempt", 0)} for job in jobs]
     )

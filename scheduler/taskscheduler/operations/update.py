@@ -11,6 +11,7 @@ from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import InvalidStateError
 from taskscheduler.model.changes import JobChanges, listed_anew, timing, unblocked
 from taskscheduler.model.control.keys import keys_of
+from taskscheduler.model.control.urgency import urgent_and_waiting
 from taskscheduler.model.document import Document
 from taskscheduler.model.lifecycle import QUEUED
 from taskscheduler.model.sound import sound, status_of
@@ -60,7 +61,7 @@ def announce_changed(store: Store, before: Mapping[str, Any], job: Mapping[str, 
     """Wakes nodes, logs a new status, and admits the next solo job of a key whose lock may be free now."""
     queues = [queue] if (queue := sound(job, "queue")) is not None else []
     forced = sound(job, "options", {}).get("force_spawn") is True
-    store.wakeups.jobs_rearmed([job["_id"]], queues, forced=forced)
+    store.wakeups.jobs_rearmed([job["_id"]], queues, forced, urgent_and_waiting([job]))
     if job["status"] != before["status"]:
         store.events.append([{"job": job["_id"], "status": job["status"], "attempt": sound(job, "attempt", 0)}])
     if "parked_at" in job or ("gate" in before and "gate" not in job):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskscheduler.model.control.keys import RATE, kind_and_name, read_group_list
+from taskscheduler.model.control.urgency import urgent_and_waiting
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 
@@ -23,4 +24,5 @@ def wake_nodes(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
         return
     later = any(job["status"] == Status.POSTPONED for job in others)
     forced = any(job["options"]["force_spawn"] or "async" in job for job in others)
-    store.wakeups.jobs_added([job["_id"] for job in others], {job["queue"] for job in others}, later, forced)
+    ids, queues = [job["_id"] for job in others], {job["queue"] for job in others}
+    store.wakeups.jobs_added(ids, queues, later, forced, urgent_and_waiting(others))

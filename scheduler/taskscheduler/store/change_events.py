@@ -29,7 +29,7 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
     added = [{f"{part}.woken": {"$exists": True}} for part in ("fullDocument", "updateDescription.updatedFields")]
     scheduled = {"ns.coll": SCHEDULES, "$or": added}
     job = ("_id", "queue", "status", "options.force_spawn", "async", "wake", "blocked", "parent")
-    message = ("jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups")
+    message = ("jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups", "urgent")
     parts = {f"fullDocument.{part}": 1 for part in (*job, *message)}
     fields: Document = {"operationType": 1, "documentKey": 1, "ns.coll": 1, **parts}
     fields["fullDocument.schedules"] = {"$cond": [{"$eq": ["$ns.coll", SCHEDULES]}, True, "$fullDocument.schedules"]}

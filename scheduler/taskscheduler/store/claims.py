@@ -109,6 +109,11 @@ WAITING_OR_IN_TURN = Claimable(
 )
 
 
+def startable(scope: Scope) -> Claimable:
+    """Returns the waiting jobs that nothing pauses, which no search has looked at."""
+    return Claimable({**_startable(scope), **_CLAIMABLE}, may_be_parked=False)
+
+
 def successors(lists: Iterable[str], scope: Scope, now: datetime) -> Claimable:
     """Returns the jobs in these lists of joins, which are complete, that wait for nothing else."""
     query = {

@@ -19,6 +19,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from taskscheduler.model.control.urgency import urgent_and_waiting
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS
 from taskscheduler.model.lenient import as_stored
@@ -220,7 +221,8 @@ class Outbox:
         except DuplicateKeyError:
             return  # inserted before, or add_job_once has added another job in its place
         later = document["status"] == Status.POSTPONED
-        self._wakeups.jobs_added([document["_id"]], [document["queue"]], later, document["options"]["force_spawn"])
+        urgent, forced = urgent_and_waiting([document]), document["options"]["force_spawn"]
+        self._wakeups.jobs_added([document["_id"]], [document["queue"]], later, forced, urgent)
         if "blocked" in document:
             self._admission.admit_next([document["blocked"]])
 

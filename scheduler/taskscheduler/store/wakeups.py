@@ -1,9 +1,12 @@
-"""Sends the messages that wake nodes, through a capped collection. A lost message costs time and never a job.
+"""Sends the messages that wake nodes, through a capped collection, and reads those about urgent jobs.
+
+A lost message costs time and never a job.
 
 A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool, rearmed: bool}` for added jobs,
 `{_id, stop: [ids]}` for cancelled ones, `{_id, schedules: true}` after a schedule was changed, `{_id, controls: true}`
 after a setting of the cluster was, `{_id, rates: true}` when jobs begin to wait for a rate, `{_id, groups: [queues]}`
-for jobs that wait for the turn of their group. `rearmed` jobs wait again after an attempt or a pause; `later` is set
+for jobs that wait for the turn of their group. `urgent: [{job, queue, priority}]` names those of the added jobs that
+nodes are to claim although they have no room. `rearmed` jobs wait again after an attempt or a pause; `later` is set
 for them, too, for nodes of version 0.1.0, which do not know `rearmed`.
 """
 
@@ -15,24 +18,38 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import pymongo
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo.cursor import Cursor, CursorType
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from taskscheduler.clock import Clock
+from taskscheduler.clock import Backoff, Clock
+from taskscheduler.model.control.urgency import UrgentJob, urgent_part
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.client import FAREWELL, VISIBLE
 from taskscheduler.store.driver_errors import brief
+from taskscheduler.store.lenient_reads import each, undecoded
 
 logger = logging.getLogger(__name__)
 
 IDS_PER_MESSAGE = 1000
 
+MessageCursor: TypeAlias = Cursor[RawBSONDocument]
+
 _PAUSE = 0.01  #: seconds between two messages of one process
+
+_URGENT: Document = {"urgent": {"$exists": True}}
+
+_AWAIT_MS = 5000  #: for which the server waits for a message before it answers
+
+_MOST_AT_ONCE = 100_000  #: messages: all of them
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  #: before a new cursor
 
 
 class Neighbour(Protocol):
@@ -55,6 +72,7 @@ class WakeupQueue:
         self._added: list[ObjectId] = []
         self._queues: set[str] = set()
         self._later = self._forced = self._rearmed = False
+        self._urgent: list[UrgentJob] = []
         self._stops: list[ObjectId] = []
         self._settings: set[str] = set()  #: what else has changed
         self._grouped: set[str] = set()  #: queues with new jobs of groups
@@ -70,25 +88,39 @@ class WakeupQueue:
         self._neighbour = neighbour
 
     def jobs_added(
-        self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool = False, forced: bool = False
+        self,
+        ids: Sequence[ObjectId],
+        queues: Iterable[str],
+        later: bool = False,
+        forced: bool = False,
+        urgent: Sequence[UrgentJob] = (),
     ) -> None:
         """Tells the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
-        async jobs and those of force_spawn.
+        async jobs and those of force_spawn. `urgent` are those among them that may pass others.
         """
         names = list(queues)
         if self._neighbour is not None and not later:
             self._neighbour.jobs_announced(ids, names, forced)
-        self._announce(ids, names, later, forced, rearmed=False)
+        self._announce(ids, names, later, forced, urgent)
 
-    def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool) -> None:
+    def jobs_rearmed(
+        self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, urgent: Sequence[UrgentJob] = ()
+    ) -> None:
         """Tells the nodes that these jobs wait again, also if they know of them already."""
-        self._announce(ids, queues, later=True, forced=forced, rearmed=True)
+        self._announce(ids, queues, True, forced, urgent, rearmed=True)
 
     def _announce(
-        self, ids: Sequence[ObjectId], queues: Iterable[str], later: bool, forced: bool, rearmed: bool
+        self,
+        ids: Sequence[ObjectId],
+        queues: Iterable[str],
+        later: bool,
+        forced: bool,
+        urgent: Sequence[UrgentJob],
+        rearmed: bool = False,
     ) -> None:
         with self._changed:
             self._added += ids
+            self._urgent += urgent
             self._queues.update(queues)
             self._later |= later
             self._forced |= forced
@@ -161,7 +193,10 @@ class WakeupQueue:
             ids, stops, settings, grouped = self._added, self._stops, self._settings, self._grouped
             flags = {"later": self._later, "forced": self._forced, "rearmed": self._rearmed}
             about = {"queues": sorted(self._queues), **flags}
+            if self._urgent:
+                about["urgent"] = urgent_part(self._urgent)
             self._added, self._stops, self._queues, self._settings, self._grouped = [], [], set(), set(), set()
+            self._urgent = []
             self._later = self._forced = self._rearmed = False
         return [
             *({"_id": ObjectId(), name: True} for name in sorted(settings)),
@@ -179,6 +214,70 @@ class WakeupQueue:
         except (PyMongoError, RuntimeError) as error:  # RuntimeError: the interpreter is ending
             # without the message nodes find the jobs at their next search
             logger.warning("wake-up message not sent", extra={"reason": brief(error)})
+
+
+class MessageTail:
+    """Follows the end of the message queue, which costs a server nothing but the messages themselves.
+
+    A change stream looks at every write of the server instead, and a message is in it once a majority has it. Here a
+    message may be read that an election undoes, or be missed: it only saves time.
+    """
+
+    def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
+        self._messages = undecoded(database[options.job_queue])
+        self._cursor: MessageCursor | None = None
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)  #: before the next cursor
+        self._stopped = threading.Event()
+
+    def next(self) -> list[Document]:
+        """Returns the next messages about urgent jobs; none if none came in time, or after a fault."""
+        try:
+            cursor = self._cursor or self._open()
+            found = _batch(cursor)
+        except PyMongoError as error:
+            if not self._stopped.is_set():
+                logger.info("messages about urgent jobs not read", extra={"reason": brief(error)})
+            self._pause()
+            return []
+        if found:
+            self._backoff.reset()
+        elif not cursor.alive:
+            self._pause()  # there is no message at all, or they were overwritten too fast
+        return found
+
+    def _open(self) -> MessageCursor:
+        """Returns a cursor that is behind all messages."""
+        found = self._messages.find(_URGENT, cursor_type=CursorType.TAILABLE_AWAIT, batch_size=_MOST_AT_ONCE)
+        self._cursor = cursor = found.max_await_time_ms(_AWAIT_MS)
+        _batch(cursor)  # this one does not wait
+        return cursor
+
+    def _pause(self) -> None:
+        self.rest()
+        self._stopped.wait(self._backoff.next())
+
+    def rest(self) -> None:
+        """Closes the cursor; `next` opens another one, behind the messages that come until then."""
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            try:
+                cursor.close()
+            except PyMongoError:
+                pass  # the server drops it by itself
+
+    def close(self) -> None:
+        """Ends a call of `next` in another thread, and lets none wait."""
+        self._stopped.set()
+        self.rest()
+
+
+def _batch(cursor: MessageCursor) -> list[Document]:
+    """Returns what the server sends next, and does not ask it twice."""
+    before = cursor.retrieved
+    found = [document for document in [next(cursor, None)] if document is not None]
+    while len(found) < cursor.retrieved - before:
+        found.append(next(cursor))
+    return list(each(found))
 
 
 def _parts(ids: Sequence[ObjectId]) -> Iterator[list[ObjectId]]:

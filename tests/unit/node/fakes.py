@@ -19,6 +19,7 @@ from taskscheduler.clock import ServerClock
 from taskscheduler.model.control.controls import Controls
 from taskscheduler.model.control.keys import GroupList, first_list, read_group_list
 from taskscheduler.model.control.limits import Limit
+from taskscheduler.model.control.urgency import UrgentJob
 from taskscheduler.model.lifecycle import Ending, Transition
 from taskscheduler.model.metrics.counts import Room, Series
 from taskscheduler.model.metrics.tally import Portion
@@ -153,7 +154,8 @@ class FakeClaims:
     ) -> int:
         self.asked.append(list(ids))
         lists = {id(WAITING): [self.waiting], id(WAITING_OR_IN_TURN): [self.waiting, self.in_groups]}
-        held = lists.get(id(claimable), [self.behind])
+        follows = "parked_at" in claimable.query
+        held = lists.get(id(claimable), [self.behind if follows else self.waiting])
         self.got[claim] = [jobs.pop(job_id) for job_id in ids for jobs in held if job_id in jobs]
         self._faults.note("claims.claim")  # carried out although it raises
         return len(self.got[claim])
@@ -589,7 +591,9 @@ class FakeWakeups:
     def tell_at_once(self, neighbour: Any) -> None:
         self.neighbour = neighbour
 
-    def jobs_rearmed(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool) -> None:
+    def jobs_rearmed(
+        self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, urgent: Sequence[UrgentJob] = ()
+    ) -> None:
         self.rearmed += ids
 
 

@@ -15,6 +15,7 @@ from tests.unit.node.fakes import FakeFeed, FakeStore, Threads
 
 from taskscheduler.model import lenient
 from taskscheduler.model.control.keys import GroupList
+from taskscheduler.model.control.urgency import UrgentJob
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.store.change_events import message_pipeline
 from taskscheduler.store.change_feed import GAP
@@ -34,6 +35,7 @@ class Bench:
         self.followed: list[bool] = []
         self.cancelled: list[ObjectId] = []
         self.lists: list[str] = []
+        self.urgent: list[list[UrgentJob]] = []
         self.store = FakeStore()
         self.listener = WakeupListener(
             store=self.store.store,
@@ -51,7 +53,12 @@ class Bench:
         self.feed = cast(FakeFeed, self.listener._feed)
 
     def _claimer(self) -> SimpleNamespace:
-        return SimpleNamespace(hint=self._hint, look_everywhere=self._look_everywhere, groups_wait=self.groups.append)
+        return SimpleNamespace(
+            hint=self._hint,
+            look_everywhere=self._look_everywhere,
+            groups_wait=self.groups.append,
+            urgent=SimpleNamespace(heard=self.urgent.append),
+        )
 
     def _hint(self, ids: list[ObjectId], queues: list[str], forced: bool, later: bool) -> None:
         self.hints.append((ids, queues, forced, later))
@@ -72,9 +79,27 @@ class Bench:
         self.controls += 1
 
 
+class FakeUrgentListener:
+    """Notes when it listens."""
+
+    def __init__(self, *_: object) -> None:
+        self.listened: list[bool] = []
+        self.is_started = self.is_stopped = False
+
+    def start(self) -> None:
+        self.is_started = True
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+    def listen(self, wanted: bool) -> None:
+        self.listened.append(wanted)
+
+
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(wakeups, "ChangeFeed", FakeFeed)
+    monkeypatch.setattr(wakeups, "UrgentListener", FakeUrgentListener)
     return Bench()
 
 
@@ -214,7 +239,7 @@ def test_all_that_is_read_of_a_message_or_a_job_is_asked_for() -> None:
     _, project = message_pipeline("jobs", "queue")
     names = {name.removeprefix("fullDocument.") for name in project["$project"] if name.startswith("fullDocument.")}
     job = {"_id", "queue", "status", "wake", "async", "options.force_spawn", "blocked", "parent"}
-    messages = {"jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups"}
+    messages = {"jobs", "queues", "later", "forced", "rearmed", "stop", "schedules", "rates", "groups", "urgent"}
     assert names == job | messages
 
 
@@ -244,9 +269,11 @@ def test_a_node_with_a_backlog_does_not_follow(bench: Bench) -> None:
     bench.search.has_backlog = True
     bench.search.check_pace()
     bench.feed.events.put({"fullDocument": added(ObjectId())})
+    urgent = cast(FakeUrgentListener, bench.listener._urgent)
     bench.listener.start()
     try:
         eventually(lambda: bench.feed.rests > 0 and bench.followed)
+        assert set(urgent.listened) == {True}
         assert (bench.hints, set(bench.followed)) == ([], {False})
         bench.search.has_backlog = False
         eventually(lambda: len(bench.hints) == 1)
@@ -254,8 +281,24 @@ def test_a_node_with_a_backlog_does_not_follow(bench: Bench) -> None:
         bench.feed.is_following = False
         bench.feed.events.put(None)
         eventually(lambda: not bench.followed[-1])
+        assert not urgent.listened[-1]
     finally:
         bench.listener.stop()
+    assert urgent.is_started
+    assert urgent.is_stopped
+
+
+def test_urgent_jobs_are_claimed_by_their_message_if_others_wait(bench: Bench) -> None:
+    one = ObjectId()
+    named = [{"job": one, "queue": "mail", "priority": 1}]
+    bench.listener.received(inserted(_id=one))
+    bench.search.more = False
+    bench.listener.received(added(one, urgent=named))
+    assert bench.urgent == [], "the hint has it claimed"
+    bench.search.more = True
+    bench.listener.received(inserted(_id=one))
+    bench.listener.received(added(one, urgent=named))
+    assert bench.urgent == [[UrgentJob(one, "mail", 1)]]
 
 
 def odd_messages() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.model.control.urgency import UrgentJob
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import SchedulerOptions
 from taskscheduler.store.wakeups import WakeupQueue
@@ -109,3 +110,12 @@ def test_the_message_names_the_queues_also_if_a_node_was_told(database: Database
     queue.tell_at_once(Neighbour())
     queue.jobs_added([ObjectId()], iter(["mail"]))
     assert database.messages[0]["queues"] == ["mail"]
+
+
+def test_the_message_names_urgent_jobs_and_only_if_there_are_some(database: Database, queue: WakeupQueue) -> None:
+    job = UrgentJob(ObjectId(), "mail", 5)
+    queue.jobs_added([job.job_id], ["mail"], urgent=[job])
+    queue.jobs_rearmed([job.job_id], ["mail"], False, [job])
+    queue.jobs_added([job.job_id], ["mail"])
+    named = {"job": job.job_id, "queue": "mail", "priority": 5}
+    assert [message.get("urgent") for message in database.messages] == [[named], [named], None]

@@ -19,6 +19,7 @@ from taskscheduler_daemon.node.claiming.partition import Asked, Partition
 from taskscheduler_daemon.node.claiming.pipeline import ClaimPipeline
 from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.claiming.successor_claims import SuccessorClaims, know_nodes
+from taskscheduler_daemon.node.claiming.urgent import UrgentClaims
 from taskscheduler_daemon.node.dispatch.gathering import Wanted
 from taskscheduler_daemon.node.state.capacity import Capacity
 from taskscheduler_daemon.node.state.unknown_jobs import known_nowhere
@@ -60,6 +61,7 @@ class Claimer:
         self._clock = clock
         self._threads = threads
         self._successors = SuccessorClaims(finder, capacity, pipeline, search, partition, clock)
+        self.urgent = UrgentClaims(finder, capacity, pipeline, search, partition)
         self._wake = search.wake
         self._stopped = threading.Event()
         self._overdue_at = float("-inf")  #: when to look next for jobs that wait in vain
@@ -99,6 +101,7 @@ class Claimer:
         self._stopped.set()
         self._wake.set()
         join(self._thread)
+        self.urgent.stop()
         self._pipeline.stop()
 
     def _loop(self) -> None:
@@ -130,6 +133,7 @@ class Claimer:
             self._successors.release()
             return
         self._pipeline.release_abandoned()
+        self.urgent.settle()
         if self._finder.is_paused:
             self._successors.release()
             return

@@ -78,9 +78,11 @@ class Partition:
         self._others = {
             node["_id"]: frozenset(node.get("queues", ()))
             for node in nodes
-            if node["silent"] < self._lease / 2 and "lost" not in node and node.get("slots") != 0
+            if node["_id"] != self._boot
+            and node["silent"] < self._lease / 2
+            and "lost" not in node
+            and node.get("slots") != 0
         }
-        self._others.pop(self._boot, None)
         self._ranks = {}
         self._read_at = now
         self._read_again = (_READ_EVERY + _PER_NODE * len(self._others)) * random.uniform(0.75, 1.25)
@@ -108,10 +110,15 @@ class Partition:
 
     def _rank(self, queue: str) -> tuple[int, int]:
         """Returns our rank among the nodes that serve a queue, and how many these are."""
-        if queue not in self._ranks:
+        ranks = self._ranks  # another thread asks, too, and `know` begins new ones
+        if queue not in ranks:
             serving = [boot for boot, queues in self._others.items() if not queues or queue in queues]
-            self._ranks[queue] = sum(boot < self._boot for boot in serving), len(serving) + 1
-        return self._ranks[queue]
+            ranks[queue] = sum(boot < self._boot for boot in serving), len(serving) + 1
+        return ranks[queue]
+
+    def is_for_us(self, job_id: ObjectId, queue: str) -> bool:
+        """Returns whether a job of which all nodes hear is this node's to claim. Safe to use from any thread."""
+        return _is_ours({"_id": job_id}, *self._rank(queue))
 
     @property
     def nodes(self) -> int:

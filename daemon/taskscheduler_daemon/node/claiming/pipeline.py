@@ -19,7 +19,7 @@ from taskscheduler.operations.late import release_late
 from taskscheduler.operations.set_aside import set_aside
 from taskscheduler.store import Store
 from taskscheduler.store.claimed_job import ClaimedJob, Pattern
-from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope, successors
+from taskscheduler.store.claims import WAITING, WAITING_OR_IN_TURN, Claimable, Scope, startable, successors
 from taskscheduler.store.driver_errors import StoreError, is_refused_write
 from taskscheduler.store.fence import Fence
 from taskscheduler_daemon.node.claiming.rate_check import RateCheck
@@ -72,7 +72,15 @@ class ClaimPipeline:
         self._under_way: deque[tuple[list[ObjectId], Future[tuple[str, list[ClaimedJob]]]]] = deque()
         self._begun: list[Fence] = []  #: of attempts that were dispatched and are not logged yet
         self._asked = self._got = 0
+        self._beside: ClaimPipeline | None = None
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
+
+    def beside(self) -> ClaimPipeline:
+        """Returns another pipeline, for the claims of other threads; `unconfirmed` knows of these, too."""
+        self._beside = ClaimPipeline(
+            self._store, NodeIdentity(self.boot, self._node), self._capacity, self.dispatcher, self._rates, self._clock
+        )
+        return self._beside
 
     def stop(self) -> None:
         """Returns when no claim is under way."""
@@ -94,13 +102,15 @@ class ClaimPipeline:
         self._asked = self._got = 0
         return claimed
 
-    def claim(self, ids: list[ObjectId], in_turn: bool = False) -> None:
+    def claim(self, ids: list[ObjectId], in_turn: bool = False, scope: Scope | None = None) -> None:
         """Claims these jobs, and returns when that is done. Raises StoreError.
 
-        `in_turn`: also those among them that wait for the turn of their group.
+        `in_turn`: also those among them that wait for the turn of their group. `scope`: only those that it admits, as
+        no search has found them.
         """
         if ids:
-            self._take(len(ids), *self._claim_and_read_back(ids, WAITING_OR_IN_TURN if in_turn else WAITING))
+            claimable = startable(scope) if scope is not None else WAITING_OR_IN_TURN if in_turn else WAITING
+            self._take(len(ids), *self._claim_and_read_back(ids, claimable))
             self._log_begun()
 
     def claim_one(self, job_id: ObjectId, scope: Scope, claimable: Claimable = WAITING) -> None:
@@ -253,7 +263,8 @@ class ClaimPipeline:
 
         The jobs of any other claim are in flight, or were.
         """
-        return list(self._abandoned)
+        beside = self._beside.unconfirmed() if self._beside is not None else []
+        return [*beside, *self._abandoned]
 
     def release_abandoned(self) -> None:
         """Releases the jobs of claims that could not be read back; the database may carry a claim out late.

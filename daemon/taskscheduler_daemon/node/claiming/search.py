@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.store.claims import Cursor
+from taskscheduler_daemon.node.claiming.behind import Behind
 from taskscheduler_daemon.node.claiming.flow_pace import FlowPace
 
 _BUSY_SEARCHES = 5  #: so many searches in a row that found all they wanted mean a backlog
@@ -48,6 +49,7 @@ class Search:
         self._full_searches = 0
         self._pace = FlowPace(clock)
         self.has_backlog = False
+        self.behind = Behind()
         self.idle = threading.Event()  #: cleared while hints are of no use: there is a backlog, or flows are fast
         self.idle.set()
 
@@ -165,6 +167,7 @@ class Search:
         """
         with self._lock:
             full = len(jobs) >= wanted
+            self.behind.found([job["priority"] for job in jobs], full or left)
             self.more = full or left or self._hinted_since  # jobs added meanwhile may have been stored after the search
             if not self.more and self.cursor is not None and self._hinted_behind:
                 self.more = self._everywhere = True

@@ -9,6 +9,7 @@ from taskscheduler_daemon.node.state.lease import Lease
 from taskscheduler_daemon.node.state.max_jobs import Budget
 from taskscheduler_daemon.node.state.speed import Speed
 from taskscheduler_daemon.node.state.unknown_jobs import UnknownJobs
+from taskscheduler_daemon.node.state.urgent_places import UrgentPlaces
 
 _MOST_PER_CLAIM = 1000
 
@@ -78,6 +79,7 @@ class Capacity:
         self.speed = Speed()
         self.budget = Budget(max_jobs)
         self.batches = BatchCapacity(in_flight, self.budget, self.speed)
+        self.urgent = UrgentPlaces(in_flight, lease, self.budget, self.speed)
         self.unknown = UnknownJobs(unknown_timeout)
 
     @property

@@ -34,6 +34,7 @@ from taskscheduler.model.control.keys import (
     kind_and_name,
     read_group_list,
 )
+from taskscheduler.model.control.urgency import urgent_among
 from taskscheduler.model.document import Document
 from taskscheduler.model.lenient import as_stored
 from taskscheduler.model.lifecycle import Transition
@@ -59,7 +60,7 @@ _LEFT_TO_OTHERS = 0.5  #: seconds for which a list is left to whoever admits its
 
 _DUPLICATE_KEY = 11000
 
-_FIELDS = {**dict.fromkeys(ROOM_FIELDS, 1), "options.force_spawn": 1, "async": 1, "blocked": 1}
+_FIELDS = {**dict.fromkeys((*ROOM_FIELDS, "priority", "async", "blocked"), 1), "options.force_spawn": 1}
 
 _PARKED: Document = {"parked_at": {"$exists": True}, "status": from_statuses(Transition.PROMOTE)}
 
@@ -247,7 +248,7 @@ class Admission:
             return
         forced = any("async" in job or sound(job, "options", {}).get("force_spawn") is True for job in jobs)
         queues = {str(job.get("queue")) for job in jobs}
-        self._wakeups.jobs_added([job["_id"] for job in jobs], queues, forced=forced)
+        self._wakeups.jobs_added([job["_id"] for job in jobs], queues, forced=forced, urgent=urgent_among(jobs))
 
     def defer(self, refused: Sequence[Refused]) -> None:
         """Parks claimed jobs that have not begun, each in a list; these attempts are not counted."""

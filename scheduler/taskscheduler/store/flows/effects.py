@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 
 from taskscheduler.model.control.keys import first_list, is_controlled, keys_of
+from taskscheduler.model.control.urgency import urgent_among
 from taskscheduler.model.document import Document
 from taskscheduler.model.flows.inputs import filled, read_inputs
 from taskscheduler.model.flows.membership import SKIP, Membership, join_of, membership_of
@@ -171,7 +172,7 @@ class FlowEffects:
         if jobs or later:
             forced = any("async" in job or sound(job, "options", {}).get("force_spawn") is True for job in jobs)
             queues = {str(job.get("queue")) for job in jobs}
-            self._wakeups.jobs_added([job["_id"] for job in jobs], queues, later, forced)
+            self._wakeups.jobs_added([job["_id"] for job in jobs], queues, later, forced, urgent_among(jobs))
 
     def _filled(self, jobs: Sequence[Document]) -> tuple[dict[ObjectId, Any], set[ObjectId]]:
         """Returns the data of jobs with the results that they take, and the jobs that fail instead."""

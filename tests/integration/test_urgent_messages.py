@@ -1,0 +1,109 @@
+"""What a node reads at the end of the message queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from tests.support.eventually import eventually
+from tests.support.jobs import Noop
+
+from taskscheduler import Scheduler
+from taskscheduler.model.control.urgency import read_urgent
+from taskscheduler.store import wakeups
+from taskscheduler.store.wakeups import MessageTail
+
+
+class Reader:
+    """Reads in a thread of its own, and keeps the ids of the jobs that are named."""
+
+    def __init__(self, tail: MessageTail) -> None:
+        self.tail, self.found, self.rounds = tail, list[ObjectId](), 0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            messages = self.tail.next()
+            self.found += [job.job_id for one in messages for job in read_urgent(one.get("urgent"))]
+            self.rounds += 1
+
+    @property
+    def is_open(self) -> bool:
+        cursor = self.tail._cursor
+        return cursor is not None and cursor.alive and cursor.cursor_id not in (None, 0)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.tail.close()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def messages(scheduler: Scheduler) -> Any:
+    store = scheduler.store
+    return store.database[store.options.job_queue]
+
+
+@pytest.fixture
+def reader(scheduler: Scheduler, messages: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    monkeypatch.setattr(wakeups, "_FIRST_PAUSE", 0.01)
+    reader = Reader(MessageTail(scheduler.store.database, scheduler.store.options))
+    yield reader
+    reader.stop()
+
+
+def named(job_id: ObjectId) -> dict[str, Any]:
+    return {"_id": ObjectId(), "urgent": [{"job": job_id, "queue": "default", "priority": 1}]}
+
+
+def test_the_messages_from_now_on_are_read_and_those_about_urgent_jobs_alone(
+    scheduler: Scheduler, reader: Reader, messages: Any
+) -> None:
+    eventually(lambda: reader.rounds > 1, 10, "an empty collection has no end to wait at")
+    assert not reader.is_open
+    messages.insert_many([named(ObjectId()) for _ in range(150)])
+    eventually(lambda: reader.is_open)
+    scheduler.add_jobs([Noop] * 3)
+    urgent = [scheduler.add_job(Noop, priority=priority).id for priority in (0, 1, -1, 2)]
+    eventually(lambda: len(reader.found) == 2)
+    assert reader.found == [urgent[1], urgent[3]]
+
+
+def test_a_reader_goes_on_after_the_collection_was_dropped(scheduler: Scheduler, reader: Reader, messages: Any) -> None:
+    first, second = ObjectId(), ObjectId()
+    messages.insert_one(named(ObjectId()))
+    eventually(lambda: reader.is_open)
+    messages.insert_one(named(first))
+    eventually(lambda: reader.found == [first])
+    messages.drop()
+    scheduler.store.database.create_collection(messages.name, capped=True, size=4096)
+    messages.insert_one(named(ObjectId()))
+    eventually(lambda: reader.is_open)
+
+    def is_read() -> bool:
+        messages.insert_one(named(second))
+        return second in reader.found
+
+    eventually(is_read)
+
+
+def test_a_message_that_cannot_be_decoded_hides_no_other(reader: Reader, messages: Any) -> None:
+    messages.insert_one(named(ObjectId()))
+    eventually(lambda: reader.is_open)
+    proper = ObjectId()
+    messages.insert_many([{"_id": ObjectId(), "urgent": 7, "text": "x"}, named(proper)])
+    eventually(lambda: reader.found == [proper])
+
+
+def test_rest_and_close_end_a_read_that_waits(reader: Reader, messages: Any) -> None:
+    messages.insert_one(named(ObjectId()))
+    eventually(lambda: reader.is_open)
+    rounds = reader.rounds
+    reader.tail.rest()
+    eventually(lambda: reader.rounds > rounds)
