@@ -15,13 +15,14 @@ from bson import ObjectId
 from taskscheduler import Status
 from taskscheduler_daemon.system.kill import kill
 from tests.faults.steps.acting import FAILED, Actor
-from tests.faults.steps.stage import JOBS, NODES, Stage
+from tests.faults.steps.stage import JOBS, NODES, PAUSE, Stage
 from tests.support.eventually import eventually
 from tests.support.jobs import traces
 from tests.support.nodes import is_running
 
 _FAR = timedelta(hours=1)
 _MANY_LOSSES = 10
+_ONE_WORKER = {"pm": "static", "min_children": 1, "max_children": 1}
 
 
 def _nothing(_stage: Stage) -> None:
@@ -85,6 +86,16 @@ def _three_take_turns(stage: Stage) -> None:
 def _one_wakes_the_node(stage: Stage, node: Actor) -> None:
     ready(stage, node)
     stage.scheduler.add_job("trace", stage.log)
+
+
+def _many_wait(stage: Stage) -> None:
+    """The node has room for some of them."""
+    stage.scheduler.add_jobs([("wait", {"seconds": 0.02})] * 16)
+
+
+def _an_urgent_one_comes(stage: Stage, node: Actor) -> None:
+    eventually(lambda: node.ended or stage.statuses()[Status.DONE] >= 2, 30, "it is busy", PAUSE)
+    stage.scheduler.add_job("trace", stage.log, priority=1)
 
 
 def _one_gives_a_result(stage: Stage) -> None:
@@ -252,6 +263,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "a batch": Scenario(_three_of_a_batch, _all(Status.DONE, 3), check=_each_ran),
     "claim in turn": Scenario(_three_take_turns, _all(Status.DONE, 3)),
     "claim what wakes it": Scenario(_nothing, _all(Status.DONE, 1), _one_wakes_the_node),
+    "claim an urgent one beyond its room": Scenario(
+        _many_wait, _all(Status.DONE, 17), _an_urgent_one_comes, facts=_ONE_WORKER
+    ),
     "a worker of its own": Scenario(_one_gives_a_result, _all(Status.DONE, 1)),
     "retry": Scenario(_one_fails_first, _all(Status.DONE, 1)),
     "snooze": Scenario(_one_snoozes, _all(Status.DONE, 1)),

@@ -73,13 +73,15 @@ class ClaimPipeline:
         self._begun: list[Fence] = []  #: of attempts that were dispatched and are not logged yet
         self._asked = self._got = 0
         self._beside: ClaimPipeline | None = None
+        self._logs_apart = False  #: whether the next claim is not to wait for the log
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taskscheduler-claim")
 
     def beside(self) -> ClaimPipeline:
-        """Returns another pipeline, for the claims of other threads; `unconfirmed` knows of these, too."""
+        """Returns another pipeline, for urgent claims of other threads; `unconfirmed` knows of these, too."""
         self._beside = ClaimPipeline(
             self._store, NodeIdentity(self.boot, self._node), self._capacity, self.dispatcher, self._rates, self._clock
         )
+        self._beside._logs_apart = True
         return self._beside
 
     def stop(self) -> None:
@@ -248,7 +250,10 @@ class ClaimPipeline:
         begun, self._begun, running = self._begun, [], int(Status.PROCESSING)
         if begun:
             entries = [{"job": job_id, "status": running, "attempt": attempt} for job_id, _, attempt in begun]
-            self._store.events.append(entries, self._node)
+            if self._logs_apart:
+                self._pool.submit(self._store.events.append, entries, self._node)
+            else:
+                self._store.events.append(entries, self._node)
 
     def _is_in_time(self, attempt: Attempt, now: float) -> bool:
         """Notes until when an attempt may begin, if that is limited; ends its job if it is too late already."""
