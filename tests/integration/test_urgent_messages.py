@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bson import ObjectId
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
 
-from taskscheduler import Scheduler
+from taskscheduler import Process, Scheduler
 from taskscheduler.model.control.urgency import read_urgent
 from taskscheduler.store import wakeups
 from taskscheduler.store.wakeups import MessageTail
@@ -107,3 +108,30 @@ def test_rest_and_close_end_a_read_that_waits(reader: Reader, messages: Any) -> 
     rounds = reader.rounds
     reader.tail.rest()
     eventually(lambda: reader.rounds > rounds)
+
+
+def test_each_way_in_which_an_urgent_job_comes_to_wait_names_it(scheduler: Scheduler, messages: Any) -> None:
+    def named(job_id: ObjectId) -> int:
+        return int(messages.count_documents({"urgent.job": job_id}))
+
+    def is_named(process: Process, times: int = 1) -> None:
+        eventually(lambda: named(process.id) == times, 10)
+
+    first, *_ = scheduler.add_jobs([(Noop, None, {"priority": 1})] * 2)
+    is_named(first)
+    is_named(scheduler.add_job_once(Noop, {"n": 1}, priority=1))
+    scheduler.cancel_job(first.id)
+    scheduler.retry_job(first.id)
+    is_named(first, 2)
+    usual = scheduler.add_job(Noop)
+    scheduler.update_job(usual.id, priority=2)
+    is_named(usual)
+    scheduler.limits.set("db", 1)
+    running, waiting = (scheduler.add_job(Noop, limits=["db"], priority=1) for _ in range(2))
+    is_named(running)
+    assert named(waiting.id) == 0
+    scheduler.cancel_job(running.id)
+    is_named(waiting)
+    later = scheduler.add_job(Noop, priority=1, at=datetime.now(UTC) + timedelta(hours=1))
+    is_named(scheduler.add_job(Noop, priority=1))
+    assert named(later.id) == 0

@@ -196,3 +196,25 @@ def test_jobs_that_are_alike_are_attempted_like_any_other(bench: Bench) -> None:
         Attempt(fence, job, raw, 0.0).run() for fence, job, raw in zip(found, jobs, raws, strict=True)
     ]
     assert [one.is_plain for one in found.values()] == [True] * 10 + [False]
+
+
+def test_the_claims_of_a_pipeline_beside_it_are_unconfirmed_as_well_and_left_to_that(bench: Bench) -> None:
+    beside = bench.pipeline.beside()
+    (job_id,) = bench.store.claims.add()
+    bench.store.faults.fail("claims.claim_one", AutoReconnect("gone"))
+    with pytest.raises(AutoReconnect):
+        beside.claim_one(job_id, ALL_JOBS)
+    bench.pipeline.release_abandoned()
+    (claim,) = bench.pipeline.unconfirmed()
+    assert bench.store.claims.released == [], "it may be under way there"
+    beside.release_abandoned()
+    assert (bench.store.claims.released, bench.pipeline.unconfirmed()) == ([claim], [])
+    beside.stop()
+
+
+def test_what_it_claims_beside_is_logged_as_begun(bench: Bench) -> None:
+    beside = bench.pipeline.beside()
+    (job_id,) = bench.store.claims.add()
+    beside.claim_one(job_id, ALL_JOBS)
+    beside.stop()
+    assert [entry["job"] for entry in bench.store.events.entries] == [job_id]
