@@ -46,5 +46,5 @@ def test_urgent_jobs_run_before_hundreds_that_are_claimed(
     order = [words[0] for words in traces(trace)][before:]
     places = [order.index(str(one.id)) for one in (more[1], first, more[0])]
     assert places == sorted(places), "by priority, then in the order in which they came"
-    before = claimed.intersection(order[: places[2]])
-    assert len(before) < len(claimed) / 2, "no more than were on their way to the worker in that moment"
+    passed = claimed.intersection(order[: places[2]])
+    assert len(passed) < len(claimed) / 2, "no more than were on their way to the worker in that moment"

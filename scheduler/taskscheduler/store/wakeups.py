@@ -224,7 +224,8 @@ class MessageTail:
     """
 
     def __init__(self, database: Database[Document], options: SchedulerOptions) -> None:
-        self._messages = undecoded(database[options.job_queue])
+        self._database = database
+        self._name = options.job_queue
         self._cursor: MessageCursor | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)  #: before the next cursor
         self._stopped = threading.Event()
@@ -247,7 +248,8 @@ class MessageTail:
 
     def _open(self) -> MessageCursor:
         """Returns a cursor that is behind all messages."""
-        found = self._messages.find(_URGENT, cursor_type=CursorType.TAILABLE_AWAIT, batch_size=_MOST_AT_ONCE)
+        messages = undecoded(self._database[self._name])
+        found = messages.find(_URGENT, cursor_type=CursorType.TAILABLE_AWAIT, batch_size=_MOST_AT_ONCE)
         self._cursor = cursor = found.max_await_time_ms(_AWAIT_MS)
         _batch(cursor)  # this one does not wait
         return cursor

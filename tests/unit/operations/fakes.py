@@ -14,6 +14,7 @@ from taskscheduler.connection import Connection
 from taskscheduler.errors import DuplicateJobError
 from taskscheduler.event_names import EVENTS
 from taskscheduler.events import Announcer, Events
+from taskscheduler.model.control.urgency import UrgentJob
 from taskscheduler.model.document import NewJob
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
@@ -157,7 +158,9 @@ class FakeWakeups:
     def is_quiet(self) -> bool:
         return self.quiet
 
-    def jobs_added(self, ids: list[ObjectId], queues: set[str], later: bool, forced: bool) -> None:
+    def jobs_added(
+        self, ids: list[ObjectId], queues: set[str], later: bool, forced: bool, urgent: Sequence[UrgentJob] = ()
+    ) -> None:
         self.added.append((ids, queues, later, forced))
 
     def jobs_cancelled(self, ids: Iterable[ObjectId]) -> None:

@@ -53,7 +53,8 @@ def test_a_message_names_the_most_urgent_ones_in_claim_order() -> None:
 
 
 def test_whatever_stands_in_a_message_can_be_read() -> None:
-    proper = {"job": ObjectId(), "queue": "mail", "priority": 1}
+    proper: dict[str, Any] = {"job": ObjectId(), "queue": "mail", "priority": 1}
     odd = [7, None, {}, {**proper, "job": "a"}, {**proper, "queue": None}, {**proper, "priority": True}, proper]
     assert read_urgent(odd) == [UrgentJob(proper["job"], "mail", 1)]
-    assert [read_urgent(value) for value in (None, 7, {}, "text")] == [[], [], [], []]
+    others: list[Any] = [None, 7, {}, "text"]
+    assert [read_urgent(value) for value in others] == [[], [], [], []]

@@ -131,8 +131,9 @@ def test_nothing_is_claimed_without_a_lease_or_during_a_pause(busy: Busy) -> Non
 def test_jobs_of_a_paused_queue_or_class_are_not_claimed(busy: Busy) -> None:
     busy.pause("pause:queue:mail")
     assert busy.hear(*busy.add(queue="mail")) == []
+    copies: dict[str, Any] = {"class": "copy"}
     busy.pause("pause:job:copy")
-    assert busy.hear(*busy.add(**{"class": "copy"})) == []
+    assert busy.hear(*busy.add(1, 1, **copies)) == []
 
 
 def test_a_node_claims_from_the_queues_that_it_serves() -> None:
