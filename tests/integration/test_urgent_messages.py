@@ -68,12 +68,24 @@ def test_the_messages_from_now_on_are_read_and_those_about_urgent_jobs_alone(
 ) -> None:
     eventually(lambda: reader.rounds > 1, 10, "an empty collection has no end to wait at")
     assert not reader.is_open
-    messages.insert_many([named(ObjectId()) for _ in range(150)])
+    messages.insert_one(named(ObjectId()))
     eventually(lambda: reader.is_open)
     scheduler.add_jobs([Noop] * 3)
     urgent = [scheduler.add_job(Noop, priority=priority).id for priority in (0, 1, -1, 2)]
     eventually(lambda: len(reader.found) == 2)
     assert reader.found == [urgent[1], urgent[3]]
+
+
+def test_those_that_are_there_already_are_not_read(scheduler: Scheduler, messages: Any) -> None:
+    messages.insert_many([named(ObjectId()) for _ in range(150)])
+    reader, job_id = Reader(MessageTail(scheduler.store.database, scheduler.store.options)), ObjectId()
+    try:
+        eventually(lambda: reader.is_open)
+        messages.insert_one(named(job_id))
+        eventually(lambda: reader.found)
+        assert reader.found == [job_id]
+    finally:
+        reader.stop()
 
 
 def test_a_reader_goes_on_after_the_collection_was_dropped(scheduler: Scheduler, reader: Reader, messages: Any) -> None:
