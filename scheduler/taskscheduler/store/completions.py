@@ -15,9 +15,9 @@ from taskscheduler.model.document import Document
 from taskscheduler.model.flows.membership import MEMBER_FIELDS, membership_of
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.model.options import SchedulerOptions
-from taskscheduler.store.attempts.alike import alike
+from taskscheduler.store.attempts.alike import alike, with_results
 from taskscheduler.store.attempts.completion import Completion, as_date, is_committed, is_written
-from taskscheduler.store.attempts.ending import LATEST_END, batch_done_update, completion_update
+from taskscheduler.store.attempts.ending import LATEST_END, batch_done_update, completion_update, results_update
 from taskscheduler.store.attempts.quick_end import DONE, QuickEnd
 from taskscheduler.store.client import PROMPT
 from taskscheduler.store.fence import BY_ID, Fence
@@ -59,7 +59,10 @@ class CompletionStore:
             if completion.ended < late:
                 completion.ended = 0.0
         simple = [completion for completion in completions if completion.is_simple]
-        writes = [completion_update(completion) for completion in completions if not completion.is_simple]
+        shared = with_results(completions)
+        known = {id(one) for part in shared for one in part}
+        others = [one for one in completions if not one.is_simple and id(one) not in known]
+        writes = [completion_update(one) for one in others] + [results_update(part) for part in shared]
         for group in alike(quick, simple):
             first = group.first
             first.ended = first.ended if first.ended >= late else 0.0

@@ -18,6 +18,7 @@ from taskscheduler.operations import finish
 from taskscheduler.store import claimed_job, completions
 from taskscheduler.store.attempts import bad_ends, ending
 from taskscheduler.store.attempts.completion import Completion
+from taskscheduler.store.attempts.ending import results_update
 from taskscheduler.store.attempts.quick_end import QuickEnd
 from taskscheduler.store.claims import ClaimStore
 from taskscheduler.store.fence import Fence
@@ -52,8 +53,12 @@ def no_fence() -> None:
         change = {"$set": {"status": 3, "progress": 100.0, "worker": first.worker}, "$currentDate": {"ended": True}}
         return UpdateMany({"_id": {"$in": list(ids)}}, change)
 
+    def unfenced(ends: Sequence[Completion]) -> UpdateMany:
+        return UpdateMany({"_id": {"$in": [one.fence.job_id for one in ends]}}, results_update(ends)._doc)
+
     replace_in(Fence, "filter", anybody)
     replace_in(completions, "batch_done_update", batch_done_update)
+    replace_in(completions, "results_update", unfenced)
 
 
 def no_mark() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from bson import ObjectId
+from tests.support.tables import table
 from tests.unit.node.fakes import FakeClock
 
 from taskscheduler.clock import ServerClock
+from taskscheduler.model.flows.membership import Membership
 from taskscheduler.model.lifecycle import Transition, Verdict
 from taskscheduler.model.options import SchedulerOptions
+from taskscheduler.store.attempts.alike import with_results
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.attempts.ending import LATEST_END
 from taskscheduler.store.completions import CompletionStore, Sign
@@ -51,6 +55,11 @@ class Bench:
             end = update["$set"].get("ended", update.get("$currentDate", {}).get("ended"))
             found.append((update["$set"].get("started"), end, len(one._filter["_id"]["$in"])))
         return found
+
+    def written_by(self, *completions: Completion) -> list[Any]:
+        """The ids that each write names."""
+        self.store.write(completions)
+        return [one._filter["_id"] for one in self.jobs.writes]
 
 
 class _Database(SimpleNamespace):
@@ -106,6 +115,32 @@ def test_an_end_that_is_written_late_has_the_time_of_the_write() -> None:
 def test_where_nobody_knows_the_times_the_start_stays_that_of_the_claim() -> None:
     unknown = Completion(Fence(ObjectId(), "c", 1), Verdict(Transition.SUCCEED), "w")
     assert Bench().write(unknown) == [(None, True, 1)]
+
+
+def returned(result: Any = 1, claim: str = "c", **more: Any) -> Completion:
+    one = done(99.5, 0.25, claim)
+    return replace(one, result=result, **more)
+
+
+def test_small_results_of_one_claim_are_written_together_by_the_hundred() -> None:
+    of_one, of_other = [returned(number) for number in range(101)], [returned(claim="d") for _ in range(2)]
+    assert [len(part) for part in with_results([*of_one, *of_other])] == [100, 2]
+    written = Bench().written_by(*of_one, *of_other)
+    assert sorted(len(ids["$in"]) if isinstance(ids, dict) else 1 for ids in written) == [1, 2, 100]
+
+
+@table(
+    "other",
+    [
+        returned("x" * 1024), returned(None), returned(effects=("hook",)), returned(progress={"message": "half"}),
+        returned(keys=("limit",)), returned(holds_once_key=True), returned(commits=True), returned(was_marked=True),
+        returned(ended=0.0), returned(began=0.0), returned(verdict=Verdict(Transition.FAIL)),
+        returned(fence=Fence(ObjectId(), "c", 2)), returned(member=Membership(ObjectId(), ())),
+    ],
+)  # fmt: skip
+def test_an_end_with_more_than_a_small_result_is_written_alone(other: Completion) -> None:
+    assert with_results([returned(), returned()])
+    assert with_results([returned(), other]) == []
 
 
 @pytest.mark.parametrize(

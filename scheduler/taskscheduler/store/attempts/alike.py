@@ -7,6 +7,7 @@ from operator import itemgetter
 
 from bson import ObjectId
 
+from taskscheduler.model.payload import encoded
 from taskscheduler.store.attempts.completion import Completion
 from taskscheduler.store.attempts.quick_end import QuickEnd
 
@@ -17,6 +18,10 @@ _AS_LONG = 0.001  #: seconds by which they may differ in how long they took, and
 _AS_LARGE = 1024 * 1024  #: bytes by which the peaks of their memory may differ
 
 _RECENT = 4  #: groups with which an end is compared: those of jobs that began shortly before it
+
+_SMALL = 1024  #: bytes of a result that is written together with others; it cannot be nested deeply
+
+_RESULTS = 100  #: results in one update: the server looks for each of them from the front
 
 Simple = QuickEnd | Completion
 
@@ -102,3 +107,13 @@ def _divided(ends: list[_Timed]) -> list[Alike]:
             groups.append(group)
             recent = [group, *recent[: _RECENT - 1]]
     return groups
+
+
+def with_results(completions: Iterable[Completion]) -> list[list[Completion]]:
+    """Divides ends that have nothing but a small result into groups of one claim, each of which is written as one."""
+    by_claim: dict[str, list[Completion]] = {}
+    for one in completions:
+        if one.has_result_alone and len(encoded(one.result)) <= _SMALL:
+            by_claim.setdefault(one.fence.claim, []).append(one)
+    parts = [ends[start : start + _RESULTS] for ends in by_claim.values() for start in range(0, len(ends), _RESULTS)]
+    return [part for part in parts if len(part) > 1]  # one alone is an ordinary end, also if the server has refused it

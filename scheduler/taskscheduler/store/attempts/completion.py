@@ -108,7 +108,17 @@ class Completion:
     @property
     def is_simple(self) -> bool:
         """Whether the job is done and nothing else is written, so that many such ends fit in one update."""
-        nothing = self.result is None and not self.progress and not self.effects and not self.holds_once_key
+        return self.result is None and self._is_plain
+
+    @property
+    def has_result_alone(self) -> bool:
+        """Whether the job is done at known times, and nothing is written beside them but its result."""
+        is_special = self.commits or self.was_marked or self.member is not None
+        return self.result is not None and self._is_plain and not is_special and bool(self.began and self.ended)
+
+    @property
+    def _is_plain(self) -> bool:
+        nothing = not self.progress and not self.effects and not self.holds_once_key
         return nothing and not self.keys and self.verdict.move is Transition.SUCCEED and self.fence.attempt == 1
 
 

@@ -66,6 +66,19 @@ def batch_done_update(first: Completion, ids: Sequence[ObjectId]) -> UpdateMany:
     return UpdateMany(query, _timed(first, update), hint=BY_ID)
 
 
+def results_update(ends: Sequence[Completion]) -> UpdateMany:
+    """Writes the ends of first attempts of one claim that have nothing but a result, each with its own times.
+
+    A statement for each takes the server twice as long: 130 us instead of 50 to 65.
+    """
+    ids = [one.fence.job_id for one in ends]
+    _, claim, attempt = ends[0].fence
+    query = {"_id": {"$in": ids}, "status": from_statuses(Transition.SUCCEED), "claim": claim, "attempt": attempt}
+    fields = {"$literal": [done_update(one)["$set"] for one in ends]}
+    own = {"$arrayElemAt": [fields, {"$indexOfArray": [{"$literal": ids}, "$_id"]}]}
+    return UpdateMany(query, [{"$replaceWith": {"$mergeObjects": ["$$ROOT", own]}}], hint=BY_ID)
+
+
 def _timed(completion: Completion, update: Document) -> Document:
     """Adds to a plain update when the attempt began and ended, with how many others, and what it cost."""
     update["$set"] |= completion.cost.stored()
