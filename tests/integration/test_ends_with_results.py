@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import Decimal128, ObjectId
+from tests.support.nodes import NodeProcess
 
 from taskscheduler import Process, Scheduler, Status
 from taskscheduler.model.attempts.cost import Cost
@@ -21,7 +23,8 @@ RESULTS: list[Any] = [
     ["$at", {"x": "$$NOW"}], {"status": 5, "_id": 1, "result": {"deep": [[[1]]]}},
 ]  # fmt: skip
 
-OF_THIS_JOB = {"_id", "at", "created", "claimed", "alive", "claim", "boot"}
+#: fields that come from adding and claiming
+OF_THIS_JOB = {"_id", "at", "created", "wake", "claimed", "alive", "claim", "boot"}
 
 
 def claimed_together(scheduler: Scheduler, count: int) -> tuple[list[Process], list[Fence]]:
@@ -78,6 +81,18 @@ def test_each_is_written_behind_its_fence(scheduler: Scheduler) -> None:
     assert [job.refresh().status for job in (done, cancelled, again)] == [3, 5, 2]
     assert (done.result_value, cancelled.result_value, again.result_value) == (1, None, None)
     assert completions.write(ends) == 0
+
+
+def test_who_waits_for_many_gets_the_result_of_each(
+    scheduler: Scheduler, start_node: Callable[..., NodeProcess]
+) -> None:
+    numbers = scheduler.add_jobs([("echo", number) for number in range(300)])
+    large = scheduler.add_job("echo", "x" * 5000)
+    start_node()
+    scheduler.wait_for([*numbers, large], timeout=60)
+    assert [one.result_value["data"] for one in numbers] == list(range(300))
+    assert [one.result_value["id"] for one in numbers] == [one.id for one in numbers]
+    assert large.result_value["data"] == "x" * 5000
 
 
 def test_one_that_is_written_late_has_the_time_of_the_write(scheduler: Scheduler) -> None:
