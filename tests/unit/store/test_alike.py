@@ -69,6 +69,10 @@ def test_ends_share_a_write_if_little_is_lost_by_that(other: QuickEnd, joins: bo
     assert len(groups([end(), other])) == 1 + (not joins)
 
 
+def test_what_was_not_measured_is_not_taken_for_nothing() -> None:
+    assert len(groups([end(cpu=0.0), end(cpu=-1.0)])) == 2
+
+
 UNTIMED, HALF_TIMED = {"began": 0.0, "ended": 0.0}, {"began": 100.0, "ended": 0.0}
 
 
