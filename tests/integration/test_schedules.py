@@ -339,10 +339,14 @@ def test_in_a_test_an_hour_passes_in_a_moment(scheduler: Scheduler) -> None:
     for _ in range(6):
         node.advance(600)
         assert [process.schedule for process in node.run_until_idle()] == ["tick"]
+
+
+def test_in_a_test_all_times_of_an_hour_come_at_once(scheduler: Scheduler) -> None:
+    node = InlineNode(scheduler)
     scheduler.schedules.add("tick", Echo, {"n": 1}, every=600, overlap="allow")
     node.advance(timedelta(hours=1))
     ran = node.run_until_idle()
-    assert len(ran) == 6
+    assert len(ran) in (6, 7)  # one more if a time came, by the clock of the server, since it was added
     times = sorted(process.scheduled_at for process in ran if process.scheduled_at)
     assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(minutes=10)}
 
