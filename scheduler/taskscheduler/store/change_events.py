@@ -10,9 +10,11 @@ from bson import ObjectId
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.document import COMMITTED, COMMITTED_MANY, Document
-from taskscheduler.model.lifecycle import QUEUED, Status
+from taskscheduler.model.lifecycle import FINAL, QUEUED, Status
 from taskscheduler.model.options import CONTROLS, SCHEDULES
 from taskscheduler.model.sound import status_of
+
+_ENDED = sorted(map(int, FINAL))
 
 
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
@@ -42,20 +44,26 @@ def is_setting(event: Mapping[str, Any]) -> bool:
 
 
 def status_pipeline(
-    query: Mapping[str, Any] | None = None, ids: Sequence[ObjectId] | None = None, progress: bool = False
+    query: Mapping[str, Any] | None = None,
+    ids: Sequence[ObjectId] | None = None,
+    progress: bool = False,
+    ends: bool = False,
 ) -> list[Document]:
     """Selects changes of status, of these ids or of jobs that match `query` with their new status.
 
-    With `progress` the progress and messages of running jobs, too.
+    With `progress` the progress and messages of running jobs, too; with `ends` only how jobs end.
     """
-    fields = ("status", "progress", "message") if progress else ("status",)
+    updated = "updateDescription.updatedFields"
+    status: Document = {f"{updated}.status": {"$in": _ENDED} if ends else {"$exists": True}}
+    others = [{f"{updated}.{field}": {"$exists": True}} for field in ("progress", "message")] if progress else []
     stages: list[Document] = [
         {
             "$match": {
                 **({"documentKey._id": {"$in": list(ids)}} if ids is not None else {}),
                 "$or": [
                     {"operationType": "insert"},
-                    *({f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in fields),
+                    status,
+                    *others,
                     {"operationType": {"$in": ["drop", "rename", "invalidate"]}},
                 ],
             }

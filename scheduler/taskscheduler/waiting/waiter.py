@@ -12,6 +12,7 @@ from bson import ObjectId
 from taskscheduler.clock import Clock, Deadline
 from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
 from taskscheduler.events import Announcer
+from taskscheduler.model.document import Document
 from taskscheduler.model.sound import status_of
 from taskscheduler.operations.unserved import PATIENCE, reasons
 from taskscheduler.process import Process
@@ -49,6 +50,7 @@ class Waiter:
             self._waiting.setdefault(process.id, []).append(process)
         self._read_at = self._begun = clock.monotonic()
         self._has_looked = False  #: at the nodes
+        self._told = announcer.wanted  #: whether there are handlers
 
     def wait(self, timeout: float | None) -> None:
         """Returns when all jobs have ended; WaitTimeoutError, or JobNotFoundError if one was deleted.
@@ -60,9 +62,8 @@ class Waiter:
             self._read()
         if not self._waiting:
             return
-        pipeline = status_pipeline(ids=list(self._waiting), progress=self._announcer.wants_progress)
         jobs = self._store.streams.for_few()[self._store.options.job_store]
-        feed = ChangeFeed(jobs, pipeline, full_document="updateLookup", await_ms=AWAIT_MS)
+        feed = ChangeFeed(jobs, self._pipeline(), full_document="updateLookup", await_ms=AWAIT_MS)
         feed.open()
         try:
             self._read()
@@ -79,7 +80,15 @@ class Waiter:
         waiting = [process for same in self._waiting.values() for process in same]
         return all(one.created is not None and one.created > since and not one.status.is_final for one in waiting)
 
+    def _pipeline(self) -> list[Document]:
+        """Selects what handlers are told of; without any, what ends the wait."""
+        ids = list(self._waiting)
+        return status_pipeline(ids=ids, progress=self._announcer.wants_progress, ends=not self._announcer.wanted)
+
     def _step(self, feed: ChangeFeed) -> None:
+        if self._told != self._announcer.wanted:  # a handler has come, or is gone
+            self._told = not self._told
+            feed.select(self._pipeline())
         event = feed.next()
         if isinstance(event, dict):
             for change in changes(event):

@@ -267,8 +267,8 @@ class Heard:
 
     def __init__(self, connected: bool = True) -> None:
         self.events: list[tuple[str, ObjectId]] = []
-        events = Events(None, LOGGER)
+        self.handlers = Events(None, LOGGER)
         if connected:
             for event in EVENTS:
-                events.on(event, lambda name, process: self.events.append((name, process.id)))
-        self.announcer = Announcer(events, Processes(cast(Any, None)))
+                self.handlers.on(event, lambda name, process: self.events.append((name, process.id)))
+        self.announcer = Announcer(self.handlers, Processes(cast(Any, None)))

@@ -159,6 +159,13 @@ def test_without_a_query_all_changes_of_a_status_are_let_through() -> None:
     assert {"operationType": "insert"} in stage["$match"]["$or"]
 
 
+@table(("status", "passes"), [(Status.DONE, True), (Status.CANCELED, True), (Status.PROCESSING, False)])
+def test_who_asks_for_ends_alone_gets_no_other_change(status: Status, passes: bool) -> None:
+    [stage] = status_pipeline(ends=True)
+    [ended] = [one for one in stage["$match"]["$or"] if "updateDescription.updatedFields.status" in one]
+    assert (int(status) in ended["updateDescription.updatedFields.status"]["$in"]) == passes
+
+
 def test_a_dropped_collection_is_let_through_whatever_the_query() -> None:
     first = status_pipeline({"class": "mail"})[0]
     assert {"operationType": {"$in": ["drop", "rename", "invalidate"]}} in first["$match"]["$or"]

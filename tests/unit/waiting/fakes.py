@@ -73,6 +73,9 @@ class FakeFeed:
 
     leave = close
 
+    def select(self, pipeline: list[dict[str, Any]]) -> None:
+        self.pipeline = pipeline
+
     def __enter__(self) -> FakeFeed:
         self.open()
         return self

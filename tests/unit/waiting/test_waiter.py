@@ -17,6 +17,7 @@ from taskscheduler.errors import JobNotFoundError, WaitTimeoutError
 from taskscheduler.model.job_errors import JobFailedError
 from taskscheduler.model.lifecycle import Status
 from taskscheduler.process import Process
+from taskscheduler.store.change_events import status_pipeline
 from taskscheduler.store.change_feed import GAP
 from taskscheduler.waiting.waiter import Waiter
 
@@ -123,6 +124,22 @@ def test_a_job_is_as_the_server_looked_it_up_for_its_end(story: Story) -> None:
     FakeFeed.events += [end]
     story.wait(job)
     assert job.result_value == 7
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_without_handlers_the_stream_brings_ends_alone(story: Story, later: bool) -> None:
+    story.heard = Heard(connected=False)
+    job = story.job()
+
+    def nothing() -> None:
+        if later:  # a handler comes while somebody waits
+            story.heard.handlers.on("*", lambda _name, process: story.heard.events.append(("heard", process.id)))
+
+    FakeFeed.events += [nothing, lambda: story.ends(job, Status.DONE)]
+    story.wait(job)
+    [feed] = FakeFeed.opened
+    assert feed.pipeline == status_pipeline(ids=[job.id], ends=not later)
+    assert story.heard.events == ([("heard", job.id)] if later else [])
 
 
 @pytest.mark.parametrize("later", [Status.WAITING, None])
