@@ -69,7 +69,7 @@ def death_between_two_runs(control: Control, *without: str) -> None:
 def wrong_clock(control: Control, *without: str) -> None:
     """The clock of one of two nodes is an hour ahead."""
     control.node("first")
-    job = control.add("nap", 3.0)
+    job = control.add("nap", 8.0)  # the second node begins and looks around meanwhile, also on a busy machine
     control.await_start(job, 1)
     control.node("second", WRONG_CLOCK, *without)
     control.await_end()
