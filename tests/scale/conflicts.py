@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from taskscheduler.model.lifecycle import Transition
@@ -19,7 +20,7 @@ _CLAIMS = {"op": "update", "command.q.status": {"$eq": from_statuses(Transition.
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of many jobs at once, by all nodes together."""
+    """Claims of many jobs at once, by all nodes together, as far as the profiler has noted them."""
 
     claims: int
     asked: int
@@ -41,6 +42,12 @@ def profiled_claims(database: Database[dict[str, Any]]) -> Iterator[None]:
         yield
     finally:
         database.command("profile", 0, filter="unset")
+
+
+def claimed_together(jobs: Collection[dict[str, Any]]) -> int:
+    """Returns how many ended jobs were claimed together with others."""
+    several: list[dict[str, Any]] = [{"$sortByCount": "$claim"}, {"$match": {"count": {"$gt": 1}}}]
+    return sum(int(claim["count"]) for claim in jobs.aggregate(several))
 
 
 def noted_claims(database: Database[dict[str, Any]]) -> Claims:
