@@ -7,20 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.collection import Collection
 from pymongo.database import Database
 
 from taskscheduler.model.lifecycle import Transition
+from taskscheduler.store.claims import WAITING_OR_IN_TURN
 from taskscheduler.store.fence import from_statuses
 
 _PROFILE = "system.profile"
 _PROFILE_BYTES = 256 * 2**20
-_CLAIMS = {"op": "update", "command.q.status": {"$eq": from_statuses(Transition.CLAIM)}}
+_STATUS = "command.q.status"
+_WAITING, _OR_IN_TURN = from_statuses(Transition.CLAIM), WAITING_OR_IN_TURN.query["status"]
+_CLAIMS = {"op": "update", "$or": [{_STATUS: {"$eq": _WAITING}}, {_STATUS: {"$eq": _OR_IN_TURN}}]}
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Claims of many jobs at once, by all nodes together, as far as the profiler has noted them."""
+    """The claims of many jobs at once, by all nodes together."""
 
     claims: int
     asked: int
@@ -42,12 +44,6 @@ def profiled_claims(database: Database[dict[str, Any]]) -> Iterator[None]:
         yield
     finally:
         database.command("profile", 0, filter="unset")
-
-
-def claimed_together(jobs: Collection[dict[str, Any]]) -> int:
-    """Returns how many ended jobs were claimed together with others."""
-    several: list[dict[str, Any]] = [{"$sortByCount": "$claim"}, {"$match": {"count": {"$gt": 1}}}]
-    return sum(int(claim["count"]) for claim in jobs.aggregate(several))
 
 
 def noted_claims(database: Database[dict[str, Any]]) -> Claims:

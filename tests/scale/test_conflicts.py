@@ -9,7 +9,7 @@ import pytest
 from pymongo.database import Database
 
 from taskscheduler import Scheduler
-from tests.scale.conflicts import claimed_together, noted_claims, profiled_claims
+from tests.scale.conflicts import noted_claims, profiled_claims
 from tests.support.eventually import eventually
 from tests.support.nodes import NodeProcess
 
@@ -18,8 +18,6 @@ NODES = 4
 JOBS = 40_000
 
 MOST_CONFLICTS = 0.05
-
-TOGETHER, NOTED = 0.9, 0.75  #: least parts of the jobs; the profiler of a busy server leaves out some claims
 
 
 @pytest.mark.scale
@@ -35,7 +33,6 @@ def test_nodes_lose_little_of_what_they_ask_for(
         eventually(lambda: next(scheduler.get_jobs(), None) is None, 120, "all done")
         claims = noted_claims(database)
     shares = {entry["_id"]: entry["count"] for entry in jobs.aggregate([{"$sortByCount": "$node"}])}
-    assert claimed_together(jobs) >= JOBS * TOGETHER, "the others were claimed one by one"
-    assert claims.got >= JOBS * NOTED, "the others were not noted"
+    assert claims.got >= JOBS * 0.9, "the others were claimed one by one"
     assert len(shares) > NODES // 2, shares
     assert claims.conflicts < MOST_CONFLICTS, claims
