@@ -11,10 +11,15 @@ import pytest
 from bson import ObjectId
 from tests.support.eventually import eventually
 from tests.support.jobs import Noop
+from tests.support.tables import table
 
 from taskscheduler import Process, Scheduler
 from taskscheduler.model.control.urgency import read_urgent
+from taskscheduler.model.document import NewJob
 from taskscheduler.store import wakeups
+from taskscheduler.store.change_events import message_pipeline
+from taskscheduler.store.change_feed import ChangeFeed
+from taskscheduler.store.job_inserts import JobInserts
 from taskscheduler.store.wakeups import MessageTail
 
 
@@ -122,9 +127,60 @@ def test_rest_and_close_end_a_read_that_waits(reader: Reader, messages: Any) -> 
     eventually(lambda: reader.rounds > rounds)
 
 
+def test_an_urgent_job_is_named_while_it_is_being_stored_and_once_it_is(
+    scheduler: Scheduler, messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, seen = JobInserts.insert, list[Any]()
+
+    def late(self: JobInserts, new: NewJob) -> None:
+        seen.append(eventually(lambda: messages.find_one({"urgent.job": new.id}), 10, "it is named"))
+        insert(self, new)
+
+    monkeypatch.setattr(JobInserts, "insert", late)
+    job = scheduler.add_job(Noop, priority=1)
+    assert (seen[0]["jobs"], seen[0]["urgent"][0]["coming"]) == ([], True)
+    stored = {"jobs": job.id, "urgent": {"$elemMatch": {"job": job.id, "coming": {"$exists": False}}}}
+    eventually(lambda: messages.count_documents(stored) == 1)
+
+
+@table(
+    "asked", [{}, {"priority": 1, "id": ObjectId()}, {"priority": 1, "dedupe": True}, {"priority": 1, "limits": "x"}]
+)
+def test_no_other_job_is_named_before_it_is_stored(
+    scheduler: Scheduler, messages: Any, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    """One whose id was chosen may be another job, and one that is compared may not be stored."""
+    insert, wakeups = JobInserts.insert, scheduler.store.wakeups
+
+    def late(self: JobInserts, new: NewJob) -> None:
+        eventually(lambda: not wakeups._is_asked, 10, "a message that was asked for is on its way before all others")
+        insert(self, new)
+
+    monkeypatch.setattr(JobInserts, "insert", late)
+    job = scheduler.add_job(Noop, **asked)
+    eventually(lambda: messages.count_documents({"jobs": job.id}) == 1)
+    assert messages.count_documents({"jobs": []}) == 0
+
+
+def test_nodes_that_follow_the_stream_do_not_hear_of_a_job_that_is_being_stored(scheduler: Scheduler) -> None:
+    store = scheduler.store
+    pipeline = message_pipeline(store.options.job_store, store.options.job_queue)
+    with ChangeFeed(store.database, pipeline, await_ms=100) as feed:
+        jobs = [scheduler.add_job(Noop, priority=1).id for _ in range(3)]
+        heard = list[list[ObjectId] | None]()
+
+        def is_heard(job_id: ObjectId) -> bool:
+            event = feed.next()
+            heard.append(event["fullDocument"].get("jobs") if isinstance(event, dict) else None)
+            return job_id in (heard[-1] or [])
+
+        eventually(lambda: is_heard(jobs[-1]), 10)
+    assert [] not in heard
+
+
 def test_each_way_in_which_an_urgent_job_comes_to_wait_names_it(scheduler: Scheduler, messages: Any) -> None:
     def named(job_id: ObjectId) -> int:
-        return int(messages.count_documents({"urgent.job": job_id}))
+        return int(messages.count_documents({"urgent.job": job_id, "jobs": job_id}))
 
     def is_named(process: Process, times: int = 1) -> None:
         eventually(lambda: named(process.id) == times, 10)

@@ -28,7 +28,7 @@ from taskscheduler.operations.cancel import JobCanceller
 from taskscheduler.operations.contention import PATIENCE, Added, check_contention
 from taskscheduler.operations.control.naming import put_in_lists
 from taskscheduler.operations.job_request import JobRequest
-from taskscheduler.operations.wake import wake_nodes
+from taskscheduler.operations.wake import announce_urgent, wake_nodes
 from taskscheduler.operations.windows import add_debounced, add_unique
 from taskscheduler.store import Store
 from taskscheduler.store.jobs import OnceTakenError
@@ -75,6 +75,8 @@ class JobAdder:
         new = self._new(store, request, wake=store.wakeups.is_quiet())
         if request.options.is_compared:
             return self._joined(store, self._compared(store, request, new))
+        if request.options.id is None:  # else another job may have this id
+            announce_urgent(store, new.document)
         store.inserts.insert(new)
         wake_nodes(store, [new.document])
         return self._joined(store, (new.document, "created"))

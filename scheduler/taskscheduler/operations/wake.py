@@ -11,6 +11,12 @@ from taskscheduler.model.lifecycle import Status
 from taskscheduler.store import Store
 
 
+def announce_urgent(store: Store, job: Mapping[str, Any]) -> None:
+    """Tells busy nodes of a job that is about to be stored, if it is urgent."""
+    if urgent := urgent_and_waiting([job]):
+        store.wakeups.urgent_comes(urgent)
+
+
 def wake_nodes(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
     """Tells the nodes about new jobs, and admits those whose controls have room."""
     if not jobs:

@@ -21,12 +21,13 @@ def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
     """Selects what wakes nodes, from the stream of a whole database: messages, new jobs with `wake`, and settings.
 
     A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message. A
-    setting needs no message: nodes see the change itself, whatever becomes of the process that made it.
+    setting needs no message: nodes see the change itself, whatever becomes of the process that made it. Messages about
+    jobs that are being stored are for nodes that do not follow the stream.
     Jobs and schedules that are added in a transaction have no message: nodes see `wake` and `woken` when it commits.
     """
     waking = {"$in": [True, COMMITTED, COMMITTED_MANY]}
     woken = {"ns.coll": job_store, "operationType": "insert", "fullDocument.wake": waking}
-    messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}}
+    messages = {"ns.coll": job_queue, "operationType": {"$ne": "delete"}, "fullDocument.jobs": {"$ne": []}}
     changed = {"ns.coll": CONTROLS}
     added = [{f"{part}.woken": {"$exists": True}} for part in ("fullDocument", "updateDescription.updatedFields")]
     scheduled = {"ns.coll": SCHEDULES, "$or": added}

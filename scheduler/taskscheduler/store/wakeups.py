@@ -6,7 +6,8 @@ A message: `{_id, jobs: [ids], queues: [names], later: bool, forced: bool, rearm
 `{_id, stop: [ids]}` for cancelled ones, `{_id, schedules: true}` after a schedule was changed, `{_id, controls: true}`
 after a setting of the cluster was, `{_id, rates: true}` when jobs begin to wait for a rate, `{_id, groups: [queues]}`
 for jobs that wait for the turn of their group. `urgent: [{job, queue, priority}]` names those of the added jobs that
-nodes are to claim although they have no room. `rearmed` jobs wait again after an attempt or a pause; `later` is set
+nodes are to claim although they have no room; `coming` is set for those that are being stored, which `jobs` does not
+name yet. `rearmed` jobs wait again after an attempt or a pause; `later` is set
 for them, too, for nodes of version 0.1.0, which do not know `rearmed`.
 """
 
@@ -72,7 +73,7 @@ class WakeupQueue:
         self._added: list[ObjectId] = []
         self._queues: set[str] = set()
         self._later = self._forced = self._rearmed = False
-        self._urgent: list[UrgentJob] = []
+        self._urgent: dict[ObjectId, UrgentJob] = {}
         self._stops: list[ObjectId] = []
         self._settings: set[str] = set()  #: what else has changed
         self._grouped: set[str] = set()  #: queues with new jobs of groups
@@ -103,6 +104,15 @@ class WakeupQueue:
             self._neighbour.jobs_announced(ids, names, forced)
         self._announce(ids, names, later, forced, urgent)
 
+    def urgent_comes(self, jobs: Sequence[UrgentJob]) -> None:
+        """Tells busy nodes of urgent jobs that are about to be stored, so that a claim waits for the same journal.
+
+        `jobs_added` tells all nodes once they are stored.
+        """
+        with self._changed:
+            self._urgent.update({job.job_id: job._replace(coming=True) for job in jobs})
+        self._notify()
+
     def jobs_rearmed(
         self, ids: Sequence[ObjectId], queues: Iterable[str], forced: bool, urgent: Sequence[UrgentJob] = ()
     ) -> None:
@@ -120,7 +130,7 @@ class WakeupQueue:
     ) -> None:
         with self._changed:
             self._added += ids
-            self._urgent += urgent
+            self._urgent.update({job.job_id: job for job in urgent})
             self._queues.update(queues)
             self._later |= later
             self._forced |= forced
@@ -183,26 +193,34 @@ class WakeupQueue:
     def _loop(self) -> None:
         while not self._closed.is_set():
             with self._changed:
-                while not (self._added or self._stops or self._settings or self._grouped or self._closed.is_set()):
+                while not (self._is_asked or self._closed.is_set()):
                     self._changed.wait()
+                is_more_to_come = bool(self._urgent) and not self._added
             self._send(self._take())
-            self._closed.wait(_PAUSE)
+            if not is_more_to_come:
+                self._closed.wait(_PAUSE)
+
+    @property
+    def _is_asked(self) -> bool:
+        return bool(self._added or self._urgent or self._stops or self._settings or self._grouped)
 
     def _take(self) -> list[Document]:
         with self._changed:
             ids, stops, settings, grouped = self._added, self._stops, self._settings, self._grouped
             flags = {"later": self._later, "forced": self._forced, "rearmed": self._rearmed}
             about = {"queues": sorted(self._queues), **flags}
+            parts = list(_parts(ids))
             if self._urgent:
-                about["urgent"] = urgent_part(self._urgent)
+                about["urgent"] = urgent_part(self._urgent.values())
+                parts = parts or [[]]
             self._added, self._stops, self._queues, self._settings, self._grouped = [], [], set(), set(), set()
-            self._urgent = []
+            self._urgent = {}
             self._later = self._forced = self._rearmed = False
         return [
             *({"_id": ObjectId(), name: True} for name in sorted(settings)),
             *([{"_id": ObjectId(), "groups": sorted(grouped)}] if grouped else []),
             *({"_id": ObjectId(), "stop": part} for part in _parts(stops)),
-            *({"_id": ObjectId(), "jobs": part, **about} for part in _parts(ids)),
+            *({"_id": ObjectId(), "jobs": part, **about} for part in parts),
         ]
 
     def _send(self, messages: list[Document]) -> None:

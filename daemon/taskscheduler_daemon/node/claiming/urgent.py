@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
+
+from bson import ObjectId
 
 from taskscheduler.model.control.urgency import UrgentJob
 from taskscheduler.store.driver_errors import StoreError
@@ -20,6 +23,8 @@ from taskscheduler_daemon.node.claiming.search import Search
 from taskscheduler_daemon.node.state.capacity import Capacity
 
 logger = logging.getLogger(__name__)
+
+_REMEMBERED = 100
 
 
 class UrgentClaims:
@@ -38,6 +43,7 @@ class UrgentClaims:
         self._lock = threading.Lock()
         self._stopped = False
         self._is_uncertain = False  #: whether the answer to a claim was lost
+        self._got: deque[ObjectId] = deque(maxlen=_REMEMBERED)  #: while they were being stored: they are named again
 
     def stop(self) -> None:
         """Claims nothing more; returns when no claim is under way."""
@@ -79,6 +85,9 @@ class UrgentClaims:
         return ours[:places]
 
     def _is_ours(self, job: UrgentJob) -> bool:
+        if job.job_id in self._got:
+            self._got.remove(job.job_id)
+            return False
         if not self._search.behind.is_passed_by(job.priority) or self._places.holds(job.job_id):
             return False
         served = self._search.served
@@ -93,3 +102,6 @@ class UrgentClaims:
             self._pipeline.claim_one(ids[0], self._finder.scope())
         else:
             self._pipeline.claim(ids, scope=self._finder.scope())
+        claimed = self._pipeline.collect()
+        if claimed.got == claimed.asked:
+            self._got += [job.job_id for job in jobs if job.coming]

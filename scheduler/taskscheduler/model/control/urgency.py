@@ -21,6 +21,7 @@ class UrgentJob(NamedTuple):
     job_id: ObjectId
     queue: str
     priority: int
+    coming: bool = False  #: whether it is being stored: another message follows once it is
 
 
 def urgent_among(jobs: Iterable[Mapping[str, Any]]) -> list[UrgentJob]:
@@ -49,15 +50,21 @@ def urgent_and_waiting(jobs: Iterable[Mapping[str, Any]]) -> list[UrgentJob]:
 def urgent_part(jobs: Iterable[UrgentJob]) -> list[dict[str, Any]]:
     """Returns what a message says of these jobs: the most urgent ones, in the order in which they are to be claimed."""
     first = sorted(jobs, key=lambda job: -job.priority)[:MOST_NAMED]
-    return [{"job": job.job_id, "queue": job.queue, "priority": job.priority} for job in first]
+    return [_entry(job) for job in first]
+
+
+def _entry(job: UrgentJob) -> dict[str, Any]:
+    entry = {"job": job.job_id, "queue": job.queue, "priority": job.priority}
+    return {**entry, "coming": True} if job.coming else entry
 
 
 def read_urgent(value: Any) -> list[UrgentJob]:
     """Returns the jobs in this part of a message, which anybody may have written."""
     entries = value if isinstance(value, list) else []
-    named = [(one.get("job"), one.get("queue"), one.get("priority")) for one in entries if isinstance(one, Mapping)]
+    fields = ("job", "queue", "priority", "coming")
+    named = [tuple(one.get(field) for field in fields) for one in entries if isinstance(one, Mapping)]
     return [
-        UrgentJob(job_id, queue, priority)
-        for job_id, queue, priority in named
+        UrgentJob(job_id, queue, priority, coming is True)
+        for job_id, queue, priority, coming in named
         if isinstance(job_id, ObjectId) and type(queue) is str and type(priority) is int
     ]

@@ -52,9 +52,15 @@ def test_a_message_names_the_most_urgent_ones_in_claim_order() -> None:
     assert read_urgent(urgent_part([*many, second])) == [second, *many[:-1]]
 
 
+def test_a_message_says_which_ones_are_being_stored() -> None:
+    stored, coming = UrgentJob(ObjectId(), "mail", 2), UrgentJob(ObjectId(), "mail", 1, coming=True)
+    assert read_urgent(urgent_part([stored, coming])) == [stored, coming]
+    assert "coming" not in urgent_part([stored])[0]
+
+
 def test_whatever_stands_in_a_message_can_be_read() -> None:
     proper: dict[str, Any] = {"job": ObjectId(), "queue": "mail", "priority": 1}
     odd = [7, None, {}, {**proper, "job": "a"}, {**proper, "queue": None}, {**proper, "priority": True}, proper]
-    assert read_urgent(odd) == [UrgentJob(proper["job"], "mail", 1)]
+    assert read_urgent([*odd, {**proper, "coming": "yes"}]) == [UrgentJob(proper["job"], "mail", 1)] * 2
     others: list[Any] = [None, 7, {}, "text"]
     assert [read_urgent(value) for value in others] == [[], [], [], []]

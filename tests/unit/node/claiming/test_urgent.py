@@ -151,6 +151,37 @@ def test_a_job_that_is_in_flight_is_not_asked_for_again(busy: Busy) -> None:
     assert busy.store.claims.asked == []
 
 
+def coming(jobs: list[UrgentJob]) -> list[UrgentJob]:
+    """As the message names them while they are being stored."""
+    return [job._replace(coming=True) for job in jobs]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_jobs_that_were_got_while_they_were_being_stored_are_not_asked_for_once_they_are(
+    busy: Busy, count: int
+) -> None:
+    jobs = busy.add(count)
+    assert busy.hear(*coming(jobs)) == ids(jobs)
+    busy.end(*jobs)
+    busy.store.claims.asked.clear()
+    assert busy.hear(*jobs) == []
+    assert busy.store.claims.asked == []
+    again = busy.store.claims.waiting
+    for job in jobs:
+        again[job.job_id] = {**again[busy.add()[0].job_id], "_id": job.job_id}
+    assert busy.hear(*jobs) == ids(jobs), "it waits once more, after a retry"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_job_that_was_not_there_yet_is_asked_for_once_it_is_stored(busy: Busy, count: int) -> None:
+    (late,) = busy.add()
+    document = busy.store.claims.waiting.pop(late.job_id)
+    others = busy.add(count - 1)
+    assert busy.hear(*coming([late, *others])) == ids(others)
+    busy.store.claims.waiting[late.job_id] = document
+    assert busy.hear(late, *others) == [late.job_id]
+
+
 def test_of_several_nodes_that_hear_of_a_job_one_asks_for_it() -> None:
     nodes = [Busy() for _ in range(3)]
     known = [{"_id": node.partition._boot, "silent": 0.0} for node in nodes]
