@@ -82,7 +82,7 @@ def fresh(server_uri: str) -> Iterator[tuple[str, Scheduler]]:
 def drained(server_uri: str, directory: Path, add: Callable[[Scheduler], int]) -> float:
     """Jobs that a node with two workers runs in a second: from the first start until all ends are written."""
     with fresh(server_uri) as (uri, scheduler):
-        node = NodeProcess(uri, directory / f"node-{ObjectId()}.log", {"pm": "static", "max_children": 2})
+        node = NodeProcess(uri, directory / f"node-{ObjectId()}.log", {"pm": "static", "min_children": 2})
         try:
             node.wait_until_ready()
             scheduler.pause(reason="the jobs are added first")
