@@ -20,7 +20,12 @@ from tests.benchmarks.stamps import Stamps
 __all__ = ["PEERS", "prepare"]
 
 _SOURCE = "bench_app.py"
-_DURABLE = ("celery", "dramatiq", "huey", "taskiq")  #: those that also run with a Redis that writes to the disk before it answers
+_DURABLE = (
+    "celery",
+    "dramatiq",
+    "huey",
+    "taskiq",
+)  #: those that also run with a Redis that writes to the disk before it answers
 _END_WITHIN = 10.0
 
 

@@ -47,7 +47,7 @@ class Site:
             MongoClient(uri, event_listeners=[self.explainer])
         )
         self.scheduler = stack.enter_context(Scheduler(uri))
-        node = NodeProcess(uri, directory / "node.log", {"pm": "static", "max_children": 1})
+        node = NodeProcess(uri, directory / "node.log", {"pm": "static", "min_children": 1})
         stack.callback(node.destroy)
         self.scheduler.limits.set("stripe", concurrency=1)
         data = {"trace": str(directory / "trace"), "until": str(directory / "until"), "seconds": 3600}

@@ -573,6 +573,14 @@ def test_a_static_pool_does_not_look_at_max_children() -> None:
     assert PoolOptions.of({"pm": "static", "min_children": 5}).slots == 5
 
 
+def test_a_static_pool_says_that_it_has_no_largest_number(caplog: pytest.LogCaptureFixture) -> None:
+    PoolOptions.of({"pm": "static", "min_children": 2, "max_children": 2})
+    PoolOptions.of({"pm": "dynamic", "max_children": 4})
+    assert not caplog.messages
+    PoolOptions.of({"pm": "static", "max_children": 4})
+    assert caplog.messages == ["max_children has no effect with pm static: there are min_children=1"]
+
+
 @table(
     ("given", "slots"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,8 @@ from typing import Any, Self
 
 from taskscheduler.errors import InvalidOptionError
 from taskscheduler.model.checks import checked, integer, seconds
+
+logger = logging.getLogger(__name__)
 
 LEAST_GROWTH = 1024 * 1024
 
@@ -51,6 +54,9 @@ class PoolOptions:
         options = cls(**checked(given, POOL_CHECKS))
         if options.pm is ProcessManagement.DYNAMIC and options.min_children > options.max_children:
             raise InvalidOptionError("option min_children must not be greater than option max_children")
+        is_static = options.pm is ProcessManagement.STATIC
+        if is_static and "max_children" in given and options.max_children != options.min_children:
+            logger.warning("max_children has no effect with pm static: there are min_children=%d", options.min_children)
         return options
 
     def describe(self) -> str:
