@@ -66,6 +66,7 @@ class Orders:
     fail_at: int = 0  #: let this write fail
     fail_when: str = ambiguous.AFTER
     fail_times: int = 1
+    fail_only: str = ""  #: count only writes of this name
     without: tuple[str, ...] = ()  #: mechanisms of the product that are taken out
 
 
@@ -123,7 +124,7 @@ def act(orders: Orders) -> None:
         crashing.arm(orders.crash_at, Path(orders.directory, f"{orders.log}.calls"), orders.crash_since)
     if orders.fail_at:
         record = Path(orders.directory, f"{orders.log}.faults")
-        ambiguous.arm(orders.fail_at, record, orders.fail_when, orders.fail_times)
+        ambiguous.arm(orders.fail_at, record, orders.fail_when, orders.fail_times, orders.fail_only)
     try:
         code = ACTS[orders.what](orders)
     except Exception:

@@ -32,20 +32,25 @@ MESSAGES = {"taskscheduler.queue", "taskscheduler.events"}
 
 
 class FaultyWrites:
-    """The n-th write of this process, and `times` - 1 that follow it, fail. Each is written down in `record`."""
+    """The n-th write of this process, and `times` - 1 that follow it, fail. Each is written down in `record`.
 
-    def __init__(self, n: int, record: Path, when: str, times: int = 1) -> None:
+    `only`: the name of the writes that count; empty: all.
+    """
+
+    def __init__(self, n: int, record: Path, when: str, times: int = 1, only: str = "") -> None:
         # no print: what a job prints goes into its own log
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC)
         self._wanted = range(n, n + times)
         self._when = when
+        self._only = only
         self._pid = os.getpid()
         self._numbers = itertools.count(1)
 
     def around(self, write: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(write)
         def written(collection: Collection[Any], *args: Any, **options: Any) -> Any:
-            is_beside = collection.name in MESSAGES or os.getpid() != self._pid
+            is_other = bool(self._only) and write.__name__ != self._only
+            is_beside = is_other or collection.name in MESSAGES or os.getpid() != self._pid
             if is_beside or (number := next(self._numbers)) not in self._wanted:
                 return write(collection, *args, **options)
             os.write(self._record, f"{self._when} {write.__name__} {number}\n".encode())
@@ -56,8 +61,8 @@ class FaultyWrites:
         return written
 
 
-def arm(n: int, record: Path, when: str, times: int = 1) -> None:
+def arm(n: int, record: Path, when: str, times: int = 1, only: str = "") -> None:
     """All writes of this process go through the fault."""
-    faulty = FaultyWrites(n, record, when, times)
+    faulty = FaultyWrites(n, record, when, times, only)
     for name in WRITES:
         setattr(Collection, name, faulty.around(getattr(Collection, name)))

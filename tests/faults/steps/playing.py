@@ -42,12 +42,12 @@ def crash_of_a_node(stage: Stage, scenario: Scenario, n: int, since: str = NODES
     return code == 0
 
 
-def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str) -> bool:
-    """Whether the node has done all of it before its n-th write."""
+def failing_write_of_a_node(stage: Stage, scenario: Scenario, n: int, when: str, only: str = "") -> bool:
+    """Whether the node has done all of it before its n-th write, or its n-th one of this name."""
     stage.clear()
     scenario.prepare(stage)
     facts = {"orphaned_timeout": LEASE, "max_lost": 10, **scenario.facts}
-    with stage.acting("node", facts, fail_at=n, fail_when=when) as node:
+    with stage.acting("node", facts, fail_at=n, fail_when=when, fail_only=only) as node:
         scenario.during(stage, node)
         scenario.heal(stage)
         eventually(lambda: node.ended or _is_over(stage, scenario), 30, "done", PAUSE)
