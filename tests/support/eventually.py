@@ -11,10 +11,14 @@ T = TypeVar("T")
 
 
 def eventually(
-    condition: Callable[[], T | Literal[False] | None], timeout: float = 30.0, what: str = "", pause: float = 0.05
+    condition: Callable[[], T | Literal[False] | None],
+    timeout: float = 30.0,
+    what: str | Callable[[], str] = "",
+    pause: float = 0.05,
 ) -> T:
     """The first true value of `condition`; AssertionError if there is none in time.
 
+    `what`: what the error says; a function is called when the time is up, for what is only known then.
     `pause`: the longest time between two looks.
     """
     deadline = time.monotonic() + timeout
@@ -24,6 +28,7 @@ def eventually(
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what or condition}")
+            said = what() if callable(what) else what
+            raise AssertionError(f"not within {timeout} s: {said or condition}")
         event.wait(seconds)
         seconds = min(2 * seconds, pause)
