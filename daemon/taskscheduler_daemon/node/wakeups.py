@@ -199,7 +199,7 @@ class WakeupListener:
         self._look(ids, _names(message.get("queues")), bool(message.get("forced", True)), later)
 
     def _look(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
-        self._claimer.hint(ids, queues, forced, later)
+        self._claimer.claim_added(ids, queues, forced, later)
         if later:
             self._due.promoter.look_soon()
             self._due.gatekeeper.look_soon()

@@ -30,6 +30,7 @@ class Bench:
     def __init__(self) -> None:
         self.search, self.threads = Search([]), Threads()
         self.hints: list[tuple[list[ObjectId], list[str], bool, bool]] = []
+        self.put_off: list[list[ObjectId]] = []  #: hints that are left to the claimer
         self.everywhere = self.due = self.schedules = self.rates = self.controls = 0
         self.groups: list[list[str]] = []
         self.followed: list[bool] = []
@@ -54,11 +55,16 @@ class Bench:
 
     def _claimer(self) -> SimpleNamespace:
         return SimpleNamespace(
-            hint=self._hint,
+            claim_added=self._hint,
+            hint=self._put_off,
             look_everywhere=self._look_everywhere,
             groups_wait=self.groups.append,
             urgent=SimpleNamespace(heard=self.urgent.append),
         )
+
+    def _put_off(self, ids: list[ObjectId], queues: list[str], forced: bool, later: bool) -> None:
+        self.put_off.append(ids)
+        self._hint(ids, queues, forced, later)
 
     def _hint(self, ids: list[ObjectId], queues: list[str], forced: bool, later: bool) -> None:
         self.hints.append((ids, queues, forced, later))
@@ -118,13 +124,14 @@ def test_added_jobs_are_hinted_to_the_claimer(bench: Bench) -> None:
     bench.listener.received(added(one))
     bench.listener.received(added(one, forced=True))
     assert bench.hints == [([one], ["mail"], False, False), ([one], ["mail"], True, False)]
-    assert bench.due == 0
+    assert (bench.due, bench.put_off) == (0, [])
 
 
 def test_jobs_that_the_node_announces_itself_are_hinted_at_once_and_not_again_by_their_message(bench: Bench) -> None:
     one, two = ObjectId(), ObjectId()
     bench.listener.jobs_announced([one], ["mail"], True)
     assert bench.hints == [([one], ["mail"], True, False)]
+    assert bench.put_off == [[one]], "whoever adds jobs in this process does not wait for a claim"
     bench.listener.received(added(one))
     assert len(bench.hints) == 1
     bench.listener.received(added(one))

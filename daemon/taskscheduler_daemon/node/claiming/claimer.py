@@ -64,6 +64,7 @@ class Claimer:
         self.urgent = UrgentClaims(finder, capacity, pipeline, search, partition)
         self._wake = search.wake
         self._stopped = threading.Event()
+        self._claiming = threading.Lock()  #: held by the thread that claims
         self._overdue_at = float("-inf")  #: when to look next for jobs that wait in vain
         self._async_left = False  #: whether async jobs may wait for which there was no room
         self._thread: threading.Thread | None = None
@@ -80,6 +81,11 @@ class Claimer:
     def hint(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
         """Claims these added jobs soon, if their queues are served here."""
         if self._search.hint(ids, queues, forced, later):
+            self._wake.set()
+
+    def claim_added(self, ids: Sequence[ObjectId], queues: Sequence[str], forced: bool, later: bool) -> None:
+        """Does the same, but claims a few jobs in this thread while the claimer rests: to wake it takes 0.4 ms."""
+        if self._search.hint(ids, queues, forced, later) and not self._claim_in_this_thread():
             self._wake.set()
 
     def groups_wait(self, queues: Sequence[str]) -> None:
@@ -102,7 +108,8 @@ class Claimer:
         self._wake.set()
         join(self._thread)
         self.urgent.stop()
-        self._pipeline.stop()
+        with self._claiming:
+            self._pipeline.stop()
 
     def _loop(self) -> None:
         while not self._stopped.is_set():
@@ -111,14 +118,11 @@ class Claimer:
             if self._stopped.is_set():
                 break
             try:
-                self._look()
-            except StoreError as error:
-                logger.warning("claiming failed", extra={"reason": str(error)[:200]})
+                with self._claiming:
+                    self._look()
+            except Exception as error:  # what a search meets in the database must not stop the jobs that run
+                _log_failure(error)
                 self._pause()
-            except Exception:  # what a search meets in the database must not stop the jobs that run
-                logger.exception("claiming failed unexpectedly")
-                self._pause()
-
         self._successors.close()
 
     def _pause(self) -> None:
@@ -179,6 +183,22 @@ class Claimer:
                 self._note_claimed()
             else:
                 self._search.more = True
+
+    def _claim_in_this_thread(self) -> bool:
+        """Claims the jobs that were hinted at, unless the claimer is at work; returns whether it has nothing to do."""
+        if not self._claiming.acquire(blocking=False):
+            return False
+        try:
+            if self._stopped.is_set() or self._finder.is_paused:
+                return False
+            self._claim_hinted()
+            return not (self._search.more or self._async_left or self._capacity.batches.is_used)
+        except Exception as error:
+            _log_failure(error)
+            self._search.look_everywhere()
+            return False
+        finally:
+            self._claiming.release()
 
     def _claim_async(self) -> None:
         """Claims async jobs that wait behind others for which there is no slot; with a single slot, before others."""
@@ -308,3 +328,10 @@ class Claimer:
 
     def _know_nodes(self, jobs: Sequence[Document]) -> float:
         return know_nodes(self._partition, self._finder, self._clock, len(jobs))
+
+
+def _log_failure(error: Exception) -> None:
+    if isinstance(error, StoreError):
+        logger.warning("claiming failed", extra={"reason": str(error)[:200]})
+    else:
+        logger.error("claiming failed unexpectedly", exc_info=error)

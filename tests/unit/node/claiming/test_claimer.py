@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -134,6 +135,154 @@ def test_hints_about_queues_that_are_not_served_are_ignored() -> None:
     bench = Bench(queues=("mail",))
     bench.at_rest()
     bench.claimer.hint([ObjectId()], ["copy"], forced=True, later=False)
+    assert not bench.claimer._wake.is_set()
+    bench.claimer.stop()
+
+
+def claimed_here(bench: Bench, *ids: ObjectId, queue: str = "default", later: bool = False) -> list[ObjectId]:
+    """What a message about these jobs has dispatched before the claimer has woken."""
+    bench.dispatched = []
+    bench.claimer.claim_added(ids, [queue], forced=False, later=later)
+    return bench.dispatched
+
+
+def test_a_few_added_jobs_are_claimed_in_the_thread_that_hears_of_them(bench: Bench) -> None:
+    bench.at_rest()
+    ids = bench.store.claims.add(2)
+    assert claimed_here(bench, *ids) == ids
+    assert bench.store.faults.calls == ["claims.claim_one"] * 2
+    assert not bench.claimer._wake.is_set(), "nothing else is to do"
+
+
+def _without_room(bench: Bench) -> None:
+    bench.in_flight.add([attempt(), attempt()])
+
+
+def _without_a_lease(bench: Bench) -> None:
+    bench.lease.renewed(bench.clock.seconds)
+    bench.clock.seconds += 27.0
+
+
+def _paused(bench: Bench) -> None:
+    bench.store.controls.stored = [{"_id": "pause:all"}]
+    bench.view.refresh()
+
+
+def _with_a_backlog(bench: Bench) -> None:
+    bench.search.more = True
+
+
+def _with_forced_jobs(bench: Bench) -> None:
+    bench.search.forced = True
+
+
+def _at_work(bench: Bench) -> None:
+    bench.claimer._claiming.acquire()
+
+
+@pytest.mark.parametrize(
+    "state", [_without_room, _without_a_lease, _paused, _with_a_backlog, _with_forced_jobs, _at_work]
+)
+def test_where_the_claimer_has_more_to_do_or_nothing_may_start_it_decides(
+    bench: Bench, state: Callable[[Bench], None]
+) -> None:
+    bench.at_rest()
+    state(bench)
+    assert claimed_here(bench, *bench.store.claims.add()) == []
+    assert bench.claimer._wake.is_set()
+    assert "claims.claim_one" not in bench.store.faults.calls
+    if state is _at_work:
+        bench.claimer._claiming.release()
+
+
+@pytest.mark.parametrize("many", [{"count": 5}, {"later": True}])
+def test_many_jobs_and_those_that_may_be_for_later_are_searched_for(bench: Bench, many: dict[str, Any]) -> None:
+    bench.at_rest()
+    ids = bench.store.claims.add(many.get("count", 1))
+    assert claimed_here(bench, *ids, later=many.get("later", False)) == []
+    assert bench.claimer._wake.is_set()
+    assert bench.look() == ids[:2]
+
+
+@pytest.mark.parametrize("traits", [{"async": True}, {"batch": {"size": 3, "wait": 1}}])
+def test_the_claimer_looks_for_others_that_may_start_beside_a_job_claimed_elsewhere(
+    bench: Bench, traits: dict[str, Any]
+) -> None:
+    bench.at_rest()
+    (job_id,) = bench.store.claims.add(**traits)
+    assert claimed_here(bench, job_id) == [job_id]
+    assert bench.claimer._wake.is_set()
+
+
+@pytest.mark.parametrize("error", [AutoReconnect("cut"), RuntimeError("odd")])
+def test_after_an_error_the_claimer_takes_over(
+    bench: Bench, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.at_rest()
+    added, other = bench.store.claims.add(2)
+    bench.store.faults.fail("claims.claim_one", error)
+    assert claimed_here(bench, added) == []
+    assert "claiming failed" in caplog.text
+    assert bench.claimer._wake.is_set()
+    assert bench.look() == [other], "it looks for jobs of which no message tells"
+    assert len(bench.store.claims.released) == 1, "the claim whose answer was lost"
+
+
+def _claiming_slowly(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, job_id: ObjectId
+) -> tuple[threading.Thread, threading.Event]:
+    """A thread that is claiming a job, and what lets it go on."""
+    begun, go_on, claim_one = threading.Event(), threading.Event(), bench.store.claims.claim_one
+
+    def slowly(*asked: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return claim_one(*asked)
+
+    monkeypatch.setattr(bench.store.claims, "claim_one", slowly)
+    claiming = threading.Thread(target=claimed_here, args=(bench, job_id))
+    claiming.start()
+    assert begun.wait(30)
+    return claiming, go_on
+
+
+def test_the_claimer_does_not_look_while_another_thread_claims(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.at_rest()
+    claiming, go_on = _claiming_slowly(bench, monkeypatch, *bench.store.claims.add())
+    bench.claimer.start()
+    bench.claimer.look_everywhere()
+    eventually(lambda: not bench.claimer._wake.is_set(), 10, "it has woken")
+    claiming.join(0.05)
+    assert bench.store.faults.calls == []
+    go_on.set()
+    eventually(lambda: "claims.queues" in bench.store.faults.calls)
+    claiming.join(30)
+    assert not claiming.is_alive()
+
+
+def test_once_it_has_stopped_nothing_is_claimed_elsewhere_and_it_waits_for_what_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.at_rest()
+    first, second = bench.store.claims.add(2)
+    claiming, go_on = _claiming_slowly(bench, monkeypatch, first)
+    stopping = threading.Thread(target=bench.claimer.stop)
+    stopping.start()
+    eventually(bench.claimer._stopped.is_set)
+    stopping.join(0.05)
+    assert stopping.is_alive()
+    go_on.set()
+    for thread in (claiming, stopping):
+        thread.join(30)
+        assert not thread.is_alive()
+    assert bench.dispatched == [first]
+    assert claimed_here(bench, second) == []
+
+
+def test_jobs_of_queues_that_are_not_served_are_claimed_nowhere() -> None:
+    bench = Bench(queues=("mail",))
+    bench.at_rest()
+    assert claimed_here(bench, *bench.store.claims.add(queue="copy"), queue="copy") == []
     assert not bench.claimer._wake.is_set()
     bench.claimer.stop()
 
