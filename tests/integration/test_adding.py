@@ -182,7 +182,7 @@ def refusing(shared_uri: str) -> Iterator[Scheduler]:
         yield scheduler
         scheduler.close()  # sends what is still to be sent
         database = client.get_default_database()
-        assert len(messages(database)) == 1
+        assert len(told(database)) == 1
         assert database["taskscheduler.events"].count_documents({}) == 0
 
 
@@ -199,9 +199,10 @@ def jobs(scheduler: Scheduler, query: dict[str, Any]) -> list[Process]:
     return list(scheduler.get_jobs(query))
 
 
-def messages(database: Documents) -> list[ObjectId]:
-    """The ids in all messages about added jobs."""
-    return [job_id for message in database["taskscheduler.queue"].find() for job_id in message.get("jobs", [])]
+def told(database: Documents) -> list[ObjectId]:
+    """The ids of the jobs of which nodes hear, each as often as they do: by its insert, and by messages."""
+    inserted = [job["_id"] for job in database["taskscheduler.jobs"].find({"wake": True})]
+    return inserted + [job for message in database["taskscheduler.queue"].find() for job in message.get("jobs", [])]
 
 
 def test_a_class_a_function_and_a_name_can_be_added(scheduler: Scheduler) -> None:
@@ -318,7 +319,7 @@ def test_an_id_can_be_chosen_once(scheduler: Scheduler, database: Documents) -> 
     assert scheduler.get_job(chosen).data == 1
     assert scheduler.add_job("noop", id=None).id != chosen
     scheduler.close()
-    assert messages(database).count(chosen) == 1
+    assert told(database).count(chosen) == 1
 
 
 def test_an_id_stays_taken_after_the_job_has_ended(scheduler: Scheduler) -> None:
@@ -336,20 +337,22 @@ def test_the_child_of_a_live_parent_is_added(scheduler: Scheduler) -> None:
     assert child.status is Status.WAITING
 
 
-def test_every_added_job_gets_a_message_in_the_capped_queue(scheduler: Scheduler, database: Documents) -> None:
+def test_nodes_hear_of_every_added_job_once_by_its_insert_or_by_a_message_in_the_capped_queue(
+    scheduler: Scheduler, database: Documents
+) -> None:
     added = [scheduler.add_job("noop", number).id for number in range(50)]
     added += [process.id for process in scheduler.add_jobs([("noop", number) for number in range(2500)])]
     added.append(scheduler.add_job("noop", at=timedelta(hours=1)).id)
     added.append(scheduler.add_job_once("noop", "once").id)
-    eventually(lambda: len(messages(database)) == len(added))
-    assert sorted(messages(database)) == sorted(added)
+    eventually(lambda: len(told(database)) == len(added))
+    assert sorted(told(database)) == sorted(added)
     assert database["taskscheduler.queue"].options()["capped"]
 
 
 def test_closing_sends_the_last_message(uri: str, database: Documents) -> None:
     with Scheduler(uri) as scheduler:
         added = [scheduler.add_job("noop", number).id for number in range(20)]
-    assert sorted(messages(database)) == sorted(added)
+    assert sorted(told(database)) == sorted(added)
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------

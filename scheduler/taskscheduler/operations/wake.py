@@ -31,4 +31,5 @@ def wake_nodes(store: Store, jobs: Sequence[Mapping[str, Any]]) -> None:
     later = any(job["status"] == Status.POSTPONED for job in others)
     forced = any(job["options"]["force_spawn"] or "async" in job for job in others)
     ids, queues = [job["_id"] for job in others], {job["queue"] for job in others}
-    store.wakeups.jobs_added(ids, queues, later, forced, urgent_and_waiting(others))
+    are_seen = all(job.get("wake") is True for job in others)
+    store.wakeups.jobs_added(ids, queues, later, forced, urgent_and_waiting(others), are_seen)

@@ -20,9 +20,9 @@ _ENDED = sorted(map(int, FINAL))
 def message_pipeline(job_store: str, job_queue: str) -> list[Document]:
     """Selects what wakes nodes, from the stream of a whole database: messages, new jobs with `wake`, and settings.
 
-    A job has `wake` if its process has sent no message lately. Nodes see its insert, one write before its message. A
-    setting needs no message: nodes see the change itself, whatever becomes of the process that made it. Messages about
-    jobs that are being stored are for nodes that do not follow the stream.
+    A job has `wake` if its process has woken no nodes lately. They see its insert, so it has no message unless it is
+    urgent. A setting needs no message: nodes see the change itself, whatever becomes of the process that made it.
+    Messages about jobs that are being stored are for nodes that do not follow the stream.
     Jobs and schedules that are added in a transaction have no message: nodes see `wake` and `woken` when it commits.
     """
     waking = {"$in": [True, COMMITTED, COMMITTED_MANY]}

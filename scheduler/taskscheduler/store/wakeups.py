@@ -95,14 +95,21 @@ class WakeupQueue:
         later: bool = False,
         forced: bool = False,
         urgent: Sequence[UrgentJob] = (),
+        are_seen: bool = False,
     ) -> None:
         """Tells the nodes that these jobs are stored, and whether some wait for their time, or need no slot to start:
         async jobs and those of force_spawn. `urgent` are those among them that may pass others.
+
+        `are_seen`: nodes wake when they see the inserts. A message would come too late, and the claims of these jobs
+        would wait until the journal has it. So there is one for urgent jobs alone, which busy nodes are to hear of.
         """
         names = list(queues)
         if self._neighbour is not None and not later:
             self._neighbour.jobs_announced(ids, names, forced)
-        self._announce(ids, names, later, forced, urgent)
+        if are_seen and not urgent:
+            self._asked_at = self._clock.monotonic()
+        else:
+            self._announce(ids, names, later, forced, urgent)
 
     def urgent_comes(self, jobs: Sequence[UrgentJob]) -> None:
         """Tells busy nodes of urgent jobs that are about to be stored, so that a claim waits for the same journal.
@@ -145,7 +152,7 @@ class WakeupQueue:
         self._notify()
 
     def is_quiet(self) -> bool:
-        """Whether no message was requested lately, so that the insert of a job may wake nodes by itself."""
+        """Whether no nodes were woken lately, so that the insert of a job may wake them by itself."""
         return self._clock.monotonic() - self._asked_at > _PAUSE
 
     def jobs_cancelled(self, ids: Sequence[ObjectId]) -> None:

@@ -153,15 +153,23 @@ class FakeWakeups:
     def __init__(self) -> None:
         self.quiet = False
         self.added: list[tuple[list[ObjectId], set[str], bool, bool]] = []
+        self.seen: list[bool] = []  #: for each of these, whether nodes see the inserts
         self.cancelled: list[ObjectId] = []
 
     def is_quiet(self) -> bool:
         return self.quiet
 
     def jobs_added(
-        self, ids: list[ObjectId], queues: set[str], later: bool, forced: bool, urgent: Sequence[UrgentJob] = ()
+        self,
+        ids: list[ObjectId],
+        queues: set[str],
+        later: bool,
+        forced: bool,
+        urgent: Sequence[UrgentJob],
+        are_seen: bool,
     ) -> None:
         self.added.append((ids, queues, later, forced))
+        self.seen.append(are_seen)
 
     def jobs_cancelled(self, ids: Iterable[ObjectId]) -> None:
         self.cancelled += ids

@@ -93,6 +93,7 @@ def test_a_job_that_is_added_in_a_quiet_moment_wakes_nodes_by_itself(
     assert "wake" not in adder.add(Lonely, None, {})[0]  # it is parked, and a message follows
     connection.wakeups.quiet = False
     assert "wake" not in adder.add(Mail, None, {})[0]
+    assert connection.wakeups.seen == [True, False, False]
 
 
 @pytest.mark.parametrize(

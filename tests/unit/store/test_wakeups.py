@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -104,6 +105,19 @@ def test_a_node_of_the_same_process_is_told_at_once_of_jobs_that_wait_now(queue:
     queue.tell_at_once(None)
     queue.jobs_added([one], ["mail"])
     assert len(node.told) == 1
+
+
+def test_jobs_whose_insert_wakes_nodes_have_no_message_unless_they_are_urgent(database: Database) -> None:
+    clock, node, one = SimpleNamespace(monotonic=lambda: 7.0), Neighbour(), ObjectId()
+    queue = WakeupQueue(cast(Any, database), SchedulerOptions.of({}), cast(Any, clock))
+    queue.close()
+    queue.tell_at_once(node)
+    assert queue.is_quiet()
+    queue.jobs_added([one], ["mail"], are_seen=True)
+    assert (database.messages, node.told) == ([], [([one], ["mail"], False)])
+    assert not queue.is_quiet(), "the next one within ten milliseconds shares a message with others"
+    queue.jobs_added([one], ["mail"], urgent=[UrgentJob(one, "mail", 1)], are_seen=True)
+    assert len(database.messages) == 1
 
 
 def test_the_message_names_the_queues_also_if_a_node_was_told(database: Database, queue: WakeupQueue) -> None:
