@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from tests.support.eventually import eventually
@@ -258,6 +259,26 @@ def test_a_database_is_used_and_stays_open(uri: str) -> None:
         with Scheduler(client.get_default_database()) as scheduler:
             process = scheduler.add_job("noop")
         assert client.get_default_database()["taskscheduler.jobs"].count_documents({"_id": process.id}) == 1
+
+
+def test_a_store_opens_although_a_primary_is_being_elected(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver takes a member between two roles for a server without sessions."""
+    apply, struck = ClientSession._apply_to, list[str]()
+
+    def between_roles(self: Any, command: Any, is_retryable: bool, read_preference: Any, conn: Any) -> None:
+        roles = conn.supports_sessions
+        if not self._implicit and len(struck) < 2:
+            struck.append(next(iter(command)))
+            conn.supports_sessions = False
+        try:
+            apply(self, command, is_retryable, read_preference, conn)
+        finally:
+            conn.supports_sessions = roles
+
+    monkeypatch.setattr(ClientSession, "_apply_to", between_roles)
+    with Scheduler(uri) as scheduler:
+        assert scheduler.add_job("noop").status is Status.WAITING
+    assert len(struck) == 2
 
 
 def test_closing_leaves_no_thread_and_no_connection(uri: str) -> None:

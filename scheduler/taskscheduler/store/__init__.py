@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
-from taskscheduler.clock import Clock
+from taskscheduler.clock import Backoff, Clock, Deadline
 from taskscheduler.model.document import Document
 from taskscheduler.model.options import FLOWS, SchedulerOptions
 from taskscheduler.store.attempts.logs import LogStore
@@ -24,7 +25,7 @@ from taskscheduler.store.control.sequences import SequenceStore
 from taskscheduler.store.control.settings import ControlStore
 from taskscheduler.store.control.sweeps import AdmissionSweeps
 from taskscheduler.store.control.windows import DebouncedJobs, WindowStore
-from taskscheduler.store.driver_errors import translated
+from taskscheduler.store.driver_errors import is_between_roles, translated
 from taskscheduler.store.event_log import EventLog
 from taskscheduler.store.families import FamilyStore
 from taskscheduler.store.flows.effects import FlowEffects
@@ -43,7 +44,7 @@ from taskscheduler.store.postponed_jobs import LateJobs, PostponedJobs
 from taskscheduler.store.programs import ProgramStore
 from taskscheduler.store.resumable.steps import SignalStore, StepStore
 from taskscheduler.store.schedules import ScheduleStore
-from taskscheduler.store.schema import ensure
+from taskscheduler.store.schema import Found, ensure
 from taskscheduler.store.selections.bulk import BulkChanges
 from taskscheduler.store.selections.search import JobSearch
 from taskscheduler.store.services import ServiceMessageStore, ServiceStore
@@ -51,6 +52,10 @@ from taskscheduler.store.transactions.commits import CommitStore
 from taskscheduler.store.transactions.sessions import Deployment
 from taskscheduler.store.wakeups import WakeupQueue
 from taskscheduler.store.web.keyed_requests import KeyedRequests
+
+_ELECTED_WITHIN = 30.0  #: seconds for which a store is opened again and again while a primary is elected
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  #: seconds in between
 
 
 class Store:
@@ -64,13 +69,24 @@ class Store:
         self.options = options
         self.clock = check_server(self.database, clock)
         with translated():
-            found = ensure(self.database, options)
+            found = self._ensured(options, clock)
         self.on_demand = OnDemandIndexes(self.database, options, clock)
         self.on_demand.learn(found.on_demand)
         self._compose_jobs(options, clock)
         self._compose_cluster(options, clock)
         self._compose_admission(options, clock)
         self._compose_effects(options, FLOWS in found.collections)
+
+    def _ensured(self, options: SchedulerOptions, clock: Clock) -> Found:
+        """Returns what is there, also if an election is under way: a node that starts now is not to end for that."""
+        deadline, backoff = Deadline(_ELECTED_WITHIN, clock), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while True:
+            try:
+                return ensure(self.database, options)
+            except PyMongoError as error:
+                if not is_between_roles(error) or deadline.passed:
+                    raise
+            deadline.pause(backoff.next())
 
     def _compose_jobs(self, options: SchedulerOptions, clock: Clock) -> None:
         self.claims = ClaimStore(self.database, options, self.on_demand)

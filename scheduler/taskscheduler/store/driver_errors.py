@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.errors import (
     AutoReconnect,
+    ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
     ExecutionTimeout,
@@ -45,6 +46,8 @@ _REFUSED_CHANGE_CODES = {14, 28, 171}
 
 _BAD_VALUE, _BAD_HINT = 2, "hint provided does not correspond to an existing index"
 
+_NO_SESSIONS = "Sessions are not supported"
+
 _BRIEF = 200  #: characters; the driver's view of all servers follows, which can fill pages
 
 
@@ -61,9 +64,17 @@ def is_missing_index(error: BaseException) -> bool:
     return isinstance(error, OperationFailure) and error.code == _BAD_VALUE and _BAD_HINT in details_of(error)
 
 
+def is_between_roles(error: BaseException) -> bool:
+    """Whether a member of the replica set was neither primary nor secondary, as it is for a moment in an election.
+
+    The driver then takes it for a server without sessions, and does not try again what names one.
+    """
+    return isinstance(error, ConfigurationError) and _NO_SESSIONS in str(error)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same operation may succeed when it is tried again (elections, cut connections, full queues)."""
-    if is_missing_index(error):
+    if is_missing_index(error) or is_between_roles(error):
         return True
     if isinstance(error, ServerSelectionTimeoutError | AutoReconnect | ExecutionTimeout | WriteConcernError):
         return True
@@ -134,6 +145,8 @@ def translated() -> Iterator[None]:
     except ConnectionFailure as error:
         raise DatabaseUnavailableError(f"the connection to MongoDB was lost: {first_sentence(error)}") from error
     except PyMongoError as error:
+        if is_between_roles(error):
+            raise DatabaseUnavailableError("MongoDB elects a primary; try again") from error
         raise DatabaseError(f"MongoDB could not be used: {first_sentence(error)}") from error
 
 

@@ -6,13 +6,22 @@ import pytest
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
+    ConfigurationError,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
 )
 from tests.support.tables import table
 
-from taskscheduler.store.driver_errors import brief, is_refusal, refused_login_text, unreachable_text
+from taskscheduler.errors import DatabaseError, DatabaseUnavailableError
+from taskscheduler.store.driver_errors import (
+    brief,
+    is_refusal,
+    is_transient,
+    refused_login_text,
+    translated,
+    unreachable_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,18 @@ def test_a_document_that_mongodb_cannot_hold_is_refused(error: PyMongoError) -> 
 def test_what_ails_the_server_refuses_no_document(error: PyMongoError) -> None:
     """A job that is done must not be stored as failed because the disk was full for a while."""
     assert not is_refusal(error)
+
+
+def test_a_member_between_two_roles_can_be_used_soon() -> None:
+    """The driver says that of a member that is neither primary nor secondary in an election."""
+    error = ConfigurationError("Sessions are not supported by this MongoDB deployment")
+    assert is_transient(error)
+    assert not is_refusal(error)
+    with pytest.raises(DatabaseUnavailableError, match="try again"), translated():
+        raise error
+    with pytest.raises(DatabaseError, match="no such option") as caught, translated():
+        raise ConfigurationError("no such option")
+    assert not isinstance(caught.value, DatabaseUnavailableError)
 
 
 def test_the_text_for_a_log_line_is_short() -> None:
