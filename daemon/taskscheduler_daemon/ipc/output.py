@@ -26,7 +26,7 @@ class FrameKind(IntEnum):
     END = 1  #: the raw bytes before it are of this attempt; an empty payload, or the pipes in which it stands
     RECORD = 2  #: a log record: level, logger and text
     TEXT = 3  #: what an async job has printed
-    TICK = 4  #: the time: the raw bytes before it are no younger
+    TICK = 4  #: the time: the raw bytes before it are no younger, and those after it no older
 
 
 class Frame(NamedTuple):

@@ -160,7 +160,8 @@ class WorkerOutput:
         key = _ASYNC.get()
         if key is None or key not in self._async:
             if pipe != self._printed_to:
-                self._tick(self._printed_to)  # so that the order of the two streams is known
+                self._tick(self._printed_to)  # so that the order of the two streams is known, whenever each is read
+                self._tick(pipe)
                 self._printed_to = pipe
             return False
         payload = text.encode(errors="backslashreplace")

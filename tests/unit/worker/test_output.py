@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from tests.support.tables import table
 
 from taskscheduler.clock import SYSTEM_CLOCK
 from taskscheduler_daemon.ipc.output import Frame, FrameKind, FrameReader
-from taskscheduler_daemon.ipc.output_pipes import PIPES, ReceivedPipes, WorkerPipes, receive_pipes
+from taskscheduler_daemon.ipc.output_pipes import ERR, OUT, PIPES, ReceivedPipes, WorkerPipes, receive_pipes
 from taskscheduler_daemon.worker.output import WorkerOutput
 
 KEY = (ObjectId().binary, 3)
@@ -82,3 +83,18 @@ def test_what_the_node_has_read_is_ended(bench: Bench, pipe: int) -> None:
     bench.node.page.note(pipe, False)
     bench.output.begin(KEY)
     assert not bench.output.end()
+
+
+def test_what_is_printed_after_a_record_tells_its_time(bench: Bench) -> None:
+    """Both stand in different pipes, and the node may read either first."""
+    bench.output.begin(KEY)
+    bench.output.record(logging.LogRecord("app", logging.INFO, __file__, 1, "logged", None, None))
+    assert not bench.output.printed(OUT, "printed"), "it is written as it is"
+    [record, _] = bench.read(ERR)
+    [tick] = bench.read(OUT)
+    assert isinstance(record, Frame)
+    assert isinstance(tick, Frame)
+    assert (record.kind, tick.kind) == (FrameKind.RECORD, FrameKind.TICK)
+    assert tick.at >= record.at
+    assert not bench.output.printed(OUT, "more")
+    assert bench.read(OUT) == []

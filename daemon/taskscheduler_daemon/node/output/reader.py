@@ -137,11 +137,11 @@ class OutputReader:
         page.note(pipe, True)  # before the read: the worker looks at the pipe first
         for _ in range(3):
             before = page.current()
+            now = self._clock.now().timestamp()  # before the read: the job may log something right after it
             try:
                 data = os.read(worker.descriptors[pipe], _AT_ONCE)
             except (BlockingIOError, InterruptedError):
                 data = None
-            now = self._clock.now().timestamp()
             if data == b"":
                 self._take(worker, reader.close(page.current(), now))
                 self._closed(worker, pipe)

@@ -46,6 +46,7 @@ class PipeReader:
         self._stream = _STREAM_OF.get(pipe, STDERR)
         self._frames = FrameReader()
         self._raw: list[tuple[float, bytes]] = []  #: bytes of which it is not known yet whose they are
+        self._since = 0.0  #: when the worker has written what comes next, at the earliest
         self._lines: dict[Key | None, _Unfinished] = {}
         self._parts: dict[int, bytes] = {}  #: of messages whose last part has not come
         self.has_unended = False  #: whether something was read that no END has come after
@@ -59,7 +60,7 @@ class PipeReader:
             if isinstance(item, Frame):
                 found += self._frame(item)
             else:
-                self._raw.append((now, item))
+                self._raw.append((max(now, self._since), item))
         return found
 
     @property
@@ -74,12 +75,12 @@ class PipeReader:
 
     def _frame(self, frame: Frame) -> list[Output]:
         key: Key = (frame.job_id, frame.attempt)
-        if frame.kind is FrameKind.TICK:
-            self._raw = [(min(at, frame.at), data) for at, data in self._raw]
-            return []
         if frame.kind is FrameKind.END:
             return self._end(key, frame)
+        self._since = frame.at
         self._raw = [(min(at, frame.at), data) for at, data in self._raw]
+        if frame.kind is FrameKind.TICK:
+            return []
         payload = self._parts.pop(frame.number, b"") + frame.payload
         if frame.more and len(payload) < _LONGEST_RECORD:
             self._parts[frame.number] = payload
@@ -132,7 +133,7 @@ class PipeReader:
     def close(self, key: Key | None, now: float) -> list[Output]:
         """Returns the rest at the end of the pipe; raw bytes are those of this attempt."""
         if rest := self._frames.end():
-            self._raw.append((now, rest))
+            self._raw.append((max(now, self._since), rest))
         found = self.decide(key)
         return found + [one for whose in list(self._lines) for one in self._rest_of(whose)]
 

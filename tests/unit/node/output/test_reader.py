@@ -7,19 +7,22 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from bson import ObjectId
 from tests.support.eventually import eventually
-from tests.unit.node.fakes import FakeStore, Threads
+from tests.unit.node.fakes import FakeClock, FakeStore, Threads
 
-from taskscheduler.clock import SYSTEM_CLOCK
+from taskscheduler.clock import SYSTEM_CLOCK, Clock
 from taskscheduler.model.logs.lines import LEAST_SIZE
 from taskscheduler_daemon.ipc.output_pipes import OUT, WorkerPipes
 from taskscheduler_daemon.node.output import book as module
 from taskscheduler_daemon.node.output.book import LogBook
+from taskscheduler_daemon.node.output.echo import JobEcho
 from taskscheduler_daemon.node.output.reader import OutputReader
-from taskscheduler_daemon.node.output.streams import Key
+from taskscheduler_daemon.node.output.streams import Key, Output
 from taskscheduler_daemon.node.state.in_flight import InFlight
 
 ROOM = 200_000  #: bytes that the node takes here
@@ -28,13 +31,15 @@ ROOM = 200_000  #: bytes that the node takes here
 class Bench:
     """A reader whose book is never stored, and workers that run an attempt each."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         threads = Threads()
-        self.book = LogBook(FakeStore().store, InFlight(), SYSTEM_CLOCK, threads)
+        self.read: list[Output] = []
+        self.book = LogBook(FakeStore().store, InFlight(), clock, threads)
         self.manager, inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         inbox.setblocking(False)
         self._inbox = inbox
-        self.reader = OutputReader(inbox, self.book, SYSTEM_CLOCK, threads)
+        echo = cast(JobEcho, SimpleNamespace(show=self.read.extend))
+        self.reader = OutputReader(inbox, self.book, clock, threads, echo)
         self.reader.start()
         self.pipes: list[WorkerPipes] = []
 
@@ -111,3 +116,26 @@ def test_what_a_worker_that_waits_has_printed_is_read_at_the_end(bench: Bench) -
             os.write(pipe, b"y" * 999 + b"\n")
     bench.stop()
     assert bench.size(key) > before
+
+
+def test_what_is_printed_is_no_younger_than_what_the_job_logs_after_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The node may come to look at the clock late."""
+    clock, read = FakeClock(), os.read
+    began = clock.now().timestamp()
+
+    def slowly(descriptor: int, size: int) -> bytes:
+        data = read(descriptor, size)
+        clock.seconds += 60.0
+        return data
+
+    monkeypatch.setattr(os, "read", slowly)
+    bench = Bench(clock)
+    pipe, _ = bench.worker()
+    try:
+        os.write(pipe, b"a line\n")
+        eventually(lambda: bench.read, 10, "it is read")
+    finally:
+        bench.stop()
+    assert bench.read[0].entry.at == began

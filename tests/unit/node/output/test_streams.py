@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bson import ObjectId
+from tests.support.tables import table
 
 from taskscheduler.model.logs.lines import LOG, STDERR, STDOUT, Entry
 from taskscheduler_daemon.ipc.output import NOBODY, Frame, FrameKind, encode, record_payload
@@ -75,6 +76,14 @@ def test_what_comes_before_a_tick_or_a_record_is_no_younger() -> None:
     reader = PipeReader(OUT)
     assert reader.feed(b"a\n" + frame(FrameKind.TICK, (NOBODY, 0), 2.0) + b"b\n", 5.0) == []
     assert reader.decide(FIRST) == [output(FIRST, b"a\n", 2.0), output(FIRST, b"b\n", 5.0)]
+
+
+@table("kind", [FrameKind.TICK, FrameKind.RECORD])
+def test_what_comes_after_a_tick_or_a_record_is_no_older(kind: FrameKind) -> None:
+    reader = PipeReader(ERR)
+    payload = record_payload("INFO", "app", "text") if kind is FrameKind.RECORD else b""
+    reader.feed(frame(kind, FIRST, 6.0, payload) + b"a\n", 5.0)
+    assert reader.decide(FIRST) == [output(FIRST, b"a\n", 6.0, STDERR)]
 
 
 def test_a_record_has_its_level_and_its_logger() -> None:
