@@ -301,7 +301,7 @@ def test_one_client_is_opened_however_many_threads_begin_at_once(uri: str) -> No
 
             def add(number: int, scheduler: Scheduler = scheduler, barrier: threading.Barrier = barrier) -> Status:
                 barrier.wait()
-                return scheduler.add_job("noop", number).status
+                return scheduler.add_jobs([("noop", number)])[0].status
 
             assert list(pool.map(add, range(16))) == [Status.WAITING] * 16
             assert [t.name for t in ours() - before].count("taskscheduler-messages") == 1
@@ -357,10 +357,10 @@ def test_an_error_inside_the_block_gets_out_and_closes(uri: str) -> None:
 
 def test_changed_options_do_not_lose_messages_of_other_threads(uri: str, database: Documents) -> None:
     with Scheduler(uri) as scheduler, ThreadPoolExecutor(4) as pool:
-        adding = [pool.submit(scheduler.add_job, "noop", number) for number in range(200)]
+        adding = [pool.submit(scheduler.add_jobs, [("noop", number)]) for number in range(200)]
         for number in range(20):
             scheduler.set_options(default_retry=number)
-        added = sorted(future.result().id for future in adding)
+        added = sorted(future.result()[0].id for future in adding)
     messages = [job for message in database["taskscheduler.queue"].find() for job in message.get("jobs", ())]
     assert sorted(messages) == added
 
@@ -382,9 +382,9 @@ _FORK = """
 import os, sys
 from taskscheduler import Scheduler
 scheduler = Scheduler(sys.argv[1])
-parent = scheduler.add_job("noop", "parent")
+[parent] = scheduler.add_jobs([("noop", "parent")])  # which sends a message
 child = os.fork()
-added = scheduler.add_job("noop", "child" if child == 0 else "parent again")
+[added] = scheduler.add_jobs([("noop", "child" if child == 0 else "parent again")])
 assert scheduler.get_job(parent.id).data == "parent"
 assert parent.refresh().data == "parent"
 assert len(list(scheduler.get_jobs())) >= 2
@@ -430,7 +430,7 @@ import os, sys
 from taskscheduler import Scheduler
 with Scheduler(sys.argv[1]) as scheduler:
     for number in range(20):
-        scheduler.add_job("noop", number)
+        scheduler.add_jobs([("noop", number)])  # which sends a message
         child = os.fork()
         if not child:
             sys.exit(0)
