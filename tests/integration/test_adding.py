@@ -199,10 +199,14 @@ def jobs(scheduler: Scheduler, query: dict[str, Any]) -> list[Process]:
     return list(scheduler.get_jobs(query))
 
 
+def messages(database: Documents) -> list[ObjectId]:
+    """The ids in all messages about added jobs."""
+    return [job_id for message in database["taskscheduler.queue"].find() for job_id in message.get("jobs", [])]
+
+
 def told(database: Documents) -> list[ObjectId]:
     """The ids of the jobs of which nodes hear, each as often as they do: by its insert, and by messages."""
-    inserted = [job["_id"] for job in database["taskscheduler.jobs"].find({"wake": True})]
-    return inserted + [job for message in database["taskscheduler.queue"].find() for job in message.get("jobs", [])]
+    return [job["_id"] for job in database["taskscheduler.jobs"].find({"wake": True})] + messages(database)
 
 
 def test_a_class_a_function_and_a_name_can_be_added(scheduler: Scheduler) -> None:
@@ -351,8 +355,8 @@ def test_nodes_hear_of_every_added_job_once_by_its_insert_or_by_a_message_in_the
 
 def test_closing_sends_the_last_message(uri: str, database: Documents) -> None:
     with Scheduler(uri) as scheduler:
-        added = [scheduler.add_job("noop", number).id for number in range(20)]
-    assert sorted(told(database)) == sorted(added)
+        added = [scheduler.add_jobs([("noop", number)])[0].id for number in range(20)]  # which sends a message
+    assert sorted(messages(database)) == sorted(added)
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------

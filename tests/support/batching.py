@@ -165,6 +165,7 @@ class Mirror(Job):
 
     name = "mirror_batch"
     batch = 100
+    batch_wait = 3.0  # so that it gathers all that fit, also on a busy machine
 
     def start(self, items: list[Any]) -> list[Any]:
         return list(items)
